@@ -1,0 +1,276 @@
+"""Every setting of every service, in one typed model.
+
+A setting has one name in all three places that it can be written, most important first::
+
+    --msgqueue-port 9080            a flag (secrets have none: a command line can be read by everyone)
+    FANLINE_MSGQUEUE_PORT=9080      an environment variable
+    msgqueue_port = 9080            a line of the TOML file that FANLINE_CONFIG or --config names
+
+``WS_CERT_DIR``, the variable of the original Go services, stands for ``FANLINE_CERT_DIR`` where that is unset.
+"""
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from fanline.errors import ConfigurationError
+
+ENV_PREFIX = "FANLINE_"
+
+DEMO_USER = "hello"
+DEMO_PASSWORD = "test"  # noqa: S105 - the public demo login; auth.py keeps it to loopback
+
+
+def _service_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "wss" or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError("expected wss://HOST:PORT, without a path")
+    return text.rstrip("/")
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1024)]
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+
+
+class Settings(BaseSettings):
+    """The settings of an installation; each service reads those that concern it."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. Other than loopback needs `users_file`.", min_length=1
+    )
+    msgqueue_port: Port = Field(8080, description="Port of msgqueue; 0 takes any free one.")
+    publisher_port: Port = Field(8081, description="Port of publisher; 0 takes any free one.")
+    subscriber_port: Port = Field(8082, description="Port of subscriber; 0 takes any free one.")
+    queue_url: ServiceUrl = Field(
+        "wss://localhost:8080", description="Where publisher and subscriber find msgqueue."
+    )
+    cert_dir: Path = Field(
+        Path("var/certs"),
+        description="Folder with `ca.crt`, `server.crt` and `server.key` (`python -m certs`).",
+    )
+    data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
+    users_file: Path | None = Field(
+        None,
+        description="Users in htpasswd format (bcrypt); rights in a TOML file beside it, same name with `.toml`. "
+        "Without it the only login is hello/test, on loopback.",
+    )
+    link_user: str = Field(
+        DEMO_USER, description="The user as which a service logs in to its neighbour.", min_length=1
+    )
+    link_password: SecretStr | None = Field(
+        None, description="Its password. Environment or file only; `link_password_file` is safer."
+    )
+    link_password_file: Path | None = Field(None, description="File whose first line is that password.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged, to standard error."
+    )
+
+    max_content: Bytes = Field(1_048_576, description="Largest content of one message, in bytes.")
+    max_subscriptions: Count = Field(1_000, description="Subscriptions that one connection may hold.")
+    max_in_flight: Count = Field(
+        10_000, description="Messages that one publishing connection may have waiting for their ack."
+    )
+    max_connections_per_user: Count = Field(
+        20_000, description="Connections that one user may hold per service."
+    )
+    handshake_timeout: Seconds = Field(
+        10, description="Seconds that a client has for the TLS and again for the WebSocket handshake."
+    )
+    ping_interval: Seconds = Field(
+        20, description="Seconds without a sign of life after which a peer is pinged."
+    )
+    silence_limit: Seconds = Field(
+        30,
+        description="Seconds that a pinged or stalled peer may go without any progress before it is cut off.",
+    )
+    write_buffer: Bytes = Field(
+        65_536, description="Bytes waiting for one slow connection above which it is no longer fed live."
+    )
+    join_window: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.002, description="Seconds during which frames due to a busy connection are joined into one write."
+    )
+    recent_bytes: Bytes = Field(
+        16_777_216,
+        description="Bytes of the newest messages kept in memory for readers that fell a little behind.",
+    )
+    queue_wait: Seconds = Field(
+        10, description="Seconds that a request waits for an unreachable msgqueue before it is refused."
+    )
+    queue_buffer: Bytes = Field(
+        67_108_864,
+        description="Bytes of unacknowledged messages a service holds before it stops reading more.",
+    )
+    dedupe_window: Seconds = Field(
+        600, description="Seconds during which a message sent again with the same id is stored only once."
+    )
+    drain_timeout: Seconds = Field(10, description="Seconds that a stopping service takes at most.")
+
+    @model_validator(mode="after")
+    def _one_link_password(self) -> Self:
+        if self.link_password is not None and self.link_password_file is not None:
+            raise ValueError("link_password and link_password_file are both set: set one")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether :attr:`host` can be reached from this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def max_frame(self) -> int:
+        """Largest frame read from a client, in bytes; a message over its own limit still fits and is refused.
+
+        What is larger still closes the connection with 1009, unread.
+        """
+        return 4 * self.max_content
+
+    def link_secret(self) -> str:
+        """Return the password for the neighbours.
+
+        Raises:
+            ConfigurationError: If the password file cannot be read, or is empty.
+        """
+        if self.link_password is not None:
+            return self.link_password.get_secret_value()
+        if self.link_password_file is None:
+            return DEMO_PASSWORD
+        try:
+            lines = self.link_password_file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"link_password_file {self.link_password_file}: {error}") from error
+        if not lines or not lines[0]:
+            raise ConfigurationError(f"link_password_file {self.link_password_file}: the first line is empty")
+        return lines[0]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Rank flags over the environment over the file; pydantic-settings calls this."""
+        sources = [init_settings, env_settings]
+        if "WS_CERT_DIR" in os.environ:
+            sources.append(InitSettingsSource(settings_cls, {"cert_dir": os.environ["WS_CERT_DIR"]}))
+        if config := os.environ.get(f"{ENV_PREFIX}CONFIG"):
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(config)))
+        return tuple(sources)
+
+
+def load(argv: Sequence[str], *, program: str, description: str) -> Settings:
+    """Read the settings of a service from its command line, the environment and the TOML file.
+
+    Args:
+        argv: The command line, without the program's name.
+        program: How the program is called, for ``--help``.
+        description: What it does, for ``--help``.
+
+    Raises:
+        ConfigurationError: If a setting is unknown or wrong; the text names it and says what was expected.
+        SystemExit: After ``--help`` (0), or on a flag that does not exist (2).
+    """
+    flags = {
+        name: value for name, value in vars(_parser(program, description).parse_args(argv)).items() if value
+    }
+    if config := flags.pop("config", None):
+        os.environ[f"{ENV_PREFIX}CONFIG"] = config
+    return build(flags)
+
+
+def build(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings, with ``flags`` over what the environment and the TOML file say.
+
+    Raises:
+        ConfigurationError: As for :func:`load`.
+    """
+    _reject_unknown_variables()
+    _check_config_file()
+    try:
+        return Settings(**(flags or {}))
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_sentences(error))) from None
+    except ValueError as error:  # the TOML file is not TOML
+        config = os.environ.get(f"{ENV_PREFIX}CONFIG")
+        raise ConfigurationError(f"{config}: {error}") from error
+
+
+def describe() -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and description of every setting, for documentation."""
+    for name, field in Settings.model_fields.items():
+        yield name, "" if field.default is None else str(field.default), field.description or ""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help lists what there is\n")
+
+
+def _parser(program: str, description: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=program, description=description, epilog=(__doc__ or ""), allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    for name, field in Settings.model_fields.items():
+        if "SecretStr" in str(field.annotation):
+            continue
+        default = "" if field.default is None else f" [{field.default}]"
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(
+            flag, dest=name, metavar="VALUE", help=f"{field.description}{default}".replace("%", "%%")
+        )
+    return parser
+
+
+def _reject_unknown_variables() -> None:
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{ENV_PREFIX}CONFIG"}
+    unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
+    if unknown:
+        raise ConfigurationError(f"{', '.join(unknown)}: no such setting; --help lists what there is")
+
+
+def _check_config_file() -> None:
+    config = os.environ.get(f"{ENV_PREFIX}CONFIG")
+    if config and not Path(config).is_file():
+        raise ConfigurationError(f"{ENV_PREFIX}CONFIG: there is no file {config}")
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"{name}: no such setting; --help lists what there is"
+        elif name:
+            message = problem["msg"].removeprefix("Value error, ")
+            secret = "password" in name
+            yield f"{name}: {message[0].lower()}{message[1:]}" + (
+                "" if secret else f", got {problem['input']!r}"
+            )
+        else:
+            yield problem["msg"].removeprefix("Value error, ")
