@@ -6,7 +6,7 @@ A setting has one name in all three places that it can be written, most importan
     FANLINE_MSGQUEUE_PORT=9080      an environment variable
     msgqueue_port = 9080            a line of the TOML file that FANLINE_CONFIG or --config names
 
-``WS_CERT_DIR``, the variable of the original Go services, stands for ``FANLINE_CERT_DIR`` where that is unset.
+``WS_CERT_DIR``, the variable of the original Go services, stands in for an unset ``FANLINE_CERT_DIR``.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from fanline.errors import ConfigurationError
 ENV_PREFIX = "FANLINE_"
 
 DEMO_USER = "hello"
-DEMO_PASSWORD = "test"  # noqa: S105 - the public demo login; auth.py keeps it to loopback
+DEMO_PASSWORD = "test"
 
 
 def _service_url(text: str) -> str:
@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
     users_file: Path | None = Field(
         None,
-        description="Users in htpasswd format (bcrypt); rights in a TOML file beside it, same name with `.toml`. "
-        "Without it the only login is hello/test, on loopback.",
+        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, of the same name "
+        "with `.toml` added. Without it the only login is hello/test, on loopback.",
     )
     link_user: str = Field(
         DEMO_USER, description="The user as which a service logs in to its neighbour.", min_length=1
@@ -171,8 +171,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Rank flags over the environment over the file; pydantic-settings calls this."""
         sources = [init_settings, env_settings]
