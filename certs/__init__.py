@@ -1,0 +1,12 @@
+"""Makes, checks and renews the certificates of an installation: ``python -m certs``.
+
+From code, one call gives a folder that both :func:`fanline.tls.server_context` and
+:func:`fanline.tls.client_context` accept::
+
+    certs.ensure(Path("var/certs"), names=["queue.example.com", "192.0.2.7"])
+"""
+
+from certs.folder import Done, Outcome, ensure, renew
+from certs.handshake import verify
+
+__all__ = ["Done", "Outcome", "ensure", "renew", "verify"]

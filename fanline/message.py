@@ -91,6 +91,19 @@ class Record(NamedTuple):
     body: bytes
 
 
+class Page(NamedTuple):
+    """A stretch of the log.
+
+    Attributes:
+        records: Those asked for, in order.
+        position: How far the log was looked at: the next page begins after it. With a filter it can lie
+            beyond the last record, and advance where there is no record at all.
+    """
+
+    records: Sequence[Record]
+    position: int
+
+
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True):
     """The queue's word that a message is on disk."""
 
@@ -112,6 +125,18 @@ class _PlainIn(msgspec.Struct):
 
     topic: str = msgspec.field(name="Topic")
     content: msgspec.Raw = msgspec.field(name="Content")
+
+
+class _V1Out(msgspec.Struct):
+    """A message in v1, of which a queue that speaks the plain dialect gives the first two fields only."""
+
+    topic: str
+    content: msgspec.Raw
+    seq: int = 0
+    time: int = 0
+    id: str | None = None
+    sender: str | None = msgspec.field(name="from", default=None)
+    type: str = "message"
 
 
 class _PlainOut(msgspec.Struct, omit_defaults=True):
@@ -139,6 +164,7 @@ _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_plain_in = msgspec.json.Decoder(_PlainIn).decode
 _decode_text = msgspec.json.Decoder(str).decode
+_decode_v1_out = msgspec.json.Decoder(_V1Out).decode
 _decode_header = msgspec.json.Decoder(_Header).decode
 decode_message = msgspec.json.Decoder(Message).decode
 
@@ -228,7 +254,7 @@ def decode_record(body: bytes) -> Record:
 
 def to_plain(body: bytes) -> bytes:
     """Return a v1 message's JSON text in the plain dialect."""
-    message = decode_message(body)
+    message = _decode_v1_out(body)
     return encode(
         _PlainOut(
             topic=message.topic,

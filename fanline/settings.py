@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
     users_file: Path | None = Field(
         None,
-        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, of the same name "
+        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, named likewise "
         "with `.toml` added. Without it the only login is hello/test, on loopback.",
     )
     link_user: str = Field(

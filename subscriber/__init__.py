@@ -1,0 +1,1 @@
+"""The edge that hands messages out."""

@@ -1,0 +1,86 @@
+# Everything that is done with the source tree; `make help` lists it.
+#
+# Needs make and Python 3.11 or newer with its venv module. All else goes into .venv, and nowhere else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: up
+up: $(INSTALLED) ## Start the whole pipeline here; ARGS="…" goes to `fanline up`
+	@exec $(BIN)/fanline up $(ARGS)
+
+.PHONY: test
+test: lint types ## Lint, check the types and run every test; ARGS="…" goes to pytest
+	@exec $(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check the style, the formatting, and who imports whom
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: types
+types: $(INSTALLED) ## Check the types, strictly
+	@$(BIN)/mypy
+
+.PHONY: coverage
+coverage: $(INSTALLED) ## Run every test, and list the lines and branches that none reaches
+	@exec $(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
+
+.PHONY: constraints
+constraints: ## Pin the newest versions of all dependencies in constraints.txt
+	$(check_python)
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(PYTHON) -m venv "$$scratch/venv"; \
+	echo "Resolving the dependencies in a clean environment"; \
+	"$$scratch/venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	echo '# The exact version of every package, direct or not; `make constraints` writes this file.' \
+		> "$$scratch/constraints.txt"; \
+	"$$scratch/venv/bin/pip" freeze --disable-pip-version-check --exclude-editable \
+		>> "$$scratch/constraints.txt"; \
+	cp "$$scratch/constraints.txt" constraints.txt
+
+.PHONY: clean
+clean: ## Remove all that make has made; never var/, which holds the log and the keys
+	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* *.egg-info .*_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Made from nothing whenever what is to be installed has changed; the stamp comes last, so that an
+# interrupted installation is not taken for a whole one.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(check_python)
+	@printf 'Installing into $(VENV), once; this takes about a minute '
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+		--constraint constraints.txt --editable '.[dev]' | $(dots)
+	@touch $(INSTALLED)
+
+# One dot for each package, in place of pip's hundred lines; its errors go to standard error untouched.
+define dots
+while read -r word _; do if [ "$$word" = Collecting ]; then printf .; fi; done; echo
+endef
+
+define check_python
+@command -v $(PYTHON) > /dev/null || { \
+	echo "make: there is no $(PYTHON); install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; \
+	exit 1; }
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "make: $$($(PYTHON) --version) is too old, Fanline needs 3.11 or newer; name one: make PYTHON=python3.11" >&2; \
+	exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	echo "make: $$($(PYTHON) --version) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	exit 1; }
+endef

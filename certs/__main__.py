@@ -1,0 +1,5 @@
+"""Runs ``python -m certs``."""
+
+from certs.cli import main
+
+main()

@@ -1,0 +1,130 @@
+"""Certificates as values: a development CA, and what it issues. No files, no clock.
+
+The extensions are those that RFC 5280 asks for, so that the strictest readers (OpenSSL's
+``X509_V_FLAG_X509_STRICT``, browsers, Go) accept them.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certs.names import Name
+
+CA_LIFETIME: Final = timedelta(days=3653)
+SERVER_LIFETIME: Final = timedelta(days=397)  # browsers take no longer ones
+
+# Machines whose clock is a little behind accept a new certificate as well.
+BACKDATE: Final = timedelta(hours=1)
+
+SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class Pair(NamedTuple):
+    """A certificate and its private key."""
+
+    certificate: x509.Certificate
+    key: SigningKey
+
+    def certificate_pem(self) -> bytes:
+        """Return the certificate as a PEM file."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def key_pem(self) -> bytes:
+        """Return the private key as a PEM file, unencrypted."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def make_authority(now: datetime) -> Pair:
+    """Return a new CA that can issue server certificates, but no further CAs.
+
+    Its name ends in the first digits of its key's identifier, to tell it from others in a browser's list.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    name = _common_name(f"Fanline development CA {identifier.digest.hex()[:8]}")
+    builder = (
+        _builder(key.public_key(), subject=name, issuer=name)
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now - BACKDATE + CA_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(certificates=True), critical=True)
+    )
+    return Pair(builder.sign(key, SHA256()), key)
+
+
+def issue(authority: Pair, names: list[Name], now: datetime) -> Pair:
+    """Return a new server certificate for ``names``, with a new key; it does not outlive its CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = authority.certificate
+    end = min(now - BACKDATE + SERVER_LIFETIME, issuer.not_valid_after_utc)
+    builder = (
+        _builder(key.public_key(), subject=_common_name("Fanline server"), issuer=issuer.subject)
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(certificates=False), critical=True)
+        .add_extension(_SERVER_AND_CLIENT, critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(_identifier_of(authority), critical=False)
+    )
+    return Pair(builder.sign(authority.key, SHA256()), key)
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the key of ``issuer`` has signed ``certificate``, under its name."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):  # other name, other kind of key, other key
+        return False
+    return True
+
+
+_SERVER_AND_CLIENT: Final = x509.ExtendedKeyUsage(
+    [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+)
+
+
+def _builder(
+    public_key: ec.EllipticCurvePublicKey, *, subject: x509.Name, issuer: x509.Name
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _key_usage(*, certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not certificates,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _identifier_of(authority: Pair) -> x509.AuthorityKeyIdentifier:
+    """Return the reference to the CA's key, by the identifier that its own certificate states."""
+    try:
+        own = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)

@@ -1,0 +1,109 @@
+"""The command line of ``python -m certs``."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from certs import report
+from certs.folder import Outcome, ensure
+from certs.folder import renew as renew_certificates
+from certs.names import names_of, spell
+from fanline import settings
+from fanline.errors import ConfigurationError
+from fanline.tls import CA_CERT, SERVER_CERT, read_certificates
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--dir", help="Folder of the certificates.", show_default="the cert_dir setting"),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name", metavar="NAME", help="Another DNS name or IP address to be valid for; repeatable."
+    ),
+]
+
+DEFAULT_COMMAND: Final = "make"
+
+app = typer.Typer(
+    help="Make, show and renew the certificates of an installation. Without a command: make.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command that the arguments name, and exit.
+
+    Raises:
+        SystemExit: With 0; 1 if ``show`` found a problem; 2 if an argument or a file is wrong.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] != "--help"):
+        arguments.insert(0, DEFAULT_COMMAND)
+    try:
+        app(arguments, prog_name="python -m certs")
+    except ConfigurationError as error:
+        typer.echo(f"certs: {error}", err=True)
+        sys.exit(2)
+
+
+@app.command()
+def make(folder: Folder = None, names: Names = None) -> None:
+    """Make a CA and a server certificate, or what is missing of them."""
+    path = _folder(folder)
+    _tell(path, ensure(path, names or []))
+    _tell_use(path / CA_CERT)
+
+
+@app.command()
+def show(folder: Folder = None) -> None:
+    """List what there is; exit with 1 if something is wrong."""
+    path = _folder(folder)
+    console = Console(highlight=False)
+    for table in report.tables(path):
+        console.print(table)
+    problems = report.problems(path)
+    for problem in problems:
+        typer.secho(problem, fg=typer.colors.RED)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def renew(
+    folder: Folder = None,
+    names: Names = None,
+    ca: Annotated[bool, typer.Option("--ca", help="Make a new CA as well.")] = False,
+) -> None:
+    """Reissue the server certificate, with the names it has."""
+    path = _folder(folder)
+    _tell(path, renew_certificates(path, names or [], ca=ca))
+    typer.echo("\nRestart the services: they read their certificate when they start.")
+    if ca:
+        typer.echo(f"Whatever trusted the old CA needs the new {path / CA_CERT}.")
+
+
+def _folder(given: Path | None) -> Path:
+    configured = settings.build().cert_dir
+    return given or configured
+
+
+def _tell(folder: Path, outcome: Outcome) -> None:
+    for path, done in zip((folder / CA_CERT, folder / SERVER_CERT), outcome, strict=True):
+        certificate = read_certificates(path)[0]
+        typer.echo(f"{path}: {done}; expires {report.lifetime(certificate)}")
+        if names := names_of(certificate):
+            typer.echo(f"  for {spell(names)}")
+
+
+def _tell_use(ca: Path) -> None:
+    url = f"https://localhost:{settings.build().publisher_port}/healthz"
+    typer.echo(f"\ncurl      curl --cacert {shlex.quote(str(ca))} {url}")
+    typer.echo(f"browsers  import {ca} as a certificate authority (settings: certificates, authorities)")

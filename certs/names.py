@@ -1,0 +1,66 @@
+"""The names that a server certificate is valid for: DNS names and IP addresses."""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from cryptography import x509
+
+from fanline.errors import ConfigurationError
+
+Name = x509.DNSName | x509.IPAddress
+
+# The last four are how the services of docker/compose.yaml call each other.
+DEFAULT_NAMES: Final = ("localhost", "127.0.0.1", "::1", "msgqueue", "publisher", "subscriber", "chat")
+
+MAX_DNS_LENGTH: Final = 253
+
+# Underscores are no part of a host name (RFC 952), but Docker uses them and verifiers accept them.
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+# OpenSSL wants two labels after the wildcard. A last label of digits would read as an IPv4 address.
+_DNS_NAME: Final = re.compile(rf"(?:\*\.(?={_LABEL}\.))?(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
+
+
+def parse_names(texts: Iterable[str]) -> list[Name]:
+    """Return the names that ``texts`` spell, each once, in order.
+
+    Raises:
+        ConfigurationError: If one is neither a DNS name nor an IP address.
+    """
+    return list(dict.fromkeys(map(_parse, texts)))
+
+
+def names_of(certificate: x509.Certificate) -> list[Name]:
+    """Return the names that a certificate is valid for; its common name does not count (RFC 9525, 2)."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [name for name in extension.value if isinstance(name, Name)]
+
+
+def spell(names: Iterable[Name]) -> str:
+    """Return names as people write them."""
+    return ", ".join(str(name.value) for name in names)
+
+
+def _parse(text: str) -> Name:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return _parse_dns(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ConfigurationError(
+            f"{text}: a certificate cannot name an interface; leave %{address.scope_id} out"
+        )
+    return x509.IPAddress(address)
+
+
+def _parse_dns(text: str) -> x509.DNSName:
+    if len(text) <= MAX_DNS_LENGTH and _DNS_NAME.fullmatch(text.lower()):
+        return x509.DNSName(text.lower())
+    raise ConfigurationError(
+        f"{text!r} is neither a DNS name nor an IP address; write it as queue.example.com, *.example.com, "
+        "192.0.2.7 or 2001:db8::7, without scheme, port or brackets, and in ASCII (the xn-- form)"
+    )

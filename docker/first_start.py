@@ -1,0 +1,86 @@
+"""Prepares the volumes of compose.yaml: certificates, and credentials that are generated on first start.
+
+The container ``setup`` runs it before the services start::
+
+    python first_start.py PRIVATE [NAME…]
+
+``NAME`` is a further host name or address for the server certificate. What is made goes into two places:
+
+* ``PRIVATE``, which no service can read: ``ca.key``, the certificates as made, ``admin-password``;
+* where the settings of the services point: ``ca.crt``, ``server.crt``, ``server.key``, the users file and
+  their rights, and the password with which the services log in to each other.
+
+What exists is kept, so it can run at every start; a certificate that has expired is then issued anew.
+"""
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import certs
+from fanline.errors import ConfigurationError, FanlineError
+from fanline.settings import Settings, build
+from fanline.tls import CA_CERT, SERVER_CERT, SERVER_KEY
+from fanline.users import User, UsersFile
+
+FIRST_USER: Final = "admin"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prepare the folders that ``argv`` and the settings name, and say how to log in."""
+    private, names = Path(argv[0]), argv[1:]
+    os.umask(0o077)
+    settings = build()
+    make_certificates(private, settings.cert_dir, names)
+    if make_users(private / f"{FIRST_USER}-password", settings):
+        sys.stdout.write(
+            f"The first user is {FIRST_USER}; this shows the password:\n"
+            "    docker compose --file docker/compose.yaml run --rm --entrypoint cat setup "
+            f"{private / FIRST_USER}-password\n"
+        )
+
+
+def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None:
+    """Make what is missing in ``private``, and give ``shared`` all but the key of the CA."""
+    certs.ensure(private, names)
+    for name in (SERVER_KEY, SERVER_CERT, CA_CERT):
+        copy = shared / f".{name}.new"
+        shutil.copy(private / name, copy)
+        copy.replace(shared / name)
+
+
+def make_users(password_file: Path, settings: Settings) -> bool:
+    """Make sure that the services' user and a first user exist, each with a password of its own.
+
+    Returns:
+        Whether the first user is new.
+
+    Raises:
+        ConfigurationError: If a setting is missing, or the users file is wrong or cannot be written.
+    """
+    if settings.users_file is None or settings.link_password_file is None:
+        raise ConfigurationError("users_file and link_password_file: set both, they name the files to make")
+    users = UsersFile(settings.users_file)
+    add_user(users, User(settings.link_user, is_service=True), settings.link_password_file)
+    return add_user(users, User(FIRST_USER), password_file)
+
+
+def add_user(users: UsersFile, user: User, password_file: Path) -> bool:
+    """Add a user unless there is one, with a password that is generated; return whether it is new."""
+    if user.name in users.read(missing_ok=True):
+        return False
+    if not password_file.exists():
+        password_file.write_text(f"{secrets.token_urlsafe(24)}\n")
+    users.put(user, password_file.read_text().strip())
+    return True
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except FanlineError as error:
+        sys.exit(f"setup: {error}")

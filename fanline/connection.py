@@ -1,0 +1,195 @@
+"""One client's WebSocket on the server side, with what fan-out needs and the library leaves open.
+
+* Frames are written as ready-made bytes, many at once, without a task or an await per message.
+* The transport's write buffer is the only queue of a connection. Its high-water mark is the moment at
+  which a consumer counts as slow: :attr:`Connection.on_pause` says so, :attr:`Connection.on_resume` ends it.
+* One sweep over all connections replaces the library's keepalive task per connection. A silent peer is
+  pinged, then cut. A peer that is slow but does read is left alone, however long its pong is held up
+  behind the data it has yet to read.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+
+from fanline.errors import CloseCode
+from fanline.message import Dialect, encode
+from fanline.users import User
+
+PING: Final = Frame(Opcode.PING, b"").serialize(mask=False)
+
+# How long a peer that is being cut has to read the close frame before the socket is torn down.
+CLOSE_GRACE: Final = 5.0
+
+# Frames taken from one connection before the others get their turn.
+FAIR_SHARE: Final = 64
+
+# Offset of tcpi_bytes_acked in struct tcp_info (linux/tcp.h).
+_TCP_INFO_BYTES_ACKED: Final = 120
+
+_WRONG_METHODS: Final = (b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"HEAD ", b"OPTIONS ")
+_METHOD_NOT_ALLOWED: Final = (
+    b"HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 28\r\nConnection: close\r\n\r\nOnly GET is answered here.\r\n"
+)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return the WebSocket text frame of a server around ``payload`` (RFC 6455, 5.2: never masked)."""
+    return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+class Connection(ServerConnection):
+    """A client's connection, made by :class:`~fanline.service.Service`.
+
+    Attributes:
+        user: Who logged in; set before the handler runs.
+        dialect: How this connection spells its frames; set before the handler runs.
+        on_pause: Called, on the event loop and possibly from inside :meth:`write`, when the write buffer
+            has passed its high-water mark.
+        on_resume: Called when it has drained again.
+    """
+
+    user: User
+    dialect: Dialect
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_pause: Callable[[], None] = _do_nothing
+        self.on_resume: Callable[[], None] = _do_nothing
+        self._heard_at = self.loop.time()
+        self._progress_at = self._heard_at
+        self._bytes_acked = 0
+        self._pinged = False
+        self._refused = False
+        self._abort_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> str:
+        """The peer's IP address, or ``"?"`` once it is gone."""
+        peer = self.remote_address
+        return str(peer[0]) if peer else "?"
+
+    def write(self, frames: bytes) -> None:
+        """Write complete frames; never waits, and does nothing once the connection is closing."""
+        if self.protocol.state is State.OPEN:
+            self.transport.write(frames)
+
+    def send_json(self, value: object) -> None:
+        """Write one text frame with the JSON of ``value``."""
+        self.write(text_frame(encode(value)))
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Yield the payload of each frame as it comes, text or binary; ends when the connection does.
+
+        Frames that are here already are taken without a pause, but not for long at a time, so that a peer
+        that sends many small ones does not hold up the others. While the peer reads nothing of what is
+        due to it, nothing more is read from it.
+        """
+        taken = 0
+        while True:
+            try:
+                yield await self.recv(decode=False)
+            except ConnectionClosed:
+                return
+            taken += 1
+            if taken % FAIR_SHARE == 0:
+                await asyncio.sleep(0)
+            await self.writable()
+
+    async def writable(self) -> None:
+        """Wait until the write buffer is below its low-water mark, or the connection is lost."""
+        if self.paused:
+            await self.drain()
+
+    def cut(self, code: CloseCode, reason: str) -> None:
+        """Close without waiting for the peer: it is told why, if it still reads, and then torn down."""
+        if self.protocol.state is not State.OPEN:
+            return
+        self.protocol.send_close(code, reason)
+        self.send_data()
+        self._abort_timer = self.loop.call_later(CLOSE_GRACE, self.transport.abort)
+
+    def check_life(self, now: float, *, ping_interval: float, silence_limit: float) -> None:
+        """Ping the peer if it has been silent, and cut it if it stays so; called about once a second.
+
+        Args:
+            now: The event loop's time.
+            ping_interval: Seconds of silence after which it is pinged.
+            silence_limit: Seconds that it may then stay silent, or read nothing of what is due to it.
+        """
+        if self.paused:
+            if self._has_progressed():
+                self._progress_at = now
+            elif now - self._progress_at > silence_limit:
+                self.cut(CloseCode.SLOW_CONSUMER, "nothing was read; reconnect with after")
+            return
+        silence = now - self._heard_at
+        if silence > ping_interval + silence_limit:
+            self.cut(CloseCode.UNRESPONSIVE, "no answer to pings; reconnect")
+        elif silence > ping_interval and not self._pinged:
+            self._pinged = True
+            self.write(PING)
+
+    # The callbacks of asyncio.Protocol.
+
+    def data_received(self, data: bytes) -> None:
+        """Note the sign of life, and answer the HTTP methods that the library would drop in silence."""
+        self._heard_at = self.loop.time()
+        self._pinged = False
+        if self.request is None and data.startswith(_WRONG_METHODS):
+            self._refused = True
+            self.transport.write(_METHOD_NOT_ALLOWED)
+        if not self._refused:
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Tell the application that this consumer is slow."""
+        super().pause_writing()
+        self._progress_at = self.loop.time()
+        self._bytes_acked = self._count_acked()
+        self.on_pause()
+
+    def resume_writing(self) -> None:
+        """Tell the application that this consumer has caught its breath."""
+        super().resume_writing()
+        # Its pong may have been held up behind what it has now read.
+        self._heard_at = self.loop.time()
+        self.on_resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything that refers to the connection."""
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self.on_pause = self.on_resume = _do_nothing
+        super().connection_lost(exc)
+
+    def _has_progressed(self) -> bool:
+        acked = self._count_acked()
+        progressed = acked != self._bytes_acked
+        self._bytes_acked = acked
+        return progressed
+
+    def _count_acked(self) -> int:
+        """Return a figure that changes whenever the peer has taken data off our hands.
+
+        The kernel's count of acknowledged bytes: the transport's own buffer is emptied in large steps, and a
+        slow reader may need minutes for one of them.
+        """
+        sock = self.transport.get_extra_info("socket")
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            return int(struct.unpack_from("=Q", info, _TCP_INFO_BYTES_ACKED)[0])
+        except (AttributeError, OSError, struct.error):
+            return self.transport.get_write_buffer_size()

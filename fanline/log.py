@@ -1,0 +1,24 @@
+"""Logging: one line per event to standard error, in UTC, for people and for log collectors alike."""
+
+import logging
+import sys
+import time
+
+
+def configure(service: str, level: str) -> None:
+    """Send this process's log to standard error.
+
+    Args:
+        service: Name that every line carries.
+        level: Least level that is written: ``debug``, ``info``, ``warning`` or ``error``.
+    """
+    formatter = logging.Formatter(
+        f"%(asctime)s.%(msecs)03dZ {service} %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # The library tells of every connection opened and closed, and at debug level of every frame and
+    # header: that is noise at best, and credentials at worst.
+    logging.getLogger("websockets").setLevel(logging.ERROR)

@@ -1,0 +1,326 @@
+"""The kernel that runs a service: listener, login, routing, health, metrics, signals, drain.
+
+A service is an :class:`App`: its name, the WebSocket paths it answers, and what to do when it starts, drains
+and stops. :class:`Service` does everything else, the same for all of them. One request goes through
+
+    TLS → path → login → rights → WebSocket handshake → the app's handler
+
+and is answered with 404, 401, 403, 429, 426 or 405 where it falls out.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import ClassVar, Final
+
+import prometheus_client
+import uvloop
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from fanline import log
+from fanline import settings as settings_module
+from fanline.auth import Authenticator, Unauthorized, check_exposure
+from fanline.connection import Connection
+from fanline.errors import CloseCode, ConfigurationError
+from fanline.message import SUBPROTOCOL, Dialect
+from fanline.settings import Settings
+from fanline.tls import server_context
+from fanline.users import User
+
+logger = logging.getLogger(__name__)
+
+LIFE_CHECK_SECONDS: Final = 1.0
+
+# Clients that are told to go away together come back over this many milliseconds.
+RETURN_SPREAD_MS: Final = 5_000
+
+Handler = Callable[[Connection], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One WebSocket path: who handles its connections, and who may open them."""
+
+    handler: Handler
+    services_only: bool = False
+
+
+class App(ABC):
+    """What is particular to one service.
+
+    ``metrics`` is the registry that ``/metrics`` shows; an app adds its own to it.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = prometheus_client.CollectorRegistry()
+
+    @property
+    def port(self) -> int:
+        """The port that the settings give this service."""
+        return int(getattr(self.settings, f"{self.name}_port"))
+
+    @abstractmethod
+    def routes(self) -> Mapping[str, Route]:
+        """Return the WebSocket paths that this service answers."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Acquire what the handlers need; called before the first connection is accepted.
+
+        Raises:
+            ConfigurationError: If the service cannot work like this; it then does not start.
+        """
+
+    @abstractmethod
+    def unready(self) -> str | None:
+        """Return why this service cannot do its work at present, or None if it can."""
+
+    @abstractmethod
+    async def drain(self) -> None:
+        """Finish what is in flight; called when no new connection is accepted any more."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Release what :meth:`start` acquired; called when every connection is closed."""
+
+
+class Service:
+    """Runs an :class:`App` behind a TLS listener.
+
+    Args:
+        app: What to run.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.settings = app.settings
+        self.connections: set[Connection] = set()
+        self._routes = app.routes()
+        self._per_user: Counter[str] = Counter()
+        self._authenticator: Authenticator
+        self._server: Server
+        self._life_checks: asyncio.Task[None]
+        self._refused = prometheus_client.Counter(
+            "fanline_requests_refused", "Requests refused, by HTTP status.", ["status"], registry=app.metrics
+        )
+        prometheus_client.Gauge(
+            "fanline_connections", "Open WebSocket connections.", registry=app.metrics
+        ).set_function(lambda: len(self.connections))
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; the real one also when the setting says 0."""
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        """Start the app and listen; when it returns, connections are accepted.
+
+        Raises:
+            ConfigurationError: If a setting, certificate, users file or the port is wrong.
+        """
+        check_exposure(self.settings)
+        self._authenticator = Authenticator(self.settings.users_file)
+        context = server_context(self.settings.cert_dir)
+        await self.app.start()
+        try:
+            self._server = await serve(
+                self._handle,
+                self.settings.host,
+                self.app.port,
+                ssl=context,
+                process_request=self._admit,
+                select_subprotocol=_select_subprotocol,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                create_connection=Connection,
+                compression=None,
+                server_header=None,
+                open_timeout=self.settings.handshake_timeout,
+                ping_interval=None,
+                close_timeout=self.settings.drain_timeout / 2,
+                max_size=self.settings.max_frame,
+                write_limit=self.settings.write_buffer,
+            )
+        except OSError as error:
+            await self.app.stop()
+            where = f"{self.settings.host}:{self.app.port}"
+            reason = error.strerror or str(error)
+            raise ConfigurationError(
+                f"{self.app.name}_port: cannot listen on {where}: {reason.lower()}; "
+                f"stop the other program, or choose a port with --{self.app.name}-port"
+            ) from error
+        self._life_checks = asyncio.create_task(self._check_lives())
+        logger.info("listening on https://%s:%d", self.settings.host, self.port)
+
+    async def stop(self) -> None:
+        """Stop accepting, finish what is in flight, send everybody away, and release everything.
+
+        Takes at most about the ``drain_timeout`` setting, whatever the peers do.
+        """
+        self._server.close(close_connections=False)
+        self._life_checks.cancel()
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout / 2):
+                await self.app.drain()
+        except TimeoutError:
+            logger.warning("not everything in flight could be finished in time")
+        await self._dismiss_all()
+        await self.app.stop()
+        logger.info("stopped")
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, and stop.
+
+        Raises:
+            ConfigurationError: As :meth:`start`.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await self.start()
+        await stop.wait()
+        logger.info("stopping")
+        await self.stop()
+
+    # One request, step by step.
+
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Decide on a request: None lets the WebSocket handshake go on, a response ends it."""
+        path = request.path.partition("?")[0]
+        answer = self._health(connection, path)
+        if answer is not None:
+            return answer
+        route = self._routes.get(path)
+        if route is None and path != "/metrics":
+            return self._refuse(connection, HTTPStatus.NOT_FOUND, f"There is nothing at {path}.")
+        assert isinstance(connection, Connection)
+        try:
+            user = await self._authenticator.authenticate(
+                request.headers.get("Authorization"), connection.address
+            )
+        except Unauthorized as error:
+            response = self._refuse(connection, HTTPStatus.UNAUTHORIZED, str(error))
+            response.headers["WWW-Authenticate"] = 'Basic realm="fanline", charset="UTF-8"'
+            return response
+        if route is None:
+            return self._show_metrics(connection)
+        connection.user = user
+        return self._check_rights(connection, route, user)
+
+    def _health(self, connection: ServerConnection, path: str) -> Response | None:
+        if path == "/healthz":
+            return connection.respond(HTTPStatus.OK, "ok\n")
+        if path == "/readyz":
+            reason = self.app.unready()
+            if reason is None:
+                return connection.respond(HTTPStatus.OK, "ok\n")
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
+        return None
+
+    def _show_metrics(self, connection: ServerConnection) -> Response:
+        text = prometheus_client.generate_latest(self.app.metrics).decode()
+        response = connection.respond(HTTPStatus.OK, text)
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = prometheus_client.CONTENT_TYPE_LATEST
+        return response
+
+    def _check_rights(self, connection: Connection, route: Route, user: User) -> Response | None:
+        if route.services_only and not user.is_service:
+            reason = "This endpoint is for services: the user needs the role service."
+            return self._refuse(connection, HTTPStatus.FORBIDDEN, reason)
+        if self._per_user[user.name] >= self.settings.max_connections_per_user:
+            return self._refuse(
+                connection, HTTPStatus.TOO_MANY_REQUESTS, "This user has too many connections."
+            )
+        return None
+
+    def _refuse(self, connection: ServerConnection, status: HTTPStatus, reason: str) -> Response:
+        self._refused.labels(status.value).inc()
+        return connection.respond(status, f"{reason}\n")
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        """Run the app's handler for one open connection, from first frame to last."""
+        assert isinstance(connection, Connection)
+        assert connection.request is not None
+        connection.dialect = Dialect.V1 if connection.subprotocol else Dialect.PLAIN
+        route = self._routes[connection.request.path.partition("?")[0]]
+        self.connections.add(connection)
+        self._per_user[connection.user.name] += 1
+        try:
+            await route.handler(connection)
+        except ConnectionClosed:
+            pass
+        finally:
+            self.connections.discard(connection)
+            self._forget_user(connection.user.name)
+
+    def _forget_user(self, name: str) -> None:
+        self._per_user[name] -= 1
+        if not self._per_user[name]:
+            del self._per_user[name]
+
+    # Everything that concerns all connections.
+
+    async def _check_lives(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LIFE_CHECK_SECONDS)
+            now = loop.time()
+            for connection in tuple(self.connections):
+                connection.check_life(
+                    now,
+                    ping_interval=self.settings.ping_interval,
+                    silence_limit=self.settings.silence_limit,
+                )
+
+    async def _dismiss_all(self) -> None:
+        """Tell each v1 client when to come back, each another time, and close every connection with 1001."""
+        going = tuple(self.connections)
+        for connection in going:
+            if connection.dialect is Dialect.V1:
+                retry_ms = random.randrange(100, RETURN_SPREAD_MS)  # noqa: S311 - spreads load, guards no secret
+                connection.send_json({"drain": {"retry_ms": retry_ms}})
+            connection.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout / 2):
+                await self._server.wait_closed()
+        except TimeoutError:
+            for connection in going:
+                connection.transport.abort()
+            await self._server.wait_closed()
+
+
+def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
+    """Run a service as a program: the whole body of its ``__main__.py``.
+
+    Exits with 0 after a signal, and with 2 and one sentence if it cannot start as configured.
+    """
+    try:
+        settings = settings_module.load(
+            sys.argv[1:] if argv is None else argv,
+            program=f"python -m {app_class.name}",
+            description=(app_class.__doc__ or "").splitlines()[0],
+        )
+        log.configure(app_class.name, settings.log_level)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(Service(app_class(settings)).run())
+    except ConfigurationError as error:
+        print(f"{app_class.name}: {error}", file=sys.stderr)  # noqa: T201 - before or instead of a log
+        raise SystemExit(2) from None
+
+
+def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None

@@ -1,0 +1,218 @@
+"""``fanline up``: the whole pipeline on this machine, from one command.
+
+Makes what is missing, starts the services as child processes, puts their names before their log lines, says
+when all are ready and what to type next, starts one that dies again, and stops all of them on Ctrl-C.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+
+from fanline.backoff import Backoff
+from fanline.errors import ConfigurationError, Disconnected
+from fanline.healthcheck import check
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
+
+SERVICES: Final = ("msgqueue", "publisher", "subscriber")
+
+_COLOURS: Final = {"msgqueue": "yellow", "publisher": "green", "subscriber": "cyan"}
+
+EXIT_CONFIGURATION: Final = 2
+READY_POLL_SECONDS: Final = 0.1
+SLOW_START_SECONDS: Final = 20.0
+
+# A child that ran this long before it died is started again at once, or nearly.
+STEADY_SECONDS: Final = 10.0
+
+# How much longer than its own limit a child may take to stop before it is killed.
+STOP_GRACE: Final = 3.0
+
+# Linux: the signal that a child gets when its parent dies (prctl(2)). Loaded before any fork, because
+# little may safely be done between fork and exec.
+_PR_SET_PDEATHSIG: Final = 1
+_libc: Final = ctypes.CDLL(None)
+
+
+async def up(settings: Settings, argv: Sequence[str]) -> None:
+    """Run the pipeline until SIGINT or SIGTERM.
+
+    Args:
+        settings: What ``argv``, the environment and the TOML file say.
+        argv: The flags to hand to every service.
+
+    Raises:
+        ConfigurationError: If a service cannot start as configured; it has said why on standard error.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    await _make_certificates(settings)
+    children = [_Child(name, argv, settings, console) for name in SERVICES]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(child.keep_running(stop)) for child in children]
+            announcing = tasks.create_task(_announce(settings, console))
+            await asyncio.wait(running)
+            announcing.cancel()
+    except* ConfigurationError as group:
+        raise group.exceptions[0] from None
+
+
+async def _make_certificates(settings: Settings) -> None:
+    command = [sys.executable, "-m", "certs", "make", "--dir", str(settings.cert_dir)]
+    making = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await making.communicate()
+    if making.returncode != 0:
+        raise ConfigurationError("no certificates could be made; see above")
+    if not (settings.cert_dir / "ca.key").exists():
+        return  # the operator's own certificates: nothing was made
+    sys.stderr.write(said.decode())
+
+
+async def _announce(settings: Settings, console: Console) -> None:
+    """Wait until every service is ready, and say so, or who is not."""
+    waited = 0.0
+    while problems := await asyncio.to_thread(_not_ready, settings):
+        await asyncio.sleep(READY_POLL_SECONDS)
+        waited += READY_POLL_SECONDS
+        if waited >= SLOW_START_SECONDS:
+            console.print(f"[bold]Still waiting:[/] {escape('; '.join(problems))}")
+            waited = 0.0
+    _welcome(settings, console)
+
+
+def _not_ready(settings: Settings) -> list[str]:
+    problems = []
+    for name in SERVICES:
+        try:
+            check(name, settings, "/readyz")
+        except Disconnected as error:
+            problems.append(str(error))
+    return problems
+
+
+def _welcome(settings: Settings, console: Console) -> None:
+    urls = {name: f"wss://localhost:{getattr(settings, f'{name}_port')}" for name in SERVICES}
+    ca = settings.cert_dir / "ca.crt"
+    login = (
+        f"{DEMO_USER} / {DEMO_PASSWORD}"
+        if settings.users_file is None
+        else "a user of " + str(settings.users_file)
+    )
+    demo = shlex.join(
+        [sys.executable if sys.prefix == sys.base_prefix else _shown_python(), "-m", "clientdemo"]
+    )
+    console.print(
+        f"""
+[bold]Fanline is ready.[/]  Ctrl-C stops it.
+
+  publish to      {urls["publisher"]}/publish
+  subscribe at    {urls["subscriber"]}/subscribe
+  CA certificate  {escape(str(ca))}
+  login           {escape(login)}
+
+In a second terminal:   [bold]{escape(demo)} sub greetings[/]
+and in a third:         [bold]{escape(demo)} pub greetings "Hello, world"[/]
+"""
+    )
+
+
+def _shown_python() -> str:
+    """Return the interpreter of the virtual environment, as briefly as it can be typed from here."""
+    relative = os.path.relpath(sys.executable)
+    return relative if not relative.startswith("..") else sys.executable
+
+
+class _Child:
+    """One service as a child process."""
+
+    def __init__(self, name: str, argv: Sequence[str], settings: Settings, console: Console) -> None:
+        self._name = name
+        self._argv = argv
+        self._settings = settings
+        self._console = console
+        self._backoff = Backoff()
+
+    async def keep_running(self, stop: asyncio.Event) -> None:
+        """Run the service, again and again, until ``stop`` is set.
+
+        Raises:
+            ConfigurationError: If it cannot start as configured.
+        """
+        while not stop.is_set():
+            started = asyncio.get_running_loop().time()
+            code = await self._run_once(stop)
+            if stop.is_set():
+                return
+            if code == EXIT_CONFIGURATION:
+                raise ConfigurationError(f"{self._name} cannot start; it says why above")
+            if asyncio.get_running_loop().time() - started > STEADY_SECONDS:
+                self._backoff.reset()
+            self._say(f"has died ({_cause(code)}) and is started again")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._backoff.next())
+
+    async def _run_once(self, stop: asyncio.Event) -> int:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", self._name, *self._argv,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            # A session of its own, so that Ctrl-C reaches it through us and only once.
+            env=self._environment(), start_new_session=True, preexec_fn=_die_with_parent,
+        )  # fmt: skip
+        log = asyncio.create_task(self._copy_log(process))
+        ending = asyncio.create_task(process.wait())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([ending, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await self._end(process)
+            await log
+        return await ending
+
+    def _environment(self) -> dict[str, str]:
+        environment = dict(os.environ)
+        default = Settings.model_fields["queue_url"].default
+        if self._settings.queue_url == default:
+            environment["FANLINE_QUEUE_URL"] = f"wss://localhost:{self._settings.msgqueue_port}"
+        return environment
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout + STOP_GRACE):
+                await process.wait()
+        except TimeoutError:
+            self._say("does not stop and is killed")
+            process.kill()
+            await process.wait()
+
+    async def _copy_log(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            self._say(line.decode(errors="replace").rstrip())
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"[{_COLOURS[self._name]}]{self._name:>10} │[/] {escape(text)}")
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _cause(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -1,0 +1,7 @@
+"""Runs the msgqueue service: ``python -m msgqueue --help`` lists its settings."""
+
+from fanline.service import main
+from msgqueue.app import MsgQueue
+
+if __name__ == "__main__":
+    main(MsgQueue)

@@ -1,0 +1,68 @@
+"""The msgqueue service: the one ordered, durable log behind ``/pushmsg`` and ``/popmsg``."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from prometheus_client import Gauge
+
+from fanline.connection import Connection
+from fanline.service import App, Route
+from fanline.settings import Settings
+from msgqueue.consumers import Consumers
+from msgqueue.log import Log
+from msgqueue.pop import PopEndpoint
+from msgqueue.push import PushEndpoint
+from msgqueue.store.sqlite import SqliteStore
+
+
+class MsgQueue(App):
+    """The one ordered, durable FIFO log: publishers push to it, subscribers pop from it."""
+
+    name: ClassVar[str] = "msgqueue"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._log: Log
+        self._consumers: Consumers
+        self._push: PushEndpoint
+        self._pop: PopEndpoint
+
+    def routes(self) -> Mapping[str, Route]:
+        """Return the paths of this service."""
+        return {
+            "/pushmsg": Route(self._handle_push, services_only=True),
+            "/popmsg": Route(self._handle_pop, services_only=True),
+        }
+
+    async def start(self) -> None:
+        """Open the log; fails if another process has it open, or it is damaged."""
+        settings = self.settings
+        store = await SqliteStore.open(settings.data_dir, dedupe_window=settings.dedupe_window)
+        self._log = Log(store, tail_bytes=settings.recent_bytes, buffer_bytes=settings.queue_buffer)
+        await self._log.start()
+        self._consumers = Consumers(self._log)
+        await self._consumers.start()
+        self._push = PushEndpoint(self._log, max_content=settings.max_content, metrics=self.metrics)
+        self._pop = PopEndpoint(self._log, self._consumers)
+        Gauge("fanline_log_head", "Position of the newest message.", registry=self.metrics).set_function(
+            lambda: self._log.head
+        )
+
+    def unready(self) -> str | None:
+        """Return why messages cannot be stored, if the last commit failed."""
+        return self._log.trouble and f"the log cannot be written: {self._log.trouble}"
+
+    async def drain(self) -> None:
+        """Commit what has arrived."""
+        await self._log.flush()
+
+    async def stop(self) -> None:
+        """Save the cursors and close the log."""
+        await self._consumers.close()
+        await self._log.close()
+
+    async def _handle_push(self, connection: Connection) -> None:
+        await self._push.handle(connection)
+
+    async def _handle_pop(self, connection: Connection) -> None:
+        await self._pop.handle(connection)

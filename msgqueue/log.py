@@ -1,0 +1,216 @@
+"""The one ordered log: group commit in front of a store, the newest records in memory behind it.
+
+While one transaction is being brought to disk, everything that arrives gathers for the next. So the cost of
+an fsync is shared by all messages that came meanwhile, and a single message waits for at most two of them.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from fanline.background import end
+from fanline.errors import Closed, StoreError
+from fanline.message import NewMessage, Page, Record
+from fanline.recent import Recent
+from fanline.signal import Signal
+from msgqueue.store.base import Bounds, Receipt, Store
+
+logger = logging.getLogger(__name__)
+
+# What one transaction takes at most: more saves little, and delays the acks of all of it.
+MAX_COMMIT_MESSAGES: Final = 4_096
+MAX_COMMIT_BYTES: Final = 8 << 20
+
+PAGE_BYTES: Final = 256 << 10
+
+
+class _Waiting(NamedTuple):
+    messages: Sequence[NewMessage]
+    size: int
+    receipts: asyncio.Future[list[Receipt]]
+
+
+class Log:
+    """The log as the service sees it.
+
+    Args:
+        store: Where it is kept; the log closes it.
+        tail_bytes: Size of the newest messages kept in memory.
+        buffer_bytes: Size of uncommitted messages above which :meth:`room` makes writers wait.
+
+    Attributes:
+        grown: Fires whenever messages were committed.
+    """
+
+    def __init__(self, store: Store, *, tail_bytes: int, buffer_bytes: int) -> None:
+        self._store = store
+        self._recent = Recent(tail_bytes)
+        self._buffer_bytes = buffer_bytes
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._work = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self.grown = Signal()
+        self._last: asyncio.Future[list[Receipt]] | None = None
+        self._committer: asyncio.Task[None] | None = None
+        self._trouble: str | None = None
+
+    async def start(self) -> None:
+        """Find the end of the log, and begin to commit.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        bounds = await self._store.bounds()
+        self._recent.restart(bounds.last)
+        self._store.follow(self._take_in)
+        self._committer = asyncio.create_task(self._commit_forever())
+
+    async def flush(self) -> None:
+        """Wait until everything that was appended so far is committed, or has failed."""
+        if self._last is not None:
+            await asyncio.wait([self._last])
+
+    async def close(self) -> None:
+        """Stop committing, and close the store; appends that still wait fail with ``Closed``."""
+        if self._committer is not None:
+            await end(self._committer)
+        for waiting in self._waiting:
+            waiting.receipts.set_exception(Closed("the log is closed"))
+        await self._store.close()
+
+    @property
+    def head(self) -> int:
+        """Position of the newest message."""
+        return self._recent.head
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last commit failed, or None if it went well."""
+        return self._trouble
+
+    # Writing.
+
+    def append(self, messages: Sequence[NewMessage]) -> asyncio.Future[list[Receipt]]:
+        """Put messages in line for the next commit.
+
+        Returns:
+            A future of one receipt per message, in order, done when all of them are on disk. It fails with
+            :class:`~fanline.errors.StoreError` if none of them is. Appends are committed in the order
+            of the calls. Cancelling the future does not take the messages back.
+        """
+        receipts: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        size = sum(len(message.content) for message in messages)
+        self._waiting.append(_Waiting(messages, size, receipts))
+        self._waiting_bytes += size
+        if self._waiting_bytes > self._buffer_bytes:
+            self._has_room.clear()
+        self._work.set()
+        self._last = receipts
+        # Whoever waits for the future may be gone when it fails; that is no news for the event loop's log.
+        receipts.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return receipts
+
+    async def room(self) -> None:
+        """Wait until no more than the buffer's size is waiting to be committed."""
+        await self._has_room.wait()
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await self._work.wait()
+            await self._commit(self._next_commit())
+
+    def _next_commit(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        count = size = 0
+        while self._waiting and (count < MAX_COMMIT_MESSAGES and size < MAX_COMMIT_BYTES):
+            waiting = self._waiting.popleft()
+            taken.append(waiting)
+            count += len(waiting.messages)
+            size += waiting.size
+        if not self._waiting:
+            self._work.clear()
+        return taken
+
+    async def _commit(self, taken: list[_Waiting]) -> None:
+        messages = [message for waiting in taken for message in waiting.messages]
+        try:
+            receipts = await self._store.append(messages)
+        except StoreError as error:
+            self._fail(taken, error)
+        else:
+            self._trouble = None
+            _hand_out(taken, receipts)
+        finally:
+            self._waiting_bytes -= sum(waiting.size for waiting in taken)
+            if self._waiting_bytes <= self._buffer_bytes:
+                self._has_room.set()
+
+    def _fail(self, taken: list[_Waiting], error: StoreError) -> None:
+        if str(error) != self._trouble:
+            logger.error("cannot store messages: %s", error)
+        self._trouble = str(error)
+        for waiting in taken:
+            if not waiting.receipts.done():
+                waiting.receipts.set_exception(error)
+
+    # Reading.
+
+    async def read(self, after: int, patterns: Sequence[str] | None = None) -> Page:
+        """Return the next stretch of the log after a position: from memory, or from the store.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        if self._recent.covers(after):
+            return self._recent.read(after, patterns=patterns, max_bytes=PAGE_BYTES)
+        return await self._store.read(after, patterns=patterns, max_bytes=PAGE_BYTES)
+
+    async def read_back(self, before: int, patterns: Sequence[str], limit: int) -> Sequence[Record]:
+        """Return the newest ``limit`` matching records before a position, oldest first.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        return await self._store.read_back(before, patterns=patterns, limit=limit)
+
+    async def bounds(self) -> Bounds:
+        """Return the positions of the oldest and the newest message."""
+        return await self._store.bounds()
+
+    async def trimmed(self, patterns: Sequence[str] | None) -> int:
+        """Return the highest position that retention has removed among the matching topics, or 0."""
+        return await self._store.trimmed(patterns)
+
+    async def grown_beyond(self, position: int) -> None:
+        """Wait until there is something after ``position``; cancelling it is safe."""
+        while self.head <= position:
+            await asyncio.shield(self.grown.next)
+
+    def _take_in(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._recent.add(record)
+        self.grown.fire()
+
+    # Cursors of durable consumers.
+
+    async def cursors(self) -> dict[str, int]:
+        """Return the position of every durable consumer."""
+        return await self._store.cursors()
+
+    async def set_cursor(self, consumer: str, position: int) -> None:
+        """Remember how far a durable consumer has got; durable when it returns."""
+        await self._store.set_cursor(consumer, position)
+
+
+def _hand_out(taken: list[_Waiting], receipts: Sequence[Receipt]) -> None:
+    """Give each append its share of a commit's receipts."""
+    start = 0
+    for waiting in taken:
+        end = start + len(waiting.messages)
+        if not waiting.receipts.done():
+            waiting.receipts.set_result(list(receipts[start:end]))
+        start = end

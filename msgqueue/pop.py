@@ -1,0 +1,211 @@
+"""``/popmsg``: messages out, to subscribers and to durable consumers.
+
+A v1 connection says what it wants, as :mod:`fanline.pop_protocol` tells. A plain connection says nothing and
+gets its share of the durable consumer ``default``, a message to a frame; as it cannot say done, its answer
+to a ping sent behind the messages says so in its place.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from fanline.background import beside, end
+from fanline.connection import Connection, text_frame
+from fanline.errors import CloseCode, ErrorCode, Rejected, StoreError
+from fanline.message import Dialect, Record, Refusal, join_array, refusal, split_array, to_plain
+from fanline.pop_protocol import Gap, PageAnswer, Pop, PopCommand, Popping, Read, decode_pop_command
+from fanline.topics import require_pattern
+from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
+from msgqueue.log import Log
+
+MAX_PAGE_RECORDS: Final = 1_000
+
+
+class PopEndpoint:
+    """Handles the connections to ``/popmsg``.
+
+    Args:
+        log: What is read.
+        consumers: Its durable consumers.
+    """
+
+    def __init__(self, log: Log, consumers: Consumers) -> None:
+        self._log = log
+        self._consumers = consumers
+
+    async def handle(self, connection: Connection) -> None:
+        """Serve one consumer until it goes away."""
+        if connection.dialect is Dialect.PLAIN:
+            await self._handle_plain(connection)
+        else:
+            await _Session(self._log, self._consumers, connection).run()
+
+    async def _handle_plain(self, connection: Connection) -> None:
+        async with beside(_feed_plain(connection, self._consumers.get(DEFAULT_CONSUMER, 0))):
+            async for _ in connection.frames():
+                pass  # it has nothing to say; this notices that it goes
+
+
+async def _feed_plain(connection: Connection, consumer: Consumer) -> None:
+    try:
+        while True:
+            records = await consumer.take(connection)
+            connection.write(b"".join(text_frame(to_plain(record.body)) for record in records))
+            await connection.writable()
+            await (await connection.ping())
+            consumer.done(connection, records[-1].seq)
+    except StoreError as error:
+        connection.cut(CloseCode.TRY_AGAIN_LATER, f"the log cannot be read: {error}")
+    finally:
+        consumer.leave(connection)
+
+
+class _Session:
+    """One v1 connection: a loop that reads commands, and a task that feeds what was popped."""
+
+    def __init__(self, log: Log, consumers: Consumers, connection: Connection) -> None:
+        self._log = log
+        self._consumers = consumers
+        self._connection = connection
+        self._consumer: Consumer | None = None
+        self._feeding: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        try:
+            async for frame in self._connection.frames():
+                await self._obey_frame(frame)
+        finally:
+            if self._feeding is not None:
+                await end(self._feeding)
+
+    async def _obey_frame(self, frame: bytes) -> None:
+        try:
+            commands = [decode_pop_command(part) for part in split_array(frame)]
+        except (msgspec.DecodeError, RecursionError) as error:
+            self._connection.send_json(Refusal(ErrorCode.BAD_COMMAND, f"expected pop, read or done: {error}"))
+            return
+        for command in commands:
+            try:
+                await self._obey(command)
+            except (Rejected, StoreError) as error:
+                self._refuse(_as_rejected(error), command)
+
+    async def _obey(self, command: PopCommand) -> None:
+        if command.read is not None:
+            await self._read(command.read)
+        elif command.pop is not None:
+            await self._pop(command.pop)
+        elif command.done is not None and self._consumer is not None:
+            self._consumer.done(self._connection, command.done)
+        else:
+            raise Rejected(ErrorCode.BAD_COMMAND, "expected pop, read, or done for a durable consumer")
+
+    def _refuse(self, rejected: Rejected, command: PopCommand) -> None:
+        if command.read is None:
+            self._connection.send_json(refusal(rejected))
+        else:
+            ref = command.read.ref
+            self._connection.send_json(PageAnswer(ref, error=rejected.code, reason=rejected.reason))
+
+    # Popping.
+
+    async def _pop(self, pop: Pop) -> None:
+        if self._feeding is not None:
+            raise Rejected(ErrorCode.BAD_COMMAND, "this connection pops already: open another one")
+        if pop.consumer is None:
+            await self._pop_from(pop)
+        else:
+            await self._pop_share(pop, pop.consumer)
+
+    async def _pop_from(self, pop: Pop) -> None:
+        for pattern in pop.topics or ():
+            require_pattern(pattern)
+        position = await self._start(pop.after)
+        answer = Popping(None, position, await self._gap(position, pop.topics))
+        self._connection.send_json(answer)
+        self._feeding = asyncio.create_task(self._guard(self._feed_from(position, pop.topics)))
+
+    async def _pop_share(self, pop: Pop, name: str) -> None:
+        if pop.topics is not None:
+            raise Rejected(ErrorCode.BAD_COMMAND, "a durable consumer gets all topics: leave out topics")
+        if not 0 < len(name) <= 128 or not name.isprintable():
+            raise Rejected(ErrorCode.BAD_COMMAND, "a consumer's name has 1 to 128 printable characters")
+        start = await self._start("earliest" if pop.after is None else pop.after)
+        self._consumer = self._consumers.get(name, start)
+        self._connection.send_json(Popping(name, self._consumer.position))
+        self._feeding = asyncio.create_task(self._guard(self._feed_share(self._consumer)))
+
+    async def _start(self, after: int | str | None) -> int:
+        if after == "earliest":
+            return 0
+        if after is None or isinstance(after, str):
+            return self._log.head
+        if not 0 <= after <= self._log.head:
+            reason = f"after must be 0 to {self._log.head}, the end of the log, and is {after}"
+            raise Rejected(ErrorCode.BAD_POSITION, reason)
+        return after
+
+    async def _gap(self, position: int, topics: Sequence[str] | None) -> Gap | None:
+        trimmed = await self._log.trimmed(topics)
+        return Gap(position + 1, trimmed) if trimmed > position else None
+
+    async def _guard(self, feeding: Coroutine[Any, Any, None]) -> None:
+        try:
+            await feeding
+        except StoreError as error:
+            self._connection.cut(CloseCode.TRY_AGAIN_LATER, f"the log cannot be read: {error}")
+
+    async def _feed_from(self, position: int, topics: Sequence[str] | None) -> None:
+        while True:
+            await self._log.grown_beyond(position)
+            page = await self._log.read(position, topics)
+            self._send(page.records)
+            position = page.position
+            await self._connection.writable()
+
+    async def _feed_share(self, consumer: Consumer) -> None:
+        try:
+            while True:
+                self._send(await consumer.take(self._connection))
+                await self._connection.writable()
+        finally:
+            consumer.leave(self._connection)
+
+    def _send(self, records: Sequence[Record]) -> None:
+        if records:
+            self._connection.write(text_frame(join_array([record.body for record in records])))
+
+    # Reading pages.
+
+    async def _read(self, read: Read) -> None:
+        for pattern in read.topics:
+            require_pattern(pattern)
+        limit = max(1, min(read.limit, MAX_PAGE_RECORDS))
+        answer = await (self._page_back(read, limit) if read.after is None else self._page(read, limit))
+        self._connection.send_json(answer)
+
+    async def _page(self, read: Read, limit: int) -> PageAnswer:
+        after = read.after or 0
+        page = await self._log.read(after, read.topics)
+        records = page.records[:limit]
+        position = page.position if len(records) == len(page.records) else records[-1].seq
+        gap = await self._gap(after, read.topics)
+        return PageAnswer(read.ref, _raws(records), position, self._log.head, gap)
+
+    async def _page_back(self, read: Read, limit: int) -> PageAnswer:
+        before = self._log.head + 1 if read.before is None else read.before
+        records = await self._log.read_back(before, read.topics, limit)
+        position = records[0].seq if records else 0
+        return PageAnswer(read.ref, _raws(records), position, self._log.head)
+
+
+def _as_rejected(error: Rejected | StoreError) -> Rejected:
+    if isinstance(error, Rejected):
+        return error
+    return Rejected(ErrorCode.QUEUE_UNAVAILABLE, f"the log cannot be read: {error}")
+
+
+def _raws(records: Sequence[Record]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(record.body) for record in records]

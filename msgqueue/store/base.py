@@ -1,0 +1,161 @@
+"""What msgqueue asks of the engine that keeps the log.
+
+The log is one sequence of records. ``seq``, a record's position, is 1 or more, grows strictly over all
+topics, and is never given twice, even when everything was trimmed and the service restarted. ``time``, when a
+record was committed, never goes back, even if the clock does. Positions may have holes.
+
+Engines may have other writers than this process. So what stands above them learns of records only from
+:meth:`Store.follow` and the reads, and never derives a position by counting.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from fanline.message import NewMessage, Record
+
+PAGE_RECORDS = 500
+PAGE_BYTES = 1 << 20
+
+Listener = Callable[[Sequence[Record]], None]
+
+
+class Receipt(NamedTuple):
+    """Where a message is in the log; ``duplicate`` if an earlier one with its id was there already."""
+
+    seq: int
+    duplicate: bool
+
+
+class Page(NamedTuple):
+    """Records in ascending order; all that match in (after, ``position``] have been returned.
+
+    A page may be empty and yet have moved on: go on reading after ``position``. The end of the log is where
+    a page leaves ``position`` at the newest record, as :meth:`Store.bounds` tells it.
+    """
+
+    records: list[Record]
+    position: int
+
+
+class Bounds(NamedTuple):
+    """The ``seq`` of the oldest and the newest record stored; of an empty log ``first`` is ``last`` + 1."""
+
+    first: int
+    last: int
+
+
+class Store(ABC):
+    """A durable log of messages, and the cursors of its consumers.
+
+    Every method may be called while others run. All of them raise :class:`~fanline.errors.StoreError` when
+    the engine fails, after which the store goes on by itself once the cause is gone, and
+    :class:`~fanline.errors.Closed` after :meth:`close`. Positions given must be from 0 to 2⁶³ - 1.
+
+    Patterns are as in :mod:`fanline.topics`, and must be valid; None stands for every topic, the system's own
+    included.
+    """
+
+    @abstractmethod
+    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        """Store messages, all or none of them, in their order; they are on disk when this returns.
+
+        A message whose sender used its id within the dedupe window, in this batch or an earlier one, is not
+        stored again. An id that begins with ``$`` counts for that, but is not part of the stored message.
+
+        Concurrent calls are stored in the order in which they were made. Cancelling a call leaves open
+        whether it is stored; the same messages can be appended again by their ids.
+
+        Args:
+            messages: Checked messages; their content is stored byte for byte.
+
+        Returns:
+            One receipt per message, in their order.
+
+        Raises:
+            StoreError: If nothing of the batch could be stored.
+        """
+
+    @abstractmethod
+    def follow(self, listener: Listener) -> None:
+        """Have ``listener`` called with every batch of records committed from now on, whoever wrote it.
+
+        It is called on the event loop, in the order of the log and without a record left out, for this
+        process's own records before their :meth:`append` returns. It must not block or raise.
+        """
+
+    @abstractmethod
+    async def read(
+        self,
+        after: int,
+        *,
+        patterns: Sequence[str] | None = None,
+        limit: int = PAGE_RECORDS,
+        max_bytes: int = PAGE_BYTES,
+    ) -> Page:
+        """Return the oldest records after a position.
+
+        What one call costs is bounded however long the log is. When few records match, it returns with what
+        it found among those it had time to examine.
+
+        Args:
+            after: Only records with a higher ``seq``.
+            patterns: Only records of matching topics.
+            limit: Most records returned; at least 1.
+            max_bytes: Most bytes of their bodies together; a first record that is larger comes alone.
+        """
+
+    @abstractmethod
+    async def read_back(
+        self,
+        before: int,
+        *,
+        patterns: Sequence[str] | None = None,
+        limit: int = PAGE_RECORDS,
+        max_bytes: int = PAGE_BYTES,
+    ) -> list[Record]:
+        """Return the newest records before a position, in ascending order; an empty list if there is none.
+
+        Unlike :meth:`read` it looks until it has filled the page or reached the start of the log, in steps
+        that let other reads pass.
+
+        Args:
+            before: Only records with a lower ``seq``.
+            patterns: Only records of matching topics.
+            limit: Most records returned; at least 1.
+            max_bytes: Most bytes of their bodies together; a newest record that is larger comes alone.
+        """
+
+    @abstractmethod
+    async def bounds(self) -> Bounds:
+        """Return the ends of the log."""
+
+    @abstractmethod
+    async def trimmed(self, patterns: Sequence[str] | None = None) -> int:
+        """Return the highest ``seq`` that trimming has removed from matching topics; 0 if it removed none."""
+
+    @abstractmethod
+    async def trim(self, through: int, *, limit: int = 1000) -> int:
+        """Remove the oldest records, at most ``limit`` of them, with a ``seq`` up to ``through``.
+
+        Appends wait for it; call it repeatedly with a small limit rather than once with a large one.
+
+        Returns:
+            How many were removed; fewer than ``limit`` when there are no more.
+        """
+
+    @abstractmethod
+    async def cursors(self) -> dict[str, int]:
+        """Return the position of every durable consumer, by name."""
+
+    @abstractmethod
+    async def set_cursor(self, name: str, seq: int) -> None:
+        """Put the cursor of a durable consumer, new or known, at a position; on disk when this returns."""
+
+    @abstractmethod
+    async def delete_cursor(self, name: str) -> None:
+        """Forget a durable consumer; one that is unknown is no error."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what is running or waiting and let go of the log; closing again only waits for that."""

@@ -1,0 +1,214 @@
+"""The folder on disk that holds a log: its lock, its SQLite file, and the checks before it is used.
+
+::
+
+    data/log.lock          locked (flock) by the one process that has the log open; freed with its last breath
+    data/log.sqlite3       the log
+    data/log.sqlite3-wal   what was committed and is not in log.sqlite3 yet: as precious as that
+    data/log.sqlite3-shm   SQLite's index of the former; made anew when it is missing
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from fanline.errors import ConfigurationError, StoreError
+
+APPLICATION_ID: Final = int.from_bytes(b"Fanl", "big")
+VERSION: Final = 1
+
+# `log` has one row: the highest seq that was ever trimmed, and its time; an emptied log goes on from there.
+# `body` comes last, because what SQLite does not read of a row is only what follows the last column asked for.
+SCHEMA: Final = (
+    "CREATE TABLE topics"
+    " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0)",
+    "CREATE TABLE messages"
+    " (seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, time INTEGER NOT NULL, crc INTEGER NOT NULL,"
+    " body BLOB NOT NULL)",
+    "CREATE INDEX messages_by_topic ON messages (topic)",
+    "CREATE TABLE ids (key TEXT PRIMARY KEY, seq INTEGER NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE consumers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE log (trimmed INTEGER NOT NULL, time INTEGER NOT NULL)",
+)
+
+# SQLite walks this much in well under a second. To walk all of a log of 100 GB would keep the service down for
+# minutes at each start; of a larger one only the header, length and tables are looked at.
+CHECKED_WHOLE: Final = 256 << 20
+
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "fullfsync = ON",  # macOS, where fsync leaves the data in the drive's cache
+    "checkpoint_fullfsync = ON",
+    "cell_size_check = ON",
+    "cache_size = -65536",
+    "journal_size_limit = 67108864",
+)
+
+_CAUSES: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it cannot be written to: look at its owner and mode, and how its disk is mounted",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its owner and mode",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a back-up",
+    sqlite3.SQLITE_NOTADB: "it is not a database, or its header is damaged: restore it from a back-up",
+    sqlite3.SQLITE_BUSY: "another program has locked it",
+    sqlite3.SQLITE_LOCKED: "another program has locked it",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory",
+}
+
+
+class Damage(Exception):
+    """What is in the file can be read, but does not hold together."""
+
+
+class LogFile:
+    """The file of a log, and the lock on its folder: no other process can open it before :meth:`close`."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Lock the folder, make what is missing in it, and check what is there.
+
+        Raises:
+            ConfigurationError: If the folder is in use or cannot be used, or if the file in it is not a sound
+                log, or is one of a newer version.
+        """
+        file = cls(folder / "log.sqlite3", _lock(folder))
+        try:
+            file._prepare()
+        except ConfigurationError:
+            file.close()
+            raise
+        return file
+
+    def connect(self) -> sqlite3.Connection:
+        """Return a new connection, in autocommit mode, that may be handed from thread to thread.
+
+        Raises:
+            sqlite3.Error: If the file cannot be opened.
+        """
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Unlock the folder; the connections must be closed by then."""
+        os.close(self._lock)
+
+    def _prepare(self) -> None:
+        try:
+            with translated(self.path):
+                if not self.path.exists():
+                    self._create()
+                with closing(self.connect()) as connection:
+                    self._check(connection)
+        except StoreError as error:
+            raise ConfigurationError(str(error)) from error
+
+    def _create(self) -> None:
+        """Make an empty log under another name, then rename it: the log is never there half made."""
+        wal = self._sibling("-wal")
+        if wal.exists():
+            raise Damage(f"it is missing, but {wal.name} is there")
+        new = self._sibling("-new")
+        new.unlink(missing_ok=True)
+        with closing(sqlite3.connect(new)) as connection:
+            connection.executescript(
+                f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+                f"{';'.join(SCHEMA)}; INSERT INTO log VALUES (0, 0); COMMIT"
+            )
+        new.rename(self.path)
+        _sync(self.path.parent)
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        _check_version(connection, self.path)
+        _check_tables(connection)
+        if self._size() <= CHECKED_WHOLE:
+            _check_pages(connection)
+        connection.execute("BEGIN IMMEDIATE")  # refused where nothing can be written
+        connection.execute("ROLLBACK")
+
+    def _size(self) -> int:
+        files = (self.path, self._sibling("-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def _sibling(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise what goes wrong with the file as a :class:`~fanline.errors.StoreError` that says so in words."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        cause = _CAUSES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "SQLite failed")
+        raise StoreError(f"{path}: {cause} ({error})") from error
+    except (Damage, msgspec.DecodeError) as error:
+        raise StoreError(f"{path}: {_CAUSES[sqlite3.SQLITE_CORRUPT]} ({error})") from error
+
+
+def _lock(folder: Path) -> int:
+    """Return the descriptor of the folder's lock file, which holds the lock until it is closed."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "log.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"data_dir {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise ConfigurationError(
+            f"data_dir {folder}: another msgqueue has it open: stop that one, or give this one another data_dir"
+        ) from error
+    return lock
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID or version < VERSION:
+        raise Damage("its header is not that of a log")
+    if version > VERSION:
+        raise ConfigurationError(
+            f"{path}: a newer msgqueue wrote it (format {version}, and this one knows {VERSION}):"
+            " start that one, or give this one another data_dir"
+        )
+
+
+def _check_tables(connection: sqlite3.Connection) -> None:
+    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema") if sql}
+    if found != set(SCHEMA):
+        raise Damage("its tables are not those of a log")
+    if connection.execute("SELECT count(*) FROM log").fetchone() != (1,):
+        raise Damage("what it knew of trimmed messages is lost")
+
+
+def _check_pages(connection: sqlite3.Connection) -> None:
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise Damage(verdict)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,256 @@
+"""What changes the log: appends, trims and cursors, each of them one transaction.
+
+All of it runs on a thread beside the event loop. Python's SQLite module lets go of the interpreter, and waits to
+get it back, at every row that it steps to; beside a busy event loop each of these waits can be 5 ms long, and a
+thousand rows take seconds. So here, and in :mod:`msgqueue.store.sqlite_reader`, a statement takes or gives
+all its rows in one step: as one JSON array or object, and their bodies as one blob.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from fanline.message import Message, NewMessage, Record, encode
+from msgqueue.store.base import Receipt
+
+# How many ids are looked at per message appended, to find those that have expired: the table never holds
+# more than 4/3 of the ids in use within the window.
+SWEEP_STEP: Final = 4
+
+_ADD_TOPICS: Final = """
+INSERT INTO topics (name) SELECT value FROM json_each(:topics) WHERE true ON CONFLICT DO NOTHING
+"""
+
+_HEAD: Final = """
+WITH
+  newest (seq, time) AS (SELECT seq, time FROM messages ORDER BY seq DESC LIMIT 1),
+  head (seq, now) AS MATERIALIZED (
+    SELECT max(log.trimmed, ifnull(newest.seq, 0)), max(log.time, ifnull(newest.time, 0), :clock)
+    FROM log LEFT JOIN newest
+  )
+SELECT
+  head.seq,
+  head.now,
+  (SELECT json_group_object(ids.key, ids.seq)
+   FROM json_each(:keys) AS wanted CROSS JOIN ids ON ids.key = wanted.value
+   WHERE ids.time >= head.now - :window),
+  (SELECT json_group_object(topics.name, topics.id)
+   FROM json_each(:topics) AS wanted CROSS JOIN topics ON topics.name = wanted.value),
+  (SELECT max(key) FROM (SELECT key FROM ids WHERE key > :swept ORDER BY key LIMIT :step))
+FROM head
+"""
+
+_ADD_MESSAGES: Final = """
+INSERT INTO messages (seq, topic, time, crc, body)
+SELECT :first + key, value ->> 0, :now, value ->> 1, substr(:bodies, value ->> 2, value ->> 3)
+FROM json_each(:rows)
+"""
+
+_ADD_IDS: Final = """
+INSERT INTO ids (key, seq, time) SELECT key, value, :now FROM json_each(:ids) WHERE true
+ON CONFLICT DO UPDATE SET seq = excluded.seq, time = excluded.time
+"""
+
+_SWEEP_IDS: Final = "DELETE FROM ids WHERE key > :swept AND key <= :until AND time < :expired"
+
+_OLDEST: Final = """
+SELECT count(*), max(seq), max(time)
+FROM (SELECT seq, time FROM messages WHERE seq <= :through ORDER BY seq LIMIT :limit)
+"""
+
+# NOT INDEXED: the index by topic would give the groups in order, at the price of walking all of it.
+_NOTE_TRIMMED_TOPICS: Final = """
+UPDATE topics SET trimmed = max(topics.trimmed, gone.seq)
+FROM (SELECT topic, max(seq) AS seq FROM messages NOT INDEXED WHERE seq <= :through GROUP BY topic) AS gone
+WHERE topics.id = gone.topic
+"""
+
+_NOTE_TRIMMED: Final = "UPDATE log SET trimmed = max(trimmed, :through), time = max(time, :time)"
+
+_TRIM: Final = "DELETE FROM messages WHERE seq <= :through"
+
+_SET_CURSOR: Final = """
+INSERT INTO consumers (name, position) VALUES (:name, :position)
+ON CONFLICT DO UPDATE SET position = excluded.position
+"""
+
+_DELETE_CURSOR: Final = "DELETE FROM consumers WHERE name = :name"
+
+_decode_numbers = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class Appended(NamedTuple):
+    """What became of a batch: a receipt for each of its messages, and the records that are new."""
+
+    receipts: list[Receipt]
+    records: list[Record]
+
+
+class Batch:
+    """Messages on their way into the log: duplicates set apart, the others given positions and encoded.
+
+    Args:
+        last: The highest position that has been given.
+        now: When the batch is committed, in Unix milliseconds.
+        taken: Positions of earlier messages by the keys that this batch would use again.
+    """
+
+    def __init__(self, last: int, now: int, taken: dict[str, int]) -> None:
+        self.receipts: list[Receipt] = []
+        self.records: list[Record] = []
+        self.ids: dict[str, int] = {}
+        self._next = last + 1
+        self._now = now
+        self._taken = taken
+
+    def add(self, message: NewMessage, key: str | None) -> None:
+        """Take a message in, unless its dedupe key is taken; None if it has no id."""
+        if key in self._taken:
+            self.receipts.append(Receipt(self._taken[key], duplicate=True))
+            return
+        if key is not None:
+            self._taken[key] = self.ids[key] = self._next
+        self.receipts.append(Receipt(self._next, duplicate=False))
+        self.records.append(Record(self._next, message.topic, self._encoded(message)))
+        self._next += 1
+
+    def _encoded(self, message: NewMessage) -> bytes:
+        shown_id = None if message.id is None or message.id.startswith("$") else message.id
+        return encode(
+            Message(
+                message.topic,
+                message.content,
+                self._next,
+                self._now,
+                shown_id,
+                message.sender,
+                message.type,
+            )
+        )
+
+
+class Writer:
+    """The one writer of a log. Not for two threads at once.
+
+    Every method is all or nothing: after an error the log is as it was before the call.
+
+    Args:
+        connection: One of its own, in autocommit mode.
+        dedupe_window: Seconds for which an id counts.
+        clock: Tells the time, in Unix seconds.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, dedupe_window: float, clock: Callable[[], float]
+    ) -> None:
+        self.connection = connection
+        self._window = round(dedupe_window * 1000)
+        self._clock = clock
+        self._swept = ""
+
+    def append(self, messages: Sequence[NewMessage]) -> Appended:
+        """Store a batch; it is on disk when this returns."""
+        keys = [_dedupe_key(message) for message in messages]
+        with self._transaction():
+            head = self._look_up(keys, {message.topic for message in messages})
+            batch = Batch(head.seq, head.now, head.taken)
+            for message, key in zip(messages, keys, strict=True):
+                batch.add(message, key)
+            self._insert(batch, head)
+            self._sweep(head)
+        self._swept = head.sweep_until or ""
+        return Appended(batch.receipts, batch.records)
+
+    def trim(self, through: int, limit: int) -> int:
+        """Remove the oldest records up to a position, ``limit`` at most; return how many they were."""
+        with self._transaction():
+            count, last, time = self._one(_OLDEST, through=through, limit=limit)
+            if count:
+                self._run(_NOTE_TRIMMED_TOPICS, through=last)
+                self._run(_NOTE_TRIMMED, through=last, time=time)
+                self._run(_TRIM, through=last)
+        return int(count)
+
+    def set_cursor(self, name: str, seq: int) -> None:
+        """Put a consumer's cursor at a position."""
+        self._run(_SET_CURSOR, name=name, position=seq)
+
+    def delete_cursor(self, name: str) -> None:
+        """Forget a consumer."""
+        self._run(_DELETE_CURSOR, name=name)
+
+    def close(self) -> None:
+        """Close the connection; as the last one to the file it moves all of the WAL into it."""
+        self.connection.close()
+
+    def _look_up(self, keys: Sequence[str | None], topics: set[str]) -> "_Head":
+        names = _json(topics)
+        self._run(_ADD_TOPICS, topics=names)
+        seq, now, taken, ids, sweep_until = self._one(
+            _HEAD,
+            clock=int(self._clock() * 1000),
+            window=self._window,
+            keys=_json([key for key in keys if key is not None]),
+            topics=names,
+            swept=self._swept,
+            step=SWEEP_STEP * len(keys),
+        )
+        return _Head(seq, now, _decode_numbers(taken), _decode_numbers(ids), sweep_until)
+
+    def _insert(self, batch: Batch, head: "_Head") -> None:
+        bodies = [record.body for record in batch.records]
+        rows = []
+        start = 1  # as substr counts
+        for record, body in zip(batch.records, bodies, strict=True):
+            rows.append((head.topics[record.topic], zlib.crc32(body), start, len(body)))
+            start += len(body)
+        self._run(
+            _ADD_MESSAGES, first=head.seq + 1, now=head.now, rows=_json(rows), bodies=b"".join(bodies)
+        )
+        self._run(_ADD_IDS, now=head.now, ids=_json(batch.ids))
+
+    def _sweep(self, head: "_Head") -> None:
+        self._run(
+            _SWEEP_IDS, swept=self._swept, until=head.sweep_until, expired=head.now - self._window
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:  # SQLite ends it by itself after some errors
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def _run(self, sql: str, **values: Any) -> None:
+        self.connection.execute(sql, values)
+
+    def _one(self, sql: str, **values: Any) -> tuple[Any, ...]:
+        row: tuple[Any, ...] = self.connection.execute(sql, values).fetchone()
+        return row
+
+
+class _Head(NamedTuple):
+    """What an append has to know of the log: its newest position, the time, and what was there before."""
+
+    seq: int
+    now: int
+    taken: dict[str, int]
+    topics: dict[str, int]
+    sweep_until: str | None
+
+
+def _dedupe_key(message: NewMessage) -> str | None:
+    """Return what a message is known by; ids are each sender's own, and neither has a line break in it."""
+    return None if message.id is None else f"{message.sender or ''}\n{message.id}"
+
+
+def _json(value: Any) -> str:
+    return encode(value).decode()

@@ -1,0 +1,7 @@
+"""Runs the publisher service: ``python -m publisher --help`` lists its settings."""
+
+from fanline.service import main
+from publisher.app import Publisher
+
+if __name__ == "__main__":
+    main(Publisher)

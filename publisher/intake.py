@@ -1,0 +1,137 @@
+"""``/publish``: what clients send is read, checked, and handed on; its answers go back in order."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter
+
+from fanline.connection import Connection, text_frame
+from fanline.errors import ErrorCode, Rejected
+from fanline.message import Dialect, NewMessage, check_message, decode_published, encode, refusal
+from fanline.signal import Signal
+from publisher.answers import Answers
+from publisher.forward import Forwarder
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Handles the connections to ``/publish``.
+
+    Args:
+        forwarder: Where accepted messages go.
+        max_content: Largest content of one message, in bytes.
+        max_in_flight: Messages of one connection without an answer, beyond which it is not read from.
+        metrics: Where to register the counters.
+    """
+
+    def __init__(
+        self, forwarder: Forwarder, *, max_content: int, max_in_flight: int, metrics: CollectorRegistry
+    ) -> None:
+        self._forwarder = forwarder
+        self._max_content = max_content
+        self._max_in_flight = max_in_flight
+        self._received = Counter("fanline_messages_received", "Messages accepted.", registry=metrics)
+        self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=metrics)
+
+    async def handle(self, connection: Connection) -> None:
+        """Serve one publisher until it goes away; what it has sent is forwarded all the same."""
+        if connection.dialect is Dialect.PLAIN:
+            await self._handle_plain(connection)
+        else:
+            await self._handle_v1(connection)
+
+    async def _handle_v1(self, connection: Connection) -> None:
+        replies = _Replies(connection)
+        async for frame in connection.frames():
+            for entry in self._read(frame, connection):
+                slot = replies.answers.open()
+                if isinstance(entry, Rejected):
+                    slot.settle(refusal(entry))
+                else:
+                    self._forwarder.submit(entry, slot)
+            await self._forwarder.room()
+            await replies.fewer_than(self._max_in_flight)
+
+    async def _handle_plain(self, connection: Connection) -> None:
+        ignored = 0
+        async for frame in connection.frames():
+            for entry in self._read(frame, connection):
+                if isinstance(entry, NewMessage):
+                    self._forwarder.submit(entry, None)
+                    continue
+                ignored += 1
+                if ignored == 1:
+                    logger.info("ignoring frames of %s: %s", connection.user.name, entry)
+            await self._forwarder.room()
+        if ignored > 1:
+            logger.info("ignored %d frames of %s", ignored, connection.user.name)
+
+    def _read(self, frame: bytes, connection: Connection) -> Sequence[NewMessage | Rejected]:
+        entries = [self._check(entry, connection) for entry in decode_published(frame, connection.dialect)]
+        refused = [entry for entry in entries if isinstance(entry, Rejected)]
+        for rejected in refused:
+            self._refused.labels(rejected.code).inc()
+        self._received.inc(len(entries) - len(refused))
+        return entries
+
+    def _check(self, entry: NewMessage | Rejected, connection: Connection) -> NewMessage | Rejected:
+        if isinstance(entry, Rejected):
+            return entry
+        return (
+            check_message(entry, max_content=self._max_content)
+            or _check_rights(entry, connection)
+            or _signed(entry, connection)
+        )
+
+
+def _check_rights(message: NewMessage, connection: Connection) -> Rejected | None:
+    user = connection.user
+    if not user.may_publish(message.topic):
+        reason = f'{user.name} may not publish on "{message.topic}"'
+        return Rejected(ErrorCode.FORBIDDEN, reason, message.id)
+    if message.id is not None and message.id.startswith("$"):
+        return Rejected(
+            ErrorCode.BAD_ID, 'an id must not begin with "$": those are the system\'s own', message.id
+        )
+    if user.is_service:
+        return None
+    if message.sender not in (None, user.name) or message.type != "message":
+        return Rejected(ErrorCode.FORBIDDEN, "only a service may set from or type", message.id)
+    return None
+
+
+def _signed(message: NewMessage, connection: Connection) -> NewMessage:
+    if message.sender is None:
+        message.sender = connection.user.name
+    return message
+
+
+class _Replies:
+    """Sends the answers of one connection, all that are due in one turn of the event loop in one frame."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.answers = Answers(self._schedule)
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._is_scheduled = False
+        self._sent = Signal()
+
+    async def fewer_than(self, limit: int) -> None:
+        """Wait until fewer than ``limit`` messages are without an answer."""
+        while len(self.answers) >= limit:
+            await asyncio.shield(self._sent.next)
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_scheduled = False
+        answers = self.answers.take()
+        if answers:
+            payload = encode(answers[0]) if len(answers) == 1 else encode(answers)
+            self._connection.write(text_frame(payload))
+            self._sent.fire()

@@ -1,0 +1,75 @@
+"""The subscriber service: the edge that hands messages out, behind ``/subscribe``."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import ClassVar
+
+from prometheus_client import Gauge
+
+from fanline.background import end
+from fanline.connection import Connection
+from fanline.link import Link
+from fanline.neighbour import link_to_queue
+from fanline.service import App, Route
+from fanline.settings import Settings
+from subscriber.archive import Archive
+from subscriber.live import Live
+from subscriber.session import Session
+from subscriber.tail import Tail
+
+
+class Subscriber(App):
+    """The edge that hands messages out: follows the queue, routes by topic, fans out."""
+
+    name: ClassVar[str] = "subscriber"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._link: Link
+        self._live: Live
+        self._archive: Archive
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def routes(self) -> Mapping[str, Route]:
+        """Return the paths of this service."""
+        return {"/subscribe": Route(self._handle_subscribe)}
+
+    async def start(self) -> None:
+        """Begin to follow msgqueue; it need not be there yet."""
+        settings = self.settings
+        self._live = Live(recent_bytes=settings.recent_bytes, join_window=settings.join_window)
+        self._link = link_to_queue(settings, "/popmsg")
+        self._archive = Archive(link_to_queue(settings, "/popmsg"))
+        self._tasks = [
+            asyncio.create_task(Tail(self._link, self._live).run()),
+            asyncio.create_task(self._archive.run()),
+        ]
+        self._measure()
+
+    def unready(self) -> str | None:
+        """Return why no messages come in at present."""
+        return self._link.problem
+
+    async def drain(self) -> None:
+        """Hand out what is held back."""
+        self._live.flush()
+
+    async def stop(self) -> None:
+        """Disconnect from msgqueue."""
+        await end(*self._tasks)
+
+    async def _handle_subscribe(self, connection: Connection) -> None:
+        session = Session(
+            connection,
+            self._live,
+            self._archive,
+            max_subscriptions=self.settings.max_subscriptions,
+            patience=self.settings.queue_wait,
+        )
+        await session.run()
+
+    def _measure(self) -> None:
+        head = Gauge("fanline_log_head", "Position of the newest message seen.", registry=self.metrics)
+        head.set_function(lambda: self._live.head)
+        delivered = Gauge("fanline_messages_delivered", "Deliveries on the live path.", registry=self.metrics)
+        delivered.set_function(lambda: self._live.fanout.delivered)

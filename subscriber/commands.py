@@ -1,0 +1,112 @@
+"""What subscribers say: three spellings of the same two commands.
+
+::
+
+    sub orders.eu                             text, as a person types it; also after=41 or last=50 behind it
+    {"Topic": "orders.eu", "Content": "sub"}  the original JSON, field names in any case
+    {"sub": "orders.eu", "after": 41}         v1; also an array of these
+
+and the same with ``unsub``, which takes no option.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from fanline.errors import ErrorCode, Rejected
+from fanline.message import fold_fields, split_array
+from fanline.topics import require_pattern
+
+_OPTIONS: Final = frozenset({"after", "last"})
+
+_HINT: Final = 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TOPIC}'
+
+
+class Command(NamedTuple):
+    """One command.
+
+    Attributes:
+        subscribe: Whether it is ``sub``; otherwise it is ``unsub``.
+        pattern: The topic or pattern it is about.
+        after: Position after which everything is wanted, or None.
+        last: How many of the newest messages are wanted besides what follows, or None.
+    """
+
+    subscribe: bool
+    pattern: str
+    after: int | None = None
+    last: int | None = None
+
+
+def parse(frame: bytes) -> list[Command | Rejected]:
+    """Read the commands in one frame.
+
+    Returns:
+        One entry per command, in order; where a command is wrong, the refusal to send. An empty frame
+        gives an empty list.
+    """
+    return list(_parse(frame.strip()))
+
+
+def _parse(frame: bytes) -> Iterator[Command | Rejected]:
+    if not frame:
+        return
+    if frame[:1] not in b"[{":
+        yield _attempt(_parse_text, frame)
+        return
+    try:
+        parts = list(split_array(frame))
+    except (msgspec.DecodeError, RecursionError) as error:
+        yield Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}")
+        return
+    for part in parts:
+        yield _attempt(_parse_json, part)
+
+
+def _attempt(parse_one: Any, data: bytes) -> Command | Rejected:
+    try:
+        command: Command = parse_one(data)
+        require_pattern(command.pattern)
+    except Rejected as rejected:
+        return rejected
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Rejected(ErrorCode.BAD_JSON, f"the frame cannot be read: {error}")
+    return command
+
+
+def _parse_text(frame: bytes) -> Command:
+    verb, *words = frame.decode().split()
+    if verb not in ("sub", "unsub") or not words:
+        raise Rejected(ErrorCode.BAD_COMMAND, _HINT)
+    pattern, *options = words
+    return _command(verb, pattern, dict(_parse_option(option) for option in options))
+
+
+def _parse_option(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    return name, int(value) if value.isascii() and value.isdigit() and len(value) < 20 else value
+
+
+def _parse_json(part: bytes) -> Command:
+    fields = {name: msgspec.json.decode(value) for name, value in fold_fields(part).items()}
+    if "topic" in fields:
+        verb, pattern = fields.pop("content", None), fields.pop("topic")
+    else:
+        verb = "sub" if "sub" in fields else "unsub"
+        pattern = fields.pop(verb, None)
+    if verb not in ("sub", "unsub") or not isinstance(pattern, str):
+        raise Rejected(ErrorCode.BAD_COMMAND, _HINT)
+    return _command(verb, pattern, fields)
+
+
+def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
+    unknown = sorted(options.keys() - (_OPTIONS if verb == "sub" else set()))
+    if unknown:
+        raise Rejected(ErrorCode.BAD_COMMAND, f"{verb} has no option {unknown[0]!a}")
+    if len(options) == 2:
+        raise Rejected(ErrorCode.BAD_COMMAND, "after and last exclude each other")
+    for name, value in options.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+            raise Rejected(ErrorCode.BAD_POSITION, f"{name} must be a whole number from 0 on")
+    return Command(verb == "sub", pattern, **options)  # type: ignore[arg-type]

@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import certs
+from certs.authority import Pair, issue
+from certs.names import names_of
+from fanline.tls import CA_CERT, CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, read_key
+
+Snapshot = Callable[[], dict[str, bytes]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that does not exist yet."""
+    return tmp_path / "certs"
+
+
+@pytest.fixture
+def made(folder: Path) -> Path:
+    """A folder with development certificates."""
+    certs.ensure(folder)
+    return folder
+
+
+@pytest.fixture
+def foreign(made: Path) -> Path:
+    """A folder with somebody's own certificates, without the key of their CA."""
+    (made / CA_KEY).unlink()
+    return made
+
+
+@pytest.fixture
+def expired(made: Path) -> Path:
+    """A folder whose server certificate has expired, a day ago."""
+    authority = Pair(read_certificates(made / CA_CERT)[0], read_key(made / CA_KEY))  # type: ignore[arg-type]
+    names = names_of(read_certificates(made / SERVER_CERT)[0])
+    server = issue(authority, names, datetime.now(UTC) - timedelta(days=398))
+    (made / SERVER_CERT).write_bytes(server.certificate_pem())
+    (made / SERVER_KEY).write_bytes(server.key_pem())
+    return made
+
+
+@pytest.fixture
+def contents(folder: Path) -> Snapshot:
+    """Call it for what every file of the folder holds."""
+    return lambda: {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -1,0 +1,108 @@
+"""What the tests of all folders share: certificates, services on free ports, and connections to them."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+import certs
+from fanline.message import SUBPROTOCOL
+from fanline.service import App, Service
+from fanline.settings import Settings
+from fanline.tls import client_context
+from tests.stubs import PASSWORD, USER
+
+StartService = Callable[..., Awaitable[Service]]
+Dial = Callable[..., Awaitable[ClientConnection]]
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """Run the tests on the event loop that the services run on."""
+    return uvloop.EventLoopPolicy()
+
+
+@pytest.fixture(scope="session")
+def cert_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a CA and a server certificate."""
+    folder = tmp_path_factory.mktemp("certs")
+    certs.ensure(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tls(cert_dir: Path) -> ssl.SSLContext:
+    """What a client verifies the services by."""
+    return client_context(cert_dir)
+
+
+@pytest.fixture
+def make_settings(cert_dir: Path, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings for a service on a free port, with a data folder of its own."""
+
+    def make(**changes: Any) -> Settings:
+        usual: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "msgqueue_port": 0,
+            "publisher_port": 0,
+            "subscriber_port": 0,
+            "cert_dir": cert_dir,
+            "data_dir": tmp_path / "data",
+            "drain_timeout": 4,
+        }
+        return Settings(**(usual | changes))
+
+    return make
+
+
+@pytest.fixture
+async def start_service(make_settings: Callable[..., Settings]) -> AsyncIterator[StartService]:
+    """Start services in this process; those that still run at the end are stopped."""
+    running: list[Service] = []
+
+    async def start(app_class: type[App], **changes: Any) -> Service:
+        service = Service(app_class(make_settings(**changes)))
+        await service.start()
+        running.append(service)
+        return service
+
+    yield start
+    for service in reversed(running):
+        await service.stop()
+
+
+@pytest.fixture
+async def dial(tls: ssl.SSLContext) -> AsyncIterator[Dial]:
+    """Open WebSockets to a service; those still open at the end are closed."""
+    async with AsyncExitStack() as opened:
+
+        async def open_one(
+            service: Service,
+            path: str,
+            *,
+            v1: bool = True,
+            user: str = USER,
+            password: str = PASSWORD,
+            **how: Any,
+        ) -> ClientConnection:
+            token = base64.b64encode(f"{user}:{password}".encode()).decode()
+            return await opened.enter_async_context(
+                connect(
+                    f"wss://localhost:{service.port}{path}",
+                    ssl=tls,
+                    additional_headers={"Authorization": f"Basic {token}"},
+                    subprotocols=[Subprotocol(SUBPROTOCOL)] if v1 else None,
+                    proxy=None,
+                    **({"close_timeout": 1, "max_size": None} | how),
+                )
+            )
+
+        yield open_one

@@ -1,0 +1,91 @@
+"""A stub of msgqueue's ``/popmsg``: hands out a log that the test holds, and misbehaves on request."""
+
+from pathlib import Path
+
+import msgspec
+from websockets.asyncio.server import ServerConnection
+
+from fanline.message import Message, Record, encode, join_array, split_array
+from fanline.pop_protocol import Gap, PageAnswer, Pop, PopCommand, Popping, Read
+from fanline.topics import matches
+from tests.stubs import Stub
+
+
+class StubQueue(Stub):
+    """Holds a log in memory, and hands it out as ``/popmsg`` does in v1.
+
+    Attributes:
+        log: Every message, also those that retention has dropped.
+        floor: Positions up to this one are dropped by retention.
+        reads: Every request for a page, in order.
+        is_mute: While true, requests for pages are not answered.
+    """
+
+    def __init__(self, cert_dir: Path, port: int = 0) -> None:
+        super().__init__(cert_dir, port)
+        self.log: list[Record] = []
+        self.floor = 0
+        self.reads: list[Read] = []
+        self.is_mute = False
+        self._popping: set[ServerConnection] = set()
+
+    @property
+    def is_popped(self) -> bool:
+        """Whether somebody follows the log."""
+        return any(connection in self._popping for connection in self.connections)
+
+    def store(self, topic: str, content: object) -> Record:
+        """Add a message to the log without handing it out: what happens while nobody is connected."""
+        seq = len(self.log) + 1
+        body = encode(Message(topic, msgspec.Raw(encode(content)), seq, 1_700_000_000_000))
+        self.log.append(Record(seq, topic, body))
+        return self.log[-1]
+
+    async def publish(self, *messages: tuple[str, object]) -> None:
+        """Add messages to the log, and hand them to everybody who follows it, in one frame."""
+        bodies = [self.store(topic, content).body for topic, content in messages]
+        for connection in self.connections:
+            if connection in self._popping:
+                await connection.send(join_array(bodies), text=True)
+
+    async def receive(self, connection: ServerConnection, frame: bytes) -> None:
+        for body in split_array(frame):
+            command = msgspec.json.decode(body, type=PopCommand)
+            if command.pop is not None:
+                await self._pop(connection, command.pop)
+            elif command.read is not None:
+                self.reads.append(command.read)
+                if not self.is_mute:
+                    await connection.send(encode(self._page(command.read)), text=True)
+
+    async def _pop(self, connection: ServerConnection, pop: Pop) -> None:
+        after = pop.after if isinstance(pop.after, int) else len(self.log)
+        if after > len(self.log):
+            error = {"error": "bad-position", "reason": "after is beyond the end"}
+            await connection.send(encode(error), text=True)
+            return
+        gap = Gap(after + 1, self.floor) if self.floor > after else None
+        await connection.send(encode(Popping(None, after, gap)), text=True)
+        self._popping.add(connection)
+        missed = [record.body for record in self.log[max(after, self.floor) :]]
+        if missed:
+            await connection.send(join_array(missed), text=True)
+
+    def _page(self, read: Read) -> PageAnswer:
+        wanted = [
+            record
+            for record in self.log[self.floor :]
+            if any(matches(topic, record.topic) for topic in read.topics)
+        ]
+        if read.after is None:
+            before = read.before if read.before is not None else len(self.log) + 1
+            found = [record for record in wanted if record.seq < before][-read.limit :]
+            position = found[0].seq if found else 0
+            gap = None
+        else:
+            rest = [record for record in wanted if record.seq > read.after]
+            found = rest[: read.limit]
+            position = found[-1].seq if len(found) < len(rest) else len(self.log)
+            gap = Gap(read.after + 1, self.floor) if self.floor > read.after else None
+        raws = [msgspec.Raw(record.body) for record in found]
+        return PageAnswer(read.ref, raws, max(position, read.after or 0), len(self.log), gap)

@@ -1,0 +1,372 @@
+"""The images and the compose file: everything about them that can be known without a container engine."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import bcrypt
+import pytest
+import yaml
+from cryptography import x509
+
+from fanline.settings import ENV_PREFIX, Settings
+from fanline.users import UsersFile
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = ROOT / "docker/Dockerfile"
+COMPOSE_FILE = ROOT / "docker/compose.yaml"
+FIRST_START = ROOT / "docker/first_start.py"
+
+SERVICES = tuple(name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port"))
+HEALTH_DEADLINE = 20
+
+
+class Instruction(NamedTuple):
+    name: str
+    argument: str
+
+
+class Stage(NamedTuple):
+    """One ``FROM … AS name``, with the instructions of the stages that it stands on first."""
+
+    name: str
+    instructions: list[Instruction]
+
+    def arguments(self, name: str) -> list[str]:
+        return [instruction.argument for instruction in self.instructions if instruction.name == name]
+
+    def last(self, name: str) -> str:
+        return self.arguments(name)[-1]
+
+    def environment(self) -> dict[str, str]:
+        pairs = (pair for argument in self.arguments("ENV") for pair in argument.split())
+        return dict(pair.split("=", 1) for pair in pairs)
+
+
+def read_stages() -> dict[str, Stage]:
+    text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text())
+    stages: dict[str, Stage] = {}
+    stage = Stage("", [])
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        instruction = Instruction(*line.split(None, 1))
+        if instruction.name == "FROM":
+            source, _, name = instruction.argument.split()
+            inherited = stages[source].instructions if source in stages else []
+            stage = stages[name] = Stage(name, [*inherited])
+        stage.instructions.append(instruction)
+    return stages
+
+
+STAGES = read_stages()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
+
+
+def copied_sources() -> set[str]:
+    """What the Dockerfile copies out of the source tree."""
+    arguments = (argument for stage in STAGES.values() for argument in stage.arguments("COPY"))
+    return {
+        source
+        for argument in arguments
+        if not argument.startswith("--from")
+        for source in argument.split()[:-1]
+    }
+
+
+def mounts(service: str) -> dict[str, str]:
+    """Volume by volume, where a service of the compose file mounts it (``/path`` or ``/path:ro``)."""
+    return dict(mount.split(":", 1) for mount in COMPOSE["services"][service]["volumes"])
+
+
+# The files as they stand.
+
+
+def test_dockerfile_is_clean() -> None:
+    """Hadolint finds nothing to say about the Dockerfile."""
+    hadolint = Path(sys.executable).with_name("hadolint")
+    result = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_everything_copied_exists() -> None:
+    """Each COPY finds its source, in the tree and past .dockerignore."""
+    let_through = (ROOT / ".dockerignore").read_text().splitlines()
+    for source in copied_sources():
+        assert (ROOT / source).exists(), source
+        assert f"!{source}" in let_through, source
+
+
+def test_every_package_is_in_the_image() -> None:
+    """No package that pyproject.toml lists is left out of the images."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {package.removesuffix("*") for package in packages} <= copied_sources()
+
+
+@pytest.mark.parametrize("path", [DOCKERFILE, COMPOSE_FILE], ids=lambda path: path.name)
+def test_every_setting_named_exists(path: Path) -> None:
+    """Each FANLINE_ variable in the docker files is a setting."""
+    named = re.findall(rf"{ENV_PREFIX}(\w+)", path.read_text())
+    assert named
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_every_module_run_exists() -> None:
+    """Each ``python -m MODULE`` in the Dockerfile can be run."""
+    modules = set(re.findall(r'"-m", "([\w.]+)"', DOCKERFILE.read_text()))
+    assert set(SERVICES) < modules
+    for module in modules:
+        spec = find_spec(module)
+        assert spec is not None, module
+        assert spec.submodule_search_locations is None or find_spec(f"{module}.__main__"), module
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_image_of_each_service(service: str) -> None:
+    """Each service has an image: not root, with a health check, stopped by SIGTERM (line 12)."""
+    stage = STAGES[service]
+    assert json.loads(stage.last("ENTRYPOINT")) == ["python", "-m", service]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", stage.last("USER"))
+    assert stage.last("STOPSIGNAL") == "SIGTERM"
+    assert stage.last("HEALTHCHECK").endswith(f'CMD ["python", "-m", "fanline.healthcheck", "{service}"]')
+    assert stage.last("EXPOSE") == str(Settings.model_fields[f"{service}_port"].default)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_images_listen_on_all_interfaces(service: str) -> None:
+    """In a container each service listens on all interfaces, which needs a users file (line 12)."""
+    environment = STAGES[service].environment()
+    assert environment["FANLINE_HOST"] == "0.0.0.0"
+    assert environment["FANLINE_USERS_FILE"].startswith(environment["FANLINE_CERT_DIR"])
+
+
+def test_setup_image_runs_the_script() -> None:
+    """The image of setup runs the script that it copies, on the volume that is its own."""
+    stage = STAGES["setup"]
+    source, folder = stage.last("COPY").split()
+    assert ROOT / source == FIRST_START
+    assert json.loads(stage.last("ENTRYPOINT")) == ["python", f"{folder}{FIRST_START.name}", "/private"]
+
+
+def test_compose_starts_every_service() -> None:
+    """The compose file starts them all, each from its own stage of the Dockerfile (line 12)."""
+    assert set(COMPOSE["services"]) == {"setup", *SERVICES}
+    for name, service in COMPOSE["services"].items():
+        build = service["build"]
+        context = COMPOSE_FILE.parent / build["context"]
+        assert context.resolve() == ROOT
+        assert (context / build["dockerfile"]).resolve() == DOCKERFILE
+        assert build["target"] == name
+        assert name in STAGES
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_wait_for_setup_and_may_finish(service: str) -> None:
+    """Services start after the credentials are made, and are given longer to stop than they take."""
+    definition = COMPOSE["services"][service]
+    assert definition["depends_on"]["setup"]["condition"] == "service_completed_successfully"
+    grace = float(definition["stop_grace_period"].removesuffix("s"))
+    assert grace > Settings.model_fields["drain_timeout"].default
+
+
+@pytest.mark.parametrize("service", ["setup", *SERVICES])
+def test_containers_are_locked_down(service: str) -> None:
+    """No container can write outside its volumes, or gain a privilege."""
+    definition = COMPOSE["services"][service]
+    assert definition["read_only"] is True
+    assert definition["cap_drop"] == ["ALL"]
+    assert definition["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_volumes_keep_secrets_apart() -> None:
+    """Only setup sees the CA key, only msgqueue the log, and no service can change the credentials."""
+    assert mounts("setup") == {"private": "/private", "credentials": "/credentials"}
+    assert mounts("msgqueue") == {"credentials": "/credentials:ro", "data": "/data"}
+    assert mounts("publisher") == mounts("subscriber") == {"credentials": "/credentials:ro"}
+    assert set(COMPOSE["volumes"]) == {"private", "credentials", "data"}
+
+
+def test_volumes_are_mounted_where_the_image_looks() -> None:
+    """The folders that the image's settings name are those that the volumes are mounted on."""
+    environment = STAGES["msgqueue"].environment()
+    assert environment["FANLINE_CERT_DIR"] == "/credentials"
+    assert environment["FANLINE_DATA_DIR"] == "/data"
+    links = COMPOSE["services"]["publisher"]["environment"]
+    assert links["FANLINE_LINK_PASSWORD_FILE"].startswith("/credentials/")
+
+
+def test_ports_are_those_of_the_settings() -> None:
+    """The edges are published on their default ports, on loopback unless told otherwise; msgqueue is not."""
+    services = COMPOSE["services"]
+    assert "ports" not in services["msgqueue"]
+    for edge in ("publisher", "subscriber"):
+        port = Settings.model_fields[f"{edge}_port"].default
+        assert services[edge]["ports"] == [f"${{PUBLISH_ON:-127.0.0.1}}:{port}:{port}"]
+        queue = urlsplit(services[edge]["environment"]["FANLINE_QUEUE_URL"])
+        assert (queue.hostname, queue.port) == ("msgqueue", Settings.model_fields["msgqueue_port"].default)
+
+
+# What the containers run, run here.
+
+
+class Volumes:
+    """Folders in place of the volumes, and the environment of a container that has them mounted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.private = folder / "private"
+        self.credentials = folder / "credentials"
+        self.data = folder / "data"
+        for volume in (self.private, self.credentials, self.data):
+            volume.mkdir(mode=0o700)
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Return what the image and the compose file set, with paths that lead here."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+        image = STAGES[service].environment()
+        del image["PATH"]
+        variables = image | COMPOSE["services"][service]["environment"]
+        here = {name: self._here(value) for name, value in variables.items()}
+        return inherited | here | {"PYTHONPATH": str(ROOT)}
+
+    def _here(self, value: str) -> str:
+        for volume in (self.credentials, self.data):
+            value = re.sub(rf"^/{volume.name}\b", str(volume), value)
+        return value
+
+    def set_up(self, *names: str) -> str:
+        """Run what the container ``setup`` runs, and return what it says."""
+        result = subprocess.run(
+            [sys.executable, FIRST_START, self.private, *names],
+            env=self.environment("setup"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def contents(self) -> dict[Path, bytes]:
+        files = [*self.private.iterdir(), *self.credentials.iterdir()]
+        return {path: path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Volumes:
+    return Volumes(tmp_path)
+
+
+def test_first_start_makes_credentials_that_work(volumes: Volumes) -> None:
+    """The first start makes a user for the services and one for people, with passwords that log in."""
+    volumes.set_up()
+    accounts = UsersFile(volumes.credentials / "users").read()
+    passwords = {
+        "pipeline": volumes.credentials / "link-password",
+        "admin": volumes.private / "admin-password",
+    }
+    assert accounts.keys() == passwords.keys()
+    for name, file in passwords.items():
+        assert bcrypt.checkpw(file.read_bytes().strip(), accounts[name].password_hash.encode())
+    assert accounts["pipeline"].user.is_service
+    assert not accounts["admin"].user.is_service
+
+
+def test_first_start_keeps_secrets(volumes: Volumes) -> None:
+    """Nobody else can read the secrets, no service can read the key of the CA, and no password is shown."""
+    said = volumes.set_up()
+    keys = [volumes.private / "ca.key", volumes.credentials / "server.key"]
+    passwords = [volumes.private / "admin-password", volumes.credentials / "link-password"]
+    for path in (*keys, *passwords, volumes.credentials / "users"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert not (volumes.credentials / "ca.key").exists()
+    assert str(volumes.private / "admin-password") in said
+    for path in passwords:
+        assert path.read_text().strip() not in said
+
+
+def test_starting_again_changes_nothing(volumes: Volumes) -> None:
+    """A second start keeps certificates and credentials as they are, and does not greet again."""
+    volumes.set_up()
+    made = volumes.contents()
+    said = volumes.set_up()
+    assert volumes.contents() == made
+    assert "password" not in said
+
+
+def test_a_broken_first_start_is_finished_by_the_next(volumes: Volumes) -> None:
+    """A start that stopped half way, with a password but no user, is completed by the next."""
+    volumes.set_up()
+    password = (volumes.private / "admin-password").read_bytes()
+    (volumes.credentials / "users").unlink()
+    (volumes.credentials / "users.toml").unlink()
+    volumes.set_up()
+    accounts = UsersFile(volumes.credentials / "users").read()
+    assert bcrypt.checkpw(password.strip(), accounts["admin"].password_hash.encode())
+
+
+def test_certificate_names_the_services_and_more(volumes: Volumes) -> None:
+    """The server certificate is good for each service of the compose file, and for the names given."""
+    volumes.set_up("live.example.org")
+    certificate = x509.load_pem_x509_certificate((volumes.credentials / "server.crt").read_bytes())
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    names = extension.value.get_values_for_type(x509.DNSName)
+    assert {"localhost", "live.example.org", *SERVICES} <= set(names)
+
+
+class Container:
+    """A service as its image and the compose file run it, but for the container: its port is a free one."""
+
+    def __init__(self, service: str, volumes: Volumes) -> None:
+        self._stage = STAGES[service]
+        variable = f"{ENV_PREFIX}{service.upper()}_PORT"
+        self._environment = volumes.environment(service) | {variable: str(free_port())}
+        self.process = subprocess.Popen(
+            self._command(self._stage.last("ENTRYPOINT")), env=self._environment, cwd=volumes.folder
+        )
+
+    def is_healthy(self) -> bool:
+        command = self._command(self._stage.last("HEALTHCHECK").partition("CMD ")[2])
+        return subprocess.run(command, env=self._environment, check=False).returncode == 0
+
+    def _command(self, exec_form: str) -> list[str]:
+        program, *arguments = json.loads(exec_form)
+        assert program == "python"
+        return [sys.executable, *arguments]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_container_is_healthy_until_it_is_stopped(volumes: Volumes, service: str) -> None:
+    """Each service starts with what the first start made, passes its health check, and drains on SIGTERM."""
+    volumes.set_up()
+    folders = set(volumes.folder.iterdir())
+    container = Container(service, volumes)
+    try:
+        deadline = time.monotonic() + HEALTH_DEADLINE
+        while not container.is_healthy():
+            assert container.process.poll() is None, "the service has ended"
+            assert time.monotonic() < deadline, "the service does not become healthy"
+        container.process.send_signal(signal.SIGTERM)
+        assert container.process.wait(HEALTH_DEADLINE) == 0
+        assert not container.is_healthy()
+    finally:
+        container.process.kill()
+        container.process.wait()
+    assert set(volumes.folder.iterdir()) == folders, "written outside the volumes"
