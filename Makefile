@@ -24,7 +24,7 @@ up: $(INSTALLED) ## Start the whole pipeline here; ARGS="…" goes to `fanline u
 
 .PHONY: test
 test: lint types ## Lint, check the types and run every test; ARGS="…" goes to pytest
-	@exec $(BIN)/pytest -n $(WORKERS) $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check the style, the formatting, and who imports whom
@@ -38,7 +38,7 @@ types: $(INSTALLED) ## Check the types, strictly
 
 .PHONY: coverage
 coverage: $(INSTALLED) ## Run every test, and list the lines and branches that none reaches
-	@exec $(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
 
 .PHONY: constraints
 constraints: ## Pin the newest versions of all dependencies in constraints.txt

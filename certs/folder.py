@@ -136,7 +136,7 @@ def _leave_alone(folder: Path, present: set[str], given: list[Name]) -> None:
 def _require(folder: Path, needed: set[str], present: set[str]) -> None:
     if missing := needed - present:
         problem = f"is missing beside {', '.join(sorted(present))}, and nothing is overwritten"
-        hint = f"put it there, or move the others away to have development certificates made"
+        hint = "put it there, or move the others away to have development certificates made"
         raise ConfigurationError(f"{folder / min(missing)}: {problem}; {hint}")
 
 
@@ -163,9 +163,7 @@ def _read_authority(folder: Path) -> Pair:
     path = folder / CA_KEY
     key = read_key(path)
     if key.public_key() != certificate.public_key():
-        raise ConfigurationError(
-            f"{path}: does not belong to {CA_CERT} beside it; put the right one there"
-        )
+        raise ConfigurationError(f"{path}: does not belong to {CA_CERT} beside it; put the right one there")
     if not isinstance(key, SigningKey):
         hint = "issue the server certificate elsewhere"
         raise ConfigurationError(

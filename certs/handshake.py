@@ -34,4 +34,4 @@ def _host_name(path: Path) -> str:
     if not names:
         problem = "is valid for no name (subjectAltName), so that every client refuses it"
         raise ConfigurationError(f"{path}: {problem}; replace it")
-    return str(names[0].value).replace("*", "any")
+    return str(names[0].value)

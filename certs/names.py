@@ -19,7 +19,7 @@ MAX_DNS_LENGTH: Final = 253
 # Underscores are no part of a host name (RFC 952), but Docker uses them and verifiers accept them.
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 # OpenSSL wants two labels after the wildcard. A last label of digits would read as an IPv4 address.
-_DNS_NAME: Final = re.compile(rf"(?:\*\.(?={_LABEL}\.))?(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
+_DNS_NAME: Final = re.compile(rf"(?:\*\.{_LABEL}\.)?(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
 
 
 def parse_names(texts: Iterable[str]) -> list[Name]:

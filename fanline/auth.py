@@ -8,8 +8,8 @@ What a login costs, and who waits for whom:
   The same login again costs microseconds and waits for nobody, until the stored hash changes.
 * A wrong password is never remembered: each costs a bcrypt. So does a user who does not exist: neither
   the answer nor its time tells which names do.
-* The *answer* to a failed login is held back when the address failed often of late, not the check: from
-  behind the same router the right password still succeeds at once.
+* Not the check of a login from an address that failed often of late is held back, but the *answer* if it
+  fails again: the right password from behind the same router waits for checks there, never for delays.
 """
 
 import asyncio

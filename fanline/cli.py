@@ -1,5 +1,6 @@
 """The ``fanline`` command."""
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,13 +12,17 @@ from rich.text import Text
 
 from fanline import settings
 from fanline.errors import ConfigurationError
+from fanline.up import up
 from fanline.users import User, UsersFile
 
 DEFAULT_USERS_FILE: Final = Path("var/users")
 
 # No pretty tracebacks: they can show the values of variables, and passwords among them.
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, help="Run and look after a Fanline installation."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run and look after a Fanline installation.",
 )
 user_app = typer.Typer(no_args_is_help=True, help="Add, remove and list the users who may log in.")
 app.add_typer(user_app, name="user")
@@ -30,6 +35,16 @@ def main() -> None:
     except ConfigurationError as error:
         typer.echo(f"fanline: {error}", err=True)
         sys.exit(2)
+
+
+@app.command("up", add_help_option=False, context_settings={"ignore_unknown_options": True})
+def start_all(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
+    """Start the whole pipeline on this machine; --help lists the settings, which all services share."""
+    argv = flags or []
+    values = settings.load(
+        argv, program="fanline up", description="Start the whole pipeline on this machine."
+    )
+    asyncio.run(up(values, argv))
 
 
 UserName = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.", show_default=False)]

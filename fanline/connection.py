@@ -25,9 +25,6 @@ from fanline.users import User
 
 PING: Final = Frame(Opcode.PING, b"").serialize(mask=False)
 
-# How long a peer that is being cut has to read the close frame before the socket is torn down.
-CLOSE_GRACE: Final = 5.0
-
 # Frames taken from one connection before the others get their turn.
 FAIR_SHARE: Final = 64
 
@@ -71,7 +68,7 @@ class Connection(ServerConnection):
         self._heard_at = self.loop.time()
         self._progress_at = self._heard_at
         self._bytes_acked = 0
-        self._pinged = False
+        self._pinged_at: float | None = None
         self._refused = False
         self._abort_timer: asyncio.TimerHandle | None = None
 
@@ -114,12 +111,12 @@ class Connection(ServerConnection):
             await self.drain()
 
     def cut(self, code: CloseCode, reason: str) -> None:
-        """Close without waiting for the peer: it is told why, if it still reads, and then torn down."""
+        """Close without waiting for the peer: it is told why, and torn down after the ``close_timeout``."""
         if self.protocol.state is not State.OPEN:
             return
         self.protocol.send_close(code, reason)
         self.send_data()
-        self._abort_timer = self.loop.call_later(CLOSE_GRACE, self.transport.abort)
+        self._abort_timer = self.loop.call_later(self.close_timeout or 0, self.transport.abort)
 
     def check_life(self, now: float, *, ping_interval: float, silence_limit: float) -> None:
         """Ping the peer if it has been silent, and cut it if it stays so; called about once a second.
@@ -135,19 +132,19 @@ class Connection(ServerConnection):
             elif now - self._progress_at > silence_limit:
                 self.cut(CloseCode.SLOW_CONSUMER, "nothing was read; reconnect with after")
             return
-        silence = now - self._heard_at
-        if silence > ping_interval + silence_limit:
+        if self._pinged_at is None:
+            if now - self._heard_at > ping_interval:
+                self._pinged_at = now
+                self.write(PING)
+        elif now - self._pinged_at > silence_limit:
             self.cut(CloseCode.UNRESPONSIVE, "no answer to pings; reconnect")
-        elif silence > ping_interval and not self._pinged:
-            self._pinged = True
-            self.write(PING)
 
     # The callbacks of asyncio.Protocol.
 
     def data_received(self, data: bytes) -> None:
         """Note the sign of life, and answer the HTTP methods that the library would drop in silence."""
         self._heard_at = self.loop.time()
-        self._pinged = False
+        self._pinged_at = None
         if self.request is None and data.startswith(_WRONG_METHODS):
             self._refused = True
             self.transport.write(_METHOD_NOT_ALLOWED)
@@ -164,8 +161,9 @@ class Connection(ServerConnection):
     def resume_writing(self) -> None:
         """Tell the application that this consumer has caught its breath."""
         super().resume_writing()
-        # Its pong may have been held up behind what it has now read.
+        # Its pong may be held up behind what it has now read.
         self._heard_at = self.loop.time()
+        self._pinged_at = None
         self.on_resume()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -32,8 +32,10 @@ MAX_ID_LENGTH: Final = 128
 MAX_DEPTH: Final = 64
 MESSAGE_TYPES: Final = frozenset({"message", "join", "add", "remove", "leave", "close"})
 
-# JSON strings, and every other run of bytes that holds no bracket.
-_NOT_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[^"\[\]{}]+', re.DOTALL)
+# Possessive, because what there is to go back to would be kept for every byte.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Dialect(StrEnum):
@@ -277,9 +279,14 @@ def decode_plain(frame: bytes) -> NewMessage:
     """Read one message of the plain dialect.
 
     Raises:
-        msgspec.DecodeError: If the frame is not JSON, or not an object with a string for a topic.
+        msgspec.DecodeError: If the frame is not JSON in valid UTF-8, not an object with a string for a
+            topic, or nested too deep.
     """
-    return _decode_plain(frame)
+    try:
+        frame.decode()
+        return _decode_plain(frame)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def fold_fields(frame: bytes) -> dict[str, msgspec.Raw]:
@@ -343,16 +350,14 @@ def _is_id(text: str) -> bool:
 
 
 def _is_deep(content: msgspec.Raw) -> bool:
-    """Whether JSON text is nested too deep; counting brackets first spares nearly all of it the walk."""
+    """Whether JSON text is nested too deep; counting brackets first spares nearly all of it the rest."""
     data = bytes(content)
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
-    depth = 0
-    for bracket in _NOT_BRACKETS.sub(b"", data):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            return True
-    return False
+    brackets = _STRING.sub(b"", data).translate(_TO_SQUARE, delete=_NO_BRACKET)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # takes off the innermost level, everywhere
+    return bool(brackets)
 
 
 def _as_text(content: msgspec.Raw) -> str:

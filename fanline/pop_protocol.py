@@ -55,7 +55,7 @@ class Gap(msgspec.Struct, frozen=True):
     last: int = msgspec.field(name="to")
 
 
-class Popping(msgspec.Struct):
+class Popping(msgspec.Struct, omit_defaults=True):
     """The answer to :class:`Pop`: everything after ``seq`` follows."""
 
     popping: str | None

@@ -1,8 +1,7 @@
 """The newest records of the log, in memory: what a reader that keeps up, nearly, is served from."""
 
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator
 from heapq import merge
 
 from fanline.message import Page, Record
@@ -28,9 +27,8 @@ class Recent:
         self.floor = self.head = head
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._records: list[Record] = []
-        self._start = 0  # records before it are dropped, and removed many at a time
-        self._by_topic: dict[str, deque[Record]] = {}
+        self._all = _Stretch()
+        self._by_topic: dict[str, _Stretch] = {}
 
     def restart(self, head: int) -> None:
         """Forget everything, and begin again after ``head``."""
@@ -39,17 +37,17 @@ class Recent:
     def add(self, record: Record) -> None:
         """Append a record newer than every one before it, and drop the oldest that no longer fit."""
         self.head = record.seq
-        self._records.append(record)
-        self._by_topic.setdefault(record.topic, deque()).append(record)
+        self._all.append(record)
+        self._by_topic.setdefault(record.topic, _Stretch()).append(record)
         self._bytes += len(record.body)
-        while self._bytes > self._max_bytes and self._start < len(self._records) - 1:
+        while self._bytes > self._max_bytes and len(self._all) > 1:
             self._drop_oldest()
 
     def covers(self, after: int) -> bool:
         """Whether everything after this position, up to the head, is here."""
         return after >= self.floor
 
-    def read(self, after: int, *, patterns: Iterable[str] | None = None, max_bytes: int) -> Page:
+    def read(self, after: int, *, patterns: Collection[str] | None = None, max_bytes: int) -> Page:
         """Return what comes after a covered position.
 
         Args:
@@ -57,63 +55,70 @@ class Recent:
             patterns: Return only records on topics that these match; None means all.
             max_bytes: Bodies to return, except that a single larger one is returned alone.
         """
+        size = 0
+        records: list[Record] = []
+        for record in self._find(after, patterns):
+            size += len(record.body)
+            if size > max_bytes and records:
+                return Page(records, records[-1].seq)
+            records.append(record)
+        return Page(records, max(self.head, after))
+
+    def _find(self, after: int, patterns: Collection[str] | None) -> Iterator[Record]:
         if patterns is None:
-            found: Sequence[Record] = self._since(after)
-        elif any(has_wildcard(pattern) for pattern in patterns):
-            found = self._matching(after, patterns)
-        else:
-            found = list(merge(*(self._on_topic(topic, after) for topic in set(patterns))))
-        taken = _fitting(found, max_bytes)
-        if taken < len(found):
-            return Page(found[:taken], found[taken - 1].seq)
-        return Page(found, max(self.head, after))
+            return self._all.since(after)
+        if any(has_wildcard(pattern) for pattern in patterns):
+            return self._find_matching(after, patterns)
+        return merge(*(self._by_topic[topic].since(after) for topic in self._by_topic.keys() & patterns))
 
-    def _since(self, after: int) -> list[Record]:
-        return self._records[bisect_right(self._records, after, lo=self._start, key=_seq) :]
-
-    def _matching(self, after: int, patterns: Iterable[str]) -> list[Record]:
+    def _find_matching(self, after: int, patterns: Collection[str]) -> Iterator[Record]:
         wanted: dict[str, bool] = {}
-        found = []
-        for record in self._since(after):
+        for record in self._all.since(after):
             topic = record.topic
             if topic not in wanted:
                 wanted[topic] = any(matches(pattern, topic) for pattern in patterns)
             if wanted[topic]:
-                found.append(record)
-        return found
-
-    def _on_topic(self, topic: str, after: int) -> list[Record]:
-        found = []
-        for record in reversed(self._by_topic.get(topic, ())):
-            if record.seq <= after:
-                break
-            found.append(record)
-        found.reverse()
-        return found
+                yield record
 
     def _drop_oldest(self) -> None:
-        oldest = self._records[self._start]
+        oldest = self._all.drop_oldest()
         self.floor = oldest.seq
         self._bytes -= len(oldest.body)
         same_topic = self._by_topic[oldest.topic]
-        same_topic.popleft()
+        same_topic.drop_oldest()
         if not same_topic:
             del self._by_topic[oldest.topic]
+
+
+class _Stretch:
+    """Records in order, appended at one end, dropped at the other, and found by position."""
+
+    __slots__ = ("_records", "_start")
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+        self._start = 0  # records before it are dropped, and removed many at a time
+
+    def __len__(self) -> int:
+        return len(self._records) - self._start
+
+    def append(self, record: Record) -> None:
+        self._records.append(record)
+
+    def drop_oldest(self) -> Record:
+        oldest = self._records[self._start]
         self._start += 1
-        if self._start * 2 > len(self._records):
+        if self._start * 8 > len(self._records):
             del self._records[: self._start]
             self._start = 0
+        return oldest
+
+    def since(self, after: int) -> Iterator[Record]:
+        """Yield what comes after a position; only what is taken is paid for."""
+        first = bisect_right(self._records, after, lo=self._start, key=_seq)
+        for index in range(first, len(self._records)):
+            yield self._records[index]
 
 
 def _seq(record: Record) -> int:
     return record.seq
-
-
-def _fitting(records: Sequence[Record], max_bytes: int) -> int:
-    """Return how many of the first records fit into ``max_bytes``; at least one, if there is one."""
-    total = 0
-    for count, record in enumerate(records):
-        total += len(record.body)
-        if total > max_bytes:
-            return max(count, 1)
-    return len(records)

@@ -10,6 +10,7 @@ and is answered with 404, 401, 403, 429, 426 or 405 where it falls out.
 
 import asyncio
 import logging
+import os
 import random
 import signal
 import sys
@@ -156,7 +157,7 @@ class Service:
         except OSError as error:
             await self.app.stop()
             where = f"{self.settings.host}:{self.app.port}"
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)
             raise ConfigurationError(
                 f"{self.app.name}_port: cannot listen on {where}: {reason.lower()}; "
                 f"stop the other program, or choose a port with --{self.app.name}-port"
@@ -208,10 +209,9 @@ class Service:
             return self._refuse(connection, HTTPStatus.NOT_FOUND, f"There is nothing at {path}.")
         assert isinstance(connection, Connection)
         try:
-            user = await self._authenticator.authenticate(
-                request.headers.get("Authorization"), connection.address
-            )
+            user = await self._authenticator.authenticate(_authorization(request), connection.address)
         except Unauthorized as error:
+            logger.info("refused a login from %s at %s: %s", connection.address, path, error)
             response = self._refuse(connection, HTTPStatus.UNAUTHORIZED, str(error))
             response.headers["WWW-Authenticate"] = 'Basic realm="fanline", charset="UTF-8"'
             return response
@@ -320,6 +320,12 @@ def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
     except ConfigurationError as error:
         print(f"{app_class.name}: {error}", file=sys.stderr)  # noqa: T201 - before or instead of a log
         raise SystemExit(2) from None
+
+
+def _authorization(request: Request) -> str | None:
+    """Return the login that a request carries; of several, none counts."""
+    headers = request.headers.get_all("Authorization")
+    return headers[0] if len(headers) == 1 else None
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -35,10 +35,12 @@ DEMO_PASSWORD = "test"
 
 
 def _service_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme != "wss" or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError("expected wss://HOST:PORT, without a path")
-    return text.rstrip("/")
+    url = text.rstrip("/")
+    parts = urlsplit(url)
+    has_more = "@" in parts.netloc or parts.path or parts.query or parts.fragment
+    if parts.scheme != "wss" or not parts.hostname or parts.port == 0 or has_more:
+        raise ValueError("expected wss://HOST:PORT, without a path or a login")
+    return url
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -193,11 +195,11 @@ def load(argv: Sequence[str], *, program: str, description: str) -> Settings:
 
     Raises:
         ConfigurationError: If a setting is unknown or wrong; the text names it and says what was expected.
-        SystemExit: After ``--help`` (0), or on a flag that does not exist (2).
+        SystemExit: After ``--help``.
     """
-    flags = {
-        name: value for name, value in vars(_parser(program, description).parse_args(argv)).items() if value
-    }
+    parsed, unknown = _parser(program, description).parse_known_args(argv)
+    _reject_unknown_flags(unknown)
+    flags = {name: value for name, value in vars(parsed).items() if value is not None}
     if config := flags.pop("config", None):
         os.environ[f"{ENV_PREFIX}CONFIG"] = config
     return build(flags)
@@ -215,7 +217,7 @@ def build(flags: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**(flags or {}))
     except ValidationError as error:
         raise ConfigurationError("\n".join(_sentences(error))) from None
-    except ValueError as error:  # the TOML file is not TOML
+    except (ValueError, OSError) as error:  # the TOML file is not TOML, or cannot be read
         config = os.environ.get(f"{ENV_PREFIX}CONFIG")
         raise ConfigurationError(f"{config}: {error}") from error
 
@@ -228,7 +230,7 @@ def describe() -> Iterator[tuple[str, str, str]]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; --help lists what there is\n")
+        raise ConfigurationError(f"{message}; --help lists what there is")
 
 
 def _parser(program: str, description: str) -> argparse.ArgumentParser:
@@ -239,6 +241,7 @@ def _parser(program: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
     for name, field in Settings.model_fields.items():
         if "SecretStr" in str(field.annotation):
+            parser.add_argument_group(f"{ENV_PREFIX}{name.upper()}, without a flag", field.description)
             continue
         default = "" if field.default is None else f" [{field.default}]"
         flag = f"--{name.replace('_', '-')}"
@@ -246,6 +249,14 @@ def _parser(program: str, description: str) -> argparse.ArgumentParser:
             flag, dest=name, metavar="VALUE", help=f"{field.description}{default}".replace("%", "%%")
         )
     return parser
+
+
+def _reject_unknown_flags(words: Sequence[str]) -> None:
+    """Raise an error that names flags only: of what stands behind them, anything may be a password."""
+    if words:
+        flags = [word.partition("=")[0] for word in words if word.startswith("-")]
+        problem = f"{', '.join(flags)}: no such flag" if flags else "there is a value without a flag"
+        raise ConfigurationError(f"{problem}; --help lists what there is")
 
 
 def _reject_unknown_variables() -> None:
@@ -268,9 +279,11 @@ def _sentences(error: ValidationError) -> Iterator[str]:
             yield f"{name}: no such setting; --help lists what there is"
         elif name:
             message = problem["msg"].removeprefix("Value error, ")
-            secret = "password" in name
-            yield f"{name}: {message[0].lower()}{message[1:]}" + (
-                "" if secret else f", got {problem['input']!r}"
-            )
+            yield f"{name}: {message[0].lower()}{message[1:]}{_given(name, problem['input'])}"
         else:
             yield problem["msg"].removeprefix("Value error, ")
+
+
+def _given(name: str, value: object) -> str:
+    """Return what to say of a wrong value: nothing of one that is a password, or may have one in it."""
+    return "" if "password" in name or "@" in str(value) else f", got {value!r}"

@@ -7,7 +7,7 @@ everything is done, so that after a crash records may come again, and none is pa
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Final
 
@@ -39,14 +39,15 @@ class Ledger:
 
     def __init__(self, position: int) -> None:
         self.dealt = position
-        self._held: dict[Hashable, deque[Record]] = {}
-        self._returned: deque[Record] = deque()
+        self._held: dict[Hashable, OrderedDict[int, Record]] = {}  # by seq, in the order of giving
+        self._returned: list[Record] = []
 
     @property
     def position(self) -> int:
         """Everything up to here is done."""
-        firsts = [records[0].seq for records in (*self._held.values(), self._returned) if records]
-        return min(firsts) - 1 if firsts else self.dealt
+        held = [min(records) for records in self._held.values() if records]
+        returned = [record.seq for record in self._returned[:1]]
+        return min(held + returned, default=self.dealt + 1) - 1
 
     @property
     def has_returned(self) -> bool:
@@ -59,25 +60,33 @@ class Ledger:
 
     def deal(self, member: Hashable, records: Sequence[Record], position: int) -> None:
         """Note that a member was given new records, and the log was looked at up to ``position``."""
-        self._held.setdefault(member, deque()).extend(records)
+        self._hold(member, records)
         self.dealt = position
 
     def deal_returned(self, member: Hashable) -> list[Record]:
         """Give a member what others left behind, as much as it has room for; older than anything new."""
-        records = [self._returned.popleft() for _ in range(min(self.room(member), len(self._returned)))]
-        held = self._held.setdefault(member, deque())
-        self._held[member] = deque(sorted((*held, *records)))
+        room = self.room(member)
+        records, self._returned = self._returned[:room], self._returned[room:]
+        self._hold(member, records)
         return records
 
     def done(self, member: Hashable, seq: int) -> None:
-        """Take a member's word that it has done everything it was given, up to ``seq``."""
-        held = self._held.get(member)
-        while held and held[0].seq <= seq:
-            held.popleft()
+        """Take a member's word that it has done everything it was given, up to the record ``seq``.
+
+        Up to in the order of giving, not of the log: when it speaks of a new record, older ones that another
+        left behind may still be on their way to it. A record that it does not hold says nothing.
+        """
+        held = self._held.get(member, OrderedDict())
+        if seq in held:
+            while held.popitem(last=False)[0] != seq:
+                pass
 
     def leave(self, member: Hashable) -> None:
         """Take back what a member has not done."""
-        self._returned = deque(sorted((*self._returned, *self._held.pop(member, ()))))
+        self._returned = sorted((*self._returned, *self._held.pop(member, OrderedDict()).values()))
+
+    def _hold(self, member: Hashable, records: Sequence[Record]) -> None:
+        self._held.setdefault(member, OrderedDict()).update((record.seq, record) for record in records)
 
 
 class Consumer:

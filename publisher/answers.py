@@ -52,8 +52,7 @@ class Answers:
     def take(self) -> Sequence[Answer]:
         """Remove and return the answers that no unsettled one precedes."""
         taken = []
-        while self._slots and self._slots[0].answer is not None:
-            answer = self._slots.popleft().answer
-            assert answer is not None
+        while self._slots and (answer := self._slots[0].answer) is not None:
+            self._slots.popleft()
             taken.append(answer)
         return taken

@@ -149,16 +149,22 @@ class Forwarder:
     # One connection to the queue.
 
     async def _session(self, connection: ClientConnection) -> None:
-        self._to_send.extendleft(reversed(self._in_flight))
-        self._in_flight.clear()
-        self._forget(entry for entry in self._to_send if entry.is_abandoned)
-        self._to_send = deque(entry for entry in self._to_send if not entry.is_abandoned)
+        self._put_back_in_line()
         if self._link.dialect is Dialect.PLAIN:
             logger.warning("the queue speaks the plain dialect: no acks are to be had")
             sending, receiving = self._send_plain(connection), _discard(connection)
         else:
             sending, receiving = self._send(connection), self._receive(connection)
         await run_until_first(sending, receiving)
+
+    def _put_back_in_line(self) -> None:
+        """Have everything without an answer sent again, in the same order, except what nobody waits for."""
+        waiting = [*self._in_flight, *self._to_send]
+        self._in_flight.clear()
+        self._to_send = deque(entry for entry in waiting if not entry.is_abandoned)
+        self._forget(entry for entry in waiting if entry.is_abandoned)
+        if self._to_send:
+            self._work.set()
 
     async def _send(self, connection: ClientConnection) -> None:
         while True:

@@ -57,6 +57,10 @@ class Catchup:
             return True
         return any(seq > self._after[each] and matches(each, topic) for each in self._wildcards)
 
+    def is_complete(self, head: int) -> bool:
+        """Whether everything up to ``head`` was sent, and everything after it is wanted: it can go live."""
+        return self.position == head and all(after <= head for after in self._after.values())
+
     def advance(self, position: int) -> None:
         """Note that everything up to ``position`` was sent."""
         self.position = max(self.position, position)

@@ -103,7 +103,7 @@ def _parse_json(part: bytes) -> Command:
 def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
     unknown = sorted(options.keys() - (_OPTIONS if verb == "sub" else set()))
     if unknown:
-        raise Rejected(ErrorCode.BAD_COMMAND, f"{verb} has no option {unknown[0]!a}")
+        raise Rejected(ErrorCode.BAD_COMMAND, f"{verb} has no option {unknown[0][:40]!a}")
     if len(options) == 2:
         raise Rejected(ErrorCode.BAD_COMMAND, "after and last exclude each other")
     for name, value in options.items():

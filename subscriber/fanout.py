@@ -100,19 +100,20 @@ class Fanout:
         """Begin to deliver to a member everything after :attr:`head` that one of ``patterns`` matches."""
         wanted = frozenset(patterns)
         key: object = (member.dialect, wanted) if len(wanted) <= MAX_SHARED else member
-        audience = self._audiences.get(key)
-        if audience is None:
-            audience = self._found(key, member.dialect, wanted)
-        self._flush(audience)
+        if key in self._audiences:
+            self._flush(self._audiences[key])  # its members may all leave over this, and it be dissolved
+        audience = self._audiences.get(key) or self._found(key, member.dialect, wanted)
         audience.admit(member)
         self._of_member[member] = audience
 
     def leave(self, member: Member) -> None:
         """Stop delivering to a member, which has then been handed everything up to :attr:`head`."""
-        audience = self._of_member.pop(member, None)
+        audience = self._of_member.get(member)
         if audience is None:
             return
         self._flush(audience)
+        if self._of_member.pop(member, None) is None:
+            return  # its own write has made it leave
         audience.dismiss(member)
         if not audience.members:
             self._dissolve(audience)
@@ -125,8 +126,7 @@ class Fanout:
             self._index.add(pattern, audience)
             self._routes.clear()
         else:
-            self.leave(member)
-            self.join(member, audience.patterns | {pattern})
+            self._move(member, audience.patterns | {pattern})
 
     def remove(self, member: Member, pattern: str) -> None:
         """Let a member have one pattern less from now on."""
@@ -137,8 +137,7 @@ class Fanout:
             self._index.discard(pattern, audience)
             self._routes.clear()
         else:
-            self.leave(member)
-            self.join(member, audience.patterns - {pattern})
+            self._move(member, audience.patterns - {pattern})
 
     def is_member(self, member: Member) -> bool:
         """Whether a member is delivered to."""
@@ -201,6 +200,13 @@ class Fanout:
         audience.flush()
 
     # Audiences.
+
+    def _move(self, member: Member, patterns: Iterable[str]) -> None:
+        """Put a member into another audience, unless its write makes it leave altogether."""
+        self._flush(self._of_member[member])
+        if self.is_member(member):
+            self.leave(member)
+            self.join(member, patterns)
 
     def _found(self, key: object, dialect: Dialect, patterns: Iterable[str]) -> Audience:
         audience = self._audiences[key] = Audience(key, dialect, patterns)

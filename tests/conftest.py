@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,15 @@ from fanline.message import SUBPROTOCOL
 from fanline.service import App, Service
 from fanline.settings import Settings
 from fanline.tls import client_context
-from tests.stubs import PASSWORD, USER
+from tests.stubs import DEADLINE, PASSWORD, USER
 
 StartService = Callable[..., Awaitable[Service]]
 Dial = Callable[..., Awaitable[ClientConnection]]
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run the tests on the event loop that the services run on."""
-    return uvloop.EventLoopPolicy()
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +105,10 @@ async def dial(tls: ssl.SSLContext) -> AsyncIterator[Dial]:
             )
 
         yield open_one
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until ``condition`` is true, for what cannot be waited for as an event."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.005)

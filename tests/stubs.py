@@ -13,7 +13,7 @@ What a test must wait for, it waits for with :meth:`Stub.until`; nothing here is
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum, auto
 from http import HTTPStatus
 from pathlib import Path
@@ -142,7 +142,7 @@ class Stub:
             return None
         return connection.respond(self.answer, "as the script says\n")
 
-    def _select_subprotocol(self, _: ServerConnection, offered: list[Subprotocol]) -> Subprotocol | None:
+    def _select_subprotocol(self, _: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         chosen = Subprotocol(SUBPROTOCOL)
         return chosen if self.speaks_v1 and chosen in offered else None
 

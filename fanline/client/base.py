@@ -1,7 +1,6 @@
 """What the two clients have in common: one link, from ``async with`` to its end."""
 
 import asyncio
-import contextlib
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -58,9 +57,7 @@ class Client(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self._task.cancel()
-        # Waits although it may be cancelled meanwhile: the link takes two seconds to close at most.
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([self._task])
+        await asyncio.wait([self._task])
 
     @abstractmethod
     async def _speak(self, connection: ClientConnection) -> None:

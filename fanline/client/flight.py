@@ -27,7 +27,7 @@ P = TypeVar("P", bound=Parcel)
 
 
 class Flight(Generic[P]):
-    """Parcels in the order in which they were added; they are answered in the order in which they are sent."""
+    """Parcels in one order: that in which they were added, are sent, and are answered."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[P, None] = OrderedDict()

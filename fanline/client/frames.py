@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from fanline.message import Message, decode_message
+
 
 class Drain(msgspec.Struct):
     """The service stops: come back after this many milliseconds."""
@@ -17,7 +19,7 @@ class Drain(msgspec.Struct):
 class Answer(msgspec.Struct):
     """Anything that a publisher is told: an ack, a refusal, or a drain notice."""
 
-    ok: str | None | msgspec.UnsetType = msgspec.UNSET
+    ok: str | msgspec.UnsetType | None = msgspec.UNSET
     seq: int = 0
     duplicate: bool = False
     error: str | None = None
@@ -38,17 +40,25 @@ class Notice(msgspec.Struct):
     """Anything that a subscriber is told, other than a message."""
 
     subscribed: str | None = None
-    unsubscribed: str | None = None
     seq: int | None = None
+    unsubscribed: str | None = None
     gap: Stretch | None = None
     error: str | None = None
     reason: str = ""
     sub: str | None = None
+    unsub: str | None = None
     drain: Drain | None = None
 
 
+class _Unnumbered(msgspec.Struct):
+    """A message from a queue that keeps no positions."""
+
+    topic: str
+    content: msgspec.Raw
+
+
 class Subscribe(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Asks for a pattern: what follows ``after``, or the ``last`` so many and then the rest, or what is new."""
+    """Asks for a pattern: from behind ``after``, from the ``last`` so many, or else from now on."""
 
     sub: str
     after: int | None = None
@@ -62,4 +72,23 @@ class Unsubscribe(msgspec.Struct, frozen=True):
 
 
 decode_answer: Final = msgspec.json.Decoder(Answer).decode
-decode_notice: Final = msgspec.json.Decoder(Notice).decode
+_decode_notice: Final = msgspec.json.Decoder(Notice).decode
+_decode_unnumbered: Final = msgspec.json.Decoder(_Unnumbered).decode
+
+
+def decode_delivery(body: bytes) -> Message | Notice:
+    """Read one thing that a subscriber is told; most are messages.
+
+    Raises:
+        msgspec.ValidationError: If it is JSON, but nothing that is known here.
+        msgspec.DecodeError: If it is not JSON.
+    """
+    try:
+        return decode_message(body)
+    except msgspec.ValidationError:
+        pass
+    try:
+        message = _decode_unnumbered(body)
+    except msgspec.ValidationError:
+        return _decode_notice(body)
+    return Message(message.topic, message.content, seq=0, time=0)

@@ -8,17 +8,18 @@ from fanline.topics import PatternIndex
 
 @dataclass(frozen=True)
 class Gap:
-    """Messages that will not come, because retention had dropped them before they were asked for.
+    """Messages that will not come.
 
     Attributes:
         topic: The subscription that misses them; None if all of them may.
-        first: The first position that is missing.
-        last: The last one.
+        first: The first position that is missing; retention had dropped it before it was asked for. None if
+            the queue keeps no positions, so that what came between two connections is unknown.
+        last: The last one; None likewise.
     """
 
     topic: str | None
-    first: int
-    last: int
+    first: int | None = None
+    last: int | None = None
 
 
 @dataclass(eq=False)
@@ -26,17 +27,14 @@ class _Entry:
     """One subscription.
 
     Attributes:
-        request: What was asked and is not answered yet.
-        position: Up to where everything on it has been received; None before the first answer.
+        request: What was asked; None once it has been answered.
+        position: Up to where everything on it has been received; None if the queue keeps no positions.
+        is_live: Whether it has been answered on the present connection.
     """
 
-    pattern: str
-    request: Subscribe | None = None
+    request: Subscribe | None
     position: int | None = None
-
-    def resumption(self) -> Subscribe:
-        """Return what to ask for on a new connection."""
-        return self.request or Subscribe(self.pattern, after=self.position)
+    is_live: bool = False
 
 
 class Ledger:
@@ -48,39 +46,42 @@ class Ledger:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
-        self._live: PatternIndex[_Entry] = PatternIndex()
-
-    def __contains__(self, pattern: str) -> bool:
-        return pattern in self._entries
+        self._index: PatternIndex[_Entry] = PatternIndex()
 
     def ask(self, request: Subscribe) -> None:
-        """Note a request; a subscription that there is already goes on until the answer."""
-        self._entries.setdefault(request.sub, _Entry(request.sub)).request = request
+        """Note a request; asking again for a pattern changes nothing."""
+        if request.sub not in self._entries:
+            entry = self._entries[request.sub] = _Entry(request)
+            self._index.add(request.sub, entry)
 
-    def confirm(self, pattern: str, seq: int | None) -> None:
-        """Note the answer: from here on, everything on ``pattern`` after ``seq`` comes."""
+    def confirm(self, pattern: str, seq: int | None) -> bool:
+        """Note the answer: from here on, everything on ``pattern`` after ``seq`` comes.
+
+        Args:
+            pattern: What was asked for.
+            seq: The position; None if the queue keeps none.
+
+        Returns:
+            Whether messages may have been missed since the last connection.
+        """
         entry = self._entries.get(pattern)
-        if entry is None:
-            return
-        entry.request = None
-        entry.position = seq if seq is not None else entry.position or 0
-        self._live.add(pattern, entry)
+        if entry is None or entry.is_live:
+            return False
+        is_blind = entry.request is None and entry.position is None
+        entry.request, entry.position, entry.is_live = None, seq, True
+        return is_blind
 
     def refuse(self, pattern: str) -> None:
-        """Note a refusal: the subscription is not there, unless it was before this request."""
+        """Note a refusal: the subscription is not there, unless it had been answered before."""
         entry = self._entries.get(pattern)
-        if entry is None:
-            return
-        was_a_repeat = entry.request is not None and entry in self._live.match(pattern)
-        entry.request = None
-        if not was_a_repeat:
+        if entry is not None and not entry.is_live:
             self.forget(pattern)
 
     def forget(self, pattern: str) -> None:
         """Take a subscription out, if it is there."""
         entry = self._entries.pop(pattern, None)
         if entry is not None:
-            self._live.discard(pattern, entry)
+            self._index.discard(pattern, entry)
 
     def skip(self, pattern: str, seq: int) -> None:
         """Do not ask for anything up to ``seq`` again: it is gone."""
@@ -91,17 +92,25 @@ class Ledger:
     def admit(self, topic: str, seq: int) -> bool:
         """Note a message, and return whether it is new to a subscription that it matches."""
         is_new = False
-        for entry in self._live.match(topic):
-            if entry.position is not None and seq > entry.position:
+        for entry in self._index.match(topic):
+            if not entry.is_live:
+                continue
+            if entry.position is None:
+                is_new = True
+            elif seq > entry.position:
                 entry.position = seq
                 is_new = True
         return is_new
 
     def wants(self, topic: str) -> bool:
-        """Whether any subscription matches ``topic``."""
-        return next(self._live.match(topic), None) is not None
+        """Whether a subscription matches ``topic``."""
+        return next(self._index.match(topic), None) is not None
 
-    def suspend(self) -> list[Subscribe]:
-        """Note that the connection is gone, and return what to ask for on the next one."""
-        self._live = PatternIndex()
-        return [entry.resumption() for entry in self._entries.values()]
+    def resume(self) -> list[Subscribe]:
+        """Note that there is a new connection, and return what to ask for on it."""
+        for entry in self._entries.values():
+            entry.is_live = False
+        return [
+            entry.request or Subscribe(pattern, after=entry.position)
+            for pattern, entry in self._entries.items()
+        ]

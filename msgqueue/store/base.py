@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from fanline.message import NewMessage, Record
+from fanline.message import NewMessage, Page, Record
 
 PAGE_RECORDS = 500
 PAGE_BYTES = 1 << 20
@@ -25,17 +25,6 @@ class Receipt(NamedTuple):
 
     seq: int
     duplicate: bool
-
-
-class Page(NamedTuple):
-    """Records in ascending order; all that match in (after, ``position``] have been returned.
-
-    A page may be empty and yet have moved on: go on reading after ``position``. The end of the log is where
-    a page leaves ``position`` at the newest record, as :meth:`Store.bounds` tells it.
-    """
-
-    records: list[Record]
-    position: int
 
 
 class Bounds(NamedTuple):
@@ -93,10 +82,11 @@ class Store(ABC):
         limit: int = PAGE_RECORDS,
         max_bytes: int = PAGE_BYTES,
     ) -> Page:
-        """Return the oldest records after a position.
+        """Return the oldest records after a position; all that match up to the page's own position.
 
-        What one call costs is bounded however long the log is. When few records match, it returns with what
-        it found among those it had time to examine.
+        What one call costs is bounded, however long the log is: where few records match, a page may have few
+        or none and yet move on. Its position is that of the newest record, or the one given if that is
+        higher, once there is nothing more.
 
         Args:
             after: Only records with a higher ``seq``.

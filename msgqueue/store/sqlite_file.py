@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
@@ -22,9 +22,10 @@ from fanline.errors import ConfigurationError, StoreError
 
 APPLICATION_ID: Final = int.from_bytes(b"Fanl", "big")
 VERSION: Final = 1
+OLDEST_SQLITE: Final = (3, 33, 0)  # UPDATE … FROM
 
 # `log` has one row: the highest seq that was ever trimmed, and its time; an emptied log goes on from there.
-# `body` comes last, because what SQLite does not read of a row is only what follows the last column asked for.
+# `body` comes last: of a row SQLite reads up to the last column that is asked for.
 SCHEMA: Final = (
     "CREATE TABLE topics"
     " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0)",
@@ -37,8 +38,17 @@ SCHEMA: Final = (
     "CREATE TABLE log (trimmed INTEGER NOT NULL, time INTEGER NOT NULL)",
 )
 
-# SQLite walks this much in well under a second. To walk all of a log of 100 GB would keep the service down for
-# minutes at each start; of a larger one only the header, length and tables are looked at.
+_NEW_LOG: Final = (
+    "BEGIN",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+    *SCHEMA,
+    "INSERT INTO log VALUES (0, 0)",
+    "COMMIT",
+)
+
+# SQLite walks this much in well under a second. To walk through a log of 100 GB would keep the service down
+# for minutes at each start; of a larger one only the header, the length and the tables are looked at.
 CHECKED_WHOLE: Final = 256 << 20
 
 _PRAGMAS: Final = (
@@ -47,13 +57,14 @@ _PRAGMAS: Final = (
     "fullfsync = ON",  # macOS, where fsync leaves the data in the drive's cache
     "checkpoint_fullfsync = ON",
     "cell_size_check = ON",
+    "wal_autocheckpoint = 4000",  # 16 MB: fewer make random ids costly, more make the pause long
     "cache_size = -65536",
     "journal_size_limit = 67108864",
 )
 
 _CAUSES: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "it cannot be written to: look at its owner and mode, and how its disk is mounted",
+    sqlite3.SQLITE_READONLY: "it cannot be written to: look at its owner and mode, or its disk is read-only",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its owner and mode",
     sqlite3.SQLITE_IOERR: "the disk reports an error",
     sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a back-up",
@@ -69,27 +80,36 @@ class Damage(Exception):
 
 
 class LogFile:
-    """The file of a log, and the lock on its folder: no other process can open it before :meth:`close`."""
+    """The file of a log, and the lock on its folder: no other process can use it before :meth:`close`.
 
-    def __init__(self, path: Path, lock: int) -> None:
-        self.path = path
-        self._lock = lock
+    Args:
+        folder: Where the log is; made if it is missing.
 
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Lock the folder, make what is missing in it, and check what is there.
+    Raises:
+        ConfigurationError: If the folder is in use, or cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "log.sqlite3"
+        self._lock = _lock(folder)
+
+    def prepare(self) -> None:
+        """Make the log if it is missing, and check that it is sound.
 
         Raises:
-            ConfigurationError: If the folder is in use or cannot be used, or if the file in it is not a sound
-                log, or is one of a newer version.
+            ConfigurationError: If a newer version wrote it, or SQLite is too old.
+            Damage: If it is not a sound log.
+            sqlite3.Error: If it cannot be read or written.
         """
-        file = cls(folder / "log.sqlite3", _lock(folder))
-        try:
-            file._prepare()
-        except ConfigurationError:
-            file.close()
-            raise
-        return file
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigurationError(
+                f"this Python has SQLite {sqlite3.sqlite_version}, and msgqueue needs"
+                f" {'.'.join(map(str, OLDEST_SQLITE))} or newer"
+            )
+        if not self.path.exists():
+            self._create()
+        with closing(self.connect()) as connection:
+            self._check(connection)
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection, in autocommit mode, that may be handed from thread to thread.
@@ -110,16 +130,6 @@ class LogFile:
         """Unlock the folder; the connections must be closed by then."""
         os.close(self._lock)
 
-    def _prepare(self) -> None:
-        try:
-            with translated(self.path):
-                if not self.path.exists():
-                    self._create()
-                with closing(self.connect()) as connection:
-                    self._check(connection)
-        except StoreError as error:
-            raise ConfigurationError(str(error)) from error
-
     def _create(self) -> None:
         """Make an empty log under another name, then rename it: the log is never there half made."""
         wal = self._sibling("-wal")
@@ -127,11 +137,9 @@ class LogFile:
             raise Damage(f"it is missing, but {wal.name} is there")
         new = self._sibling("-new")
         new.unlink(missing_ok=True)
-        with closing(sqlite3.connect(new)) as connection:
-            connection.executescript(
-                f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-                f"{';'.join(SCHEMA)}; INSERT INTO log VALUES (0, 0); COMMIT"
-            )
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            for statement in _NEW_LOG:
+                connection.execute(statement)
         new.rename(self.path)
         _sync(self.path.parent)
 
@@ -159,6 +167,8 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         cause = _CAUSES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "SQLite failed")
         raise StoreError(f"{path}: {cause} ({error})") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
     except (Damage, msgspec.DecodeError) as error:
         raise StoreError(f"{path}: {_CAUSES[sqlite3.SQLITE_CORRUPT]} ({error})") from error
 
@@ -172,11 +182,15 @@ def _lock(folder: Path) -> int:
         raise ConfigurationError(f"data_dir {folder}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    except OSError as error:
         os.close(lock)
-        raise ConfigurationError(
-            f"data_dir {folder}: another msgqueue has it open: stop that one, or give this one another data_dir"
-        ) from error
+        held = isinstance(error, BlockingIOError)
+        reason = (
+            "another msgqueue has it open; stop that one, or choose another folder"
+            if held
+            else error.strerror
+        )
+        raise ConfigurationError(f"data_dir {folder}: {reason}") from error
     return lock
 
 
@@ -187,8 +201,8 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         raise Damage("its header is not that of a log")
     if version > VERSION:
         raise ConfigurationError(
-            f"{path}: a newer msgqueue wrote it (format {version}, and this one knows {VERSION}):"
-            " start that one, or give this one another data_dir"
+            f"{path}: a newer msgqueue wrote it (format {version}, and this one knows {VERSION});"
+            " start that one, or choose another data_dir"
         )
 
 

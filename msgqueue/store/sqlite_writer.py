@@ -1,9 +1,9 @@
 """What changes the log: appends, trims and cursors, each of them one transaction.
 
-All of it runs on a thread beside the event loop. Python's SQLite module lets go of the interpreter, and waits to
-get it back, at every row that it steps to; beside a busy event loop each of these waits can be 5 ms long, and a
-thousand rows take seconds. So here, and in :mod:`msgqueue.store.sqlite_reader`, a statement takes or gives
-all its rows in one step: as one JSON array or object, and their bodies as one blob.
+All of it runs on a thread beside the event loop. Python's SQLite module lets go of the interpreter, and waits
+to get it back, at every row that it steps to; beside a busy event loop each of these waits can be 5 ms long,
+and a thousand rows take seconds. So here, and in :mod:`msgqueue.store.sqlite_reader`, a statement takes or
+gives all its rows in one step: as one JSON array or object, and their bodies as one blob.
 """
 
 import sqlite3
@@ -21,14 +21,15 @@ from msgqueue.store.base import Receipt
 # more than 4/3 of the ids in use within the window.
 SWEEP_STEP: Final = 4
 
+# WHERE true, here and below: without it SQLite takes ON CONFLICT for the condition of a join.
 _ADD_TOPICS: Final = """
-INSERT INTO topics (name) SELECT value FROM json_each(:topics) WHERE true ON CONFLICT DO NOTHING
+INSERT INTO topics (name) SELECT value FROM json_each(:topics) WHERE true ON CONFLICT (name) DO NOTHING
 """
 
 _HEAD: Final = """
 WITH
   newest (seq, time) AS (SELECT seq, time FROM messages ORDER BY seq DESC LIMIT 1),
-  head (seq, now) AS MATERIALIZED (
+  head (seq, now) AS (
     SELECT max(log.trimmed, ifnull(newest.seq, 0)), max(log.time, ifnull(newest.time, 0), :clock)
     FROM log LEFT JOIN newest
   )
@@ -46,13 +47,18 @@ FROM head
 
 _ADD_MESSAGES: Final = """
 INSERT INTO messages (seq, topic, time, crc, body)
-SELECT :first + key, value ->> 0, :now, value ->> 1, substr(:bodies, value ->> 2, value ->> 3)
+SELECT
+  :first + key,
+  json_extract(value, '$[0]'),
+  :now,
+  json_extract(value, '$[1]'),
+  substr(:bodies, json_extract(value, '$[2]'), json_extract(value, '$[3]'))
 FROM json_each(:rows)
 """
 
 _ADD_IDS: Final = """
 INSERT INTO ids (key, seq, time) SELECT key, value, :now FROM json_each(:ids) WHERE true
-ON CONFLICT DO UPDATE SET seq = excluded.seq, time = excluded.time
+ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, time = excluded.time
 """
 
 _SWEEP_IDS: Final = "DELETE FROM ids WHERE key > :swept AND key <= :until AND time < :expired"
@@ -75,7 +81,7 @@ _TRIM: Final = "DELETE FROM messages WHERE seq <= :through"
 
 _SET_CURSOR: Final = """
 INSERT INTO consumers (name, position) VALUES (:name, :position)
-ON CONFLICT DO UPDATE SET position = excluded.position
+ON CONFLICT (name) DO UPDATE SET position = excluded.position
 """
 
 _DELETE_CURSOR: Final = "DELETE FROM consumers WHERE name = :name"
@@ -192,7 +198,7 @@ class Writer:
         self._run(_ADD_TOPICS, topics=names)
         seq, now, taken, ids, sweep_until = self._one(
             _HEAD,
-            clock=int(self._clock() * 1000),
+            clock=round(self._clock() * 1000),
             window=self._window,
             keys=_json([key for key in keys if key is not None]),
             topics=names,
@@ -208,15 +214,11 @@ class Writer:
         for record, body in zip(batch.records, bodies, strict=True):
             rows.append((head.topics[record.topic], zlib.crc32(body), start, len(body)))
             start += len(body)
-        self._run(
-            _ADD_MESSAGES, first=head.seq + 1, now=head.now, rows=_json(rows), bodies=b"".join(bodies)
-        )
+        self._run(_ADD_MESSAGES, first=head.seq + 1, now=head.now, rows=_json(rows), bodies=b"".join(bodies))
         self._run(_ADD_IDS, now=head.now, ids=_json(batch.ids))
 
     def _sweep(self, head: "_Head") -> None:
-        self._run(
-            _SWEEP_IDS, swept=self._swept, until=head.sweep_until, expired=head.now - self._window
-        )
+        self._run(_SWEEP_IDS, swept=self._swept, until=head.sweep_until, expired=head.now - self._window)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -30,10 +30,10 @@ def is_critical(certificate: x509.Certificate, extension: type[x509.ExtensionTyp
     return certificate.extensions.get_extension_for_class(extension).critical
 
 
-def bare_authority(key: SigningKey, name: str = "bare") -> Pair:
-    """A CA as old tools make it, without a key identifier."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
+def bare_authority(key: SigningKey, *extensions: x509.ExtensionType) -> Pair:
+    """A CA as old tools make it: no extensions but those given."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bare")])
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -41,10 +41,10 @@ def bare_authority(key: SigningKey, name: str = "bare") -> Pair:
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW)
         .not_valid_after(NOW + timedelta(days=30))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
     )
-    return Pair(certificate, key)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return Pair(builder.sign(key, SHA256()), key)
 
 
 def test_a_strict_verifier_accepts_the_server(authority: Pair, server: Pair) -> None:
@@ -127,6 +127,15 @@ def test_an_older_ca_can_issue_as_well() -> None:
     authority = bare_authority(rsa.generate_private_key(65537, 2048))
     server = issue(authority, NAMES, NOW)
     assert is_issued_by(server.certificate, authority.certificate)
+
+
+def test_a_ca_is_referred_to_as_it_calls_itself() -> None:
+    """A CA may have made its key identifier in another way: what it issues must refer to that very one."""
+    identifier = x509.SubjectKeyIdentifier(b"its own way")
+    authority = bare_authority(ec.generate_private_key(ec.SECP256R1()), identifier)
+    extensions = issue(authority, NAMES, NOW).certificate.extensions
+    reference = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert reference.key_identifier == identifier.digest
 
 
 def test_who_issued_is_decided_by_name_and_signature(authority: Pair, server: Pair) -> None:

@@ -39,9 +39,7 @@ def test_make_says_what_it_made_and_how_to_use_it(folder: Path, capsys: pytest.C
     assert f"import {folder / CA_CERT} as a certificate authority" in run.out
 
 
-def test_make_says_what_it_kept(
-    made: Path, contents: Snapshot, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_make_says_what_it_kept(made: Path, contents: Snapshot, capsys: pytest.CaptureFixture[str]) -> None:
     """Certificates that are good stay, and are said to."""
     before = contents()
     run = Run(capsys, "make", "--dir", made)
@@ -159,7 +157,11 @@ def test_the_program_reports_in_one_line(folder: Path) -> None:
     """The program ends with exit code 2 and no traceback (line 3)."""
     folder.touch()
     run = subprocess.run(
-        [sys.executable, "-m", "certs", "--dir", folder], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "certs", "--dir", folder],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 2
     assert run.stderr == (

@@ -236,7 +236,9 @@ class TestRenew:
     ) -> None:
         """What was made elsewhere is renewed elsewhere."""
         before = contents()
-        assert refusal(lambda: certs.renew(foreign, ca=ca)).startswith(f"{foreign / CA_KEY}: there is no such")
+        assert refusal(lambda: certs.renew(foreign, ca=ca)).startswith(
+            f"{foreign / CA_KEY}: there is no such"
+        )
         assert contents() == before
 
     @pytest.mark.parametrize("ca", [False, True])
@@ -259,6 +261,13 @@ class TestRenew:
         """If only the CA is there, its server certificate is made for the usual names."""
         for name in (SERVER_CERT, SERVER_KEY):
             (made / name).unlink()
+        certs.renew(made)
+        assert names_in(made) == DEFAULTS
+
+    def test_a_certificate_without_names_gets_the_usual_ones(self, made: Path) -> None:
+        """A server certificate of ours that no client accepts for any host is made one that they do."""
+        shutil.copy(made / CA_CERT, made / SERVER_CERT)
+        shutil.copy(made / CA_KEY, made / SERVER_KEY)
         certs.renew(made)
         assert names_in(made) == DEFAULTS
 

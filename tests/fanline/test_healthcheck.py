@@ -39,13 +39,6 @@ class Answer(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.fixture(scope="module")
-def cert_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certs")
-    certs.ensure(folder)
-    return folder
-
-
 @pytest.fixture
 def service(cert_dir: Path) -> Iterator[Service]:
     with Service(cert_dir) as service:

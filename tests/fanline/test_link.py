@@ -13,10 +13,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from fanline import link as link_module
+from fanline.backoff import Backoff
 from fanline.errors import ConfigurationError, Disconnected, LoginRefused, Rejected
 from fanline.link import Link, Session
 from fanline.message import Dialect
-from fanline.tls import client_context
 from tests.stubs import DEADLINE, PASSWORD, USER, Stub
 
 
@@ -44,8 +44,8 @@ class Watch:
                 await self._changed.wait()
 
 
-def link_to(stub: Stub, cert_dir: Path, **options: Any) -> Link:
-    return Link(f"{stub.url}/path", user=USER, password=PASSWORD, tls=client_context(cert_dir), **options)
+def link_to(stub: Stub, tls: ssl.SSLContext, **options: Any) -> Link:
+    return Link(f"{stub.url}/path", user=USER, password=PASSWORD, tls=tls, **options)
 
 
 async def listen(connection: ClientConnection) -> None:
@@ -71,9 +71,9 @@ async def outcome(link: Link, session: Session = listen) -> BaseException:
     return caught.value
 
 
-async def test_hands_over_an_open_connection(stub: Stub, cert_dir: Path) -> None:
+async def test_hands_over_an_open_connection(stub: Stub, tls: ssl.SSLContext) -> None:
     """The session gets a connection to the path of the URL, logged in and speaking v1."""
-    link = link_to(stub, cert_dir)
+    link = link_to(stub, tls)
 
     async def greet(connection: ClientConnection) -> None:
         assert link.connected
@@ -88,21 +88,21 @@ async def test_hands_over_an_open_connection(stub: Stub, cert_dir: Path) -> None
     assert stub.logins == [(USER, PASSWORD)]
 
 
-async def test_speaks_plain_to_who_does_not_choose_v1(stub: Stub, cert_dir: Path) -> None:
+async def test_speaks_plain_to_who_does_not_choose_v1(stub: Stub, tls: ssl.SSLContext) -> None:
     """A peer that picks no subprotocol is spoken to in the plain dialect (line 9)."""
     stub.speaks_v1 = False
     watch = Watch()
-    link = link_to(stub, cert_dir, on_state=watch)
+    link = link_to(stub, tls, on_state=watch)
     async with running(link):
         await watch.until(lambda: link.connected)
         assert link.dialect is Dialect.PLAIN
 
 
-async def test_learns_the_dialect_again_after_a_reconnect(stub: Stub, cert_dir: Path) -> None:
+async def test_learns_the_dialect_again_after_a_reconnect(stub: Stub, tls: ssl.SSLContext) -> None:
     """A peer that was replaced by one of the other dialect is spoken to in that."""
     stub.speaks_v1 = False
     dialects: list[Dialect] = []
-    link = link_to(stub, cert_dir)
+    link = link_to(stub, tls)
 
     async def note(connection: ClientConnection) -> None:
         dialects.append(link.dialect)
@@ -117,11 +117,11 @@ async def test_learns_the_dialect_again_after_a_reconnect(stub: Stub, cert_dir: 
     assert dialects == [Dialect.PLAIN, Dialect.V1]
 
 
-async def test_connects_whenever_the_peer_appears(cert_dir: Path, stub: Stub) -> None:
+async def test_connects_whenever_the_peer_appears(stub: Stub, tls: ssl.SSLContext) -> None:
     """The order in which two sides start does not matter."""
     await stub.stop()
     watch = Watch()
-    link = link_to(stub, cert_dir, on_state=watch)
+    link = link_to(stub, tls, on_state=watch)
     assert link.problem == f"{stub.url}/path is not connected yet"
     async with running(link):
         await watch.until(lambda: watch.states != [])
@@ -131,21 +131,21 @@ async def test_connects_whenever_the_peer_appears(cert_dir: Path, stub: Stub) ->
     assert watch.states == [f"{stub.url}/path cannot be reached: connection refused", None]
 
 
-async def test_reports_each_problem_once(cert_dir: Path, stub: Stub) -> None:
+async def test_reports_each_problem_once(stub: Stub, tls: ssl.SSLContext) -> None:
     """A peer that stays away is reported when it goes, not at every attempt."""
     await stub.stop()
     watch = Watch()
     attempts = Attempts()
-    async with running(link_to(stub, cert_dir, on_state=watch, backoff=attempts)):
+    async with running(link_to(stub, tls, on_state=watch, backoff=attempts)):
         await attempts.until(3)
     assert len(watch.states) == 1
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 1013, 4008, 4009])
-async def test_reconnects_when_closed_for_now(stub: Stub, cert_dir: Path, code: int) -> None:
+async def test_reconnects_when_closed_for_now(stub: Stub, tls: ssl.SSLContext, code: int) -> None:
     """A close code that is not 1008 means: come back."""
     watch = Watch()
-    async with running(link_to(stub, cert_dir, on_state=watch)):
+    async with running(link_to(stub, tls, on_state=watch)):
         await stub.until(lambda: len(stub.connections) == 1)
         await stub.close(code, "because")
         await stub.until(lambda: len(stub.paths) == 2)
@@ -153,18 +153,18 @@ async def test_reconnects_when_closed_for_now(stub: Stub, cert_dir: Path, code: 
     assert watch.states == [None, f"{stub.url}/path has closed the connection: {code}, because", None]
 
 
-async def test_reconnects_when_dropped(stub: Stub, cert_dir: Path) -> None:
+async def test_reconnects_when_dropped(stub: Stub, tls: ssl.SSLContext) -> None:
     """A connection that breaks without a word is made again."""
-    async with running(link_to(stub, cert_dir)):
+    async with running(link_to(stub, tls)):
         for count in range(1, 4):
             await stub.until(lambda: len(stub.paths) == count and len(stub.connections) == 1)  # noqa: B023 - used at once
             stub.drop()
 
 
-async def test_reconnects_after_a_session_gave_up(stub: Stub, cert_dir: Path) -> None:
+async def test_reconnects_after_a_session_gave_up(stub: Stub, tls: ssl.SSLContext) -> None:
     """A session that returns or raises Disconnected is followed by the next; the reason is kept."""
     watch = Watch()
-    link = link_to(stub, cert_dir, on_state=watch)
+    link = link_to(stub, tls, on_state=watch)
     sessions = 0
 
     async def give_up(connection: ClientConnection) -> None:
@@ -182,11 +182,11 @@ async def test_reconnects_after_a_session_gave_up(stub: Stub, cert_dir: Path) ->
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS])
-async def test_reconnects_to_an_overloaded_peer(stub: Stub, cert_dir: Path, status: HTTPStatus) -> None:
+async def test_reconnects_to_an_overloaded_peer(stub: Stub, tls: ssl.SSLContext, status: HTTPStatus) -> None:
     """A status that time can heal is no reason to give up."""
     stub.answer = status
     watch = Watch()
-    async with running(link_to(stub, cert_dir, on_state=watch)):
+    async with running(link_to(stub, tls, on_state=watch)):
         await watch.until(lambda: watch.states != [])
         stub.answer = None
         await watch.until(lambda: watch.states[-1] is None)
@@ -194,7 +194,7 @@ async def test_reconnects_to_an_overloaded_peer(stub: Stub, cert_dir: Path, stat
     assert watch.states == [f"{stub.url}/path cannot serve at present: {said}", None]
 
 
-async def test_reconnects_to_what_is_no_websocket_server(cert_dir: Path) -> None:
+async def test_reconnects_to_what_is_no_websocket_server(tls: ssl.SSLContext) -> None:
     """Something that talks another protocol is a passing state: a service is perhaps being replaced."""
 
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -205,25 +205,27 @@ async def test_reconnects_to_what_is_no_websocket_server(cert_dir: Path) -> None
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     async with server:
         url = f"wss://localhost:{server.sockets[0].getsockname()[1]}/"
-        link = Link(url, user=USER, password=PASSWORD, tls=client_context(cert_dir), on_state=watch)
+        link = Link(url, user=USER, password=PASSWORD, tls=tls, on_state=watch)
         async with running(link):
             await watch.until(lambda: watch.states != [])
     assert str(watch.states[0]).startswith(f"{url} cannot be reached: [SSL")
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN])
-async def test_gives_up_when_the_login_is_refused(stub: Stub, cert_dir: Path, status: HTTPStatus) -> None:
+async def test_gives_up_when_the_login_is_refused(
+    stub: Stub, tls: ssl.SSLContext, status: HTTPStatus
+) -> None:
     """A client is told that its login is refused, without its password (line 1)."""
     stub.answer = status
-    error = await outcome(link_to(stub, cert_dir))
+    error = await outcome(link_to(stub, tls))
     assert isinstance(error, LoginRefused)
     assert str(error) == f"{stub.url}/path refuses user 'hello': HTTP {status.value}, as the script says"
 
 
-async def test_gives_up_on_a_wrong_path(stub: Stub, cert_dir: Path) -> None:
+async def test_gives_up_on_a_wrong_path(stub: Stub, tls: ssl.SSLContext) -> None:
     """An endpoint that does not exist is a mistake in the URL."""
     stub.answer = HTTPStatus.NOT_FOUND
-    error = await outcome(link_to(stub, cert_dir))
+    error = await outcome(link_to(stub, tls))
     assert isinstance(error, ConfigurationError)
     assert str(error) == f"{stub.url}/path: HTTP 404, as the script says"
 
@@ -237,9 +239,9 @@ async def test_gives_up_on_a_peer_that_cannot_prove_who_it_is(stub: Stub) -> Non
     assert stub.logins == []
 
 
-async def test_gives_up_when_closed_for_good(stub: Stub, cert_dir: Path) -> None:
+async def test_gives_up_when_closed_for_good(stub: Stub, tls: ssl.SSLContext) -> None:
     """1008 means that this connection broke a rule: it is not made again."""
-    link = link_to(stub, cert_dir)
+    link = link_to(stub, tls)
     ending = asyncio.create_task(outcome(link))
     await stub.until(lambda: len(stub.connections) == 1)
     await stub.close(1008, "a million subscriptions")
@@ -249,11 +251,11 @@ async def test_gives_up_when_closed_for_good(stub: Stub, cert_dir: Path) -> None
     assert link.problem == str(error)
 
 
-async def test_a_service_goes_on_when_refused(stub: Stub, cert_dir: Path) -> None:
+async def test_a_service_goes_on_when_refused(stub: Stub, tls: ssl.SSLContext) -> None:
     """With a delay for refusals, the mistake can be put right on the other side."""
     stub.answer = HTTPStatus.UNAUTHORIZED
     watch = Watch()
-    link = link_to(stub, cert_dir, on_state=watch, refused_delay=0.1)
+    link = link_to(stub, tls, on_state=watch, refused_delay=0.1)
     async with running(link):
         await watch.until(lambda: watch.states != [])
         assert "refuses user 'hello'" in str(link.problem)
@@ -264,21 +266,21 @@ async def test_a_service_goes_on_when_refused(stub: Stub, cert_dir: Path) -> Non
     assert "closed the connection for good" in str(watch.states[2])
 
 
-async def test_a_defect_of_the_session_ends_the_link(stub: Stub, cert_dir: Path) -> None:
+async def test_a_defect_of_the_session_ends_the_link(stub: Stub, tls: ssl.SSLContext) -> None:
     """What a session raises otherwise is not taken for a lost connection."""
 
     async def fail(_: ClientConnection) -> None:
         raise Rejected("ack-unavailable", "no")
 
-    link = link_to(stub, cert_dir)
+    link = link_to(stub, tls)
     assert isinstance(await outcome(link, fail), Rejected)
     assert not link.connected
 
 
-async def test_cancellation_closes_the_connection(stub: Stub, cert_dir: Path) -> None:
+async def test_cancellation_closes_the_connection(stub: Stub, tls: ssl.SSLContext) -> None:
     """A cancelled link ends at once, says goodbye, and reports nothing more."""
     watch = Watch()
-    link = link_to(stub, cert_dir, on_state=watch)
+    link = link_to(stub, tls, on_state=watch)
     async with running(link) as task:
         await watch.until(lambda: link.connected)
         (connection,) = stub.connections
@@ -291,11 +293,13 @@ async def test_cancellation_closes_the_connection(stub: Stub, cert_dir: Path) ->
     assert not link.connected
 
 
-async def test_cancellation_passes_while_waiting_for_the_next_attempt(stub: Stub, cert_dir: Path) -> None:
+async def test_cancellation_passes_while_waiting_for_the_next_attempt(
+    stub: Stub, tls: ssl.SSLContext
+) -> None:
     """A link that nobody answers can be stopped."""
     await stub.stop()
     watch = Watch()
-    async with running(link_to(stub, cert_dir, on_state=watch)) as task:
+    async with running(link_to(stub, tls, on_state=watch)) as task:
         await watch.until(lambda: watch.states != [])
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -303,7 +307,7 @@ async def test_cancellation_passes_while_waiting_for_the_next_attempt(stub: Stub
 
 
 async def test_a_deaf_peer_cannot_hold_up_the_end(
-    stub: Stub, cert_dir: Path, monkeypatch: pytest.MonkeyPatch
+    stub: Stub, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A peer that reads nothing, and answers no close frame, is left after a moment."""
     monkeypatch.setattr(link_module, "CLOSE_TIMEOUT", 0.1)
@@ -315,7 +319,7 @@ async def test_a_deaf_peer_cannot_hold_up_the_end(
         while True:
             await connection.send(b"x" * 65_536)
 
-    async with running(link_to(stub, cert_dir), flood) as task:
+    async with running(link_to(stub, tls), flood) as task:
         await writing.wait()
         task.cancel()
         async with asyncio.timeout(DEADLINE):
@@ -323,7 +327,7 @@ async def test_a_deaf_peer_cannot_hold_up_the_end(
     assert task.cancelled()
 
 
-class Attempts(link_module.Backoff):
+class Attempts(Backoff):
     """A schedule without delays that counts what it is asked for."""
 
     def __init__(self) -> None:
@@ -349,11 +353,11 @@ class Attempts(link_module.Backoff):
 
 
 async def test_starts_over_only_after_a_connection_that_held(
-    stub: Stub, cert_dir: Path, monkeypatch: pytest.MonkeyPatch
+    stub: Stub, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A peer that takes every connection and drops it at once is asked less and less often."""
     attempts = Attempts()
-    async with running(link_to(stub, cert_dir, backoff=attempts)):
+    async with running(link_to(stub, tls, backoff=attempts)):
         await stub.until(lambda: len(stub.connections) == 1)
         stub.drop()
         await attempts.until(1)
@@ -366,12 +370,12 @@ async def test_starts_over_only_after_a_connection_that_held(
 
 
 async def test_comes_back_when_the_peer_says(
-    stub: Stub, cert_dir: Path, caplog: pytest.LogCaptureFixture
+    stub: Stub, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A delay that the peer asked for replaces the usual one, once, within limits."""
     caplog.set_level(logging.INFO, "fanline.link")
     attempts = Attempts()
-    link = link_to(stub, cert_dir, backoff=attempts)
+    link = link_to(stub, tls, backoff=attempts)
     async with running(link):
         await stub.until(lambda: len(stub.connections) == 1)
         link.retry_after(-1)
@@ -387,11 +391,11 @@ async def test_comes_back_when_the_peer_says(
             await asyncio.sleep(0)
 
 
-async def test_no_secret_is_logged(stub: Stub, cert_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_is_logged(stub: Stub, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
     """The most talkative log shows neither the password nor the header that carries it."""
     caplog.set_level(logging.DEBUG)
     watch = Watch()
-    link = Link(f"{stub.url}/", user=USER, password="x", tls=client_context(cert_dir), on_state=watch)
+    link = Link(f"{stub.url}/", user=USER, password="x", tls=tls, on_state=watch)
     async with running(link):
         await watch.until(lambda: link.connected)
     lines = [record.getMessage() for record in caplog.records if record.name != "websockets.server"]

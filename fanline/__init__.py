@@ -1,0 +1,31 @@
+"""Fanline: publish, queue and subscribe over TLS WebSockets.
+
+What is exported here is the public interface of the client; :mod:`fanline.client` explains it.
+"""
+
+from fanline.client import Ack, Gap, Message, Publisher, Receipt, Subscriber
+from fanline.errors import (
+    Closed,
+    ConfigurationError,
+    Disconnected,
+    ErrorCode,
+    FanlineError,
+    LoginRefused,
+    Rejected,
+)
+
+__all__ = [
+    "Ack",
+    "Closed",
+    "ConfigurationError",
+    "Disconnected",
+    "ErrorCode",
+    "FanlineError",
+    "Gap",
+    "LoginRefused",
+    "Message",
+    "Publisher",
+    "Receipt",
+    "Rejected",
+    "Subscriber",
+]

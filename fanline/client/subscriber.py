@@ -1,0 +1,275 @@
+"""Subscribing: messages in order, once, across any number of connections."""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Self, TypeVar
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from fanline.client.answers import Answers
+from fanline.client.base import Client, OnState
+from fanline.client.frames import Notice, Stretch, Subscribe, Unsubscribe, decode_delivery
+from fanline.client.ledger import Gap, Ledger
+from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
+from fanline.message import Dialect, Message, encode, split_array
+from fanline.topics import require_pattern
+
+logger = logging.getLogger(__name__)
+
+# Messages read ahead of the reader: above the one no more is read, below the other again.
+HIGH_WATER: Final = 256
+LOW_WATER: Final = 64
+
+T = TypeVar("T")
+
+
+def log_gap(gap: Gap) -> None:
+    """Tell of a gap in the log, where no other way was asked for."""
+    where = gap.topic or "all subscriptions"
+    if gap.first is None:
+        logger.warning("%s: what came while there was no connection is lost", where)
+    else:
+        logger.warning("%s: retention has dropped positions %d to %d", where, gap.first, gap.last)
+
+
+class Subscriber(Client):
+    """Receives the messages of any number of topics and patterns: iterate over it.
+
+    After a lost connection it goes on, by itself, behind the last message received: nothing is left out and
+    nothing comes twice. What retention dropped meanwhile is reported to ``on_gap``, before the first
+    message behind the gap is returned. (A queue of the plain dialect keeps no positions: the ``seq``
+    and ``time`` of its messages are 0, and every reconnect is reported as a gap.)
+
+    While nobody iterates, only a few hundred messages are read ahead; then the server is left waiting.
+
+    Iterating raises :class:`~fanline.errors.Rejected` when a subscription is refused that no
+    :meth:`subscribe` waits for: one of ``topics``, or any on a later connection. One can go on
+    iterating then. What ends it for good is :class:`~fanline.errors.LoginRefused`,
+    :class:`~fanline.errors.ConfigurationError` (no such endpoint, or a server that cannot be trusted),
+    :class:`~fanline.errors.Disconnected` (the server closed the connection for good), and
+    :class:`~fanline.errors.Closed`.
+
+    Args:
+        topics: What to subscribe to from the start.
+        url: The subscriber service, ``wss://HOST:PORT``.
+        user: Who to log in as.
+        password: The password.
+        tls: How to verify the server; None trusts the CAs of the system.
+        after: For ``topics``: begin behind this position.
+        last: For ``topics``: begin with so many of the newest messages of each.
+        on_gap: Called for each gap; by default it is logged.
+        on_state: Called with None when a connection is made, and with the reason, a sentence, when it is
+            lost or cannot be made.
+
+    Raises:
+        ConfigurationError: If the URL or the user name cannot be used.
+        Rejected: If a topic or position is not one.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one fact about a subscriber
+        self,
+        *topics: str,
+        url: str = "wss://localhost:8082",
+        user: str,
+        password: str,
+        tls: ssl.SSLContext | None = None,
+        after: int | None = None,
+        last: int | None = None,
+        on_gap: Callable[[Gap], None] = log_gap,
+        on_state: OnState | None = None,
+    ) -> None:
+        endpoint = f"{url.rstrip('/')}/subscribe"
+        super().__init__(endpoint, user=user, password=password, tls=tls, on_state=on_state)
+        self._on_gap = on_gap
+        self._ledger = Ledger()
+        for topic in topics:
+            self._ledger.ask(_request(topic, after, last))
+        self._connection: ClientConnection | None = None
+        self._arrived: deque[Message | Gap | Rejected] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._asking = 0
+        self._subscribing = Answers[int]()
+        self._unsubscribing = Answers[None]()
+
+    async def subscribe(self, pattern: str, *, after: int | None = None, last: int | None = None) -> int:
+        """Subscribe to a topic or pattern; again changes nothing.
+
+        Waits for the answer, through reconnects if need be. If cancelled, the subscription may be there
+        nevertheless; :meth:`unsubscribe` takes it back.
+
+        Args:
+            pattern: What to subscribe to.
+            after: Begin behind this position.
+            last: Begin with so many of the newest messages. With neither, begin with what is new.
+
+        Returns:
+            The position behind which everything comes; 0 if the queue keeps no positions.
+
+        Raises:
+            Rejected: If the server refuses it, or the pattern or position is not one.
+            FanlineError: What ends the iteration for good, as described above.
+        """
+        self._require_open()
+        request = _request(pattern, after, last)
+        self._ledger.ask(request)
+        return await self._ask(request, self._subscribing, pattern)
+
+    async def unsubscribe(self, pattern: str) -> None:
+        """Take a subscription back; no message that only it matches is returned after this call.
+
+        Waits for the server's answer, or the loss of the connection. If cancelled, the subscription is taken
+        back nevertheless.
+
+        Args:
+            pattern: As it was subscribed to; one that was not does no harm.
+
+        Raises:
+            FanlineError: What ends the iteration for good, as described above.
+        """
+        self._require_open()
+        self._ledger.forget(pattern)
+        self._arrived = deque(
+            item for item in self._arrived if not isinstance(item, Message) or self._ledger.wants(item.topic)
+        )
+        if self._connection is not None:
+            await self._ask(Unsubscribe(pattern), self._unsubscribing, pattern)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        while True:
+            while not self._arrived:
+                self._require_open()
+                self._news.clear()
+                await self._news.wait()
+            item = self._arrived.popleft()
+            if len(self._arrived) <= LOW_WATER:
+                self._room.set()
+            if isinstance(item, Message):
+                return item
+            if isinstance(item, Rejected):
+                raise item
+            self._on_gap(item)
+
+    async def _ask(self, command: Subscribe | Unsubscribe, answers: Answers[T], pattern: str) -> T:
+        """Say something and wait for the answer, which may stand behind more messages than are read ahead."""
+        answer = answers.expect(pattern)
+        self._asking += 1
+        self._room.set()
+        try:
+            await self._say(command)
+            return await answer
+        finally:
+            self._asking -= 1
+
+    async def _say(self, command: Subscribe | Unsubscribe) -> None:
+        """Send a command if there is a connection; a new one begins with all that is wanted."""
+        if self._connection is not None:
+            with contextlib.suppress(ConnectionClosed):
+                await self._connection.send(encode(command), text=True)
+
+    # One connection, step by step.
+
+    async def _speak(self, connection: ClientConnection) -> None:
+        if self._link.dialect is Dialect.PLAIN:
+            reason = f"{self._link.url} speaks the plain dialect, which cannot resume"
+            raise Rejected(ErrorCode.RESUME_UNAVAILABLE, reason)
+        self._connection = connection
+        try:
+            if requests := self._ledger.resume():
+                await connection.send(encode(requests), text=True)
+            await self._read(connection)
+        finally:
+            self._connection = None
+            self._unsubscribing.resolve_all(None)
+
+    async def _read(self, connection: ClientConnection) -> None:
+        while True:
+            await self._room.wait()
+            self._take(await connection.recv(decode=False))
+            if len(self._arrived) >= HIGH_WATER and not self._asking:
+                self._room.clear()
+
+    def _take(self, frame: bytes) -> None:
+        try:
+            for body in split_array(frame):
+                self._take_one(body)
+        except msgspec.DecodeError:
+            logger.warning("%s has sent what is not JSON: %.100r", self._link.url, frame)
+
+    def _take_one(self, body: bytes) -> None:
+        try:
+            delivery = decode_delivery(body)
+        except msgspec.ValidationError:
+            return  # nothing that is known here
+        if isinstance(delivery, Notice):
+            self._obey(delivery)
+        elif self._ledger.admit(delivery.topic, delivery.seq):
+            self._put(delivery)
+
+    def _obey(self, notice: Notice) -> None:
+        if notice.drain is not None:
+            self._link.retry_after(notice.drain.retry_ms / 1_000)
+        elif notice.error is not None:
+            self._refused(notice.error, notice)
+        elif notice.subscribed is not None:
+            self._subscribed(notice.subscribed, notice)
+        elif notice.unsubscribed is not None:
+            self._unsubscribing.resolve(notice.unsubscribed, None)
+        elif notice.gap is not None:
+            self._missing(notice.gap.topic, notice.gap)
+
+    def _subscribed(self, pattern: str, notice: Notice) -> None:
+        if self._ledger.confirm(pattern, notice.seq):
+            self._put(Gap(pattern))
+        if notice.gap is not None:
+            self._missing(pattern, notice.gap)
+        self._subscribing.resolve(pattern, notice.seq or 0)
+
+    def _missing(self, topic: str | None, gap: Stretch) -> None:
+        if topic is not None:
+            self._ledger.skip(topic, gap.last)
+        self._put(Gap(topic, gap.first, gap.last))
+
+    def _refused(self, code: str, notice: Notice) -> None:
+        if code == ErrorCode.QUEUE_UNAVAILABLE:
+            # Everything is asked for again on the next connection, after the link's delay.
+            raise Disconnected(f"{self._link.url}: {notice.reason}")
+        rejected = Rejected(code, notice.reason)
+        is_awaited = False
+        if notice.sub is not None:
+            self._ledger.refuse(notice.sub)
+            is_awaited = self._subscribing.fail(notice.sub, rejected)
+        elif notice.unsub is not None:
+            is_awaited = self._unsubscribing.fail(notice.unsub, rejected)
+        if not is_awaited:
+            self._put(rejected)
+
+    def _put(self, item: Message | Gap | Rejected) -> None:
+        self._arrived.append(item)
+        self._news.set()
+
+    def _give_up(self, error: BaseException) -> None:
+        if isinstance(error, Closed):
+            self._arrived.clear()
+        self._subscribing.fail_all(error)
+        self._unsubscribing.fail_all(error)
+        self._news.set()
+
+
+def _request(pattern: str, after: int | None, last: int | None) -> Subscribe:
+    require_pattern(pattern)
+    if after is not None and last is not None:
+        raise Rejected(ErrorCode.BAD_COMMAND, "after and last exclude each other")
+    if (after or last or 0) < 0:
+        raise Rejected(ErrorCode.BAD_POSITION, "after and last must be whole numbers from 0 on")
+    return Subscribe(pattern, after, last)

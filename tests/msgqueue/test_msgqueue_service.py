@@ -1,0 +1,365 @@
+"""The msgqueue alone, between clients that stand in for publishers and subscribers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.client import ClientConnection
+
+from fanline.errors import StoreError
+from fanline.service import Service
+from msgqueue.app import MsgQueue
+from msgqueue.store.sqlite import SqliteStore
+from tests.conftest import Dial, StartService, until
+
+
+@pytest.fixture
+async def queue(start_service: StartService) -> Service:
+    """A running msgqueue with an empty log."""
+    return await start_service(MsgQueue)
+
+
+async def receive(client: ClientConnection, count: int) -> list[dict[str, Any]]:
+    """Receive objects, in however many frames they come."""
+    got: list[dict[str, Any]] = []
+    while len(got) < count:
+        frame = msgspec.json.decode(await client.recv())
+        got.extend(frame if isinstance(frame, list) else [frame])
+    assert len(got) == count
+    return got
+
+
+async def push(client: ClientConnection, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """Push messages in one frame, and return the answers."""
+    await client.send(msgspec.json.encode(messages), text=True)
+    return await receive(client, len(messages))
+
+
+def words(topic: str, *contents: Any) -> list[dict[str, Any]]:
+    """Messages on one topic."""
+    return [{"topic": topic, "content": content} for content in contents]
+
+
+async def pop(client: ClientConnection, **what: Any) -> dict[str, Any]:
+    """Begin to pop, and return the answer."""
+    await client.send(msgspec.json.encode({"pop": what}), text=True)
+    (answer,) = await receive(client, 1)
+    return answer
+
+
+async def test_push_is_acked_and_popped(queue: Service, dial: Dial) -> None:
+    """What is pushed is acked with its position, and comes out as it went in (lines 4 and 10)."""
+    pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
+    assert await pop(popper, after="latest") == {"popping": None, "seq": 0}
+    answers = await push(
+        pusher, {"topic": "orders.eu", "content": {"n": [1, None]}, "id": "a1", "from": "alice"}
+    )
+    assert answers == [{"ok": "a1", "seq": 1}]
+    (message,) = await receive(popper, 1)
+    assert message.pop("time") > 1_700_000_000_000
+    assert message == {
+        "topic": "orders.eu",
+        "content": {"n": [1, None]},
+        "seq": 1,
+        "id": "a1",
+        "from": "alice",
+    }
+
+
+async def test_messages_wait_for_a_consumer(queue: Service, dial: Dial) -> None:
+    """Messages pushed while nobody pops wait, and come in order when a plain subscriber attaches (line 4)."""
+    pusher = await dial(queue, "/pushmsg")
+    await push(pusher, *words("t", *range(100)))
+    popper = await dial(queue, "/popmsg", v1=False)
+    got = [msgspec.json.decode(await popper.recv()) for _ in range(100)]
+    assert [(frame["Topic"], frame["Content"]) for frame in got] == [("t", str(n)) for n in range(100)]
+
+
+async def test_messages_survive_a_restart(start_service: StartService, dial: Dial) -> None:
+    """Messages, positions, ids and the place of consumers are there after a restart (line 4, promise 2)."""
+    first = await start_service(MsgQueue)
+    pusher, billing = await dial(first, "/pushmsg"), await dial(first, "/popmsg")
+    await push(pusher, *words("t", 1, 2, 3), {"topic": "t", "content": 4, "id": "four"})
+    await pop(billing, consumer="billing")
+    await receive(billing, 4)
+    await billing.send('{"done":2}')
+    await (await billing.ping())
+    await first.stop()
+
+    second = await start_service(MsgQueue)
+    pusher, billing = await dial(second, "/pushmsg"), await dial(second, "/popmsg")
+    assert await push(pusher, {"topic": "t", "content": 4, "id": "four"}) == [
+        {"ok": "four", "seq": 4, "duplicate": True}
+    ]
+    assert [answer["seq"] for answer in await push(pusher, *words("t", 5))] == [5]
+    assert await pop(billing, consumer="billing") == {"popping": "billing", "seq": 2}
+    assert [message["content"] for message in await receive(billing, 3)] == [3, 4, 5]
+
+
+async def test_many_publishers_and_subscribers(queue: Service, dial: Dial) -> None:
+    """Many push at once and many pop at once: everyone gets everything, in one order (line 7)."""
+    poppers = [await dial(queue, "/popmsg") for _ in range(5)]
+    for popper in poppers:
+        await pop(popper, after="earliest")
+    pushers = [await dial(queue, "/pushmsg") for _ in range(10)]
+    await asyncio.gather(
+        *(push(pusher, *words("t", *([n, k] for k in range(100)))) for n, pusher in enumerate(pushers))
+    )
+    orders = [[message["content"] for message in await receive(popper, 1000)] for popper in poppers]
+    assert all(order == orders[0] for order in orders)
+    for n in range(10):
+        assert [content for content in orders[0] if content[0] == n] == [[n, k] for k in range(100)]
+
+
+async def test_an_id_is_stored_once(queue: Service, dial: Dial) -> None:
+    """The same id gets the same position, and is not stored again; another user's is another (promise 3)."""
+    pusher = await dial(queue, "/pushmsg")
+    message = {"topic": "t", "content": 1, "id": "x"}
+    first, again, others = await push(pusher, message, message, message | {"from": "bob"})
+    assert first == {"ok": "x", "seq": 1}
+    assert again == {"ok": "x", "seq": 1, "duplicate": True}
+    assert others == {"ok": "x", "seq": 2}
+
+
+async def test_answers_come_in_order(queue: Service, dial: Dial) -> None:
+    """Wrong messages among good ones get their errors in place, and stop nothing (line 6)."""
+    pusher = await dial(queue, "/pushmsg")
+    await pusher.send("no json")
+    await pusher.send(msgspec.json.encode([*words("t", 1), *words("a b", 2), *words("t", 3)]), text=True)
+    answers = await receive(pusher, 4)
+    assert [answer.get("error") or answer["seq"] for answer in answers] == ["bad-json", 1, "bad-topic", 2]
+
+
+async def test_pop_from_a_position_and_by_topic(queue: Service, dial: Dial) -> None:
+    """A consumer begins where it says, and gets only the topics that it names."""
+    pusher = await dial(queue, "/pushmsg")
+    await push(pusher, *words("a.x", 1), *words("b", 2), *words("a.y", 3))
+    popper = await dial(queue, "/popmsg")
+    assert (await pop(popper, after=1, topics=["a.*"]))["seq"] == 1
+    await push(pusher, *words("b", 4), *words("a.z", 5))
+    assert [message["content"] for message in await receive(popper, 2)] == [3, 5]
+
+
+async def test_large_backlog_comes_in_order(start_service: StartService, dial: Dial) -> None:
+    """A consumer far behind is fed from the store, then from memory, without a hole where they meet."""
+    queue = await start_service(MsgQueue, recent_bytes=20_000)
+    pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
+    filler = "x" * 100
+    for start in range(0, 5000, 500):
+        await push(pusher, *words("t", *([n, filler] for n in range(start, start + 500))))
+    await pop(popper, after="earliest")
+    feeding = asyncio.create_task(push(pusher, *words("t", *([n, filler] for n in range(5000, 5500)))))
+    got = await receive(popper, 5500)
+    await feeding
+    assert [message["content"][0] for message in got] == list(range(5500))
+    assert [message["seq"] for message in got] == list(range(1, 5501))
+
+
+async def test_read_pages(queue: Service, dial: Dial) -> None:
+    """Pages are read forwards and backwards, any number at a time, each with its number."""
+    pusher, reader = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
+    await push(pusher, *words("t", *range(1, 11)), *words("u", 11))
+    await reader.send(
+        '[{"read":{"ref":1,"topics":["t"],"after":8}},{"read":{"ref":2,"topics":["t"],"before":5,"limit":2}},'
+        '{"read":{"ref":3,"topics":["bad topic"],"after":0}},{"read":{"ref":4,"topics":["none"]}}]'
+    )
+    forwards, backwards, refused, nothing = await receive(reader, 4)
+    assert [message["content"] for message in forwards["messages"]] == [9, 10]
+    assert (forwards["page"], forwards["position"], forwards["last"]) == (1, 11, 11)
+    assert [message["content"] for message in backwards["messages"]] == [3, 4]
+    assert (refused["page"], refused["error"]) == (3, "bad-topic")
+    assert (nothing["page"], nothing.get("messages", [])) == (4, [])
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("hello", "bad-command"),
+        ("{}", "bad-command"),
+        ('{"pop":{"after":"soon"}}', "bad-command"),
+        ('{"pop":{"after":99}}', "bad-position"),
+        ('{"pop":{"after":-1}}', "bad-position"),
+        ('{"pop":{"topics":["a b"]}}', "bad-topic"),
+        ('{"pop":{"consumer":""}}', "bad-command"),
+        ('{"pop":{"consumer":"c","topics":["t"]}}', "bad-command"),
+        ('{"pop":{"colour":"red"}}', "bad-command"),
+        ('{"done":7}', "bad-command"),
+        ('{"read":{"topics":[">"],"after":"x"}}', "bad-command"),
+        ("[" * 5000, "bad-command"),
+    ],
+)
+async def test_bad_command(queue: Service, dial: Dial, command: str, code: str) -> None:
+    """A wrong command gets a clear error, and the connection can still be used (promise 7)."""
+    popper = await dial(queue, "/popmsg")
+    await popper.send(command)
+    (answer,) = await receive(popper, 1)
+    assert answer["error"] == code
+    assert answer["reason"]
+    assert (await pop(popper))["seq"] == 0
+    assert (await pop(popper))["error"] == "bad-command"
+
+
+async def test_two_connections_share_a_consumer(queue: Service, dial: Dial) -> None:
+    """Connections of one name share the work; another name gets everything again."""
+    pusher = await dial(queue, "/pushmsg")
+    one, two, other = [await dial(queue, "/popmsg") for _ in range(3)]
+    for client, name in ((one, "billing"), (two, "billing"), (other, "audit")):
+        await pop(client, consumer=name)
+    await push(pusher, *words("t", *range(10)))
+    await receive(other, 10)
+    shares = {one: 0, two: 0}
+    while sum(shares.values()) < 10:
+        reading = {asyncio.ensure_future(client.recv()): client for client in shares}
+        done, pending = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            shares[reading[task]] += len(msgspec.json.decode(task.result()))
+    assert sum(shares.values()) == 10
+
+
+async def test_what_a_dead_consumer_held_goes_to_the_next(queue: Service, dial: Dial) -> None:
+    """Records given and not done go to another connection, in order, before anything newer (promise 6)."""
+    pusher, dying, heir = [await dial(queue, path) for path in ("/pushmsg", "/popmsg", "/popmsg")]
+    await push(pusher, *words("t", 1, 2, 3, 4))
+    await pop(dying, consumer="billing")
+    await receive(dying, 4)
+    await dying.send('{"done":1}')
+    await (await dying.ping())
+    await pop(heir, consumer="billing")
+    dying.transport.abort()
+    assert [message["content"] for message in await receive(heir, 3)] == [2, 3, 4]
+    await push(pusher, *words("t", 5))
+    assert [message["content"] for message in await receive(heir, 1)] == [5]
+
+
+async def test_unfinished_work_is_bounded(queue: Service, dial: Dial) -> None:
+    """A consumer that never says done is given only so much; then it goes on where it was."""
+    pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
+    await push(pusher, *words("t", *range(1500)))
+    await pop(popper, consumer="c")
+    assert [message["content"] for message in await receive(popper, 1000)] == list(range(1000))
+    await popper.send('{"done":1000}')
+    assert [message["content"] for message in await receive(popper, 500)] == list(range(1000, 1500))
+
+
+# The plain dialect (line 9).
+
+
+async def test_plain_consumer_dies_before_it_has_read(queue: Service, dial: Dial) -> None:
+    """What a plain subscriber was sent and did not take in comes again to the next one (lines 4 and 8)."""
+    pusher = await dial(queue, "/pushmsg")
+    dying = await dial(queue, "/popmsg", v1=False)
+    dying.transport.pause_reading()
+    await push(pusher, *words("t", 1, 2))
+    await until(lambda: len(queue.connections) == 2)
+    dying.transport.abort()
+    heir = await dial(queue, "/popmsg", v1=False)
+    got = [msgspec.json.decode(await heir.recv()) for _ in range(2)]
+    assert [frame["Content"] for frame in got] == ["1", "2"]
+
+
+async def test_plain_consumer_resumes_where_the_last_one_stopped(queue: Service, dial: Dial) -> None:
+    """What a plain subscriber has taken in does not come again (line 9)."""
+    pusher, first = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg", v1=False)
+    await push(pusher, *words("t", "one"))
+    assert '"one"' in str(await first.recv())
+    await (await first.ping())
+    await first.close()
+    await push(pusher, *words("t", "two"))
+    second = await dial(queue, "/popmsg", v1=False)
+    assert '"two"' in str(await second.recv())
+
+
+async def test_plain_publisher(queue: Service, dial: Dial) -> None:
+    """A Go publisher's frames are stored as they come, nothing is answered, nonsense is skipped (line 9)."""
+    plain, popper = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/popmsg", v1=False)
+    for frame in ('{"Topic":"t","Content":"one"}', "nonsense", "", '{"Topic":"t","Content":"two"}'):
+        await plain.send(frame)
+    got = [msgspec.json.decode(await popper.recv()) for _ in range(2)]
+    assert [(frame["Topic"], frame["Content"]) for frame in got] == [("t", "one"), ("t", "two")]
+    await (await plain.ping())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(plain.recv(), 0.05)
+
+
+# When the store fails.
+
+
+@pytest.fixture
+def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """A switch that makes appends fail, as on a full disk, and heals them again."""
+    original = SqliteStore.append
+    state = {"broken": False}
+
+    async def append(self: SqliteStore, messages: Any) -> Any:
+        if state["broken"]:
+            raise StoreError("the disk is full")
+        return await original(self, messages)
+
+    monkeypatch.setattr(SqliteStore, "append", append)
+
+    def switch(broken: bool) -> None:
+        state["broken"] = broken
+
+    return switch
+
+
+async def test_nothing_is_acked_that_is_not_stored(
+    queue: Service, dial: Dial, broken_store: Callable[[bool], None]
+) -> None:
+    """While the log cannot be written, pushes are refused and readiness says why; then all is well again."""
+    pusher = await dial(queue, "/pushmsg")
+    broken_store(True)
+    (refused,) = await push(pusher, {"topic": "t", "content": 1, "id": "a"})
+    assert (refused["error"], refused["id"]) == ("queue-unavailable", "a")
+    assert "disk is full" in refused["reason"]
+    assert "disk is full" in (queue.app.unready() or "")
+    broken_store(False)
+    assert await push(pusher, {"topic": "t", "content": 1, "id": "a"}) == [{"ok": "a", "seq": 1}]
+    assert queue.app.unready() is None
+
+
+async def test_plain_publisher_waits_for_the_store(
+    queue: Service, dial: Dial, broken_store: Callable[[bool], None]
+) -> None:
+    """A plain message that cannot be stored is kept until it can; its publisher waits meanwhile."""
+    plain, popper = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/popmsg")
+    await pop(popper)
+    broken_store(True)
+    await plain.send('{"Topic":"t","Content":"patience"}')
+    await until(lambda: queue.app.unready() is not None)
+    broken_store(False)
+    assert (await receive(popper, 1))[0]["content"] == "patience"
+
+
+async def test_unreadable_log_sends_consumers_away(
+    start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the log cannot be read consumers are told to come back later, not left waiting."""
+    queue = await start_service(MsgQueue, recent_bytes=1024)
+    pusher = await dial(queue, "/pushmsg")
+    await push(pusher, *words("t", *("x" * 500 for _ in range(10))))
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(SqliteStore, "read", fail)
+    from_start, share, plain = [await dial(queue, "/popmsg", v1=v1) for v1 in (True, True, False)]
+    await from_start.send('{"pop":{"after":0}}')
+    await share.send('{"pop":{"consumer":"c"}}')
+    for client in (from_start, share, plain):
+        await client.wait_closed()
+        assert client.close_code == 1013
+    reader = await dial(queue, "/popmsg")
+    await reader.send('{"read":{"ref":9,"topics":["t"],"after":0}}')
+    (answer,) = await receive(reader, 1)
+    assert (answer["page"], answer["error"]) == (9, "queue-unavailable")
+
+
+async def test_second_queue_on_the_same_log(queue: Service, start_service: StartService) -> None:
+    """Two processes cannot have one log open: the second one does not start."""
+    with pytest.raises(Exception, match=str(queue.settings.data_dir)):
+        await start_service(MsgQueue)

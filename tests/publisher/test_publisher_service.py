@@ -1,0 +1,310 @@
+"""The publisher between real clients and a stub of msgqueue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from fanline.errors import Rejected
+from fanline.message import decode_published, Dialect
+from fanline.service import Service
+from publisher.app import Publisher
+from tests.conftest import Dial, StartService, until
+from tests.stubs import Do, StubPublisher
+
+
+@pytest.fixture
+async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
+    """A stub of msgqueue's ``/pushmsg``."""
+    async with StubPublisher(cert_dir) as stub:
+        yield stub
+
+
+@pytest.fixture
+async def publisher(queue: StubPublisher, start_service: StartService) -> Service:
+    """A publisher that forwards to the stub."""
+    return await start_service(Publisher, queue_url=queue.url)
+
+
+async def answers(client: ClientConnection, count: int) -> list[dict[str, object]]:
+    """Receive answers, in however many frames they come."""
+    got: list[dict[str, object]] = []
+    while len(got) < count:
+        frame = msgspec.json.decode(await client.recv())
+        got.extend(frame if isinstance(frame, list) else [frame])
+    assert len(got) == count
+    return got
+
+
+async def test_message_is_forwarded_and_acked(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
+    """A message goes to the queue, signed with its user, and the queue's ack comes back (line 10)."""
+    client = await dial(publisher, "/publish")
+    await client.send('{"topic":"orders.eu","content":{"n":1},"id":"a1"}')
+    assert await answers(client, 1) == [{"ok": "a1", "seq": 1}]
+    assert [(m.topic, bytes(m.content), m.id, m.sender) for m in queue.stored] == [
+        ("orders.eu", b'{"n":1}', "a1", "hello")
+    ]
+
+
+async def test_messages_of_one_turn_are_forwarded_in_one_frame(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """What a client sends in an array goes on in an array, in order, with ids for those that have none."""
+    client = await dial(publisher, "/publish")
+    await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(100)]), text=True)
+    got = await answers(client, 100)
+    assert [answer["seq"] for answer in got] == list(range(1, 101))
+    assert queue.contents == list(range(100))
+    assert len({message.id for message in queue.stored}) == 100
+    assert len(queue.frames) == 1
+
+
+async def test_answers_keep_the_order_of_the_messages(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """An error found at once does not overtake the ack of an earlier message that the queue still owes."""
+    queue.holding = True
+    client = await dial(publisher, "/publish")
+    await client.send('[{"topic":"t","content":1,"id":"a"},{"topic":"bad topic","content":2,"id":"b"}]')
+    await client.send('{"topic":"t","content":3,"id":"c"}')
+    await queue.until(lambda: len(queue.stored) == 2)
+    await queue.release()
+    got = await answers(client, 3)
+    assert [(a.get("ok"), a.get("error"), a.get("id")) for a in got] == [
+        ("a", None, None),
+        (None, "bad-topic", "b"),
+        ("c", None, None),
+    ]
+
+
+@pytest.mark.parametrize("step", [Do.DROP_UNSTORED, Do.DROP_UNACKED, Do.DROP_ACKED])
+async def test_link_drop_loses_and_doubles_nothing(
+    queue: StubPublisher, publisher: Service, dial: Dial, step: Do
+) -> None:
+    """Wherever in the exchange the link drops, each message is stored once and acked (promises 1, 3, 6)."""
+    queue.script.extend([Do.ACK, step, Do.ACK])
+    client = await dial(publisher, "/publish")
+    for n in range(5):
+        await client.send(f'{{"topic":"t","content":{n}}}')
+    got = await answers(client, 5)
+    assert sorted(answer["seq"] for answer in got) == [1, 2, 3, 4, 5]
+    assert sorted(queue.contents) == [0, 1, 2, 3, 4]
+
+
+async def test_queue_comes_later(queue: StubPublisher, start_service: StartService, dial: Dial) -> None:
+    """The start order does not matter: what is published before the queue is there is acked when it is."""
+    await queue.stop()
+    publisher = await start_service(Publisher, queue_url=queue.url)
+    client = await dial(publisher, "/publish")
+    await client.send('{"topic":"t","content":1,"id":"a"}')
+    await queue.start()
+    assert await answers(client, 1) == [{"ok": "a", "seq": 1}]
+
+
+async def test_queue_away_too_long(queue: StubPublisher, start_service: StartService, dial: Dial) -> None:
+    """A v1 publisher waits, is then told, and is not acked behind its back; later it works again."""
+    await queue.stop()
+    publisher = await start_service(Publisher, queue_url=queue.url, queue_wait=0.3)
+    client = await dial(publisher, "/publish")
+    await client.send('{"topic":"t","content":1,"id":"a"}')
+    (told,) = await answers(client, 1)
+    assert (told["error"], told["id"]) == ("queue-unavailable", "a")
+    assert "cannot be reached" in str(told["reason"])
+    await queue.start()
+    await queue.until(lambda: bool(queue.connections))
+    await client.send('{"topic":"t","content":2,"id":"b"}')
+    assert await answers(client, 1) == [{"ok": "b", "seq": 1}]
+    assert queue.contents == [2]
+
+
+async def test_unanswered_message_may_be_stored(
+    queue: StubPublisher, start_service: StartService, dial: Dial
+) -> None:
+    """When the queue took a message and says nothing, the publisher is told exactly that."""
+    queue.script.append(Do.IGNORE)
+    publisher = await start_service(Publisher, queue_url=queue.url, queue_wait=0.3)
+    client = await dial(publisher, "/publish")
+    await client.send('{"topic":"t","content":1,"id":"a"}')
+    (told,) = await answers(client, 1)
+    assert told["error"] == "queue-unavailable"
+    assert "may be stored" in str(told["reason"])
+
+
+async def test_refusal_of_the_queue_is_passed_on(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """What the queue refuses is refused to the publisher, in the queue's words."""
+    queue.script.append(Rejected("queue-unavailable", "the log cannot be written: disk full"))
+    client = await dial(publisher, "/publish")
+    await client.send('{"topic":"t","content":1,"id":"a"}')
+    (told,) = await answers(client, 1)
+    assert told == {"error": "queue-unavailable", "reason": "the log cannot be written: disk full", "id": "a"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("not json", "bad-json"),
+        ('{"topic":"t"', "bad-json"),
+        (b'{"topic":"t","content":"\xff"}', "bad-json"),
+        (b"\x00\xff\xfe", "bad-json"),
+        ('{"topic":"t"}', "bad-message"),
+        ('{"topic":7,"content":1}', "bad-message"),
+        ('{"topic":"","content":1}', "bad-topic"),
+        ('{"topic":"a b","content":1}', "bad-topic"),
+        ('{"topic":"a\\u0000b","content":1}', "bad-topic"),
+        ('{"topic":"a.*","content":1}', "bad-topic"),
+        ('{"topic":"$sys","content":1,"id":"x"}', None),
+        ('{"topic":"t","content":1,"id":""}', "bad-id"),
+        ('{"topic":"t","content":1,"id":"$mine"}', "bad-id"),
+        ('{"topic":"t","content":' + "[" * 100_000 + "]" * 100_000 + "}", "too-deep"),
+        ('{"topic":"t","content":' + "[" * 65 + "]" * 65 + "}", "too-deep"),
+        ('{"topic":"t","content":"' + "x" * 2_000_000 + '"}', "too-big"),
+    ],
+)
+async def test_bad_message_harms_only_itself(
+    queue: StubPublisher, publisher: Service, dial: Dial, frame: str | bytes, code: str | None
+) -> None:
+    """A wrong message gets a clear error, on the same connection, which goes on (line 6, promise 7)."""
+    client = await dial(publisher, "/publish")
+    await client.send(frame)
+    await client.send('{"topic":"t","content":"good","id":"good"}')
+    first, second = await answers(client, 2)
+    assert first.get("error") == code
+    assert second["ok"] == "good"
+    assert queue.contents[-1] == "good"
+
+
+async def test_enormous_frame_closes_only_its_connection(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """A frame of 10 MB is not even read: 1009; another client does not notice (promise 7)."""
+    good, bad = await dial(publisher, "/publish"), await dial(publisher, "/publish")
+    await bad.send("x" * 10_000_000)
+    with pytest.raises(ConnectionClosed):
+        await bad.recv()
+    assert bad.close_code == 1009
+    await good.send('{"topic":"t","content":1,"id":"a"}')
+    assert await answers(good, 1) == [{"ok": "a", "seq": 1}]
+
+
+async def test_one_bad_message_of_an_array(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
+    """In an array only the wrong ones are refused, each with its own error, in place."""
+    client = await dial(publisher, "/publish")
+    await client.send('[{"topic":"t","content":1,"id":"a"},7,{"topic":"t","content":3,"id":"c"}]')
+    got = await answers(client, 3)
+    assert [a.get("ok") or a.get("error") for a in got] == ["a", "bad-message", "c"]
+    assert queue.contents == [1, 3]
+
+
+async def test_empty_frames_are_ignored(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
+    """An empty frame, spaces, or an empty array is no message and no error."""
+    client = await dial(publisher, "/publish")
+    for frame in ("", "  \n", "[]", '{"topic":"t","content":1,"id":"a"}'):
+        await client.send(frame)
+    assert await answers(client, 1) == [{"ok": "a", "seq": 1}]
+
+
+async def test_publisher_that_never_reads_is_not_read_from(
+    queue: StubPublisher, start_service: StartService, dial: Dial
+) -> None:
+    """One that sends and never reads its acks is slowed to a stop; memory stays bounded, others go on."""
+    publisher = await start_service(Publisher, queue_url=queue.url, write_buffer=4096)
+    deaf, good = await dial(publisher, "/publish"), await dial(publisher, "/publish")
+    deaf.transport.pause_reading()
+    frame = msgspec.json.encode([{"topic": "t", "content": "x", "id": "i" * 100}] * 1000)
+
+    async def pour() -> None:
+        while True:
+            await deaf.send(frame, text=True)
+
+    pouring = asyncio.create_task(pour())
+    connection = next(c for c in publisher.connections if c.remote_address[1] == deaf.local_address[1])
+    await until(lambda: connection.paused)
+    await good.send('{"topic":"t","content":1,"id":"good"}')
+    assert (await answers(good, 1))[0]["ok"] == "good"
+    pouring.cancel()
+    deaf.transport.abort()
+
+
+# The plain dialect, frame by frame, as the original Go programs speak it (line 9).
+
+
+async def test_plain_publisher_gets_no_answer(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
+    """A plain message is forwarded, in any spelling of its fields; nothing comes back, errors neither."""
+    plain = await dial(publisher, "/publish", v1=False)
+    for frame in (
+        '{"Topic":"t","Content":"one"}',
+        "",
+        "not json",
+        '{"Topic":"a b","Content":"refused"}',
+        "[]",
+        '{"topic":"t","CONTENT":"two"}',
+        '{"Topic":"t"}',
+    ):
+        await plain.send(frame)
+    await queue.until(lambda: len(queue.stored) == 3)
+    assert [(m.topic, bytes(m.content)) for m in queue.stored] == [
+        ("t", b'"one"'),
+        ("t", b'"two"'),
+        ("t", b'""'),
+    ]
+    await (await plain.ping())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(plain.recv(), 0.05)
+
+
+async def test_plain_queue_gets_plain_frames(
+    queue: StubPublisher, start_service: StartService, dial: Dial
+) -> None:
+    """Towards a Go msgqueue, messages go one to a frame with Topic and Content; others are refused."""
+    queue.speaks_v1 = False
+    got: list[bytes] = []
+
+    async def receive(_: object, frame: bytes) -> None:
+        got.append(frame)
+
+    queue.receive = receive  # type: ignore[method-assign,assignment]
+    publisher = await start_service(Publisher, queue_url=queue.url)
+    plain, v1 = await dial(publisher, "/publish", v1=False), await dial(publisher, "/publish")
+    await v1.send('{"topic":"t","content":1,"id":"a"}')
+    (told,) = await answers(v1, 1)
+    assert (told["error"], told["id"]) == ("ack-unavailable", "a")
+    await plain.send('{"Topic":"t","Content":"one"}')
+    await plain.send('{"Topic":"t","Content":{"n":2}}')
+    await queue.until(lambda: len(got) == 2)
+    assert got == [b'{"Topic":"t","Content":"one"}', b'{"Topic":"t","Content":"{\\"n\\":2}"}']
+    assert all(isinstance(entry, object) for entry in decode_published(got[0], Dialect.PLAIN))
+
+
+async def test_garbage_of_the_queue_is_survived(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
+    """A queue that answers nonsense is connected to anew, and nothing is lost."""
+    client = await dial(publisher, "/publish")
+    queue.script.append(Do.IGNORE)
+    await client.send('{"topic":"t","content":1,"id":"a"}')
+    await queue.until(lambda: len(queue.frames) == 1)
+    await queue.send("garbage")
+    assert await answers(client, 1) == [{"ok": "a", "seq": 1}]
+    queue.script.append(Do.IGNORE)
+    await client.send('{"topic":"t","content":2,"id":"b"}')
+    await queue.until(lambda: len(queue.frames) == 3)
+    await queue.send('{"ok":"someone else","seq":9}')
+    assert await answers(client, 1) == [{"ok": "b", "seq": 2}]
+
+
+async def test_readiness_follows_the_queue(
+    queue: StubPublisher, start_service: StartService, dial: Dial
+) -> None:
+    """``/readyz`` says what is missing, and flips when it is there."""
+    publisher = await start_service(Publisher, queue_url=queue.url)
+    await queue.until(lambda: bool(queue.connections))
+    await until(lambda: publisher.app.unready() is None)
+    queue.answer = HTTPStatus.UNAUTHORIZED
+    queue.drop()
+    await until(lambda: "refuses user" in (publisher.app.unready() or ""))
+    assert "test" not in (publisher.app.unready() or "")
