@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
-from websockets.protocol import State
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import Event, State
 
 from fanline.errors import CloseCode
 from fanline.message import Dialect, encode
@@ -70,6 +70,7 @@ class Connection(ServerConnection):
         self._bytes_acked = 0
         self._pinged_at: float | None = None
         self._refused = False
+        self._is_deaf = False
         self._abort_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -110,10 +111,19 @@ class Connection(ServerConnection):
         if self.paused:
             await self.drain()
 
+    def stop_listening(self) -> None:
+        """Discard what the peer sends from now on: it will be answered no more.
+
+        What has arrived before is still yielded by :meth:`frames`. Close frames and pongs are still obeyed,
+        however much comes before them.
+        """
+        self._is_deaf = True
+
     def cut(self, code: CloseCode, reason: str) -> None:
         """Close without waiting for the peer: it is told why, and torn down after the ``close_timeout``."""
         if self.protocol.state is not State.OPEN:
             return
+        self.stop_listening()
         self.protocol.send_close(code, reason)
         self.send_data()
         self._abort_timer = self.loop.call_later(self.close_timeout or 0, self.transport.abort)
@@ -150,6 +160,12 @@ class Connection(ServerConnection):
             self.transport.write(_METHOD_NOT_ALLOWED)
         if not self._refused:
             super().data_received(data)
+
+    def process_event(self, event: Event) -> None:
+        """Take in one event, unless it is of no interest any more."""
+        is_data = isinstance(event, Frame) and event.opcode in DATA_OPCODES
+        if not (is_data and self._is_deaf):
+            super().process_event(event)
 
     def pause_writing(self) -> None:
         """Tell the application that this consumer is slow."""

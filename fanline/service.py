@@ -172,6 +172,8 @@ class Service:
         """
         self._server.close(close_connections=False)
         self._life_checks.cancel()
+        for connection in self.connections:
+            connection.stop_listening()
         try:
             async with asyncio.timeout(self.settings.drain_timeout / 2):
                 await self.app.drain()

@@ -22,7 +22,9 @@ from fanline.errors import ConfigurationError, Disconnected
 from fanline.healthcheck import check
 from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
 
-SERVICES: Final = ("msgqueue", "publisher", "subscriber")
+# In the order in which messages pass them, which is the one to stop them in: each can then hand on what it
+# holds. The order of starting does not matter.
+SERVICES: Final = ("publisher", "msgqueue", "subscriber")
 
 _COLOURS: Final = {"msgqueue": "yellow", "publisher": "green", "subscriber": "cyan"}
 
@@ -61,10 +63,13 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
     children = [_Child(name, argv, settings, console) for name in SERVICES]
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(child.keep_running(stop)) for child in children]
+            running = [tasks.create_task(child.keep_running()) for child in children]
             announcing = tasks.create_task(_announce(settings, console))
-            await asyncio.wait(running)
+            await stop.wait()
             announcing.cancel()
+            for child, task in zip(children, running, strict=True):
+                child.stop.set()
+                await asyncio.wait([task])
     except* ConfigurationError as group:
         raise group.exceptions[0] from None
 
@@ -143,17 +148,18 @@ class _Child:
         self._settings = settings
         self._console = console
         self._backoff = Backoff()
+        self.stop = asyncio.Event()
 
-    async def keep_running(self, stop: asyncio.Event) -> None:
-        """Run the service, again and again, until ``stop`` is set.
+    async def keep_running(self) -> None:
+        """Run the service, again and again, until :attr:`stop` is set.
 
         Raises:
             ConfigurationError: If it cannot start as configured.
         """
-        while not stop.is_set():
+        while not self.stop.is_set():
             started = asyncio.get_running_loop().time()
-            code = await self._run_once(stop)
-            if stop.is_set():
+            code = await self._run_once()
+            if self.stop.is_set():
                 return
             if code == EXIT_CONFIGURATION:
                 raise ConfigurationError(f"{self._name} cannot start; it says why above")
@@ -161,9 +167,9 @@ class _Child:
                 self._backoff.reset()
             self._say(f"has died ({_cause(code)}) and is started again")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._backoff.next())
+                await asyncio.wait_for(self.stop.wait(), self._backoff.next())
 
-    async def _run_once(self, stop: asyncio.Event) -> int:
+    async def _run_once(self) -> int:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self._name, *self._argv,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -172,7 +178,7 @@ class _Child:
         )  # fmt: skip
         log = asyncio.create_task(self._copy_log(process))
         ending = asyncio.create_task(process.wait())
-        stopping = asyncio.create_task(stop.wait())
+        stopping = asyncio.create_task(self.stop.wait())
         try:
             await asyncio.wait([ending, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -11,10 +11,10 @@ Answer = Ack | Refusal
 class Slot:
     """The place of one answer; settled once, and then sent when all before it are settled."""
 
-    __slots__ = ("_answers", "answer")
+    __slots__ = ("answer", "answers")
 
     def __init__(self, answers: "Answers") -> None:
-        self._answers = answers
+        self.answers = answers
         self.answer: Answer | None = None
 
     @property
@@ -26,7 +26,7 @@ class Slot:
         """Put the answer in its place, unless there is one already."""
         if self.answer is None:
             self.answer = answer
-            self._answers.on_settled()
+            self.answers.on_settled()
 
 
 class Answers:

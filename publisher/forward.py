@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain, takewhile
 from typing import Final
 
 import msgspec
@@ -222,18 +223,23 @@ class Forwarder:
     async def _expire_forever(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_CHECK_SECONDS)
-            now = self._loop.time()
-            self._expire(self._in_flight, now)
-            self._expire(self._to_send, now)
-            if self._to_send and self._to_send[0].is_abandoned:
-                self._drop_unsent()
+            self._expire(self._loop.time())
 
-    def _expire(self, entries: Iterable[_Entry], now: float) -> None:
-        for entry in entries:
-            if entry.deadline > now:
-                return
-            if entry.slot is not None and not entry.slot.is_settled:
+    def _expire(self, now: float) -> None:
+        """Refuse what the queue has not taken in time, and with it all that its connection sent since.
+
+        A client that sends it again then sends all of it again, in order; if later messages were kept, they
+        would overtake the earlier ones.
+        """
+        held = chain(self._in_flight, self._to_send)  # in the order of their deadlines
+        due = takewhile(lambda entry: entry.deadline <= now, held)
+        overdue = {entry.slot.answers for entry in due if entry.slot and not entry.is_abandoned}
+        if not overdue:
+            return
+        for entry in chain(self._in_flight, self._to_send):
+            if entry.slot and entry.slot.answers in overdue:
                 entry.slot.settle(self._unavailable(entry))
+        self._drop_unsent()
 
     def _drop_unsent(self) -> None:
         """Let go of abandoned messages; those that were sent stay, because an answer may still come."""

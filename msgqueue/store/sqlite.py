@@ -42,8 +42,8 @@ class SqliteStore(Store):
     ) -> Self:
         """Open the log in a folder, or begin one there.
 
-        A log of up to 256 MB is checked whole. Of a larger one the header, the length and the tables are;
-        damage elsewhere in it shows as a :class:`~fanline.errors.StoreError` when it is come upon.
+        A log of up to 128 MB is checked whole. Of a larger one the header, the length and the small tables
+        are; damage elsewhere in it is a :class:`~fanline.errors.StoreError` when it is come upon.
 
         Args:
             folder: Where it is; made if it is missing.

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fanline.message import Page, Record, encode
+from fanline.message import Page, Record, decode_record, encode
 from fanline.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
 from msgqueue.store.base import Bounds
 from msgqueue.store.sqlite_file import Damage
@@ -44,10 +44,7 @@ _ROWS: Final = (
 _ALL: Final = "SELECT seq, topic, length(body) AS size FROM messages WHERE seq {beyond} :start"
 
 _LOAD: Final = """
-SELECT
-  (SELECT json_group_object(id, name) FROM topics WHERE id IN (SELECT value FROM json_each(:topics))),
-  json_group_array(crc),
-  CAST(group_concat(body, '') AS BLOB)
+SELECT json_group_array(crc), CAST(group_concat(body, '') AS BLOB)
 FROM (SELECT crc, body FROM messages WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq)
 """
 
@@ -210,21 +207,14 @@ class Reader:
         while len(found) < limit and examined < EXAMINED:
             window = min(max(limit, 4 * examined), EXAMINED - examined)
             rows = self._next(way, start, window)
-            self._judge({row.topic for row in rows} - wanted.keys(), index, wanted)
+            names = self._names({row.topic for row in rows} - wanted.keys())
+            wanted |= {topic: any(index.match(name)) for topic, name in names.items()}
             found += [row for row in rows if wanted[row.topic]]
             if len(rows) < window:
                 return _first(found, limit, end=None)
             start = rows[-1].seq
             examined += window
         return _first(found, limit, end=start)
-
-    def _judge(self, topics: set[int], index: PatternIndex[bool], wanted: dict[int, bool]) -> None:
-        """Note for each topic whether a pattern matches it."""
-        (names,) = self._one(_NAMES, topics=_json(topics))
-        for topic, name in _decode_names(names).items():
-            wanted[topic] = any(index.match(name))
-        if not topics <= wanted.keys():
-            raise Damage("messages belong to topics that are not there")
 
     def _few_topics(self, patterns: Sequence[str]) -> list[int] | None:
         """Return the ids of the topics that patterns stand for, or None if they are many, or might be."""
@@ -244,18 +234,22 @@ class Reader:
         if not rows:
             return []
         rows = sorted(rows, key=attrgetter("seq"))
-        names, crcs, bodies = self._one(
-            _LOAD, topics=_json({row.topic for row in rows}), seqs=_json([row.seq for row in rows])
-        )
-        topics = _decode_names(names)
+        names = self._names({row.topic for row in rows})
+        crcs, bodies = self._one(_LOAD, seqs=_json([row.seq for row in rows]))
         ends = accumulate(row.size for row in rows)
         records = [
-            Record(row.seq, topics[row.topic], bodies[end - row.size : end])
+            Record(row.seq, names[row.topic], bodies[end - row.size : end])
             for row, end in zip(rows, ends, strict=True)
         ]
-        if [zlib.crc32(record.body) for record in records] != _decode_crcs(crcs):
-            raise Damage(f"of the messages {rows[0].seq} to {rows[-1].seq} one is not as it was written")
+        _check(records, _decode_crcs(crcs))
         return records
+
+    def _names(self, topics: set[int]) -> dict[int, str]:
+        (found,) = self._one(_NAMES, topics=_json(topics))
+        names = _decode_names(found)
+        if len(names) < len(topics):
+            raise Damage("there are messages on a topic that is not there")
+        return names
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -270,6 +264,14 @@ class Reader:
     def _one(self, sql: str, **values: Any) -> tuple[Any, ...]:
         row: tuple[Any, ...] = self.connection.execute(sql, values).fetchone()
         return row
+
+
+def _check(records: Sequence[Record], crcs: Sequence[int]) -> None:
+    """Raise :class:`~msgqueue.store.sqlite_file.Damage` unless all bodies are what was written."""
+    if [zlib.crc32(record.body) for record in records] != crcs or any(
+        decode_record(record.body) != record for record in records
+    ):
+        raise Damage(f"of the messages {records[0].seq} to {records[-1].seq} one is not as it was written")
 
 
 @cache

@@ -45,10 +45,14 @@ async def test_the_task_runs_while_the_block_does() -> None:
 async def test_the_task_ends_with_a_block_that_fails() -> None:
     """The block's own error passes, and the task does not outlive it."""
     worker = Worker()
-    with pytest.raises(LookupError):
+
+    async def hold() -> None:
         async with beside(worker.work()):
             await worker.runs.wait()
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await hold()
     assert worker.ended
 
 
@@ -78,12 +82,9 @@ async def test_a_defect_in_the_task_is_logged(caplog: pytest.LogCaptureFixture) 
     assert isinstance(logged.exc_info[1], ZeroDivisionError)
 
 
-@pytest.mark.parametrize("ending", [return_at_once(), fail(ConnectionClosedError(None, None))])
-async def test_a_task_that_ends_by_itself_is_no_defect(
-    ending: "asyncio._CoroutineLike[None]", caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_task_that_ends_by_itself_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
     """Neither a return nor a lost connection is worth a line."""
-    async with beside(ending):  # type: ignore[arg-type]
+    async with beside(return_at_once()), beside(fail(ConnectionClosedError(None, None))):
         await asyncio.sleep(0)
     assert not caplog.records
 

@@ -27,7 +27,7 @@ def make_publisher(stub: StubPublisher, tls: ssl.SSLContext) -> MakePublisher:
     """Make publishers for the stub; the test enters them."""
 
     def make(**options: Any) -> Publisher:
-        return Publisher(**({"url": stub.url, "user": USER, "password": PASSWORD, "tls": tls} | options))
+        return Publisher(stub.url, user=USER, password=PASSWORD, tls=tls, **options)
 
     return make
 
@@ -40,6 +40,13 @@ async def publisher(make_publisher: MakePublisher) -> AsyncIterator[Publisher]:
 
 def refused(code: str = "forbidden") -> Rejected:
     return Rejected(code, "hello may not publish there")
+
+
+def nested(depth: int) -> list[Any]:
+    content: list[Any] = []
+    for _ in range(depth):
+        content = [content]
+    return content
 
 
 # One message.
@@ -77,7 +84,7 @@ async def test_raw_content_travels_byte_for_byte(stub: StubPublisher, publisher:
 
 
 @pytest.mark.parametrize(
-    "content", [{1, object()}, "\ud800", 1 << 70, msgspec.Raw(b"{oops"), msgspec.Raw(b'"\xff"')]
+    "content", [{1, object()}, "\ud800", nested(100_000), msgspec.Raw(b"{oops"), msgspec.Raw(b'"\xff"')]
 )
 async def test_content_that_is_not_json_is_refused_here(
     stub: StubPublisher, publisher: Publisher, content: object
@@ -317,18 +324,15 @@ async def test_a_refused_login_ends_everything(
 ) -> None:
     """With a wrong password nobody waits for ever: neither for acks nor for room (line 1)."""
     stub.answer = status
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(DEADLINE), make_publisher(window=1) as publisher:
+        receipt = await publisher.send("t", 1)
+        waiting = [asyncio.create_task(publisher.send("t", n)) for n in range(3)]
         with pytest.raises(LoginRefused):
-            async with make_publisher(window=1) as publisher:
-                receipt = await publisher.send("t", 1)
-                waiting = [asyncio.create_task(publisher.send("t", n)) for n in range(3)]
-                with pytest.raises(LoginRefused):
-                    await receipt
-                assert all(
-                    isinstance(each, LoginRefused)
-                    for each in await asyncio.gather(*waiting, return_exceptions=True)
-                )
-                await publisher.publish("t", 2)
+            await receipt
+        errors = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(error) for error in errors] == [LoginRefused] * 3
+        with pytest.raises(LoginRefused):
+            await publisher.publish("t", 2)
 
 
 async def test_a_refused_login_is_raised_on_leaving(
@@ -353,13 +357,17 @@ async def test_a_server_without_acks_is_refused(stub: StubPublisher, publisher: 
 async def test_an_exception_closes_at_once(stub: StubPublisher, make_publisher: MakePublisher) -> None:
     """What has no ack then is told so, and the exception is the one that comes out."""
     stub.holding = True
-    receipt: Receipt
-    with pytest.raises(ZeroDivisionError):
+    receipts: list[Receipt] = []
+
+    async def fail_inside() -> None:
         async with make_publisher() as publisher:
-            receipt = await publisher.send("t", 1)
+            receipts.append(await publisher.send("t", 1))
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_inside()
     with pytest.raises(Closed):
-        await receipt
+        await receipts[0]
     await stub.until(lambda: not stub.connections)
 
 

@@ -39,7 +39,9 @@ def test_the_close_codes_do_not_change() -> None:
 
 def test_every_error_has_the_one_base() -> None:
     """Whoever catches FanlineError catches all of them."""
-    raised = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
+    raised = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
+    ]
     assert len(raised) == 7
     assert all(issubclass(each, FanlineError) for each in raised)
     assert issubclass(LoginRefused, errors.Disconnected)

@@ -4,7 +4,8 @@ from collections import Counter
 from itertools import product
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fanline.errors import ErrorCode, Rejected
 from fanline.topics import (
@@ -51,7 +52,18 @@ def belongs(pattern: str, topic: str) -> bool:
 
 @pytest.mark.parametrize(
     "text",
-    ["a", "orders.eu.new", "$sys.load", "x" * MAX_TOPIC_LENGTH, "käse.日本", 'a"b\\c', "a/b", "sub", "1", "a$"],
+    [
+        "a",
+        "orders.eu.new",
+        "$sys.load",
+        "x" * MAX_TOPIC_LENGTH,
+        "käse.日本",
+        'a"b\\c',
+        "a/b",
+        "sub",
+        "1",
+        "a$",
+    ],
 )
 def test_a_topic_is_tokens_joined_by_dots(text: str) -> None:
     """Tokens may have any character that is not a separator, a wildcard, whitespace or a control."""

@@ -1,6 +1,7 @@
 """The publisher between real clients and a stub of msgqueue."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
@@ -11,9 +12,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.errors import Rejected
-from fanline.message import decode_published, Dialect
+from fanline.link import Link
+from fanline.message import Dialect, NewMessage, decode_published
 from fanline.service import Service
+from publisher.answers import Answers
 from publisher.app import Publisher
+from publisher.forward import Forwarder
 from tests.conftest import Dial, StartService, until
 from tests.stubs import Do, StubPublisher
 
@@ -120,6 +124,23 @@ async def test_queue_away_too_long(queue: StubPublisher, start_service: StartSer
     await client.send('{"topic":"t","content":2,"id":"b"}')
     assert await answers(client, 1) == [{"ok": "b", "seq": 1}]
     assert queue.contents == [2]
+
+
+async def test_later_messages_do_not_overtake_a_refused_one(tls: ssl.SSLContext) -> None:
+    """With one message all later ones of its connection are refused, so that they are sent again in order."""
+    link = Link("wss://localhost:1/pushmsg", user="u", password="p", tls=tls)
+    forwarder = Forwarder(link, buffer_bytes=1000, patience=5)
+    first, second = Answers(lambda: None), Answers(lambda: None)
+    slots = [first.open(), first.open(), second.open()]
+    for slot in slots:
+        forwarder.submit(NewMessage("t", msgspec.Raw(b"1")), slot)
+    forwarder._to_send[1].deadline += 1
+    forwarder._to_send[2].deadline += 2
+    forwarder._expire(forwarder._to_send[0].deadline - 1)
+    assert [slot.is_settled for slot in slots] == [False, False, False]
+    forwarder._expire(forwarder._to_send[0].deadline)
+    assert [slot.is_settled for slot in slots] == [True, True, False]
+    assert len(forwarder) == 1
 
 
 async def test_unanswered_message_may_be_stored(

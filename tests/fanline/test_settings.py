@@ -1,0 +1,407 @@
+"""Tests of the settings: where they come from, which wins, and what is said of wrong ones."""
+
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from fanline.errors import ConfigurationError
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, ENV_PREFIX, Settings, build, describe, load
+
+SECRET = "hunter2-and-a-half"
+
+WriteConfig = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def empty_environment() -> Iterator[None]:
+    """Nothing of the machine's own settings reaches a test, and nothing of a test's gets out."""
+    with mock.patch.dict(os.environ, clear=True):
+        yield
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> WriteConfig:
+    """Write a TOML file, and let FANLINE_CONFIG name it."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "fanline.toml"
+        path.write_text(text)
+        os.environ["FANLINE_CONFIG"] = str(path)
+        return path
+
+    return write
+
+
+def read(*argv: str) -> Settings:
+    return load(argv, program="python -m msgqueue", description="Keeps messages.")
+
+
+def mistake_in(*argv: str) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        read(*argv)
+    return str(raised.value)
+
+
+def sample(name: str) -> str:
+    """A value that a setting can have and does not have by default."""
+    default = Settings.model_fields[name].default
+    if isinstance(default, int | float):
+        return str(default / 2 if isinstance(default, float) else default + 1)
+    return {"queue_url": "wss://queue:9", "log_level": "debug"}.get(name, "elsewhere")
+
+
+# Where they come from
+
+
+def test_without_any_setting_the_defaults_hold() -> None:
+    """The three services find each other on loopback, on the ports that are documented."""
+    settings = read()
+    assert (settings.msgqueue_port, settings.publisher_port, settings.subscriber_port) == (8080, 8081, 8082)
+    assert settings.queue_url == "wss://localhost:8080"
+    assert settings.is_loopback
+    assert settings == build()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_setting_has_one_name_in_all_places(name: str, write_config: WriteConfig) -> None:
+    """The TOML file, the environment and the command line take the same value under the same name."""
+    text = sample(name)
+    quoted = text if isinstance(Settings.model_fields[name].default, int | float) else f'"{text}"'
+    write_config(f"{name} = {quoted}")
+    from_file = read()
+    del os.environ["FANLINE_CONFIG"]
+    os.environ[ENV_PREFIX + name.upper()] = text
+    from_environment = read()
+    del os.environ[ENV_PREFIX + name.upper()]
+    assert getattr(from_file, name) != getattr(build(), name)
+    assert from_file == from_environment
+    if name != "link_password":
+        assert from_file == read(f"--{name.replace('_', '-')}", text)
+
+
+def test_a_flag_beats_the_environment_beats_the_file(write_config: WriteConfig) -> None:
+    """Each place is asked only for what the more important ones leave open."""
+    write_config('link_user = "file"\nhost = "file"\nqueue_url = "wss://file"')
+    os.environ |= {"FANLINE_LINK_USER": "environment", "FANLINE_HOST": "environment"}
+    settings = read("--link-user", "flag")
+    assert (settings.link_user, settings.host, settings.queue_url) == ("flag", "environment", "wss://file")
+    assert settings.log_level == "info"
+
+
+def test_a_config_flag_beats_the_config_variable(write_config: WriteConfig, tmp_path: Path) -> None:
+    """One file is read, not both."""
+    write_config('host = "variable"\nlink_user = "variable"')
+    other = tmp_path / "other.toml"
+    other.write_text('host = "flag"')
+    settings = read("--config", str(other))
+    assert (settings.host, settings.link_user) == ("flag", DEMO_USER)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_original_variable_names_the_folder_of_certificates(slash: str) -> None:
+    """WS_CERT_DIR is honoured, with or without a trailing slash (line 3)."""
+    os.environ["WS_CERT_DIR"] = f"/etc/certs{slash}"
+    assert read().cert_dir == Path("/etc/certs")
+    assert read().cert_dir / "server.crt" == Path("/etc/certs/server.crt")
+
+
+def test_the_original_variable_stands_in_for_an_unset_one(write_config: WriteConfig) -> None:
+    """WS_CERT_DIR counts as environment: over the file, and below FANLINE_CERT_DIR (line 3)."""
+    write_config('cert_dir = "file"')
+    assert read().cert_dir == Path("file")
+    os.environ["WS_CERT_DIR"] = "original"
+    assert read().cert_dir == Path("original")
+    os.environ["FANLINE_CERT_DIR"] = "ours"
+    assert read().cert_dir == Path("ours")
+    assert read("--cert-dir", "flag").cert_dir == Path("flag")
+
+
+def test_programs_without_flags_of_ours_read_the_same_settings() -> None:
+    """What a caller passes by name counts as flags do."""
+    os.environ |= {"FANLINE_HOST": "environment", "FANLINE_LINK_USER": "environment"}
+    settings = build({"host": "caller"})
+    assert (settings.host, settings.link_user) == ("caller", "environment")
+
+
+def test_settings_do_not_change_once_they_are_read() -> None:
+    """What one part of a service sees is what all others see."""
+    with pytest.raises(ValidationError):
+        read().host = "0.0.0.0"
+
+
+# Names that do not exist
+
+
+def test_unknown_variables_are_refused() -> None:
+    """All of them are named, because a misspelled setting would have no effect."""
+    os.environ |= {"FANLINE_MSGQUEUE_PROT": "9080", "FANLINE_HOTS": "::1"}
+    mistake = mistake_in()
+    assert mistake == "FANLINE_HOTS, FANLINE_MSGQUEUE_PROT: no such setting; --help lists what there is"
+
+
+def test_unknown_lines_of_the_file_are_refused(write_config: WriteConfig) -> None:
+    """The line is named; a prefix is a mistake there as well."""
+    write_config('hots = "::1"\nFANLINE_HOST = "::1"')
+    assert mistake_in().splitlines() == [
+        "hots: no such setting; --help lists what there is",
+        "FANLINE_HOST: no such setting; --help lists what there is",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "mistake"),
+    [
+        (["--hots", "::1"], "--hots: no such flag"),
+        (["--hots=::1", "--port=1"], "--hots, --port: no such flag"),
+        (["--msgqueue", "80"], "--msgqueue: no such flag"),
+        (["--msgqueue_port", "80"], "--msgqueue_port: no such flag"),
+        (["9080"], "there is a value without a flag"),
+        (["--host"], "argument --host: expected one argument"),
+    ],
+)
+def test_unknown_flags_are_refused(argv: list[str], mistake: str) -> None:
+    """Flags cannot be shortened, and nothing is taken without one."""
+    assert mistake_in(*argv) == f"{mistake}; --help lists what there is"
+
+
+# Values that are wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("host", "", "at least 1 character"),
+        ("msgqueue_port", "65536", "less than or equal to 65535, got '65536'"),
+        ("msgqueue_port", "-1", "greater than or equal to 0, got '-1'"),
+        ("msgqueue_port", "https", "a valid integer, unable to parse string as an integer, got 'https'"),
+        ("max_content", "1023", "greater than or equal to 1024"),
+        ("max_in_flight", "0", "greater than or equal to 1"),
+        ("queue_wait", "0", "greater than 0"),
+        ("queue_wait", "nan", "less than or equal to"),
+        ("queue_wait", "inf", "less than or equal to"),
+        ("queue_wait", "soon", "a valid number"),
+        ("join_window", "1.5", "less than or equal to 1"),
+        ("log_level", "loud", "'debug', 'info', 'warning' or 'error', got 'loud'"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_what_was_expected(
+    name: str, value: str, expected: str, write_config: WriteConfig
+) -> None:
+    """The setting is named alike wherever the value stands, and the value is shown."""
+    flag = mistake_in(f"--{name.replace('_', '-')}={value}")
+    assert flag.startswith(f"{name}: ")
+    assert expected in flag
+    os.environ[ENV_PREFIX + name.upper()] = value
+    assert mistake_in() == flag
+    del os.environ[ENV_PREFIX + name.upper()]
+    write_config(f'{name} = "{value}"')
+    assert mistake_in() == flag
+
+
+def test_values_of_the_wrong_type_in_the_file_are_reported(write_config: WriteConfig) -> None:
+    """All at once, a line for each."""
+    write_config("host = 5\ncert_dir = 5\nmsgqueue_port = 80.5\n[data_dir]\na = 1")
+    mistakes = [line.partition(": ") for line in mistake_in().splitlines()]
+    assert {name for name, _, _ in mistakes} == {"host", "cert_dir", "msgqueue_port", "data_dir"}
+    assert ("host", ": ", "input should be a valid string, got 5") in mistakes
+
+
+@pytest.mark.parametrize("url", ["wss://queue:8080", "wss://queue", "wss://[::1]:8080", "wss://10.0.0.1:1"])
+def test_the_url_of_the_queue_is_scheme_host_and_port(url: str) -> None:
+    """A slash at the end is no part of it."""
+    assert read("--queue-url", url).queue_url == url
+    assert read("--queue-url", f"{url}/").queue_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "queue:8080",
+        "ws://queue:8080",
+        "https://queue:8080",
+        "wss://",
+        "wss://:8080",
+        "wss://queue:8080/popmsg",
+        "wss://queue:8080?a=1",
+        "wss://queue:8080#a",
+        "wss://queue:0",
+        "wss://queue:65536",
+        "wss://queue:http",
+        "wss://[::1",
+    ],
+)
+def test_any_other_url_of_the_queue_is_refused(url: str) -> None:
+    """It is refused here, by name, and not later, when the first connection is made."""
+    mistake = mistake_in("--queue-url", url)
+    assert mistake.startswith("queue_url: ")
+    assert mistake.endswith(f", got {url!r}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("nowhere.toml", None, "there is no file"),
+        (".", None, "there is no file"),
+        ("bad.toml", b"host =", "Invalid value"),
+        ("bad.toml", b'host = "\xff"', "codec can't decode"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_reported(
+    name: str, content: bytes | None, problem: str, tmp_path: Path
+) -> None:
+    """The file is named, and what is the matter with it."""
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    mistake = mistake_in("--config", str(path))
+    assert str(path) in mistake
+    assert problem in mistake
+
+
+def test_a_file_that_fails_while_it_is_read_is_reported() -> None:
+    """An error of the disk or of permissions is one sentence as well."""
+    unreadable = "/proc/self/mem"  # there, a file, and nothing to be read at its beginning
+    assert mistake_in("--config", unreadable).startswith(f"{unreadable}: [Errno ")
+
+
+# Secrets
+
+
+def test_the_password_is_no_flag() -> None:
+    """A command line can be read by everyone, so what stands on one is not even repeated."""
+    for argv in (["--link-password", SECRET], [f"--link-password={SECRET}"]):
+        assert mistake_in(*argv) == "--link-password: no such flag; --help lists what there is"
+    assert SECRET not in mistake_in(SECRET)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        f'link_passwort = "{SECRET}"',
+        f'link_password = ["{SECRET}"]',
+        f'[link_password]\nvalue = "{SECRET}"',
+        f'link_password = "{SECRET}"\nlink_password_file = "{SECRET}"',
+        f'link_password_file = ["{SECRET}"]',
+        f'link_password = "{SECRET}"\nhost = 5',
+        f'link_password = "{SECRET}',
+        f'queue_url = "wss://me:{SECRET}@queue:8080"',
+        f'queue_url = "wss://me:{SECRET}@queue:8080/popmsg"',
+    ],
+)
+def test_no_error_shows_a_secret(config: str, write_config: WriteConfig) -> None:
+    """Neither its text nor its traceback, whatever is wrong beside or with the password."""
+    write_config(config)
+    with pytest.raises(ConfigurationError) as raised:
+        read()
+    assert SECRET not in str(raised.value)
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+def test_printed_settings_show_no_secret() -> None:
+    """Only who asks for the password gets it."""
+    os.environ["FANLINE_LINK_PASSWORD"] = SECRET
+    settings = read()
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert settings.link_password == SecretStr(SECRET)
+    assert settings.link_secret() == SECRET
+
+
+def test_the_password_can_stand_in_a_file(tmp_path: Path) -> None:
+    """It is the first line, with whatever blanks it has."""
+    path = tmp_path / "password"
+    path.write_text(f" {SECRET} \r\nanything else\n")
+    assert read("--link-password-file", str(path)).link_secret() == f" {SECRET} "
+
+
+def test_without_a_password_it_is_that_of_the_demo() -> None:
+    """Services on loopback find each other without any setting."""
+    assert (read().link_user, read().link_secret()) == (DEMO_USER, DEMO_PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "No such file"), (b"", "empty"), (b"\nsecond", "empty"), (b"\xff", "codec can't decode")],
+)
+def test_a_password_file_that_cannot_be_used_is_reported(
+    content: bytes | None, problem: str, tmp_path: Path
+) -> None:
+    """The setting and the file are named."""
+    path = tmp_path / "password"
+    if content is not None:
+        path.write_bytes(content)
+    settings = read("--link-password-file", str(path))
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        settings.link_secret()
+    assert str(raised.value).startswith(f"link_password_file {path}: ")
+
+
+def test_a_password_is_set_in_one_place_only(write_config: WriteConfig) -> None:
+    """It would be anyone's guess which of two counts, even across places."""
+    write_config('link_password = "a"')
+    mistake = mistake_in("--link-password-file", "b")
+    assert mistake == "link_password and link_password_file are both set: set one"
+
+
+# What follows from them
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.org", False),
+        ("example.org", False),
+    ],
+)
+def test_loopback_is_what_no_other_machine_reaches(host: str, is_loopback: bool) -> None:
+    """A name that could be any machine's is not taken for it."""
+    assert read("--host", host).is_loopback is is_loopback
+
+
+def test_a_frame_may_be_larger_than_the_largest_content() -> None:
+    """So that a message that is a little too big is refused, and its connection goes on."""
+    assert read("--max-content", "2048").max_frame == 8192
+
+
+# What is told of them
+
+
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its default and description, the secret ones by the name of their variable."""
+    with pytest.raises(SystemExit) as ended:
+        read("--help")
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Keeps messages." in text
+    assert "WS_CERT_DIR" in text
+    for name, default, description in describe():
+        flag = f"--{name.replace('_', '-')} VALUE"
+        shown = f"{description} [{default}]" if default else description
+        assert (flag if name != "link_password" else "FANLINE_LINK_PASSWORD") in text
+        assert shown in text
+    assert "--link-password " not in text
+
+
+def test_every_setting_is_described() -> None:
+    """Documentation is made from this: names in order, defaults as text, a sentence for each."""
+    described = list(describe())
+    assert [name for name, _, _ in described] == list(Settings.model_fields)
+    assert ("msgqueue_port", "8080", "Port of msgqueue; 0 takes any free one.") in described
+    assert all(description.endswith(".") for _, _, description in described)
+    assert {name for name, default, _ in described if not default} == {
+        "users_file",
+        "link_password",
+        "link_password_file",
+    }

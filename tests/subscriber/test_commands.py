@@ -1,0 +1,251 @@
+"""Tests of what subscribers say, in all three spellings."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fanline.errors import ErrorCode, Rejected
+from fanline.message import join_array
+from fanline.topics import is_pattern
+from subscriber.commands import Command, parse
+
+LARGEST = (1 << 63) - 1
+
+texts = st.text(st.characters(codec="utf-8"), max_size=6)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | texts
+    | st.sampled_from(["sub", "unsub", "a.*"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+names = (
+    st.sampled_from(["sub", "unsub", "Sub", "topic", "Topic", "content", "Content", "after", "last"]) | texts
+)
+objects = st.dictionaries(names, json_values, max_size=4)
+
+
+def refusal_of(frame: bytes) -> Rejected:
+    [entry] = parse(frame)
+    assert isinstance(entry, Rejected), entry
+    return entry
+
+
+# What is understood
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"sub orders.eu",
+        b"  sub \t orders.eu \r\n",
+        b'{"Topic":"orders.eu","Content":"sub"}',
+        b' {"topic": "orders.eu", "CONTENT": "sub"}',
+        b'{"sub":"orders.eu"}',
+        b'{"Sub":"orders.eu"}',
+        b'[{"sub":"orders.eu"}]',
+    ],
+)
+def test_there_are_three_ways_to_subscribe(frame: bytes) -> None:
+    """Text, the original JSON and that of v1 say the same (line 5)."""
+    assert parse(frame) == [Command(True, "orders.eu")]
+
+
+@pytest.mark.parametrize(
+    "frame", [b"unsub orders.*", b'{"Topic":"orders.*","Content":"unsub"}', b'{"unsub":"orders.*"}']
+)
+def test_there_are_three_ways_to_unsubscribe(frame: bytes) -> None:
+    """Likewise (line 5)."""
+    assert parse(frame) == [Command(False, "orders.*")]
+
+
+@pytest.mark.parametrize("name", ["after", "last"])
+@pytest.mark.parametrize("value", [0, 41, LARGEST])
+@pytest.mark.parametrize(
+    "frame",
+    ["sub a.> {0}={1}", '{{"sub":"a.>","{0}":{1}}}', '{{"Topic":"a.>","Content":"sub","{0}":{1}}}'],
+)
+def test_a_subscription_can_begin_in_the_past(frame: str, name: str, value: int) -> None:
+    """After a position, or with so many of the newest messages; in every spelling (line 5)."""
+    [command] = parse(frame.format(name, value).encode())
+    assert command == Command(True, "a.>", **{name: value})
+
+
+def test_topics_are_text_of_any_language() -> None:
+    """A topic may also look like a command, or like an option."""
+    assert parse("sub käse.日本".encode()) == parse('{"sub":"käse.日本"}'.encode())
+    assert parse(b"sub sub") == [Command(True, "sub")]
+    assert parse(b"unsub after=1") == [Command(False, "after=1")]
+
+
+@pytest.mark.parametrize("frame", [b"", b"  \r\n", b"[]", b" [ ] "])
+def test_a_frame_without_a_command_says_nothing(frame: bytes) -> None:
+    """It is not refused either (line 6)."""
+    assert parse(frame) == []
+
+
+def test_an_array_has_any_number_of_commands() -> None:
+    """They are obeyed in order, and a wrong one among them harms no other (line 6)."""
+    entries = parse(b'[{"sub":"a","after":5},{"sub":7},{"unsub":"b"},"sub c",{"topic":"c","content":"sub"}]')
+    assert [entry.code if isinstance(entry, Rejected) else entry for entry in entries] == [
+        Command(True, "a", after=5),
+        ErrorCode.BAD_COMMAND,
+        Command(False, "b"),
+        ErrorCode.BAD_JSON,
+        Command(True, "c"),
+    ]
+
+
+# What is not
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"sub",
+        b"unsub",
+        b"hello",
+        b"SUB a",
+        b"subscribe a",
+        b"5",
+        b'"sub a"',
+        b"null",
+        b"{}",
+        b'{"sub":null}',
+        b'{"sub":["a"]}',
+        b'{"unsub":5}',
+        b'{"topic":"a"}',
+        b'{"topic":"a","content":"hello"}',
+        b'{"topic":"a","content":["sub"]}',
+        b'{"topic":5,"content":"sub"}',
+        b'{"topic":"a","sub":"a"}',
+        b'{"after":5}',
+    ],
+)
+def test_what_is_no_command_is_answered_with_what_would_be(frame: bytes) -> None:
+    """The spellings are shown (line 6)."""
+    rejected = refusal_of(frame)
+    assert rejected.code == ErrorCode.BAD_COMMAND
+    assert rejected.reason == 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TOPIC}'
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (b"sub a b", "sub has no option 'b'"),
+        (b"sub a since=5", "sub has no option 'since'"),
+        (b"unsub a after=5", "unsub has no option 'after'"),
+        (b'{"unsub":"a","last":5}', "unsub has no option 'last'"),
+        (b'{"sub":"a","unsub":"b"}', "sub has no option 'unsub'"),
+        (b'{"sub":"a","x":1,"b":2}', "sub has no option 'b'"),
+        ("sub a \x1bé=1".encode(), r"sub has no option '\x1b\xe9'"),
+        (b"sub a " + b"x" * 100_000, f"sub has no option '{'x' * 40}'"),
+        (b"sub a after=1 last=2", "after and last exclude each other"),
+        (b'{"sub":"a","after":1,"last":2}', "after and last exclude each other"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(frame: bytes, reason: str) -> None:
+    """The option is named, in few characters that any terminal can show (line 6)."""
+    rejected = refusal_of(frame)
+    assert (rejected.code, rejected.reason) == (ErrorCode.BAD_COMMAND, reason)
+
+
+@pytest.mark.parametrize("name", ["after", "last"])
+@pytest.mark.parametrize(
+    "value", ["-1", "1.5", "1e3", "true", '"5"', "null", "[1]", str(LARGEST + 1), "9" * 400, "9" * 10_000]
+)
+def test_a_position_is_a_whole_number(name: str, value: str) -> None:
+    """One that fits into 64 bits (line 6)."""
+    rejected = refusal_of(f'{{"sub":"a","{name}":{value}}}'.encode())
+    assert rejected.code in (ErrorCode.BAD_POSITION, ErrorCode.BAD_JSON)
+    assert (
+        rejected.code == ErrorCode.BAD_JSON or rejected.reason == f"{name} must be a whole number from 0 on"
+    )
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.5", "x", "\u0665", "1_0", str(LARGEST + 1), "9" * 10_000])
+def test_a_position_typed_as_text_is_a_whole_number_too(value: str) -> None:
+    """In the digits that JSON has (line 6)."""
+    rejected = refusal_of(f"sub a after={value}".encode())
+    assert (rejected.code, rejected.reason) == (
+        ErrorCode.BAD_POSITION,
+        "after must be a whole number from 0 on",
+    )
+
+
+@pytest.mark.parametrize(
+    "frame", [b"sub a..b", b"sub a*", b'{"sub":""}', b'{"sub":"a b"}', b'{"Topic":"a\\n","Content":"sub"}']
+)
+def test_topics_are_checked(frame: bytes) -> None:
+    """In every spelling (line 6)."""
+    assert refusal_of(frame).code == ErrorCode.BAD_TOPIC
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"{",
+        b'{"sub":',
+        b'{"sub":"a"} x',
+        b"[1",
+        b"\xff",
+        b"sub \xff",
+        b'{"sub":"\xff"}',
+        b'{"sub":"\\ud800"}',
+        b'{"\xff":1}',
+        b"[" * 100_000,
+        b'{"sub":' * 100_000,
+        b'{"sub":' + b"[" * 100_000,
+    ],
+)
+def test_what_cannot_be_read_is_refused(frame: bytes) -> None:
+    """Neither garbage nor endless nesting is more than one wrong frame (line 6)."""
+    assert refusal_of(frame).code in (ErrorCode.BAD_JSON, ErrorCode.BAD_COMMAND)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.binary(max_size=30)
+    | st.binary(max_size=20).map(lambda rest: b"sub a " + rest)
+    | st.lists(objects.map(lambda each: json.dumps(each).encode()), max_size=3).map(join_array)
+    | objects.map(lambda each: json.dumps(each, ensure_ascii=False).encode())
+)
+def test_whatever_is_sent_is_a_command_in_order_or_is_refused(frame: bytes) -> None:
+    """No bytes raise, and no command that comes out needs checking again (line 6)."""
+    for entry in parse(frame):
+        if isinstance(entry, Rejected):
+            assert len(entry.reason) < 500
+            continue
+        assert is_pattern(entry.pattern)
+        given_options = [value for value in (entry.after, entry.last) if value is not None]
+        assert len(given_options) <= entry.subscribe
+        assert all(type(value) is int and 0 <= value <= LARGEST for value in given_options)
+
+
+@settings(max_examples=100)
+@given(
+    st.booleans(),
+    st.lists(st.sampled_from(["a", "é", '"', "\\", "*"]), min_size=1, max_size=4).map(".".join),
+    st.none() | st.tuples(st.sampled_from(["after", "last"]), st.integers(0, LARGEST)),
+)
+def test_all_spellings_of_a_command_mean_the_same(
+    subscribe: bool, pattern: str, option: tuple[str, int] | None
+) -> None:
+    """Whatever the topic and the option (line 5)."""
+    verb = "sub" if subscribe else "unsub"
+    options: dict[str, Any] = dict([option]) if option and subscribe else {}
+    words = [verb, pattern, *(f"{name}={value}" for name, value in options.items())]
+    spellings = [
+        " ".join(words),
+        json.dumps({"Topic": pattern, "Content": verb} | options),
+        json.dumps({verb: pattern} | options, ensure_ascii=False),
+        json.dumps([{**options, verb.upper(): pattern}]),
+    ]
+    for spelling in spellings:
+        assert parse(spelling.encode()) == [Command(subscribe, pattern, **options)]

@@ -1,0 +1,148 @@
+"""All three services together, as processes of their own, over real TLS (line 10)."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fanline import Publisher, Subscriber
+from tests.processes import Pipeline
+from tests.stubs import PASSWORD, USER
+
+
+@pytest.fixture
+async def pipeline(tmp_path: Path, cert_dir: Path) -> AsyncIterator[Pipeline]:
+    """A running pipeline."""
+    async with Pipeline(tmp_path, cert_dir) as running:
+        yield running
+
+
+def publisher_to(pipeline: Pipeline, tls: ssl.SSLContext) -> Publisher:
+    return Publisher(pipeline.publisher.url, user=USER, password=PASSWORD, tls=tls)
+
+
+def subscriber_to(
+    pipeline: Pipeline, tls: ssl.SSLContext, *topics: str, after: int | None = None
+) -> Subscriber:
+    return Subscriber(
+        *topics, url=pipeline.subscriber.url, user=USER, password=PASSWORD, tls=tls, after=after
+    )
+
+
+async def take(subscriber: Subscriber, count: int) -> list[object]:
+    """Return the contents of the next messages."""
+    return [(await anext(subscriber)).value() for _ in range(count)]
+
+
+async def test_round_trip(pipeline: Pipeline, tls: ssl.SSLContext) -> None:
+    """A message goes from a publisher through the queue to every subscriber of its topic (line 10)."""
+    async with (
+        publisher_to(pipeline, tls) as publisher,
+        subscriber_to(pipeline, tls) as first,
+        subscriber_to(pipeline, tls) as second,
+    ):
+        await first.subscribe("orders.eu")
+        await second.subscribe("orders.>")
+        ack = await publisher.publish("orders.eu", {"n": 1})
+        for subscriber in (first, second):
+            message = await anext(subscriber)
+            assert (message.topic, message.value(), message.seq) == ("orders.eu", {"n": 1}, ack.seq)
+            assert message.sender == USER
+
+
+async def test_many_at_once(pipeline: Pipeline, tls: ssl.SSLContext) -> None:
+    """Several publishers and subscribers at once: each gets everything once, in one order (line 7)."""
+    subscribers = [subscriber_to(pipeline, tls) for _ in range(5)]
+    publishers = [publisher_to(pipeline, tls) for _ in range(5)]
+
+    async def publish(number: int) -> None:
+        async with publishers[number] as publisher:
+            for n in range(200):
+                await publisher.send(f"t.{number}", [number, n])
+
+    async def receive(subscriber: Subscriber) -> list[object]:
+        async with subscriber:
+            await subscriber.subscribe("t.*")
+            ready.release()
+            return await take(subscriber, 1000)
+
+    ready = asyncio.Semaphore(0)
+    receiving = [asyncio.create_task(receive(subscriber)) for subscriber in subscribers]
+    for _ in subscribers:
+        await ready.acquire()
+    await asyncio.gather(*(publish(number) for number in range(5)))
+    orders = await asyncio.gather(*receiving)
+    assert all(order == orders[0] for order in orders)
+    for number in range(5):
+        assert [each for each in orders[0] if each[0] == number] == [[number, n] for n in range(200)]  # type: ignore[index]
+
+
+async def test_everything_killed_in_the_middle(pipeline: Pipeline, tls: ssl.SSLContext) -> None:
+    """All three killed with SIGKILL, again and again: nothing acked is lost, doubled or out of order.
+
+    Promises 1 to 4 and 6: the clients reconnect and resume by themselves.
+    """
+    count = 5000
+    acked = 0
+
+    async def publish() -> None:
+        nonlocal acked
+        async with publisher_to(pipeline, tls) as publisher:
+            for n in range(count):
+                await publisher.send("t", n)
+                if n % 50 == 0:
+                    await publisher.flush()
+                    acked = n
+
+    async with subscriber_to(pipeline, tls, "t", after=0) as subscriber:
+        publishing = asyncio.create_task(publish())
+        receiving = asyncio.create_task(take(subscriber, count))
+        for round_number in range(3):
+            goal = (round_number + 1) * 1000
+            while acked < goal:
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*(service.kill() for service in pipeline.services))
+            # Start order does not matter: the queue comes last.
+            for service in reversed(pipeline.services):
+                await service.start()
+        await publishing
+        assert await receiving == list(range(count))
+
+    async with subscriber_to(pipeline, tls, "t", after=0) as again:
+        assert await take(again, count) == list(range(count))
+
+
+@pytest.mark.parametrize("name", ["msgqueue", "publisher", "subscriber"])
+async def test_clean_stop_of_each_service(pipeline: Pipeline, tls: ssl.SSLContext, name: str) -> None:
+    """SIGTERM ends each service with 0; after its return everything goes on where it was (promise 8)."""
+    service = next(service for service in pipeline.services if service.name == name)
+    async with publisher_to(pipeline, tls) as publisher, subscriber_to(pipeline, tls) as subscriber:
+        await subscriber.subscribe("t")
+        await publisher.publish("t", 1)
+        assert await service.stop() == 0
+        await service.start()
+        await publisher.publish("t", 2)
+        assert await take(subscriber, 2) == [1, 2]
+
+
+async def test_stopped_process_is_a_dead_peer(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) -> None:
+    """A queue that is stopped with SIGSTOP is found dead; after SIGCONT nothing is lost (line 8)."""
+    async with (
+        Pipeline(tmp_path, cert_dir, ping_interval=0.5, silence_limit=0.5) as pipeline,
+        publisher_to(pipeline, tls) as publisher,
+        subscriber_to(pipeline, tls) as subscriber,
+    ):
+        await subscriber.subscribe("t")
+        await publisher.publish("t", 1)
+        process = pipeline.msgqueue._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        receipt = await publisher.send("t", 2)
+        while not any(b"cannot be reached" in line or b"closed" in line for line in pipeline.publisher.log):
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGCONT)
+        await receipt
+        assert await take(subscriber, 2) == [1, 2]
