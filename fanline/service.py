@@ -17,9 +17,10 @@ import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import ClassVar, Final
+from urllib.parse import parse_qsl
 
 import prometheus_client
 import uvloop
@@ -46,6 +47,34 @@ LIFE_CHECK_SECONDS: Final = 1.0
 RETURN_SPREAD_MS: Final = 5_000
 
 Handler = Callable[[Connection], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """A GET request of a logged-in user, for what is not a WebSocket.
+
+    Attributes:
+        path: The whole path, percent-encoded as it came, without the query.
+        query: The parameters; of one given twice the first counts.
+        user: Who asks.
+    """
+
+    path: str
+    query: Mapping[str, str]
+    user: User
+
+
+@dataclass(frozen=True)
+class PageResponse:
+    """What a page answers."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Page = Callable[[PageRequest], Awaitable[PageResponse]]
 
 
 @dataclass(frozen=True)
@@ -76,6 +105,10 @@ class App(ABC):
     @abstractmethod
     def routes(self) -> Mapping[str, Route]:
         """Return the WebSocket paths that this service answers."""
+
+    def pages(self) -> Mapping[str, Page]:
+        """Return what answers plain GET requests, by the beginning of the path."""
+        return {}
 
     @abstractmethod
     async def start(self) -> None:
@@ -110,6 +143,7 @@ class Service:
         self.settings = app.settings
         self.connections: set[Connection] = set()
         self._routes = app.routes()
+        self._pages: Mapping[str, Page] = {"/metrics": self._show_metrics, **app.pages()}
         self._per_user: Counter[str] = Counter()
         self._authenticator: Authenticator
         self._server: Server
@@ -202,14 +236,14 @@ class Service:
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Decide on a request: None lets the WebSocket handshake go on, a response ends it."""
-        path = request.path.partition("?")[0]
+        assert isinstance(connection, Connection)
+        path, _, query = request.path.partition("?")
         answer = self._health(connection, path)
         if answer is not None:
             return answer
-        route = self._routes.get(path)
-        if route is None and path != "/metrics":
+        route, page = self._routes.get(path), self._find_page(path)
+        if route is None and page is None:
             return self._refuse(connection, HTTPStatus.NOT_FOUND, f"There is nothing at {path}.")
-        assert isinstance(connection, Connection)
         try:
             user = await self._authenticator.authenticate(_authorization(request), connection.address)
         except Unauthorized as error:
@@ -217,10 +251,14 @@ class Service:
             response = self._refuse(connection, HTTPStatus.UNAUTHORIZED, str(error))
             response.headers["WWW-Authenticate"] = 'Basic realm="fanline", charset="UTF-8"'
             return response
-        if route is None:
-            return self._show_metrics(connection)
-        connection.user = user
-        return self._check_rights(connection, route, user)
+        if route is not None:
+            connection.user = user
+            return self._check_rights(connection, route, user)
+        assert page is not None
+        return _response(connection, await page(PageRequest(path, dict(parse_qsl(query)), user)))
+
+    def _find_page(self, path: str) -> Page | None:
+        return next((page for start, page in self._pages.items() if path.startswith(start)), None)
 
     def _health(self, connection: ServerConnection, path: str) -> Response | None:
         if path == "/healthz":
@@ -232,12 +270,9 @@ class Service:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
         return None
 
-    def _show_metrics(self, connection: ServerConnection) -> Response:
-        text = prometheus_client.generate_latest(self.app.metrics).decode()
-        response = connection.respond(HTTPStatus.OK, text)
-        del response.headers["Content-Type"]
-        response.headers["Content-Type"] = prometheus_client.CONTENT_TYPE_LATEST
-        return response
+    async def _show_metrics(self, _: PageRequest) -> PageResponse:
+        text = prometheus_client.generate_latest(self.app.metrics)
+        return PageResponse(HTTPStatus.OK, text, prometheus_client.CONTENT_TYPE_LATEST)
 
     def _check_rights(self, connection: Connection, route: Route, user: User) -> Response | None:
         if route.services_only and not user.is_service:
@@ -322,6 +357,19 @@ def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
     except ConfigurationError as error:
         print(f"{app_class.name}: {error}", file=sys.stderr)  # noqa: T201 - before or instead of a log
         raise SystemExit(2) from None
+
+
+def _response(connection: Connection, page: PageResponse) -> Response:
+    response = connection.respond(page.status, "")
+    response.body = page.body
+    for name, value in {
+        "Content-Type": page.content_type,
+        "Content-Length": str(len(page.body)),
+        **page.headers,
+    }.items():
+        response.headers.pop(name, None)  # setting would add to it
+        response.headers[name] = value
+    return response
 
 
 def _authorization(request: Request) -> str | None:

@@ -10,9 +10,11 @@ from fanline.background import end
 from fanline.connection import Connection
 from fanline.link import Link
 from fanline.neighbour import link_to_queue
-from fanline.service import App, Route
+from fanline.service import App, Page, PageRequest, PageResponse, Route
 from fanline.settings import Settings
+from subscriber import history
 from subscriber.archive import Archive
+from subscriber.history import History
 from subscriber.live import Live
 from subscriber.session import Session
 from subscriber.tail import Tail
@@ -28,11 +30,16 @@ class Subscriber(App):
         self._link: Link
         self._live: Live
         self._archive: Archive
+        self._history: History
         self._tasks: list[asyncio.Task[None]] = []
 
     def routes(self) -> Mapping[str, Route]:
         """Return the paths of this service."""
         return {"/subscribe": Route(self._handle_subscribe)}
+
+    def pages(self) -> Mapping[str, Page]:
+        """Return what this service answers to plain GET requests."""
+        return {history.PREFIX: self._show_history}
 
     async def start(self) -> None:
         """Begin to follow msgqueue; it need not be there yet."""
@@ -40,6 +47,7 @@ class Subscriber(App):
         self._live = Live(recent_bytes=settings.recent_bytes, join_window=settings.join_window)
         self._link = link_to_queue(settings, "/popmsg")
         self._archive = Archive(link_to_queue(settings, "/popmsg"))
+        self._history = History(self._archive, patience=settings.queue_wait)
         self._tasks = [
             asyncio.create_task(Tail(self._link, self._live).run()),
             asyncio.create_task(self._archive.run()),
@@ -67,6 +75,9 @@ class Subscriber(App):
             patience=self.settings.queue_wait,
         )
         await session.run()
+
+    async def _show_history(self, request: PageRequest) -> PageResponse:
+        return await self._history.answer(request)
 
     def _measure(self) -> None:
         head = Gauge("fanline_log_head", "Position of the newest message seen.", registry=self.metrics)

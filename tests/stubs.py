@@ -110,17 +110,23 @@ class Stub:
 
     def drop(self) -> None:
         """Cut every connection without a close frame."""
-        for connection in self.connections:
-            connection.transport.abort()
+        while self.connections:
+            self.connections.popitem()[0].transport.abort()
 
     def deafen(self) -> None:
         """Read nothing more from any connection, as a peer that hangs."""
         for connection in self.connections:
             connection.transport.pause_reading()
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether some connection has data waiting that its peer does not read."""
+        return any(connection.transport.get_write_buffer_size() for connection in self.connections)
+
     async def close(self, code: int, reason: str = "") -> None:
         """Close every connection with a code."""
         for connection in tuple(self.connections):
+            self.connections.pop(connection, None)
             await connection.close(code, reason)
 
     async def send(self, frame: str | bytes) -> None:
@@ -160,7 +166,7 @@ class Stub:
         except ConnectionClosed:
             pass
         finally:
-            del self.connections[connection]
+            self.connections.pop(connection, None)
             self._changed.fire()
 
 
@@ -247,6 +253,7 @@ class StubSubscriber(Stub):
         refusals: What to answer to a ``sub`` of a pattern, instead of subscribing.
         commands: Every command received, in order.
         repeat: How many messages from before the right position are sent again after each ``sub``.
+        has_positions: Whether answers and messages carry their positions.
         sent: How often each position was sent.
     """
 
@@ -257,6 +264,7 @@ class StubSubscriber(Stub):
         self.refusals: dict[str, Rejected] = {}
         self.commands: list[dict[str, Any]] = []
         self.repeat = 0
+        self.has_positions = True
         self.sent: Counter[int] = Counter()
         self._patterns: dict[ServerConnection, set[str]] = {}
 
@@ -269,8 +277,8 @@ class StubSubscriber(Stub):
     async def publish(self, topic: str, content: Any) -> Message:
         """Add a message to the log, and hand it to everybody who subscribes to it."""
         message = self.store(topic, content)
-        for connection, patterns in tuple(self._patterns.items()):
-            if any(matches(pattern, topic) for pattern in patterns):
+        for connection in tuple(self.connections):
+            if any(matches(pattern, topic) for pattern in self._patterns.get(connection, ())):
                 await self._deliver(connection, message)
         return message
 
@@ -295,7 +303,9 @@ class StubSubscriber(Stub):
             return
         matching = [message for message in self.log if matches(pattern, message.topic)]
         after = self._start(command, matching)
-        answer: dict[str, Any] = {"subscribed": pattern, "seq": after}
+        answer: dict[str, Any] = {"subscribed": pattern}
+        if self.has_positions:
+            answer["seq"] = after
         if after < self.floor:
             answer["gap"] = {"from": after + 1, "to": self.floor}
         await self._say(connection, answer)
@@ -314,7 +324,8 @@ class StubSubscriber(Stub):
 
     async def _deliver(self, connection: ServerConnection, message: Message) -> None:
         self.sent[message.seq] += 1
-        await connection.send(encode(message), text=True)
+        unnumbered = {"topic": message.topic, "content": message.content}
+        await connection.send(encode(message if self.has_positions else unnumbered), text=True)
 
     async def _say(self, connection: ServerConnection, answer: dict[str, Any]) -> None:
         await connection.send(encode(answer), text=True)

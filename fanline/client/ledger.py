@@ -47,6 +47,7 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._index: PatternIndex[_Entry] = PatternIndex()
+        self._early: set[int] = set()
 
     def ask(self, request: Subscribe) -> None:
         """Note a request; asking again for a pattern changes nothing."""
@@ -90,17 +91,30 @@ class Ledger:
             entry.position = max(entry.position, seq)
 
     def admit(self, topic: str, seq: int) -> bool:
-        """Note a message, and return whether it is new to a subscription that it matches."""
-        is_new = False
+        """Note a message, and return whether it is new: due to a subscription, and not had before."""
+        is_due = is_early = False
         for entry in self._index.match(topic):
             if not entry.is_live:
-                continue
-            if entry.position is None:
-                is_new = True
+                is_early = True
+            elif entry.position is None:
+                is_due = True
             elif seq > entry.position:
                 entry.position = seq
-                is_new = True
-        return is_new
+                is_due = True
+        return is_due and self._is_first(seq, is_early=is_early)
+
+    def _is_first(self, seq: int, *, is_early: bool) -> bool:
+        """Whether a message that is due is so for the first time.
+
+        One that comes early, for one subscription while another that it matches is not answered yet, may
+        come for that one again.
+        """
+        had_before = seq in self._early
+        if is_early and seq:
+            self._early.add(seq)
+        else:
+            self._early.discard(seq)
+        return not had_before
 
     def wants(self, topic: str) -> bool:
         """Whether a subscription matches ``topic``."""

@@ -8,8 +8,7 @@ in one of three ways:
 * of patterns that stand for many: rows in the order of the log, in windows that grow, of which those that
   match are kept.
 
-Then the bodies of these rows are loaded. As in :mod:`msgqueue.store.sqlite_writer`, each statement gives
-all its rows in one step.
+Then the bodies of these rows are loaded.
 """
 
 import re
@@ -20,13 +19,14 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import accumulate
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-from fanline.message import Page, Record, decode_record, encode
+from fanline.message import Page, Record, decode_record
 from fanline.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
 from msgqueue.store.base import Bounds
+from msgqueue.store.sqlite_bulk import fetch, to_json
 from msgqueue.store.sqlite_file import Damage
 
 # Topics whose rows are merged at most; each row passes through a chain of that length.
@@ -44,7 +44,7 @@ _ROWS: Final = (
 _ALL: Final = "SELECT seq, topic, length(body) AS size FROM messages WHERE seq {beyond} :start"
 
 _LOAD: Final = """
-SELECT json_group_array(crc), CAST(group_concat(body, '') AS BLOB)
+SELECT json_group_array(crc), CAST(ifnull(group_concat(body, ''), '') AS BLOB)
 FROM (SELECT crc, body FROM messages WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq)
 """
 
@@ -70,8 +70,13 @@ SELECT json_group_array(json_array(name, trimmed)) FROM (
 """
 
 _ENDS: Final = """
-SELECT (SELECT min(seq) FROM messages), max(trimmed, ifnull((SELECT max(seq) FROM messages), 0)) FROM log
+SELECT json_array(
+  (SELECT min(seq) FROM messages),
+  max(trimmed, ifnull((SELECT max(seq) FROM messages), 0))
+) FROM log
 """
+
+_TRIMMED_OF_ALL: Final = "SELECT json_array(trimmed) FROM log"
 
 _CURSORS: Final = "SELECT json_group_object(name, position) FROM consumers"
 
@@ -99,6 +104,8 @@ _decode_names = msgspec.json.Decoder(dict[int, str]).decode
 _decode_crcs = msgspec.json.Decoder(list[int]).decode
 _decode_named = msgspec.json.Decoder(list[tuple[int, str]]).decode
 _decode_trimmed = msgspec.json.Decoder(list[tuple[str, int]]).decode
+_decode_ends = msgspec.json.Decoder(tuple[int | None, int]).decode
+_decode_number = msgspec.json.Decoder(tuple[int]).decode
 _decode_cursors = msgspec.json.Decoder(dict[str, int]).decode
 
 
@@ -144,29 +151,29 @@ class Reader:
 
     def bounds(self) -> Bounds:
         """Return the ends of the log."""
-        first, last = self._one(_ENDS)
+        first, last = fetch(self.connection, _decode_ends, _ENDS)
         return Bounds(last + 1 if first is None else first, last)
 
     def trimmed(self, patterns: Sequence[str] | None) -> Iterator[int]:
         """Yield the highest position trimmed from matching topics."""
         if patterns is None:
-            (highest,) = self._one("SELECT trimmed FROM log")
+            (highest,) = fetch(self.connection, _decode_number, _TRIMMED_OF_ALL)
             yield highest
             return
         highest = 0
         for pattern in patterns:
             low, high = _span(pattern)
             while low < high:
-                (found,) = self._one(_TRIMMED, low=low, high=high, known=highest, limit=NAMES)
-                topics = _decode_trimmed(found)
+                topics = fetch(
+                    self.connection, _decode_trimmed, _TRIMMED, low=low, high=high, known=highest, limit=NAMES
+                )
                 highest = max([highest, *(seq for name, seq in topics if matches(pattern, name))])
                 low = f"{topics[-1][0]} " if len(topics) == NAMES else high
                 yield highest
 
     def cursors(self) -> dict[str, int]:
         """Return the consumers' positions by their names."""
-        (found,) = self._one(_CURSORS)
-        return _decode_cursors(found)
+        return fetch(self.connection, _decode_cursors, _CURSORS)
 
     def close(self) -> None:
         """Close the connection."""
@@ -186,15 +193,14 @@ class Reader:
         return rows, rows[-1].seq if len(rows) == limit else None
 
     def _next(self, way: _Way, start: int, limit: int) -> list[_Row]:
-        (found,) = self._one(_next_sql(way), start=start, limit=limit)
-        return _decode_rows(found)
+        return fetch(self.connection, _decode_rows, _next_sql(way), start=start, limit=limit)
 
     def _merge(self, way: _Way, start: int, topics: Sequence[int], limit: int) -> list[_Row]:
         if not topics:
             return []
         numbered = {f"topic{number}": topic for number, topic in enumerate(topics)}
-        (found,) = self._one(_merge_sql(way, len(topics)), start=start, limit=limit, **numbered)
-        return _decode_rows(found)
+        sql = _merge_sql(way, len(topics))
+        return fetch(self.connection, _decode_rows, sql, start=start, limit=limit, **numbered)
 
     def _scan(
         self, way: _Way, start: int, patterns: Sequence[str], limit: int
@@ -221,8 +227,7 @@ class Reader:
         if len(patterns) > FEW_TOPICS:
             return None
         spans = [_span(pattern) for pattern in patterns]
-        (found,) = self._one(_IN_SPANS, spans=_json(spans), limit=FEW_NAMES)
-        names = _decode_named(found)
+        names = fetch(self.connection, _decode_named, _IN_SPANS, spans=to_json(spans), limit=FEW_NAMES)
         if len(names) == FEW_NAMES:
             return None
         index = _index(patterns)
@@ -235,7 +240,8 @@ class Reader:
             return []
         rows = sorted(rows, key=attrgetter("seq"))
         names = self._names({row.topic for row in rows})
-        crcs, bodies = self._one(_LOAD, seqs=_json([row.seq for row in rows]))
+        seqs = to_json([row.seq for row in rows])
+        crcs, bodies = self.connection.execute(_LOAD, {"seqs": seqs}).fetchone()
         ends = accumulate(row.size for row in rows)
         records = [
             Record(row.seq, names[row.topic], bodies[end - row.size : end])
@@ -245,8 +251,7 @@ class Reader:
         return records
 
     def _names(self, topics: set[int]) -> dict[int, str]:
-        (found,) = self._one(_NAMES, topics=_json(topics))
-        names = _decode_names(found)
+        names = fetch(self.connection, _decode_names, _NAMES, topics=to_json(topics))
         if len(names) < len(topics):
             raise Damage("there are messages on a topic that is not there")
         return names
@@ -260,10 +265,6 @@ class Reader:
         finally:
             if self.connection.in_transaction:  # SQLite ends it by itself after some errors
                 self.connection.execute("ROLLBACK")
-
-    def _one(self, sql: str, **values: Any) -> tuple[Any, ...]:
-        row: tuple[Any, ...] = self.connection.execute(sql, values).fetchone()
-        return row
 
 
 def _check(records: Sequence[Record], crcs: Sequence[int]) -> None:
@@ -313,7 +314,3 @@ def _index(patterns: Iterable[str]) -> PatternIndex[bool]:
     for pattern in patterns:
         index.add(pattern, value=True)
     return index
-
-
-def _json(value: Any) -> str:
-    return encode(value).decode()

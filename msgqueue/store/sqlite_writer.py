@@ -1,10 +1,4 @@
-"""What changes the log: appends, trims and cursors, each of them one transaction.
-
-All of it runs on a thread beside the event loop. Python's SQLite module lets go of the interpreter, and waits
-to get it back, at every row that it steps to; beside a busy event loop each of these waits can be 5 ms long,
-and a thousand rows take seconds. So here, and in :mod:`msgqueue.store.sqlite_reader`, a statement takes or
-gives all its rows in one step: as one JSON array or object, and their bodies as one blob.
-"""
+"""What changes the log: appends, trims and cursors, each of them one transaction."""
 
 import sqlite3
 import zlib
@@ -16,9 +10,11 @@ import msgspec
 
 from fanline.message import Message, NewMessage, Record, encode
 from msgqueue.store.base import Receipt
+from msgqueue.store.sqlite_bulk import fetch, to_json
+from msgqueue.store.sqlite_file import Damage
 
-# How many ids are looked at per message appended, to find those that have expired: the table never holds
-# more than 4/3 of the ids in use within the window.
+# How many ids are looked at per message appended, to find those that have expired: at an even rate the table
+# comes to hold 4/3 of what is within the window.
 SWEEP_STEP: Final = 4
 
 # WHERE true, here and below: without it SQLite takes ON CONFLICT for the condition of a join.
@@ -33,16 +29,20 @@ WITH
     SELECT max(log.trimmed, ifnull(newest.seq, 0)), max(log.time, ifnull(newest.time, 0), :clock)
     FROM log LEFT JOIN newest
   )
-SELECT
+SELECT json_array(
   head.seq,
   head.now,
-  (SELECT json_group_object(ids.key, ids.seq)
-   FROM json_each(:keys) AS wanted CROSS JOIN ids ON ids.key = wanted.value
-   WHERE ids.time >= head.now - :window),
-  (SELECT json_group_object(topics.name, topics.id)
-   FROM json_each(:topics) AS wanted CROSS JOIN topics ON topics.name = wanted.value),
+  json((
+    SELECT json_group_object(ids.key, ids.seq)
+    FROM json_each(:keys) AS used CROSS JOIN ids ON ids.key = used.value
+    WHERE ids.time >= head.now - :window
+  )),
+  json((
+    SELECT json_group_object(topics.name, topics.id)
+    FROM json_each(:topics) AS used CROSS JOIN topics ON topics.name = used.value
+  )),
   (SELECT max(key) FROM (SELECT key FROM ids WHERE key > :swept ORDER BY key LIMIT :step))
-FROM head
+) FROM head
 """
 
 _ADD_MESSAGES: Final = """
@@ -64,7 +64,7 @@ ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, time = excluded.time
 _SWEEP_IDS: Final = "DELETE FROM ids WHERE key > :swept AND key <= :until AND time < :expired"
 
 _OLDEST: Final = """
-SELECT count(*), max(seq), max(time)
+SELECT json_array(count(*), max(seq), max(time))
 FROM (SELECT seq, time FROM messages WHERE seq <= :through ORDER BY seq LIMIT :limit)
 """
 
@@ -86,7 +86,22 @@ ON CONFLICT (name) DO UPDATE SET position = excluded.position
 
 _DELETE_CURSOR: Final = "DELETE FROM consumers WHERE name = :name"
 
-_decode_numbers = msgspec.json.Decoder(dict[str, int]).decode
+
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    """What an append has to know of the log: its newest position, the time, and what it has already.
+
+    ``taken`` has positions by dedupe key, ``topics`` ids by name; both only what the batch may need.
+    """
+
+    seq: int
+    now: int
+    taken: dict[str, int]
+    topics: dict[str, int]
+    sweep_until: str | None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_oldest = msgspec.json.Decoder(tuple[int, int | None, int | None]).decode
 
 
 class Appended(NamedTuple):
@@ -174,12 +189,12 @@ class Writer:
     def trim(self, through: int, limit: int) -> int:
         """Remove the oldest records up to a position, ``limit`` at most; return how many they were."""
         with self._transaction():
-            count, last, time = self._one(_OLDEST, through=through, limit=limit)
+            count, last, time = fetch(self.connection, _decode_oldest, _OLDEST, through=through, limit=limit)
             if count:
                 self._run(_NOTE_TRIMMED_TOPICS, through=last)
                 self._run(_NOTE_TRIMMED, through=last, time=time)
                 self._run(_TRIM, through=last)
-        return int(count)
+        return count
 
     def set_cursor(self, name: str, seq: int) -> None:
         """Put a consumer's cursor at a position."""
@@ -193,31 +208,37 @@ class Writer:
         """Close the connection; as the last one to the file it moves all of the WAL into it."""
         self.connection.close()
 
-    def _look_up(self, keys: Sequence[str | None], topics: set[str]) -> "_Head":
-        names = _json(topics)
+    def _look_up(self, keys: Sequence[str | None], topics: set[str]) -> _Head:
+        names = to_json(topics)
         self._run(_ADD_TOPICS, topics=names)
-        seq, now, taken, ids, sweep_until = self._one(
+        head = fetch(
+            self.connection,
+            _decode_head,
             _HEAD,
             clock=round(self._clock() * 1000),
             window=self._window,
-            keys=_json([key for key in keys if key is not None]),
+            keys=to_json([key for key in keys if key is not None]),
             topics=names,
             swept=self._swept,
             step=SWEEP_STEP * len(keys),
         )
-        return _Head(seq, now, _decode_numbers(taken), _decode_numbers(ids), sweep_until)
+        if head.topics.keys() != topics:
+            raise Damage("a topic that was stored is not there")
+        return head
 
-    def _insert(self, batch: Batch, head: "_Head") -> None:
+    def _insert(self, batch: Batch, head: _Head) -> None:
         bodies = [record.body for record in batch.records]
         rows = []
         start = 1  # as substr counts
         for record, body in zip(batch.records, bodies, strict=True):
             rows.append((head.topics[record.topic], zlib.crc32(body), start, len(body)))
             start += len(body)
-        self._run(_ADD_MESSAGES, first=head.seq + 1, now=head.now, rows=_json(rows), bodies=b"".join(bodies))
-        self._run(_ADD_IDS, now=head.now, ids=_json(batch.ids))
+        self._run(
+            _ADD_MESSAGES, first=head.seq + 1, now=head.now, rows=to_json(rows), bodies=b"".join(bodies)
+        )
+        self._run(_ADD_IDS, now=head.now, ids=to_json(batch.ids))
 
-    def _sweep(self, head: "_Head") -> None:
+    def _sweep(self, head: _Head) -> None:
         self._run(_SWEEP_IDS, swept=self._swept, until=head.sweep_until, expired=head.now - self._window)
 
     @contextmanager
@@ -234,25 +255,7 @@ class Writer:
     def _run(self, sql: str, **values: Any) -> None:
         self.connection.execute(sql, values)
 
-    def _one(self, sql: str, **values: Any) -> tuple[Any, ...]:
-        row: tuple[Any, ...] = self.connection.execute(sql, values).fetchone()
-        return row
-
-
-class _Head(NamedTuple):
-    """What an append has to know of the log: its newest position, the time, and what was there before."""
-
-    seq: int
-    now: int
-    taken: dict[str, int]
-    topics: dict[str, int]
-    sweep_until: str | None
-
 
 def _dedupe_key(message: NewMessage) -> str | None:
     """Return what a message is known by; ids are each sender's own, and neither has a line break in it."""
     return None if message.id is None else f"{message.sender or ''}\n{message.id}"
-
-
-def _json(value: Any) -> str:
-    return encode(value).decode()

@@ -59,6 +59,27 @@ def test_nothing_counts_before_the_answer(ledger: Ledger) -> None:
     assert ledger.admit("a.x", 12)
 
 
+def test_what_came_early_does_not_come_twice(ledger: Ledger) -> None:
+    """A message that comes for one subscription, and for another once that is answered, is new once."""
+    for pattern in ("a.*", "*.x"):
+        ledger.ask(Subscribe(pattern, after=10))
+        ledger.confirm(pattern, 10)
+    ledger.resume()
+    ledger.confirm("a.*", 10)
+    assert ledger.admit("a.x", 11)
+    assert ledger.admit("a.y", 12)
+    ledger.confirm("*.x", 10)
+    assert not ledger.admit("a.x", 11)
+    assert ledger.admit("c.x", 13)
+    ledger.resume()
+    ledger.confirm("*.x", 13)
+    ledger.confirm("a.x", 10)
+    assert not ledger.admit("a.x", 11)
+    assert ledger.admit("a.x", 14)
+    ledger.confirm("a.*", 12)
+    assert not ledger.admit("a.x", 14)
+
+
 def test_asking_again_changes_nothing(ledger: Ledger) -> None:
     """A repeated subscription keeps its position, whatever it asks for, answered or refused."""
     ledger.admit("a.x", 11)

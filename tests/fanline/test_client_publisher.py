@@ -254,9 +254,7 @@ async def test_the_order_of_starting_does_not_matter(
     assert not publisher.connected
 
 
-@pytest.mark.parametrize(
-    "nonsense", ['{"ok": "another id", "seq": 1}', "[not json", "not json", '{"ok": null, "seq": "x"', "[["]
-)
+@pytest.mark.parametrize("nonsense", ['{"ok": "another id", "seq": 1}', "[not json", "not json", "[["])
 async def test_nonsense_is_put_right_by_sending_again(
     stub: StubPublisher, publisher: Publisher, nonsense: str
 ) -> None:

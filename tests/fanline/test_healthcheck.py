@@ -35,6 +35,7 @@ class Answer(BaseHTTPRequestHandler):
         self.server.paths.append(self.path)
         self.send_response(self.server.status)
         self.end_headers()
+        self.wfile.write(b"the queue is away\n")
 
     def log_message(self, *_: object) -> None: ...
 
@@ -66,6 +67,13 @@ def test_another_answer(settings: Settings, service: Service) -> None:
     service.status = HTTPStatus.SERVICE_UNAVAILABLE
     with pytest.raises(Disconnected, match="answers 503 to /healthz"):
         healthcheck.check("msgqueue", settings)
+
+
+def test_not_ready(settings: Settings, service: Service) -> None:
+    """Asked at /readyz, a service that is not ready is quoted with its reason."""
+    service.status = HTTPStatus.SERVICE_UNAVAILABLE
+    with pytest.raises(Disconnected, match="answers 503 to /readyz: the queue is away"):
+        healthcheck.check("msgqueue", settings, "/readyz")
 
 
 def test_nobody_there(settings: Settings, service: Service) -> None:

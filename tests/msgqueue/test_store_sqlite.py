@@ -317,6 +317,16 @@ async def test_notices_a_missing_topic(folder: Path) -> None:
     await store.close()
 
 
+async def test_notices_a_topic_that_vanishes(store: SqliteStore) -> None:
+    """A topic that cannot be found once it is stored is damage, and its messages are not stored."""
+    store._writer.connection.execute(
+        "CREATE TEMP TRIGGER lose AFTER INSERT ON topics BEGIN DELETE FROM topics WHERE id = NEW.id; END"
+    )
+    with pytest.raises(StoreError, match="it is damaged"):
+        await store.append([new()])
+    assert await store.bounds() == Bounds(1, 0)
+
+
 # What stops the writer.
 
 
@@ -433,48 +443,48 @@ async def test_keeps_few_expired_ids(store: SqliteStore, clock: Clock) -> None:
 
 @pytest.fixture
 async def long_store(store: SqliteStore) -> SqliteStore:
-    """A log of 60,000 messages on 3,000 topics."""
+    """A log of 40,000 messages on 2,000 topics."""
     for batch in range(20):
-        await store.append([new(f"room.{n}", batch) for n in range(3_000)])
+        await store.append([new(f"room.{n}", batch) for n in range(2_000)])
     return store
 
 
 @pytest.mark.parametrize(
     ("patterns", "most"),
     [
-        (None, 3_000),
-        (["room.7"], 3_000),
-        (["room.7", "room.8", "room.9*"], 3_000),
+        (None, 2_000),
+        (["room.7"], 2_000),
+        (["room.7", "room.8", "none.*"], 2_000),
+        (["none.*"], 500),
         (["room.*"], 10_000),
-        (["none.*"], 100),
-        (["*.7"], 700_000),
-        (["*.none"], 700_000),
+        (["*.7"], 300_000),
+        (["*.none"], 300_000),
     ],
 )
-@pytest.mark.parametrize("after", [0, 20_000, 59_990])
 async def test_a_page_costs_no_more_in_a_long_log(
-    long_store: SqliteStore, patterns: list[str] | None, most: int, after: int
+    long_store: SqliteStore, patterns: list[str] | None, most: int
 ) -> None:
     """What a page costs does not depend on how long the log is, nor on where in it the page begins."""
-    with counting_instructions(long_store._reader.connection) as instructions:
-        await long_store.read(after, patterns=patterns, limit=20)
-    assert instructions() < most
+    for after in (0, 20_000, 39_990):
+        with counting_instructions(long_store._reader.connection) as instructions:
+            await long_store.read(after, patterns=patterns, limit=20)
+        assert instructions() < most
 
 
-@pytest.mark.parametrize("through", [10, 60_000])
-async def test_a_trim_costs_no_more_in_a_long_log(long_store: SqliteStore, through: int) -> None:
+async def test_a_trim_costs_no_more_in_a_long_log(long_store: SqliteStore) -> None:
     """What a trim costs depends on what it removes alone."""
-    with counting_instructions(long_store._writer.connection) as instructions:
-        await long_store.trim(through, limit=10)
-    assert instructions() < 3_000
+    for through in (10, 40_000):
+        with counting_instructions(long_store._writer.connection) as instructions:
+            assert await long_store.trim(through, limit=10) == 10
+        assert instructions() < 2_000
 
 
-@pytest.mark.parametrize("ids", [None, "x"])
-async def test_an_append_costs_no_more_in_a_long_log(long_store: SqliteStore, ids: str | None) -> None:
+async def test_an_append_costs_no_more_in_a_long_log(long_store: SqliteStore) -> None:
     """What an append costs depends on what it adds alone."""
-    with counting_instructions(long_store._writer.connection) as instructions:
-        await long_store.append([new(id=ids)])
-    assert instructions() < 3_000
+    for key in (None, "x"):
+        with counting_instructions(long_store._writer.connection) as instructions:
+            await long_store.append([new(id=key)])
+        assert instructions() < 2_000
 
 
 @contextmanager

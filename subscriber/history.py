@@ -1,0 +1,126 @@
+"""``GET /topics/{topic}/messages``: the log of a topic, page by page, over plain HTTP.
+
+::
+
+    ?after=41&limit=100     what follows a position, oldest first
+    ?before=41&limit=100    what precedes it; within the page the oldest is still first
+    ?last=50                the newest; without any parameter the newest 100
+
+The answer is a JSON array of messages. ``Link`` headers lead to the pages on both sides (RFC 8288): ``next``
+to what is newer, ``prev`` to what is older; ``prev`` is left out where nothing is older. A header
+``Fanline-Gap: 12-30`` names the positions that retention has removed from the page.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from fanline.errors import ErrorCode, Rejected
+from fanline.message import encode, refusal
+from fanline.pop_protocol import PageAnswer, Read
+from fanline.service import PageRequest, PageResponse
+from fanline.topics import require_pattern
+from subscriber.archive import Archive
+
+PREFIX: Final = "/topics/"
+SUFFIX: Final = "/messages"
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1_000
+
+_STATUS: Final = {
+    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.QUEUE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.RESUME_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class History:
+    """Answers requests for pages of the log.
+
+    Args:
+        archive: Where they are read.
+        patience: Seconds that a request waits for the queue.
+    """
+
+    def __init__(self, archive: Archive, *, patience: float) -> None:
+        self._archive = archive
+        self._patience = patience
+
+    async def answer(self, request: PageRequest) -> PageResponse:
+        """Return a page, or what is wrong with the request."""
+        if not request.path.endswith(SUFFIX):
+            return PageResponse(HTTPStatus.NOT_FOUND, b'{"error":"not-found"}')
+        topic = unquote(request.path[len(PREFIX) : -len(SUFFIX)])
+        try:
+            require_pattern(topic)
+            if not request.user.may_subscribe(topic):
+                reason = f'{request.user.name} may not subscribe to "{topic}"'
+                raise Rejected(ErrorCode.FORBIDDEN, reason)
+            read = _parse(topic, request.query)
+            page = await self._read(read)
+        except Rejected as rejected:
+            status = _STATUS.get(ErrorCode(rejected.code), HTTPStatus.BAD_REQUEST)
+            return PageResponse(status, encode(refusal(rejected)))
+        return PageResponse(HTTPStatus.OK, encode(page.messages), headers=_headers(read, page))
+
+    async def _read(self, read: Read) -> PageAnswer:
+        """Return a full page if there is one: with a wildcard, the queue may look at the log in steps."""
+        page = await self._ask(read)
+        while read.after is not None and len(page.messages) < read.limit and page.position < page.last:
+            rest = Read(read.topics, after=page.position, limit=read.limit - len(page.messages))
+            more = await self._ask(rest)
+            more.messages = page.messages + more.messages
+            more.gap = page.gap
+            page = more
+        return page
+
+    async def _ask(self, read: Read) -> PageAnswer:
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._archive.read(read)
+        except TimeoutError:
+            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not answer; try again") from None
+
+
+def _parse(topic: str, query: Mapping[str, str]) -> Read:
+    unknown = sorted(query.keys() - {"after", "before", "last", "limit"})
+    if unknown:
+        raise Rejected(ErrorCode.BAD_COMMAND, f"there is no parameter {unknown[0]!a}")
+    numbers = {name: _number(name, value) for name, value in query.items()}
+    if len(numbers.keys() & {"after", "before", "last"}) > 1:
+        raise Rejected(ErrorCode.BAD_COMMAND, "after, before and last exclude each other")
+    limit = numbers.get("last", numbers.get("limit", DEFAULT_LIMIT))
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Rejected(ErrorCode.BAD_POSITION, f"limit and last must be 1 to {MAX_LIMIT:,}")
+    return Read([topic], after=numbers.get("after"), before=numbers.get("before"), limit=limit)
+
+
+def _number(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 19):
+        raise Rejected(
+            ErrorCode.BAD_POSITION, f"{name} must be a whole number from 0 on, and is {value[:20]!a}"
+        )
+    return int(value)
+
+
+class _Position(msgspec.Struct):
+    seq: int
+
+
+def _headers(read: Read, page: PageAnswer) -> dict[str, str]:
+    seqs = [msgspec.json.decode(message, type=_Position).seq for message in page.messages]
+    path = f"{PREFIX}{quote(read.topics[0])}{SUFFIX}"
+    newest = seqs[-1] if seqs else max(read.after or 0, (read.before or 1) - 1 if read.before else page.last)
+    links = [f'<{path}?after={newest}&limit={read.limit}>; rel="next"']
+    is_first = read.after is None and len(seqs) < read.limit
+    if seqs and not is_first and seqs[0] > 1:
+        links.append(f'<{path}?before={seqs[0]}&limit={read.limit}>; rel="prev"')
+    headers = {"Link": ", ".join(links)}
+    if page.gap is not None:
+        headers["Fanline-Gap"] = f"{page.gap.first}-{page.gap.last}"
+    return headers

@@ -1,0 +1,222 @@
+"""What the documents say is so: names, settings, codes, metrics, and every frame shown.
+
+The settings table of docs/operations.md is generated: ``make docs`` writes it anew.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import json
+import re
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection
+
+import fanline
+from fanline.errors import CloseCode, ErrorCode
+from fanline.service import Service
+from fanline.settings import describe
+from msgqueue.app import MsgQueue
+from publisher.app import Publisher
+from subscriber.app import Subscriber
+from tests.conftest import Dial, StartService
+from tests.stubs import DEADLINE, PASSWORD, USER
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PROTOCOL = ROOT / "docs/protocol.md"
+ARCHITECTURE = ROOT / "docs/architecture.md"
+OPERATIONS = ROOT / "docs/operations.md"
+
+BEGIN, END = "<!-- settings: written by `make docs` -->\n", "<!-- end of settings -->\n"
+
+DOTTED = re.compile(r"`((?:fanline|msgqueue|publisher|subscriber|clientdemo|certs)(?:\.\w+)+)`")
+FILE = re.compile(r"`([\w./-]+/[\w.-]*\.\w+|[\w-]+/)`")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+TARGET = re.compile(r"`make (\w+)")
+METRIC = re.compile(r"^\| `(fanline_\w+)` \| ([\w, ]+) \|", re.MULTILINE)
+FRAMES = re.compile(r"^```(publish|subscribe|pushmsg|popmsg)( plain)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def first_cells(document: Path) -> list[str]:
+    """What stands in the first cell of every table row of a page."""
+    return re.findall(r"^\| `?([^|`]+?)`? \|", document.read_text(), re.MULTILINE)
+
+
+def settings_table() -> str:
+    rows = (f"| `{name}` | {f'`{default}`' if default else ''} | {said} |\n" for name, default, said in describe())
+    return "| Setting | Default | Meaning |\n|---|---|---|\n" + "".join(rows)
+
+
+def with_settings(text: str) -> str:
+    """The operations page with its generated part written anew."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{settings_table()}\n{END}{rest.partition(END)[2]}"
+
+
+def find(dotted: str) -> object:
+    """Import what a dotted name stands for."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[length:]:
+            found = getattr(found, name)
+        return found
+    raise ModuleNotFoundError(dotted)
+
+
+@dataclass
+class Exchange:
+    """One connection as the protocol page shows it: what is sent, and what comes then, in turns."""
+
+    endpoint: str
+    is_plain: bool
+    turns: list[tuple[str | None, list[Any]]] = field(default_factory=lambda: [(None, [])])
+
+
+def exchanges() -> Iterator[Exchange]:
+    for endpoint, plain, lines in FRAMES.findall(PROTOCOL.read_text()):
+        exchange = Exchange(f"/{endpoint}", bool(plain))
+        for line in lines.splitlines():
+            direction, _, frame = line.partition(" ")
+            if direction == ">":
+                exchange.turns.append((frame, []))
+            elif frame != "…":
+                exchange.turns[-1][1].extend(elements(frame))
+        yield exchange
+
+
+def elements(frame: str | bytes) -> list[Any]:
+    """The elements of a frame, without what differs from run to run."""
+    value = json.loads(frame)
+    return [comparable(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def comparable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [comparable(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    made_up = {"ok": "$"} if str(value.get("ok")).startswith("$") else {}
+    return {name: comparable(each) for name, each in value.items() if name != "time"} | made_up
+
+
+async def hold(exchange: Exchange, connection: ClientConnection) -> None:
+    """Send what is shown, and compare what comes."""
+    for sent, expected in exchange.turns:
+        if sent is not None:
+            await connection.send(sent)
+        received: list[Any] = []
+        while len(received) < len(expected):
+            received += elements(await connection.recv())
+        assert received == expected, sent
+
+
+@pytest.fixture
+async def services(start_service: StartService) -> dict[str, Service]:
+    """The three services, by name."""
+    queue = await start_service(MsgQueue)
+    url = f"wss://localhost:{queue.port}"
+    publisher = await start_service(Publisher, queue_url=url)
+    subscriber = await start_service(Subscriber, queue_url=url)
+    return {"msgqueue": queue, "publisher": publisher, "subscriber": subscriber}
+
+
+async def test_every_frame_shown_is_true(services: dict[str, Service], dial: Dial) -> None:
+    """Sent to a new pipeline in the order of the page, every frame gets the answers that the page shows."""
+    serving = {path: service for service in services.values() for path in service.app.routes()}
+    shown = list(exchanges())
+    assert {exchange.endpoint for exchange in shown} == serving.keys()
+    async with asyncio.timeout(DEADLINE):
+        for exchange in shown:
+            connection = await dial(serving[exchange.endpoint], exchange.endpoint, v1=not exchange.is_plain)
+            await hold(exchange, connection)
+            await connection.close()
+
+
+async def test_the_python_example_runs(
+    services: dict[str, Service],
+    cert_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The client of the README, pointed at free ports, publishes and receives."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/certs").symlink_to(cert_dir)
+    monkeypatch.chdir(tmp_path)
+    for name in ("Publisher", "Subscriber"):
+        url = f"wss://localhost:{services[name.lower()].port}"
+        monkeypatch.setattr(fanline, name, partial(getattr(fanline, name), url=url))
+    (example,) = PYTHON.findall(README.read_text())
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.to_thread(exec, compile(example, README, "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^# prints: (.*)$", example, re.MULTILINE)
+
+
+async def test_every_metric_is_documented(services: dict[str, Service], tls: ssl.SSLContext) -> None:
+    """The table of metrics lists what each service shows, and nothing else."""
+    documented = {name: where.split(", ") for name, where in METRIC.findall(OPERATIONS.read_text())}
+    async with httpx.AsyncClient(verify=tls, auth=(USER, PASSWORD), trust_env=False) as client:
+        for service_name, service in services.items():
+            text = (await client.get(f"https://localhost:{service.port}/metrics")).text
+            shown = {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)}
+            assert {name for name in shown if not name.endswith("_created")} == {
+                name for name, where in documented.items() if service_name in where
+            }
+
+
+def test_settings_are_documented() -> None:
+    """The settings table is the one that the model gives; `make docs` writes it."""
+    text = OPERATIONS.read_text()
+    assert text == with_settings(text), "run `make docs`"
+
+
+@pytest.mark.parametrize("codes", [list(ErrorCode), [str(code.value) for code in CloseCode]], ids=["error", "close"])
+def test_every_code_is_documented(codes: Sequence[str]) -> None:
+    """The protocol has a table row for each code that a peer can be told."""
+    assert set(codes) <= set(first_cells(PROTOCOL))
+
+
+def test_no_error_code_is_made_up() -> None:
+    """Every code in the table of errors is one that can be sent."""
+    table = PROTOCOL.read_text().partition("\n## Errors\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(ErrorCode)
+
+
+def test_every_name_in_the_architecture_exists() -> None:
+    """Each module, class and function that the walk through the code names is there."""
+    names = DOTTED.findall(ARCHITECTURE.read_text())
+    assert len(names) > 20
+    missing = []
+    for name in names:
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
+            find(name)
+            continue
+        missing.append(name)
+    assert not missing
+
+
+@pytest.mark.parametrize("document", [README, PROTOCOL, ARCHITECTURE, OPERATIONS], ids=lambda path: path.name)
+def test_every_file_named_exists(document: Path) -> None:
+    """Each path of the source tree that a page names is there, and each test, and each make target."""
+    text = document.read_text()
+    missing = [path for path in FILE.findall(text) if path[:4] != "var/" and not (ROOT / path).exists()]
+    tests = [f"{path}::{name}" for path, name in TEST.findall(text) if f"def {name}(" not in (ROOT / path).read_text()]
+    targets = [f"make {name}" for name in TARGET.findall(text) if f"\n{name}:" not in (ROOT / "Makefile").read_text()]
+    assert not missing + tests + targets
+
+
+if __name__ == "__main__":
+    OPERATIONS.write_text(with_settings(OPERATIONS.read_text()))
