@@ -40,6 +40,10 @@ types: $(INSTALLED) ## Check the types, strictly
 coverage: $(INSTALLED) ## Run every test, and list the lines and branches that none reaches
 	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
 
+.PHONY: docs
+docs: $(INSTALLED) ## Write anew what is generated in docs/
+	@$(BIN)/python -m tests.test_docs
+
 .PHONY: constraints
 constraints: ## Pin the newest versions of all dependencies in constraints.txt
 	$(check_python)

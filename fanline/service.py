@@ -315,13 +315,13 @@ class Service:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LIFE_CHECK_SECONDS)
-            now = loop.time()
-            for connection in tuple(self.connections):
-                connection.check_life(
-                    now,
-                    ping_interval=self.settings.ping_interval,
-                    silence_limit=self.settings.silence_limit,
-                )
+            self._check_every_life(loop.time())
+
+    def _check_every_life(self, now: float) -> None:
+        for connection in tuple(self.connections):
+            connection.check_life(
+                now, ping_interval=self.settings.ping_interval, silence_limit=self.settings.silence_limit
+            )
 
     async def _dismiss_all(self) -> None:
         """Tell each v1 client when to come back, each another time, and close every connection with 1001."""

@@ -1,0 +1,6 @@
+"""Runs ``python -m clientdemo``."""
+
+from clientdemo.cli import main
+
+if __name__ == "__main__":
+    main()

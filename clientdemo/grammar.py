@@ -1,0 +1,96 @@
+"""What a person types, line by line::
+
+    sub TOPIC [after=N | last=N]
+    unsub TOPIC
+    TOPIC message words
+    exit
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from fanline.errors import Rejected
+from fanline.topics import require_topic
+
+COMMANDS: Final = ("sub", "unsub", "exit")
+
+HELP: Final = (
+    "type sub TOPIC [after=N | last=N], unsub TOPIC, TOPIC message words to publish, or exit"
+)
+
+
+@dataclass(frozen=True)
+class Sub:
+    """Subscribe."""
+
+    pattern: str
+    after: int | None = None
+    last: int | None = None
+
+
+@dataclass(frozen=True)
+class Unsub:
+    """Unsubscribe."""
+
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Send:
+    """Publish."""
+
+    topic: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Leave:
+    """End the program."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A line that fits none; ``reason`` says why, and what does."""
+
+    reason: str
+
+
+Line = Sub | Unsub | Send | Leave | Mistake
+
+
+def parse(line: str) -> Line | None:
+    """Read one line; an empty one is None."""
+    verb, _, rest = line.strip().partition(" ")
+    words = rest.split()
+    if not verb:
+        return None
+    if verb == "exit" and not words:
+        return Leave()
+    if verb == "sub" and words:
+        return _parse_sub(words[0], words[1:])
+    if verb == "unsub" and len(words) == 1:
+        return Unsub(words[0])
+    if verb in COMMANDS or not words:
+        return Mistake(f"not understood: {HELP}")
+    return parse_send(line)
+
+
+def parse_send(line: str) -> Send | Mistake:
+    """Read one line of the form ``TOPIC message words``."""
+    topic, _, content = line.strip().partition(" ")
+    try:
+        require_topic(topic)
+    except Rejected as rejected:
+        return Mistake(rejected.reason)
+    if not content:
+        return Mistake(f"there is nothing to publish on {topic}: expected TOPIC message words")
+    return Send(topic, content.lstrip())
+
+
+def _parse_sub(pattern: str, options: list[str]) -> Sub | Mistake:
+    if not options:
+        return Sub(pattern)
+    name, _, value = options[0].partition("=")
+    if len(options) > 1 or name not in ("after", "last") or not (value.isascii() and value.isdigit()):
+        return Mistake(f"not understood behind {pattern}: expected after=N or last=N, with a whole number")
+    return Sub(pattern, **{name: int(value)})

@@ -1,0 +1,82 @@
+"""Standard input, line by line, without threads and within bounded memory."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from fanline.errors import ConfigurationError
+
+CHUNK_BYTES: Final = 65_536
+
+# Far above what any service takes in one message.
+MAX_LINE: Final = 16 * 2**20
+
+
+class Splitter:
+    """Cuts chunks into lines; what follows the last line break waits for more. No I/O.
+
+    A line comes without its line break. One longer than ``max_line`` bytes comes as None.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        self._max_line = max_line
+        self._rest = bytearray()
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
+        """Yield the lines that ``chunk`` completes."""
+        first, *others = chunk.split(b"\n")
+        self._extend(first)
+        for part in others:
+            yield self._complete()
+            self._extend(part)
+
+    def end(self) -> Iterator[bytes | None]:
+        """Yield the last line, if it has no line break."""
+        if self._rest or self._skipping:
+            yield self._complete()
+
+    def _extend(self, part: bytes) -> None:
+        if len(self._rest) + len(part) > self._max_line:
+            self._skipping = True
+            self._rest.clear()
+        elif not self._skipping:
+            self._rest += part
+
+    def _complete(self) -> bytes | None:
+        line = None if self._skipping else bytes(self._rest)
+        self._skipping = False
+        self._rest.clear()
+        return line
+
+
+async def read_lines(fd: int) -> AsyncIterator[bytes | None]:
+    """Yield the lines of a file descriptor, as they come; None for one that is too long.
+
+    Raises:
+        ConfigurationError: If it cannot be read.
+    """
+    splitter = Splitter()
+    try:
+        while chunk := await _read(fd):
+            for line in splitter.feed(chunk):
+                yield line
+    except OSError as error:
+        raise ConfigurationError(f"standard input cannot be read: {error.strerror}") from error
+    for line in splitter.end():
+        yield line
+
+
+async def _read(fd: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    try:
+        loop.add_reader(fd, readable.set)
+    except PermissionError:  # a regular file: it never makes anybody wait, and so cannot be waited for
+        return os.read(fd, CHUNK_BYTES)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(fd)
+    return os.read(fd, CHUNK_BYTES)

@@ -1,0 +1,72 @@
+"""Where to connect, and as whom."""
+
+import getpass
+import ssl
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fanline.errors import ConfigurationError
+from fanline.settings import Settings
+from fanline.tls import client_context
+
+
+@dataclass(frozen=True)
+class Login:
+    """What both clients are made with."""
+
+    publisher_url: str
+    subscriber_url: str
+    user: str
+    password: str = field(repr=False)
+    tls: ssl.SSLContext
+
+
+def read_password(user: str | None, given: str | None, file: Path | None, settings: Settings) -> str:
+    """Return the password: as given, from a file, the one of the installation, or as typed.
+
+    Args:
+        user: Who logs in; None for the user of the installation.
+        given: The password, from the environment.
+        file: A file whose first line it is.
+        settings: The settings of the installation.
+
+    Raises:
+        ConfigurationError: If there is none, or the file cannot be read.
+    """
+    if given is not None:
+        return given
+    if file is not None:
+        return _first_line(file)
+    if user is None or user == settings.link_user:
+        return settings.link_secret()
+    if not sys.stdin.isatty():
+        hint = "set CLIENTDEMO_PASSWORD, or name a file with --password-file"
+        raise ConfigurationError(f"user {user}: there is no password; {hint}")
+    return getpass.getpass(f"Password of {user}: ")
+
+
+def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
+    """Return what the services are verified by: a CA file, or the CA of the installation.
+
+    Raises:
+        ConfigurationError: If the file is missing or holds no certificate.
+    """
+    if cafile is None:
+        return client_context(cert_dir)
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except OSError as error:  # ssl.SSLError is one
+        reason = "holds no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigurationError(f"--cafile {cafile}: {reason}") from error
+
+
+def _first_line(path: Path) -> str:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        raise ConfigurationError(f"--password-file {path}: {reason}") from error
+    if not lines or not lines[0]:
+        raise ConfigurationError(f"--password-file {path}: the first line is empty")
+    return lines[0]

@@ -1,0 +1,30 @@
+"""Messages as text: one line each, with nothing in it that a terminal would obey."""
+
+from typing import Final
+
+import msgspec
+
+from fanline.message import Message, encode
+
+# The C0 and C1 controls, DEL, and the two line breaks of Unicode.
+_CONTROLS: Final = {
+    code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
+
+
+def harmless(text: str) -> str:
+    """Return ``text`` with its control characters written as escapes."""
+    return text.translate(_CONTROLS)
+
+
+def content_of(message: Message) -> str:
+    """Return the content for people: a string as it is, anything else as JSON, on one line."""
+    if bytes(message.content).startswith(b'"'):
+        return harmless(message.value())
+    return harmless(bytes(message.content).decode(errors="replace"))
+
+
+def json_line(message: Message) -> bytes:
+    """Return the whole message for programs, as JSON on one line."""
+    line = encode(message)
+    return msgspec.json.format(line, indent=-1) if b"\n" in line or b"\r" in line else line

@@ -1,0 +1,61 @@
+"""After everybody has gone, tasks, descriptors and memory are back where they were (line 37)."""
+
+import asyncio
+import gc
+import os
+from pathlib import Path
+
+from fanline.connection import Connection
+from fanline.service import Service
+from msgqueue.app import MsgQueue
+from publisher.app import Publisher
+from subscriber.app import Subscriber
+from subscriber.session import Session
+from tests.conftest import Dial, StartService, until
+
+CYCLES = 200
+
+
+def descriptors() -> int:
+    """Return how many files and sockets this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def alive(*kinds: type) -> int:
+    """Return how many objects of some classes there are."""
+    gc.collect()
+    # Not isinstance: a weak proxy, as in the library's loggers, says that it is what it stands for.
+    return sum(type(each) in kinds for each in gc.get_objects())
+
+
+async def visit(service: Service, dial: Dial, path: str, words: str, *, rudely: bool) -> None:
+    """Connect, say something, and go, with or without a close frame."""
+    client = await dial(service, path)
+    await client.send(words)
+    await client.recv()
+    if rudely:
+        client.transport.abort()
+    else:
+        await client.close()
+
+
+async def test_nothing_is_kept_of_those_who_left(
+    start_service: StartService, dial: Dial, tmp_path: Path
+) -> None:
+    """Subscribers and publishers come and go, politely or not, and leave nothing behind (line 37)."""
+    queue = await start_service(MsgQueue)
+    url = f"wss://localhost:{queue.port}"
+    subscriber = await start_service(Subscriber, queue_url=url)
+    publisher = await start_service(Publisher, queue_url=url)
+    await visit(subscriber, dial, "/subscribe", "sub warm.up", rudely=False)
+    await visit(publisher, dial, "/publish", '{"topic":"t","content":1}', rudely=False)
+    await until(lambda: not subscriber.connections and not publisher.connections)
+    before = len(asyncio.all_tasks()), descriptors()
+    for n in range(CYCLES):
+        await visit(subscriber, dial, "/subscribe", f"sub t.{n} after=0", rudely=n % 2 == 0)
+        await visit(publisher, dial, "/publish", f'{{"topic":"t.{n}","content":1}}', rudely=n % 2 == 0)
+    await until(lambda: not subscriber.connections and not publisher.connections)
+    await until(lambda: (len(asyncio.all_tasks()), descriptors()) <= before)
+    # Those of the links between the services are the only ones left.
+    assert alive(Connection) == len(queue.connections)
+    assert alive(Session) == 0
