@@ -1,0 +1,1 @@
+"""The command-line client: interactive for people, ``pub`` and ``sub`` for scripts."""

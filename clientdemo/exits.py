@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from enum import IntEnum
 
 from fanline.errors import ConfigurationError, Disconnected, FanlineError, LoginRefused
@@ -28,7 +29,9 @@ def code_of(error: FanlineError) -> ExitCode:
 
 def tell(text: str) -> None:
     """Say something about the program itself; standard output is for messages alone."""
-    print(f"[clientdemo] {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is a command line
+    # On a terminal the line may hold a progress report: overwrite it.
+    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{start}[clientdemo] {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is a command line
 
 
 def abandon_output() -> None:
@@ -36,3 +39,25 @@ def abandon_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+class Watch:
+    """Says when a connection is lost, and when it is there again.
+
+    Args:
+        say: Where to say it.
+        recovered: What to say when it is there again.
+    """
+
+    def __init__(self, say: Callable[[str], None] = tell, recovered: str = "connected") -> None:
+        self._say = say
+        self._recovered = recovered
+        self._is_down = False
+
+    def __call__(self, problem: str | None) -> None:
+        """Take the new state, as the clients report it."""
+        if problem is not None:
+            self._say(f"{problem}; trying again")
+        elif self._is_down:
+            self._say(self._recovered)
+        self._is_down = problem is not None

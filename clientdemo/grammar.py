@@ -1,9 +1,11 @@
-"""What a person types, line by line::
+"""What a person types, line by line.
 
-    sub TOPIC [after=N | last=N]
-    unsub TOPIC
-    TOPIC message words
-    exit
+::
+
+sub TOPIC [after=N | last=N]
+unsub TOPIC
+TOPIC message words
+exit
 """
 
 from dataclasses import dataclass
@@ -14,9 +16,7 @@ from fanline.topics import require_topic
 
 COMMANDS: Final = ("sub", "unsub", "exit")
 
-HELP: Final = (
-    "type sub TOPIC [after=N | last=N], unsub TOPIC, TOPIC message words to publish, or exit"
-)
+HELP: Final = "type sub TOPIC [after=N | last=N], unsub TOPIC, TOPIC message words to publish, or exit"
 
 
 @dataclass(frozen=True)

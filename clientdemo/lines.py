@@ -7,6 +7,8 @@ from typing import Final
 
 from fanline.errors import ConfigurationError
 
+STDIN: Final = 0
+
 CHUNK_BYTES: Final = 65_536
 
 # Far above what any service takes in one message.

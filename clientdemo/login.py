@@ -1,14 +1,18 @@
 """Where to connect, and as whom."""
 
 import getpass
+import os
 import ssl
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from fanline.errors import ConfigurationError
 from fanline.settings import Settings
 from fanline.tls import client_context
+
+PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
 
 
 @dataclass(frozen=True)
@@ -22,28 +26,24 @@ class Login:
     tls: ssl.SSLContext
 
 
-def read_password(user: str | None, given: str | None, file: Path | None, settings: Settings) -> str:
-    """Return the password: as given, from a file, the one of the installation, or as typed.
+def read_password(user: str | None, file: Path | None, settings: Settings) -> str:
+    """Return the password: from the environment, from a file, the one of the installation, or as typed.
 
     Args:
         user: Who logs in; None for the user of the installation.
-        given: The password, from the environment.
         file: A file whose first line it is.
         settings: The settings of the installation.
 
     Raises:
         ConfigurationError: If there is none, or the file cannot be read.
     """
-    if given is not None:
-        return given
+    if PASSWORD_VARIABLE in os.environ:
+        return os.environ[PASSWORD_VARIABLE]
     if file is not None:
         return _first_line(file)
     if user is None or user == settings.link_user:
         return settings.link_secret()
-    if not sys.stdin.isatty():
-        hint = "set CLIENTDEMO_PASSWORD, or name a file with --password-file"
-        raise ConfigurationError(f"user {user}: there is no password; {hint}")
-    return getpass.getpass(f"Password of {user}: ")
+    return _ask(user)
 
 
 def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
@@ -59,6 +59,16 @@ def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError is one
         reason = "holds no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigurationError(f"--cafile {cafile}: {reason}") from error
+
+
+def _ask(user: str) -> str:
+    if not sys.stdin.isatty():
+        hint = f"set {PASSWORD_VARIABLE}, or name a file with --password-file"
+        raise ConfigurationError(f"user {user}: there is no password; {hint}")
+    try:
+        return getpass.getpass(f"Password of {user}: ")
+    except EOFError:
+        raise ConfigurationError(f"user {user}: no password was typed") from None
 
 
 def _first_line(path: Path) -> str:

@@ -19,9 +19,12 @@ def harmless(text: str) -> str:
 
 def content_of(message: Message) -> str:
     """Return the content for people: a string as it is, anything else as JSON, on one line."""
-    if bytes(message.content).startswith(b'"'):
-        return harmless(message.value())
-    return harmless(bytes(message.content).decode(errors="replace"))
+    json = bytes(message.content)
+    try:
+        text = message.value() if json.startswith(b'"') else json.decode()
+    except ValueError:  # half a surrogate pair, which JSON can spell and text cannot hold
+        text = json.decode(errors="backslashreplace")
+    return harmless(text)
 
 
 def json_line(message: Message) -> bytes:

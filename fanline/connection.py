@@ -5,7 +5,7 @@
   which a consumer counts as slow: :attr:`Connection.on_pause` says so, :attr:`Connection.on_resume` ends it.
 * One sweep over all connections replaces the library's keepalive task per connection. A silent peer is
   pinged, then cut. A peer that is slow but does read is left alone, however long its pong is held up
-  behind the data it has yet to read.
+  behind the data it has yet to read; and so is one that has nothing to read, for as long as its host lives.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
 
+from fanline import keepalive
 from fanline.errors import CloseCode
 from fanline.message import Dialect, encode
 from fanline.users import User
@@ -71,6 +72,7 @@ class Connection(ServerConnection):
         self._pinged_at: float | None = None
         self._refused = False
         self._is_deaf = False
+        self._is_left_to_tcp = False
         self._abort_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -128,6 +130,11 @@ class Connection(ServerConnection):
         self.send_data()
         self._abort_timer = self.loop.call_later(self.close_timeout or 0, self.transport.abort)
 
+    def leave_to_tcp(self, *, ping_interval: float, silence_limit: float) -> None:
+        """Send no pings, because the peer need not read and so answer them; TCP probes its host instead."""
+        self._is_left_to_tcp = True
+        keepalive.probe(self.transport, ping_interval=ping_interval, silence_limit=silence_limit)
+
     def check_life(self, now: float, *, ping_interval: float, silence_limit: float) -> None:
         """Ping the peer if it has been silent, and cut it if it stays so; called about once a second.
 
@@ -141,6 +148,8 @@ class Connection(ServerConnection):
                 self._progress_at = now
             elif now - self._progress_at > silence_limit:
                 self.cut(CloseCode.SLOW_CONSUMER, "nothing was read; reconnect with after")
+            return
+        if self._is_left_to_tcp:
             return
         if self._pinged_at is None:
             if now - self._heard_at > ping_interval:

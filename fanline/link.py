@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from fanline import keepalive
 from fanline.backoff import Backoff
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
 from fanline.message import SUBPROTOCOL, Dialect
@@ -130,9 +131,10 @@ class Link:
         """
         while True:
             loss = await self._hold_once(session)
-            self._report(str(loss.error))
             if loss.is_final and self._refused_delay is None:
+                self.problem = str(loss.error)
                 raise loss.error
+            self._report(str(loss.error))
             delay = self._next_delay(is_final=loss.is_final)
             logger.info("%s; next attempt in %.1f s", loss.error, delay)
             await asyncio.sleep(delay)
@@ -170,10 +172,15 @@ class Link:
             # The peer is one that the operator trusts, and its own limits bound what it sends.
             max_size=None,
             logger=_wire_logger,
+            create_connection=_Connection,
         )
 
     def _welcome(self, connection: ClientConnection) -> None:
         self.dialect = Dialect.V1 if connection.subprotocol else Dialect.PLAIN
+        if self.dialect is Dialect.PLAIN:
+            keepalive.probe(
+                connection.transport, ping_interval=self._ping_interval, silence_limit=self._silence_limit
+            )
         logger.info("connected to %s", self.url)
         self._report(None)
 
@@ -235,6 +242,19 @@ class Link:
             refusal = Disconnected(f"{self.url} has closed the connection for good: {words}")
             return _Loss(refusal, is_final=True)
         return _Loss(Disconnected(f"{self.url} has closed the connection: {words}"))
+
+
+class _Connection(ClientConnection):
+    """Pings its peer only if that speaks v1.
+
+    The original msgqueue reads nothing on a connection that pops, and nothing on one that pushes while it is
+    full. It would not answer a ping, and what it has yet to deliver, or to read, would be lost with the
+    connection.
+    """
+
+    def start_keepalive(self) -> None:
+        if self.subprotocol:
+            super().start_keepalive()
 
 
 class _Loss(NamedTuple):

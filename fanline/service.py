@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 from abc import ABC, abstractmethod
@@ -42,9 +43,6 @@ from fanline.users import User
 logger = logging.getLogger(__name__)
 
 LIFE_CHECK_SECONDS: Final = 1.0
-
-# Clients that are told to go away together come back over this many milliseconds.
-RETURN_SPREAD_MS: Final = 5_000
 
 Handler = Callable[[Connection], Awaitable[None]]
 
@@ -79,10 +77,17 @@ Page = Callable[[PageRequest], Awaitable[PageResponse]]
 
 @dataclass(frozen=True)
 class Route:
-    """One WebSocket path: who handles its connections, and who may open them."""
+    """One WebSocket path: who handles its connections, and who may open them.
+
+    Attributes:
+        handler: Called with each open connection.
+        services_only: Whether users need the role ``service``.
+        is_one_way: Whether a plain client has nothing to read here, and so may not answer pings either.
+    """
 
     handler: Handler
     services_only: bool = False
+    is_one_way: bool = False
 
 
 class App(ABC):
@@ -294,6 +299,10 @@ class Service:
         assert connection.request is not None
         connection.dialect = Dialect.V1 if connection.subprotocol else Dialect.PLAIN
         route = self._routes[connection.request.path.partition("?")[0]]
+        if route.is_one_way and connection.dialect is Dialect.PLAIN:
+            connection.leave_to_tcp(
+                ping_interval=self.settings.ping_interval, silence_limit=self.settings.silence_limit
+            )
         self.connections.add(connection)
         self._per_user[connection.user.name] += 1
         try:
@@ -328,8 +337,9 @@ class Service:
         going = tuple(self.connections)
         for connection in going:
             if connection.dialect is Dialect.V1:
-                retry_ms = random.randrange(100, RETURN_SPREAD_MS)  # noqa: S311 - spreads load, guards no secret
-                connection.send_json({"drain": {"retry_ms": retry_ms}})
+                # Not for secrecy: it keeps them from returning all at once.
+                retry_after = random.uniform(0, self.settings.return_spread)  # noqa: S311
+                connection.send_json({"drain": {"retry_ms": round(retry_after * 1000)}})
             connection.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
         try:
             async with asyncio.timeout(self.settings.drain_timeout / 2):
@@ -338,6 +348,12 @@ class Service:
             for connection in going:
                 connection.transport.abort()
             await self._server.wait_closed()
+
+
+def raise_file_limit() -> None:
+    """Allow this process as many open files, and so connections, as the system lets it have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
@@ -352,6 +368,7 @@ def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
             description=(app_class.__doc__ or "").splitlines()[0],
         )
         log.configure(app_class.name, settings.log_level)
+        raise_file_limit()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(Service(app_class(settings)).run())
     except ConfigurationError as error:

@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
     users_file: Path | None = Field(
         None,
-        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, named likewise "
-        "with `.toml` added. Without it the only login is hello/test, on loopback.",
+        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, of that name with "
+        "`.toml` added. Without it the only login is hello/test, on loopback.",
     )
     link_user: str = Field(
         DEMO_USER, description="The user as which a service logs in to its neighbour.", min_length=1
@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     )
     dedupe_window: Seconds = Field(
         600, description="Seconds during which a message sent again with the same id is stored only once."
+    )
+    return_spread: Seconds = Field(
+        5, description="Seconds over which the clients of a stopping service are told to come back."
     )
     drain_timeout: Seconds = Field(10, description="Seconds that a stopping service takes at most.")
 

@@ -30,7 +30,7 @@ class MsgQueue(App):
     def routes(self) -> Mapping[str, Route]:
         """Return the paths of this service."""
         return {
-            "/pushmsg": Route(self._handle_push, services_only=True),
+            "/pushmsg": Route(self._handle_push, services_only=True, is_one_way=True),
             "/popmsg": Route(self._handle_pop, services_only=True),
         }
 

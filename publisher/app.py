@@ -27,7 +27,7 @@ class Publisher(App):
 
     def routes(self) -> Mapping[str, Route]:
         """Return the paths of this service."""
-        return {"/publish": Route(self._handle_publish)}
+        return {"/publish": Route(self._handle_publish, is_one_way=True)}
 
     async def start(self) -> None:
         """Begin to connect to msgqueue; it need not be there yet."""

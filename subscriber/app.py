@@ -31,7 +31,7 @@ class Subscriber(App):
         self._live: Live
         self._archive: Archive
         self._history: History
-        self._tasks: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None]
 
     def routes(self) -> Mapping[str, Route]:
         """Return the paths of this service."""
@@ -46,12 +46,9 @@ class Subscriber(App):
         settings = self.settings
         self._live = Live(recent_bytes=settings.recent_bytes, join_window=settings.join_window)
         self._link = link_to_queue(settings, "/popmsg")
-        self._archive = Archive(link_to_queue(settings, "/popmsg"))
+        self._archive = Archive(link_to_queue(settings, "/popmsg"), self._live)
         self._history = History(self._archive, patience=settings.queue_wait)
-        self._tasks = [
-            asyncio.create_task(Tail(self._link, self._live).run()),
-            asyncio.create_task(self._archive.run()),
-        ]
+        self._following = asyncio.create_task(Tail(self._link, self._live, self._archive).run())
         self._measure()
 
     def unready(self) -> str | None:
@@ -64,7 +61,7 @@ class Subscriber(App):
 
     async def stop(self) -> None:
         """Disconnect from msgqueue."""
-        await end(*self._tasks)
+        await end(self._following)
 
     async def _handle_subscribe(self, connection: Connection) -> None:
         session = Session(

@@ -2,6 +2,9 @@
 
 A link of its own to ``/popmsg``, so that long reads never hold up the live messages. Any number of requests
 may be on the way; each carries a number that comes back with its page.
+
+The link is there only while the live end speaks v1. A queue that speaks the plain dialect keeps no log to
+read, and worse, deals its messages out to all connections to ``/popmsg``: this one would take half of them.
 """
 
 import asyncio
@@ -13,9 +16,10 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.errors import Disconnected, ErrorCode, Rejected
 from fanline.link import Link
-from fanline.message import Dialect, encode
+from fanline.message import encode
 from fanline.pop_protocol import PageAnswer, PopCommand, Read, decode_page
 from fanline.signal import Signal
+from subscriber.live import Live
 
 
 class Archive:
@@ -23,17 +27,19 @@ class Archive:
 
     Args:
         link: A link to ``/popmsg``, for this alone.
+        live: Knows whether the queue keeps a log.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, live: Live) -> None:
         self._link = link
+        self._live = live
         self._refs = itertools.count(1)
         self._asked: dict[int, asyncio.Future[PageAnswer]] = {}
         self._connection: ClientConnection | None = None
         self._connected = Signal()
 
     async def run(self) -> None:
-        """Keep the link up until cancelled."""
+        """Keep the link up until cancelled; for as long as the queue is known to speak v1."""
         await self._link.run(self._session)
 
     async def read(self, read: Read) -> PageAnswer:
@@ -53,9 +59,9 @@ class Archive:
 
     async def _open_connection(self) -> ClientConnection:
         while self._connection is None:
+            if not self._live.can_resume:
+                raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "the queue keeps no log that could be read")
             await asyncio.shield(self._connected.next)
-        if self._link.dialect is Dialect.PLAIN:
-            raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "the queue keeps no log that could be read")
         return self._connection
 
     async def _ask(self, connection: ClientConnection, read: Read) -> PageAnswer:

@@ -38,6 +38,11 @@ class Command(NamedTuple):
     after: int | None = None
     last: int | None = None
 
+    @property
+    def is_from_now(self) -> bool:
+        """Whether nothing of the past is wanted."""
+        return self.after is None and self.last is None
+
 
 def parse(frame: bytes) -> list[Command | Rejected]:
     """Read the commands in one frame.

@@ -117,7 +117,9 @@ class Session:
 
     async def _subscribe(self, command: Command) -> None:
         self._check(command.pattern)
-        await self._live.ready(self._patience)
+        if self.dialect is Dialect.V1 or not command.is_from_now:
+            # Otherwise no position is told, and nobody could be told that there is no queue yet.
+            await self._live.ready(self._patience)
         if command.pattern in self._patterns:
             self._answer(self._subscribed(command.pattern, self._position_of(command.pattern)))
             return
@@ -165,8 +167,7 @@ class Session:
     # Where a subscription begins.
 
     async def _find_start(self, command: Command) -> _Start:
-        is_from_now = command.after is None and command.last is None
-        if not is_from_now and not self._live.can_resume:
+        if not command.is_from_now and not self._live.can_resume:
             raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "the queue keeps no log that could be read")
         try:
             async with asyncio.timeout(self._patience):

@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
+from fanline.background import beside
 from fanline.errors import Disconnected
 from fanline.link import Link
 from fanline.message import Dialect, Record, decode_plain, decode_record, encode, split_array
 from fanline.pop_protocol import Pop, PopCommand, decode_popping
+from subscriber.archive import Archive
 from subscriber.live import Live
 
 logger = logging.getLogger(__name__)
@@ -26,27 +28,37 @@ class Tail:
     Args:
         link: A link to ``/popmsg``, for this alone.
         live: Gets everything.
+        archive: Is kept connected while the queue speaks v1.
     """
 
-    def __init__(self, link: Link, live: Live) -> None:
+    def __init__(self, link: Link, live: Live, archive: Archive) -> None:
         self._link = link
         self._live = live
+        self._archive = archive
 
     async def run(self) -> None:
         """Follow until cancelled."""
         await self._link.run(self._session)
 
     async def _session(self, connection: ClientConnection) -> None:
-        if self._link.dialect is Dialect.PLAIN:
-            logger.warning("the queue speaks the plain dialect: subscribers cannot resume")
-            if not self._live.is_ready:
-                self._live.begin(0, can_resume=False)
-            await self._follow(connection, self._number)
-            return
+        has_log = self._link.dialect is Dialect.V1
+        if self._live.is_ready and self._live.can_resume != has_log:
+            logger.warning("the queue was replaced by one that speaks the other dialect")
+            self._live.restart()
+        await (self._follow_log(connection) if has_log else self._follow_plain(connection))
+
+    async def _follow_log(self, connection: ClientConnection) -> None:
         pop = Pop(after=self._live.head) if self._live.is_ready else Pop(after="latest")
         await connection.send(encode(PopCommand(pop=pop)), text=True)
         self._begin(await connection.recv(decode=False))
-        await self._follow(connection, _records)
+        async with beside(self._archive.run()):
+            await self._follow(connection, _records)
+
+    async def _follow_plain(self, connection: ClientConnection) -> None:
+        logger.warning("the queue speaks the plain dialect: subscribers cannot resume")
+        if not self._live.is_ready:
+            self._live.begin(0, can_resume=False)
+        await self._follow(connection, self._number)
 
     def _begin(self, frame: bytes) -> None:
         try:
@@ -63,9 +75,11 @@ class Tail:
             self._live.report(answer.gap)
 
     async def _follow(self, connection: ClientConnection, read: Callable[[bytes], Sequence[Record]]) -> None:
-        async for frame in connection:
+        while True:
+            # Undecoded: the original msgqueue passes on whatever it was given, as text.
+            frame = await connection.recv(decode=False)
             try:
-                records = read(frame.encode() if isinstance(frame, str) else frame)
+                records = read(frame)
             except msgspec.DecodeError as error:
                 logger.warning("ignored a frame of the queue: %s", error)
             else:

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 import certs
 from fanline.message import SUBPROTOCOL
-from fanline.service import App, Service
+from fanline.service import App, Service, raise_file_limit
 from fanline.settings import Settings
 from fanline.tls import client_context
 from tests.stubs import DEADLINE, PASSWORD, USER
@@ -27,6 +27,11 @@ Dial = Callable[..., Awaitable[ClientConnection]]
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run the tests on the event loop that the services run on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_configure() -> None:
+    """Allow this process the thousands of connections that some tests open."""
+    raise_file_limit()
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +61,7 @@ def make_settings(cert_dir: Path, tmp_path: Path) -> Callable[..., Settings]:
             "cert_dir": cert_dir,
             "data_dir": tmp_path / "data",
             "drain_timeout": 4,
+            "return_spread": 0.2,
         }
         return Settings(**(usual | changes))
 

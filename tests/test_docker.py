@@ -12,7 +12,8 @@ import time
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from subprocess import PIPE
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import bcrypt
@@ -29,7 +30,7 @@ COMPOSE_FILE = ROOT / "docker/compose.yaml"
 FIRST_START = ROOT / "docker/first_start.py"
 
 SERVICES = tuple(name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port"))
-HEALTH_DEADLINE = 20
+HEALTH_DEADLINE = 30
 
 
 class Instruction(NamedTuple):
@@ -221,8 +222,8 @@ def test_ports_are_those_of_the_settings() -> None:
 # What the containers run, run here.
 
 
-class Volumes:
-    """Folders in place of the volumes, and the environment of a container that has them mounted."""
+class Project:
+    """What compose would make, here: a folder for each volume, and a free port for each service."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -231,20 +232,22 @@ class Volumes:
         self.data = folder / "data"
         for volume in (self.private, self.credentials, self.data):
             volume.mkdir(mode=0o700)
+        self.ports = {service: free_port() for service in SERVICES}
 
     def environment(self, service: str) -> dict[str, str]:
-        """Return what the image and the compose file set, with paths that lead here."""
+        """Return what the image and the compose file set, with paths and addresses that lead here."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
         image = STAGES[service].environment()
         del image["PATH"]
         variables = image | COMPOSE["services"][service]["environment"]
         here = {name: self._here(value) for name, value in variables.items()}
-        return inherited | here | {"PYTHONPATH": str(ROOT)}
+        ports = {f"{ENV_PREFIX}{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
+        return inherited | here | ports | {"PYTHONPATH": str(ROOT)}
 
     def _here(self, value: str) -> str:
         for volume in (self.credentials, self.data):
             value = re.sub(rf"^/{volume.name}\b", str(volume), value)
-        return value
+        return value.replace("msgqueue:8080", f"localhost:{self.ports['msgqueue']}")
 
     def set_up(self, *names: str) -> str:
         """Run what the container ``setup`` runs, and return what it says."""
@@ -264,17 +267,17 @@ class Volumes:
 
 
 @pytest.fixture
-def volumes(tmp_path: Path) -> Volumes:
-    return Volumes(tmp_path)
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
 
 
-def test_first_start_makes_credentials_that_work(volumes: Volumes) -> None:
+def test_first_start_makes_credentials_that_work(project: Project) -> None:
     """The first start makes a user for the services and one for people, with passwords that log in."""
-    volumes.set_up()
-    accounts = UsersFile(volumes.credentials / "users").read()
+    project.set_up()
+    accounts = UsersFile(project.credentials / "users").read()
     passwords = {
-        "pipeline": volumes.credentials / "link-password",
-        "admin": volumes.private / "admin-password",
+        "pipeline": project.credentials / "link-password",
+        "admin": project.private / "admin-password",
     }
     assert accounts.keys() == passwords.keys()
     for name, file in passwords.items():
@@ -283,67 +286,79 @@ def test_first_start_makes_credentials_that_work(volumes: Volumes) -> None:
     assert not accounts["admin"].user.is_service
 
 
-def test_first_start_keeps_secrets(volumes: Volumes) -> None:
+def test_first_start_keeps_secrets(project: Project) -> None:
     """Nobody else can read the secrets, no service can read the key of the CA, and no password is shown."""
-    said = volumes.set_up()
-    keys = [volumes.private / "ca.key", volumes.credentials / "server.key"]
-    passwords = [volumes.private / "admin-password", volumes.credentials / "link-password"]
-    for path in (*keys, *passwords, volumes.credentials / "users"):
+    said = project.set_up()
+    keys = [project.private / "ca.key", project.credentials / "server.key"]
+    passwords = [project.private / "admin-password", project.credentials / "link-password"]
+    for path in (*keys, *passwords, project.credentials / "users"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-    assert not (volumes.credentials / "ca.key").exists()
-    assert str(volumes.private / "admin-password") in said
+    assert not (project.credentials / "ca.key").exists()
+    assert str(project.private / "admin-password") in said
     for path in passwords:
         assert path.read_text().strip() not in said
 
 
-def test_starting_again_changes_nothing(volumes: Volumes) -> None:
+def test_starting_again_changes_nothing(project: Project) -> None:
     """A second start keeps certificates and credentials as they are, and does not greet again."""
-    volumes.set_up()
-    made = volumes.contents()
-    said = volumes.set_up()
-    assert volumes.contents() == made
+    project.set_up()
+    made = project.contents()
+    said = project.set_up()
+    assert project.contents() == made
     assert "password" not in said
 
 
-def test_a_broken_first_start_is_finished_by_the_next(volumes: Volumes) -> None:
+def test_a_broken_first_start_is_finished_by_the_next(project: Project) -> None:
     """A start that stopped half way, with a password but no user, is completed by the next."""
-    volumes.set_up()
-    password = (volumes.private / "admin-password").read_bytes()
-    (volumes.credentials / "users").unlink()
-    (volumes.credentials / "users.toml").unlink()
-    volumes.set_up()
-    accounts = UsersFile(volumes.credentials / "users").read()
+    project.set_up()
+    password = (project.private / "admin-password").read_bytes()
+    (project.credentials / "users").unlink()
+    (project.credentials / "users.toml").unlink()
+    project.set_up()
+    accounts = UsersFile(project.credentials / "users").read()
     assert bcrypt.checkpw(password.strip(), accounts["admin"].password_hash.encode())
 
 
-def test_certificate_names_the_services_and_more(volumes: Volumes) -> None:
+def test_certificate_names_the_services_and_more(project: Project) -> None:
     """The server certificate is good for each service of the compose file, and for the names given."""
-    volumes.set_up("live.example.org")
-    certificate = x509.load_pem_x509_certificate((volumes.credentials / "server.crt").read_bytes())
+    project.set_up("live.example.org")
+    certificate = x509.load_pem_x509_certificate((project.credentials / "server.crt").read_bytes())
     extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     names = extension.value.get_values_for_type(x509.DNSName)
     assert {"localhost", "live.example.org", *SERVICES} <= set(names)
 
 
 class Container:
-    """A service as its image and the compose file run it, but for the container: its port is a free one."""
+    """A service as its image and the compose file run it, until the ``with`` block ends."""
 
-    def __init__(self, service: str, volumes: Volumes) -> None:
+    def __init__(self, service: str, project: Project) -> None:
         self._stage = STAGES[service]
-        variable = f"{ENV_PREFIX}{service.upper()}_PORT"
-        self._environment = volumes.environment(service) | {variable: str(free_port())}
-        self.process = subprocess.Popen(
-            self._command(self._stage.last("ENTRYPOINT")), env=self._environment, cwd=volumes.folder
-        )
+        self._environment = project.environment(service)
+        self._folder = project.folder
+
+    def __enter__(self) -> Self:
+        command = in_exec_form(self._stage.last("ENTRYPOINT"))
+        self.process = subprocess.Popen(command, env=self._environment, cwd=self._folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def is_healthy(self) -> bool:
-        command = self._command(self._stage.last("HEALTHCHECK").partition("CMD ")[2])
+        command = in_exec_form(self._stage.last("HEALTHCHECK").partition("CMD ")[2])
         return subprocess.run(command, env=self._environment, check=False).returncode == 0
 
-    def _command(self, exec_form: str) -> list[str]:
-        program, *arguments = json.loads(exec_form)
-        assert program == "python"
-        return [sys.executable, *arguments]
+    def run(self, *arguments: str) -> str:
+        """Run a Python module inside, as ``docker compose exec`` does, and return what it says."""
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.run(command, env=self._environment, stdout=PIPE, text=True, check=True).stdout
+
+
+def in_exec_form(text: str) -> list[str]:
+    program, *arguments = json.loads(text)
+    assert program == "python"
+    return [sys.executable, *arguments]
 
 
 def free_port() -> int:
@@ -353,12 +368,11 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_container_is_healthy_until_it_is_stopped(volumes: Volumes, service: str) -> None:
+def test_container_is_healthy_until_it_is_stopped(project: Project, service: str) -> None:
     """Each service starts with what the first start made, passes its health check, and drains on SIGTERM."""
-    volumes.set_up()
-    folders = set(volumes.folder.iterdir())
-    container = Container(service, volumes)
-    try:
+    project.set_up()
+    folders = set(project.folder.iterdir())
+    with Container(service, project) as container:
         deadline = time.monotonic() + HEALTH_DEADLINE
         while not container.is_healthy():
             assert container.process.poll() is None, "the service has ended"
@@ -366,7 +380,17 @@ def test_container_is_healthy_until_it_is_stopped(volumes: Volumes, service: str
         container.process.send_signal(signal.SIGTERM)
         assert container.process.wait(HEALTH_DEADLINE) == 0
         assert not container.is_healthy()
-    finally:
-        container.process.kill()
-        container.process.wait()
-    assert set(volumes.folder.iterdir()) == folders, "written outside the volumes"
+    assert set(project.folder.iterdir()) == folders, "written outside the volumes"
+
+
+def test_message_goes_through_the_containers(project: Project) -> None:
+    """What is published in one container arrives in another, with nothing but what the first start made."""
+    project.set_up()
+    with (
+        Container("publisher", project) as publisher,
+        Container("subscriber", project) as subscriber,
+        Container("msgqueue", project),
+    ):
+        publisher.run("clientdemo", "pub", "greetings", "through every container")
+        received = subscriber.run("clientdemo", "sub", "greetings", "--last", "1", "--count", "1", "--json")
+    assert json.loads(received)["content"] == "through every container"

@@ -27,11 +27,24 @@ P = TypeVar("P", bound=Parcel)
 
 
 class Flight(Generic[P]):
-    """Parcels in one order: that in which they were added, are sent, and are answered."""
+    """Parcels in one order: that in which they were added, are sent, and are answered.
 
-    def __init__(self) -> None:
+    Args:
+        max_count: Parcels with which it is full.
+        max_bytes: Bytes of their bodies with which it is full.
+    """
+
+    def __init__(self, max_count: int, max_bytes: int) -> None:
+        self._max_count = max_count
+        self._max_bytes = max_bytes
         self._waiting: OrderedDict[P, None] = OrderedDict()
         self._sent: deque[P] = deque()
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further parcel should be added for now."""
+        return len(self) >= self._max_count or self._bytes >= self._max_bytes
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._sent)
@@ -42,6 +55,7 @@ class Flight(Generic[P]):
     def add(self, parcel: P) -> None:
         """Let a parcel wait to be sent."""
         self._waiting[parcel] = None
+        self._bytes += len(parcel.body)
 
     def take(self, max_bytes: int) -> list[P]:
         """Return the next parcels to send together: as many as fit, and one at least if any waits."""
@@ -68,22 +82,30 @@ class Flight(Generic[P]):
         """
         if not self._sent or id not in (None, self._sent[0].id):
             return None
-        return self._sent.popleft()
+        parcel = self._sent.popleft()
+        self._bytes -= len(parcel.body)
+        return parcel
 
-    def withdraw(self, parcel: P) -> bool:
-        """Do not send a parcel (again); return whether it is out, or else still waits for its answer."""
+    def withdraw(self, parcel: P) -> None:
+        """Do not send a parcel (again); if it is on its way already, its answer is still to come."""
         parcel.withdrawn = True
-        if parcel not in self._waiting:
-            return False
-        del self._waiting[parcel]
-        return True
+        if parcel in self._waiting:
+            del self._waiting[parcel]
+            self._bytes -= len(parcel.body)
 
-    def rewind(self) -> list[P]:
-        """Let everything without an answer wait to be sent again; return what was withdrawn, and is out."""
-        everything = list(self)
+    def rewind(self) -> None:
+        """Let everything without an answer wait to be sent again, except what was withdrawn."""
+        self._waiting = OrderedDict.fromkeys(parcel for parcel in self if not parcel.withdrawn)
         self._sent.clear()
-        self._waiting = OrderedDict.fromkeys(parcel for parcel in everything if not parcel.withdrawn)
-        return [parcel for parcel in everything if parcel.withdrawn]
+        self._bytes = sum(len(parcel.body) for parcel in self._waiting)
+
+    def clear(self) -> list[P]:
+        """Take everything out, and return it."""
+        everything = list(self)
+        self._waiting.clear()
+        self._sent.clear()
+        self._bytes = 0
+        return everything
 
     def take_largest_sent(self) -> P | None:
         """Take out the largest parcel that waits for its answer; None if none does."""
@@ -91,4 +113,5 @@ class Flight(Generic[P]):
             return None
         largest = max(self._sent, key=lambda parcel: len(parcel.body))
         self._sent.remove(largest)
+        self._bytes -= len(largest.body)
         return largest

@@ -16,12 +16,15 @@ from websockets.exceptions import ConnectionClosed
 from fanline.client.base import Client, OnState
 from fanline.client.flight import Flight, Parcel
 from fanline.client.frames import Answer, decode_answer
-from fanline.errors import CloseCode, Disconnected, ErrorCode, Rejected
+from fanline.errors import CloseCode, ConfigurationError, Disconnected, ErrorCode, Rejected
 from fanline.link import run_until_first
 from fanline.message import Ack, Dialect, NewMessage, encode, join_array, split_array
 
 # Small enough that the server works on one frame while the next is on its way.
 FRAME_BYTES: Final = 65_536
+
+# What may be without an ack at a time, besides the number of messages.
+WINDOW_BYTES: Final = 16 * 2**20
 
 # Failures that nobody awaits are kept for flush() to raise; of a flood, the first are enough.
 MAX_UNSEEN: Final = 100
@@ -48,6 +51,10 @@ class Receipt(Parcel):
     def __await__(self) -> Generator[Any, None, Ack]:
         self.is_awaited = True
         return self._ack().__await__()
+
+    def done(self) -> bool:
+        """Whether the answer is there, so that awaiting it returns, or raises, at once."""
+        return self.future.done()
 
     async def _ack(self) -> Ack:
         try:
@@ -77,7 +84,8 @@ class Publisher(Client):
         user: Who to log in as.
         password: The password.
         tls: How to verify the server; None trusts the CAs of the system.
-        window: Messages that may be without an ack at a time; they are kept in memory.
+        window: Messages that may be without an ack at a time; they are kept in memory. 16 MiB of them are
+            enough, whatever their number.
         on_state: Called with None when a connection is made, and with the reason, a sentence, when it is
             lost or cannot be made.
 
@@ -98,8 +106,9 @@ class Publisher(Client):
         super().__init__(
             f"{url.rstrip('/')}/publish", user=user, password=password, tls=tls, on_state=on_state
         )
-        self._flight: Flight[Receipt] = Flight()
-        self._room = asyncio.Semaphore(window)
+        self._flight: Flight[Receipt] = Flight(window, WINDOW_BYTES)
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
         self._work = asyncio.Event()
         self._unseen: list[Receipt] = []
         prefix = secrets.token_urlsafe(9)
@@ -127,7 +136,7 @@ class Publisher(Client):
             Rejected: If the message was refused, by the server or because it cannot be written as JSON.
             Disconnected: If there was no ack within ``timeout``, or the server closed for good.
             LoginRefused: If the server refuses the user.
-            ConfigurationError: If there is no such endpoint, or the server cannot be trusted.
+            ConfigurationError: If there is no such endpoint, it has no acks, or the server cannot be trusted.
             Closed: If the publisher is closed, or was closed before the ack came.
         """
         try:
@@ -155,14 +164,15 @@ class Publisher(Client):
             Closed: If the publisher is closed.
             FanlineError: If the link has ended for good; as for :meth:`publish`.
         """
-        self._require_open()
         key = id or next(self._ids)
         receipt = Receipt(key, _written(topic, content, key), self._withdraw)
-        await self._room.acquire()
-        if self._over is not None:
-            self._room.release()
-            raise self._over
-        self._flight.add(receipt)
+        async with self._turn:
+            self._require_open()
+            while self._flight.is_full:
+                self._room.clear()
+                await self._room.wait()
+                self._require_open()
+            self._flight.add(receipt)
         self._work.set()
         return receipt
 
@@ -196,10 +206,9 @@ class Publisher(Client):
 
     async def _speak(self, connection: ClientConnection) -> None:
         if self._link.dialect is Dialect.PLAIN:
-            reason = f"{self._link.url} speaks the plain dialect, which has no acks"
-            raise Rejected(ErrorCode.ACK_UNAVAILABLE, reason)
-        for _ in self._flight.rewind():
-            self._room.release()
+            raise ConfigurationError(f"{self._link.url} speaks the plain dialect, which has no acks")
+        self._flight.rewind()
+        self._room.set()
         self._work.set()
         try:
             await run_until_first(self._write(connection), self._read(connection))
@@ -249,7 +258,7 @@ class Publisher(Client):
         if receipt is None:
             # Sending everything again is safe, and puts it right.
             raise Disconnected(f"{self._link.url} has answered out of order")
-        self._room.release()
+        self._room.set()
         return receipt
 
     # Messages that come to nothing.
@@ -263,22 +272,21 @@ class Publisher(Client):
             self._unseen.append(receipt)
 
     def _withdraw(self, receipt: Receipt) -> None:
-        if self._flight.withdraw(receipt):
-            self._room.release()
+        self._flight.withdraw(receipt)
+        self._room.set()
 
     def _refuse_largest(self) -> None:
         """Refuse the message that the server did not take: it closed with 1009, which names none."""
         receipt = self._flight.take_largest_sent()
         if receipt is not None:
-            self._room.release()
+            self._room.set()
             reason = f"{len(receipt.body):,} bytes are more than the server takes"
             self._fail(receipt, Rejected(ErrorCode.TOO_BIG, reason, receipt.id))
 
     def _give_up(self, error: BaseException) -> None:
-        flight, self._flight = self._flight, Flight()
-        for receipt in flight:
+        for receipt in self._flight.clear():
             self._fail(receipt, error)
-            self._room.release()
+        self._room.set()
 
 
 def _written(topic: str, content: Any, id: str) -> bytes:  # noqa: A002 - wire name

@@ -16,7 +16,7 @@ from fanline.client.answers import Answers
 from fanline.client.base import Client, OnState
 from fanline.client.frames import Notice, Stretch, Subscribe, Unsubscribe, decode_delivery
 from fanline.client.ledger import Gap, Ledger
-from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
+from fanline.errors import Closed, ConfigurationError, Disconnected, ErrorCode, Rejected
 from fanline.message import Dialect, Message, encode, split_array
 from fanline.topics import require_pattern
 
@@ -51,7 +51,8 @@ class Subscriber(Client):
     Iterating raises :class:`~fanline.errors.Rejected` when a subscription is refused that no
     :meth:`subscribe` waits for: one of ``topics``, or any on a later connection. One can go on
     iterating then. What ends it for good is :class:`~fanline.errors.LoginRefused`,
-    :class:`~fanline.errors.ConfigurationError` (no such endpoint, or a server that cannot be trusted),
+    :class:`~fanline.errors.ConfigurationError` (no such endpoint, one that cannot resume, or a server that
+    cannot be trusted),
     :class:`~fanline.errors.Disconnected` (the server closed the connection for good), and
     :class:`~fanline.errors.Closed`.
 
@@ -98,6 +99,11 @@ class Subscriber(Client):
         self._asking = 0
         self._subscribing = Answers[int]()
         self._unsubscribing = Answers[None]()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived and wait to be returned; at 0 it is time to flush an output."""
+        return len(self._arrived)
 
     async def subscribe(self, pattern: str, *, after: int | None = None, last: int | None = None) -> int:
         """Subscribe to a topic or pattern; again changes nothing.
@@ -181,8 +187,7 @@ class Subscriber(Client):
 
     async def _speak(self, connection: ClientConnection) -> None:
         if self._link.dialect is Dialect.PLAIN:
-            reason = f"{self._link.url} speaks the plain dialect, which cannot resume"
-            raise Rejected(ErrorCode.RESUME_UNAVAILABLE, reason)
+            raise ConfigurationError(f"{self._link.url} speaks the plain dialect, which cannot resume")
         self._connection = connection
         try:
             if requests := self._ledger.resume():

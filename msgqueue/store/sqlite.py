@@ -76,8 +76,6 @@ class SqliteStore(Store):
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """See :meth:`Store.append`."""
-        if not messages:
-            return []
         appending = self._submit(self._writing, self._writer.append, messages)
         appending.add_done_callback(self._announce)
         appended = await asyncio.shield(appending)  # it goes on when cancelled, and must be announced then

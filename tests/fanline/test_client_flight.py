@@ -1,5 +1,7 @@
 """Tests of the order of messages on their way, without a socket."""
 
+from collections.abc import Callable
+
 import pytest
 
 from fanline.client.flight import Flight, Parcel
@@ -12,7 +14,7 @@ def ids(parcels: list[Parcel]) -> list[str]:
 @pytest.fixture
 def flight() -> Flight[Parcel]:
     """Four parcels of 10, 20, 30 and 40 bytes, waiting to be sent."""
-    flight: Flight[Parcel] = Flight()
+    flight: Flight[Parcel] = Flight(max_count=5, max_bytes=1_000)
     for name, size in (("a", 10), ("b", 20), ("c", 30), ("d", 40)):
         flight.add(Parcel(name, b"x" * size))
     return flight
@@ -52,23 +54,22 @@ def test_rewinds_to_the_oldest_without_an_answer(flight: Flight[Parcel]) -> None
     """On a new connection everything unanswered goes again, in the order of before."""
     flight.take(60)
     flight.answered("a")
-    assert flight.rewind() == []
+    flight.rewind()
     assert ids(flight.take(1_000)) == ["b", "c", "d"]
 
 
 def test_withdrawn_before_it_was_sent(flight: Flight[Parcel]) -> None:
     """A parcel that still waits is out at once."""
-    parcel = list(flight)[1]
-    assert flight.withdraw(parcel)
+    flight.withdraw(list(flight)[1])
+    assert len(flight) == 3
     assert ids(flight.take(1_000)) == ["a", "c", "d"]
 
 
 def test_withdrawn_after_it_was_sent(flight: Flight[Parcel]) -> None:
     """A parcel on its way keeps its place for the answer, but is not sent again."""
-    parcel = flight.take(30)[1]
-    assert not flight.withdraw(parcel)
+    flight.withdraw(flight.take(30)[1])
     assert len(flight) == 4
-    assert flight.rewind() == [parcel]
+    flight.rewind()
     assert ids(flight.take(1_000)) == ["a", "c", "d"]
 
 
@@ -80,3 +81,59 @@ def test_the_largest_sent_can_be_taken_out(flight: Flight[Parcel]) -> None:
     assert largest is not None
     assert largest.id == "c"
     assert ids(list(flight)) == ["a", "b", "d"]
+
+
+def test_can_be_cleared(flight: Flight[Parcel]) -> None:
+    """At the end everything is taken out, sent or not."""
+    flight.take(30)
+    assert ids(flight.clear()) == ["a", "b", "c", "d"]
+    assert len(flight) == 0
+    assert flight.take(1_000) == []
+
+
+def test_is_full_by_number(flight: Flight[Parcel]) -> None:
+    """The number of parcels is limited, whatever their size; each answer makes room."""
+    assert not flight.is_full
+    flight.add(Parcel("e", b""))
+    assert flight.is_full
+    flight.take(10)
+    assert flight.is_full
+    flight.answered("a")
+    assert not flight.is_full
+
+
+def withdrawn(flight: Flight[Parcel], big: Parcel) -> None:
+    flight.withdraw(big)
+
+
+def withdrawn_on_its_way(flight: Flight[Parcel], big: Parcel) -> None:
+    flight.take(10_000)
+    flight.withdraw(big)
+    flight.rewind()
+
+
+def answered(flight: Flight[Parcel], big: Parcel) -> None:
+    flight.take(10_000)
+    while flight.answered(None) is not big:
+        pass
+
+
+def taken_out(flight: Flight[Parcel], _: Parcel) -> None:
+    flight.take(10_000)
+    flight.take_largest_sent()
+
+
+def cleared(flight: Flight[Parcel], _: Parcel) -> None:
+    flight.clear()
+
+
+@pytest.mark.parametrize("leave", [withdrawn, withdrawn_on_its_way, answered, taken_out, cleared])
+def test_is_full_by_size(flight: Flight[Parcel], leave: Callable[[Flight[Parcel], Parcel], None]) -> None:
+    """The bytes of all parcels are limited, however they leave."""
+    big = Parcel("big", b"x" * 950)
+    flight.add(big)
+    assert flight.is_full
+    leave(flight, big)
+    assert not flight.is_full
+    flight.rewind()
+    assert not flight.is_full

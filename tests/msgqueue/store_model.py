@@ -178,7 +178,7 @@ _patterns = st.none() | st.lists(
 )
 _positions = st.integers(0, 40)
 _limits = st.integers(1, 12)
-_bytes = st.integers(1, 1000)
+_bytes = st.integers(1, 4000)
 _messages = st.lists(
     st.builds(
         new,

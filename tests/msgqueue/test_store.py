@@ -258,7 +258,7 @@ async def test_reads_at_the_end(store: Store, patterns: list[str] | None) -> Non
         (None, ["a", "a.b", "a.c", "b.c", "a.b.c", "$sys.x", "a-b"]),
     ],
 )
-@pytest.mark.parametrize("others", [0, 700], ids=["few topics", "many topics"])
+@pytest.mark.parametrize("others", [0, 500, 700], ids=["few topics", "some topics", "many topics"])
 async def test_reads_what_matches(
     store: Store, patterns: list[str] | None, topics: list[str], others: int
 ) -> None:

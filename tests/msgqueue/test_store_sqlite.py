@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -327,10 +327,44 @@ async def test_notices_a_topic_that_vanishes(store: SqliteStore) -> None:
     assert await store.bounds() == Bounds(1, 0)
 
 
+def wipe_page(folder: Path) -> None:
+    """Fill a page of messages with zeros."""
+    content = (folder / FILE).read_bytes()
+    page = content.index(b"xxxxxxxx") // 4096 * 4096
+    (folder / FILE).write_bytes(content[:page] + bytes(4096) + content[page + 4096 :])
+
+
+async def test_refuses_a_small_log_with_a_lost_page(folder: Path) -> None:
+    """A log that is checked whole does not start when a page in it was wiped out."""
+    await make_log(folder)
+    wipe_page(folder)
+    with pytest.raises(ConfigurationError, match="it is damaged"):
+        await open_store(folder)
+
+
+async def test_notices_a_lost_page_of_a_large_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a log too large to be checked whole, a page that was wiped out is noticed when it is read."""
+    await make_log(folder)
+    wipe_page(folder)
+    monkeypatch.setattr(sqlite_file, "CHECKED_WHOLE", 0)
+    store = await open_store(folder)
+    with pytest.raises(StoreError, match="it is damaged"):
+        await read_all(store)
+    await store.close()
+
+
+async def test_notices_values_of_a_wrong_type(store: SqliteStore) -> None:
+    """A text where a number should be is damage, not an error in the program."""
+    await store.append([new()])
+    store._writer.connection.execute("UPDATE messages SET time = 'yesterday'")
+    with pytest.raises(StoreError, match="it is damaged"):
+        await store.append([new()])
+
+
 # What stops the writer.
 
 
-async def test_survives_a_full_disk(store: SqliteStore) -> None:
+async def test_survives_a_full_disk(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing of a batch that did not fit is stored; with room again the log goes on as if it never was."""
     await store.append([new("before", id="before")])
     limit_pages(store, 40)
@@ -343,6 +377,7 @@ async def test_survives_a_full_disk(store: SqliteStore) -> None:
     receipts = await store.append([new("big", "x" * 1000, id=f"{n}", sender="other") for n in range(500)])
     assert receipts == [(seq, False) for seq in range(3, 503)]
     assert [record.topic for record in await read_all(store)] == ["before", "small", *["big"] * 500]
+    assert not caplog.records
 
 
 def limit_pages(store: SqliteStore, pages: int) -> None:
@@ -424,6 +459,35 @@ async def test_refuses_an_old_sqlite(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
     with pytest.raises(ConfigurationError, match=r"needs 3\.33\.0 or newer"):
         await open_store(folder)
+
+
+# Reading in steps.
+
+
+async def test_a_page_is_of_one_moment(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that comes up while a page is made is not passed over: it is on the next page."""
+    await store.append([new("a.old")])
+    few_topics = store._reader._few_topics
+
+    def interrupted(patterns: Sequence[str]) -> list[int] | None:
+        topics = few_topics(patterns)
+        store._writer.append([new("a.new")])
+        return topics
+
+    monkeypatch.setattr(store._reader, "_few_topics", interrupted)
+    page = await store.read(0, patterns=["a.*"])
+    assert ([record.topic for record in page.records], page.position) == (["a.old"], 1)
+    page = await store.read(page.position, patterns=["a.*"])
+    assert [record.topic for record in page.records] == ["a.new"]
+
+
+async def test_reads_back_in_steps(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what several steps find together there is no more than was asked for."""
+    monkeypatch.setattr(sqlite_reader, "FEW_NAMES", 2)
+    monkeypatch.setattr(sqlite_reader, "EXAMINED", 10)
+    await store.append([new(f"{'ab'[n % 2]}.{n}") for n in range(100)])
+    records = await store.read_back(100, patterns=["a.*"], limit=8)
+    assert [record.seq for record in records] == [85, 87, 89, 91, 93, 95, 97, 99]
 
 
 # What things cost.

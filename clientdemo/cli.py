@@ -1,0 +1,232 @@
+"""The command line: for people without a command, for scripts with one."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+import typer
+import uvloop
+
+from clientdemo.exits import ExitCode, abandon_output, code_of, tell
+from clientdemo.interactive import interact
+from clientdemo.lines import STDIN, read_lines
+from clientdemo.login import Login, read_password, trust
+from clientdemo.publish import Item, publish_lines, publish_one, read_json, read_text
+from clientdemo.subscribe import as_json, as_text, follow
+from fanline import settings as settings_module
+from fanline.errors import FanlineError, Rejected
+from fanline.topics import require_pattern, require_topic
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 done; 1 something was refused, or a line could not be sent; 2 a wrong argument, setting, "
+    "login or certificate; 3 no connection, or no answer in time; 130 Ctrl-C."
+)
+
+PublisherUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--publisher",
+        metavar="URL",
+        envvar="CLIENTDEMO_PUBLISHER",
+        help="The publisher service, wss://HOST:PORT.",
+        show_default="on this machine",
+    ),
+]
+SubscriberUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--subscriber",
+        metavar="URL",
+        envvar="CLIENTDEMO_SUBSCRIBER",
+        help="The subscriber service, wss://HOST:PORT.",
+        show_default="on this machine",
+    ),
+]
+User = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        envvar="CLIENTDEMO_USER",
+        help="Who to log in as.",
+        show_default="the link_user setting",
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="CLIENTDEMO_PASSWORD_FILE",
+        help="File whose first line is the password. CLIENTDEMO_PASSWORD holds it too; else it is asked for.",
+        show_default=False,
+    ),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="CLIENTDEMO_CAFILE",
+        help="CA certificates to verify the services by.",
+        show_default="ca.crt in the cert_dir setting",
+    ),
+]
+Words = Annotated[
+    list[str],
+    typer.Argument(metavar="[TOPIC] [MESSAGE...|-]", help="What to publish, as above.", show_default=False),
+]
+Topics = Annotated[
+    list[str],
+    typer.Argument(metavar="TOPIC...", help="Topics, or patterns with * and >.", show_default=False),
+]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit."""
+    app(prog_name="python -m clientdemo")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The options that say where to connect, and as whom."""
+
+    publisher: str | None
+    subscriber: str | None
+    user: str | None
+    password_file: Path | None
+    cafile: Path | None
+
+    def login(self) -> Login:
+        """Return these options, completed from the settings of the installation.
+
+        Raises:
+            ConfigurationError: If a setting, the password or the CA is wrong or missing.
+        """
+        settings = settings_module.build()
+        return Login(
+            publisher_url=self.publisher or f"wss://localhost:{settings.publisher_port}",
+            subscriber_url=self.subscriber or f"wss://localhost:{settings.subscriber_port}",
+            user=self.user or settings.link_user,
+            password=read_password(self.user, self.password_file, settings),
+            tls=trust(self.cafile, settings.cert_dir),
+        )
+
+
+@app.callback(invoke_without_command=True, epilog=EXIT_CODES)
+def connect(
+    context: typer.Context,
+    publisher: PublisherUrl = None,
+    subscriber: SubscriberUrl = None,
+    user: User = None,
+    password_file: PasswordFile = None,
+    cafile: CaFile = None,
+) -> None:
+    """Publish to Fanline, and subscribe to it: interactively, or with a command for scripts."""
+    context.obj = Connection(publisher, subscriber, user, password_file, cafile)
+    if context.invoked_subcommand is None:
+        _run(context, interact)
+
+
+@app.command(epilog=EXIT_CODES)
+def pub(
+    context: typer.Context,
+    words: Words,
+    json: Annotated[bool, typer.Option("--json", help="What is published is JSON, not text.")] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0.001, help="Longest time that a message may wait for its ack."),
+    ] = 30.0,
+) -> None:
+    r"""Publish, and exit with 0 only if everything is stored.
+
+    \b
+    pub TOPIC MESSAGE...     one message
+    pub TOPIC -              each line of standard input, to TOPIC
+    pub -                    each line of standard input, of the form TOPIC MESSAGE...
+    pub --json TOPIC VALUE   one message, a JSON value
+    pub --json TOPIC -       each line of standard input, a JSON value, to TOPIC
+    pub --json -             each line of standard input, an object {"topic", "content", "id"?}
+    """
+    topic = None if words[0] == "-" else _topic(words[0])
+    message = words[1:] if topic is not None else words
+    if message == ["-"]:
+        parse = read_json(topic) if json else read_text(topic)
+        _run(context, lambda login: publish_lines(login, read_lines(STDIN), parse, timeout=timeout))
+    if topic is None or not message:
+        raise typer.BadParameter("expected TOPIC MESSAGE..., TOPIC -, or -")
+    item = Item(topic, _content(" ".join(message), json=json))
+    _run(context, lambda login: publish_one(login, item, timeout=timeout))
+
+
+@app.command(epilog=EXIT_CODES)
+def sub(
+    context: typer.Context,
+    topics: Topics,
+    after: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Begin behind this position.", show_default="now")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Begin with the N newest messages of each topic.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Write whole messages, as JSON.")] = False,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Exit after N messages.", show_default="never")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0.001, help="Give up when nothing comes for so long.", show_default="never"
+        ),
+    ] = None,
+) -> None:
+    """Write the messages of topics to standard output, a line for each."""
+    for topic in topics:
+        _checked(require_pattern, topic)
+    if after is not None and last is not None:
+        raise typer.BadParameter("--after and --last exclude each other")
+    render = as_json if json else as_text
+    _run(
+        context,
+        lambda login: follow(login, topics, render, after=after, last=last, count=count, timeout=timeout),
+    )
+
+
+def _run(context: typer.Context, start: Callable[[Login], Coroutine[Any, Any, ExitCode]]) -> NoReturn:
+    raise typer.Exit(_outcome(context.obj, start))
+
+
+def _outcome(connection: Connection, start: Callable[[Login], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
+    try:
+        login = connection.login()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(start(login))
+    except FanlineError as error:
+        tell(str(error))
+        return code_of(error)
+    except BrokenPipeError:
+        abandon_output()
+        return ExitCode.DONE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+
+
+def _topic(word: str) -> str:
+    _checked(require_topic, word)
+    return word
+
+
+def _checked(require: Callable[[str], None], word: str) -> None:
+    try:
+        require(word)
+    except Rejected as rejected:
+        raise typer.BadParameter(rejected.reason) from None
+
+
+def _content(text: str, *, json: bool) -> msgspec.Raw:
+    try:
+        return msgspec.Raw(text.encode() if json else msgspec.json.encode(text))
+    except UnicodeEncodeError:
+        raise typer.BadParameter("the message is not valid UTF-8") from None

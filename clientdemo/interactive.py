@@ -1,0 +1,154 @@
+"""The interactive client: what is typed is obeyed line by line, and what arrives is shown meanwhile."""
+
+import asyncio
+import sys
+from typing import Final
+
+from clientdemo.exits import ExitCode, Watch
+from clientdemo.grammar import Leave, Mistake, Send, Sub, Unsub, parse
+from clientdemo.login import Login
+from clientdemo.screen import Kind, Pipe, Screen, Terminal, Topics
+from clientdemo.subscribe import explain_gap
+from clientdemo.text import content_of, harmless
+from fanline.client import Gap, Publisher, Receipt, Subscriber
+from fanline.errors import Disconnected, FanlineError, Rejected
+
+# How long the last commands may take when the program is told to end.
+EXIT_PATIENCE: Final = 5.0
+
+
+async def interact(login: Login) -> ExitCode:
+    """Read and obey lines until ``exit`` or the end of the input.
+
+    Raises:
+        FanlineError: If the services cannot be used at all, or not all was acknowledged at the end.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    topics = Topics()
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    screen = Terminal(topics) if is_terminal else Pipe()
+    with screen.open():
+        await _Client(login, screen, topics).run()
+    return ExitCode.DONE
+
+
+class _Client:
+    """One publisher, one subscriber and one screen.
+
+    Commands wait in a queue, so that one can go on typing while there is no connection.
+    """
+
+    def __init__(self, login: Login, screen: Screen, topics: Topics) -> None:
+        self._screen = screen
+        self._topics = topics
+        self._commands: asyncio.Queue[Sub | Unsub | Send] = asyncio.Queue(1_000)
+        self._receipts: asyncio.Queue[Receipt] = asyncio.Queue()
+        self._publisher = Publisher(
+            login.publisher_url,
+            user=login.user,
+            password=login.password,
+            tls=login.tls,
+            on_state=Watch(self._say, recovered="connected to the publisher"),
+        )
+        self._subscriber = Subscriber(
+            url=login.subscriber_url,
+            user=login.user,
+            password=login.password,
+            tls=login.tls,
+            on_gap=self._show_gap,
+            on_state=Watch(
+                self._say, recovered="connected to the subscriber; subscriptions go on where they were"
+            ),
+        )
+
+    async def run(self) -> None:
+        try:
+            async with self._publisher, self._subscriber, asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(each)
+                    for each in (self._obey_all(), self._confirm_all(), self._receive())
+                ]
+                await self._read()
+                await self._finish()
+                for task in background:
+                    task.cancel()
+        except* FanlineError as errors:
+            raise errors.exceptions[0] from None
+
+    async def _read(self) -> None:
+        async for text in self._screen.lines():
+            line = parse(text)
+            if isinstance(line, Leave):
+                return
+            if isinstance(line, Mistake):
+                self._say(line.reason, Kind.PROBLEM)
+            elif line is not None:
+                await self._commands.put(line)
+
+    async def _finish(self) -> None:
+        """Wait, but not for ever, until everything typed so far is done.
+
+        Raises:
+            Disconnected: If it is not.
+        """
+        try:
+            async with asyncio.timeout(EXIT_PATIENCE):
+                await self._commands.join()
+                await self._receipts.join()
+        except TimeoutError:
+            problem = self._publisher.problem or self._subscriber.problem or "there is no answer"
+            raise Disconnected(f"not everything was done: {problem}") from None
+
+    # Commands.
+
+    async def _obey_all(self) -> None:
+        while True:
+            command = await self._commands.get()
+            try:
+                await self._obey(command)
+            except Rejected as rejected:
+                self._say(str(rejected), Kind.PROBLEM)
+            finally:
+                self._commands.task_done()
+
+    async def _obey(self, command: Sub | Unsub | Send) -> None:
+        match command:
+            case Sub(pattern, after, last):
+                seq = await self._subscriber.subscribe(pattern, after=after, last=last)
+                self._topics.add(pattern)
+                self._say(f"subscribed to {pattern}: what follows {seq} is shown", Kind.DETAIL)
+            case Unsub(pattern):
+                await self._subscriber.unsubscribe(pattern)
+                self._say(f"unsubscribed from {pattern}", Kind.DETAIL)
+            case Send(topic, content):
+                self._screen.show(Kind.SENT, f">[{topic}] {harmless(content)}")
+                self._topics.add(topic)
+                self._receipts.put_nowait(await self._publisher.send(topic, content))
+
+    async def _confirm_all(self) -> None:
+        while True:
+            receipt = await self._receipts.get()
+            try:
+                ack = await receipt
+                self._say(f"stored at {ack.seq}", Kind.DETAIL)
+            except Rejected as rejected:
+                self._say(f"not stored: {rejected}", Kind.PROBLEM)
+            finally:
+                self._receipts.task_done()
+
+    # What arrives.
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                async for message in self._subscriber:
+                    self._topics.add(message.topic)
+                    self._screen.show(Kind.ARRIVED, f"<[{message.topic}] {content_of(message)}")
+            except Rejected as rejected:
+                self._say(str(rejected), Kind.PROBLEM)
+
+    def _show_gap(self, gap: Gap) -> None:
+        self._say(explain_gap(gap), Kind.PROBLEM)
+
+    def _say(self, text: str, kind: Kind = Kind.NOTICE) -> None:
+        self._screen.show(kind, f"[clientdemo] {text}")

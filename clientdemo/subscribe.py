@@ -1,0 +1,92 @@
+"""``sub``: write the messages of topics to standard output, one line each."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+
+from clientdemo.exits import ExitCode, Watch, tell
+from clientdemo.login import Login
+from clientdemo.text import content_of, json_line
+from fanline.client import Gap, Message, Subscriber
+from fanline.errors import Disconnected
+
+Render = Callable[[Message], bytes]
+
+
+def as_text(message: Message) -> bytes:
+    """Return a message as ``topic: content``."""
+    return f"{message.topic}: {content_of(message)}\n".encode()
+
+
+def as_json(message: Message) -> bytes:
+    """Return a whole message as a line of JSON."""
+    return json_line(message) + b"\n"
+
+
+async def follow(
+    login: Login,
+    topics: Sequence[str],
+    render: Render,
+    *,
+    after: int | None,
+    last: int | None,
+    count: int | None,
+    timeout: float | None,
+) -> ExitCode:
+    """Write messages until ``count`` of them are written, or for ever.
+
+    Args:
+        login: Where to connect, and as whom.
+        topics: What to subscribe to.
+        render: Makes a line of a message.
+        after: Begin behind this position.
+        last: Begin with so many of the newest messages of each topic.
+        count: How many to write; None for all that come.
+        timeout: Seconds without a message after which to give up; None waits for ever.
+
+    Raises:
+        FanlineError: If a topic is refused, or nothing came within ``timeout``.
+        BrokenPipeError: If standard output was closed.
+    """
+    subscriber = Subscriber(
+        *topics,
+        url=login.subscriber_url,
+        user=login.user,
+        password=login.password,
+        tls=login.tls,
+        after=after,
+        last=last,
+        on_gap=tell_gap,
+        on_state=Watch(),
+    )
+    output = sys.stdout.buffer
+    written = 0
+    async with subscriber:
+        while count is None or written < count:
+            if not subscriber.waiting:
+                output.flush()
+            output.write(render(await _next(subscriber, timeout)))
+            written += 1
+    output.flush()
+    return ExitCode.DONE
+
+
+def tell_gap(gap: Gap) -> None:
+    """Say which messages will not come."""
+    tell(explain_gap(gap))
+
+
+def explain_gap(gap: Gap) -> str:
+    """Return which messages will not come, and why."""
+    where = gap.topic or "all subscriptions"
+    if gap.first is None:
+        return f"{where}: what came while there was no connection is lost, as the queue keeps no positions"
+    return f"{where}: positions {gap.first} to {gap.last} are missing, as retention has dropped them"
+
+
+async def _next(subscriber: Subscriber, timeout: float | None) -> Message:
+    try:
+        async with asyncio.timeout(timeout):
+            return await anext(subscriber)
+    except TimeoutError:
+        raise Disconnected(subscriber.problem or f"nothing has come for {timeout:g} s") from None

@@ -1,0 +1,77 @@
+"""Violations of the promises: how many of each kind, and the first few of them in words."""
+
+from collections import Counter, defaultdict
+from enum import StrEnum
+from typing import Final
+
+MAX_EXAMPLES: Final = 5
+
+
+class Kind(StrEnum):
+    """What can be wrong; :attr:`meaning` says it in a sentence."""
+
+    LOST = "lost"
+    MOVED = "moved"
+    STORED_TWICE = "stored-twice"
+    DISAGREEMENT = "disagreement"
+    OUT_OF_ORDER = "out-of-order"
+    OVERTAKEN = "overtaken"
+    SILENT_GAP = "silent-gap"
+    UNDELIVERED = "undelivered"
+    NOT_IN_LOG = "not-in-log"
+    ALTERED = "altered"
+    UNACKED = "unacked"
+    REFUSED = "refused"
+    DIED = "died"
+    UNCLEAN_STOP = "unclean-stop"
+
+    @property
+    def meaning(self) -> str:
+        """What it is, and the promise that it breaks."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final = {
+    Kind.LOST: "acknowledged, and not in the log (promise 1: acked means on disk)",
+    Kind.MOVED: "acknowledged at one position, and found at another (promise 2: one order)",
+    Kind.STORED_TWICE: "in the log more than once (promise 3: stored once)",
+    Kind.DISAGREEMENT: "two messages at the same position (promise 2: one order)",
+    Kind.OUT_OF_ORDER: "delivered out of order, or again (promise 2: one order)",
+    Kind.OVERTAKEN: "stored in another order than its publisher sent it (promise 2: one order)",
+    Kind.SILENT_GAP: "passed over without a word (promise 4: no silent gap)",
+    Kind.UNDELIVERED: "not delivered, with everything healed (promise 6: nothing silently dropped)",
+    Kind.NOT_IN_LOG: "delivered, and not in what the log has for the subscription (promise 1: acked means on disk)",
+    Kind.ALTERED: "delivered other than it was published, or never published",
+    Kind.UNACKED: "without an answer, with everything healed (promise 6: nothing silently dropped)",
+    Kind.REFUSED: "refused or answered wrongly, with nothing wrong about it",
+    Kind.DIED: "a service ended by itself, or did not start again",
+    Kind.UNCLEAN_STOP: "SIGTERM was not followed by exit code 0 in time (promise 8: stop is clean)",
+}
+
+
+class Findings:
+    """The violations of one run; of a flood only the first few are kept in words.
+
+    Attributes:
+        counts: How many there are of each kind.
+        examples: The first few of each kind.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[Kind] = Counter()
+        self.examples: defaultdict[Kind, list[str]] = defaultdict(list)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def add(self, kind: Kind, example: str) -> None:
+        """Note one violation."""
+        self.counts[kind] += 1
+        if len(self.examples[kind]) < MAX_EXAMPLES:
+            self.examples[kind].append(example)
+
+    def update(self, others: "Findings") -> None:
+        """Note the violations of another part of the run."""
+        self.counts.update(others.counts)
+        for kind, examples in others.examples.items():
+            self.examples[kind] = [*self.examples[kind], *examples][:MAX_EXAMPLES]

@@ -1,0 +1,170 @@
+"""The pipeline that is put to the test: one that runs somewhere, or one of our own in a temporary folder.
+
+In our own one every connection goes through a :class:`~fanline.verify.proxy.Proxy`, from the clients to the
+services as from service to service::
+
+    clients ──▶ publisher ──▶ msgqueue ◀── subscriber ◀── clients
+"""
+
+import asyncio
+import random
+import ssl
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from fanline.errors import ConfigurationError
+from fanline.settings import DEMO_PASSWORD, DEMO_USER
+from fanline.tls import client_context
+from fanline.verify.findings import Findings, Kind
+from fanline.verify.plan import LINKS, SERVICES
+from fanline.verify.processes import ServiceProcess, environment
+from fanline.verify.proxy import Proxy
+
+COMMANDS: Final[Mapping[str, Sequence[str]]] = {name: (sys.executable, "-m", name) for name in SERVICES}
+
+QUEUE_WAIT: Final = 4.0
+DRAIN_TIMEOUT: Final = 4.0
+
+# Short enough for the faults to exceed them, and for a short run to see what happens then; and little
+# memory, so that those who come back are served from the store as well.
+_SETTINGS: Final[Mapping[str, object]] = {
+    "ping_interval": 1,
+    "silence_limit": 3,
+    "queue_wait": QUEUE_WAIT,
+    "drain_timeout": DRAIN_TIMEOUT,
+    "recent_bytes": 262_144,
+}
+
+# How much longer than its own limit a service may take to stop.
+STOP_GRACE: Final = 6.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pipeline is, and how to log in.
+
+    Attributes:
+        publisher_url: Where to publish, ``wss://HOST:PORT``.
+        subscriber_url: Where to subscribe.
+        user: Who to log in as.
+        password: The password.
+        tls: How to verify the services.
+        patience: Seconds after which they refuse what has to wait for the queue.
+    """
+
+    publisher_url: str
+    subscriber_url: str
+    user: str
+    password: str = field(repr=False)
+    tls: ssl.SSLContext
+    patience: float
+
+
+class Installation:
+    """Three services of our own, while an ``async with`` block runs.
+
+    Args:
+        folder: Where they keep everything.
+        commands: The command lines that run them.
+        rng: Decides where connections are torn.
+        findings: Where to note those that end by themselves.
+
+    Attributes:
+        links: By name; their other ends are kept up to date.
+        services: By name.
+    """
+
+    def __init__(
+        self, folder: Path, *, commands: Mapping[str, Sequence[str]], rng: random.Random, findings: Findings
+    ) -> None:
+        self.links = {name: Proxy(rng) for name in LINKS}
+        self.services: dict[str, ServiceProcess] = {}
+        self._folder = folder
+        self._commands = commands
+        self._findings = findings
+        self._opened = AsyncExitStack()
+
+    @property
+    def place(self) -> Place:
+        """How clients reach it."""
+        return Place(
+            publisher_url=self._url("clients-publisher"),
+            subscriber_url=self._url("clients-subscriber"),
+            user=DEMO_USER,
+            password=DEMO_PASSWORD,
+            tls=client_context(self._folder / "certs"),
+            patience=QUEUE_WAIT,
+        )
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opened:
+            await _make_certificates(self._folder / "certs")
+            for link in self.links.values():
+                await link.start()
+                opened.push_async_callback(link.close)
+            for name in SERVICES:
+                self.services[name] = self._service(name)
+                opened.push_async_callback(self.services[name].kill)
+            await asyncio.gather(*(service.start() for service in self.services.values()))
+            self._opened = opened.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._opened.aclose()
+
+    async def terminate(self, name: str) -> None:
+        """Stop a service with SIGTERM; it must end with 0, and in time."""
+        limit = DRAIN_TIMEOUT + STOP_GRACE
+        code = await self.services[name].terminate(limit)
+        if code is None:
+            self._findings.add(Kind.UNCLEAN_STOP, f"{name}: still there after {limit:g} s")
+        elif code != 0:
+            self._findings.add(Kind.UNCLEAN_STOP, f"{name}: exit code {code}")
+
+    async def start(self, name: str) -> None:
+        """Start a service, unless it runs."""
+        if not self.services[name].is_running:
+            try:
+                await self.services[name].start()
+            except ConfigurationError as error:
+                self._findings.add(Kind.DIED, str(error))
+
+    def _service(self, name: str) -> ServiceProcess:
+        settings: dict[str, object] = {
+            "cert_dir": self._folder / "certs",
+            "data_dir": self._folder / "data",
+            f"{name}_port": 0,
+        }
+        if (link := f"{name}-msgqueue") in self.links:
+            settings["queue_url"] = self._url(link)
+        return ServiceProcess(
+            name,
+            self._commands[name],
+            environment(_SETTINGS | settings),
+            log=self._folder / f"{name}.log",
+            on_port=lambda port: self._point(name, port),
+            on_death=lambda code: self._findings.add(Kind.DIED, f"{name}: exit code {code}"),
+        )
+
+    def _point(self, service: str, port: int | None) -> None:
+        """Lead the links to a service to where it listens now."""
+        for name, link in self.links.items():
+            if name.endswith(f"-{service}"):
+                link.target = port
+
+    def _url(self, link: str) -> str:
+        return f"wss://localhost:{self.links[link].port}"
+
+
+async def _make_certificates(folder: Path) -> None:
+    making = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "certs", "make", "--dir", str(folder), env=environment({}),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await making.communicate()
+    if making.returncode != 0:
+        raise ConfigurationError(f"no certificates could be made: {said.decode().strip()}")

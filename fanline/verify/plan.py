@@ -1,0 +1,89 @@
+"""Which faults come when: a schedule that follows from a seed alone. No I/O."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Final
+
+SERVICES: Final = ("msgqueue", "publisher", "subscriber")
+
+# A link is named for its two ends, the one that connects first.
+LINKS: Final = ("clients-publisher", "clients-subscriber", "publisher-msgqueue", "subscriber-msgqueue")
+
+EVERYTHING: Final = "everything"
+
+
+class Fault(StrEnum):
+    """What can happen to a service, or to a link."""
+
+    KILL = "kill"  # SIGKILL, and started again
+    FREEZE = "freeze"  # SIGSTOP, and SIGCONT
+    RESTART = "restart"  # SIGTERM, and started again
+    CUT = "cut"  # every connection is reset
+    TEAR = "tear"  # every connection ends somewhere within what is being sent
+    STALL = "stall"  # nothing passes, and nobody is told
+    BLOCK = "block"  # every connection is reset, and every new one at once
+
+
+# Seconds that a fault lasts: at least, and at most. The longer ones exceed the silence limit of the services.
+_LENGTHS: Final = {
+    Fault.KILL: (0.0, 1.5),
+    Fault.FREEZE: (0.2, 5.0),
+    Fault.RESTART: (0.0, 1.0),
+    Fault.CUT: (0.0, 0.0),
+    Fault.TEAR: (0.5, 1.5),
+    Fault.STALL: (0.2, 5.0),
+    Fault.BLOCK: (0.2, 3.0),
+}
+
+_AT_SERVICES: Final = (Fault.KILL, Fault.FREEZE, Fault.RESTART)
+_AT_LINKS: Final = (Fault.CUT, Fault.TEAR, Fault.STALL, Fault.BLOCK)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fault.
+
+    Attributes:
+        at: When it begins, in seconds from the start.
+        fault: What happens.
+        target: To whom: a service, a link, or everything.
+        seconds: How long it lasts.
+    """
+
+    at: float
+    fault: Fault
+    target: str
+    seconds: float
+
+
+def plan(rng: random.Random, *, duration: float, every: float) -> list[Event]:
+    """Return faults for so many seconds, in order.
+
+    Each kind comes once on each target, in random order, before any comes again.
+
+    Args:
+        rng: Source of randomness; a seeded one makes the plan repeatable.
+        duration: No fault begins later, in seconds.
+        every: Seconds between the beginnings of two faults, on average.
+    """
+    events: list[Event] = []
+    deck = _deal(rng)
+    at = rng.uniform(0.5, 1.5) * every
+    while at < duration:
+        fault, target = next(deck)
+        events.append(Event(at, fault, target, rng.uniform(*_LENGTHS[fault])))
+        at += rng.uniform(0.5, 1.5) * every
+    return events
+
+
+def _deal(rng: random.Random) -> Iterator[tuple[Fault, str]]:
+    cards = [
+        (Fault.KILL, EVERYTHING),
+        *product(_AT_SERVICES, SERVICES),
+        *product(_AT_LINKS, LINKS),
+    ]
+    while True:
+        yield from rng.sample(cards, len(cards))

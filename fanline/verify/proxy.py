@@ -1,0 +1,186 @@
+"""A network link that can fail: a TCP relay that cuts, tears, stalls or blocks what goes through it.
+
+It sees TLS records, not frames, and cuts wherever it happens to be: within a record, a frame, or a handshake.
+"""
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+from asyncio import StreamReader, StreamWriter
+from typing import Final
+
+from fanline.link import run_until_first
+
+HOST: Final = "127.0.0.1"
+
+CHUNK: Final = 65_536
+
+# The kernel's buffers on the way; small, so that a slow reader is soon felt at the other end.
+SOCKET_BUFFER: Final = 65_536
+
+# A torn connection still carries at most this much.
+MAX_REST: Final = 50_000
+
+CLOSE_SECONDS: Final = 2.0
+
+# Closing sends a reset, and what was not sent yet is dropped (socket(7)).
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+class Proxy:
+    """Relays the connections of one link to a port of this machine.
+
+    Args:
+        rng: Decides where a connection is torn.
+
+    Attributes:
+        port: Where it listens, from :meth:`start` to :meth:`close`.
+        target: The port it relays to; None while nobody listens there.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self.port = 0
+        self.target: int | None = None
+        self._rng = rng
+        self._pairs: set[_Pair] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._is_blocking = False
+        self._server: asyncio.Server
+
+    async def start(self) -> None:
+        """Listen on a free port."""
+        self._server = await asyncio.start_server(self._accept, HOST, 0, limit=CHUNK)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening, and reset all connections."""
+        self._server.close()
+        for handler in self._handlers:
+            handler.cancel()
+        if self._handlers:
+            await asyncio.wait(self._handlers)
+
+    # Faults.
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for pair in self._pairs:
+            pair.reset()
+
+    async def tear(self, seconds: float) -> None:
+        """End every connection at some byte within what it carries next; after so many seconds in any case."""
+        torn = tuple(self._pairs)
+        for pair in torn:
+            pair.rest = self._rng.randrange(MAX_REST)
+        await asyncio.sleep(seconds)
+        for pair in torn:
+            pair.reset()
+
+    async def stall(self, seconds: float) -> None:
+        """Let nothing pass, and hold it back."""
+        self._flowing.clear()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._flowing.set()
+
+    async def block(self, seconds: float) -> None:
+        """Reset every connection, and every new one at once."""
+        self._is_blocking = True
+        self.cut()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._is_blocking = False
+
+    # One connection.
+
+    async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._handlers.add(handler)
+        try:
+            await self._relay(reader, writer)
+        except OSError:
+            pass
+        finally:
+            self._handlers.discard(handler)
+            _reset(writer)
+
+    async def _relay(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if self._is_blocking or self.target is None:
+            return
+        there = socket.socket()
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        there.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(there, (HOST, self.target))
+        except BaseException:
+            there.close()
+            raise
+        other_reader, other_writer = await asyncio.open_connection(sock=there, limit=CHUNK)
+        pair = _Pair(writer, other_writer)
+        self._pairs.add(pair)
+        try:
+            await run_until_first(
+                self._pump(reader, other_writer, pair), self._pump(other_reader, writer, pair)
+            )
+        finally:
+            self._pairs.discard(pair)
+            await pair.close()
+
+    async def _pump(self, reader: StreamReader, writer: StreamWriter, pair: "_Pair") -> None:
+        while data := await reader.read(CHUNK):
+            await self._flowing.wait()
+            writer.write(pair.allowed(data))
+            if pair.rest == 0:
+                return
+            await writer.drain()
+
+
+class _Pair:
+    """The two halves of one connection.
+
+    Attributes:
+        rest: How many bytes it still carries; None if there is no end to it.
+    """
+
+    def __init__(self, *writers: StreamWriter) -> None:
+        self.rest: int | None = None
+        self._writers = writers
+
+    def allowed(self, data: bytes) -> bytes:
+        """Return the part of the data that may pass."""
+        if self.rest is None:
+            return data
+        data = data[: self.rest]
+        self.rest -= len(data)
+        return data
+
+    def reset(self) -> None:
+        for writer in self._writers:
+            _reset(writer)
+
+    async def close(self) -> None:
+        """Close both halves, with what is on its way to them; reset those that do not take it."""
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    for writer in self._writers:
+                        writer.close()
+                    for writer in self._writers:
+                        await writer.wait_closed()
+        finally:
+            self.reset()
+
+
+def _reset(writer: StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    writer.transport.abort()
