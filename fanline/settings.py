@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
     users_file: Path | None = Field(
         None,
-        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, of that name with "
-        "`.toml` added. Without it the only login is hello/test, on loopback.",
+        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, of that name "
+        "with `.toml` added. Without it the only login is hello/test, on loopback.",
     )
     link_user: str = Field(
         DEMO_USER, description="The user as which a service logs in to its neighbour.", min_length=1

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
-from fanline.verify.clock import happens
+from fanline.verify.waiting import happens
 from fanline.verify.installation import Installation
 from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault
 

@@ -41,6 +41,7 @@ class Sent:
         troubles: What the publisher was told other than an ack, in words.
         repeats: Messages that were sent again although they had their ack.
         longest_wait: The most seconds between a message and its ack.
+        acked: How many have an ack.
     """
 
     def __init__(self, name: str, topics: Sequence[str], *, patience: float) -> None:
@@ -110,6 +111,7 @@ class Received:
         keys: What came with each; :data:`UNKNOWN` if nobody has sent it like that.
         gaps: First and last position of what it was told to be gone.
         troubles: What it was told other than that, in words.
+        position: The highest position that came.
     """
 
     def __init__(self, name: str, patterns: Sequence[str], start: int) -> None:
@@ -125,8 +127,12 @@ class Received:
     def __len__(self) -> int:
         return len(self.seqs)
 
+    def start_at(self, seq: int) -> None:
+        """Note behind which position everything is due, for one who did not choose it."""
+        self.start = self.position = seq
+
     def note(self, seq: int, key: int) -> None:
-        """Note a message; :attr:`position` is the highest one that came."""
+        """Note a message."""
         self.seqs.append(seq)
         self.keys.append(key)
         self.position = max(self.position, seq)

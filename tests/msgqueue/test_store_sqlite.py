@@ -123,9 +123,11 @@ def test_settings_are_durable(folder: Path) -> None:
 
 
 async def test_refuses_a_folder_in_use(store: SqliteStore, folder: Path) -> None:
-    """A second opener is told which folder is in use, and the first goes on."""
+    """A second opener is told which folder is in use, and keeps nothing open; the first goes on."""
+    descriptors = os.listdir("/dev/fd")
     with pytest.raises(ConfigurationError, match=f"data_dir {folder}: another msgqueue has it open"):
         await open_store(folder)
+    assert os.listdir("/dev/fd") == descriptors
     await store.append([new()])
 
 
@@ -201,6 +203,16 @@ async def test_refuses_garbage(folder: Path, content: bytes) -> None:
     folder.mkdir()
     (folder / FILE).write_bytes(content)
     with pytest.raises(ConfigurationError, match=f"{FILE}: it is (damaged|not a database)"):
+        await open_store(folder)
+
+
+async def test_refuses_what_it_cannot_write(folder: Path) -> None:
+    """A log that could be read alone does not start."""
+    await make_log(folder)
+    content = bytearray((folder / FILE).read_bytes())
+    content[18] = 3  # SQLite's file format: whoever does not know this version may read, but not write
+    (folder / FILE).write_bytes(content)
+    with pytest.raises(ConfigurationError, match="it cannot be written to"):
         await open_store(folder)
 
 

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -35,9 +36,9 @@ async def publisher(queue: StubPublisher, start_service: StartService) -> Servic
     return await start_service(Publisher, queue_url=queue.url)
 
 
-async def answers(client: ClientConnection, count: int) -> list[dict[str, object]]:
+async def answers(client: ClientConnection, count: int) -> list[dict[str, Any]]:
     """Receive answers, in however many frames they come."""
-    got: list[dict[str, object]] = []
+    got: list[dict[str, Any]] = []
     while len(got) < count:
         frame = msgspec.json.decode(await client.recv())
         got.extend(frame if isinstance(frame, list) else [frame])

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -39,7 +40,7 @@ async def http(subscriber: Service, tls: ssl.SSLContext) -> AsyncIterator[httpx.
         yield client
 
 
-def contents(response: httpx.Response) -> list[int]:
+def contents(response: httpx.Response) -> list[Any]:
     """Return what is in the messages of a page."""
     assert response.status_code == 200, response.text
     assert response.headers["Content-Type"] == "application/json"
@@ -62,7 +63,8 @@ async def test_newest_page(http: httpx.AsyncClient) -> None:
 
 async def test_backwards_without_gap_or_repeat(http: httpx.AsyncClient) -> None:
     """Following ``prev`` from the newest page leads through everything once, and ends."""
-    pages, where = [], "/topics/t/messages?limit=10"
+    pages: list[list[int]] = []
+    where = "/topics/t/messages?limit=10"
     while where:
         response = await http.get(where)
         pages.insert(0, contents(response))
@@ -73,7 +75,8 @@ async def test_backwards_without_gap_or_repeat(http: httpx.AsyncClient) -> None:
 
 async def test_forwards_without_gap_or_repeat(http: httpx.AsyncClient, queue: StubQueue) -> None:
     """Following ``next`` leads through everything once, and then to what comes later."""
-    found, where = [], "/topics/t/messages?after=0&limit=10"
+    found: list[int] = []
+    where = "/topics/t/messages?after=0&limit=10"
     for _ in range(4):
         response = await http.get(where)
         found += contents(response)

@@ -1,0 +1,219 @@
+"""Those who subscribe: by the public client, each with another habit, and one by hand."""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+
+from fanline.client import Gap, Message, Subscriber
+from fanline.errors import FanlineError
+from fanline.verify.load import Load
+from fanline.verify.records import UNKNOWN, Received
+from fanline.verify.waiting import happens
+from fanline.verify.wire import RawClient, Retry
+
+# Seconds for which one who comes and goes stays, and stays away, at most.
+MAX_STAY: Final = 6.0
+MAX_REST: Final = 2.0
+
+# How a slow one reads: so many messages, then a nap; and now and then a long one.
+HANDFUL: Final = 40
+NAP: Final = 0.2
+LONG_NAP: Final = 5.0
+LONG_NAPS: Final = 0.03
+
+
+class Reader(ABC):
+    """Receives until it is cancelled.
+
+    Args:
+        load: The run.
+        name: Who it is, for people.
+        patterns: What to subscribe to.
+        start: Position behind which to begin.
+    """
+
+    # Whether how long a message takes to it tells something about the services.
+    keeps_up = True
+
+    def __init__(self, load: Load, name: str, patterns: Sequence[str], start: int) -> None:
+        self.load = load
+        self.received = Received(name, patterns, start)
+        self.rng = load.rng(name)
+
+    async def run(self) -> None:
+        """Receive; what goes wrong for good is noted."""
+        try:
+            await self.receive()
+        except FanlineError as error:
+            self.received.troubles.append(str(error))
+
+    @abstractmethod
+    async def receive(self) -> None:
+        """Receive until cancelled."""
+
+    def note(self, topic: str, content: bytes, seq: int) -> None:
+        """Note a message."""
+        key = self.load.workload.identify(topic, content)
+        self.received.note(seq, key)
+        if self.keeps_up and key != UNKNOWN:
+            self.load.note_delay(key)
+
+    def note_message(self, message: Message) -> None:
+        """Note a message of the public client."""
+        self.note(message.topic, bytes(message.content), message.seq)
+
+    def note_gap(self, gap: Gap) -> None:
+        """Note what is gone."""
+        self.received.gaps.append((gap.first or 0, gap.last or 0))
+
+    def client(self, *, after: int | None) -> Subscriber:
+        """Return a public client that begins behind a position."""
+        place = self.load.place
+        return Subscriber(
+            *self.received.patterns if after is not None else (),
+            url=place.subscriber_url,
+            user=place.user,
+            password=place.password,
+            tls=place.tls,
+            after=after,
+            on_gap=self.note_gap,
+            on_state=self.load.count_reconnects(),
+        )
+
+
+class Steady(Reader):
+    """Stays, and keeps up."""
+
+    async def receive(self) -> None:
+        """See :meth:`Reader.receive`."""
+        async with self.client(after=self.received.start) as client:
+            async for message in client:
+                self.note_message(message)
+
+
+class Slow(Reader):
+    """Stays, but takes its time, and sometimes reads nothing for longer than the services put up with."""
+
+    keeps_up = False
+
+    async def receive(self) -> None:
+        """See :meth:`Reader.receive`."""
+        async with self.client(after=self.received.start) as client:
+            async for message in client:
+                self.note_message(message)
+                if len(self.received) % HANDFUL == 0:
+                    is_long = self.rng.random() < LONG_NAPS
+                    await happens(self.load.is_healed, LONG_NAP if is_long else NAP)
+
+
+class Visitor(Reader):
+    """Comes and goes, and resumes by itself behind the last message that it had."""
+
+    keeps_up = False
+
+    async def receive(self) -> None:
+        """See :meth:`Reader.receive`."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._stay()), self.client(after=self.received.position) as client:
+                    async for message in client:
+                        self.note_message(message)
+            await happens(self.load.is_healed, self.rng.uniform(0, MAX_REST))
+
+    def _stay(self) -> float | None:
+        return None if self.load.is_healed.is_set() else self.rng.uniform(0, MAX_STAY)
+
+
+class Latecomer(Reader):
+    """Comes in the middle, and wants what is new from then on."""
+
+    async def receive(self) -> None:
+        """See :meth:`Reader.receive`."""
+        await happens(self.load.is_healed, self.rng.uniform(0, MAX_STAY))
+        async with self.client(after=None) as client:
+            self.received.start_at(await client.subscribe(self.received.patterns[0]))
+            async for message in client:
+                self.note_message(message)
+
+
+class _Drain(msgspec.Struct):
+    retry_ms: float
+
+
+class _Gap(msgspec.Struct):
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
+
+
+class _Said(msgspec.Struct):
+    """Anything that a subscriber is told."""
+
+    topic: str | None = None
+    content: msgspec.Raw = msgspec.Raw(b"null")
+    seq: int = 0
+    gap: _Gap | None = None
+    error: str | None = None
+    reason: str = ""
+    drain: _Drain | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Said).decode
+
+
+class ByHand(Reader, RawClient):
+    """Speaks the protocol itself."""
+
+    def __init__(self, load: Load, name: str, patterns: Sequence[str], start: int) -> None:
+        Reader.__init__(self, load, name, patterns, start)
+        RawClient.__init__(self, load, f"{load.place.subscriber_url}/subscribe", self.received.troubles)
+
+    async def receive(self) -> None:
+        """See :meth:`Reader.receive`."""
+        await self.keep_speaking()
+
+    @property
+    def is_done(self) -> bool:
+        """See :attr:`RawClient.is_done`."""
+        return False
+
+    async def speak(self, connection: ClientConnection) -> None:
+        """See :meth:`RawClient.speak`."""
+        pattern, after = self.received.patterns[0], self.received.position
+        await connection.send(f"sub {pattern} after={after}")
+        while True:
+            self._take(_decode(await connection.recv(decode=False)))
+
+    def _take(self, said: _Said) -> None:
+        if said.topic is not None:
+            self.note(said.topic, bytes(said.content), said.seq)
+        elif said.drain is not None:
+            self.obey_drain(said.drain.retry_ms)
+        elif said.error == "queue-unavailable":
+            raise Retry
+        elif said.error is not None:
+            self.troubles.append(f"{said.error}: {said.reason}")
+        elif said.gap is not None:
+            self.received.gaps.append((said.gap.first, said.gap.last))
+
+
+KINDS: Final[Sequence[type[Reader]]] = (Steady, ByHand, Slow, Visitor, Latecomer)
+
+# Those that keep one position for all: they have one subscription only.
+SINGLE: Final = frozenset({ByHand, Visitor, Latecomer})
+
+
+def make_reader(load: Load, number: int, start: int) -> Reader:
+    """Return one of a run's subscribers: of each kind in turn, and with each set of patterns."""
+    kind = KINDS[number % len(KINDS)]
+    forms = load.workload.subscriptions
+    patterns = forms[number % len(forms)]
+    if kind in SINGLE:
+        patterns = patterns[:1]
+    reader = kind(load, f"subscriber {number} ({kind.__name__.lower()})", patterns, start)
+    load.received.append(reader.received)
+    return reader

@@ -1,0 +1,83 @@
+"""WebSocket connections below the public client, for those who must not share its mistakes."""
+
+import asyncio
+import base64
+from abc import ABC, abstractmethod
+from typing import Final
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
+
+from fanline.verify.installation import Place
+from fanline.verify.load import Load
+
+OPEN_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.3
+MAX_RETRY_SECONDS: Final = 5.0
+
+
+class Retry(Exception):
+    """The service wants to be asked again, on another connection."""
+
+
+class RawClient(ABC):
+    """One who speaks the protocol by hand, on one connection after the other.
+
+    Args:
+        load: The run.
+        url: The endpoint.
+        troubles: Where to note what the service says that makes no sense.
+    """
+
+    def __init__(self, load: Load, url: str, troubles: list[str]) -> None:
+        self.troubles = troubles
+        self._url = url
+        self._place = load.place
+        self._on_state = load.count_reconnects()
+        self._retry_seconds = RETRY_SECONDS
+
+    @property
+    @abstractmethod
+    def is_done(self) -> bool:
+        """Whether no other connection is needed."""
+
+    @abstractmethod
+    async def speak(self, connection: ClientConnection) -> None:
+        """Speak on one connection until it ends."""
+
+    async def keep_speaking(self) -> None:
+        """Connect, again whenever the connection is lost, until it is done."""
+        while not self.is_done:
+            self._retry_seconds = RETRY_SECONDS
+            try:
+                async with _dial(self._place, self._url) as connection:
+                    self._on_state(None)
+                    await self.speak(connection)
+            except (OSError, WebSocketException, Retry):
+                await asyncio.sleep(self._retry_seconds)
+            except msgspec.DecodeError as error:
+                self.troubles.append(f"what came cannot be read: {error}")
+                await asyncio.sleep(self._retry_seconds)
+
+    def obey_drain(self, retry_ms: float) -> None:
+        """Come back when the service that goes away has asked for."""
+        self._retry_seconds = min(retry_ms / 1_000, MAX_RETRY_SECONDS)
+
+
+def _dial(place: Place, url: str) -> connect:
+    token = base64.b64encode(f"{place.user}:{place.password}".encode()).decode()
+    return connect(
+        url,
+        ssl=place.tls,
+        additional_headers={"Authorization": f"Basic {token}"},
+        subprotocols=[Subprotocol("fanline.v1")],
+        compression=None,
+        proxy=None,
+        open_timeout=OPEN_SECONDS,
+        close_timeout=1,
+        ping_interval=2,
+        ping_timeout=4,
+        max_size=None,
+    )
