@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fanline import settings
-from fanline.errors import ConfigurationError
+from fanline.errors import ConfigurationError, FanlineError
+from fanline.neighbour import ask_queue
+from fanline.pop_protocol import PopCommand
 from fanline.up import up
 from fanline.users import User, UsersFile
 
@@ -26,15 +28,20 @@ app = typer.Typer(
 )
 user_app = typer.Typer(no_args_is_help=True, help="Add, remove and list the users who may log in.")
 app.add_typer(user_app, name="user")
+consumer_app = typer.Typer(no_args_is_help=True, help="Look after the durable consumers of msgqueue.")
+app.add_typer(consumer_app, name="consumer")
 
 
 def main() -> None:
-    """Run the command line; what the operator got wrong ends in one sentence and exit code 2."""
+    """Run the command line; an error ends in one sentence, and in exit code 2 if the operator made it."""
     try:
         app()
     except ConfigurationError as error:
         typer.echo(f"fanline: {error}", err=True)
         sys.exit(2)
+    except FanlineError as error:
+        typer.echo(f"fanline: {error}", err=True)
+        sys.exit(1)
 
 
 @app.command("up", add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -126,6 +133,27 @@ def list_users(file: File = None) -> None:
         cells = (user.name, role, " ".join(user.publish), " ".join(user.subscribe))
         table.add_row(*(Text(cell) for cell in cells))  # a bare string would be read as markup
     Console().print(table)
+
+
+@consumer_app.command("list")
+def list_consumers() -> None:
+    """Show the durable consumers: how far each is, and how many connections share it."""
+    table = Table("name", "position", "behind", "connections")
+    for state in _ask(PopCommand(consumers=True))["consumers"]:
+        table.add_row(*(Text(str(state[column.header])) for column in table.columns))
+    Console().print(table)
+
+
+@consumer_app.command("delete")
+def delete_consumer(name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)]) -> None:
+    """Forget a durable consumer, and with it how far it is; nobody may be using it."""
+    _ask(PopCommand(forget=name))
+    typer.echo(f"{name}: forgotten")
+
+
+def _ask(command: PopCommand) -> dict[str, Any]:
+    values = settings.build()
+    return asyncio.run(ask_queue(values, command, timeout=values.queue_wait))
 
 
 def _users(file: Path | None) -> UsersFile:

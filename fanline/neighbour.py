@@ -1,8 +1,16 @@
-"""The link from one service to msgqueue, made from the settings."""
+"""The link from one service to msgqueue, made from the settings; and single questions to it."""
 
-from typing import Final
+import asyncio
+from typing import Any, Final
 
+import msgspec
+from websockets.asyncio.client import ClientConnection
+
+from fanline.background import beside
+from fanline.errors import Disconnected, Rejected
 from fanline.link import Link
+from fanline.message import encode
+from fanline.pop_protocol import PopCommand
 from fanline.settings import Settings
 from fanline.tls import client_context
 
@@ -25,3 +33,34 @@ def link_to_queue(settings: Settings, path: str) -> Link:
         silence_limit=settings.silence_limit,
         refused_delay=REFUSED_DELAY,
     )
+
+
+async def ask_queue(settings: Settings, command: PopCommand, *, timeout: float) -> dict[str, Any]:
+    """Say one thing to msgqueue, and return its answer.
+
+    Args:
+        settings: Where it is, and as whom to log in.
+        command: What to say.
+        timeout: Seconds to wait for the answer.
+
+    Raises:
+        Rejected: If it refuses.
+        Disconnected: If it does not answer in time.
+        ConfigurationError: If the CA or the password file cannot be read.
+    """
+    link = link_to_queue(settings, "/popmsg")
+    answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def ask(connection: ClientConnection) -> None:
+        await connection.send(encode(command), text=True)
+        answered.set_result(await connection.recv(decode=False))
+        await connection.wait_closed()
+
+    try:
+        async with beside(link.run(ask)), asyncio.timeout(timeout):
+            answer: dict[str, Any] = msgspec.json.decode(await answered)
+    except TimeoutError:
+        raise Disconnected(link.problem or "msgqueue does not answer") from None
+    if "error" in answer:
+        raise Rejected(answer["error"], answer["reason"])
+    return answer

@@ -5,14 +5,18 @@ A consumer says what it wants::
     {"pop": {"after": 41, "topics": ["orders.>"]}}    everything after a position (or "latest", "earliest")
     {"pop": {"consumer": "billing"}}                  a durable consumer's share; it says {"done": SEQ}
     {"read": {"ref": 7, "after": 41, "topics": […]}}  one page of the log, forwards or ("before") backwards
+    {"consumers": true}                               the durable consumers there are
+    {"forget": "billing"}                             remove one that nobody uses
 
 and msgqueue answers::
 
     {"popping": null, "seq": 41}                      then arrays of messages
     {"page": 7, "messages": […], "position": 90, "last": 120}
     {"page": 7, "error": CODE, "reason": SENTENCE}
+    {"consumers": [{"name": "billing", "position": 41, "behind": 79, "connections": 2}]}
+    {"forgotten": "billing"}
 
-Both answers have ``"gap": {"from", "to"}`` if retention has removed part of what was asked for.
+The first two have ``"gap": {"from", "to"}`` if retention has removed part of what was asked for.
 """
 
 from typing import Literal
@@ -46,6 +50,8 @@ class PopCommand(msgspec.Struct, omit_defaults=True):
     pop: Pop | None = None
     read: Read | None = None
     done: int | None = None
+    consumers: bool = False
+    forget: str | None = None
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -85,6 +91,27 @@ class PageAnswer(msgspec.Struct, omit_defaults=True):
     def records(self) -> Page:
         """Return the page's records, and the position that it reaches."""
         return Page([decode_record(bytes(message)) for message in self.messages], self.position)
+
+
+class ConsumerState(msgspec.Struct):
+    """A durable consumer: what it has done, how much is before it, and how many connections share it."""
+
+    name: str
+    position: int
+    behind: int
+    connections: int
+
+
+class ConsumerList(msgspec.Struct):
+    """The answer to ``consumers``."""
+
+    consumers: list[ConsumerState]
+
+
+class Forgotten(msgspec.Struct):
+    """The answer to ``forget``."""
+
+    forgotten: str
 
 
 decode_pop_command = msgspec.json.Decoder(PopCommand).decode

@@ -12,8 +12,9 @@ from collections.abc import Hashable, Sequence
 from typing import Final
 
 from fanline.background import end
-from fanline.errors import StoreError
+from fanline.errors import ErrorCode, Rejected, StoreError
 from fanline.message import Record
+from fanline.pop_protocol import ConsumerState
 from fanline.signal import Signal
 from msgqueue.log import Log
 
@@ -102,11 +103,17 @@ class Consumer:
         self._ledger = Ledger(position)
         self._dealing = asyncio.Lock()
         self._changed = Signal()
+        self._members: set[Hashable] = set()
 
     @property
     def position(self) -> int:
         """Everything up to here is done."""
         return self._ledger.position
+
+    @property
+    def members(self) -> int:
+        """How many share the work at present."""
+        return len(self._members)
 
     async def take(self, member: Hashable) -> Sequence[Record]:
         """Wait for records for a member; those that another left behind come first.
@@ -120,6 +127,7 @@ class Consumer:
         Raises:
             StoreError: If the log cannot be read.
         """
+        self._members.add(member)
         while True:
             changes = [self._changed.next]
             if self._ledger.room(member) > 0:
@@ -137,6 +145,7 @@ class Consumer:
 
     def leave(self, member: Hashable) -> None:
         """Take back what a member has not done, for the others or for later."""
+        self._members.discard(member)
         self._ledger.leave(member)
         self._changed.fire()
 
@@ -179,6 +188,30 @@ class Consumers:
         if name not in self._by_name:
             self._by_name[name] = Consumer(self._log, start)
         return self._by_name[name]
+
+    def states(self) -> list[ConsumerState]:
+        """Return what there is to tell of each consumer, by name."""
+        return [
+            ConsumerState(name, consumer.position, self._log.head - consumer.position, consumer.members)
+            for name, consumer in sorted(self._by_name.items())
+        ]
+
+    async def forget(self, name: str) -> None:
+        """Remove a consumer and its position.
+
+        Raises:
+            Rejected: If there is none of that name, or somebody uses it.
+            StoreError: If the log cannot be written.
+        """
+        consumer = self._by_name.get(name)
+        if consumer is None:
+            raise Rejected(ErrorCode.BAD_COMMAND, f"there is no durable consumer {name!a}")
+        if consumer.members:
+            reason = f"{consumer.members} connections share the consumer {name}: end them first"
+            raise Rejected(ErrorCode.BAD_COMMAND, reason)
+        del self._by_name[name]
+        self._saved.pop(name, None)
+        await self._log.delete_cursor(name)
 
     async def _save_forever(self) -> None:
         while True:

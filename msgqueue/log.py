@@ -205,6 +205,10 @@ class Log:
         """Remember how far a durable consumer has got; durable when it returns."""
         await self._store.set_cursor(consumer, position)
 
+    async def delete_cursor(self, consumer: str) -> None:
+        """Forget how far a durable consumer has got."""
+        await self._store.delete_cursor(consumer)
+
 
 def _hand_out(taken: list[_Waiting], receipts: Sequence[Receipt]) -> None:
     """Give each append its share of a commit's receipts."""

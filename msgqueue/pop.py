@@ -15,7 +15,17 @@ from fanline.background import beside, end
 from fanline.connection import Connection, text_frame
 from fanline.errors import CloseCode, ErrorCode, Rejected, StoreError
 from fanline.message import Dialect, Record, Refusal, join_array, refusal, split_array, to_plain
-from fanline.pop_protocol import Gap, PageAnswer, Pop, PopCommand, Popping, Read, decode_pop_command
+from fanline.pop_protocol import (
+    ConsumerList,
+    Forgotten,
+    Gap,
+    PageAnswer,
+    Pop,
+    PopCommand,
+    Popping,
+    Read,
+    decode_pop_command,
+)
 from fanline.topics import require_pattern
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import Log
@@ -99,6 +109,11 @@ class _Session:
             await self._pop(command.pop)
         elif command.done is not None and self._consumer is not None:
             self._consumer.done(self._connection, command.done)
+        elif command.consumers:
+            self._connection.send_json(ConsumerList(self._consumers.states()))
+        elif command.forget is not None:
+            await self._consumers.forget(command.forget)
+            self._connection.send_json(Forgotten(command.forget))
         else:
             raise Rejected(ErrorCode.BAD_COMMAND, "expected pop, read, or done for a durable consumer")
 

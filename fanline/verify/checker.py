@@ -1,4 +1,4 @@
-"""The judge: what was sent, what came, and the log as it was read at the end; out come the violations. No I/O.
+"""The judge: from what was sent, what came, and the log as it was read at the end, the violations. No I/O.
 
 The log is taken for the truth of what is stored. Against it is held what the publishers were told, and what
 each reader got, position by position.
@@ -122,7 +122,9 @@ class _Checker:
             elif stored is None and not self._log.was_told_of(seq):
                 self._add(Kind.NOT_IN_LOG, where)
             elif stored is not None and came is not None and stored != came:
-                self._add(Kind.DISAGREEMENT, f"{where} is {self._name(came)}, in the log {self._name(stored)}")
+                self._add(
+                    Kind.DISAGREEMENT, f"{where} is {self._name(came)}, in the log {self._name(stored)}"
+                )
 
     def _due_to(self, reader: Received) -> Iterator[Entry]:
         is_wanted: dict[str, bool] = {}

@@ -40,7 +40,7 @@ _MEANINGS: Final = {
     Kind.OVERTAKEN: "stored in another order than its publisher sent it (promise 2: one order)",
     Kind.SILENT_GAP: "passed over without a word (promise 4: no silent gap)",
     Kind.UNDELIVERED: "not delivered, with everything healed (promise 6: nothing silently dropped)",
-    Kind.NOT_IN_LOG: "delivered, and not in what the log has for the subscription (promise 1: acked means on disk)",
+    Kind.NOT_IN_LOG: "delivered, and not in the log for that subscription (promise 1: acked means on disk)",
     Kind.ALTERED: "delivered other than it was published, or never published",
     Kind.UNACKED: "without an answer, with everything healed (promise 6: nothing silently dropped)",
     Kind.REFUSED: "refused or answered wrongly, with nothing wrong about it",

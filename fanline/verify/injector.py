@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
-from fanline.verify.waiting import happens
 from fanline.verify.installation import Installation
 from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault
+from fanline.verify.waiting import happens
 
 
 class Injector:

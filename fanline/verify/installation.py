@@ -144,7 +144,7 @@ class Installation:
         return ServiceProcess(
             name,
             self._commands[name],
-            environment(_SETTINGS | settings),
+            environment({**_SETTINGS, **settings}),
             log=self._folder / f"{name}.log",
             on_port=lambda port: self._point(name, port),
             on_death=lambda code: self._findings.add(Kind.DIED, f"{name}: exit code {code}"),

@@ -63,6 +63,15 @@ class Load:
         """Messages that came, counted once for each subscriber."""
         return sum(len(received) for received in self.received)
 
+    def heads(self) -> dict[str, int]:
+        """Return the position of the newest acknowledged message of each topic."""
+        heads: dict[str, int] = {}
+        for sent in self.sent:
+            for number, seq in enumerate(sent.seqs):
+                topic = sent.topic(number)
+                heads[topic] = max(heads.get(topic, 0), seq)
+        return heads
+
     def rng(self, name: str) -> random.Random:
         """Return the source of randomness of one who takes part, which is the same whenever the seed is."""
         return random.Random(f"{self._seed} {name}")  # noqa: S311 - repeatable, guards no secret

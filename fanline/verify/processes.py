@@ -68,17 +68,18 @@ class ServiceProcess:
             # SIGKILL, because it may be frozen; and a session of its own, so that Ctrl-C does not reach it.
             start_new_session=True, preexec_fn=die_with_parent(signal.SIGKILL),
         )  # fmt: skip
-        listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        listening: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._watching = asyncio.create_task(self._watch(self._process, listening))
         try:
             async with asyncio.timeout(START_SECONDS):
-                await asyncio.wait([listening, self._watching], return_when=asyncio.FIRST_COMPLETED)
+                port = await listening
         except TimeoutError:
             await self.kill()
-        if not listening.done():
+            port = None
+        if port is None:
             raise ConfigurationError(f"{self.name} does not start: {self._last_line.decode().strip()}")
         self._is_ending = False
-        self._on_port(listening.result())
+        self._on_port(port)
 
     async def kill(self) -> None:
         """Kill it, as a power cut would."""
@@ -108,7 +109,9 @@ class ServiceProcess:
         await asyncio.wait([self._watching])
         return await self._process.wait()
 
-    async def _watch(self, process: asyncio.subprocess.Process, listening: "asyncio.Future[int]") -> None:
+    async def _watch(
+        self, process: asyncio.subprocess.Process, listening: "asyncio.Future[int | None]"
+    ) -> None:
         """Keep its log, and note its end."""
         assert process.stderr is not None
         with self._log.open("ab", buffering=0) as log:
@@ -118,6 +121,8 @@ class ServiceProcess:
                 if (found := _LISTENING.search(line)) and not listening.done():
                     listening.set_result(int(found[1]))
         code = await process.wait()
+        if not listening.done():
+            listening.set_result(None)
         self._on_port(None)
         if not self._is_ending:
             self._on_death(code)

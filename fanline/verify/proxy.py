@@ -72,7 +72,7 @@ class Proxy:
             pair.reset()
 
     async def tear(self, seconds: float) -> None:
-        """End every connection at some byte within what it carries next; after so many seconds in any case."""
+        """End every connection at some byte of what it carries next, or else after so many seconds."""
         torn = tuple(self._pairs)
         for pair in torn:
             pair.rest = self._rng.randrange(MAX_REST)

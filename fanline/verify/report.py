@@ -75,7 +75,8 @@ def text(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"published        {report.published:,} messages in {report.seconds:.0f} s, {report.rate:,.0f} a second"
+    pace = f"{report.seconds:.0f} s, {report.rate:,.0f} a second"
+    yield f"published        {report.published:,} messages in {pace}"
     yield f"acknowledged     {report.acked:,}, and {report.repeats:,} of them again on purpose"
     yield f"delivered        {report.delivered:,}"
     yield f"faults           {sum(sum(targets.values()) for targets in report.faults.values())}"
@@ -95,7 +96,7 @@ def _verdict(report: Report) -> Iterator[str]:
     else:
         yield f"{sum(violation.count for violation in report.violations):,} violations:"
     for violation in report.violations:
-        yield f"  {violation.kind}: {violation.count:,} × {violation.meaning}"
+        yield f"  {violation.kind}: {violation.count:,} x {violation.meaning}"
         yield from (f"    {example}" for example in violation.examples)
         if violation.count > len(violation.examples):
             yield "    …"

@@ -1,75 +1,32 @@
 """One run, from the first service to the verdict."""
 
 import asyncio
+import random
 import secrets
 import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fanline.client import Publisher, Subscriber
 from fanline.errors import ConfigurationError, FanlineError
-from fanline.topics import matches
-from fanline.verify import publishers
 from fanline.verify.checker import Evidence, check
 from fanline.verify.findings import Findings
 from fanline.verify.history import LogReader, PageReader
 from fanline.verify.injector import Injector
 from fanline.verify.installation import COMMANDS, Installation, Place
 from fanline.verify.load import Load
+from fanline.verify.options import Options
 from fanline.verify.plan import plan
 from fanline.verify.records import Received
 from fanline.verify.report import Report, violations
-from fanline.verify.subscribers import Reader, make_reader
-from fanline.verify.waiting import happens, settles
+from fanline.verify.traffic import Traffic, read_to_the_end
+from fanline.verify.waiting import happens
 from fanline.verify.workload import Workload
 
-# Longer than any delay between two attempts of a client to connect, and what an attempt may take.
-QUIET_SECONDS: Final = 20.0
-
 PROBE_SECONDS: Final = 20.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run is to do.
-
-    Attributes:
-        seed: What the faults and all other choices follow from.
-        duration: How long the load lasts, in seconds.
-        publishers: How many there are.
-        subscribers: How many there are.
-        rate: Messages a second that each publisher publishes at most.
-        every: Seconds between two faults, on average.
-        faults: Whether there are any.
-        keep: Whether to keep the files of the services in any case.
-        place: The pipeline to verify; None starts one.
-    """
-
-    seed: int
-    duration: float = 60.0
-    publishers: int = 6
-    subscribers: int = 10
-    rate: float = 100.0
-    every: float = 2.0
-    faults: bool = True
-    keep: bool = False
-    place: Place | None = None
-
-    @property
-    def command(self) -> str:
-        """How to do the same again."""
-        words = [f"fanline verify --seed {self.seed} --duration {self.duration:g}"]
-        words.append(f"--publishers {self.publishers} --subscribers {self.subscribers} --rate {self.rate:g}")
-        words.append(f"--every {self.every:g}" if self.faults else "--no-faults")
-        if self.place is not None:
-            words.append(f"--publisher-url {self.place.publisher_url}")
-            words.append(f"--subscriber-url {self.place.subscriber_url}")
-        return " ".join(words)
 
 
 class Run:
@@ -94,18 +51,11 @@ class Run:
         self.phase = "starting"
         self.load: Load | None = None
         self.injector: Injector | None = None
+        self.seconds = 0.0
         self._commands = commands
-        self._findings = Findings()
+        self._rng = random.Random(options.seed)  # noqa: S311 - repeatable, guards no secret
         self._workload = Workload(secrets.token_hex(4), options.publishers)
-        self._began: float | None = None
-        self._ended: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long the load has lasted."""
-        if self._began is None:
-            return 0.0
-        return (self._ended or asyncio.get_running_loop().time()) - self._began
+        self._findings = Findings()
 
     async def perform(self) -> Report:
         """Do it, and return what was found.
@@ -126,34 +76,100 @@ class Run:
         return self._report(folder if is_kept else None)
 
     async def _verify_our_own(self, folder: Path) -> None:
-        rng = random.Random(self.options.seed)  # noqa: S311 - repeatable, guards no secret
         async with Installation(
-            folder, commands=self._commands, rng=rng, findings=self._findings
+            folder, commands=self._commands, rng=self._rng, findings=self._findings
         ) as installation:
-            self.injector = Injector(installation)
-            events = plan(rng, duration=self.options.duration, every=self.options.every)
-            await self._verify(installation.place, events if self.options.faults else [])
+            if self.options.faults:
+                self.injector = Injector(installation)
+            await self._verify(installation.place)
 
-    async def _verify(self, place: Place, events: Sequence[Event] = ()) -> None:
-        start = await self._probe(place)
+    async def _verify(self, place: Place) -> None:
+        start = await _probe(place, self._workload)
+        options = self.options
         self.load = Load(
-            place,
-            self._workload,
-            seed=self.options.seed,
-            publishers=self.options.publishers,
-            rate=self.options.rate,
+            place, self._workload, seed=options.seed, publishers=options.publishers, rate=options.rate
         )
-        await self._run_load(self.load, start, events)
+        await self._run_load(self.load, start)
         self.phase = "reading the log"
-        log, pages = await self._read_log(self.load, start)
+        log, pages = await _read_log(self.load, start)
         self.phase = "checking"
         evidence = Evidence(self.load.sent, [*self.load.received, *pages], log)
         self._findings.update(await asyncio.to_thread(check, evidence))
 
-    async def _probe(self, place: Place) -> int:
-        """Log in to both services, and return the position behind which the run begins."""
-        login = {"user": place.user, "password": place.password, "tls": place.tls}
-        try:
-            async with asyncio.timeout(PROBE_SECONDS), Publisher(place.publisher_url, **login) as publisher:
-                ...
-        return 0
+    async def _run_load(self, load: Load, start: int) -> None:
+        async with Traffic(load, subscribers=self.options.subscribers, start=start) as traffic:
+            self.phase = "running"
+            await asyncio.gather(self._count_seconds(), self._inject_faults())
+            load.is_healed.set()
+            self.phase = "waiting for the last acks"
+            await traffic.finish_sending()
+            self.phase = "waiting for the last deliveries"
+            await traffic.finish_reading()
+
+    async def _count_seconds(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while self.seconds < self.options.duration and not self.stop.is_set():
+            await happens(self.stop, min(self.options.duration - self.seconds, 0.1))
+            self.seconds = loop.time() - began
+
+    async def _inject_faults(self) -> None:
+        if self.injector is None:
+            return
+        events = plan(self._rng, duration=self.options.duration, every=self.options.every)
+        await self.injector.run(events, self.stop)
+        await self.injector.heal()
+
+    def _report(self, folder: Path | None) -> Report:
+        load = self.load
+        assert load is not None
+        faults: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for (fault, target), count in self.injector.counts.items() if self.injector else ():
+            faults[fault][target] = count
+        return Report(
+            ok=not self._findings,
+            seed=self.options.seed,
+            command=self.options.command,
+            seconds=round(self.seconds, 1),
+            published=load.published,
+            acked=load.acked,
+            repeats=sum(sent.repeats for sent in load.sent),
+            delivered=load.delivered,
+            rate=round(load.published / max(self.seconds, 0.1), 1),
+            faults=faults,
+            reconnects=load.reconnects,
+            longest_ack_wait=round(max(sent.longest_wait for sent in load.sent), 2),
+            longest_delivery_wait=round(load.longest_delivery, 2),
+            violations=violations(self._findings),
+            folder=str(folder) if folder else None,
+        )
+
+
+async def _probe(place: Place, workload: Workload) -> int:
+    """Log in to both services, and return the position behind which the run begins."""
+    login: dict[str, Any] = {"user": place.user, "password": place.password, "tls": place.tls}
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            async with Publisher(place.publisher_url, **login) as publisher:
+                start = (await publisher.publish(workload.root, None)).seq
+            async with Subscriber(url=place.subscriber_url, **login) as subscriber:
+                await subscriber.subscribe(workload.everything, after=start)
+    except TimeoutError:
+        problem = publisher.problem or subscriber.problem or "it does not answer"
+        raise ConfigurationError(f"the pipeline cannot be used: {problem}") from None
+    except FanlineError as error:
+        raise ConfigurationError(f"the pipeline cannot be used: {error}") from error
+    return start
+
+
+async def _read_log(load: Load, start: int) -> tuple[Received, list[Received]]:
+    """Return the log as a subscription gives it, and each topic as HTTP gives it."""
+    log = LogReader(load, "the log", [load.workload.everything], start)
+    await read_to_the_end(log)
+    readers = [
+        PageReader(load, topic, start, backwards=bool(number % 2))
+        for number, topic in enumerate(load.workload.topics(0))
+    ]
+    for reader in readers:
+        await reader.run()
+    return log.received, [reader.received for reader in readers]

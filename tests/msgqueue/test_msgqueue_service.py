@@ -245,6 +245,29 @@ async def test_unfinished_work_is_bounded(queue: Service, dial: Dial) -> None:
     assert [message["content"] for message in await receive(popper, 500)] == list(range(1000, 1500))
 
 
+async def test_consumers_are_listed_and_forgotten(queue: Service, dial: Dial) -> None:
+    """Durable consumers can be looked at; one that nobody uses can be removed, and then begins anew."""
+    pusher, popper, admin = [await dial(queue, path) for path in ("/pushmsg", "/popmsg", "/popmsg")]
+    await push(pusher, *words("t", 1, 2, 3))
+    await pop(popper, consumer="billing")
+    await receive(popper, 3)
+    await popper.send('{"done":2}')
+    await (await popper.ping())
+    await admin.send('{"consumers":true}')
+    expected = {"name": "billing", "position": 2, "behind": 1, "connections": 1}
+    assert await receive(admin, 1) == [{"consumers": [expected]}]
+    await admin.send('{"forget":"billing"}')
+    assert "1 connections share" in (await receive(admin, 1))[0]["reason"]
+    await popper.close()
+    await until(lambda: len(queue.connections) == 2)
+    await admin.send('{"forget":"billing"}')
+    assert await receive(admin, 1) == [{"forgotten": "billing"}]
+    await admin.send('{"forget":"billing"}')
+    assert "no durable consumer" in (await receive(admin, 1))[0]["reason"]
+    again = await dial(queue, "/popmsg")
+    assert (await pop(again, consumer="billing"))["seq"] == 0
+
+
 # The plain dialect (line 9).
 
 

@@ -1,0 +1,97 @@
+"""The publishers and subscribers of a run as tasks: set going, and waited for at the end."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, Self
+
+from fanline.topics import matches
+from fanline.verify import publishers
+from fanline.verify.load import Load
+from fanline.verify.records import Received
+from fanline.verify.subscribers import Reader, make_reader
+from fanline.verify.waiting import settles
+
+# Nothing has moved for so long: longer than any delay of a client before it connects again, and what the
+# attempt itself may take.
+QUIET_SECONDS: Final = 20.0
+
+
+class Traffic:
+    """Publishes and receives while an ``async with`` block runs.
+
+    Args:
+        load: The run.
+        subscribers: How many there are.
+        start: Position behind which the run begins.
+    """
+
+    def __init__(self, load: Load, *, subscribers: int, start: int) -> None:
+        self._load = load
+        self._readers = [make_reader(load, number, start) for number in range(subscribers)]
+        self._senders = [
+            publishers.KINDS[number % len(publishers.KINDS)](load, number) for number in range(len(load.sent))
+        ]
+        self._sending: list[asyncio.Task[None]] = []
+        self._reading: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._reading = [asyncio.create_task(reader.run()) for reader in self._readers]
+        self._sending = [asyncio.create_task(sender.run()) for sender in self._senders]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await _end(*self._sending, *self._reading)
+
+    async def finish_sending(self) -> None:
+        """Publish nothing new, and wait for the last acks, as long as any come."""
+        self._load.is_over.set()
+        await settles(
+            lambda: all(task.done() for task in self._sending), lambda: self._load.acked, quiet=QUIET_SECONDS
+        )
+        await _end(*self._sending)
+
+    async def finish_reading(self) -> None:
+        """Wait until every subscriber has everything, as long as anything comes."""
+        heads = self._load.heads()
+        pending = [(reader, _goal(heads, reader.received)) for reader in self._readers]
+        await settles(
+            lambda: all(_is_there(reader, goal) for reader, goal in pending),
+            lambda: self._load.delivered,
+            quiet=QUIET_SECONDS,
+        )
+        await _end(*self._reading)
+
+
+async def read_to_the_end(reader: Reader) -> None:
+    """Let one more reader read what there is, as long as anything comes."""
+    goal = _goal(reader.load.heads(), reader.received)
+    reading = asyncio.create_task(reader.run())
+    try:
+        await settles(lambda: _is_there(reader, goal), lambda: len(reader.received), quiet=QUIET_SECONDS)
+    finally:
+        await _end(reading)
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks, wait until they have ended, and raise what ended them other than that."""
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def _goal(heads: Mapping[str, int], received: Received) -> int:
+    """Return the position of the last message that is due to a reader."""
+    return max(
+        (
+            seq
+            for topic, seq in heads.items()
+            if any(matches(pattern, topic) for pattern in received.patterns)
+        ),
+        default=0,
+    )
+
+
+def _is_there(reader: Reader, goal: int) -> bool:
+    return bool(reader.received.troubles) or reader.received.position >= goal
