@@ -36,6 +36,10 @@ lint: $(INSTALLED) ## Check the style, the formatting, and who imports whom
 types: $(INSTALLED) ## Check the types, strictly
 	@$(BIN)/mypy
 
+.PHONY: verify
+verify: $(INSTALLED) ## Break a pipeline for a minute, and check every promise; ARGS="…" goes to `fanline verify`
+	@exec $(BIN)/fanline verify --duration 60 $(ARGS)
+
 .PHONY: coverage
 coverage: $(INSTALLED) ## Run every test, and list the lines and branches that none reaches
 	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)

@@ -10,10 +10,11 @@ import msgspec
 import typer
 import uvloop
 
-from clientdemo.exits import ExitCode, abandon_output, code_of, tell
+from clientdemo.exits import ExitCode, code_of, tell
 from clientdemo.interactive import interact
 from clientdemo.lines import STDIN, read_lines
 from clientdemo.login import Login, read_password, trust
+from clientdemo.output import abandon_output
 from clientdemo.publish import Item, publish_lines, publish_one, read_json, read_text
 from clientdemo.subscribe import as_json, as_text, follow
 from fanline import settings as settings_module

@@ -1,6 +1,5 @@
 """How the program ends: its exit codes, and the errors that lead to them."""
 
-import os
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -32,13 +31,6 @@ def tell(text: str) -> None:
     # On a terminal the line may hold a progress report: overwrite it.
     start = "\r\x1b[K" if sys.stderr.isatty() else ""
     print(f"{start}[clientdemo] {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is a command line
-
-
-def abandon_output() -> None:
-    """Write to nowhere from now on: whoever reads standard output has closed it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 class Watch:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from clientdemo.exits import ExitCode, Watch, tell
 from clientdemo.login import Login
+from clientdemo.output import while_output_is_read
 from clientdemo.text import content_of, json_line
 from fanline.client import Gap, Message, Subscriber
 from fanline.errors import Disconnected
@@ -61,7 +62,7 @@ async def follow(
     )
     output = sys.stdout.buffer
     written = 0
-    async with subscriber:
+    async with while_output_is_read(), subscriber:
         while count is None or written < count:
             if not subscriber.waiting:
                 output.flush()

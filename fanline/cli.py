@@ -16,6 +16,7 @@ from fanline.neighbour import ask_queue
 from fanline.pop_protocol import PopCommand
 from fanline.up import up
 from fanline.users import User, UsersFile
+from fanline.verify.cli import verify
 
 DEFAULT_USERS_FILE: Final = Path("var/users")
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 user_app = typer.Typer(no_args_is_help=True, help="Add, remove and list the users who may log in.")
 app.add_typer(user_app, name="user")
+app.command()(verify)
 consumer_app = typer.Typer(no_args_is_help=True, help="Look after the durable consumers of msgqueue.")
 app.add_typer(consumer_app, name="consumer")
 

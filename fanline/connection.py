@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +33,7 @@ FAIR_SHARE: Final = 64
 # Offset of tcpi_bytes_acked in struct tcp_info (linux/tcp.h).
 _TCP_INFO_BYTES_ACKED: Final = 120
 
-_WRONG_METHODS: Final = (b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"HEAD ", b"OPTIONS ")
+_WRONG_METHOD: Final = re.compile(rb"(?!GET )[A-Z]{1,20} /")
 _METHOD_NOT_ALLOWED: Final = (
     b"HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: 28\r\nConnection: close\r\n\r\nOnly GET is answered here.\r\n"
@@ -130,6 +131,10 @@ class Connection(ServerConnection):
         self.send_data()
         self._abort_timer = self.loop.call_later(self.close_timeout or 0, self.transport.abort)
 
+    def take_any_size(self) -> None:
+        """Read frames of any size from now on, where a larger one must not cost the connection."""
+        self.protocol.max_message_size = None
+
     def leave_to_tcp(self, *, ping_interval: float, silence_limit: float) -> None:
         """Send no pings, because the peer need not read and so answer them; TCP probes its host instead."""
         self._is_left_to_tcp = True
@@ -164,7 +169,7 @@ class Connection(ServerConnection):
         """Note the sign of life, and answer the HTTP methods that the library would drop in silence."""
         self._heard_at = self.loop.time()
         self._pinged_at = None
-        if self.request is None and data.startswith(_WRONG_METHODS):
+        if self.request is None and _WRONG_METHOD.match(data):
             self._refused = True
             self.transport.write(_METHOD_NOT_ALLOWED)
         if not self._refused:

@@ -136,7 +136,8 @@ class Link:
                 raise loss.error
             self._report(str(loss.error))
             delay = self._next_delay(is_final=loss.is_final)
-            logger.info("%s; next attempt in %.1f s", loss.error, delay)
+            level = logging.WARNING if loss.is_final else logging.INFO
+            logger.log(level, "%s; next attempt in %.1f s", loss.error, delay)
             await asyncio.sleep(delay)
 
     async def _hold_once(self, session: Session) -> "_Loss":

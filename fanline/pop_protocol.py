@@ -75,7 +75,8 @@ class PageAnswer(msgspec.Struct, omit_defaults=True):
     Attributes:
         page: The ``ref`` of the request.
         messages: In the order of the log.
-        position: How far the log was looked at: the next page is to begin after it.
+        position: How far the log was looked at: the next page is to begin after it, or, backwards, to end
+            before it.
         last: Where the log ends.
         gap: What retention has removed after the position asked for.
     """

@@ -53,7 +53,7 @@ class PageRequest:
 
     Attributes:
         path: The whole path, percent-encoded as it came, without the query.
-        query: The parameters; of one given twice the first counts.
+        query: The parameters; of one given twice the last counts.
         user: Who asks.
     """
 
@@ -112,7 +112,7 @@ class App(ABC):
         """Return the WebSocket paths that this service answers."""
 
     def pages(self) -> Mapping[str, Page]:
-        """Return what answers plain GET requests, by the beginning of the path."""
+        """Return what answers plain GET requests: by path, or by its beginning where that ends with a slash."""
         return {}
 
     @abstractmethod
@@ -263,7 +263,10 @@ class Service:
         return _response(connection, await page(PageRequest(path, dict(parse_qsl(query)), user)))
 
     def _find_page(self, path: str) -> Page | None:
-        return next((page for start, page in self._pages.items() if path.startswith(start)), None)
+        for place, page in self._pages.items():
+            if path == place or (place.endswith("/") and path.startswith(place)):
+                return page
+        return None
 
     def _health(self, connection: ServerConnection, path: str) -> Response | None:
         if path == "/healthz":

@@ -64,7 +64,7 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(child.keep_running()) for child in children]
-            announcing = tasks.create_task(_announce(settings, console))
+            announcing = tasks.create_task(_announce(children, settings, console))
             await stop.wait()
             announcing.cancel()
             for child, task in zip(children, running, strict=True):
@@ -80,13 +80,14 @@ async def _make_certificates(settings: Settings) -> None:
     said, _ = await making.communicate()
     if making.returncode != 0:
         raise ConfigurationError("no certificates could be made; see above")
-    if not (settings.cert_dir / "ca.key").exists():
-        return  # the operator's own certificates: nothing was made
-    sys.stderr.write(said.decode())
+    if b": made" in said:
+        sys.stderr.write(said.decode())
 
 
-async def _announce(settings: Settings, console: Console) -> None:
+async def _announce(children: Sequence["_Child"], settings: Settings, console: Console) -> None:
     """Wait until every service is ready, and say so, or who is not."""
+    for child in children:
+        await child.listens.wait()  # before that, another installation may answer on its port
     waited = 0.0
     while problems := await asyncio.to_thread(_not_ready, settings):
         await asyncio.sleep(READY_POLL_SECONDS)
@@ -108,33 +109,41 @@ def _not_ready(settings: Settings) -> list[str]:
 
 
 def _welcome(settings: Settings, console: Console) -> None:
-    urls = {name: f"wss://localhost:{getattr(settings, f'{name}_port')}" for name in SERVICES}
-    ca = settings.cert_dir / "ca.crt"
-    login = (
-        f"{DEMO_USER} / {DEMO_PASSWORD}"
-        if settings.users_file is None
-        else "a user of " + str(settings.users_file)
-    )
-    demo = shlex.join(
-        [sys.executable if sys.prefix == sys.base_prefix else _shown_python(), "-m", "clientdemo"]
-    )
+    is_demo = settings.users_file is None
+    login = f"{DEMO_USER} / {DEMO_PASSWORD}" if is_demo else f"a user of {settings.users_file}"
     console.print(
         f"""
 [bold]Fanline is ready.[/]  Ctrl-C stops it.
 
-  publish to      {urls["publisher"]}/publish
-  subscribe at    {urls["subscriber"]}/subscribe
-  CA certificate  {escape(str(ca))}
+  publish to      {_url(settings, "publisher")}/publish
+  subscribe at    {_url(settings, "subscriber")}/subscribe
+  CA certificate  {escape(str(settings.cert_dir / "ca.crt"))}
   login           {escape(login)}
 
-In a second terminal:   [bold]{escape(demo)} sub greetings[/]
-and in a third:         [bold]{escape(demo)} pub greetings "Hello, world"[/]
+In a second terminal:   [bold]{escape(_demo(settings, "subscriber", "sub greetings"))}[/]
+and in a third:         [bold]{escape(_demo(settings, "publisher", 'pub greetings "Hello, world"'))}[/]
 """
     )
 
 
+def _url(settings: Settings, service: str) -> str:
+    return f"wss://localhost:{getattr(settings, f'{service}_port')}"
+
+
+def _demo(settings: Settings, service: str, words: str) -> str:
+    """Return what to type to try a service out, with only those options that it cannot do without."""
+    options = [shlex.quote(_shown_python()), "-m clientdemo", words]
+    if getattr(settings, f"{service}_port") != Settings.model_fields[f"{service}_port"].default:
+        options.append(f"--{service} {_url(settings, service)}")
+    if settings.cert_dir != Settings.model_fields["cert_dir"].default:
+        options.append(f"--cafile {shlex.quote(str(settings.cert_dir / 'ca.crt'))}")
+    if settings.users_file is not None:
+        options.append("--user NAME")
+    return " ".join(options)
+
+
 def _shown_python() -> str:
-    """Return the interpreter of the virtual environment, as briefly as it can be typed from here."""
+    """Return the interpreter, as briefly as it can be typed from here."""
     relative = os.path.relpath(sys.executable)
     return relative if not relative.startswith("..") else sys.executable
 
@@ -149,6 +158,7 @@ class _Child:
         self._console = console
         self._backoff = Backoff()
         self.stop = asyncio.Event()
+        self.listens = asyncio.Event()
 
     async def keep_running(self) -> None:
         """Run the service, again and again, until :attr:`stop` is set.
@@ -210,6 +220,8 @@ class _Child:
     async def _copy_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
+            if b" listening on " in line:
+                self.listens.set()
             self._say(line.decode(errors="replace").rstrip())
 
     def _say(self, text: str) -> None:

@@ -38,7 +38,13 @@ class MsgQueue(App):
         """Open the log; fails if another process has it open, or it is damaged."""
         settings = self.settings
         store = await SqliteStore.open(settings.data_dir, dedupe_window=settings.dedupe_window)
-        self._log = Log(store, tail_bytes=settings.recent_bytes, buffer_bytes=settings.queue_buffer)
+        self._log = Log(
+            store,
+            tail_bytes=settings.recent_bytes,
+            buffer_bytes=settings.queue_buffer,
+            # Less than a publisher's, which can then hear the reason before its own patience ends.
+            patience=settings.queue_wait / 2,
+        )
         await self._log.start()
         self._consumers = Consumers(self._log)
         await self._consumers.start()

@@ -221,7 +221,8 @@ class Consumers:
     async def _save(self) -> None:
         for name, consumer in tuple(self._by_name.items()):
             position = consumer.position
-            if self._saved.get(name) == position:
+            is_forgotten = self._by_name.get(name) is not consumer  # while another one was saved
+            if is_forgotten or self._saved.get(name) == position:
                 continue
             try:
                 await self._log.set_cursor(name, position)

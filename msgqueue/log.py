@@ -25,6 +25,11 @@ MAX_COMMIT_BYTES: Final = 8 << 20
 
 PAGE_BYTES: Final = 256 << 10
 
+RETRY_SECONDS: Final = 0.2
+
+# For so long after the last failure the log counts as failing: if nobody tries again, who knows.
+TROUBLE_SECONDS: Final = 30.0
+
 
 class _Waiting(NamedTuple):
     messages: Sequence[NewMessage]
@@ -39,13 +44,16 @@ class Log:
         store: Where it is kept; the log closes it.
         tail_bytes: Size of the newest messages kept in memory.
         buffer_bytes: Size of uncommitted messages above which :meth:`room` makes writers wait.
+        patience: Seconds for which a failing commit is tried again before its messages are refused.
 
     Attributes:
         grown: Fires whenever messages were committed.
     """
 
-    def __init__(self, store: Store, *, tail_bytes: int, buffer_bytes: int) -> None:
+    def __init__(self, store: Store, *, tail_bytes: int, buffer_bytes: int, patience: float) -> None:
         self._store = store
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
         self._recent = Recent(tail_bytes)
         self._buffer_bytes = buffer_bytes
         self._waiting: deque[_Waiting] = deque()
@@ -56,7 +64,9 @@ class Log:
         self.grown = Signal()
         self._last: asyncio.Future[list[Receipt]] | None = None
         self._committer: asyncio.Task[None] | None = None
-        self._trouble: str | None = None
+        self._failure = ""
+        self._failed_at = 0.0
+        self._failing_since: float | None = None
 
     async def start(self) -> None:
         """Find the end of the log, and begin to commit.
@@ -89,8 +99,9 @@ class Log:
 
     @property
     def trouble(self) -> str | None:
-        """Why the last commit failed, or None if it went well."""
-        return self._trouble
+        """Why commits fail, or None if they do not, or if none was tried lately."""
+        is_recent = self._failing_since is not None and self._loop.time() - self._failed_at < TROUBLE_SECONDS
+        return self._failure if is_recent else None
 
     # Writing.
 
@@ -137,25 +148,43 @@ class Log:
 
     async def _commit(self, taken: list[_Waiting]) -> None:
         messages = [message for waiting in taken for message in waiting.messages]
-        try:
-            receipts = await self._store.append(messages)
-        except StoreError as error:
-            self._fail(taken, error)
-        else:
-            self._trouble = None
-            _hand_out(taken, receipts)
-        finally:
-            self._waiting_bytes -= sum(waiting.size for waiting in taken)
-            if self._waiting_bytes <= self._buffer_bytes:
-                self._has_room.set()
+        while True:
+            try:
+                receipts = await self._store.append(messages)
+            except StoreError as error:
+                if not self._is_worth_waiting(error):
+                    self._fail(taken, error)
+                    return
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._failing_since = None
+                _hand_out(taken, receipts)
+                self._release(taken)
+                return
+
+    def _is_worth_waiting(self, error: StoreError) -> bool:
+        """Note a failure, and say whether the cause may still go away before writers lose their patience."""
+        now = self._failed_at = self._loop.time()
+        if self._failing_since is None:
+            self._failing_since = now
+            logger.error("cannot store messages, trying again: %s", error)
+        self._failure = str(error)
+        return now - self._failing_since < self._patience
 
     def _fail(self, taken: list[_Waiting], error: StoreError) -> None:
-        if str(error) != self._trouble:
-            logger.error("cannot store messages: %s", error)
-        self._trouble = str(error)
-        for waiting in taken:
+        """Refuse what cannot be stored and all that waits behind it, which must not overtake it."""
+        refused = [*taken, *self._waiting]
+        self._waiting.clear()
+        self._work.clear()
+        for waiting in refused:
             if not waiting.receipts.done():
                 waiting.receipts.set_exception(error)
+        self._release(refused)
+
+    def _release(self, taken: list[_Waiting]) -> None:
+        self._waiting_bytes -= sum(waiting.size for waiting in taken)
+        if self._waiting_bytes <= self._buffer_bytes:
+            self._has_room.set()
 
     # Reading.
 
@@ -170,7 +199,7 @@ class Log:
         return await self._store.read(after, patterns=patterns, max_bytes=PAGE_BYTES)
 
     async def read_back(self, before: int, patterns: Sequence[str], limit: int) -> Sequence[Record]:
-        """Return the newest ``limit`` matching records before a position, oldest first.
+        """Return the newest matching records before a position, oldest first: ``limit`` or fewer large ones.
 
         Raises:
             StoreError: If the store cannot be read.

@@ -32,6 +32,9 @@ from msgqueue.log import Log
 
 MAX_PAGE_RECORDS: Final = 1_000
 
+# Of what a store can count to.
+MAX_POSITION: Final = (1 << 63) - 1
+
 
 class PopEndpoint:
     """Handles the connections to ``/popmsg``.
@@ -202,7 +205,7 @@ class _Session:
         self._connection.send_json(answer)
 
     async def _page(self, read: Read, limit: int) -> PageAnswer:
-        after = read.after or 0
+        after = min(max(read.after or 0, 0), MAX_POSITION)
         page = await self._log.read(after, read.topics)
         records = page.records[:limit]
         position = page.position if len(records) == len(page.records) else records[-1].seq
@@ -210,9 +213,10 @@ class _Session:
         return PageAnswer(read.ref, _raws(records), position, self._log.head, gap)
 
     async def _page_back(self, read: Read, limit: int) -> PageAnswer:
-        before = self._log.head + 1 if read.before is None else read.before
+        end = self._log.head + 1
+        before = end if read.before is None else min(max(read.before, 0), end)
         records = await self._log.read_back(before, read.topics, limit)
-        position = records[0].seq if records else 0
+        position = records[0].seq if records else before
         return PageAnswer(read.ref, _raws(records), position, self._log.head)
 
 

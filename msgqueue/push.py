@@ -78,6 +78,8 @@ class PushEndpoint:
 
     async def _handle_plain(self, connection: Connection) -> None:
         """Serve a publisher that gets no acks: while the log cannot be written, it is not read from."""
+        # The original publisher passes on whatever a client sends, and is lost if it is cut off for it.
+        connection.take_any_size()
         async for frame in connection.frames():
             entries = self._read(frame, connection)
             for entry in entries:

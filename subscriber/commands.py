@@ -81,10 +81,10 @@ def _attempt(parse_one: Any, data: bytes) -> Command | Rejected:
 
 
 def _parse_text(frame: bytes) -> Command:
-    verb, *words = frame.decode().split()
-    if verb not in ("sub", "unsub") or not words:
+    words = frame.decode().split()
+    if len(words) < 2 or words[0] not in ("sub", "unsub"):
         raise Rejected(ErrorCode.BAD_COMMAND, _HINT)
-    pattern, *options = words
+    verb, pattern, *options = words
     return _command(verb, pattern, dict(_parse_option(option) for option in options))
 
 

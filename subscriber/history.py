@@ -7,7 +7,8 @@
     ?last=50                the newest; without any parameter the newest 100
 
 The answer is a JSON array of messages. ``Link`` headers lead to the pages on both sides (RFC 8288): ``next``
-to what is newer, ``prev`` to what is older; ``prev`` is left out where nothing is older. A header
+to what is newer, ``prev`` to what is older, until a page is empty. A page may hold fewer messages than its
+limit where they are large. A header
 ``Fanline-Gap: 12-30`` names the positions that retention has removed from the page.
 """
 
@@ -32,7 +33,10 @@ SUFFIX: Final = "/messages"
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
 
-_STATUS: Final = {
+# A page that has grown to this is not filled up further.
+MAX_BYTES: Final = 1 << 20
+
+_STATUS: Final[Mapping[str, HTTPStatus]] = {
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
     ErrorCode.QUEUE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.RESUME_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -54,7 +58,8 @@ class History:
     async def answer(self, request: PageRequest) -> PageResponse:
         """Return a page, or what is wrong with the request."""
         if not request.path.endswith(SUFFIX):
-            return PageResponse(HTTPStatus.NOT_FOUND, b'{"error":"not-found"}')
+            reason = f"There is nothing at {request.path}.\n"
+            return PageResponse(HTTPStatus.NOT_FOUND, reason.encode(), "text/plain; charset=utf-8")
         topic = unquote(request.path[len(PREFIX) : -len(SUFFIX)])
         try:
             require_pattern(topic)
@@ -64,14 +69,14 @@ class History:
             read = _parse(topic, request.query)
             page = await self._read(read)
         except Rejected as rejected:
-            status = _STATUS.get(ErrorCode(rejected.code), HTTPStatus.BAD_REQUEST)
+            status = _STATUS.get(rejected.code, HTTPStatus.BAD_REQUEST)
             return PageResponse(status, encode(refusal(rejected)))
         return PageResponse(HTTPStatus.OK, encode(page.messages), headers=_headers(read, page))
 
     async def _read(self, read: Read) -> PageAnswer:
         """Return a full page if there is one: with a wildcard, the queue may look at the log in steps."""
         page = await self._ask(read)
-        while read.after is not None and len(page.messages) < read.limit and page.position < page.last:
+        while read.after is not None and page.position < page.last and _has_room(page, read.limit):
             rest = Read(read.topics, after=page.position, limit=read.limit - len(page.messages))
             more = await self._ask(rest)
             more.messages = page.messages + more.messages
@@ -85,6 +90,10 @@ class History:
                 return await self._archive.read(read)
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not answer; try again") from None
+
+
+def _has_room(page: PageAnswer, limit: int) -> bool:
+    return len(page.messages) < limit and sum(map(len, page.messages)) < MAX_BYTES
 
 
 def _parse(topic: str, query: Mapping[str, str]) -> Read:
@@ -115,12 +124,17 @@ class _Position(msgspec.Struct):
 def _headers(read: Read, page: PageAnswer) -> dict[str, str]:
     seqs = [msgspec.json.decode(message, type=_Position).seq for message in page.messages]
     path = f"{PREFIX}{quote(read.topics[0])}{SUFFIX}"
-    newest = seqs[-1] if seqs else max(read.after or 0, (read.before or 1) - 1 if read.before else page.last)
-    links = [f'<{path}?after={newest}&limit={read.limit}>; rel="next"']
-    is_first = read.after is None and len(seqs) < read.limit
-    if seqs and not is_first and seqs[0] > 1:
+    links = [f'<{path}?after={seqs[-1] if seqs else _place(read, page)}&limit={read.limit}>; rel="next"']
+    if seqs:
         links.append(f'<{path}?before={seqs[0]}&limit={read.limit}>; rel="prev"')
     headers = {"Link": ", ".join(links)}
     if page.gap is not None:
         headers["Fanline-Gap"] = f"{page.gap.first}-{page.gap.last}"
     return headers
+
+
+def _place(read: Read, page: PageAnswer) -> int:
+    """Return the position at which an empty page lies."""
+    if read.after is not None:
+        return max(read.after, page.position)
+    return page.last if read.before is None else max(read.before - 1, 0)

@@ -150,15 +150,15 @@ class Session:
             raise Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
 
     async def _unsubscribe(self, command: Command) -> None:
+        if command.pattern in self._patterns:
+            self._patterns.discard(command.pattern)
+            self._catchup.remove(command.pattern)
+            if not self._patterns:
+                self._fanout.leave(self)
+            elif self._fanout.is_member(self):
+                self._fanout.remove(self, command.pattern)
+        # Only now: what was held back to be joined has been handed over.
         self._answer(_Unsubscribed(command.pattern))
-        if command.pattern not in self._patterns:
-            return
-        self._patterns.discard(command.pattern)
-        self._catchup.remove(command.pattern)
-        if not self._patterns:
-            self._fanout.leave(self)
-        elif self._fanout.is_member(self):
-            self._fanout.remove(self, command.pattern)
 
     def _answer(self, answer: msgspec.Struct) -> None:
         if self.dialect is Dialect.V1:
@@ -191,11 +191,14 @@ class Session:
         return _Start(after, page.gap)
 
     async def _start_before_last(self, pattern: str, last: int) -> _Start:
-        head = self._fanout.head
-        if last == 0:
-            return _Start(head)
-        page = (await self._archive.read(Read([pattern], before=head + 1, limit=last))).records()
-        return _Start(page.records[0].seq - 1 if page.records else head)
+        before, wanted = self._fanout.head + 1, last
+        while wanted > 0:
+            page = await self._archive.read(Read([pattern], before=before, limit=wanted))
+            if not page.messages:
+                break
+            before = page.position
+            wanted -= len(page.messages)
+        return _Start(before - 1)
 
     # Catching up.
 

@@ -19,7 +19,7 @@ async def show(run: Run, console: Console) -> None:
     if not console.is_terminal:
         while True:
             await asyncio.sleep(LINE_SECONDS)
-            console.print(_line(run), markup=False)
+            console.print(_line(run), markup=False, soft_wrap=True)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             live.update(_picture(run), refresh=True)

@@ -136,6 +136,8 @@ class Proxy:
     async def _pump(self, reader: StreamReader, writer: StreamWriter, pair: "_Pair") -> None:
         while data := await reader.read(CHUNK):
             await self._flowing.wait()
+            if writer.is_closing():
+                return  # it was reset meanwhile
             writer.write(pair.allowed(data))
             if pair.rest == 0:
                 return

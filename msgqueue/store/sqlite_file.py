@@ -63,6 +63,8 @@ _PRAGMAS: Final = (
     "journal_size_limit = 67108864",
 )
 
+_IN_USE: Final = "another msgqueue has it open; stop that one, or choose another folder"
+
 _CAUSES: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "it cannot be written to: look at its owner and mode, or its disk is read-only",
@@ -188,12 +190,7 @@ def _lock(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
-        held = isinstance(error, BlockingIOError)
-        reason = (
-            "another msgqueue has it open; stop that one, or choose another folder"
-            if held
-            else error.strerror
-        )
+        reason = _IN_USE if isinstance(error, BlockingIOError) else error.strerror
         raise ConfigurationError(f"data_dir {folder}: {reason}") from error
     return lock
 

@@ -90,6 +90,7 @@ def test_wildcards_are_for_subscriptions_only(text: str) -> None:
     [
         ("", "it is empty"),
         ("x" * (MAX_TOPIC_LENGTH + 1), "it has 256 characters, and 255 are allowed"),
+        ("x" * (MAX_TOPIC_LENGTH - 1) + " ", "whitespace or control"),
         (" ", "whitespace or control"),
         ("a b", "whitespace or control"),
         ("a\n", "whitespace or control"),
@@ -119,6 +120,23 @@ def test_what_is_wrong_with_a_topic_is_said(text: str, problem: str) -> None:
     assert problem in refused.value.reason
     with pytest.raises(Rejected):
         require_topic(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a..b", '"a..b"'),
+        ("x" * 39 + "*", f'"{"x" * 39}*"'),
+        ("x" * 40 + "*", f'"{"x" * 40}…"'),
+        ("a\x1b[31m", r"'a\x1b[31m'"),
+        ("a\u202eb*", r"'a\u202eb*'"),
+    ],
+)
+def test_a_wrong_topic_is_shown_in_a_way_that_harms_no_terminal(text: str, shown: str) -> None:
+    """Its beginning is quoted, and what cannot be printed is escaped."""
+    with pytest.raises(Rejected) as refused:
+        require_topic(text)
+    assert refused.value.reason.startswith(f"{shown} is not a topic: ")
 
 
 @given(st.text(max_size=300))

@@ -331,9 +331,10 @@ def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 
 async def test_nothing_is_acked_that_is_not_stored(
-    queue: Service, dial: Dial, broken_store: Callable[[bool], None]
+    start_service: StartService, dial: Dial, broken_store: Callable[[bool], None]
 ) -> None:
-    """While the log cannot be written, pushes are refused and readiness says why; then all is well again."""
+    """While the log cannot be written, pushes wait and are then refused, and readiness says why; it heals."""
+    queue = await start_service(MsgQueue, queue_wait=0.5)
     pusher = await dial(queue, "/pushmsg")
     broken_store(True)
     (refused,) = await push(pusher, {"topic": "t", "content": 1, "id": "a"})
@@ -343,6 +344,32 @@ async def test_nothing_is_acked_that_is_not_stored(
     broken_store(False)
     assert await push(pusher, {"topic": "t", "content": 1, "id": "a"}) == [{"ok": "a", "seq": 1}]
     assert queue.app.unready() is None
+
+
+async def test_short_trouble_of_the_store_is_bridged(
+    queue: Service, dial: Dial, broken_store: Callable[[bool], None]
+) -> None:
+    """When the log can be written again soon enough, pushes were only slow; their order is kept."""
+    pusher = await dial(queue, "/pushmsg")
+    broken_store(True)
+    pushing = asyncio.create_task(push(pusher, *words("t", 1, 2)))
+    await until(lambda: queue.app.unready() is not None)
+    broken_store(False)
+    assert [answer["seq"] for answer in await pushing] == [1, 2]
+
+
+async def test_nothing_overtakes_what_was_refused(
+    start_service: StartService, dial: Dial, broken_store: Callable[[bool], None]
+) -> None:
+    """With what cannot be stored, all that waits behind it is refused, so that it comes again in order."""
+    queue = await start_service(MsgQueue, queue_wait=0.5)
+    pusher = await dial(queue, "/pushmsg")
+    broken_store(True)
+    for number in range(3):
+        await pusher.send(msgspec.json.encode({"topic": "t", "content": number}), text=True)
+        await until(lambda: queue.app.unready() is not None)
+    refused = await receive(pusher, 3)
+    assert {answer["error"] for answer in refused} == {"queue-unavailable"}
 
 
 async def test_plain_publisher_waits_for_the_store(

@@ -113,6 +113,8 @@ def test_an_array_has_any_number_of_commands() -> None:
         b"hello",
         b"SUB a",
         b"subscribe a",
+        b"\x1c",
+        b"\xe2\x80\x83",
         b"5",
         b'"sub a"',
         b"null",

@@ -1,0 +1,67 @@
+"""Services with a mistake built in: ``python -m tests.sabotage MISTAKE SERVICE``.
+
+They stand in for the real ones where a test shows that a mistake would be found.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+from fanline.message import Record
+from fanline.service import App, main
+from msgqueue.app import MsgQueue
+from msgqueue.store import sqlite_writer
+from msgqueue.store.sqlite_writer import Writer
+from publisher.app import Publisher
+from subscriber.app import Subscriber
+from subscriber.fanout import Fanout
+
+COMMIT_SECONDS = 0.5
+DROPPED = 1_000
+
+APPS: dict[str, type[App]] = {app.name: app for app in (MsgQueue, Publisher, Subscriber)}
+
+
+def ack_before_writing() -> None:
+    """Let the store give receipts for what it brings to disk half a second later."""
+    began = 0.0
+
+    @contextmanager
+    def transaction(writer: Writer) -> Iterator[None]:
+        nonlocal began
+        if not writer.connection.in_transaction:
+            writer.connection.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+        yield
+        if time.monotonic() - began > COMMIT_SECONDS:
+            writer.connection.execute("COMMIT")
+
+    mock.patch.object(Writer, "_transaction", transaction).start()
+
+
+def forget_ids() -> None:
+    """Let the store take every message for a new one."""
+    mock.patch.object(sqlite_writer, "_dedupe_key", return_value=None).start()
+
+
+def drop_one_in_a_thousand() -> None:
+    """Let the fan-out lose messages."""
+    route = Fanout._route
+
+    def leaky_route(fanout: Fanout, record: Record) -> None:
+        if record.seq % DROPPED:
+            route(fanout, record)
+
+    mock.patch.object(Fanout, "_route", leaky_route).start()
+
+
+MISTAKES: dict[str, Callable[[], None]] = {
+    mistake.__name__: mistake for mistake in (ack_before_writing, forget_ids, drop_one_in_a_thousand)
+}
+
+
+if __name__ == "__main__":
+    MISTAKES[sys.argv[1]]()
+    main(APPS[sys.argv[2]], sys.argv[3:])
