@@ -30,7 +30,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from fanline import log
+from fanline import log, metrics
 from fanline import settings as settings_module
 from fanline.auth import Authenticator, Unauthorized, check_exposure
 from fanline.connection import Connection
@@ -101,6 +101,7 @@ class App(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = prometheus_client.CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=self.metrics)
 
     @property
     def port(self) -> int:
@@ -112,7 +113,7 @@ class App(ABC):
         """Return the WebSocket paths that this service answers."""
 
     def pages(self) -> Mapping[str, Page]:
-        """Return what answers plain GET requests: by path, or by its beginning where that ends with a slash."""
+        """Return what answers plain GET requests, by path; with a slash at its end, for all below it."""
         return {}
 
     @abstractmethod
@@ -156,9 +157,9 @@ class Service:
         self._refused = prometheus_client.Counter(
             "fanline_requests_refused", "Requests refused, by HTTP status.", ["status"], registry=app.metrics
         )
-        prometheus_client.Gauge(
-            "fanline_connections", "Open WebSocket connections.", registry=app.metrics
-        ).set_function(lambda: len(self.connections))
+        metrics.gauge(
+            app.metrics, "fanline_connections", "Open WebSocket connections.", lambda: len(self.connections)
+        )
 
     @property
     def port(self) -> int:

@@ -61,6 +61,7 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     await _make_certificates(settings)
     children = [_Child(name, argv, settings, console) for name in SERVICES]
+    failure: ConfigurationError | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(child.keep_running()) for child in children]
@@ -71,7 +72,9 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
                 child.stop.set()
                 await asyncio.wait([task])
     except* ConfigurationError as group:
-        raise group.exceptions[0] from None
+        (failure, *_) = group.exceptions  # raised here, Python 3.11.2 would wrap it in a group again
+    if failure is not None:
+        raise failure
 
 
 async def _make_certificates(settings: Settings) -> None:

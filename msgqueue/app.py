@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from prometheus_client import Gauge
-
+from fanline import metrics
 from fanline.connection import Connection
 from fanline.service import App, Route
 from fanline.settings import Settings
@@ -50,8 +49,8 @@ class MsgQueue(App):
         await self._consumers.start()
         self._push = PushEndpoint(self._log, max_content=settings.max_content, metrics=self.metrics)
         self._pop = PopEndpoint(self._log, self._consumers)
-        Gauge("fanline_log_head", "Position of the newest message.", registry=self.metrics).set_function(
-            lambda: self._log.head
+        metrics.gauge(
+            self.metrics, "fanline_log_head", "Position of the newest message.", lambda: self._log.head
         )
 
     def unready(self) -> str | None:

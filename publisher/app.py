@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from prometheus_client import Gauge
-
+from fanline import metrics
 from fanline.connection import Connection
 from fanline.link import Link
 from fanline.neighbour import link_to_queue
@@ -43,9 +42,12 @@ class Publisher(App):
             max_in_flight=settings.max_in_flight,
             metrics=self.metrics,
         )
-        Gauge(
-            "fanline_messages_in_flight", "Messages without an answer of msgqueue.", registry=self.metrics
-        ).set_function(lambda: len(self._forwarder))
+        metrics.gauge(
+            self.metrics,
+            "fanline_messages_in_flight",
+            "Messages without an answer of msgqueue.",
+            lambda: len(self._forwarder),
+        )
 
     def unready(self) -> str | None:
         """Return why messages cannot be forwarded at present."""

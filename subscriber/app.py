@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
-from prometheus_client import Gauge
+from prometheus_client import Counter
 
+from fanline import metrics
 from fanline.background import end
 from fanline.connection import Connection
 from fanline.link import Link
@@ -27,6 +28,9 @@ class Subscriber(App):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        self._refused = Counter(
+            "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=self.metrics
+        )
         self._link: Link
         self._live: Live
         self._archive: Archive
@@ -70,6 +74,7 @@ class Subscriber(App):
             self._archive,
             max_subscriptions=self.settings.max_subscriptions,
             patience=self.settings.queue_wait,
+            refused=self._refused,
         )
         await session.run()
 
@@ -77,7 +82,12 @@ class Subscriber(App):
         return await self._history.answer(request)
 
     def _measure(self) -> None:
-        head = Gauge("fanline_log_head", "Position of the newest message seen.", registry=self.metrics)
-        head.set_function(lambda: self._live.head)
-        delivered = Gauge("fanline_messages_delivered", "Deliveries on the live path.", registry=self.metrics)
-        delivered.set_function(lambda: self._live.fanout.delivered)
+        metrics.gauge(
+            self.metrics, "fanline_log_head", "Position of the newest message seen.", lambda: self._live.head
+        )
+        metrics.counter(
+            self.metrics,
+            "fanline_messages_delivered",
+            "Messages handed to subscribers, counted once for each of them.",
+            lambda: self._live.fanout.delivered,
+        )

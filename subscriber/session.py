@@ -10,6 +10,7 @@ import logging
 from typing import Final
 
 import msgspec
+from prometheus_client import Counter
 
 from fanline.background import end
 from fanline.connection import Connection
@@ -60,10 +61,18 @@ class Session:
         archive: Where the others come from.
         max_subscriptions: How many it may hold.
         patience: Seconds that a command waits for the queue.
+        refused: Counts the commands that were refused, by code.
     """
 
     def __init__(
-        self, connection: Connection, live: Live, archive: Archive, *, max_subscriptions: int, patience: float
+        self,
+        connection: Connection,
+        live: Live,
+        archive: Archive,
+        *,
+        max_subscriptions: int,
+        patience: float,
+        refused: Counter,
     ) -> None:
         self.dialect = connection.dialect
         self.write = connection.write
@@ -73,11 +82,12 @@ class Session:
         self._archive = archive
         self._max_subscriptions = max_subscriptions
         self._patience = patience
+        self._refused = refused
         self._patterns: set[str] = set()
         self._catchup = Catchup()
         self._catching_up: asyncio.Task[None] | None = None
         self._gap_told = 0
-        self._ignored = 0
+        self._has_ignored = False
 
     async def run(self) -> None:
         """Obey commands until the subscriber goes away; nothing is kept of it."""
@@ -105,9 +115,10 @@ class Session:
             self._refuse(rejected, entry)
 
     def _refuse(self, rejected: Rejected, entry: Command | Rejected) -> None:
+        self._refused.labels(rejected.code).inc()
         if self.dialect is Dialect.PLAIN:
-            self._ignored += 1
-            if self._ignored == 1:
+            if not self._has_ignored:
+                self._has_ignored = True
                 logger.info("ignoring frames of %s: %s", self._connection.user.name, rejected)
             return
         answer = msgspec.to_builtins(refusal(rejected))
@@ -250,6 +261,7 @@ class Session:
         ]
         self._catchup.advance(page.position)
         if frames:
+            self._fanout.delivered += len(frames)
             self._connection.write(b"".join(frames))
 
     async def _next_page(self) -> Page:
