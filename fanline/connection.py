@@ -101,13 +101,21 @@ class Connection(ServerConnection):
         taken = 0
         while True:
             try:
-                yield await self.recv(decode=False)
+                yield await self._receive()
             except ConnectionClosed:
                 return
             taken += 1
             if taken % FAIR_SHARE == 0:
                 await asyncio.sleep(0)
             await self.writable()
+
+    def cut_short(self) -> None:
+        """Read only the beginning of messages over the size limit from now on, and keep the connection.
+
+        This goes for messages in fragments; a single frame over the limit still closes the connection.
+        """
+        protocol = self.protocol
+        protocol.max_message_size, protocol.max_fragment_size = None, protocol.max_message_size
 
     async def writable(self) -> None:
         """Wait until the write buffer is below its low-water mark, or the connection is lost."""
@@ -130,10 +138,6 @@ class Connection(ServerConnection):
         self.protocol.send_close(code, reason)
         self.send_data()
         self._abort_timer = self.loop.call_later(self.close_timeout or 0, self.transport.abort)
-
-    def take_any_size(self) -> None:
-        """Read frames of any size from now on, where a larger one must not cost the connection."""
-        self.protocol.max_message_size = None
 
     def leave_to_tcp(self, *, ping_interval: float, silence_limit: float) -> None:
         """Send no pings, because the peer need not read and so answer them; TCP probes its host instead."""
@@ -202,6 +206,17 @@ class Connection(ServerConnection):
             self._abort_timer.cancel()
         self.on_pause = self.on_resume = _do_nothing
         super().connection_lost(exc)
+
+    async def _receive(self) -> bytes:
+        limit = self.protocol.max_fragment_size
+        if limit is None:
+            return await self.recv(decode=False)
+        parts, size = [], 0
+        async for part in self.recv_streaming(decode=False):
+            if size < limit:
+                parts.append(part)
+            size += len(part)
+        return b"".join(parts)
 
     def _has_progressed(self) -> bool:
         acked = self._count_acked()

@@ -72,7 +72,8 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
                 child.stop.set()
                 await asyncio.wait([task])
     except* ConfigurationError as group:
-        (failure, *_) = group.exceptions  # raised here, Python 3.11.2 would wrap it in a group again
+        # Raised only below: raised here, Python 3.11.2 would wrap it in a group again.
+        failure = next(error for error in group.exceptions if isinstance(error, ConfigurationError))
     if failure is not None:
         raise failure
 

@@ -78,8 +78,8 @@ class PushEndpoint:
 
     async def _handle_plain(self, connection: Connection) -> None:
         """Serve a publisher that gets no acks: while the log cannot be written, it is not read from."""
-        # The original publisher passes on whatever a client sends, and is lost if it is cut off for it.
-        connection.take_any_size()
+        # The original publisher passes on messages of any size, in fragments, and would not reconnect.
+        connection.cut_short()
         async for frame in connection.frames():
             entries = self._read(frame, connection)
             for entry in entries:

@@ -38,6 +38,12 @@ class ServiceProcess:
         """Where it listens, without a path."""
         return f"wss://localhost:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Start it, and wait until it listens."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}

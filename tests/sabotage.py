@@ -1,16 +1,23 @@
-"""Services with a mistake built in: ``python -m tests.sabotage MISTAKE SERVICE``.
+"""Services with a mistake built in, and ``fanline verify`` that is to find it.
 
-They stand in for the real ones where a test shows that a mistake would be found.
+::
+
+    python -m tests.sabotage MISTAKE verify [OPTIONS]
+    python -m tests.sabotage MISTAKE SERVICE
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from unittest import mock
 
+import fanline.cli
 from fanline.message import Record
 from fanline.service import App, main
+from fanline.verify import cli
+from fanline.verify.run import Run
 from msgqueue.app import MsgQueue
 from msgqueue.store import sqlite_writer
 from msgqueue.store.sqlite_writer import Writer
@@ -62,6 +69,18 @@ MISTAKES: dict[str, Callable[[], None]] = {
 }
 
 
+def verify(mistake: str, argv: list[str]) -> None:
+    """Run ``fanline verify`` on services that make a mistake."""
+    commands = {name: (sys.executable, "-m", "tests.sabotage", mistake, name) for name in APPS}
+    mock.patch.object(cli, "Run", partial(Run, commands=commands)).start()
+    sys.argv[1:] = ["verify", *argv]
+    fanline.cli.main()
+
+
 if __name__ == "__main__":
-    MISTAKES[sys.argv[1]]()
-    main(APPS[sys.argv[2]], sys.argv[3:])
+    _, chosen, program, *rest = sys.argv
+    if program == "verify":
+        verify(chosen, rest)
+    else:
+        MISTAKES[chosen]()
+        main(APPS[program], rest)

@@ -1,15 +1,21 @@
 """All three services together, as processes of their own, over real TLS (line 10)."""
 
 import asyncio
+import base64
+import os
+import resource
 import signal
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from fanline import Publisher, Subscriber
-from tests.processes import Pipeline
+from fanline.message import SUBPROTOCOL
+from tests.processes import Pipeline, ServiceProcess
 from tests.stubs import PASSWORD, USER
 
 
@@ -29,6 +35,17 @@ def subscriber_to(
 ) -> Subscriber:
     return Subscriber(
         *topics, url=pipeline.subscriber.url, user=USER, password=PASSWORD, tls=tls, after=after
+    )
+
+
+def connect_raw(service: ServiceProcess, tls: ssl.SSLContext) -> connect:
+    token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    return connect(
+        f"{service.url}/publish",
+        ssl=tls,
+        additional_headers={"Authorization": f"Basic {token}"},
+        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        proxy=None,
     )
 
 
@@ -162,12 +179,36 @@ async def test_stopped_process_is_a_dead_peer(tmp_path: Path, cert_dir: Path, tl
     ):
         await subscriber.subscribe("t")
         await publisher.publish("t", 1)
-        process = pipeline.msgqueue._process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
+        os.kill(pipeline.msgqueue.pid, signal.SIGSTOP)
         receipt = await publisher.send("t", 2)
         while not any(b"cannot be reached" in line or b"closed" in line for line in pipeline.publisher.log):
             await asyncio.sleep(0.05)
-        process.send_signal(signal.SIGCONT)
+        os.kill(pipeline.msgqueue.pid, signal.SIGCONT)
         await receipt
         assert await take(subscriber, 2) == [1, 2]
+
+
+async def test_full_disk(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) -> None:
+    """With no room for the log publishers wait, are told, and go on by themselves when there is room again.
+
+    What was acked before and after is all there, in order (promises 1 and 6).
+    """
+    async with (
+        Pipeline(tmp_path, cert_dir, queue_wait=1) as pipeline,
+        publisher_to(pipeline, tls) as publisher,
+        subscriber_to(pipeline, tls) as subscriber,
+    ):
+        await subscriber.subscribe("t")
+        await publisher.publish("t", 0)
+        pid = pipeline.msgqueue.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        size = max(file.stat().st_size for file in (tmp_path / "data").iterdir())
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, limits[1]))
+        async with connect_raw(pipeline.publisher, tls) as raw:
+            await raw.send('{"topic":"t","content":"no room","id":"x"}')
+            assert '"error":"queue-unavailable"' in str(await raw.recv())
+        waiting = [await publisher.send("t", n) for n in range(1, 50)]
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+        for receipt in waiting:
+            await receipt
+        assert await take(subscriber, 50) == list(range(50))

@@ -79,7 +79,8 @@ class Load:
     def note_delay(self, key: int) -> None:
         """Note how long a message took to the subscriber that has just got it."""
         by, number = split_key(key)
-        self.longest_delivery = max(self.longest_delivery, self.now - self.sent[by].handed_over[number])
+        if number < len(self.sent[by]):
+            self.longest_delivery = max(self.longest_delivery, self.now - self.sent[by].handed_over[number])
 
     def count_reconnects(self) -> "Reconnects":
         """Return what is to be told of the state of one connection."""

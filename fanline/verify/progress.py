@@ -10,20 +10,31 @@ from rich.text import Text
 
 from fanline.verify.run import Run
 
-FRAMES_PER_SECOND: Final = 4
+REFRESH_SECONDS: Final = 0.25
 LINE_SECONDS: Final = 5.0
 
 
 async def show(run: Run, console: Console) -> None:
     """Show how a run is going until cancelled: live on a terminal, otherwise by a line every few seconds."""
-    if not console.is_terminal:
-        while True:
-            await asyncio.sleep(LINE_SECONDS)
-            console.print(_line(run), markup=False, soft_wrap=True)
+    await (_show_live(run, console) if console.is_terminal else _show_lines(run, console))
+
+
+async def _show_live(run: Run, console: Console) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             live.update(_picture(run), refresh=True)
-            await asyncio.sleep(1 / FRAMES_PER_SECOND)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+
+async def _show_lines(run: Run, console: Console) -> None:
+    """Print a line every few seconds, and when something else begins."""
+    phase, since = "", 0.0
+    while True:
+        since += REFRESH_SECONDS
+        if run.phase != phase or since >= LINE_SECONDS:
+            phase, since = run.phase, 0.0
+            console.print(_line(run), markup=False, soft_wrap=True)
+        await asyncio.sleep(REFRESH_SECONDS)
 
 
 def _picture(run: Run) -> Group:
@@ -32,9 +43,9 @@ def _picture(run: Run) -> Group:
 
 
 def _line(run: Run) -> str:
-    if run.load is None:
-        return run.phase
     load = run.load
+    if load is None:
+        return f"   0 s  {run.phase}"
     faults = sum(run.injector.counts.values()) if run.injector else 0
     return (
         f"{run.seconds:4.0f} s  {run.phase}: {load.published:,} published, {load.acked:,} acknowledged, "

@@ -53,7 +53,6 @@ class Run:
         self.injector: Injector | None = None
         self.seconds = 0.0
         self._commands = commands
-        self._rng = random.Random(options.seed)  # noqa: S311 - repeatable, guards no secret
         self._workload = Workload(secrets.token_hex(4), options.publishers)
         self._findings = Findings()
 
@@ -76,8 +75,9 @@ class Run:
         return self._report(folder if is_kept else None)
 
     async def _verify_our_own(self, folder: Path) -> None:
+        rng = random.Random(self.options.seed)  # noqa: S311 - repeatable, guards no secret
         async with Installation(
-            folder, commands=self._commands, rng=self._rng, findings=self._findings
+            folder, commands=self._commands, rng=rng, findings=self._findings
         ) as installation:
             if self.options.faults:
                 self.injector = Injector(installation)
@@ -116,7 +116,8 @@ class Run:
     async def _inject_faults(self) -> None:
         if self.injector is None:
             return
-        events = plan(self._rng, duration=self.options.duration, every=self.options.every)
+        rng = random.Random(self.options.seed)  # noqa: S311 - repeatable, guards no secret
+        events = plan(rng, duration=self.options.duration, every=self.options.every)
         await self.injector.run(events, self.stop)
         await self.injector.heal()
 

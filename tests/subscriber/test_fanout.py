@@ -19,9 +19,6 @@ from subscriber import fanout as fanout_module
 from subscriber.catchup import Catchup
 from subscriber.fanout import MAX_PENDING_BYTES, MAX_SHARED, Fanout, encode_frame
 
-TOPICS = ["a", "b", "a.a", "a.b"]
-PATTERNS = [*TOPICS, "*", "a.*", ">", "a.>"]
-
 WINDOW = 1.0
 
 
@@ -463,8 +460,10 @@ class Client:
             self.write(b"".join(frames))
 
 
-clients = st.integers(0, 3)
-patterns = st.sampled_from(PATTERNS)
+# A small world, in which members often have the same subscriptions, and things often happen at once.
+topics = st.sampled_from(["a", "b", "a.b"])
+patterns = st.sampled_from(["a", "*", ">"])
+clients = st.integers(0, 2)
 
 
 class World(RuleBasedStateMachine):
@@ -476,9 +475,9 @@ class World(RuleBasedStateMachine):
         self.log: list[Record] = []
         self.recent = Recent(max_bytes=300)
         self.fanout = Fanout(WINDOW)
-        self.clients = [Client(self, dialect) for dialect in (*Dialect, *Dialect)]
+        self.clients = [Client(self, dialect) for dialect in (Dialect.V1, Dialect.V1, Dialect.PLAIN)]
 
-    @rule(topics=st.lists(st.sampled_from(TOPICS), min_size=1, max_size=4), pause=st.floats(0, 1.5))
+    @rule(topics=st.lists(topics, min_size=1, max_size=4), pause=st.sampled_from([0, 0, 0.5, 1.5]))
     def commit(self, topics: list[str], pause: float) -> None:
         self.now += pause
         records = [record(len(self.log) + n, topic) for n, topic in enumerate(topics, 1)]
@@ -492,7 +491,7 @@ class World(RuleBasedStateMachine):
         self.now += WINDOW
         self.fanout.flush(self.now)
 
-    @rule(number=clients, pattern=patterns, back=st.just(0) | st.integers(-3, 20))
+    @rule(number=clients, pattern=patterns, back=st.just(0) | st.integers(-3, 9))
     def subscribe(self, number: int, pattern: str, back: int) -> None:
         if pattern not in self.clients[number].subscriptions:
             self.clients[number].subscribe(pattern, max(self.fanout.head - back, 0))
