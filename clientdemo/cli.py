@@ -75,11 +75,11 @@ CaFile = Annotated[
 ]
 Words = Annotated[
     list[str],
-    typer.Argument(metavar="[TOPIC] [MESSAGE...|-]", help="What to publish, as above.", show_default=False),
+    typer.Argument(metavar="WORD", help="What to publish, as above.", show_default=False),
 ]
 Topics = Annotated[
     list[str],
-    typer.Argument(metavar="TOPIC...", help="Topics, or patterns with * and >.", show_default=False),
+    typer.Argument(metavar="TOPIC", help="Topics, or patterns with * and >.", show_default=False),
 ]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -141,7 +141,7 @@ def pub(
         typer.Option(metavar="SECONDS", min=0.001, help="Longest time that a message may wait for its ack."),
     ] = 30.0,
 ) -> None:
-    r"""Publish, and exit with 0 only if everything is stored.
+    """Publish, and exit with 0 only if everything is stored.
 
     \b
     pub TOPIC MESSAGE...     one message
@@ -150,7 +150,7 @@ def pub(
     pub --json TOPIC VALUE   one message, a JSON value
     pub --json TOPIC -       each line of standard input, a JSON value, to TOPIC
     pub --json -             each line of standard input, an object {"topic", "content", "id"?}
-    """
+    """  # noqa: D301 - click wants this backslash: it keeps the lines below it as they are
     topic = None if words[0] == "-" else _topic(words[0])
     message = words[1:] if topic is not None else words
     if message == ["-"]:

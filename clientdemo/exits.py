@@ -1,10 +1,15 @@
 """How the program ends: its exit codes, and the errors that lead to them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from typing import Final
 
 from fanline.errors import ConfigurationError, Disconnected, FanlineError, LoginRefused
+
+# Back to the start of the line, and erase it.
+CLEAR_LINE: Final = "\r\x1b[K"
 
 
 class ExitCode(IntEnum):
@@ -26,10 +31,23 @@ def code_of(error: FanlineError) -> ExitCode:
     return ExitCode.REFUSED
 
 
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raise the first error of a task group as what it is: the others came of it."""
+    first: FanlineError | None = None
+    try:
+        yield
+    except* FanlineError as group:
+        # Raised only below: raised here, Python 3.11.2 would wrap it in a group again.
+        first = next(error for error in group.exceptions if isinstance(error, FanlineError))
+    if first is not None:
+        raise first
+
+
 def tell(text: str) -> None:
     """Say something about the program itself; standard output is for messages alone."""
     # On a terminal the line may hold a progress report: overwrite it.
-    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    start = CLEAR_LINE if sys.stderr.isatty() else ""
     print(f"{start}[clientdemo] {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is a command line
 
 

@@ -71,7 +71,7 @@ def parse(line: str) -> Line | None:
     if verb == "unsub" and len(words) == 1:
         return Unsub(words[0])
     if verb in COMMANDS or not words:
-        return Mistake(f"not understood: {HELP}")
+        return Mistake(f'"{line.strip()}" is not understood: {HELP}')
     return parse_send(line)
 
 
@@ -92,5 +92,6 @@ def _parse_sub(pattern: str, options: list[str]) -> Sub | Mistake:
         return Sub(pattern)
     name, _, value = options[0].partition("=")
     if len(options) > 1 or name not in ("after", "last") or not (value.isascii() and value.isdigit()):
-        return Mistake(f"not understood behind {pattern}: expected after=N or last=N, with a whole number")
+        found = " ".join(options)
+        return Mistake(f'"{found}" behind sub {pattern}: expected after=N or last=N, with a whole number')
     return Sub(pattern, **{name: int(value)})

@@ -1,17 +1,19 @@
 """The interactive client: what is typed is obeyed line by line, and what arrives is shown meanwhile."""
 
 import asyncio
-import sys
+import os
 from typing import Final
 
-from clientdemo.exits import ExitCode, Watch
+from clientdemo.exits import ExitCode, Watch, ungrouped
 from clientdemo.grammar import Leave, Mistake, Send, Sub, Unsub, parse
+from clientdemo.lines import STDIN
 from clientdemo.login import Login
+from clientdemo.output import STDOUT
 from clientdemo.screen import Kind, Pipe, Screen, Terminal, Topics
 from clientdemo.subscribe import explain_gap
 from clientdemo.text import content_of, harmless
 from fanline.client import Gap, Publisher, Receipt, Subscriber
-from fanline.errors import Disconnected, FanlineError, Rejected
+from fanline.errors import Disconnected, Rejected
 
 # How long the last commands may take when the program is told to end.
 EXIT_PATIENCE: Final = 5.0
@@ -22,11 +24,11 @@ async def interact(login: Login) -> ExitCode:
 
     Raises:
         FanlineError: If the services cannot be used at all, or not all was acknowledged at the end.
+        BrokenPipeError: If standard output was closed.
         KeyboardInterrupt: On Ctrl-C.
     """
     topics = Topics()
-    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    screen = Terminal(topics) if is_terminal else Pipe()
+    screen = Terminal(topics) if os.isatty(STDIN) and os.isatty(STDOUT) else Pipe()
     with screen.open():
         await _Client(login, screen, topics).run()
     return ExitCode.DONE
@@ -62,7 +64,7 @@ class _Client:
         )
 
     async def run(self) -> None:
-        try:
+        with ungrouped():
             async with self._publisher, self._subscriber, asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(each)
@@ -72,8 +74,6 @@ class _Client:
                 await self._finish()
                 for task in background:
                     task.cancel()
-        except* FanlineError as errors:
-            raise errors.exceptions[0] from None
 
     async def _read(self) -> None:
         async for text in self._screen.lines():
@@ -81,7 +81,7 @@ class _Client:
             if isinstance(line, Leave):
                 return
             if isinstance(line, Mistake):
-                self._say(line.reason, Kind.PROBLEM)
+                self._say(harmless(line.reason), Kind.PROBLEM)
             elif line is not None:
                 await self._commands.put(line)
 
@@ -107,7 +107,7 @@ class _Client:
             try:
                 await self._obey(command)
             except Rejected as rejected:
-                self._say(str(rejected), Kind.PROBLEM)
+                self._say(rejected.reason, Kind.PROBLEM)
             finally:
                 self._commands.task_done()
 
@@ -116,7 +116,7 @@ class _Client:
             case Sub(pattern, after, last):
                 seq = await self._subscriber.subscribe(pattern, after=after, last=last)
                 self._topics.add(pattern)
-                self._say(f"subscribed to {pattern}: what follows {seq} is shown", Kind.DETAIL)
+                self._say(f"subscribed to {pattern}, after {seq}", Kind.DETAIL)
             case Unsub(pattern):
                 await self._subscriber.unsubscribe(pattern)
                 self._say(f"unsubscribed from {pattern}", Kind.DETAIL)
@@ -132,7 +132,7 @@ class _Client:
                 ack = await receipt
                 self._say(f"stored at {ack.seq}", Kind.DETAIL)
             except Rejected as rejected:
-                self._say(f"not stored: {rejected}", Kind.PROBLEM)
+                self._say(f"not stored: {rejected.reason}", Kind.PROBLEM)
             finally:
                 self._receipts.task_done()
 
@@ -145,7 +145,7 @@ class _Client:
                     self._topics.add(message.topic)
                     self._screen.show(Kind.ARRIVED, f"<[{message.topic}] {content_of(message)}")
             except Rejected as rejected:
-                self._say(str(rejected), Kind.PROBLEM)
+                self._say(rejected.reason, Kind.PROBLEM)
 
     def _show_gap(self, gap: Gap) -> None:
         self._say(explain_gap(gap), Kind.PROBLEM)

@@ -3,11 +3,11 @@
 import getpass
 import os
 import ssl
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from clientdemo.lines import STDIN
 from fanline.errors import ConfigurationError
 from fanline.settings import Settings
 from fanline.tls import client_context
@@ -62,7 +62,7 @@ def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
 
 
 def _ask(user: str) -> str:
-    if not sys.stdin.isatty():
+    if not os.isatty(STDIN):
         hint = f"set {PASSWORD_VARIABLE}, or name a file with --password-file"
         raise ConfigurationError(f"user {user}: there is no password; {hint}")
     try:

@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from clientdemo.exits import ExitCode, Watch, tell
+from clientdemo.exits import CLEAR_LINE, ExitCode, Watch, tell, ungrouped
 from clientdemo.grammar import Mistake, parse_send
 from clientdemo.login import Login
 from fanline.client import Publisher, Receipt
-from fanline.errors import Disconnected, FanlineError, Rejected
+from fanline.errors import Disconnected, Rejected
 
 # Lines that went wrong are named; of a flood, the first are enough.
 MAX_TOLD: Final = 20
@@ -101,12 +101,10 @@ class _Pipe:
         self._sent: asyncio.Queue[tuple[int, Receipt] | None] = asyncio.Queue(1_000)
 
     async def run(self, lines: AsyncIterator[bytes | None], parse: Parse) -> None:
-        try:
+        with ungrouped():
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._send(lines, parse))
                 tasks.create_task(self._collect())
-        except* FanlineError as errors:
-            raise errors.exceptions[0] from None
 
     async def _send(self, lines: AsyncIterator[bytes | None], parse: Parse) -> None:
         number = 0
@@ -169,7 +167,7 @@ async def _report(pipe: _Pipe) -> None:
     while True:
         await asyncio.sleep(TERMINAL_PROGRESS_SECONDS if is_terminal else PROGRESS_SECONDS)
         if is_terminal:
-            print(f"\r\x1b[K{pipe.stored:,} stored", end="", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{CLEAR_LINE}{pipe.stored:,} stored", end="", file=sys.stderr, flush=True)  # noqa: T201
         else:
             tell(f"{pipe.stored:,} stored")
 

@@ -1,6 +1,7 @@
 """The ``fanline`` command."""
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -151,6 +152,41 @@ def delete_consumer(name: Annotated[str, typer.Argument(metavar="NAME", show_def
     """Forget a durable consumer, and with it how far it is; nobody may be using it."""
     _ask(PopCommand(forget=name))
     typer.echo(f"{name}: forgotten")
+
+
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="The data folder of msgqueue.", show_default=False)
+]
+
+
+@app.command()
+def fsck(data: Data) -> None:
+    """Check the log while msgqueue is stopped; nothing is changed.
+
+    The exit code is 0 if it is sound, 1 if it is damaged, 2 if there is none, or it could not be checked.
+    """
+    _run_beside("msgqueue.store.check", data)
+
+
+@app.command()
+def backup(
+    data: Data,
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="TARGET", help="A new file, or a folder to put it into.", show_default=False),
+    ],
+) -> None:
+    """Copy the log, also while msgqueue runs, and check the copy.
+
+    The exit code is 0 if there is a sound back-up now, 1 if there is none, 2 if something was given wrongly.
+    """
+    _run_beside("msgqueue.store.backup", data, target)
+
+
+def _run_beside(module: str, *arguments: Path) -> None:
+    """Run a program of a service, which this package knows by name alone, and end with its exit code."""
+    command = [sys.executable, "-m", module, "--", *map(str, arguments)]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 def _ask(command: PopCommand) -> dict[str, Any]:

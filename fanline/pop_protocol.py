@@ -11,12 +11,13 @@ A consumer says what it wants::
 and msgqueue answers::
 
     {"popping": null, "seq": 41}                      then arrays of messages
+    {"gap": {"from": 42, "to": 60}}                   between these, if some were removed on the way
     {"page": 7, "messages": […], "position": 90, "last": 120}
     {"page": 7, "error": CODE, "reason": SENTENCE}
     {"consumers": [{"name": "billing", "position": 41, "behind": 79, "connections": 2}]}
     {"forgotten": "billing"}
 
-The first two have ``"gap": {"from", "to"}`` if retention has removed part of what was asked for.
+``popping`` and ``page`` have ``"gap": {"from", "to"}`` if retention has removed part of what was asked for.
 """
 
 from typing import Literal
@@ -59,6 +60,12 @@ class Gap(msgspec.Struct, frozen=True):
 
     first: int = msgspec.field(name="from")
     last: int = msgspec.field(name="to")
+
+
+class GapNotice(msgspec.Struct):
+    """Tells a reader that is far behind of what retention has removed before it got there."""
+
+    gap: Gap
 
 
 class Popping(msgspec.Struct, omit_defaults=True):
@@ -116,5 +123,6 @@ class Forgotten(msgspec.Struct):
 
 
 decode_pop_command = msgspec.json.Decoder(PopCommand).decode
+decode_gap_notice = msgspec.json.Decoder(GapNotice).decode
 decode_popping = msgspec.json.Decoder(Popping).decode
 decode_page = msgspec.json.Decoder(PageAnswer).decode

@@ -34,6 +34,14 @@ class Recent:
         """Forget everything, and begin again after ``head``."""
         self.__init__(self._max_bytes, head)  # type: ignore[misc]
 
+    def skip(self) -> None:
+        """Note that something between the head and the next record will never come.
+
+        A reader that is at the head, or before it, needs the log itself, which says what is missing.
+        """
+        self.restart(self.head)
+        self.floor = self.head + 1
+
     def add(self, record: Record) -> None:
         """Append a record newer than every one before it, and drop the oldest that no longer fit."""
         self.head = record.seq

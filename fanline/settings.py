@@ -11,22 +11,34 @@ A setting has one name in all three places that it can be written, most importan
 
 import argparse
 import ipaddress
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
-from fanline.errors import ConfigurationError
+from fanline.errors import ConfigurationError, Rejected
+from fanline.topics import covers, require_pattern
 
 ENV_PREFIX = "FANLINE_"
 
@@ -43,11 +55,58 @@ def _service_url(text: str) -> str:
     return url
 
 
+def _pattern(text: str) -> str:
+    try:
+        require_pattern(text)
+    except Rejected as rejected:
+        raise ValueError(rejected.reason) from None
+    return text
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+Age = Annotated[float, Field(gt=0, le=86_400 * 36_600)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class RetentionRule(BaseModel):
+    """How much is kept of the topics that match; without any limit, everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topics: Pattern = Field(description="The topics, as a subscription spells them.")
+    max_age: Age | None = Field(None, description="Seconds for which a message is kept.")
+    max_count: Count | None = Field(None, description="Messages kept of each topic.")
+    max_bytes: Bytes | None = Field(None, description="Bytes of messages kept of all these topics together.")
+
+
+def _from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"expected a JSON array of rules: {error}") from None
+
+
+def _without_idle_rules(rules: tuple[RetentionRule, ...]) -> tuple[RetentionRule, ...]:
+    """Refuse rules that would never apply."""
+    for number, rule in enumerate(rules):
+        for before, other in enumerate(rules[:number]):
+            if covers(other.topics, rule.topics):
+                raise ValueError(
+                    f'rule {number + 1} never applies to "{rule.topics}", because rule {before + 1},'
+                    f' "{other.topics}", comes first: put it behind or leave one out'
+                )
+    return rules
+
+
+RetentionRules = Annotated[
+    tuple[RetentionRule, ...], NoDecode, BeforeValidator(_from_json), AfterValidator(_without_idle_rules)
+]
 
 
 class Settings(BaseSettings):
@@ -122,6 +181,11 @@ class Settings(BaseSettings):
     )
     dedupe_window: Seconds = Field(
         600, description="Seconds during which a message sent again with the same id is stored only once."
+    )
+    retention: RetentionRules = Field(
+        (),
+        description="Rules for what is removed from the log, a `[[retention]]` table for each in the file, a "
+        "JSON array of them elsewhere. Without any rule everything is kept.",
     )
     return_spread: Seconds = Field(
         5, description="Seconds over which the clients of a stopping service are told to come back."
@@ -228,7 +292,7 @@ def build(flags: Mapping[str, Any] | None = None) -> Settings:
 def describe() -> Iterator[tuple[str, str, str]]:
     """Yield name, default and description of every setting, for documentation."""
     for name, field in Settings.model_fields.items():
-        yield name, "" if field.default is None else str(field.default), field.description or ""
+        yield name, "" if field.default in (None, ()) else str(field.default), field.description or ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -246,7 +310,7 @@ def _parser(program: str, description: str) -> argparse.ArgumentParser:
         if "SecretStr" in str(field.annotation):
             parser.add_argument_group(f"{ENV_PREFIX}{name.upper()}, without a flag", field.description)
             continue
-        default = "" if field.default is None else f" [{field.default}]"
+        default = "" if field.default in (None, ()) else f" [{field.default}]"
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(
             flag, dest=name, metavar="VALUE", help=f"{field.description}{default}".replace("%", "%%")
@@ -277,7 +341,7 @@ def _check_config_file() -> None:
 
 def _sentences(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
+        name = " ".join(f"rule {part + 1}" if isinstance(part, int) else part for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             yield f"{name}: no such setting; --help lists what there is"
         elif name:

@@ -11,6 +11,7 @@ from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.pop import PopEndpoint
 from msgqueue.push import PushEndpoint
+from msgqueue.retention import Retention
 from msgqueue.store.sqlite import SqliteStore
 
 
@@ -22,6 +23,7 @@ class MsgQueue(App):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._log: Log
+        self._retention: Retention
         self._consumers: Consumers
         self._push: PushEndpoint
         self._pop: PopEndpoint
@@ -45,12 +47,20 @@ class MsgQueue(App):
             patience=settings.queue_wait / 2,
         )
         await self._log.start()
+        self._retention = Retention(store, settings.retention)
+        self._retention.start()
         self._consumers = Consumers(self._log)
         await self._consumers.start()
         self._push = PushEndpoint(self._log, max_content=settings.max_content, metrics=self.metrics)
         self._pop = PopEndpoint(self._log, self._consumers)
         metrics.gauge(
             self.metrics, "fanline_log_head", "Position of the newest message.", lambda: self._log.head
+        )
+        metrics.counter(
+            self.metrics,
+            "fanline_messages_trimmed",
+            "Messages removed by retention.",
+            lambda: self._retention.removed,
         )
 
     def unready(self) -> str | None:
@@ -63,6 +73,7 @@ class MsgQueue(App):
 
     async def stop(self) -> None:
         """Save the cursors and close the log."""
+        await self._retention.close()
         await self._consumers.close()
         await self._log.close()
 

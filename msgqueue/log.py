@@ -206,6 +206,10 @@ class Log:
         """
         return await self._store.read_back(before, patterns=patterns, limit=limit)
 
+    def covers(self, after: int) -> bool:
+        """Whether what follows a position is read from memory, which retention does not touch."""
+        return self._recent.covers(after)
+
     async def bounds(self) -> Bounds:
         """Return the positions of the oldest and the newest message."""
         return await self._store.bounds()

@@ -19,6 +19,7 @@ from fanline.pop_protocol import (
     ConsumerList,
     Forgotten,
     Gap,
+    GapNotice,
     PageAnswer,
     Pop,
     PopCommand,
@@ -141,9 +142,10 @@ class _Session:
         for pattern in pop.topics or ():
             require_pattern(pattern)
         position = await self._start(pop.after)
-        answer = Popping(None, position, await self._gap(position, pop.topics))
-        self._connection.send_json(answer)
-        self._feeding = asyncio.create_task(self._guard(self._feed_from(position, pop.topics)))
+        gap = await self._gap(position, pop.topics)
+        self._connection.send_json(Popping(None, position, gap))
+        told = gap.last if gap else 0
+        self._feeding = asyncio.create_task(self._guard(self._feed_from(position, pop.topics, told)))
 
     async def _pop_share(self, pop: Pop, name: str) -> None:
         if pop.topics is not None:
@@ -152,7 +154,8 @@ class _Session:
             raise Rejected(ErrorCode.BAD_COMMAND, "a consumer's name has 1 to 128 printable characters")
         start = await self._start("earliest" if pop.after is None else pop.after)
         self._consumer = self._consumers.get(name, start)
-        self._connection.send_json(Popping(name, self._consumer.position))
+        position = self._consumer.position
+        self._connection.send_json(Popping(name, position, await self._gap(position, None)))
         self._feeding = asyncio.create_task(self._guard(self._feed_share(self._consumer)))
 
     async def _start(self, after: int | str | None) -> int:
@@ -165,9 +168,13 @@ class _Session:
             raise Rejected(ErrorCode.BAD_POSITION, reason)
         return after
 
-    async def _gap(self, position: int, topics: Sequence[str] | None) -> Gap | None:
+    async def _gap(self, position: int, topics: Sequence[str] | None, told: int = 0) -> Gap | None:
+        """Return what does not come after a position though it was stored, beyond what was ``told`` of."""
+        if self._log.covers(position):
+            return None
+        known = max(position, told)
         trimmed = await self._log.trimmed(topics)
-        return Gap(position + 1, trimmed) if trimmed > position else None
+        return Gap(known + 1, trimmed) if trimmed > known else None
 
     async def _guard(self, feeding: Coroutine[Any, Any, None]) -> None:
         try:
@@ -175,10 +182,14 @@ class _Session:
         except StoreError as error:
             self._connection.cut(CloseCode.TRY_AGAIN_LATER, f"the log cannot be read: {error}")
 
-    async def _feed_from(self, position: int, topics: Sequence[str] | None) -> None:
+    async def _feed_from(self, position: int, topics: Sequence[str] | None, told: int) -> None:
         while True:
             await self._log.grown_beyond(position)
             page = await self._log.read(position, topics)
+            gap = await self._gap(position, topics, told)
+            if gap is not None:
+                self._connection.send_json(GapNotice(gap))
+                told = gap.last
             self._send(page.records)
             position = page.position
             await self._connection.writable()

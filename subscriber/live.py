@@ -79,7 +79,11 @@ class Live:
         self.grown.fire()
 
     def report(self, gap: Gap) -> None:
-        """Tell every subscriber that retention removed messages before they got here."""
+        """Tell every subscriber that retention removed messages before they got here.
+
+        Those who come back later, from a position before the gap, learn of it from the queue.
+        """
+        self.recent.skip()
         for connection in self.connections:
             if connection.dialect is Dialect.V1:
                 connection.send_json({"gap": gap})

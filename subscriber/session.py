@@ -16,7 +16,7 @@ from fanline.background import end
 from fanline.connection import Connection
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.message import Dialect, Page, refusal
-from fanline.pop_protocol import Gap, Read
+from fanline.pop_protocol import Gap, GapNotice, Read
 from subscriber import commands
 from subscriber.archive import Archive
 from subscriber.catchup import Catchup
@@ -39,10 +39,6 @@ class _Subscribed(msgspec.Struct, omit_defaults=True):
 
 class _Unsubscribed(msgspec.Struct):
     unsubscribed: str
-
-
-class _GapNotice(msgspec.Struct):
-    gap: Gap
 
 
 class _Start(msgspec.Struct):
@@ -276,4 +272,4 @@ class Session:
         """Tell of what retention removed while the subscriber was on its way, unless it was told before."""
         if gap is not None and gap.last > self._gap_told:
             self._gap_told = gap.last
-            self._answer(_GapNotice(gap))
+            self._answer(GapNotice(gap))

@@ -15,7 +15,7 @@ from fanline.background import beside
 from fanline.errors import Disconnected
 from fanline.link import Link
 from fanline.message import Dialect, Record, decode_plain, decode_record, encode, split_array
-from fanline.pop_protocol import Pop, PopCommand, decode_popping
+from fanline.pop_protocol import Pop, PopCommand, decode_gap_notice, decode_popping
 from subscriber.archive import Archive
 from subscriber.live import Live
 
@@ -52,7 +52,7 @@ class Tail:
         await connection.send(encode(PopCommand(pop=pop)), text=True)
         self._begin(await connection.recv(decode=False))
         async with beside(self._archive.run()):
-            await self._follow(connection, _records)
+            await self._follow(connection, self._read)
 
     async def _follow_plain(self, connection: ClientConnection) -> None:
         logger.warning("the queue speaks the plain dialect: subscribers cannot resume")
@@ -89,8 +89,10 @@ class Tail:
         message = decode_plain(frame)
         return [Record(self._live.head + 1, message.topic, encode(message))]
 
-
-def _records(frame: bytes) -> Sequence[Record]:
-    if frame.startswith(b'{"drain"'):
-        return ()
-    return [decode_record(body) for body in split_array(frame)]
+    def _read(self, frame: bytes) -> Sequence[Record]:
+        if frame.startswith(b'{"drain"'):
+            return ()
+        if frame.startswith(b'{"gap"'):
+            self._live.report(decode_gap_notice(frame).gap)
+            return ()
+        return [decode_record(body) for body in split_array(frame)]

@@ -6,46 +6,57 @@
     python -m tests.sabotage MISTAKE SERVICE
 """
 
+import asyncio
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from unittest import mock
 
 import fanline.cli
-from fanline.message import Record
+from fanline.errors import Closed
+from fanline.message import NewMessage, Record
 from fanline.service import App, main
 from fanline.verify import cli
 from fanline.verify.run import Run
 from msgqueue.app import MsgQueue
 from msgqueue.store import sqlite_writer
+from msgqueue.store.base import Receipt
+from msgqueue.store.sqlite import SqliteStore
 from msgqueue.store.sqlite_writer import Writer
 from publisher.app import Publisher
 from subscriber.app import Subscriber
 from subscriber.fanout import Fanout
 
-COMMIT_SECONDS = 0.5
+COMMIT_SECONDS = 2.0
 DROPPED = 1_000
 
 APPS: dict[str, type[App]] = {app.name: app for app in (MsgQueue, Publisher, Subscriber)}
 
 
 def ack_before_writing() -> None:
-    """Let the store give receipts for what it brings to disk half a second later."""
-    began = 0.0
+    """Let the store give receipts for what it brings to disk only seconds later."""
+    append = SqliteStore.append
+
+    async def hasty_append(store: SqliteStore, messages: Sequence[NewMessage]) -> list[Receipt]:
+        is_late = store._writer.connection.in_transaction
+        receipts = await append(store, messages)
+        if not is_late:
+            asyncio.get_running_loop().call_later(COMMIT_SECONDS, commit, store)
+        return receipts
+
+    def commit(store: SqliteStore) -> None:
+        with suppress(Closed):
+            store._submit(store._writing, store._writer.connection.commit)
 
     @contextmanager
-    def transaction(writer: Writer) -> Iterator[None]:
-        nonlocal began
+    def uncommitted(writer: Writer) -> Iterator[None]:
         if not writer.connection.in_transaction:
             writer.connection.execute("BEGIN IMMEDIATE")
-            began = time.monotonic()
         yield
-        if time.monotonic() - began > COMMIT_SECONDS:
-            writer.connection.execute("COMMIT")
 
-    mock.patch.object(Writer, "_transaction", transaction).start()
+    mock.patch.object(Writer, "_transaction", uncommitted).start()
+    mock.patch.object(SqliteStore, "append", hasty_append).start()
 
 
 def forget_ids() -> None:

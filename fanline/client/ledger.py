@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fanline.client.frames import Subscribe
-from fanline.topics import PatternIndex
+from fanline.topics import PatternIndex, has_wildcard
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,12 @@ class Ledger:
             self._index.discard(pattern, entry)
 
     def skip(self, pattern: str, seq: int) -> None:
-        """Do not ask for anything up to ``seq`` again: it is gone."""
+        """Do not ask for anything of a topic up to ``seq`` again: it is gone.
+
+        Of a pattern with wildcards some of it may remain, as its topics are not all kept equally long.
+        """
         entry = self._entries.get(pattern)
-        if entry is not None and entry.position is not None:
+        if entry is not None and entry.position is not None and not has_wildcard(pattern):
             entry.position = max(entry.position, seq)
 
     def admit(self, topic: str, seq: int) -> bool:

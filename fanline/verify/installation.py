@@ -109,12 +109,20 @@ class Installation:
             for name in SERVICES:
                 self.services[name] = self._service(name)
                 opened.push_async_callback(self.services[name].kill)
-            await asyncio.gather(*(service.start() for service in self.services.values()))
+            await self._start_all()
             self._opened = opened.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._opened.aclose()
+
+    async def _start_all(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for service in self.services.values():
+                    tasks.create_task(service.start())
+        except* ConfigurationError as group:
+            raise group.exceptions[0] from None
 
     async def terminate(self, name: str) -> None:
         """Stop a service with SIGTERM; it must end with 0, and in time."""

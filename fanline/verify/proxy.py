@@ -99,16 +99,16 @@ class Proxy:
 
     # One connection.
 
-    async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
-        handler = asyncio.current_task()
-        assert handler is not None
+    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        handler = asyncio.create_task(self._handle(reader, writer))
         self._handlers.add(handler)
+        handler.add_done_callback(self._handlers.discard)
+
+    async def _handle(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
-            await self._relay(reader, writer)
-        except OSError:
-            pass
+            with contextlib.suppress(OSError):
+                await self._relay(reader, writer)
         finally:
-            self._handlers.discard(handler)
             _reset(writer)
 
     async def _relay(self, reader: StreamReader, writer: StreamWriter) -> None:

@@ -13,7 +13,7 @@ from fanline.verify.waiting import settles
 
 # Nothing has moved for so long: longer than any delay of a client before it connects again, and what the
 # attempt itself may take.
-QUIET_SECONDS: Final = 20.0
+QUIET_SECONDS: Final = 15.0
 
 
 class Traffic:

@@ -34,6 +34,15 @@ class Bounds(NamedTuple):
     last: int
 
 
+class Line(NamedTuple):
+    """What there is to say of a record without its body; ``size`` is that of the body, in bytes."""
+
+    seq: int
+    topic: str
+    time: int
+    size: int
+
+
 class Store(ABC):
     """A durable log of messages, and the cursors of its consumers.
 
@@ -117,6 +126,16 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def outline(self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS) -> list[Line]:
+        """Return what there is after a position, in ascending order; an empty list if there is no more.
+
+        Args:
+            after: Only records with a higher ``seq``.
+            topic: Only those of this topic; None stands for every topic.
+            limit: Most lines returned; at least 1.
+        """
+
+    @abstractmethod
     async def bounds(self) -> Bounds:
         """Return the ends of the log."""
 
@@ -125,13 +144,10 @@ class Store(ABC):
         """Return the highest ``seq`` that trimming has removed from matching topics; 0 if it removed none."""
 
     @abstractmethod
-    async def trim(self, through: int, *, limit: int = 1000) -> int:
-        """Remove the oldest records, at most ``limit`` of them, with a ``seq`` up to ``through``.
+    async def trim(self, seqs: Sequence[int]) -> None:
+        """Remove records, all or none of them; a position at which there is none is no error.
 
-        Appends wait for it; call it repeatedly with a small limit rather than once with a large one.
-
-        Returns:
-            How many were removed; fewer than ``limit`` when there are no more.
+        Appends wait for it: call it repeatedly with a few hundred positions rather than once with many.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from fanline.errors import Closed, ConfigurationError, StoreError
 from fanline.message import NewMessage, Page, Record
-from msgqueue.store.base import PAGE_BYTES, PAGE_RECORDS, Bounds, Listener, Receipt, Store
+from msgqueue.store.base import PAGE_BYTES, PAGE_RECORDS, Bounds, Line, Listener, Receipt, Store
 from msgqueue.store.sqlite_file import LogFile, translated
 from msgqueue.store.sqlite_reader import Reader
 from msgqueue.store.sqlite_writer import Appended, Writer
@@ -107,6 +107,10 @@ class SqliteStore(Store):
         """See :meth:`Store.read_back`."""
         return await self._last(self._reader.read_back(before, patterns, limit, max_bytes), [])
 
+    async def outline(self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS) -> list[Line]:
+        """See :meth:`Store.outline`."""
+        return await self._submit(self._reading, self._reader.outline, after, topic, limit)
+
     async def bounds(self) -> Bounds:
         """See :meth:`Store.bounds`."""
         return await self._submit(self._reading, self._reader.bounds)
@@ -115,9 +119,9 @@ class SqliteStore(Store):
         """See :meth:`Store.trimmed`."""
         return await self._last(self._reader.trimmed(patterns), 0)
 
-    async def trim(self, through: int, *, limit: int = 1000) -> int:
+    async def trim(self, seqs: Sequence[int]) -> None:
         """See :meth:`Store.trim`."""
-        return await self._submit(self._writing, self._writer.trim, through, limit)
+        await self._submit(self._writing, self._writer.trim, seqs)
 
     async def cursors(self) -> dict[str, int]:
         """See :meth:`Store.cursors`."""

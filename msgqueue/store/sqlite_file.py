@@ -9,6 +9,7 @@
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -19,9 +20,13 @@ from typing import Final
 import msgspec
 
 from fanline.errors import ConfigurationError, StoreError
+from msgqueue.store.sqlite_wal import find_loss
+
+logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = int.from_bytes(b"Fanl", "big")
 VERSION: Final = 1
+NAME: Final = "log.sqlite3"
 OLDEST_SQLITE: Final = (3, 33, 0)  # UPDATE … FROM
 
 # `log` has one row: the highest seq that was ever trimmed, and its time; an emptied log goes on from there.
@@ -82,6 +87,10 @@ class Damage(Exception):
     """What is in the file can be read, but does not hold together."""
 
 
+class FolderInUse(ConfigurationError):
+    """Another process has the log of the folder open."""
+
+
 class LogFile:
     """The file of a log, and the lock on its folder: no other process can use it before :meth:`close`.
 
@@ -89,11 +98,12 @@ class LogFile:
         folder: Where the log is; made if it is missing.
 
     Raises:
-        ConfigurationError: If the folder is in use, or cannot be used.
+        FolderInUse: If another process has locked it.
+        ConfigurationError: If the folder cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "log.sqlite3"
+        self.path = folder / NAME
         self._lock = _lock(folder)
 
     def prepare(self) -> None:
@@ -111,8 +121,28 @@ class LogFile:
             )
         if not self.path.exists():
             self._create()
+        self.require_whole()
         with closing(self.connect()) as connection:
             self._check(connection)
+
+    def require_whole(self) -> None:
+        """Find what SQLite would throw away, without a word, as soon as it opened the log.
+
+        Raises:
+            Damage: If there is something.
+        """
+        if self.path.stat().st_size == 0:
+            raise Damage("it is empty")
+        loss = find_loss(self.path)
+        if loss is not None and loss.is_certain:
+            raise Damage(loss.what)
+        if loss is not None:
+            logger.warning(
+                "%s: %s: after a power cut that is what it interrupted, and nobody had an acknowledgement;"
+                " otherwise it was damaged",
+                self.path,
+                loss.what,
+            )
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection, in autocommit mode, that may be handed from thread to thread.
@@ -144,11 +174,11 @@ class LogFile:
             for statement in _NEW_LOG:
                 connection.execute(statement)
         new.rename(self.path)
-        _sync(self.path.parent)
+        sync(self.path.parent)
 
     def _check(self, connection: sqlite3.Connection) -> None:
-        _check_version(connection, self.path)
-        _check_tables(connection)
+        check_version(connection, self.path)
+        check_tables(connection)
         if self._size() <= CHECKED_WHOLE:
             _check_integrity(connection, "integrity_check(1)")
         else:
@@ -179,6 +209,15 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {_CAUSES[sqlite3.SQLITE_CORRUPT]} ({error})") from error
 
 
+def sync(folder: Path) -> None:
+    """Bring the names of the files in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _lock(folder: Path) -> int:
     """Return the descriptor of the folder's lock file, which holds the lock until it is closed."""
     try:
@@ -190,12 +229,14 @@ def _lock(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
-        reason = _IN_USE if isinstance(error, BlockingIOError) else error.strerror
-        raise ConfigurationError(f"data_dir {folder}: {reason}") from error
+        if isinstance(error, BlockingIOError):
+            raise FolderInUse(f"data_dir {folder}: {_IN_USE}") from error
+        raise ConfigurationError(f"data_dir {folder}: {error.strerror}") from error
     return lock
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise :class:`Damage` unless it is a log, and ConfigurationError if it is one of a newer version."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID or version < VERSION:
@@ -207,7 +248,8 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_tables(connection: sqlite3.Connection) -> None:
+def check_tables(connection: sqlite3.Connection) -> None:
+    """Raise :class:`Damage` unless the tables are those of a log."""
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema") if sql}
     if found != set(SCHEMA):
         raise Damage("its tables are not those of a log")
@@ -219,11 +261,3 @@ def _check_integrity(connection: sqlite3.Connection, pragma: str) -> None:
     (verdict,) = connection.execute(f"PRAGMA {pragma}").fetchone()
     if verdict != "ok":
         raise Damage(verdict)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,7 +25,7 @@ import msgspec
 
 from fanline.message import Page, Record, decode_record
 from fanline.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
-from msgqueue.store.base import Bounds
+from msgqueue.store.base import Bounds, Line
 from msgqueue.store.sqlite_bulk import fetch, to_json
 from msgqueue.store.sqlite_file import Damage
 
@@ -38,10 +38,10 @@ EXAMINED: Final = 16_384
 # Names of topics that one step of `trimmed` looks at.
 NAMES: Final = 4096
 
-_ROWS: Final = (
-    "SELECT json_group_array(json_array(seq, topic, size)) FROM ({rows} ORDER BY seq {order} LIMIT :limit)"
-)
-_ALL: Final = "SELECT seq, topic, length(body) AS size FROM messages WHERE seq {beyond} :start"
+_ROWS: Final = """
+SELECT json_group_array(json_array(seq, topic, time, size)) FROM ({rows} ORDER BY seq {order} LIMIT :limit)
+"""
+_ALL: Final = "SELECT seq, topic, time, length(body) AS size FROM messages WHERE seq {beyond} :start"
 
 _LOAD: Final = """
 SELECT json_group_array(crc), CAST(ifnull(group_concat(body, ''), '') AS BLOB)
@@ -84,6 +84,7 @@ _CURSORS: Final = "SELECT json_group_object(name, position) FROM consumers"
 class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     seq: int
     topic: int
+    time: int
     size: int
 
 
@@ -148,6 +149,13 @@ class Reader:
                 position = None
             max_bytes -= sum(row.size for row in fitting)
             yield records
+
+    def outline(self, after: int, topic: str | None, limit: int) -> list[Line]:
+        """Return the lines after a position, as :meth:`~msgqueue.store.base.Store.outline` describes."""
+        with self._snapshot():
+            rows, _ = self._find(_UP, after, None if topic is None else [topic], limit)
+            names = self._names({row.topic for row in rows})
+        return [Line(row.seq, names[row.topic], row.time, row.size) for row in rows]
 
     def bounds(self) -> Bounds:
         """Return the ends of the log."""

@@ -63,21 +63,25 @@ ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, time = excluded.time
 
 _SWEEP_IDS: Final = "DELETE FROM ids WHERE key > :swept AND key <= :until AND time < :expired"
 
-_OLDEST: Final = """
-SELECT json_array(count(*), max(seq), max(time))
-FROM (SELECT seq, time FROM messages WHERE seq <= :through ORDER BY seq LIMIT :limit)
-"""
-
-# NOT INDEXED: the index by topic would give the groups in order, at the price of walking all of it.
 _NOTE_TRIMMED_TOPICS: Final = """
 UPDATE topics SET trimmed = max(topics.trimmed, gone.seq)
-FROM (SELECT topic, max(seq) AS seq FROM messages NOT INDEXED WHERE seq <= :through GROUP BY topic) AS gone
+FROM (
+  SELECT topic, max(seq) AS seq
+  FROM json_each(:seqs) AS given CROSS JOIN messages ON messages.seq = given.value GROUP BY topic
+) AS gone
 WHERE topics.id = gone.topic
 """
 
-_NOTE_TRIMMED: Final = "UPDATE log SET trimmed = max(trimmed, :through), time = max(time, :time)"
+_NOTE_TRIMMED: Final = """
+UPDATE log SET trimmed = max(log.trimmed, gone.seq), time = max(log.time, gone.time)
+FROM (
+  SELECT max(seq) AS seq, max(time) AS time
+  FROM json_each(:seqs) AS given CROSS JOIN messages ON messages.seq = given.value
+) AS gone
+WHERE gone.seq IS NOT NULL
+"""
 
-_TRIM: Final = "DELETE FROM messages WHERE seq <= :through"
+_TRIM: Final = "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(:seqs))"
 
 _SET_CURSOR: Final = """
 INSERT INTO consumers (name, position) VALUES (:name, :position)
@@ -101,7 +105,6 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
-_decode_oldest = msgspec.json.Decoder(tuple[int, int | None, int | None]).decode
 
 
 class Appended(NamedTuple):
@@ -186,15 +189,13 @@ class Writer:
         self._swept = head.sweep_until or ""
         return Appended(batch.receipts, batch.records)
 
-    def trim(self, through: int, limit: int) -> int:
-        """Remove the oldest records up to a position, ``limit`` at most; return how many they were."""
+    def trim(self, seqs: Sequence[int]) -> None:
+        """Remove records, and note for each of their topics how far it was trimmed."""
+        given = to_json(list(seqs))
         with self._transaction():
-            count, last, time = fetch(self.connection, _decode_oldest, _OLDEST, through=through, limit=limit)
-            if count:
-                self._run(_NOTE_TRIMMED_TOPICS, through=last)
-                self._run(_NOTE_TRIMMED, through=last, time=time)
-                self._run(_TRIM, through=last)
-        return count
+            self._run(_NOTE_TRIMMED_TOPICS, seqs=given)
+            self._run(_NOTE_TRIMMED, seqs=given)
+            self._run(_TRIM, seqs=given)
 
     def set_cursor(self, name: str, seq: int) -> None:
         """Put a consumer's cursor at a position."""

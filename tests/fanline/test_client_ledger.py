@@ -119,6 +119,13 @@ def test_does_not_ask_for_what_is_gone(ledger: Ledger) -> None:
     assert ledger.resume() == [Subscribe("a.x", after=30), Subscribe("b.*", after=10)]
 
 
+def test_takes_what_remains_within_a_gap(ledger: Ledger) -> None:
+    """Of a pattern some topics may have kept what others have lost: it is new, and is asked for."""
+    ledger.skip("b.*", 30)
+    assert ledger.admit("b.y", 20)
+    assert ledger.resume()[1] == Subscribe("b.*", after=20)
+
+
 def test_without_positions_every_message_is_new() -> None:
     """A queue that keeps no positions is taken at its word, and a reconnect may have missed something."""
     ledger = Ledger()

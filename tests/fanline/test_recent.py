@@ -167,3 +167,15 @@ def test_memory_stays_within_the_limit() -> None:
     finally:
         tracemalloc.stop()
     assert held < 2 * capacity
+
+
+def test_what_will_never_come_is_not_covered() -> None:
+    """Over a skipped part nobody reads, not even from the head; behind it all is as before."""
+    recent = Recent(EVERYTHING)
+    recent.add(record(5))
+    recent.skip()
+    assert not recent.covers(5)
+    recent.add(record(9))
+    assert not recent.covers(5)
+    assert recent.covers(8)
+    assert recent.read(8, max_bytes=EVERYTHING) == Page([record(9)], 9)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -64,6 +64,16 @@ class Echo(App):
 
     async def _break(self, connection: Connection) -> None:
         raise ZeroDivisionError
+
+
+@pytest.fixture
+def _own_log() -> Iterator[None]:
+    """Put the log back as it was after a test that configures it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture
@@ -345,6 +355,7 @@ async def test_missing_certificate(start_service: StartService, tmp_path: Path, 
         await start_service(Echo, cert_dir=tmp_path)
 
 
+@pytest.mark.usefixtures("_own_log")
 def test_main_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -359,6 +370,7 @@ def test_main_explains_itself(
     assert len(said.strip().splitlines()) == 1
 
 
+@pytest.mark.usefixtures("_own_log")
 def test_main_ends_with_0_after_sigterm(
     monkeypatch: pytest.MonkeyPatch, cert_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -374,6 +386,7 @@ def test_main_ends_with_0_after_sigterm(
     assert "stopped" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_own_log")
 async def test_no_secret_in_the_log(service: Service, dial: Dial, caplog: pytest.LogCaptureFixture) -> None:
     """A login is nowhere in the log, at any level that can be set."""
     log.configure("test", "debug")

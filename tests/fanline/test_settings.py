@@ -10,7 +10,16 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from fanline.errors import ConfigurationError
-from fanline.settings import DEMO_PASSWORD, DEMO_USER, ENV_PREFIX, Settings, build, describe, load
+from fanline.settings import (
+    DEMO_PASSWORD,
+    DEMO_USER,
+    ENV_PREFIX,
+    RetentionRule,
+    Settings,
+    build,
+    describe,
+    load,
+)
 
 SECRET = "hunter2-and-a-half"
 
@@ -52,7 +61,8 @@ def sample(name: str) -> str:
     default = Settings.model_fields[name].default
     if isinstance(default, int | float):
         return str(default / 2 if isinstance(default, float) else default + 1)
-    return {"queue_url": "wss://queue:9", "log_level": "debug"}.get(name, "elsewhere")
+    others = {"queue_url": "wss://queue:9", "log_level": "debug", "retention": '[{"topics": "a.>"}]'}
+    return others.get(name, "elsewhere")
 
 
 # Where they come from
@@ -71,7 +81,7 @@ def test_without_any_setting_the_defaults_hold() -> None:
 def test_a_setting_has_one_name_in_all_places(name: str, write_config: WriteConfig) -> None:
     """The TOML file, the environment and the command line take the same value under the same name."""
     text = sample(name)
-    quoted = text if isinstance(Settings.model_fields[name].default, int | float) else f'"{text}"'
+    quoted = text if isinstance(Settings.model_fields[name].default, int | float) else f"'{text}'"
     write_config(f"{name} = {quoted}")
     from_file = read()
     del os.environ["FANLINE_CONFIG"]
@@ -209,6 +219,49 @@ def test_values_of_the_wrong_type_in_the_file_are_reported(write_config: WriteCo
     mistakes = [line.partition(": ") for line in mistake_in().splitlines()]
     assert {name for name, _, _ in mistakes} == {"host", "cert_dir", "msgqueue_port", "data_dir"}
     assert ("host", ": ", "input should be a valid string, got 5") in mistakes
+
+
+def test_rules_of_retention_are_tables_of_the_file(write_config: WriteConfig) -> None:
+    """A table for each rule, in their order; a limit that is left out is none."""
+    write_config(
+        '[[retention]]\ntopics = "sensors.>"\nmax_age = 86400\nmax_bytes = 1000000\n'
+        '[[retention]]\ntopics = "room.*"\nmax_count = 100\n'
+    )
+    assert read().retention == (
+        RetentionRule(topics="sensors.>", max_age=86_400, max_bytes=1_000_000),
+        RetentionRule(topics="room.*", max_count=100),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "mistake"),
+    [
+        (
+            '[{"topics": "a"}, {"topics": "a..b"}]',
+            'rule 2 topics: "a..b" is not a topic: it has an empty token',
+        ),
+        ('[{"max_age": 5}]', "rule 1 topics: field required"),
+        ('[{"topics": "a", "max_age": 0}]', "rule 1 max_age: input should be greater than 0, got 0"),
+        ('[{"topics": "a", "max_age": NaN}]', "rule 1 max_age: input should be less than or equal to"),
+        ('[{"topics": "a", "max_count": 0}]', "rule 1 max_count: input should be greater than or equal to 1"),
+        ('[{"topics": "a", "max_bytes": 1.5}]', "rule 1 max_bytes: input should be a valid integer"),
+        ('[{"topics": "a", "max_bites": 1024}]', "rule 1 max_bites: no such setting"),
+        ('["a"]', "rule 1: input should be a valid dictionary"),
+        (
+            '[{"topics": "a.*"}, {"topics": "b"}, {"topics": "a.x"}]',
+            ': rule 3 never applies to "a.x", because rule 1, "a.*", comes first',
+        ),
+        ("a=5", ": expected a JSON array of rules: Expecting value"),
+        ("{}", ": input should be a valid tuple"),
+    ],
+)
+def test_a_wrong_rule_of_retention_is_named(rules: str, mistake: str) -> None:
+    """The rule is counted from 1, and the limit named, from a flag as from the environment."""
+    found = mistake_in("--retention", rules)
+    expected = f"retention{mistake if mistake.startswith(':') else f' {mistake}'}"
+    assert found.startswith(expected)
+    os.environ["FANLINE_RETENTION"] = rules
+    assert mistake_in() == found
 
 
 @pytest.mark.parametrize("url", ["wss://queue:8080", "wss://queue", "wss://[::1]:8080", "wss://10.0.0.1:1"])
@@ -404,4 +457,5 @@ def test_every_setting_is_described() -> None:
         "users_file",
         "link_password",
         "link_password_file",
+        "retention",
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from fanline.message import Message, NewMessage, Record, encode
+from fanline.message import Message, NewMessage, Record, decode_message, encode
 from fanline.topics import matches
-from msgqueue.store.base import Bounds, Receipt, Store
+from msgqueue.store.base import Bounds, Line, Receipt, Store
 
 WINDOW = 10.0
 START = 1_700_000_000.0
@@ -90,17 +90,23 @@ class Model:
             newest = newest[1:]
         return newest
 
-    def trim(self, through: int, limit: int) -> int:
-        oldest = [record for record in self.records if record.seq <= through][:limit]
-        self.records = self.records[len(oldest) :]
-        self.gone += oldest
-        return len(oldest)
+    def outline(self, after: int, topic: str | None, limit: int) -> list[Line]:
+        own = self.matching(None if topic is None else [topic])
+        return [line_of(record) for record in own if record.seq > after][:limit]
+
+    def trim(self, seqs: Collection[int]) -> None:
+        self.gone += [record for record in self.records if record.seq in seqs]
+        self.records = [record for record in self.records if record.seq not in seqs]
 
     def trimmed(self, patterns: Sequence[str] | None) -> int:
         return max((record.seq for record in self.gone if is_wanted(patterns, record)), default=0)
 
     def bounds(self) -> Bounds:
         return Bounds(self.records[0].seq if self.records else self.last + 1, self.last)
+
+
+def line_of(record: Record) -> Line:
+    return Line(record.seq, record.topic, decode_message(record.body).time, len(record.body))
 
 
 def is_wanted(patterns: Sequence[str] | None, record: Record) -> bool:
@@ -145,9 +151,14 @@ class Pair:
         records = await self.store.read_back(before, patterns=patterns, limit=limit, max_bytes=max_bytes)
         assert records == self.model.before(before, patterns, limit, max_bytes)
 
-    async def trim(self, through: int, limit: int) -> None:
-        expected = self.model.trim(through, limit)
-        assert await self.store.trim(through, limit=limit) == expected
+    async def outline(self, after: int, topic: str | None, limit: int) -> None:
+        assert await self.store.outline(after, topic=topic, limit=limit) == self.model.outline(
+            after, topic, limit
+        )
+
+    async def trim(self, seqs: list[int]) -> None:
+        self.model.trim(seqs)
+        await self.store.trim(seqs)
 
     async def trimmed(self, patterns: list[str] | None) -> None:
         assert await self.store.trimmed(patterns) == self.model.trimmed(patterns)
@@ -205,7 +216,8 @@ STEPS = st.lists(
         _step(Pair.pass_time, seconds=st.sampled_from([-20, 0.001, 2, 4.999, 5, 10, 10.001])),
         _step(Pair.read, after=_positions, patterns=_patterns, limit=_limits, max_bytes=_bytes),
         _step(Pair.read_back, before=_positions, patterns=_patterns, limit=_limits, max_bytes=_bytes),
-        _step(Pair.trim, through=_positions, limit=_limits),
+        _step(Pair.outline, after=_positions, topic=st.none() | _topics | st.just("none"), limit=_limits),
+        _step(Pair.trim, seqs=st.lists(_positions, max_size=12)),
         _step(Pair.trimmed, patterns=_patterns),
         _step(Pair.set_cursor, name=st.sampled_from("xyz"), position=_positions),
         _step(Pair.delete_cursor, name=st.sampled_from("xyz")),

@@ -308,6 +308,27 @@ async def test_plain_publisher(queue: Service, dial: Dial) -> None:
         await asyncio.wait_for(plain.recv(), 0.05)
 
 
+async def test_plain_publisher_need_not_read(start_service: StartService, dial: Dial) -> None:
+    """A Go publisher, which never reads and so answers no ping, is not cut for it (line 9)."""
+    queue = await start_service(MsgQueue, ping_interval=0.2, silence_limit=0.2)
+    plain, v1 = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/pushmsg")
+    for client in (plain, v1):
+        client.transport.pause_reading()
+    await until(lambda: len(queue.connections) == 1)
+    await plain.send('{"Topic":"t","Content":"late"}')
+    popper = await dial(queue, "/popmsg", v1=False)
+    assert '"late"' in str(await popper.recv())
+
+
+async def test_plain_publisher_passes_on_something_enormous(start_service: StartService, dial: Dial) -> None:
+    """What a client sent through a Go publisher does not cost that one its connection (lines 6 and 9)."""
+    queue = await start_service(MsgQueue, max_content=1024)
+    plain, popper = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/popmsg", v1=False)
+    await plain.send(["x" * 100] * 5_000)
+    await plain.send('{"Topic":"t","Content":"good"}')
+    assert '"good"' in str(await popper.recv())
+
+
 # When the store fails.
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from fanline.errors import Closed
 from fanline.message import Message, NewMessage, Record, decode_message
-from msgqueue.store.base import Bounds, Receipt, Store
+from msgqueue.store.base import Bounds, Line, Receipt, Store
 from msgqueue.store.sqlite import SqliteStore
 from tests.msgqueue.store_model import STEPS, WINDOW, Clock, OpenStore, Step, agree, new, sizes
 
@@ -171,7 +171,7 @@ async def test_time_never_goes_back(reopen: Reopen, clock: Clock) -> None:
     clock.now -= 3600
     await append_on(store, "a")
     assert [decode_message(record.body).time for record in await read_all(store)] == [first, first]
-    await store.trim(2)
+    await store.trim([1, 2])
     store = await reopen()
     await append_on(store, "a")
     [record] = await read_all(store)
@@ -315,23 +315,48 @@ async def test_reads_backwards(store: Store) -> None:
     assert positions(await store.read_back(1000, limit=1)) == [5]
 
 
-async def test_trims_the_oldest(store: Store) -> None:
-    """So many of the oldest go, up to a position; nothing else does."""
+async def test_outlines_the_log(store: Store, clock: Clock) -> None:
+    """Every record has a line, with all that there is to say of it except its body."""
+    await append_on(store, "a", "b", "a", "a")
+    sizes_ = [len(record.body) for record in await read_all(store)]
+    lines = [Line(seq, topic, clock.ms, sizes_[seq - 1]) for seq, topic in enumerate("abaa", 1)]
+    assert await store.outline(0) == lines
+    assert await store.outline(1, limit=2) == lines[1:3]
+    assert await store.outline(0, topic="a", limit=2) == [lines[0], lines[2]]
+    assert await store.outline(1, topic="a") == lines[2:]
+    assert await store.outline(4) == await store.outline(0, topic="none") == []
+
+
+async def test_trims_what_it_is_told(store: Store) -> None:
+    """The given records go, wherever they are, and no other; reading passes over the holes."""
     await append_on(store, *"abcdef")
-    assert await store.trim(4, limit=3) == 3
-    assert await store.bounds() == Bounds(4, 6)
-    assert await store.trim(4, limit=3) == 1
-    assert await store.trim(4, limit=3) == 0
+    await store.trim([4, 1, 3])
+    assert await store.bounds() == Bounds(2, 6)
+    await store.trim([3, 2, 99])
+    await store.trim([])
     assert await store.bounds() == Bounds(5, 6)
     page = await store.read(0)
     assert (positions(page.records), page.position) == ([5, 6], 6)
+    assert await append_on(store, "g") == [7]
+
+
+@pytest.mark.parametrize("patterns", [None, ["a", "b"], ["*"]])
+async def test_reads_over_holes(store: Store, patterns: list[str] | None) -> None:
+    """A page is filled, forwards and backwards, however much was removed in between and at the end."""
+    await append_on(store, *("ab" * 500))
+    await store.trim([seq for seq in range(1, 1001) if seq % 100])
+    await store.trim([1000])
+    assert positions(await read_all(store, patterns, limit=4)) == list(range(100, 1000, 100))
+    assert (await store.read(900, patterns=patterns)) == ([], 1000)
+    assert positions(await store.read_back(1001, patterns=patterns, limit=3)) == [700, 800, 900]
+    assert await store.bounds() == Bounds(100, 1000)
 
 
 async def test_never_gives_a_position_twice(reopen: Reopen) -> None:
     """After everything was trimmed and the log was opened again, positions go on (promise 2)."""
     store = await reopen()
     await append_on(store, *"abc")
-    await store.trim(100)
+    await store.trim([1, 2, 3])
     assert await store.bounds() == Bounds(4, 3)
     assert await store.read(0) == ([], 3)
     store = await reopen()
@@ -343,7 +368,7 @@ async def test_never_gives_a_position_twice(reopen: Reopen) -> None:
 async def test_remembers_ids_of_trimmed_messages(store: Store) -> None:
     """An id within the window counts though its message is gone."""
     [first] = await store.append([new(id="x")])
-    await store.trim(first.seq)
+    await store.trim([first.seq])
     assert await store.append([new(id="x")]) == [Receipt(first.seq, duplicate=True)]
 
 
@@ -352,8 +377,8 @@ async def test_knows_what_was_trimmed_of_each_topic(reopen: Reopen) -> None:
     store = await reopen()
     await append_on(store, "a.x", "b", "a.y", "a.x", "$sys", "c")
     assert await store.trimmed([">"]) == 0
-    await store.trim(2)
-    await store.trim(5)
+    await store.trim([5, 2])
+    await store.trim([4, 3, 1])
     for _ in range(2):
         assert await store.trimmed(["a.x"]) == 4
         assert await store.trimmed(["a.y"]) == 3
@@ -369,7 +394,7 @@ async def test_knows_what_was_trimmed_of_each_topic(reopen: Reopen) -> None:
 async def test_knows_what_was_trimmed_of_many_topics(store: Store) -> None:
     """However many topics there are, the highest is found."""
     await append_on(store, *(f"room.{n}.x" for n in range(10_000)))
-    await store.trim(9_000, limit=9_000)
+    await store.trim(range(1, 9_001))
     assert await store.trimmed(["*.*.x"]) == 9_000
     assert await store.trimmed(["room.8998.*", "room.9998.*"]) == 8_999
     assert await store.trimmed(["*.9998.x"]) == 0
@@ -406,7 +431,8 @@ async def test_finishes_before_it_closes(reopen: Reopen) -> None:
         lambda store: store.read_back(1),
         lambda store: store.bounds(),
         lambda store: store.trimmed(),
-        lambda store: store.trim(1),
+        lambda store: store.outline(0),
+        lambda store: store.trim([1]),
         lambda store: store.cursors(),
         lambda store: store.set_cursor("x", 1),
         lambda store: store.delete_cursor("x"),

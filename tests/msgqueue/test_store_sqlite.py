@@ -293,7 +293,8 @@ async def read_or_refuse(folder: Path) -> list[Record] | None:
         records = [
             await store.read(0, patterns=patterns) for patterns in (None, [f"t.{n}" for n in range(7)])
         ]
-        await store.trim(100)
+        await store.outline(0)
+        await store.trim(range(1, 101))
     except StoreError:
         return None
     finally:
@@ -398,7 +399,7 @@ async def test_says_what_stops_it(store: SqliteStore, folder: Path) -> None:
     store._writer.connection.execute("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        for write in (store.append([new()]), store.trim(1), store.set_cursor("x", 1)):
+        for write in (store.append([new()]), store.trim([1]), store.set_cursor("x", 1)):
             with pytest.raises(StoreError, match=f"{folder / FILE}: another program has locked it"):
                 await write
         assert await store.read(0) == ([], 0)
@@ -414,7 +415,7 @@ async def test_undoes_a_trim_that_fails(store: SqliteStore, end: str) -> None:
         f"CREATE TEMP TRIGGER fail BEFORE DELETE ON messages BEGIN SELECT RAISE({end}, 'no'); END"
     )
     with pytest.raises(StoreError, match="SQLite failed"):
-        await store.trim(5)
+        await store.trim([3, 5])
     assert await store.bounds() == Bounds(1, 10)
     assert await store.trimmed() == await store.trimmed(["t.*"]) == 0
 
@@ -554,9 +555,18 @@ async def test_a_page_costs_no_more_in_a_long_log(
 
 async def test_a_trim_costs_no_more_in_a_long_log(long_store: SqliteStore) -> None:
     """What a trim costs depends on what it removes alone."""
-    for through in (10, 40_000):
+    for first in (1, 20_000, 39_990):
         with counting_instructions(long_store._writer.connection) as instructions:
-            assert await long_store.trim(through, limit=10) == 10
+            await long_store.trim(range(first, first + 10))
+        assert instructions() < 2_000
+
+
+@pytest.mark.parametrize("topic", [None, "room.7"])
+async def test_an_outline_costs_no_more_in_a_long_log(long_store: SqliteStore, topic: str | None) -> None:
+    """What an outline costs depends on how many lines it has alone."""
+    for after in (0, 20_000, 39_990):
+        with counting_instructions(long_store._reader.connection) as instructions:
+            await long_store.outline(after, topic=topic, limit=20)
         assert instructions() < 2_000
 
 

@@ -281,6 +281,35 @@ async def test_plain_publisher_gets_no_answer(queue: StubPublisher, publisher: S
         await asyncio.wait_for(plain.recv(), 0.05)
 
 
+async def test_plain_publisher_need_not_read(
+    queue: StubPublisher, start_service: StartService, dial: Dial
+) -> None:
+    """One that never reads, as the Go clientdemo, answers no ping, and is not cut for it (line 9)."""
+    publisher = await start_service(Publisher, queue_url=queue.url, ping_interval=0.2, silence_limit=0.2)
+    plain, v1 = await dial(publisher, "/publish", v1=False), await dial(publisher, "/publish")
+    for client in (plain, v1):
+        client.transport.pause_reading()
+    await until(lambda: len(publisher.connections) == 1)
+    await plain.send('{"Topic":"t","Content":"late"}')
+    await queue.until(lambda: queue.contents == ["late"])
+
+
+async def test_plain_queue_keeps_its_link_while_it_is_full(
+    queue: StubPublisher, start_service: StartService, cert_dir: Path
+) -> None:
+    """A Go msgqueue that is full reads nothing and answers no ping; a second link would overtake (line 9)."""
+    queue.speaks_v1 = False
+    async with StubPublisher(cert_dir) as v1_queue:
+        for stub in (queue, v1_queue):
+            await start_service(Publisher, queue_url=stub.url, ping_interval=0.1, silence_limit=0.1)
+            await stub.until(lambda stub=stub: bool(stub.connections))  # type: ignore[misc]
+            stub.deafen()
+        for losses in (1, 2):  # by the second one, the plain link would be lost and made again
+            await v1_queue.until(lambda losses=losses: len(v1_queue.paths) > losses)  # type: ignore[misc]
+            v1_queue.deafen()
+    assert queue.paths == ["/pushmsg"]
+
+
 async def test_plain_queue_gets_plain_frames(
     queue: StubPublisher, start_service: StartService, dial: Dial
 ) -> None:

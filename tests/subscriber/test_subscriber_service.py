@@ -191,6 +191,24 @@ async def test_gap_while_the_link_was_down_is_named(
     assert [message["content"] for message in messages] == [5, 6, 7, 8, 9, 10]
 
 
+async def test_gap_while_the_link_was_down_is_named_to_those_who_come_back(
+    queue: StubQueue, subscriber: Service, dial: Dial
+) -> None:
+    """Who was away when the gap was told learns of it when it resumes, not only who was there (promise 4)."""
+    client = await dial(subscriber, "/subscribe")
+    await ask(client, "sub t")
+    await queue.stop()
+    for n in range(1, 11):
+        queue.store("t", n)
+    queue.floor = 4
+    await queue.start()
+    await receive(client, 7)
+    late = await dial(subscriber, "/subscribe")
+    assert await ask(late, "sub t after=0") == {"subscribed": "t", "seq": 0, "gap": {"from": 1, "to": 4}}
+    assert await contents(late, 6) == [5, 6, 7, 8, 9, 10]
+    assert await ask(late, "sub u after=7") == {"subscribed": "u", "seq": 7}
+
+
 async def test_position_beyond_the_end(queue: StubQueue, subscriber: Service, dial: Dial) -> None:
     """A position that no message has yet is refused, with the end of the log in the reason."""
     client = await dial(subscriber, "/subscribe")
@@ -467,3 +485,68 @@ async def test_plain_queue(queue: StubQueue, start_service: StartService, dial: 
         await queue.send(frame)
     assert await receive(plain, 2) == [{"Topic": "t", "Content": "one"}, {"Topic": "t", "Content": "two"}]
     assert await receive(v1, 2) == [{"topic": "t", "content": "one"}, {"topic": "t", "content": "two"}]
+
+
+async def test_plain_queue_has_one_connection_that_stays(
+    queue: StubQueue, start_service: StartService, cert_dir: Path
+) -> None:
+    """A Go msgqueue gives every connection a share, also a lost one, and answers no ping (line 9)."""
+    queue.speaks_v1 = False
+    async with StubQueue(cert_dir) as v1_queue:
+        for stub in (queue, v1_queue):
+            await start_service(Subscriber, queue_url=stub.url, ping_interval=0.1, silence_limit=0.1)
+            await stub.until(lambda stub=stub: bool(stub.connections))  # type: ignore[misc]
+            stub.deafen()
+        for losses in (1, 2):  # by the second one, the plain link would be lost and made again
+            await v1_queue.until(lambda losses=losses: len(v1_queue.paths) > 2 * losses)  # type: ignore[misc]
+            v1_queue.deafen()
+    assert queue.paths == ["/popmsg"]
+
+
+async def test_plain_queue_passes_on_what_is_no_text(
+    queue: StubQueue, start_service: StartService, dial: Dial
+) -> None:
+    """A text frame that is not UTF-8, which a Go msgqueue hands on, is skipped; the link stays (line 9)."""
+    queue.speaks_v1 = False
+    subscriber = await start_service(Subscriber, queue_url=queue.url)
+    plain = await dial(subscriber, "/subscribe", v1=False)
+    await plain.send("sub t")
+    await (await plain.ping())
+    await queue.until(lambda: bool(queue.connections))
+    for connection in queue.connections:
+        for frame in (b"\x00\xff", b'{"Topic":"t","Content":"\xff"}', b'{"Topic":"t","Content":"good"}'):
+            await connection.send(frame, text=True)
+    assert [frame["Content"] for frame in await receive(plain)] == ["good"]
+    assert queue.paths == ["/popmsg"]
+
+
+async def test_queue_replaced_by_one_of_the_other_dialect(
+    queue: StubQueue, subscriber: Service, dial: Dial
+) -> None:
+    """Positions mean nothing to a plain queue, nor those before it to the next: subscribe anew (line 9)."""
+    queue.store("t", 1)
+    for speaks_v1, answer in ((False, {"subscribed": "t"}), (True, {"subscribed": "t", "seq": 1})):
+        client = await dial(subscriber, "/subscribe")
+        await ask(client, "sub t")
+        await queue.stop()
+        queue.speaks_v1 = speaks_v1
+        await queue.start()
+        await discard(client)
+        assert client.close_code == 1013
+        assert await ask(await dial(subscriber, "/subscribe"), "sub t") == answer
+
+
+async def test_plain_subscriber_is_there_before_the_queue(
+    queue: StubQueue, start_service: StartService, dial: Dial
+) -> None:
+    """A plain client cannot be told that there is no queue; its subscription waits, however long (line 9)."""
+    await queue.stop()
+    subscriber = await start_service(Subscriber, queue_url=queue.url, queue_wait=0.1)
+    plain, v1 = await dial(subscriber, "/subscribe", v1=False), await dial(subscriber, "/subscribe")
+    await plain.send('{"Topic":"t","Content":"sub"}')
+    await (await plain.ping())
+    assert (await ask(v1, "sub t"))["error"] == "queue-unavailable"
+    await queue.start()
+    await queue.until(lambda: queue.is_popped)
+    await queue.publish(("t", "x"))
+    assert (await receive(plain))[0]["Content"] == "x"

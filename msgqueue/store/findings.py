@@ -1,0 +1,129 @@
+"""What can be wrong with a log, in words: what it is, what it means for its users, and what to do."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+EXAMPLES: Final = 5
+
+_RESTORE: Final = "Stop msgqueue, keep the files, and restore a back-up (docs/operations.md, Restore)."
+_REINDEX: Final = "The messages are there: have the index made anew (docs/operations.md, Damage)."
+
+
+class Kind(NamedTuple):
+    """One kind of damage.
+
+    Attributes:
+        what: What is wrong; it follows upon a number where ``is_counted``.
+        meaning: What users notice.
+        remedy: What the operator can do.
+        is_counted: Whether how often it was found says anything.
+    """
+
+    what: str
+    meaning: str
+    remedy: str = _RESTORE
+    is_counted: bool = True
+
+
+NOT_A_LOG: Final = Kind(
+    "It is not a log, or its beginning is damaged",
+    "msgqueue does not start with it.",
+    is_counted=False,
+)
+WAL_LOST: Final = Kind(
+    "Commits in log.sqlite3-wal cannot be read",
+    "Acknowledged messages are lost: the newest. msgqueue does not start, and nothing else was checked.",
+    "Keep the files. Restore a back-up, or go on without what is lost (docs/operations.md, Damage).",
+    is_counted=False,
+)
+WAL_UNFINISHED: Final = Kind(
+    "The last commit in log.sqlite3-wal is not whole",
+    "After a power cut that is what it interrupted: nobody had an acknowledgement, nothing is lost. Otherwise"
+    " the newest messages are lost.",
+    "After a power cut nothing: start msgqueue, which drops it. Otherwise restore a back-up.",
+    is_counted=False,
+)
+STRUCTURE: Final = Kind(
+    "faults in the structure of the file",
+    "Messages cannot be read, or new ones not be stored.",
+)
+INDEX: Final = Kind(
+    "places where an index differs from its table",
+    "Who reads by topic misses messages, or gets an error.",
+    _REINDEX,
+)
+HOLE: Final = Kind(
+    "gaps where messages are missing that were not trimmed",
+    "They are lost, and readers pass over them without being told.",
+)
+BODY: Final = Kind(
+    "messages that are not as they were written",
+    "Who reads them gets an error, and no further.",
+)
+LABEL: Final = Kind(
+    "messages filed under another position, topic or time than they bear",
+    "Who reads them gets an error, and no further.",
+)
+NO_TOPIC: Final = Kind(
+    "messages of a topic that is not in the table of topics",
+    "Who reads them gets an error, and no further.",
+)
+TOPIC: Final = Kind(
+    "topics whose entry cannot be right",
+    "Who reads them may miss messages, or is told of a wrong gap.",
+)
+TIME: Final = Kind(
+    "messages older than one before them",
+    "Ids may count for too long or too short a time; all messages are there.",
+)
+MARK: Final = Kind(
+    "The note of how far the log was trimmed does not fit",
+    "New messages may get wrong positions, and readers be told of a wrong gap.",
+    is_counted=False,
+)
+CURSOR: Final = Kind(
+    "consumers whose position cannot be right",
+    "They would miss new messages, or cannot go on.",
+    "Start msgqueue and delete them: `fanline consumer delete NAME`. Or restore a back-up.",
+)
+ID: Final = Kind(
+    "ids that are noted for a message that does not bear them",
+    "A message sent again with such an id can be taken for stored, or be stored twice.",
+)
+
+
+class Finding(NamedTuple):
+    """What was found of one kind: how often, and the first examples."""
+
+    kind: Kind
+    times: int
+    examples: list[str]
+
+    def __str__(self) -> str:
+        what = f"{self.times:,} {self.kind.what}" if self.kind.is_counted else self.kind.what
+        more = ", …" if self.times > len(self.examples) else ""
+        lines = [
+            f"{what}: {', '.join(self.examples)}{more}",
+            f"What it means: {self.kind.meaning}",
+            f"What to do: {self.kind.remedy}",
+        ]
+        return "\n    ".join(lines)
+
+
+class Findings:
+    """What was found so far, by kind, in the order in which it was come upon."""
+
+    def __init__(self) -> None:
+        self._found: dict[Kind, Finding] = {}
+
+    def add(self, kind: Kind, example: str) -> None:
+        """Count one more of a kind."""
+        _, times, examples = self._found.get(kind, Finding(kind, 0, []))
+        examples = examples if len(examples) == EXAMPLES else [*examples, example]
+        self._found[kind] = Finding(kind, times + 1, examples)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._found.values())
+
+    def __len__(self) -> int:
+        return len(self._found)

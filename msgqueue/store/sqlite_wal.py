@@ -1,0 +1,206 @@
+"""What SQLite would lose in silence: commits of the WAL that it does not get to.
+
+From the WAL of a log that was not closed SQLite takes what is whole, up to the first frame that is not, and
+passes over the rest without a word. That is right for what a crash interrupted, and wrong for what was
+damaged afterwards. Two things tell these apart:
+
+* A commit begins when the one before it is on disk. So a crash leaves one unfinished at most, as the last.
+* SQLite's index of the WAL, if it is still there, has the number of frames that were committed. It is written
+  after they are on disk, so it never has too many; after a power cut it may have too few.
+
+::
+
+    log.sqlite3-wal   magic, version, page size, checkpoint, salt 1, salt 2, checksum: 8 numbers of 4 bytes,
+                      big-endian; then frames: page number, pages of the file if this ends a commit, salt 1,
+                      salt 2, checksum, and the page. Frames of another salt are from before the WAL was begun
+                      anew. Each checksum, of 8 bytes, goes on from the one before it.
+    log.sqlite3-shm   version, 3 numbers, frames, 3 numbers, salts as above, checksum: 48 bytes, in the order
+                      of this machine, twice; then the number of frames that are in log.sqlite3 already
+"""
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterator
+from functools import cache
+from operator import mul
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple, Self
+
+_MAGIC: Final = 0x377F0682  # plus one if the checksums are of big-endian numbers
+_VERSION: Final = 3_007_000
+_HEADER: Final = struct.Struct(">8I")
+_FRAME: Final = struct.Struct(">6I")
+_INDEX: Final = struct.Struct("=IIIIIIII8sII")
+_INDEX_SIZE: Final = 2 * _INDEX.size + 4
+
+_MASK: Final = (1 << 32) - 1
+_HALF: Final = 80  # bits: above what a sum of products of two 32-bit numbers can grow to
+
+_Pair = tuple[int, int]
+
+
+class Loss(NamedTuple):
+    """Commits that SQLite would pass over.
+
+    Attributes:
+        what: In words.
+        is_certain: False if it may be no loss, but what a power cut interrupted before it was acknowledged.
+    """
+
+    what: str
+    is_certain: bool
+
+
+def find_loss(log: Path) -> Loss | None:
+    """Return what would be lost if a log that nobody has open were opened, or None.
+
+    Args:
+        log: Its main file, the others being beside it.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    index = _Index.read(log.with_name(f"{log.name}-shm"))
+    try:
+        with log.with_name(f"{log.name}-wal").open("rb") as file:
+            return _compare(file, index)
+    except FileNotFoundError:
+        return _without_wal(index)
+
+
+class _Index(NamedTuple):
+    """What the index of the WAL says of it."""
+
+    frames: int
+    salts: bytes
+    moved: int
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Return what is in the file, or None if it is missing, or not whole."""
+        try:
+            with path.open("rb") as file:
+                data = file.read(_INDEX_SIZE)
+        except FileNotFoundError:
+            return None
+        first, second = data[: _INDEX.size], data[_INDEX.size : 2 * _INDEX.size]
+        if len(data) < _INDEX_SIZE or first != second:
+            return None
+        version, *_, frames, _, _, _, salts, sum_1, sum_2 = _INDEX.unpack(first)
+        is_whole = _checksum((0, 0), first[:-8], sys.byteorder) == (sum_1, sum_2)
+        moved = int.from_bytes(data[-4:], sys.byteorder)
+        return cls(frames, salts, moved) if is_whole and version == _VERSION else None
+
+
+class _Header(NamedTuple):
+    """The beginning of a WAL."""
+
+    order: str
+    page_size: int
+    salts: _Pair
+    checksum: _Pair
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self | None:
+        """Return what the bytes say, or None if they are not what SQLite wrote."""
+        magic, version, page_size, _, salt_1, salt_2, sum_1, sum_2 = _HEADER.unpack(data)
+        order = "big" if magic & 1 else "little"
+        checksum = _checksum((0, 0), data[:-8], order)
+        if magic & ~1 != _MAGIC or version != _VERSION or checksum != (sum_1, sum_2):
+            return None
+        return cls(order, page_size, (salt_1, salt_2), checksum)
+
+
+class _Frame(NamedTuple):
+    """One page in a WAL, that was written since it was begun anew."""
+
+    number: int
+    is_commit: bool
+    is_whole: bool
+
+
+def _compare(wal: BinaryIO, index: _Index | None) -> Loss | None:
+    beginning = wal.read(_HEADER.size)
+    if len(beginning) < _HEADER.size:
+        return _without_wal(index)
+    header = _Header.parse(beginning)
+    if header is None:
+        return Loss("the beginning of the WAL is damaged, and without it nothing in it counts", True)
+    taken, passed_over = 0, []
+    for frame in _frames(wal, header):
+        if not frame.is_whole:
+            passed_over.append(frame)
+        elif frame.is_commit:
+            taken = frame.number
+    known = index.frames if index and index.salts == beginning[16:24] else 0
+    if known > taken:
+        return Loss(f"of the {known:,} pages committed to the WAL the last {known - taken:,} are lost", True)
+    return _judge(passed_over)
+
+
+def _without_wal(index: _Index | None) -> Loss | None:
+    if index is None or index.frames <= index.moved:
+        return None
+    return Loss(f"the WAL is missing or empty, and had {index.frames:,} pages", True)
+
+
+def _judge(passed_over: list[_Frame]) -> Loss | None:
+    """Tell damage from an interruption by what comes after the first commit that is not whole."""
+    if not passed_over:
+        return None
+    first = passed_over[0].number
+    commits = [frame.number for frame in passed_over if frame.is_commit]
+    if commits and passed_over[-1].number > commits[0]:
+        return Loss(
+            f"the WAL is damaged at page {first:,}, and {len(commits):,} commits or more end there", True
+        )
+    return Loss(f"the last commit in the WAL is not whole, from page {first:,} on", False)
+
+
+def _frames(wal: BinaryIO, header: _Header) -> Iterator[_Frame]:
+    """Yield the frames of this beginning; from the first on that is not whole, none is."""
+    checksum = header.checksum
+    is_whole = True
+    number = 0
+    while len(data := wal.read(_FRAME.size + header.page_size)) == _FRAME.size + header.page_size:
+        number += 1
+        page, pages, salt_1, salt_2, sum_1, sum_2 = _FRAME.unpack_from(data)
+        if is_whole:
+            checksum = _checksum(checksum, data[:8] + data[_FRAME.size :], header.order)
+            is_whole = page > 0 and (salt_1, salt_2) == header.salts and checksum == (sum_1, sum_2)
+        # One of the two salts may be what was damaged. Both are new whenever the WAL is begun anew.
+        if salt_1 == header.salts[0] or salt_2 == header.salts[1]:
+            yield _Frame(number, pages > 0, is_whole)
+
+
+def _checksum(state: _Pair, data: bytes, order: str) -> _Pair:
+    """Return SQLite's checksum of some bytes, going on from that of others.
+
+    It is defined step by step, for each two numbers x and y: ``a += x + b; b += y + a``. As that is linear,
+    so is the whole: each number counts so many times in the end. To sum that up is several times faster.
+    """
+    numbers = array("I", data)
+    if order != sys.byteorder:
+        numbers.byteswap()
+    total = sum(map(mul, _weights(len(numbers) + 2), (*state, *numbers)))
+    return total & _MASK, total >> _HALF & _MASK
+
+
+@cache
+def _weights(count: int) -> tuple[int, ...]:
+    """Return how often each of so many numbers counts in a checksum.
+
+    The lower bits of each are for the first half of the checksum, those from _HALF on for the second. The
+    first two numbers are the state to go on from. Worked out from the end.
+    """
+    a, b = 1, 1 << _HALF
+    weights: list[int] = []
+    for _ in range(count // 2 - 1):
+        weights += (b, a + b)  # those of y and x
+        a, b = _wrapped(a + b), _wrapped(a + 2 * b)
+    return tuple(_wrapped(weight) for weight in (a, b, *reversed(weights)))
+
+
+def _wrapped(weight: int) -> int:
+    return weight & (_MASK << _HALF | _MASK)
