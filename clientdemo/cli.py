@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
-import uvloop
 
 from clientdemo.exits import ExitCode, code_of, tell
 from clientdemo.interactive import interact
@@ -202,8 +201,7 @@ def _run(context: typer.Context, start: Callable[[Login], Coroutine[Any, Any, Ex
 def _outcome(connection: Connection, start: Callable[[Login], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
     try:
         login = connection.login()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(start(login))
+        return asyncio.run(start(login))
     except FanlineError as error:
         tell(str(error))
         return code_of(error)

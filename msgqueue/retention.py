@@ -5,8 +5,8 @@ message goes when it is older than ``max_age``, when there are ``max_count`` new
 the newer ones under its rule have ``max_bytes`` together. So a topic always loses its oldest messages first.
 
 Only the outline of the log is read for that, each line once to count it and once more, by each rule with
-``max_age`` or ``max_bytes``, to judge it. All work is done in small steps, between which it rests for as
-long as they took: whoever reads or writes the log has at least half of the store's time.
+``max_age`` or ``max_bytes``, to judge it. All work is done in small steps, with rests that are longer than
+they are: most of the store's time belongs to those who read and write.
 """
 
 import asyncio
@@ -32,6 +32,9 @@ SWEEP_SECONDS: Final = 1.0
 
 # Lines read, and messages removed, in one step: a few milliseconds of the store's time.
 STEP: Final = 500
+
+# The rest after each step, in times of the step itself.
+REST: Final = 3
 
 # Topics whose rule is remembered.
 KNOWN_TOPICS: Final = 65_536
@@ -196,7 +199,7 @@ class Retention:
         """Return what is too much on single topics, of as many of them as it takes to fill a step."""
         found: list[Line] = []
         for topic, excess in account.crowded.items():
-            async with _half_the_time():
+            async with _resting():
                 found += await self._store.outline(0, topic=topic, limit=min(excess, STEP - len(found)))
             if len(found) == STEP:
                 break
@@ -216,7 +219,7 @@ class Retention:
     async def _outline(self, after: int, head: int) -> AsyncGenerator[Sequence[Line], None]:
         """Yield the outline of the log between two positions, page by page."""
         while True:
-            async with _half_the_time():
+            async with _resting():
                 lines = await self._store.outline(after, limit=STEP)
             lines = lines[: bisect_right(lines, head, key=attrgetter("seq"))]
             if not lines:
@@ -227,7 +230,7 @@ class Retention:
     async def _trim(self, lines: Sequence[Line], account: Account) -> None:
         if not lines:
             return
-        async with _half_the_time():
+        async with _resting():
             await self._store.trim([line.seq for line in lines])
             for line in lines:
                 account.remove(line)
@@ -235,9 +238,9 @@ class Retention:
 
 
 @asynccontextmanager
-async def _half_the_time() -> AsyncIterator[None]:
-    """Rest after the block for as long as it took."""
+async def _resting() -> AsyncIterator[None]:
+    """Rest after the block, in proportion to how long it took."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     yield
-    await asyncio.sleep(loop.time() - began)
+    await asyncio.sleep(REST * (loop.time() - began))

@@ -131,9 +131,9 @@ class Session:
             self._answer(self._subscribed(command.pattern, self._position_of(command.pattern)))
             return
         start = await self._find_start(command)
-        self._answer(self._subscribed(command.pattern, start.after, start.gap))
         self._patterns.add(command.pattern)
-        if self._catching_up is not None or start.after != self._fanout.head:
+        is_behind = self._catching_up is not None or self._connection.paused
+        if is_behind or start.after != self._fanout.head:
             self._fall_behind()
             self._catchup.add(command.pattern, start.after)
             self._start_catching_up()
@@ -141,6 +141,8 @@ class Session:
             self._fanout.add(self, command.pattern)
         else:
             self._fanout.join(self, self._patterns)
+        # Only now: what was held back for other subscriptions has been handed over.
+        self._answer(self._subscribed(command.pattern, start.after, start.gap))
 
     def _position_of(self, pattern: str) -> int:
         return self._fanout.head if self._fanout.is_member(self) else self._catchup.position_of(pattern)
@@ -238,12 +240,12 @@ class Session:
             self._catching_up = None
 
     def _is_at_end(self) -> bool:
-        return self._catchup.position == self._fanout.head and not self._connection.paused
+        return self._catchup.is_complete(self._fanout.head) and not self._connection.paused
 
     async def _send_page(self) -> None:
         grown = self._live.grown.next
         version = self._catchup.version
-        if self._catchup.position > self._fanout.head:
+        if self._catchup.position >= self._fanout.head:
             # It has seen, elsewhere, what has not come here yet.
             await asyncio.shield(grown)
             return

@@ -28,7 +28,7 @@ from publisher.app import Publisher
 from subscriber.app import Subscriber
 from subscriber.fanout import Fanout
 
-COMMIT_SECONDS = 2.0
+COMMIT_SECONDS = 1.0
 DROPPED = 1_000
 
 APPS: dict[str, type[App]] = {app.name: app for app in (MsgQueue, Publisher, Subscriber)}

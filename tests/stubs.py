@@ -217,8 +217,8 @@ class StubPublisher(Stub):
 
     async def _follow(self, step: Do | Rejected, message: NewMessage, connection: ServerConnection) -> None:
         if isinstance(step, Rejected):
-            step.id = step.id or message.id
-            await self._answer(connection, encode(refusal(step)))
+            rejected = Rejected(step.code, step.reason, step.id or message.id)
+            await self._answer(connection, encode(refusal(rejected)))
         elif step in (Do.ACK, Do.DROP_ACKED):
             await self._answer(connection, encode(self._store(message)))
         elif step is Do.DROP_UNACKED:

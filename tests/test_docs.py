@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 import ssl
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -22,7 +23,7 @@ import fanline
 from fanline.errors import CloseCode, ErrorCode
 from fanline.message import SUBPROTOCOL
 from fanline.service import Service
-from fanline.settings import describe
+from fanline.settings import build, describe
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher
 from subscriber.app import Subscriber
@@ -43,6 +44,7 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 TARGET = re.compile(r"`make (\w+)")
 METRIC = re.compile(r"^\| `(fanline_\w+)` \| ([\w, ]+) \|", re.MULTILINE)
 FRAMES = re.compile(r"^```(publish|subscribe|pushmsg|popmsg)( plain)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+TOML = re.compile(r"^```toml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -176,6 +178,15 @@ def test_settings_are_documented() -> None:
     """The settings table is the one that the model gives; `make docs` writes it."""
     text = OPERATIONS.read_text()
     assert text == with_settings(text), "run `make docs`"
+
+
+def test_every_rule_of_retention_shown_is_one() -> None:
+    """Both examples, that of the file and that of the environment, are accepted."""
+    text = OPERATIONS.read_text()
+    (table,) = TOML.findall(text)
+    (array,) = re.findall(r"FANLINE_RETENTION='(.*)'", text)
+    assert len(build(tomllib.loads(table)).retention) == 3
+    assert len(build({"retention": array}).retention) == 2
 
 
 def test_every_error_code_is_documented() -> None:

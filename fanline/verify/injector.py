@@ -16,19 +16,21 @@ class Injector:
 
     Args:
         installation: What they befall.
+        events: The plan.
 
     Attributes:
         counts: The faults so far, by what happened and to whom.
         current: Those under way, in words.
     """
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, events: Sequence[Event]) -> None:
         self.counts: Counter[tuple[Fault, str]] = Counter()
         self.current: list[str] = []
         self._installation = installation
+        self._events = events
         self._locks = {name: asyncio.Lock() for name in (*SERVICES, *LINKS)}
 
-    async def run(self, events: Sequence[Event], stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Inject every fault at its time until ``stop`` is set, and return when the last one is over.
 
         A target has one fault at a time; the next one waits.
@@ -36,15 +38,14 @@ class Injector:
         loop = asyncio.get_running_loop()
         start = loop.time()
         async with asyncio.TaskGroup() as tasks:
-            for event in events:
+            for event in self._events:
                 if await happens(stop, start + event.at - loop.time()):
                     return
                 tasks.create_task(self._inject(event))
 
     async def heal(self) -> None:
-        """Have every service run again; the links heal by themselves when :meth:`run` ends."""
-        for name, service in self._installation.services.items():
-            service.send_signal(signal.SIGCONT)
+        """Start each service that has ended by itself; all other faults are over when :meth:`run` returns."""
+        for name in SERVICES:
             await self._installation.start(name)
 
     async def _inject(self, event: Event) -> None:

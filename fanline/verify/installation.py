@@ -117,12 +117,10 @@ class Installation:
         await self._opened.aclose()
 
     async def _start_all(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for service in self.services.values():
-                    tasks.create_task(service.start())
-        except* ConfigurationError as group:
-            raise group.exceptions[0] from None
+        starting = (service.start() for service in self.services.values())
+        for outcome in await asyncio.gather(*starting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def terminate(self, name: str) -> None:
         """Stop a service with SIGTERM; it must end with 0, and in time."""

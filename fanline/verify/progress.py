@@ -39,19 +39,34 @@ async def _show_lines(run: Run, console: Console) -> None:
 
 def _picture(run: Run) -> Group:
     bar = ProgressBar(total=run.options.duration, completed=min(run.seconds, run.options.duration), width=60)
-    return Group(bar, Text(_line(run)), Text(_now(run), style="dim"))
-
-
-def _line(run: Run) -> str:
-    load = run.load
-    if load is None:
-        return f"   0 s  {run.phase}"
-    faults = sum(run.injector.counts.values()) if run.injector else 0
-    return (
-        f"{run.seconds:4.0f} s  {run.phase}: {load.published:,} published, {load.acked:,} acknowledged, "
-        f"{load.delivered:,} delivered, {faults} faults, {load.reconnects:,} reconnects"
+    now = ", ".join(run.injector.current) if run.injector else ""
+    return Group(
+        bar,
+        Text(_state(run), style="bold"),
+        Text(", ".join(_traffic(run))),
+        Text(", ".join(_troubles(run))),
+        Text(f"now: {now or 'no fault'}", style="dim"),
     )
 
 
-def _now(run: Run) -> str:
-    return "now: " + (", ".join(run.injector.current) or "no fault") if run.injector else ""
+def _line(run: Run) -> str:
+    figures = ", ".join(_traffic(run) + _troubles(run))
+    return f"{_state(run)}: {figures}" if figures else _state(run)
+
+
+def _state(run: Run) -> str:
+    return f"{run.seconds:4.0f} s  {run.phase}"
+
+
+def _traffic(run: Run) -> list[str]:
+    load = run.load
+    if load is None:
+        return []
+    return [f"{load.published:,} published", f"{load.acked:,} acknowledged", f"{load.delivered:,} delivered"]
+
+
+def _troubles(run: Run) -> list[str]:
+    if run.load is None:
+        return []
+    faults = sum(run.injector.counts.values()) if run.injector else 0
+    return [f"{faults:,} faults", f"{run.load.reconnects:,} reconnects"]

@@ -84,8 +84,8 @@ def _lines(report: Report) -> Iterator[str]:
         shares = ", ".join(f"{name} {count}" for name, count in sorted(targets.items()))
         yield f"  {fault:<14} {sum(targets.values())} ({shares})"
     yield f"reconnects       {report.reconnects:,}"
-    yield f"longest outage   {report.longest_ack_wait:.1f} s until an ack, "
-    yield f"                 {report.longest_delivery_wait:.1f} s until a delivery"
+    waits = f"{report.longest_ack_wait:.1f} s for an ack, {report.longest_delivery_wait:.1f} s for a delivery"
+    yield f"longest outage   {waits}"
     yield ""
     yield from _verdict(report)
 
@@ -100,6 +100,6 @@ def _verdict(report: Report) -> Iterator[str]:
         yield from (f"    {example}" for example in violation.examples)
         if violation.count > len(violation.examples):
             yield "    …"
-    yield f"The same faults again: {report.command}"
+    yield f"To repeat it: {report.command}"
     if report.folder is not None:
         yield f"Logs and data of the services are in {report.folder}"

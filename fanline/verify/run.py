@@ -41,7 +41,7 @@ class Run:
         stop: Set it to end the load before its time.
         phase: What is being done, in words.
         load: The traffic, once there is any.
-        injector: The faults, if there are any.
+        injector: The faults, if the services are our own.
         seconds: How long the load has lasted.
     """
 
@@ -53,6 +53,7 @@ class Run:
         self.injector: Injector | None = None
         self.seconds = 0.0
         self._commands = commands
+        self._rng = random.Random(options.seed)  # noqa: S311 - repeatable, guards no secret
         self._workload = Workload(secrets.token_hex(4), options.publishers)
         self._findings = Findings()
 
@@ -75,12 +76,12 @@ class Run:
         return self._report(folder if is_kept else None)
 
     async def _verify_our_own(self, folder: Path) -> None:
-        rng = random.Random(self.options.seed)  # noqa: S311 - repeatable, guards no secret
+        options = self.options
+        events = plan(self._rng, duration=options.duration, every=options.every) if options.faults else []
         async with Installation(
-            folder, commands=self._commands, rng=rng, findings=self._findings
+            folder, commands=self._commands, rng=self._rng, findings=self._findings
         ) as installation:
-            if self.options.faults:
-                self.injector = Injector(installation)
+            self.injector = Injector(installation, events)
             await self._verify(installation.place)
 
     async def _verify(self, place: Place) -> None:
@@ -114,12 +115,9 @@ class Run:
             self.seconds = loop.time() - began
 
     async def _inject_faults(self) -> None:
-        if self.injector is None:
-            return
-        rng = random.Random(self.options.seed)  # noqa: S311 - repeatable, guards no secret
-        events = plan(rng, duration=self.options.duration, every=self.options.every)
-        await self.injector.run(events, self.stop)
-        await self.injector.heal()
+        if self.injector is not None:
+            await self.injector.run(self.stop)
+            await self.injector.heal()
 
     def _report(self, folder: Path | None) -> Report:
         load = self.load
@@ -150,13 +148,13 @@ async def _probe(place: Place, workload: Workload) -> int:
     """Log in to both services, and return the position behind which the run begins."""
     login: dict[str, Any] = {"user": place.user, "password": place.password, "tls": place.tls}
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            async with Publisher(place.publisher_url, **login) as publisher:
-                start = (await publisher.publish(workload.root, None)).seq
-            async with Subscriber(url=place.subscriber_url, **login) as subscriber:
+        async with Publisher(place.publisher_url, **login) as publisher:
+            start = (await publisher.publish(workload.root, None, timeout=PROBE_SECONDS)).seq
+        async with Subscriber(url=place.subscriber_url, **login) as subscriber:
+            async with asyncio.timeout(PROBE_SECONDS):
                 await subscriber.subscribe(workload.everything, after=start)
     except TimeoutError:
-        problem = publisher.problem or subscriber.problem or "it does not answer"
+        problem = subscriber.problem or "no subscription is answered"
         raise ConfigurationError(f"the pipeline cannot be used: {problem}") from None
     except FanlineError as error:
         raise ConfigurationError(f"the pipeline cannot be used: {error}") from error

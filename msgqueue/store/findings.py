@@ -13,7 +13,7 @@ class Kind(NamedTuple):
     """One kind of damage.
 
     Attributes:
-        what: What is wrong; it follows upon a number where ``is_counted``.
+        what: What is wrong; where ``is_counted``, how often follows.
         meaning: What users notice.
         remedy: What the operator can do.
         is_counted: Whether how often it was found says anything.
@@ -44,36 +44,36 @@ WAL_UNFINISHED: Final = Kind(
     is_counted=False,
 )
 STRUCTURE: Final = Kind(
-    "faults in the structure of the file",
+    "Faults in the structure of the file",
     "Messages cannot be read, or new ones not be stored.",
 )
 INDEX: Final = Kind(
-    "places where an index differs from its table",
+    "Places where an index differs from its table",
     "Who reads by topic misses messages, or gets an error.",
     _REINDEX,
 )
 HOLE: Final = Kind(
-    "gaps where messages are missing that were not trimmed",
+    "Gaps where messages are missing that were not trimmed",
     "They are lost, and readers pass over them without being told.",
 )
 BODY: Final = Kind(
-    "messages that are not as they were written",
+    "Messages that are not as they were written",
     "Who reads them gets an error, and no further.",
 )
 LABEL: Final = Kind(
-    "messages filed under another position, topic or time than they bear",
+    "Messages filed under another position, topic or time than they bear",
     "Who reads them gets an error, and no further.",
 )
 NO_TOPIC: Final = Kind(
-    "messages of a topic that is not in the table of topics",
+    "Messages of a topic that is not in the table of topics",
     "Who reads them gets an error, and no further.",
 )
 TOPIC: Final = Kind(
-    "topics whose entry cannot be right",
+    "Topics whose entry cannot be right",
     "Who reads them may miss messages, or is told of a wrong gap.",
 )
 TIME: Final = Kind(
-    "messages older than one before them",
+    "Messages older than one before them",
     "Ids may count for too long or too short a time; all messages are there.",
 )
 MARK: Final = Kind(
@@ -82,12 +82,12 @@ MARK: Final = Kind(
     is_counted=False,
 )
 CURSOR: Final = Kind(
-    "consumers whose position cannot be right",
+    "Consumers whose position cannot be right",
     "They would miss new messages, or cannot go on.",
     "Start msgqueue and delete them: `fanline consumer delete NAME`. Or restore a back-up.",
 )
 ID: Final = Kind(
-    "ids that are noted for a message that does not bear them",
+    "Ids that are noted for a message that does not bear them",
     "A message sent again with such an id can be taken for stored, or be stored twice.",
 )
 
@@ -100,7 +100,7 @@ class Finding(NamedTuple):
     examples: list[str]
 
     def __str__(self) -> str:
-        what = f"{self.times:,} {self.kind.what}" if self.kind.is_counted else self.kind.what
+        what = f"{self.kind.what} ({self.times:,})" if self.kind.is_counted else self.kind.what
         more = ", …" if self.times > len(self.examples) else ""
         lines = [
             f"{what}: {', '.join(self.examples)}{more}",
@@ -119,7 +119,8 @@ class Findings:
     def add(self, kind: Kind, example: str) -> None:
         """Count one more of a kind."""
         _, times, examples = self._found.get(kind, Finding(kind, 0, []))
-        examples = examples if len(examples) == EXAMPLES else [*examples, example]
+        if example not in examples and len(examples) < EXAMPLES:
+            examples = [*examples, example]
         self._found[kind] = Finding(kind, times + 1, examples)
 
     def __iter__(self) -> Iterator[Finding]:

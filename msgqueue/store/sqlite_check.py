@@ -128,17 +128,10 @@ class _Examination:
 
     def run(self, path: Path) -> Report:
         if self._is_log(path):
-            for check in (
-                self._check_structure,
-                self._check_log,
-                self._check_topics,
-                self._check_messages,
-                self._check_mark,
-                self._check_consumers,
-                self._check_ids,
-            ):
-                with self._noting_damage():
-                    check()
+            with self._noting_damage():
+                self._check_structure()
+            with self._noting_damage():
+                self._check_content()
         return Report(self._findings, self._messages, self._head)
 
     @property
@@ -157,7 +150,7 @@ class _Examination:
 
     @contextmanager
     def _noting_damage(self) -> Iterator[None]:
-        """Take an error of SQLite for a finding, which ends what is within, but not the whole check."""
+        """Take an error of SQLite for a finding, which ends what is within."""
         try:
             yield
         except sqlite3.Error as error:
@@ -171,6 +164,15 @@ class _Examination:
             if fault != "ok":
                 kind = kinds.INDEX if _ABOUT_INDEX.search(fault) else kinds.STRUCTURE
                 self._findings.add(kind, fault)
+
+    def _check_content(self) -> None:
+        """Check what the tables say, each by those before it; so where one cannot be read that is the end."""
+        self._check_log()
+        self._check_topics()
+        self._check_messages()
+        self._check_mark()
+        self._check_consumers()
+        self._check_ids()
 
     def _check_log(self) -> None:
         (trimmed,) = self._one("SELECT trimmed FROM log")
@@ -192,7 +194,7 @@ class _Examination:
         for seq, topic, time, crc, body in self._rows("messages", last or 0, _MESSAGES):
             self._messages += 1
             self._check_place(seq, time)
-            self._check_content(seq, topic, time, crc, body)
+            self._check_body(seq, topic, time, crc, body)
 
     def _check_place(self, seq: int, time: Any) -> None:
         """Compare a message with the one before it."""
@@ -206,7 +208,7 @@ class _Examination:
             self._findings.add(kinds.TIME, f"{seq}")
         self._time = max(time, self._time)
 
-    def _check_content(self, seq: int, topic: Any, time: Any, crc: Any, body: Any) -> None:
+    def _check_body(self, seq: int, topic: Any, time: Any, crc: Any, body: Any) -> None:
         """Compare what is noted of a message with its body."""
         if topic not in self._topics:
             self._findings.add(kinds.NO_TOPIC, f"{seq}")
@@ -240,7 +242,9 @@ class _Examination:
                 key, seq, *_ = row
                 self._findings.add(kinds.ID, f"{key!r} for {seq!r} ({fault})")
 
-    def _id_fault(self, key: str, seq: Any, time: Any, stored_at: int | None, body: Any) -> str | None:
+    def _id_fault(self, key: Any, seq: Any, time: Any, stored_at: int | None, body: Any) -> str | None:
+        if not isinstance(key, str):
+            return "which is no text"
         if not _is_position(seq, self._head):
             return "beyond the log"
         if body is None:
@@ -272,7 +276,7 @@ def _is_position(value: Any, highest: int = (1 << 63) - 1) -> bool:
 def _decoded(body: bytes) -> Message | None:
     try:
         return decode_message(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

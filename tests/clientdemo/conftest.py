@@ -36,25 +36,20 @@ class Process:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
 
     async def line(self) -> str:
         """Return the next line of standard output."""
-        async with asyncio.timeout(DEADLINE):
-            return (await self.stdout.readline()).decode().rstrip("\n")
+        return await _line(self.process.stdout)
 
     async def error_line(self) -> str:
         """Return the next line of standard error."""
-        async with asyncio.timeout(DEADLINE):
-            return (await self.stderr.readline()).decode().rstrip("\n")
+        return await _line(self.process.stderr)
 
     async def type(self, line: str) -> None:
         """Write a line to standard input."""
-        self.stdin.write(f"{line}\n".encode())
-        await self.stdin.drain()
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        await self.process.stdin.drain()
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
@@ -63,11 +58,17 @@ class Process:
     async def end(self, stdin: bytes = b"") -> Result:
         """Write the rest of standard input, close it, and wait for the end."""
         async with asyncio.timeout(DEADLINE):
-            out, err = await self.process.communicate(stdin)
+            out, err = await self.process.communicate(stdin if self.process.stdin else None)
         assert self.process.returncode is not None
-        result = Result(self.process.returncode, out.decode(), err.decode())
+        result = Result(self.process.returncode, (out or b"").decode(), err.decode())
         assert "Traceback" not in result.err
         return result
+
+
+async def _line(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None
+    async with asyncio.timeout(DEADLINE):
+        return (await stream.readline()).decode().rstrip("\n")
 
 
 class Terminal:
@@ -80,6 +81,10 @@ class Terminal:
         self._seen = 0
         self._changed = asyncio.Event()
         asyncio.get_running_loop().add_reader(master, self._read)
+
+    async def ready(self) -> None:
+        """Wait for the prompt; keys pressed earlier would go to the terminal's own line editor."""
+        await self.expect("> $")
 
     def type(self, keys: str) -> None:
         """Press keys."""
@@ -142,7 +147,6 @@ def environment(
         "CLIENTDEMO_SUBSCRIBER": subscriber.url,
         "FANLINE_CERT_DIR": str(cert_dir),
         "HOME": str(tmp_path / "home"),
-        "PYTHONUNBUFFERED": "",
     }
 
 

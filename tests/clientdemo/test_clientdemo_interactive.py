@@ -1,5 +1,6 @@
 """Tests of the interactive client as a process, at a terminal and in a pipe (line 11)."""
 
+import os
 from http import HTTPStatus
 from pathlib import Path
 
@@ -75,20 +76,22 @@ async def test_does_not_end_well_with_messages_that_are_not_stored(
     await publisher.stop()
     result = await run(stdin=b"t one\n")
     assert result.code == 3
-    assert result.err == (
-        f"[clientdemo] not everything was done: {publisher.url}/publish cannot be reached: connection refused\n"
-    )
+    problem = f"{publisher.url}/publish cannot be reached: connection refused"
+    assert result.err == f"[clientdemo] not everything was done: {problem}\n"
     await publisher.start()
 
 
 async def test_a_closed_output_ends_it(subscriber: StubSubscriber, start: Start) -> None:
     """Without a reader it ends quietly."""
-    process = await start()
+    reading, writing = os.pipe()
+    process = await start(stdout=writing)
+    os.close(writing)
     await process.type("sub t")
-    await process.line()
-    process.stdout._transport.close()  # type: ignore[attr-defined]
+    await subscriber.until(lambda: subscriber.is_subscribed("t"))
+    os.close(reading)
     await subscriber.publish("t", 1)
-    assert await process.process.wait() == 0
+    result = await process.end()
+    assert (result.code, result.err) == (0, "")
 
 
 # At a terminal.
@@ -100,6 +103,7 @@ async def test_a_conversation(
     """Subscribing, publishing, receiving and leaving, as a person does it."""
     terminal = await open_terminal()
     await terminal.expect(r"\[clientdemo\] type sub TOPIC")
+    await terminal.ready()
     terminal.type("sub orders.*\r")
     await terminal.expect(r"\[clientdemo\] subscribed to orders\.\*, after 0")
     terminal.type("orders.eu two words\r")
@@ -117,6 +121,7 @@ async def test_a_conversation(
 async def test_completes_topics_seen(publisher: StubPublisher, open_terminal: Open) -> None:
     """A topic that was used once need not be typed again."""
     terminal = await open_terminal()
+    await terminal.ready()
     terminal.type("a-long-topic-name one\r")
     await terminal.expect("stored at 1")
     terminal.type("a-l\t")
@@ -131,12 +136,13 @@ async def test_remembers_what_was_typed(
 ) -> None:
     """The history outlives the program, for nobody else's eyes."""
     first = await open_terminal()
+    await first.ready()
     first.type("t one\r")
     await first.expect("stored at 1")
     first.type("\x04")
     assert await first.end() == 0
     second = await open_terminal()
-    await second.expect("type sub TOPIC")
+    await second.ready()
     second.type("\x1b[A")
     await second.expect("t one")
     second.type("\r")
@@ -152,6 +158,7 @@ async def test_works_where_no_history_can_be_kept(
     """A home that cannot be written to is no obstacle."""
     environment["XDG_STATE_HOME"] = "/dev/null"
     terminal = await open_terminal()
+    await terminal.ready()
     terminal.type("t one\r")
     await terminal.expect("stored at 1")
 
@@ -159,6 +166,7 @@ async def test_works_where_no_history_can_be_kept(
 async def test_shows_lost_connections_and_goes_on(subscriber: StubSubscriber, open_terminal: Open) -> None:
     """What happens to the connection is shown, the prompt stays usable, and nothing is missed."""
     terminal = await open_terminal()
+    await terminal.ready()
     terminal.type("sub t\r")
     await terminal.expect("subscribed to t")
     await subscriber.stop()
@@ -174,7 +182,7 @@ async def test_shows_lost_connections_and_goes_on(subscriber: StubSubscriber, op
 async def test_ctrl_c_ends_it(open_terminal: Open) -> None:
     """Ctrl-C leaves at once."""
     terminal = await open_terminal()
-    await terminal.expect("type sub TOPIC")
+    await terminal.ready()
     terminal.type("half a li\x03")
     assert await terminal.end() == 130
     assert "Traceback" not in terminal.text
@@ -183,7 +191,7 @@ async def test_ctrl_c_ends_it(open_terminal: Open) -> None:
 async def test_ctrl_d_ends_it(open_terminal: Open) -> None:
     """Ctrl-D is an exit."""
     terminal = await open_terminal()
-    await terminal.expect("type sub TOPIC")
+    await terminal.ready()
     terminal.type("\x04")
     assert await terminal.end() == 0
     assert "Traceback" not in terminal.text

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from clientdemo.login import read_password, trust
-from fanline import ConfigurationError
-from fanline.settings import Settings
+from fanline import ConfigurationError, settings
 from tests.clientdemo.conftest import Open, Run
 from tests.stubs import StubPublisher, StubSubscriber
 
@@ -44,7 +43,7 @@ async def test_the_environment_gives_user_and_password(
 async def test_the_settings_give_what_is_not_said(
     environment: dict[str, str], publisher: StubPublisher, run: Run, tmp_path: Path
 ) -> None:
-    """On a machine of the installation nothing needs to be said: ports, login and CA are those of the settings."""
+    """On a machine of the installation, ports, login and CA are those of the settings."""
     del environment["CLIENTDEMO_PUBLISHER"]
     password = tmp_path / "password"
     password.write_text("link-secret")
@@ -113,7 +112,7 @@ def test_a_password_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="is not text"):
-        read_password("me", path, Settings())
+        read_password("me", path, settings.build())
 
 
 def test_the_ca_of_the_installation_is_the_default(cert_dir: Path) -> None:

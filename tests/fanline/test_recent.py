@@ -69,7 +69,7 @@ def naive_read(
     return Page(found, max(head, after))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(arrivals, st.integers(0, 60), st.integers(0, 5), selections, st.integers(0, 20), st.data())
 def test_reading_is_like_reading_a_list(
     arrivals: list[Arrival],
@@ -107,6 +107,15 @@ def test_page_after_page_gives_everything_once(
         read.extend(page.records)
         position = page.position
     assert read == list(recent.read(0, patterns=patterns, max_bytes=EVERYTHING).records)
+
+
+def test_a_page_may_be_filled_to_the_byte() -> None:
+    """And has one record at least."""
+    recent = Recent(EVERYTHING)
+    for seq in (1, 2, 3):
+        recent.add(record(seq, size=5))
+    for max_bytes, count in ((15, 3), (14, 2), (10, 2), (9, 1), (5, 1), (4, 1), (0, 1)):
+        assert recent.read(0, max_bytes=max_bytes).position == count
 
 
 def test_what_was_dropped_is_not_covered() -> None:

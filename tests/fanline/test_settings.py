@@ -228,8 +228,8 @@ def test_rules_of_retention_are_tables_of_the_file(write_config: WriteConfig) ->
         '[[retention]]\ntopics = "room.*"\nmax_count = 100\n'
     )
     assert read().retention == (
-        RetentionRule(topics="sensors.>", max_age=86_400, max_bytes=1_000_000),
-        RetentionRule(topics="room.*", max_count=100),
+        RetentionRule.model_validate({"topics": "sensors.>", "max_age": 86_400, "max_bytes": 1_000_000}),
+        RetentionRule.model_validate({"topics": "room.*", "max_count": 100}),
     )
 
 

@@ -36,7 +36,7 @@ class Scene:
     def __init__(self, installation: Installation, findings: Findings) -> None:
         self.installation = installation
         self.findings = findings
-        self.injector = Injector(installation)
+        self.injector = Injector(installation, [])
 
     def pid(self, name: str) -> int | None:
         """Return the process id of a service, which is where the links to it lead."""
@@ -53,8 +53,9 @@ class Scene:
 
     async def inject(self, *events: Event) -> None:
         """Inject faults, and return when they are over."""
+        self.injector = Injector(self.installation, events)
         async with asyncio.timeout(DEADLINE):
-            await self.injector.run(events, asyncio.Event())
+            await self.injector.run(asyncio.Event())
 
 
 @pytest.fixture
@@ -144,8 +145,9 @@ async def test_the_end_comes_early(scene: Scene) -> None:
     """No fault begins after the signal, however long the plan is."""
     stop = asyncio.Event()
     stop.set()
-    await scene.injector.run([Event(60, Fault.KILL, "publisher", 0)], stop)
-    assert not scene.injector.counts
+    injector = Injector(scene.installation, [Event(60, Fault.KILL, "publisher", 0)])
+    await injector.run(stop)
+    assert not injector.counts
 
 
 @pytest.mark.parametrize("scene", [RUDE], indirect=True)

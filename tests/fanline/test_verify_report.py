@@ -54,8 +54,7 @@ def test_a_good_report() -> None:
         "35,999, and 12 of them again on purpose",
         "kill           3 (everything 1, publisher 2)",
         "faults           7",
-        "3.2 s until an ack",
-        "4.6 s until a delivery",
+        "longest outage   3.2 s for an ack, 4.6 s for a delivery",
         "Every promise was kept.",
         "fanline verify --seed 7 --duration 60",
     ):
@@ -76,7 +75,7 @@ def test_a_bad_report() -> None:
     )
     assert "    message 4\n    …\n" in said
     assert "message 5" not in said
-    assert "    reader: 41\nThe same faults again" in said
+    assert "    reader: 41\nTo repeat it" in said
     assert said.endswith("in /tmp/kept")
 
 
@@ -111,7 +110,7 @@ async def test_progress(is_terminal: bool) -> None:
     console = Console(file=shown, force_terminal=is_terminal, width=200)
     run = Run(Options(7))
     installation = Installation(Path(), commands={}, rng=random.Random(7), findings=Findings())
-    run.injector = Injector(installation)
+    run.injector = Injector(installation, [])
     run.injector.counts[Fault.KILL, "msgqueue"] = 3
     run.injector.current.append("kill msgqueue")
     async with beside(progress.show(run, console)), asyncio.timeout(5):
@@ -119,6 +118,6 @@ async def test_progress(is_terminal: bool) -> None:
         run.load = Load(PLACE, Workload("t", 1), seed=7, publishers=1, rate=1)
         run.load.sent[0].hand_over(0)
         run.phase = "running"
-        await until(lambda: "running: 1 published" in shown.getvalue())
+        await until(lambda: "1 published" in shown.getvalue())
     assert "3 faults" in shown.getvalue()
     assert ("now: kill msgqueue" in shown.getvalue()) is is_terminal

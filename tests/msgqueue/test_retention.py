@@ -264,9 +264,10 @@ class Lines:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
+        self.newest = 0
 
     async def bounds(self) -> Bounds:
-        return Bounds(1, self.lines[-1].seq if self.lines else 0)
+        return Bounds(1, self.newest)
 
     async def outline(self, after: int, *, topic: str | None = None, limit: int) -> list[Line]:
         return [line for line in self.lines if line.seq > after and topic in (None, line.topic)][:limit]
@@ -292,11 +293,26 @@ def test_leaves_what_the_rules_say(
                 clock.now += pause
                 seq += 1
                 store.lines.append(Line(seq, topic, clock.ms, size))
+            store.newest = seq
             expected = should_keep(store.lines, rules, clock.now)
             await retention.sweep()
             assert store.lines == expected
 
     asyncio.run(go())
+
+
+async def test_leaves_what_comes_meanwhile_for_the_next_sweep(clock: Clock) -> None:
+    """What is not counted yet is not removed either, so that the count stays right."""
+    store = Lines()
+    retention = Retention(store, [rule(max_age=1, max_bytes=2000)], clock=clock)  # type: ignore[arg-type]
+    store.lines = [Line(seq, "t", 0, 1000) for seq in range(1, 9)]
+    store.newest = 5
+    await retention.sweep()
+    assert [line.seq for line in store.lines] == [6, 7, 8]
+    store.lines = [line._replace(time=clock.ms) for line in store.lines]
+    store.newest = 8
+    await retention.sweep()
+    assert [line.seq for line in store.lines] == [7, 8]
 
 
 def test_forgets_topics_that_are_gone() -> None:

@@ -102,6 +102,13 @@ def test_an_array_has_any_number_of_commands() -> None:
     ]
 
 
+def test_a_subscription_without_an_option_begins_now() -> None:
+    """It is not interested in the past; a position is one even if it is 0."""
+    assert Command(True, "a").is_from_now
+    assert not Command(True, "a", after=0).is_from_now
+    assert not Command(True, "a", last=0).is_from_now
+
+
 # What is not
 
 

@@ -191,6 +191,21 @@ async def test_gap_while_the_link_was_down_is_named(
     assert [message["content"] for message in messages] == [5, 6, 7, 8, 9, 10]
 
 
+async def test_gap_on_the_way_is_named(queue: StubQueue, subscriber: Service, dial: Dial) -> None:
+    """What the queue says is gone in front of the service, its subscribers are told, in place (promise 4)."""
+    client = await dial(subscriber, "/subscribe")
+    await ask(client, "sub t")
+    await queue.publish(("t", 1))
+    for n in (2, 3):
+        queue.store("t", n)
+    (link,) = queue._popping
+    await link.send('{"gap":{"from":2,"to":3}}')
+    await queue.publish(("t", 4))
+    first, told, second = await receive(client, 3)
+    assert (first["seq"], second["seq"]) == (1, 4)
+    assert told == {"gap": {"from": 2, "to": 3}}
+
+
 async def test_gap_while_the_link_was_down_is_named_to_those_who_come_back(
     queue: StubQueue, subscriber: Service, dial: Dial
 ) -> None:
