@@ -34,12 +34,12 @@ def code_of(error: FanlineError) -> ExitCode:
 @contextmanager
 def ungrouped() -> Iterator[None]:
     """Raise the first error of a task group as what it is: the others came of it."""
-    first: FanlineError | None = None
+    first: FanlineError | BrokenPipeError | None = None
     try:
         yield
-    except* FanlineError as group:
+    except* (FanlineError, BrokenPipeError) as group:
         # Raised only below: raised here, Python 3.11.2 would wrap it in a group again.
-        first = next(error for error in group.exceptions if isinstance(error, FanlineError))
+        first = next(error for error in group.exceptions if not isinstance(error, ExceptionGroup))
     if first is not None:
         raise first
 

@@ -75,8 +75,9 @@ def make(folder: Path, target: Path) -> tuple[Path, Report]:
         _copy(log, part)
         report = check(part)
         if not report.findings:
-            part.rename(copy)
-            sync(copy.parent)
+            with translated(copy):
+                part.rename(copy)
+                sync(copy.parent)
     finally:
         part.unlink(missing_ok=True)
     return copy, report

@@ -50,13 +50,16 @@ def find_log(path: Path) -> Path:
     """Return the main file of the log in a folder, or of one that is itself given.
 
     Raises:
-        ConfigurationError: If there is none.
+        ConfigurationError: If there is none, or it cannot be got at.
     """
-    log = path / NAME if path.is_dir() else path
-    if log.is_file():
-        return log
-    wal = log.with_name(f"{log.name}-wal")
-    there = f", but {wal.name} is there: restore a back-up" if wal.exists() else ""
+    try:
+        log = path / NAME if path.is_dir() else path
+        if log.is_file():
+            return log
+        wal = log.with_name(f"{log.name}-wal")
+        there = f", but {wal.name} is there: restore a back-up" if wal.exists() else ""
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
     raise ConfigurationError(f"{log}: there is no log{there}")
 
 

@@ -37,7 +37,7 @@ WAL_LOST: Final = Kind(
     is_counted=False,
 )
 WAL_UNFINISHED: Final = Kind(
-    "The last commit in log.sqlite3-wal is not whole",
+    "A commit at the end of log.sqlite3-wal may be lost",
     "After a power cut that is what it interrupted: nobody had an acknowledgement, nothing is lost. Otherwise"
     " the newest messages are lost.",
     "After a power cut nothing: start msgqueue, which drops it. Otherwise restore a back-up.",

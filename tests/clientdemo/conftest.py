@@ -6,6 +6,7 @@ import pty
 import re
 import signal
 import sys
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -199,6 +200,7 @@ async def open_terminal(environment: Mapping[str, str]) -> AsyncIterator[Open]:
 
         async def open_one(*arguments: str) -> Terminal:
             master, slave = pty.openpty()
+            termios.tcsetwinsize(slave, (40, 160))
             process = await asyncio.create_subprocess_exec(
                 *COMMAND,
                 *arguments,

@@ -69,9 +69,7 @@ async def test_tells_what_was_refused(publisher: StubPublisher, subscriber: Stub
     assert publisher.contents == ["two", "x"]
 
 
-async def test_does_not_end_well_with_messages_that_are_not_stored(
-    publisher: StubPublisher, run: Run
-) -> None:
+async def test_does_not_end_well_if_something_is_not_stored(publisher: StubPublisher, run: Run) -> None:
     """At the end of the input it waits for the acks, but not for ever; exit code 3."""
     await publisher.stop()
     result = await run(stdin=b"t one\n")

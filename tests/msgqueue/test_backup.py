@@ -5,14 +5,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from msgqueue.store import backup
 from msgqueue.store.backup import DONE, FAILED, REFUSED
+from msgqueue.store.check import INTERRUPTED
 from tests.msgqueue.store_model import new
 from tests.msgqueue.test_store_sqlite import make_log, open_store, read_all
 
@@ -152,16 +153,36 @@ async def test_copies_nothing_of_a_damaged_wal(folder: Path, target: Path, run: 
     assert not target.exists()
 
 
-async def test_says_when_there_is_no_room(folder: Path, target: Path) -> None:
-    """A copy that does not fit is one sentence, and is removed."""
+async def test_leaves_nothing_when_interrupted(
+    folder: Path, target: Path, run: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends the back-up without a traceback, and what was copied so far is removed."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
     await make_log(folder)
-    command = [sys.executable, "-m", "msgqueue.store.backup", str(folder), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=allow_small_files)
-    assert done.returncode == FAILED
-    assert done.stderr.startswith(f"fanline backup: {target}-part: the disk ")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(backup, "check", interrupt)
+    assert run(INTERRUPTED) == ""
     assert {path.name for path in target.parent.iterdir()} == {"data"}
 
 
-def allow_small_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+async def test_says_when_there_is_no_room(folder: Path, target: Path, run: Backup) -> None:
+    """A copy that does not fit is one sentence, and is removed."""
+    await make_log(folder)
+    with files_of_at_most(40_000):
+        said = run(FAILED)
+    assert said.startswith(f"fanline backup: {target}-part: the disk ")
+    assert said.count("\n") == 1
+    assert {path.name for path in target.parent.iterdir()} == {"data"}
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Have the system refuse to let files of this process grow beyond a size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -15,7 +15,7 @@ import pytest
 from fanline.errors import ConfigurationError, StoreError
 from fanline.message import Record
 from msgqueue.store import check, sqlite_file
-from msgqueue.store.check import DAMAGED, NOT_CHECKED, SOUND
+from msgqueue.store.check import DAMAGED, INTERRUPTED, NOT_CHECKED, SOUND
 from msgqueue.store.sqlite import SqliteStore
 from tests.msgqueue.store_model import Clock, new
 from tests.msgqueue.test_store_sqlite import append_until_killed, open_store, read_all
@@ -146,6 +146,17 @@ def test_shows_how_far_it_is(closed: Log, folder: Path, fsck: Fsck, monkeypatch:
     assert "ids ━" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", fsck(SOUND))
 
 
+def test_can_be_interrupted(closed: Log, folder: Path, fsck: Fsck, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the check without a verdict, and without a traceback."""
+    closed.put(folder)
+    monkeypatch.setattr(check, "examine", interrupt)
+    assert fsck(INTERRUPTED) == ""
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 # What cannot be checked.
 
 
@@ -165,6 +176,12 @@ def test_what_is_no_store_is_not_checked(folder: Path, fsck: Fsck) -> None:
     assert "there is no log" in fsck(NOT_CHECKED)
     (folder / WAL).touch()
     assert f"there is no log, but {WAL} is there: restore a back-up" in fsck(NOT_CHECKED)
+
+
+def test_what_cannot_be_got_at_is_not_checked(folder: Path, fsck: Fsck) -> None:
+    """A path that the system refuses to look at is one sentence."""
+    folder.mkdir()
+    assert fsck(NOT_CHECKED, folder / ("x" * 300)).endswith("x: File name too long\n")
 
 
 def test_a_log_of_a_newer_version_is_not_checked(closed: Log, folder: Path, fsck: Fsck) -> None:

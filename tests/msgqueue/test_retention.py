@@ -420,6 +420,8 @@ async def test_positions_go_on_after_everything_was_removed(start_service: Start
     app = first.app
     await until(lambda: app._retention.removed == 7)
     await first.stop()
+    assert app._retention._task is not None
+    assert app._retention._task.cancelled()
     second = await start_service(MsgQueue)
     reader = await dial(second, "/popmsg")
     await reader.send('{"pop":{"after":0}}')

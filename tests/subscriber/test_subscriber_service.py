@@ -241,12 +241,31 @@ async def test_position_that_has_not_arrived_here_yet(
     queue.store("t", 2)
     client = await dial(subscriber, "/subscribe")
     assert await ask(client, "sub t after=2") == {"subscribed": "t", "seq": 2}
+    assert await ask(client, "sub u") == {"subscribed": "u", "seq": 0}
     for connection in queue.connections:
         await connection.send(
             msgspec.json.encode([msgspec.Raw(record.body) for record in queue.log]), text=True
         )
     await queue.publish(("t", 3))
     assert await contents(client, 1) == [3]
+
+
+@pytest.mark.parametrize("command", ["sub b", "sub > after=1", "unsub a"])
+async def test_answer_comes_behind_what_was_held_back(
+    queue: StubQueue, start_service: StartService, dial: Dial, command: str
+) -> None:
+    """What waits to be joined when a subscription changes is handed over before the answer, and once."""
+    subscriber = await start_service(Subscriber, queue_url=queue.url, join_window=1)
+    client = await dial(subscriber, "/subscribe")
+    await ask(client, "sub a")
+    await queue.publish(("a", 1))
+    assert await contents(client, 1) == [1]
+    await queue.publish(("a", 2))
+    await until(lambda: subscriber.app.metrics.get_sample_value("fanline_log_head") == 2)
+    await client.send(command)
+    held_back, answer = await receive(client, 2)
+    assert held_back["content"] == 2
+    assert "subscribed" in answer or "unsubscribed" in answer
 
 
 @pytest.mark.parametrize(
