@@ -215,15 +215,21 @@ class ByHand(Sender, RawClient):
             return
         if answer.error == "queue-unavailable":
             raise Retry
-        number = self._unanswered.popleft() if self._unanswered else -1
-        self._answered.set()
-        if answer.error is not None:
-            self.troubles.append(f"{answer.error} for message {number}: {answer.reason}")
-        elif answer.ok != self.id(number):
-            self.troubles.append(f"an ack for {answer.ok} where that of message {number} was due")
+        if answer.ok is None and answer.error is None:
+            return  # nothing that is known here
+        due = self.id(self._unanswered[0]) if self._unanswered else None
+        if answer.error is None and answer.ok != due:
+            self.troubles.append(f"an ack for {answer.ok}, where one for {due} was due")
             raise Retry
-        else:
+        if self._unanswered:
+            self._settle(self._unanswered.popleft(), answer)
+
+    def _settle(self, number: int, answer: _Answer) -> None:
+        self._answered.set()
+        if answer.error is None:
             self.note_ack(number, answer.seq)
+        else:
+            self.troubles.append(f"{answer.error} for message {number}: {answer.reason}")
 
 
 KINDS: Final[Sequence[type[Sender]]] = (Pipelined, ByHand, OneByOne)

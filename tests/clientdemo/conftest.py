@@ -84,8 +84,8 @@ class Terminal:
         asyncio.get_running_loop().add_reader(master, self._read)
 
     async def ready(self) -> None:
-        """Wait for the prompt; keys pressed earlier would go to the terminal's own line editor."""
-        await self.expect("> $")
+        """Wait for the prompt; before it, control keys are for the terminal and not for the client."""
+        await self.expect(r"\n>[ \x08]")
 
     def type(self, keys: str) -> None:
         """Press keys."""

@@ -122,6 +122,7 @@ async def test_completes_topics_seen(publisher: StubPublisher, open_terminal: Op
     await terminal.ready()
     terminal.type("a-long-topic-name one\r")
     await terminal.expect("stored at 1")
+    await terminal.ready()
     terminal.type("a-l\t")
     await terminal.expect("ong-topic-name")
     terminal.type(" two\r")
@@ -137,6 +138,7 @@ async def test_remembers_what_was_typed(
     await first.ready()
     first.type("t one\r")
     await first.expect("stored at 1")
+    await first.ready()
     first.type("\x04")
     assert await first.end() == 0
     second = await open_terminal()

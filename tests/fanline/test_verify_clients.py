@@ -108,7 +108,7 @@ async def test_publisher_refused(cert_dir: Path, make_load: MakeLoad, kind: type
 @pytest.mark.parametrize(
     ("frame", "trouble"),
     [
-        ('{"ok":"another","seq":1}', "an ack for another where that of message 0 was due"),
+        ('{"ok":"another","seq":1}', "an ack for another, where one for verify.token-0-0 was due"),
         ("nonsense", "what came cannot be read"),
     ],
 )
@@ -118,11 +118,14 @@ async def test_publisher_answered_wrongly(
     """What makes no sense is noted by the one that speaks by hand, which then goes on."""
     async with StubPublisher(cert_dir) as stub:
         load = make_load(stub)
-        stub.script.append(Do.IGNORE)
+        stub.script.extend([Do.IGNORE] * 10_000)
         async with publishing(load, publishers.ByHand) as sender:
-            await stub.until(lambda: not stub.script)
+            await stub.until(lambda: bool(stub.frames))
             await stub.send(frame)
+            await stub.until(lambda: not stub.connections)
+            stub.script.clear()
             await stub.until(lambda: len(stub.stored) >= COUNT)
+        assert len(sender.sent.troubles) == 1
         assert sender.sent.troubles[0].startswith(trouble)
         assert load.acked == load.published
 

@@ -376,6 +376,36 @@ async def test_slow_subscriber_loses_nothing(
     assert [content[0] for content in got] == list(range(count + 1))
 
 
+async def test_readers_of_every_speed(queue: StubQueue, start_service: StartService, dial: Dial) -> None:
+    """Beside readers at half, a hundredth and no speed, a fast one gets each message as it comes.
+
+    What is held for each of them in the service stays under the write buffer plus two pages, and all of them
+    get everything in the end (promise 5).
+    """
+    write_buffer, count, filler = 8_192, 3_000, "x" * 2_000
+    subscriber = await start_service(Subscriber, queue_url=queue.url, write_buffer=write_buffer)
+    fast, half, hundredth, none = [
+        await dial(subscriber, "/subscribe", max_queue=1, write_limit=1_024) for _ in range(4)
+    ]
+    for client in (fast, half, hundredth, none):
+        await ask(client, "sub t")
+    none.transport.pause_reading()
+    read: dict[ClientConnection, list[int]] = {half: [], hundredth: [], none: []}
+    for number in range(count):
+        await queue.publish(("t", [number, filler]))
+        assert (await contents(fast, 1))[0][0] == number
+        for client, share in ((half, 2), (hundredth, 100)):
+            if number % share == 0:
+                read[client].append((await contents(client, 1))[0][0])
+        held = max(each.transport.get_write_buffer_size() for each in subscriber.connections)
+        assert held <= write_buffer + 2 * 65_536
+    assert sum(each.paused for each in subscriber.connections) == 2  # all of them but the fast and the half
+    none.transport.resume_reading()
+    for client, numbers in read.items():
+        numbers += [content[0] for content in await contents(client, count - len(numbers))]
+        assert numbers == list(range(count))
+
+
 async def test_subscriber_that_never_reads_is_cut(
     queue: StubQueue, start_service: StartService, dial: Dial
 ) -> None:
