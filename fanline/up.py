@@ -6,7 +6,6 @@ when all are ready and what to type next, starts one that dies again, and stops 
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import shlex
 import signal
@@ -20,6 +19,7 @@ from rich.markup import escape
 from fanline.backoff import Backoff
 from fanline.errors import ConfigurationError, Disconnected
 from fanline.healthcheck import check
+from fanline.orphans import die_with_parent
 from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
 
 # In the order in which messages pass them, which is the one to stop them in: each can then hand on what it
@@ -37,11 +37,6 @@ STEADY_SECONDS: Final = 10.0
 
 # How much longer than its own limit a child may take to stop before it is killed.
 STOP_GRACE: Final = 3.0
-
-# Linux: the signal that a child gets when its parent dies (prctl(2)). Loaded before any fork, because
-# little may safely be done between fork and exec.
-_PR_SET_PDEATHSIG: Final = 1
-_libc: Final = ctypes.CDLL(None)
 
 
 async def up(settings: Settings, argv: Sequence[str]) -> None:
@@ -188,7 +183,7 @@ class _Child:
             sys.executable, "-m", self._name, *self._argv,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             # A session of its own, so that Ctrl-C reaches it through us and only once.
-            env=self._environment(), start_new_session=True, preexec_fn=_die_with_parent,
+            env=self._environment(), start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
         )  # fmt: skip
         log = asyncio.create_task(self._copy_log(process))
         ending = asyncio.create_task(process.wait())
@@ -230,10 +225,6 @@ class _Child:
 
     def _say(self, text: str) -> None:
         self._console.print(f"[{_COLOURS[self._name]}]{self._name:>10} │[/] {escape(text)}")
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _cause(code: int) -> str:

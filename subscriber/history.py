@@ -79,6 +79,8 @@ class History:
         while read.after is not None and page.position < page.last and _has_room(page, read.limit):
             rest = Read(read.topics, after=page.position, limit=read.limit - len(page.messages))
             more = await self._ask(rest)
+            if more.position <= page.position:
+                break
             more.messages = page.messages + more.messages
             more.gap = page.gap
             page = more
