@@ -13,7 +13,7 @@ from clientdemo.screen import Kind, Pipe, Screen, Terminal, Topics
 from clientdemo.subscribe import explain_gap
 from clientdemo.text import content_of, harmless
 from fanline.client import Gap, Publisher, Receipt, Subscriber
-from fanline.errors import Disconnected, Rejected
+from fanline.errors import Disconnected, ErrorCode, Rejected
 
 # How long the last commands may take when the program is told to end.
 EXIT_PATIENCE: Final = 5.0
@@ -50,6 +50,7 @@ class _Client:
             user=login.user,
             password=login.password,
             tls=login.tls,
+            allow_plain=True,
             on_state=Watch(self._say, recovered="connected to the publisher"),
         )
         self._subscriber = Subscriber(
@@ -132,7 +133,8 @@ class _Client:
                 ack = await receipt
                 self._say(f"stored at {ack.seq}", Kind.DETAIL)
             except Rejected as rejected:
-                self._say(f"not stored: {rejected.reason}", Kind.PROBLEM)
+                outcome = "not acknowledged" if rejected.code == ErrorCode.ACK_UNAVAILABLE else "not stored"
+                self._say(f"{outcome}: {rejected.reason}", Kind.PROBLEM)
             finally:
                 self._receipts.task_done()
 

@@ -270,6 +270,15 @@ def to_plain(body: bytes) -> bytes:
     )
 
 
+def decode_new(body: bytes) -> NewMessage:
+    """Read one v1 message that has no position yet.
+
+    Raises:
+        msgspec.DecodeError: If it is none.
+    """
+    return _decode_new(body)
+
+
 def plain_from_new(message: NewMessage) -> bytes:
     """Return a message that has no position yet in the plain dialect, for a plain neighbour."""
     return encode(_PlainOut(topic=message.topic, content=_as_text(message.content)))

@@ -139,6 +139,15 @@ class Stub:
         await self.send(encode({"drain": {"retry_ms": retry_ms}}).decode())
         await self.close(1001)
 
+    def be_original(self) -> None:
+        """Speak the plain dialect, and answer nothing, as the original Go services do."""
+        self.speaks_v1 = False
+
+        async def receive(connection: ServerConnection, frame: bytes) -> None:
+            pass
+
+        self.receive = receive  # type: ignore[method-assign]
+
     async def receive(self, connection: ServerConnection, frame: bytes) -> None:
         """Act on one frame; what a particular stub does."""
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from fanline.message import Message, decode_message
+from fanline.message import Message, decode_message, decode_plain, encode
 
 
 class Drain(msgspec.Struct):
@@ -69,6 +69,28 @@ class Unsubscribe(msgspec.Struct, frozen=True):
     """Asks for no more of a pattern."""
 
     unsub: str
+
+
+class _PlainCommand(msgspec.Struct):
+    topic: str = msgspec.field(name="Topic")
+    content: str = msgspec.field(name="Content")
+
+
+def spell_plain(command: Subscribe | Unsubscribe) -> bytes:
+    """Return a command in the plain dialect, which has no options."""
+    if isinstance(command, Subscribe):
+        return encode(_PlainCommand(command.sub, "sub"))
+    return encode(_PlainCommand(command.unsub, "unsub"))
+
+
+def decode_plain_delivery(frame: bytes) -> Message:
+    """Read a message of the plain dialect.
+
+    Raises:
+        msgspec.DecodeError: If it is none.
+    """
+    message = decode_plain(frame)
+    return Message(message.topic, message.content, seq=0, time=0)
 
 
 decode_answer: Final = msgspec.json.Decoder(Answer).decode

@@ -18,7 +18,16 @@ from fanline.client.flight import Flight, Parcel
 from fanline.client.frames import Answer, decode_answer
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, ErrorCode, Rejected
 from fanline.link import run_until_first
-from fanline.message import Ack, Dialect, NewMessage, encode, join_array, split_array
+from fanline.message import (
+    Ack,
+    Dialect,
+    NewMessage,
+    decode_new,
+    encode,
+    join_array,
+    plain_from_new,
+    split_array,
+)
 
 # Small enough that the server works on one frame while the next is on its way.
 FRAME_BYTES: Final = 65_536
@@ -86,6 +95,9 @@ class Publisher(Client):
         tls: How to verify the server; None trusts the CAs of the system.
         window: Messages that may be without an ack at a time; they are kept in memory. 16 MiB of them are
             enough, whatever their number.
+        allow_plain: Whether to publish to a service that speaks the plain dialect as well. It has no acks:
+            each message is then sent once, and its receipt raises :class:`~fanline.errors.Rejected` with
+            ``ack-unavailable``, because nobody knows what became of it.
         on_state: Called with None when a connection is made, and with the reason, a sentence, when it is
             lost or cannot be made.
 
@@ -101,12 +113,14 @@ class Publisher(Client):
         password: str,
         tls: ssl.SSLContext | None = None,
         window: int = 1_000,
+        allow_plain: bool = False,
         on_state: OnState | None = None,
     ) -> None:
         super().__init__(
             f"{url.rstrip('/')}/publish", user=user, password=password, tls=tls, on_state=on_state
         )
         self._flight: Flight[Receipt] = Flight(window, WINDOW_BYTES)
+        self._allow_plain = allow_plain
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._work = asyncio.Event()
@@ -205,13 +219,15 @@ class Publisher(Client):
     # One connection, step by step.
 
     async def _speak(self, connection: ClientConnection) -> None:
-        if self._link.dialect is Dialect.PLAIN:
+        is_plain = self._link.dialect is Dialect.PLAIN
+        if is_plain and not self._allow_plain:
             raise ConfigurationError(f"{self._link.url} speaks the plain dialect, which has no acks")
         self._flight.rewind()
         self._room.set()
         self._work.set()
         try:
-            await run_until_first(self._write(connection), self._read(connection))
+            write = self._write_plain if is_plain else self._write
+            await run_until_first(write(connection), self._read(connection))
         except ConnectionClosed:
             if connection.close_code == CloseCode.TOO_BIG:
                 self._refuse_largest()
@@ -226,6 +242,18 @@ class Publisher(Client):
                 continue
             bodies = [receipt.body for receipt in receipts]
             await connection.send(bodies[0] if len(bodies) == 1 else join_array(bodies), text=True)
+
+    async def _write_plain(self, connection: ClientConnection) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while receipts := self._flight.take(1):
+                (receipt,) = receipts
+                await connection.send(plain_from_new(decode_new(receipt.body)), text=True)
+                self._flight.answered(receipt.id)
+                self._room.set()
+                reason = "it was sent, but the service speaks the plain dialect, which has no acks"
+                self._fail(receipt, Rejected(ErrorCode.ACK_UNAVAILABLE, reason, receipt.id))
 
     async def _read(self, connection: ClientConnection) -> None:
         while True:

@@ -5,8 +5,8 @@ import contextlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Self, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, Self, TypeGuard, TypeVar
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -14,9 +14,17 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.client.answers import Answers
 from fanline.client.base import Client, OnState
-from fanline.client.frames import Notice, Stretch, Subscribe, Unsubscribe, decode_delivery
+from fanline.client.frames import (
+    Notice,
+    Stretch,
+    Subscribe,
+    Unsubscribe,
+    decode_delivery,
+    decode_plain_delivery,
+    spell_plain,
+)
 from fanline.client.ledger import Gap, Ledger
-from fanline.errors import Closed, ConfigurationError, Disconnected, ErrorCode, Rejected
+from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
 from fanline.message import Dialect, Message, encode, split_array
 from fanline.topics import require_pattern
 
@@ -181,17 +189,34 @@ class Subscriber(Client):
         """Send a command if there is a connection; a new one begins with all that is wanted."""
         if self._connection is not None:
             with contextlib.suppress(ConnectionClosed):
-                await self._connection.send(encode(command), text=True)
+                await self._send(self._connection, [command])
+
+    async def _send(self, connection: ClientConnection, commands: Sequence[Subscribe | Unsubscribe]) -> None:
+        if self._link.dialect is Dialect.V1:
+            if commands:
+                await connection.send(encode(commands), text=True)
+            return
+        for command in commands:
+            if _has_options(command):
+                reason = f"{self._link.url} speaks the plain dialect, which cannot resume"
+                self._refused(ErrorCode.RESUME_UNAVAILABLE, Notice(reason=reason, sub=command.sub))
+            else:
+                await connection.send(spell_plain(command), text=True)
+                self._presume(command)
+
+    def _presume(self, command: Subscribe | Unsubscribe) -> None:
+        """Take a command for obeyed: in the plain dialect nobody says so."""
+        if isinstance(command, Subscribe):
+            self._subscribed(command.sub, Notice())
+        else:
+            self._unsubscribing.resolve(command.unsub, None)
 
     # One connection, step by step.
 
     async def _speak(self, connection: ClientConnection) -> None:
-        if self._link.dialect is Dialect.PLAIN:
-            raise ConfigurationError(f"{self._link.url} speaks the plain dialect, which cannot resume")
         self._connection = connection
         try:
-            if requests := self._ledger.resume():
-                await connection.send(encode(requests), text=True)
+            await self._send(connection, self._ledger.resume())
             await self._read(connection)
         finally:
             self._connection = None
@@ -206,6 +231,9 @@ class Subscriber(Client):
 
     def _take(self, frame: bytes) -> None:
         try:
+            if self._link.dialect is Dialect.PLAIN:
+                self._admit(decode_plain_delivery(frame))
+                return
             for body in split_array(frame):
                 self._take_one(body)
         except msgspec.DecodeError:
@@ -218,8 +246,12 @@ class Subscriber(Client):
             return  # nothing that is known here
         if isinstance(delivery, Notice):
             self._obey(delivery)
-        elif self._ledger.admit(delivery.topic, delivery.seq):
-            self._put(delivery)
+        else:
+            self._admit(delivery)
+
+    def _admit(self, message: Message) -> None:
+        if self._ledger.admit(message.topic, message.seq):
+            self._put(message)
 
     def _obey(self, notice: Notice) -> None:
         if notice.drain is not None:
@@ -269,6 +301,10 @@ class Subscriber(Client):
         self._subscribing.fail_all(error)
         self._unsubscribing.fail_all(error)
         self._news.set()
+
+
+def _has_options(command: Subscribe | Unsubscribe) -> TypeGuard[Subscribe]:
+    return isinstance(command, Subscribe) and (command.after, command.last) != (None, None)
 
 
 def _request(pattern: str, after: int | None, last: int | None) -> Subscribe:

@@ -33,6 +33,23 @@ async def test_obeys_lines_from_a_pipe(
     assert subscriber.commands == [{"sub": "t", "after": 1}, {"sub": "u"}, {"unsub": "u"}]
 
 
+async def test_original_services(publisher: StubPublisher, subscriber: StubSubscriber, start: Start) -> None:
+    """It stands in for the original client: with Go services one can subscribe, publish and read (line 9)."""
+    publisher.be_original()
+    subscriber.be_original()
+    process = await start()
+    await process.type("sub t")
+    await subscriber.until(lambda: subscriber.frames == [b'{"Topic":"t","Content":"sub"}'])
+    assert await process.line() == "[clientdemo] subscribed to t, after 0"
+    await process.type("t two words")
+    await publisher.until(lambda: publisher.frames == [b'{"Topic":"t","Content":"two words"}'])
+    assert await process.line() == ">[t] two words"
+    assert "has no acks" in await process.line()
+    await subscriber.send('{"Topic":"t","Content":"two words"}')
+    assert await process.line() == "<[t] two words"
+    assert (await process.end(b"exit\n")).code == 0
+
+
 async def test_shows_what_arrives(subscriber: StubSubscriber, start: Start) -> None:
     """A message is shown as the original shows it, with nothing that a terminal would obey."""
     process = await start()

@@ -363,6 +363,20 @@ async def test_a_server_without_acks_is_refused(stub: StubPublisher, publisher: 
     assert stub.frames == []
 
 
+async def test_a_server_without_acks_is_accepted_on_request(
+    stub: StubPublisher, make_publisher: MakePublisher
+) -> None:
+    """Where plain is allowed messages go out, in the original spelling; no ack is pretended (line 9)."""
+    stub.be_original()
+    async with make_publisher(allow_plain=True) as publisher:
+        for content in ("words", {"n": 1}):
+            with pytest.raises(Rejected, match="was sent, but") as refused:
+                await publisher.publish("t", content)
+            assert refused.value.code == "ack-unavailable"
+        await stub.until(lambda: len(stub.frames) == 2)
+    assert stub.frames == [b'{"Topic":"t","Content":"words"}', b'{"Topic":"t","Content":"{\\"n\\":1}"}']
+
+
 async def test_an_exception_closes_at_once(stub: StubPublisher, make_publisher: MakePublisher) -> None:
     """What has no ack then is told so, and the exception is the one that comes out."""
     stub.holding = True

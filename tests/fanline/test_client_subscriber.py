@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fanline import Closed, ConfigurationError, Disconnected, Gap, LoginRefused, Message, Rejected, Subscriber
+from fanline import Closed, Disconnected, Gap, LoginRefused, Message, Rejected, Subscriber
 from fanline.client import subscriber as subscriber_module
 from tests.conftest import until
 from tests.stubs import DEADLINE, PASSWORD, USER, StubSubscriber
@@ -534,14 +534,35 @@ async def test_what_has_arrived_comes_before_the_end(
             await take(subscriber, 1)
 
 
-async def test_a_server_that_cannot_resume_is_refused(
-    stub: StubSubscriber, make_subscriber: MakeSubscriber
-) -> None:
+async def test_original_server(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
+    """An original server's messages come, without positions; each reconnect is a gap (line 9)."""
+    stub.be_original()
+    gaps: list[Gap] = []
+    async with make_subscriber("t", on_gap=gaps.append) as subscriber:
+        await stub.until(lambda: stub.frames == [b'{"Topic":"t","Content":"sub"}'])
+        assert await subscriber.subscribe("u") == 0
+        await subscriber.unsubscribe("u")
+        await stub.until(lambda: len(stub.frames) == 3)
+        assert stub.frames[1:] == [b'{"Topic":"u","Content":"sub"}', b'{"Topic":"u","Content":"unsub"}']
+        await stub.send('{"Topic":"t","Content":"one"}')
+        await stub.send("nonsense")
+        await stub.send('{"Topic":"t","Content":"two"}')
+        assert [message.value() for message in await take(subscriber, 2)] == ["one", "two"]
+        stub.drop()
+        await stub.until(lambda: len(stub.frames) == 4 and bool(stub.connections))
+        await stub.send('{"Topic":"t","Content":"three"}')
+        assert [message.value() for message in await take(subscriber, 1)] == ["three"]
+    assert gaps == [Gap("t")]
+
+
+async def test_a_server_that_cannot_resume(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
     """No resume is pretended where the server speaks the plain dialect (line 9)."""
-    stub.speaks_v1 = False
-    async with make_subscriber("t") as subscriber:
-        with pytest.raises(ConfigurationError, match="speaks the plain dialect, which cannot resume"):
-            await take(subscriber, 1)
+    stub.be_original()
+    async with make_subscriber() as subscriber:
+        for position in ({"after": 0}, {"last": 1}):
+            with pytest.raises(Rejected, match="speaks the plain dialect, which cannot resume"):
+                await subscriber.subscribe("t", **position)
+    assert stub.frames == []
 
 
 async def test_leaving_ends_those_who_wait(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
