@@ -157,7 +157,7 @@ async def _telling(pipe: _Pipe) -> AsyncIterator[None]:
     finally:
         reporting.cancel()
         seconds = time.monotonic() - start
-        failed = f"; {pipe.failed:,} lines failed" if pipe.failed else ""
+        failed = f"; {pipe.failed:,} line{'s' if pipe.failed > 1 else ''} failed" if pipe.failed else ""
         rate = f"{pipe.stored / seconds:,.0f}/s"
         tell(f"{pipe.stored:,} messages stored in {seconds:.1f} s ({rate}){failed}")
 

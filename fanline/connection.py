@@ -2,7 +2,7 @@
 
 * Frames are written as ready-made bytes, many at once, without a task or an await per message.
 * The transport's write buffer is the only queue of a connection. Its high-water mark is the moment at
-  which a consumer counts as slow: :attr:`Connection.on_pause` says so, :attr:`Connection.on_resume` ends it.
+  which a consumer counts as slow: :attr:`Connection.on_pause` says so.
 * One sweep over all connections replaces the library's keepalive task per connection. A silent peer is
   pinged, then cut. A peer that is slow but does read is left alone, however long its pong is held up
   behind the data it has yet to read; and so is one that has nothing to read, for as long as its host lives.
@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
@@ -57,7 +58,6 @@ class Connection(ServerConnection):
         dialect: How this connection spells its frames; set before the handler runs.
         on_pause: Called, on the event loop and possibly from inside :meth:`write`, when the write buffer
             has passed its high-water mark.
-        on_resume: Called when it has drained again.
     """
 
     user: User
@@ -66,7 +66,6 @@ class Connection(ServerConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_pause: Callable[[], None] = _do_nothing
-        self.on_resume: Callable[[], None] = _do_nothing
         self._heard_at = self.loop.time()
         self._progress_at = self._heard_at
         self._bytes_acked = 0
@@ -120,7 +119,8 @@ class Connection(ServerConnection):
     async def writable(self) -> None:
         """Wait until the write buffer is below its low-water mark, or the connection is lost."""
         if self.paused:
-            await self.drain()
+            with suppress(OSError):  # what the connection was lost of; who reads from it will be told
+                await self.drain()
 
     def stop_listening(self) -> None:
         """Discard what the peer sends from now on: it will be answered no more.
@@ -193,18 +193,17 @@ class Connection(ServerConnection):
         self.on_pause()
 
     def resume_writing(self) -> None:
-        """Tell the application that this consumer has caught its breath."""
+        """Begin anew to look for signs of life."""
         super().resume_writing()
         # Its pong may be held up behind what it has now read.
         self._heard_at = self.loop.time()
         self._pinged_at = None
-        self.on_resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything that refers to the connection."""
         if self._abort_timer is not None:
             self._abort_timer.cancel()
-        self.on_pause = self.on_resume = _do_nothing
+        self.on_pause = _do_nothing
         super().connection_lost(exc)
 
     async def _receive(self) -> bytes:

@@ -311,9 +311,11 @@ async def test_a_deaf_peer_cannot_hold_up_the_end(
 ) -> None:
     """A peer that reads nothing, and answers no close frame, is left after a moment."""
     monkeypatch.setattr(link_module, "CLOSE_TIMEOUT", 0.1)
+    opened: list[ClientConnection] = []
     writing = asyncio.Event()
 
     async def flood(connection: ClientConnection) -> None:
+        opened.append(connection)
         stub.deafen()
         writing.set()
         while True:
@@ -325,6 +327,7 @@ async def test_a_deaf_peer_cannot_hold_up_the_end(
         async with asyncio.timeout(DEADLINE):
             await asyncio.wait([task])
     assert task.cancelled()
+    assert opened[0].transport.is_closing()
 
 
 class Attempts(Backoff):
