@@ -188,8 +188,8 @@ class ByHand(Sender, RawClient):
         await connection.send(_encode(messages), text=True)
 
     def _repeats(self) -> Sequence[int]:
-        """Return what to send again in spite of its ack: now and then one of the newest messages."""
-        if self.rng.random() > REPEATS:
+        """Return what to send again in spite of its ack: one of the newest, soon and then now and then."""
+        if self.sent.repeats and self.rng.random() > REPEATS:
             return ()
         newest = range(max(0, len(self.sent) - REPEATABLE), len(self.sent))
         acked = [number for number in newest if self.sent.seqs[number]]
