@@ -15,7 +15,7 @@ from fanline.errors import Closed, StoreError
 from fanline.message import NewMessage, Page, Record
 from fanline.recent import Recent
 from fanline.signal import Signal
-from msgqueue.store.base import Bounds, Receipt, Store
+from msgqueue.store.base import Receipt, Store
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Log:
             :class:`~fanline.errors.StoreError` if none of them is. Appends are committed in the order
             of the calls. Cancelling the future does not take the messages back.
         """
-        receipts: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        receipts: asyncio.Future[list[Receipt]] = self._loop.create_future()
         size = sum(len(message.content) for message in messages)
         self._waiting.append(_Waiting(messages, size, receipts))
         self._waiting_bytes += size
@@ -209,10 +209,6 @@ class Log:
     def covers(self, after: int) -> bool:
         """Whether what follows a position is read from memory, which retention does not touch."""
         return self._recent.covers(after)
-
-    async def bounds(self) -> Bounds:
-        """Return the positions of the oldest and the newest message."""
-        return await self._store.bounds()
 
     async def trimmed(self, patterns: Sequence[str] | None) -> int:
         """Return the highest position that retention has removed among the matching topics, or 0."""

@@ -160,10 +160,9 @@ class Forwarder:
 
     def _put_back_in_line(self) -> None:
         """Have everything without an answer sent again, in the same order, except what nobody waits for."""
-        waiting = [*self._in_flight, *self._to_send]
+        self._to_send.extendleft(reversed(self._in_flight))
         self._in_flight.clear()
-        self._to_send = deque(entry for entry in waiting if not entry.is_abandoned)
-        self._forget(entry for entry in waiting if entry.is_abandoned)
+        self._drop_abandoned()
         if self._to_send:
             self._work.set()
 
@@ -184,10 +183,10 @@ class Forwarder:
             self._work.clear()
 
     async def _receive(self, connection: ClientConnection) -> None:
-        async for frame in connection:
-            data = frame.encode() if isinstance(frame, str) else frame
+        while True:
+            frame = await connection.recv(decode=False)
             try:
-                answers = [_decode_answer(part) for part in split_array(data)]
+                answers = [_decode_answer(part) for part in split_array(frame)]
             except msgspec.DecodeError:
                 logger.exception("the queue sent something that is no answer; connecting anew")
                 return
@@ -239,12 +238,12 @@ class Forwarder:
         for entry in chain(self._in_flight, self._to_send):
             if entry.slot and entry.slot.answers in overdue:
                 entry.slot.settle(self._unavailable(entry))
-        self._drop_unsent()
+        self._drop_abandoned()
 
-    def _drop_unsent(self) -> None:
-        """Let go of abandoned messages; those that were sent stay, because an answer may still come."""
-        gone = [entry for entry in self._to_send if entry.is_abandoned and not entry.sent]
-        self._to_send = deque(entry for entry in self._to_send if not entry.is_abandoned or entry.sent)
+    def _drop_abandoned(self) -> None:
+        """Do not send what nobody waits for any more; of what is in flight, an answer may still come."""
+        gone = [entry for entry in self._to_send if entry.is_abandoned]
+        self._to_send = deque(entry for entry in self._to_send if not entry.is_abandoned)
         self._forget(gone)
 
     def _unavailable(self, entry: _Entry) -> Refusal:

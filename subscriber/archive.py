@@ -81,8 +81,8 @@ class Archive:
         self._connection = connection
         self._connected.fire()
         try:
-            async for frame in connection:
-                self._take(frame.encode() if isinstance(frame, str) else frame)
+            while True:
+                self._take(await connection.recv(decode=False))
         finally:
             self._connection = None
             for answer in self._asked.values():

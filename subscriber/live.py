@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fanline.connection import Connection
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.message import Dialect, Record
-from fanline.pop_protocol import Gap
+from fanline.pop_protocol import Gap, GapNotice
 from fanline.recent import Recent
 from fanline.signal import Signal
 from subscriber.fanout import Fanout
@@ -86,7 +86,7 @@ class Live:
         self.recent.skip()
         for connection in self.connections:
             if connection.dialect is Dialect.V1:
-                connection.send_json({"gap": gap})
+                connection.send_json(GapNotice(gap))
 
     def restart(self) -> None:
         """Send everybody away: the log is another one, and the positions they hold mean nothing in it."""
