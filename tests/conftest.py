@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
@@ -98,17 +99,9 @@ async def dial(tls: ssl.SSLContext) -> AsyncIterator[Dial]:
             password: str = PASSWORD,
             **how: Any,
         ) -> ClientConnection:
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            return await opened.enter_async_context(
-                connect(
-                    f"wss://localhost:{service.port}{path}",
-                    ssl=tls,
-                    additional_headers={"Authorization": f"Basic {token}"},
-                    subprotocols=[Subprotocol(SUBPROTOCOL)] if v1 else None,
-                    proxy=None,
-                    **({"close_timeout": 1, "max_size": None} | how),
-                )
-            )
+            url = f"wss://localhost:{service.port}{path}"
+            opening = open_websocket(url, tls, v1=v1, user=user, password=password, **how)
+            return await opened.enter_async_context(opening)
 
         yield open_one
 
@@ -118,3 +111,28 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def open_websocket(
+    url: str, tls: ssl.SSLContext, *, v1: bool = True, user: str = USER, password: str = PASSWORD, **how: Any
+) -> connect:
+    """Return a connection to be awaited or entered, logged in; ``how`` is for the library."""
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return connect(
+        url,
+        ssl=tls,
+        additional_headers={"Authorization": f"Basic {token}"},
+        subprotocols=[Subprotocol(SUBPROTOCOL)] if v1 else None,
+        proxy=None,
+        **({"close_timeout": 1, "max_size": None} | how),
+    )
+
+
+async def receive_objects(client: ClientConnection, count: int) -> list[dict[str, Any]]:
+    """Receive that many JSON objects, in however many frames they come."""
+    got: list[dict[str, Any]] = []
+    while len(got) < count:
+        frame = msgspec.json.decode(await client.recv())
+        got.extend(frame if isinstance(frame, list) else [frame])
+    assert len(got) == count
+    return got

@@ -1,7 +1,6 @@
 """All three services together, as processes of their own, over real TLS (line 10)."""
 
 import asyncio
-import base64
 import os
 import resource
 import signal
@@ -10,12 +9,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
 
 from fanline import Publisher, Subscriber
-from fanline.message import SUBPROTOCOL
-from tests.processes import Pipeline, ServiceProcess
+from tests.conftest import open_websocket
+from tests.processes import Pipeline
 from tests.stubs import PASSWORD, USER
 
 
@@ -35,17 +32,6 @@ def subscriber_to(
 ) -> Subscriber:
     return Subscriber(
         *topics, url=pipeline.subscriber.url, user=USER, password=PASSWORD, tls=tls, after=after
-    )
-
-
-def connect_raw(service: ServiceProcess, tls: ssl.SSLContext) -> connect:
-    token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    return connect(
-        f"{service.url}/publish",
-        ssl=tls,
-        additional_headers={"Authorization": f"Basic {token}"},
-        subprotocols=[Subprotocol(SUBPROTOCOL)],
-        proxy=None,
     )
 
 
@@ -204,7 +190,7 @@ async def test_full_disk(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) ->
         limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         size = max(file.stat().st_size for file in (tmp_path / "data").iterdir())
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, limits[1]))
-        async with connect_raw(pipeline.publisher, tls) as raw:
+        async with open_websocket(f"{pipeline.publisher.url}/publish", tls) as raw:
             await raw.send('{"topic":"t","content":"no room","id":"x"}')
             assert '"error":"queue-unavailable"' in str(await raw.recv())
         waiting = [await publisher.send("t", n) for n in range(1, 50)]

@@ -1,7 +1,6 @@
 """A thousand users, a thousand messages at the same moment, a million deliveries counted one by one."""
 
 import asyncio
-import base64
 import ssl
 from collections.abc import Coroutine
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 import bcrypt
 import msgspec
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
 
-from fanline.message import SUBPROTOCOL
+from tests.conftest import open_websocket
 from tests.processes import Pipeline
 
 USERS = 1_000
@@ -45,14 +43,12 @@ async def dial_all(url: str, tls: ssl.SSLContext) -> list[ClientConnection]:
     slots = asyncio.Semaphore(AT_A_TIME)
 
     async def dial(number: int) -> ClientConnection:
-        token = base64.b64encode(f"user{number}:{PASSWORD}".encode()).decode()
         async with slots:
-            return await connect(
+            return await open_websocket(
                 url,
-                ssl=tls,
-                additional_headers={"Authorization": f"Basic {token}"},
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
-                proxy=None,
+                tls,
+                user=f"user{number}",
+                password=PASSWORD,
                 compression=None,
                 open_timeout=60,
                 ping_interval=None,

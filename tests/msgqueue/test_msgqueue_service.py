@@ -13,22 +13,13 @@ from fanline.service import Service
 from msgqueue.app import MsgQueue
 from msgqueue.store.sqlite import SqliteStore
 from tests.conftest import Dial, StartService, until
+from tests.conftest import receive_objects as receive
 
 
 @pytest.fixture
 async def queue(start_service: StartService) -> Service:
     """A running msgqueue with an empty log."""
     return await start_service(MsgQueue)
-
-
-async def receive(client: ClientConnection, count: int) -> list[dict[str, Any]]:
-    """Receive objects, in however many frames they come."""
-    got: list[dict[str, Any]] = []
-    while len(got) < count:
-        frame = msgspec.json.decode(await client.recv())
-        got.extend(frame if isinstance(frame, list) else [frame])
-    assert len(got) == count
-    return got
 
 
 async def push(client: ClientConnection, *messages: dict[str, Any]) -> list[dict[str, Any]]:

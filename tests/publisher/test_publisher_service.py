@@ -5,11 +5,9 @@ import ssl
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.errors import Rejected
@@ -20,6 +18,7 @@ from publisher.answers import Answers
 from publisher.app import Publisher
 from publisher.forward import Forwarder
 from tests.conftest import Dial, StartService, until
+from tests.conftest import receive_objects as answers
 from tests.stubs import Do, StubPublisher
 
 
@@ -34,16 +33,6 @@ async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
 async def publisher(queue: StubPublisher, start_service: StartService) -> Service:
     """A publisher that forwards to the stub."""
     return await start_service(Publisher, queue_url=queue.url)
-
-
-async def answers(client: ClientConnection, count: int) -> list[dict[str, Any]]:
-    """Receive answers, in however many frames they come."""
-    got: list[dict[str, Any]] = []
-    while len(got) < count:
-        frame = msgspec.json.decode(await client.recv())
-        got.extend(frame if isinstance(frame, list) else [frame])
-    assert len(got) == count
-    return got
 
 
 async def test_message_is_forwarded_and_acked(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
