@@ -322,6 +322,22 @@ async def test_stop_tells_clients_when_to_return(start_service: StartService, di
     assert not service.connections
 
 
+async def test_stopping_service_listens_no_more(start_service: StartService, dial: Dial) -> None:
+    """What comes while a service finishes is not begun, so that it does finish (promise 8)."""
+    service = await start_service(Echo)
+    app = service.app
+    assert isinstance(app, Echo)
+    app.drained.clear()
+    client = await dial(service, "/echo")
+    stopping = asyncio.create_task(service.stop())
+    await until(lambda: app.calls == ["start", "drain"])
+    await client.send("too late")
+    await (await client.ping())
+    app.drained.set()
+    assert str(await client.recv()).startswith('{"drain"')
+    await stopping
+
+
 async def test_stop_is_bounded(start_service: StartService, dial: Dial) -> None:
     """Neither work that does not end nor a client that does not read keeps a service from stopping."""
     service = await start_service(Echo, drain_timeout=0.4)

@@ -371,17 +371,24 @@ async def test_short_trouble_of_the_store_is_bridged(
 
 
 async def test_nothing_overtakes_what_was_refused(
-    start_service: StartService, dial: Dial, broken_store: Callable[[bool], None]
+    start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what cannot be stored, all that waits behind it is refused, so that it comes again in order."""
+    original = SqliteStore.append
+
+    async def append(self: SqliteStore, messages: Any) -> Any:
+        if any(bytes(message.content) == b'"first"' for message in messages):
+            raise StoreError("the disk is full")
+        return await original(self, messages)
+
+    monkeypatch.setattr(SqliteStore, "append", append)
     queue = await start_service(MsgQueue, queue_wait=0.5)
     pusher = await dial(queue, "/pushmsg")
-    broken_store(True)
-    for number in range(3):
-        await pusher.send(msgspec.json.encode({"topic": "t", "content": number}), text=True)
-        await until(lambda: queue.app.unready() is not None)
-    refused = await receive(pusher, 3)
-    assert {answer["error"] for answer in refused} == {"queue-unavailable"}
+    await pusher.send('{"topic":"t","content":"first"}')
+    await until(lambda: queue.app.unready() is not None)
+    await pusher.send('{"topic":"t","content":"second"}')
+    refused = await receive(pusher, 2)
+    assert [answer.get("error") for answer in refused] == ["queue-unavailable", "queue-unavailable"]
 
 
 async def test_plain_publisher_waits_for_the_store(

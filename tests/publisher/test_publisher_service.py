@@ -133,6 +133,19 @@ async def test_later_messages_do_not_overtake_a_refused_one(tls: ssl.SSLContext)
     assert len(forwarder) == 1
 
 
+async def test_what_is_sent_again_goes_before_what_was_not_sent(tls: ssl.SSLContext) -> None:
+    """After a lost connection everything without an answer is in line again, in its order (promise 6)."""
+    link = Link("wss://localhost:1/pushmsg", user="u", password="p", tls=tls)
+    forwarder = Forwarder(link, buffer_bytes=1000, patience=5)
+    for number in range(5):
+        forwarder.submit(NewMessage("t", msgspec.Raw(str(number).encode())), None)
+        if number == 2:
+            assert len(list(forwarder._next_bodies())) == 3
+    forwarder._put_back_in_line()
+    bodies = [msgspec.json.decode(body) for body in forwarder._next_bodies()]
+    assert [body["content"] for body in bodies] == [0, 1, 2, 3, 4]
+
+
 async def test_unanswered_message_may_be_stored(
     queue: StubPublisher, start_service: StartService, dial: Dial
 ) -> None:
