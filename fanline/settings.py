@@ -104,6 +104,25 @@ def _without_idle_rules(rules: tuple[RetentionRule, ...]) -> tuple[RetentionRule
     return rules
 
 
+def _split_origins(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or f"{parts.scheme}://{parts.netloc}" != text
+    ):
+        raise ValueError("expected https://HOST or https://HOST:PORT, without a path")
+    return text.lower()
+
+
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split_origins)
+]
+
 RetentionRules = Annotated[
     tuple[RetentionRule, ...], NoDecode, BeforeValidator(_from_json), AfterValidator(_without_idle_rules)
 ]
@@ -120,9 +139,12 @@ class Settings(BaseSettings):
     msgqueue_port: Port = Field(8080, description="Port of msgqueue; 0 takes any free one.")
     publisher_port: Port = Field(8081, description="Port of publisher; 0 takes any free one.")
     subscriber_port: Port = Field(8082, description="Port of subscriber; 0 takes any free one.")
+    chat_port: Port = Field(8083, description="Port of chat; 0 takes any free one.")
     queue_url: ServiceUrl = Field(
         "wss://localhost:8080", description="Where publisher and subscriber find msgqueue."
     )
+    publisher_url: ServiceUrl = Field("wss://localhost:8081", description="Where chat finds publisher.")
+    subscriber_url: ServiceUrl = Field("wss://localhost:8082", description="Where chat finds subscriber.")
     cert_dir: Path = Field(
         Path("var/certs"),
         description="Folder with `ca.crt`, `server.crt` and `server.key` (`python -m certs`).",
@@ -140,6 +162,16 @@ class Settings(BaseSettings):
         None, description="Its password. Environment or file only; `link_password_file` is safer."
     )
     link_password_file: Path | None = Field(None, description="File whose first line is that password.")
+    token_key_file: Path = Field(
+        Path("var/token.key"),
+        description="Key of the tokens, the same for all services that issue or accept them; chat and "
+        "`fanline token` make it if it is missing.",
+    )
+    allowed_origins: Origins = Field(
+        (),
+        description="Origins of the web pages elsewhere that may use the services from a browser, with "
+        "commas between. A service's own pages always may.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged, to standard error."
     )
@@ -192,10 +224,24 @@ class Settings(BaseSettings):
     )
     drain_timeout: Seconds = Field(10, description="Seconds that a stopping service takes at most.")
 
+    chat_password: SecretStr | None = Field(
+        None,
+        description="What everybody logs in to chat with. Environment or file only; `chat_password_file` is "
+        "safer. Without either it is test, on loopback.",
+    )
+    chat_password_file: Path | None = Field(None, description="File whose first line is that password.")
+    chat_guests: bool | None = Field(
+        None, description="Whether chat lets in guests, without a password; unset, only on loopback."
+    )
+    chat_token_lifetime: Seconds = Field(86_400, description="Seconds for which a login to chat is good.")
+    chat_max_message: Bytes = Field(16_384, description="Largest text of a chat message, in bytes.")
+    chat_max_rooms: Count = Field(10_000, description="Rooms that there may be in chat.")
+
     @model_validator(mode="after")
-    def _one_link_password(self) -> Self:
-        if self.link_password is not None and self.link_password_file is not None:
-            raise ValueError("link_password and link_password_file are both set: set one")
+    def _one_of_each_password(self) -> Self:
+        for name in ("link_password", "chat_password"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"{name} and {name}_file are both set: set one")
         return self
 
     @property
@@ -216,22 +262,48 @@ class Settings(BaseSettings):
         """
         return 4 * self.max_content
 
+    @property
+    def guests_allowed(self) -> bool:
+        """Whether chat lets in who has no login."""
+        return self.is_loopback if self.chat_guests is None else self.chat_guests
+
     def link_secret(self) -> str:
         """Return the password for the neighbours.
 
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
         """
-        if self.link_password is not None:
-            return self.link_password.get_secret_value()
-        if self.link_password_file is None:
-            return DEMO_PASSWORD
+        return self._secret("link_password") or DEMO_PASSWORD
+
+    def chat_secret(self) -> str:
+        """Return the password that everybody logs in to chat with.
+
+        Raises:
+            ConfigurationError: If the password file cannot be read, or is empty; or if there is no password
+                and others than this machine can reach chat.
+        """
+        secret = self._secret("chat_password")
+        if secret is None and not self.is_loopback:
+            raise ConfigurationError(
+                f"host: {self.host} is open to other machines, and the password of chat is the one that "
+                "everybody knows; set FANLINE_CHAT_PASSWORD_FILE, or listen on 127.0.0.1"
+            )
+        return secret or DEMO_PASSWORD
+
+    def _secret(self, name: str) -> str | None:
+        """Return a password from its setting, or else from the file that stands for it."""
+        given: SecretStr | None = getattr(self, name)
+        path: Path | None = getattr(self, f"{name}_file")
+        if given is not None:
+            return given.get_secret_value()
+        if path is None:
+            return None
         try:
-            lines = self.link_password_file.read_text().splitlines()
+            lines = path.read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"link_password_file {self.link_password_file}: {error}") from error
+            raise ConfigurationError(f"{name}_file {path}: {error}") from error
         if not lines or not lines[0]:
-            raise ConfigurationError(f"link_password_file {self.link_password_file}: the first line is empty")
+            raise ConfigurationError(f"{name}_file {path}: the first line is empty")
         return lines[0]
 
     @classmethod
