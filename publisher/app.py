@@ -40,7 +40,7 @@ class Publisher(App):
             self._forwarder,
             max_content=settings.max_content,
             max_in_flight=settings.max_in_flight,
-            metrics=self.metrics,
+            registry=self.metrics,
         )
         metrics.gauge(
             self.metrics,

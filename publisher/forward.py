@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, takewhile
 from typing import Final
 
@@ -200,7 +200,7 @@ class Forwarder:
         entry = self._in_flight.popleft()
         if entry.slot is not None:
             entry.slot.settle(answer.wire_form())
-        self._forget([entry])
+        self._forget(entry)
         return True
 
     async def _send_plain(self, connection: ClientConnection) -> None:
@@ -214,7 +214,7 @@ class Forwarder:
                     reason = "the queue does not acknowledge messages: publish in the plain dialect"
                     entry.slot.settle(Refusal(ErrorCode.ACK_UNAVAILABLE, reason, entry.message.id))
                 self._to_send.popleft()
-                self._forget([entry])
+                self._forget(entry)
             self._work.clear()
 
     # Messages that cannot be sent.
@@ -244,7 +244,8 @@ class Forwarder:
         """Do not send what nobody waits for any more; of what is in flight, an answer may still come."""
         gone = [entry for entry in self._to_send if entry.is_abandoned]
         self._to_send = deque(entry for entry in self._to_send if not entry.is_abandoned)
-        self._forget(gone)
+        for entry in gone:
+            self._forget(entry)
 
     def _unavailable(self, entry: _Entry) -> Refusal:
         if entry.sent:
@@ -253,8 +254,8 @@ class Forwarder:
             reason = f"the queue cannot be reached: {self._link.problem or 'it does not keep up'}"
         return Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, entry.message.id)
 
-    def _forget(self, entries: Iterable[_Entry]) -> None:
-        self._held_bytes -= sum(len(entry.body) for entry in entries)
+    def _forget(self, entry: _Entry) -> None:
+        self._held_bytes -= len(entry.body)
         if self._held_bytes <= self._buffer_bytes:
             self._has_room.set()
         if not self._to_send and not self._in_flight:

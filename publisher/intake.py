@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
+from fanline import metrics
 from fanline.connection import Connection, text_frame
 from fanline.errors import ErrorCode, Rejected
 from fanline.message import Dialect, NewMessage, check_message, decode_published, encode, refusal
@@ -23,17 +24,18 @@ class Intake:
         forwarder: Where accepted messages go.
         max_content: Largest content of one message, in bytes.
         max_in_flight: Messages of one connection without an answer, beyond which it is not read from.
-        metrics: Where to register the counters.
+        registry: Where to register the counters.
     """
 
     def __init__(
-        self, forwarder: Forwarder, *, max_content: int, max_in_flight: int, metrics: CollectorRegistry
+        self, forwarder: Forwarder, *, max_content: int, max_in_flight: int, registry: CollectorRegistry
     ) -> None:
         self._forwarder = forwarder
         self._max_content = max_content
         self._max_in_flight = max_in_flight
-        self._received = Counter("fanline_messages_received", "Messages accepted.", registry=metrics)
-        self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=metrics)
+        self._received = 0
+        metrics.counter(registry, "fanline_messages_received", "Messages accepted.", lambda: self._received)
+        self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=registry)
 
     async def handle(self, connection: Connection) -> None:
         """Serve one publisher until it goes away; what it has sent is forwarded all the same."""
@@ -73,7 +75,7 @@ class Intake:
         refused = [entry for entry in entries if isinstance(entry, Rejected)]
         for rejected in refused:
             self._refused.labels(rejected.code).inc()
-        self._received.inc(len(entries) - len(refused))
+        self._received += len(entries) - len(refused)
         return entries
 
     def _check(self, entry: NewMessage | Rejected, connection: Connection) -> NewMessage | Rejected:

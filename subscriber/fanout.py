@@ -9,6 +9,7 @@ leaves has been handed everything up to :attr:`Fanout.head`, and one that joins 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import Final, Protocol
 
 from fanline.connection import text_frame
@@ -23,6 +24,13 @@ MAX_SHARED: Final = 16
 MAX_PENDING_BYTES: Final = 65_536
 
 MAX_CACHED_ROUTES: Final = 50_000
+
+# Holding a message back pays if the next is likely to come meanwhile: if the one before it came no more than
+# so many windows ago.
+BUSY_WINDOWS: Final = 1.5
+
+# What is due so soon is due now: the event loop's timers count whole milliseconds.
+TIMER_GRAIN: Final = 0.0005
 
 
 class Member(Protocol):
@@ -41,7 +49,9 @@ class Member(Protocol):
 class Audience:
     """Members with the same subscriptions, and the frames that wait for them."""
 
-    __slots__ = ("dialect", "flushed_at", "key", "members", "patterns", "pending", "pending_bytes", "writers")
+    __slots__ = (
+        "dialect", "due", "heard_at", "key", "members", "patterns", "pending", "pending_bytes", "writers",
+    )  # fmt: skip
 
     def __init__(self, key: object, dialect: Dialect, patterns: Iterable[str]) -> None:
         self.key = key
@@ -51,7 +61,7 @@ class Audience:
         self.writers: tuple[Callable[[bytes], None], ...] = ()
         self.pending: list[bytes] = []
         self.pending_bytes = 0
-        self.flushed_at = float("-inf")
+        self.heard_at = self.due = float("-inf")
 
     def admit(self, member: Member) -> None:
         """Add a member; the audience must have been flushed."""
@@ -77,7 +87,8 @@ class Fanout:
     """Delivers records to the members whose subscriptions match.
 
     Args:
-        window: Seconds for which frames to a busy audience may be held back, to be joined with the next.
+        window: Seconds for which a message to a busy audience may be held back, to be joined with the next;
+            one to an audience that was idle never is.
 
     Attributes:
         head: Position up to which everything was delivered.
@@ -145,29 +156,32 @@ class Fanout:
 
     # Delivery.
 
-    def deliver(self, records: Sequence[Record], now: float) -> bool:
-        """Route records, in order, and flush the audiences that have been idle for the window.
+    def deliver(self, records: Sequence[Record], now: float) -> float | None:
+        """Route records, in order, and hand out what is not worth holding back.
 
         Args:
             records: Newer than everything before.
             now: The time, in seconds of any clock.
 
         Returns:
-            Whether frames are held back, so that :meth:`flush` must be called after the window.
+            The time at which :meth:`flush` must be called for what is held back; None if nothing is.
         """
+        prompt: list[Audience] = []
         for record in records:
-            self._route(record)
-        for audience in tuple(self._waiting):
-            if now - audience.flushed_at >= self._window:
-                self._flush_at(audience, now)
-        return bool(self._waiting)
+            self._route(record, now, prompt)
+        for audience in prompt:
+            audience.flush()
+        return self.flush(now)
 
-    def flush(self, now: float) -> None:
-        """Hand out everything that was held back."""
-        for audience in tuple(self._waiting):
-            self._flush_at(audience, now)
+    def flush(self, now: float) -> float | None:
+        """Hand out what was held back until now; return when to call again, as :meth:`deliver` does."""
+        latest = now + TIMER_GRAIN
+        for audience in tuple(takewhile(lambda audience: audience.due <= latest, self._waiting)):
+            self._flush(audience)
+        return next((audience.due for audience in self._waiting), None)
 
-    def _route(self, record: Record) -> None:
+    def _route(self, record: Record, now: float, prompt: list[Audience]) -> None:
+        """Put a record into the audiences that it concerns, and those into ``prompt`` that were idle."""
         self.head = record.seq
         audiences = self._routes.get(record.topic)
         if audiences is None:
@@ -177,12 +191,22 @@ class Fanout:
             frame = frames.get(audience.dialect)
             if frame is None:
                 frame = frames[audience.dialect] = encode_frame(record, audience.dialect)
+            if not audience.pending:
+                self._schedule(audience, now, prompt)
+            audience.heard_at = now
             audience.pending.append(frame)
             audience.pending_bytes += len(frame)
             self.delivered += len(audience.writers)
-            self._waiting[audience] = None
             if audience.pending_bytes >= MAX_PENDING_BYTES:
                 self._flush(audience)
+
+    def _schedule(self, audience: Audience, now: float, prompt: list[Audience]) -> None:
+        """Decide when an audience is flushed; all are held equally long, so they wait in order."""
+        if now - audience.heard_at > BUSY_WINDOWS * self._window:
+            prompt.append(audience)
+        else:
+            audience.due = now + self._window
+            self._waiting[audience] = None
 
     def _find_route(self, topic: str) -> tuple[Audience, ...]:
         if len(self._routes) >= MAX_CACHED_ROUTES:
@@ -190,10 +214,6 @@ class Fanout:
         route = tuple(dict.fromkeys(self._index.match(topic)))
         self._routes[topic] = route
         return route
-
-    def _flush_at(self, audience: Audience, now: float) -> None:
-        audience.flushed_at = now
-        self._flush(audience)
 
     def _flush(self, audience: Audience) -> None:
         self._waiting.pop(audience, None)

@@ -18,7 +18,7 @@ class Live:
 
     Args:
         recent_bytes: Size of the newest records to keep.
-        join_window: Seconds for which frames to a busy subscriber may be held back.
+        join_window: Seconds for which a message to busy subscribers may be held back.
 
     Attributes:
         recent: The newest records.
@@ -34,7 +34,6 @@ class Live:
         self.grown = Signal()
         self.connections: set[Connection] = set()
         self.can_resume = True
-        self._join_window = join_window
         self._loop = asyncio.get_running_loop()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
@@ -73,9 +72,7 @@ class Live:
         """Deliver new records, in order, and keep them for those who are a little behind."""
         for record in records:
             self.recent.add(record)
-        is_holding_back = self.fanout.deliver(records, time.monotonic())
-        if is_holding_back and self._flush_timer is None:
-            self._flush_timer = self._loop.call_later(self._join_window, self._flush)
+        self._flush_at(self.fanout.deliver(records, time.monotonic()))
         self.grown.fire()
 
     def report(self, gap: Gap) -> None:
@@ -95,9 +92,13 @@ class Live:
             connection.cut(CloseCode.TRY_AGAIN_LATER, "the log was replaced; subscribe anew")
 
     def flush(self) -> None:
-        """Hand out what is held back."""
-        self.fanout.flush(time.monotonic())
+        """Hand out everything that is held back."""
+        self.fanout.flush(float("inf"))
 
-    def _flush(self) -> None:
+    def _flush_at(self, due: float | None) -> None:
+        if due is not None and self._flush_timer is None:
+            self._flush_timer = self._loop.call_later(max(0.0, due - time.monotonic()), self._flush_due)
+
+    def _flush_due(self) -> None:
         self._flush_timer = None
-        self.flush()
+        self._flush_at(self.fanout.flush(time.monotonic()))

@@ -129,7 +129,7 @@ def test_a_member_gets_what_comes_between_joining_and_leaving(fanout: Fanout) ->
     fanout.leave(sometimes)
     assert not fanout.is_member(sometimes)
     fanout.deliver([record(6)], now=0)
-    fanout.flush(now=0)
+    fanout.flush(now=WINDOW)
     assert (always.seqs, sometimes.seqs) == ([1, 2, 3, 4, 5, 6], [4, 5])
 
 
@@ -192,21 +192,51 @@ def test_a_frame_carries_its_record_whatever_the_size(size: int) -> None:
 
 
 def test_the_first_message_goes_out_at_once_and_those_behind_it_together(fanout: Fanout) -> None:
-    """An idle audience does not wait; a busy one gets one write per window."""
+    """An idle audience does not wait; for a busy one, a message waits for those of the window behind it."""
     member = Listener()
     fanout.join(member, ["a"])
-    assert not fanout.deliver([record(1)], now=10.0)
+    assert fanout.deliver([record(1)], now=10.0) is None
     assert member.seqs == [1]
-    assert fanout.deliver([record(2)], now=10.1)
-    assert fanout.deliver([record(3), record(4)], now=10.9)
+    assert fanout.deliver([record(2)], now=10.5) == 11.5
+    assert fanout.deliver([record(3), record(4)], now=11.4) == 11.5
     assert member.seqs == [1]
-    fanout.flush(now=11.0)
+    assert fanout.flush(now=11.5) is None
     assert len(member.writes) == 2
     assert member.seqs == [1, 2, 3, 4]
-    assert fanout.deliver([record(5)], now=11.5)
-    assert not fanout.deliver([record(6)], now=12.0)
-    assert len(member.writes) == 3
-    assert member.seqs == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_message_that_comes_when_the_window_ends_goes_out_with_those_before_it(fanout: Fanout) -> None:
+    """The end of the window is looked for at each delivery, not only when the timer says so."""
+    member = Listener()
+    fanout.join(member, ["a"])
+    fanout.deliver([record(1)], now=0)
+    assert fanout.deliver([record(2)], now=1) == 2
+    assert fanout.deliver([record(3)], now=2) is None
+    assert len(member.writes) == 2
+    assert member.seqs == [1, 2, 3]
+
+
+def test_nothing_is_held_back_where_nothing_is_to_be_joined_with_it(fanout: Fanout) -> None:
+    """Messages further apart than the window go out at once, each of them."""
+    member = Listener()
+    fanout.join(member, ["a"])
+    for seq in range(1, 6):
+        assert fanout.deliver([record(seq)], now=seq * WINDOW * 2) is None
+        assert member.seqs[-1] == seq
+
+
+def test_audiences_that_wait_are_flushed_each_in_its_time(fanout: Fanout) -> None:
+    """What is not due yet is left waiting, and its time is told."""
+    first, second = Listener(), Listener()
+    fanout.join(first, ["a"])
+    fanout.join(second, ["b"])
+    fanout.deliver([record(1, "a"), record(2, "b")], now=0)
+    assert fanout.deliver([record(3, "a")], now=0.5) == 1.5
+    assert fanout.deliver([record(4, "b")], now=1.0) == 1.5
+    assert fanout.flush(now=1.5) == 2.0
+    assert (first.seqs, second.seqs) == ([1, 3], [2])
+    assert fanout.flush(now=2.0) is None
+    assert second.seqs == [2, 4]
 
 
 def test_an_idle_audience_does_not_wait_for_a_busy_one(fanout: Fanout) -> None:
@@ -228,7 +258,7 @@ def test_much_at_once_does_not_wait_for_the_window(fanout: Fanout) -> None:
     assert fanout.deliver([record(seq, content="x" * size) for seq in range(2, 16)], now=0.5)
     assert len(member.writes) == 2
     assert len(member.writes[1]) < MAX_PENDING_BYTES + 2 * size
-    fanout.flush(now=1)
+    fanout.flush(now=0.5 + WINDOW)
     assert member.seqs == list(range(1, 16))
 
 
@@ -522,7 +552,7 @@ class World:
             while client.is_catching_up:
                 client.step(3)
             assert self.fanout.is_member(client) == bool(client.subscriptions)
-        self.fanout.flush(self.now)
+        self.fanout.flush(self.now + WINDOW)
         for client in self.clients:
             for each in client.subscriptions.values():
                 assert self.next_for(each) is None, f"{each} has not got all"
