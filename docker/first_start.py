@@ -8,7 +8,8 @@ The container ``setup`` runs it before the services start::
 
 * ``PRIVATE``, which no service can read: ``ca.key``, the certificates as made, ``admin-password``;
 * where the settings of the services point: ``ca.crt``, ``server.crt``, ``server.key``, the users file and
-  their rights, and the password with which the services log in to each other.
+  their rights, the password with which the services log in to each other, the key of the tokens, and the
+  password of chat.
 
 What exists is kept, so it can run at every start; a certificate that has expired is then issued anew.
 """
@@ -25,6 +26,7 @@ import certs
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.settings import Settings, build
 from fanline.tls import CA_CERT, SERVER_CERT, SERVER_KEY
+from fanline.tokens import TokenKey
 from fanline.users import User, UsersFile
 
 FIRST_USER: Final = "admin"
@@ -36,12 +38,20 @@ def main(argv: Sequence[str]) -> None:
     os.umask(0o077)
     settings = build()
     make_certificates(private, settings.cert_dir, names)
-    if make_users(private / f"{FIRST_USER}-password", settings):
-        sys.stdout.write(
-            f"The first user is {FIRST_USER}; this shows the password:\n"
-            "    docker compose --file docker/compose.yaml run --rm --entrypoint cat setup "
-            f"{private / FIRST_USER}-password\n"
-        )
+    TokenKey(settings.token_key_file).create_if_missing()
+    admin_password = private / f"{FIRST_USER}-password"
+    if make_users(admin_password, settings):
+        show(f"The first user is {FIRST_USER}", admin_password)
+    if settings.chat_password_file is not None and make_password(settings.chat_password_file):
+        show("Chat has one password for everybody", settings.chat_password_file)
+
+
+def show(what: str, password_file: Path) -> None:
+    """Say how to read a password, without showing it: what this program says is kept in a log."""
+    sys.stdout.write(
+        f"{what}; this shows the password:\n"
+        f"    docker compose --file docker/compose.yaml run --rm --entrypoint cat setup {password_file}\n"
+    )
 
 
 def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None:
@@ -73,9 +83,18 @@ def add_user(users: UsersFile, user: User, password_file: Path) -> bool:
     """Add a user unless there is one, with a password that is generated; return whether it is new."""
     if user.name in users.read(missing_ok=True):
         return False
-    if not password_file.exists():
-        password_file.write_text(f"{secrets.token_urlsafe(24)}\n")
+    make_password(password_file)
     users.put(user, password_file.read_text().strip())
+    return True
+
+
+def make_password(file: Path) -> bool:
+    """Generate a password unless there is one; return whether it is new."""
+    if file.exists():
+        return False
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(f"{secrets.token_urlsafe(24)}\n")
+    new.replace(file)
     return True
 
 

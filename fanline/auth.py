@@ -1,4 +1,4 @@
-"""Logins: HTTP Basic credentials, checked against the users file.
+"""Logins: HTTP Basic credentials, checked against the users file; and which web pages may use them.
 
 What a login costs, and who waits for whom:
 
@@ -10,6 +10,9 @@ What a login costs, and who waits for whom:
   the answer nor its time tells which names do.
 * Not the check of a login from an address that failed often of late is held back, but the *answer* if it
   fails again: the right password from behind the same router waits for checks there, never for delays.
+
+A browser sends the logins that it remembers with every request, whichever page has made it. The header
+``Origin``, which no page can change, tells which: :func:`is_allowed_origin`.
 """
 
 import asyncio
@@ -20,7 +23,7 @@ import logging
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NoReturn
@@ -97,8 +100,12 @@ class Authenticator:
         account = self._roster.find(name, self._clock())
         login = self._confirmed.digest(name, password, account.password_hash)
         if login not in self._confirmed:
-            await self._confirm(login, password, account.password_hash, _network(address))
+            await self._confirm(login, password, account.password_hash, network(address))
         return account.user
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a user of this name."""
+        return self._roster.knows(name, self._clock())
 
     async def _confirm(self, login: bytes, password: str, password_hash: str, network: str) -> None:
         """Check a login; of several that are alike the first does it for those that wait for it."""
@@ -157,6 +164,31 @@ class FailureDelay:
         return max(0.0, count - (now - then) / SECONDS_TO_FORGET_ONE)
 
 
+def is_allowed_origin(origin: str | None, host: str | None, allowed: Iterable[str]) -> bool:
+    """Whether a request may be obeyed, as far as it depends on the web page that has made it.
+
+    Args:
+        origin: The header ``Origin``, None if there is none: then no page of another site has made it.
+        host: The header ``Host``. A page of this very server may do everything.
+        allowed: The origins of other pages that may.
+    """
+    own = (f"https://{host}",) if host else ()
+    return origin is None or _canonical(origin) in map(_canonical, (*own, *allowed))
+
+
+def network(address: str) -> str:
+    """Return what stands for everybody at an IP address: in IPv6 the /64, of which one customer has all."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return address
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
+
+
 def check_exposure(settings: Settings) -> None:
     """Refuse to let other machines in with the demo's password, which everybody knows.
 
@@ -186,10 +218,18 @@ class _Roster:
 
     def find(self, name: str, now: float) -> Account:
         """Return a user's account, or for an unknown name one that no password opens."""
+        self._refresh(now)
+        return self._accounts.get(name, self._decoy)
+
+    def knows(self, name: str, now: float) -> bool:
+        """Whether there is an account of this name."""
+        self._refresh(now)
+        return name in self._accounts
+
+    def _refresh(self, now: float) -> None:
         if self._file is not None and now >= self._next_look:
             self._next_look = now + SECONDS_BETWEEN_LOOKS
             self._look(self._file)
-        return self._accounts.get(name, self._decoy)
 
     def _look(self, file: UsersFile) -> None:
         if file.version() == self._version:
@@ -261,17 +301,10 @@ def _parse_basic(authorization: str | None) -> tuple[str, str]:
     return name, password
 
 
-def _network(address: str) -> str:
-    """Return what stands for everybody at an address: in IPv6 the /64, of which one customer has all."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv4Address):
-        return address
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
+def _canonical(origin: str) -> str:
+    """Return an origin as browsers spell it: in lower case, and without the port that it has anyway."""
+    scheme, _, host = origin.lower().partition("://")
+    return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
 
 
 def _demo_accounts() -> dict[str, Account]:

@@ -12,14 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from fanline import settings
+from fanline.auth import Authenticator
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.neighbour import ask_queue
 from fanline.pop_protocol import PopCommand
+from fanline.tokens import PIPELINE, Claims, TokenKey
 from fanline.up import up
 from fanline.users import User, UsersFile
 from fanline.verify.cli import verify
 
 DEFAULT_USERS_FILE: Final = Path("var/users")
+
+DAY: Final = 86_400
+LONGEST_LIFETIME: Final = 366 * DAY
 
 # No pretty tracebacks: they can show the values of variables, and passwords among them.
 app = typer.Typer(
@@ -136,6 +141,42 @@ def list_users(file: File = None) -> None:
         cells = (user.name, role, " ".join(user.publish), " ".join(user.subscribe))
         table.add_row(*(Text(cell) for cell in cells))  # a bare string would be read as markup
     Console().print(table)
+
+
+TokenName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Who it is for; not the name of a user.", show_default=False)
+]
+TokenPublish = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Topics to publish on; may be repeated.", show_default="none"),
+]
+TokenSubscribe = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Topics to subscribe to; may be repeated.", show_default="none"),
+]
+Lifetime = Annotated[
+    int, typer.Option(metavar="SECONDS", min=1, max=LONGEST_LIFETIME, help="For how long it is good.")
+]
+
+
+@app.command("token")
+def issue_token(
+    name: TokenName, publish: TokenPublish = None, subscribe: TokenSubscribe = None, lifetime: Lifetime = DAY
+) -> None:
+    """Print a token: a login for web pages, to publisher and subscriber, with no rights but those given.
+
+    The key that it is signed with is made if there is none. To take a token back takes a new key.
+    """
+    bearer = User(name, tuple(publish or ()), tuple(subscribe or ()))
+    if not (bearer.publish or bearer.subscribe):
+        raise ConfigurationError("a token without rights opens nothing: add --publish or --subscribe PATTERN")
+    values = settings.build()
+    if Authenticator(values.users_file).knows(name):
+        raise ConfigurationError(f"{name} is a user with a password: choose another name for the token")
+    key = TokenKey(values.token_key_file)
+    key.create_if_missing()
+    claims = Claims.new(name, lifetime=lifetime, publish=bearer.publish, subscribe=bearer.subscribe)
+    typer.echo(key.issue(claims, PIPELINE))
 
 
 @consumer_app.command("list")

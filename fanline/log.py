@@ -19,6 +19,7 @@ def configure(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # The library tells of every connection opened and closed, and at debug level of every frame and
-    # header: that is noise at best, and credentials at worst.
-    logging.getLogger("websockets").setLevel(logging.ERROR)
+    # The libraries tell of every request and connection, and at debug level of every frame and header: that
+    # is noise at best, and credentials at worst.
+    for library in ("websockets", "httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.ERROR)

@@ -3,18 +3,17 @@
 A service is an :class:`App`: its name, the WebSocket paths it answers, and what to do when it starts, drains
 and stops. :class:`Service` does everything else, the same for all of them. One request goes through
 
-    TLS → path → login → rights → WebSocket handshake → the app's handler
+    TLS → path → origin → login → rights → WebSocket handshake → the app's handler
 
-and is answered with 404, 401, 403, 429, 426 or 405 where it falls out.
+and is answered with 404, 403, 401, 403, 429, 426 or 405 where it falls out.
 """
 
 import asyncio
 import logging
 import os
 import random
-import resource
 import signal
-import sys
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,20 +23,20 @@ from typing import ClassVar, Final
 from urllib.parse import parse_qsl
 
 import prometheus_client
-import uvloop
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from fanline import log, metrics
-from fanline import settings as settings_module
-from fanline.auth import Authenticator, Unauthorized, check_exposure
+from fanline import metrics
+from fanline.auth import Unauthorized, check_exposure, is_allowed_origin
 from fanline.connection import Connection
 from fanline.errors import CloseCode, ConfigurationError
+from fanline.logins import Logins
 from fanline.message import SUBPROTOCOL, Dialect
 from fanline.settings import Settings
 from fanline.tls import server_context
+from fanline.tokens import find_token
 from fanline.users import User
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class PageRequest:
 
     Attributes:
         path: The whole path, percent-encoded as it came, without the query.
-        query: The parameters; of one given twice the last counts.
+        query: The parameters, without the token; of one given twice the last counts.
         user: Who asks.
     """
 
@@ -81,7 +80,7 @@ class Route:
 
     Attributes:
         handler: Called with each open connection.
-        services_only: Whether users need the role ``service``.
+        services_only: Whether users need the role ``service``; then no token opens it.
         is_one_way: Whether a plain client has nothing to read here, and so may not answer pings either.
     """
 
@@ -94,9 +93,14 @@ class App(ABC):
     """What is particular to one service.
 
     ``metrics`` is the registry that ``/metrics`` shows; an app adds its own to it.
+
+    Attributes:
+        name: Of the service.
+        is_scalable: Whether several processes of it can serve one port.
     """
 
     name: ClassVar[str]
+    is_scalable: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -151,7 +155,8 @@ class Service:
         self._routes = app.routes()
         self._pages: Mapping[str, Page] = {"/metrics": self._show_metrics, **app.pages()}
         self._per_user: Counter[str] = Counter()
-        self._authenticator: Authenticator
+        self._takes_tokens = not all(route.services_only for route in self._routes.values())
+        self._logins: Logins
         self._server: Server
         self._life_checks: asyncio.Task[None]
         self._refused = prometheus_client.Counter(
@@ -173,7 +178,7 @@ class Service:
             ConfigurationError: If a setting, certificate, users file or the port is wrong.
         """
         check_exposure(self.settings)
-        self._authenticator = Authenticator(self.settings.users_file)
+        self._logins = Logins(self.settings, takes_tokens=self._takes_tokens)
         context = server_context(self.settings.cert_dir)
         await self.app.start()
         try:
@@ -193,15 +198,11 @@ class Service:
                 close_timeout=self.settings.drain_timeout / 2,
                 max_size=self.settings.max_frame,
                 write_limit=self.settings.write_buffer,
+                reuse_port=self.app.is_scalable and self.settings.workers > 1,
             )
         except OSError as error:
             await self.app.stop()
-            where = f"{self.settings.host}:{self.app.port}"
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise ConfigurationError(
-                f"{self.app.name}_port: cannot listen on {where}: {reason.lower()}; "
-                f"stop the other program, or choose a port with --{self.app.name}-port"
-            ) from error
+            raise cannot_listen(self.app.name, self.settings.host, self.app.port, error) from error
         self._life_checks = asyncio.create_task(self._check_lives())
         logger.info("listening on https://%s:%d", self.settings.host, self.port)
 
@@ -243,25 +244,44 @@ class Service:
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Decide on a request: None lets the WebSocket handshake go on, a response ends it."""
         assert isinstance(connection, Connection)
-        path, _, query = request.path.partition("?")
+        path = request.path.partition("?")[0]
         answer = self._health(connection, path)
         if answer is not None:
             return answer
         route, page = self._routes.get(path), self._find_page(path)
         if route is None and page is None:
             return self._refuse(connection, HTTPStatus.NOT_FOUND, f"There is nothing at {path}.")
+        origins = request.headers.get_all("Origin")
+        origin = ", ".join(origins) if origins else None
+        if is_allowed_origin(origin, _only(request, "Host"), self.settings.allowed_origins):
+            response = await self._answer(connection, request, route, page)
+            return None if response is None else _shared(response, origin)
+        logger.info("refused a web page of %a from %s at %s", origin, connection.address, path)
+        reason = "Pages of this origin may not use this service; the setting allowed_origins says which may."
+        return _shared(self._refuse(connection, HTTPStatus.FORBIDDEN, reason), None)
+
+    async def _answer(
+        self, connection: Connection, request: Request, route: Route | None, page: Page | None
+    ) -> Response | None:
+        """Answer a request that leads somewhere, after its login; None opens a WebSocket."""
+        path, _, parameters = request.path.partition("?")
+        query = dict(parse_qsl(parameters))
+        authorization = _only(request, "Authorization")
+        takes_tokens = self._takes_tokens and (route is None or not route.services_only)
+        token = find_token(authorization, query.pop("token", None)) if takes_tokens else None
         try:
-            user = await self._authenticator.authenticate(_authorization(request), connection.address)
+            login = await self._logins.identify(authorization, token, connection.address)
         except Unauthorized as error:
             logger.info("refused a login from %s at %s: %s", connection.address, path, error)
             response = self._refuse(connection, HTTPStatus.UNAUTHORIZED, str(error))
-            response.headers["WWW-Authenticate"] = 'Basic realm="fanline", charset="UTF-8"'
+            for challenge in _challenges(token, takes_tokens=takes_tokens):
+                response.headers["WWW-Authenticate"] = challenge  # adds one
             return response
         if route is not None:
-            connection.user = user
-            return self._check_rights(connection, route, user)
+            connection.user, connection.expires = login.user, login.expires
+            return self._check_rights(connection, route, login.user)
         assert page is not None
-        return _response(connection, await page(PageRequest(path, dict(parse_qsl(query)), user)))
+        return _response(connection, await page(PageRequest(path, query, login.user)))
 
     def _find_page(self, path: str) -> Page | None:
         for place, page in self._pages.items():
@@ -307,6 +327,7 @@ class Service:
             connection.leave_to_tcp(
                 ping_interval=self.settings.ping_interval, silence_limit=self.settings.silence_limit
             )
+        connection.forget_handshake()
         self.connections.add(connection)
         self._per_user[connection.user.name] += 1
         try:
@@ -331,7 +352,10 @@ class Service:
             self._check_every_life(loop.time())
 
     def _check_every_life(self, now: float) -> None:
+        today = time.time()
         for connection in tuple(self.connections):
+            if today >= connection.expires:
+                connection.cut(CloseCode.LOGGED_OUT, "the token has expired; log in again")
             connection.check_life(
                 now, ping_interval=self.settings.ping_interval, silence_limit=self.settings.silence_limit
             )
@@ -354,30 +378,13 @@ class Service:
             await self._server.wait_closed()
 
 
-def raise_file_limit() -> None:
-    """Allow this process as many open files, and so connections, as the system lets it have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
-    """Run a service as a program: the whole body of its ``__main__.py``.
-
-    Exits with 0 after a signal, and with 2 and one sentence if it cannot start as configured.
-    """
-    try:
-        settings = settings_module.load(
-            sys.argv[1:] if argv is None else argv,
-            program=f"python -m {app_class.name}",
-            description=(app_class.__doc__ or "").splitlines()[0],
-        )
-        log.configure(app_class.name, settings.log_level)
-        raise_file_limit()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Service(app_class(settings)).run())
-    except ConfigurationError as error:
-        print(f"{app_class.name}: {error}", file=sys.stderr)  # noqa: T201 - before or instead of a log
-        raise SystemExit(2) from None
+def cannot_listen(name: str, host: str, port: int, error: OSError) -> ConfigurationError:
+    """Return what to tell the operator of a service whose port cannot be had."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return ConfigurationError(
+        f"{name}_port: cannot listen on {host}:{port}: {reason.lower()}; "
+        f"stop the other program, or choose a port with --{name}-port"
+    )
 
 
 def _response(connection: Connection, page: PageResponse) -> Response:
@@ -393,10 +400,27 @@ def _response(connection: Connection, page: PageResponse) -> Response:
     return response
 
 
-def _authorization(request: Request) -> str | None:
-    """Return the login that a request carries; of several, none counts."""
-    headers = request.headers.get_all("Authorization")
-    return headers[0] if len(headers) == 1 else None
+def _only(request: Request, name: str) -> str | None:
+    """Return a header of a request; of several, none counts."""
+    values = request.headers.get_all(name)
+    return values[0] if len(values) == 1 else None
+
+
+def _challenges(token: str | None, *, takes_tokens: bool) -> Sequence[str]:
+    """Return how to log in; after a token only with another one, lest a browser ask for a password."""
+    if token is not None:
+        return ('Bearer realm="fanline", error="invalid_token"',)
+    basic, bearer = 'Basic realm="fanline", charset="UTF-8"', 'Bearer realm="fanline"'
+    return (basic, bearer) if takes_tokens else (basic,)
+
+
+def _shared(response: Response, origin: str | None) -> Response:
+    """Let the page that has made a request read the answer to it, if there is one and it may."""
+    response.headers["Vary"] = "Origin"
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "*"
+    return response
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

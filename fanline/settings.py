@@ -172,6 +172,9 @@ class Settings(BaseSettings):
         description="Origins of the web pages elsewhere that may use the services from a browser, with "
         "commas between. A service's own pages always may.",
     )
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        1, description="Processes of publisher, and of subscriber, that share its port."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged, to standard error."
     )
@@ -413,7 +416,8 @@ def _check_config_file() -> None:
 
 def _sentences(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        name = " ".join(f"rule {part + 1}" if isinstance(part, int) else part for part in problem["loc"])
+        kind = "rule" if "retention" in problem["loc"] else "value"
+        name = " ".join(part if isinstance(part, str) else f"{kind} {part + 1}" for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             yield f"{name}: no such setting; --help lists what there is"
         elif name:

@@ -1,4 +1,4 @@
-"""``fanline up``: the whole pipeline on this machine, from one command.
+"""``fanline up``: the whole pipeline on this machine, and chat on top of it, from one command.
 
 Makes what is missing, starts the services as child processes, puts their names before their log lines, says
 when all are ready and what to type next, starts one that dies again, and stops all of them on Ctrl-C.
@@ -20,13 +20,17 @@ from fanline.backoff import Backoff
 from fanline.errors import ConfigurationError, Disconnected
 from fanline.healthcheck import check
 from fanline.orphans import die_with_parent
-from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, ENV_PREFIX, Settings
+from fanline.tokens import TokenKey
 
 # In the order in which messages pass them, which is the one to stop them in: each can then hand on what it
 # holds. The order of starting does not matter.
-SERVICES: Final = ("publisher", "msgqueue", "subscriber")
+SERVICES: Final = ("chat", "publisher", "msgqueue", "subscriber")
 
-_COLOURS: Final = {"msgqueue": "yellow", "publisher": "green", "subscriber": "cyan"}
+_COLOURS: Final = {"chat": "magenta", "publisher": "green", "msgqueue": "yellow", "subscriber": "cyan"}
+
+# The settings by which the services find each other, and whom they lead to.
+_NEIGHBOURS: Final = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
 
 EXIT_CONFIGURATION: Final = 2
 READY_POLL_SECONDS: Final = 0.1
@@ -55,6 +59,7 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     await _make_certificates(settings)
+    TokenKey(settings.token_key_file).create_if_missing()
     children = [_Child(name, argv, settings, console) for name in SERVICES]
     failure: ConfigurationError | None = None
     try:
@@ -119,10 +124,24 @@ def _welcome(settings: Settings, console: Console) -> None:
   CA certificate  {escape(str(settings.cert_dir / "ca.crt"))}
   login           {escape(login)}
 
+  chat            [bold]https://localhost:{settings.chat_port}/[/]
+  chat login      {escape(_chat_login(settings))}
+
 In a second terminal:   [bold]{escape(_demo(settings, "subscriber", "sub greetings"))}[/]
 and in a third:         [bold]{escape(_demo(settings, "publisher", 'pub greetings "Hello, world"'))}[/]
 """
     )
+
+
+def _chat_login(settings: Settings) -> str:
+    """Return how people get into chat, without the password unless everybody knows it."""
+    if settings.chat_password_file is not None:
+        login = f"the password in {settings.chat_password_file}"
+    elif settings.chat_password is not None:
+        login = "the password that is set"
+    else:
+        login = f"the password {DEMO_PASSWORD}"
+    return f"{login}, or enter as a guest" if settings.guests_allowed else login
 
 
 def _url(settings: Settings, service: str) -> str:
@@ -198,9 +217,9 @@ class _Child:
 
     def _environment(self) -> dict[str, str]:
         environment = dict(os.environ)
-        default = Settings.model_fields["queue_url"].default
-        if self._settings.queue_url == default:
-            environment["FANLINE_QUEUE_URL"] = f"wss://localhost:{self._settings.msgqueue_port}"
+        for setting, service in _NEIGHBOURS.items():
+            if getattr(self._settings, setting) == Settings.model_fields[setting].default:
+                environment[f"{ENV_PREFIX}{setting.upper()}"] = _url(self._settings, service)
         return environment
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:

@@ -17,6 +17,7 @@ class Publisher(App):
     """The edge that takes messages in: authenticates, validates, limits, forwards, acknowledges."""
 
     name: ClassVar[str] = "publisher"
+    is_scalable: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -25,6 +25,7 @@ class Subscriber(App):
     """The edge that hands messages out: follows the queue, routes by topic, fans out."""
 
     name: ClassVar[str] = "subscriber"
+    is_scalable: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -16,7 +16,8 @@ from websockets.typing import Subprotocol
 
 import certs
 from fanline.message import SUBPROTOCOL
-from fanline.service import App, Service, raise_file_limit
+from fanline.program import raise_file_limit
+from fanline.service import App, Service
 from fanline.settings import Settings
 from fanline.tls import client_context
 from tests.stubs import DEADLINE, PASSWORD, USER
@@ -59,8 +60,10 @@ def make_settings(cert_dir: Path, tmp_path: Path) -> Callable[..., Settings]:
             "msgqueue_port": 0,
             "publisher_port": 0,
             "subscriber_port": 0,
+            "chat_port": 0,
             "cert_dir": cert_dir,
             "data_dir": tmp_path / "data",
+            "token_key_file": tmp_path / "token.key",
             "drain_timeout": 4,
             "return_spread": 0.2,
         }

@@ -16,7 +16,8 @@ from unittest import mock
 import fanline.cli
 from fanline.errors import Closed
 from fanline.message import NewMessage, Record
-from fanline.service import App, main
+from fanline.program import main
+from fanline.service import App
 from fanline.verify import cli
 from fanline.verify.run import Run
 from msgqueue.app import MsgQueue

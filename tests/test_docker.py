@@ -10,6 +10,9 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import PIPE
@@ -17,11 +20,14 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import bcrypt
+import httpx
 import pytest
 import yaml
 from cryptography import x509
 
 from fanline.settings import ENV_PREFIX, Settings
+from fanline.tls import client_context
+from fanline.tokens import PIPELINE, Claims, TokenKey
 from fanline.users import UsersFile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +36,7 @@ COMPOSE_FILE = ROOT / "docker/compose.yaml"
 FIRST_START = ROOT / "docker/first_start.py"
 
 SERVICES = tuple(name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port"))
+NEIGHBOURS = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
 HEALTH_DEADLINE = 30
 
 
@@ -195,7 +202,8 @@ def test_volumes_keep_secrets_apart() -> None:
     """Only setup sees the CA key, only msgqueue the log, and no service can change the credentials."""
     assert mounts("setup") == {"private": "/private", "credentials": "/credentials"}
     assert mounts("msgqueue") == {"credentials": "/credentials:ro", "data": "/data"}
-    assert mounts("publisher") == mounts("subscriber") == {"credentials": "/credentials:ro"}
+    for edge in ("publisher", "subscriber", "chat"):
+        assert mounts(edge) == {"credentials": "/credentials:ro"}
     assert set(COMPOSE["volumes"]) == {"private", "credentials", "data"}
 
 
@@ -204,19 +212,28 @@ def test_volumes_are_mounted_where_the_image_looks() -> None:
     environment = STAGES["msgqueue"].environment()
     assert environment["FANLINE_CERT_DIR"] == "/credentials"
     assert environment["FANLINE_DATA_DIR"] == "/data"
-    links = COMPOSE["services"]["publisher"]["environment"]
-    assert links["FANLINE_LINK_PASSWORD_FILE"].startswith("/credentials/")
+    files = COMPOSE["services"]["publisher"]["environment"]
+    for name in ("LINK_PASSWORD_FILE", "CHAT_PASSWORD_FILE", "TOKEN_KEY_FILE"):
+        assert files[f"{ENV_PREFIX}{name}"].startswith("/credentials/")
 
 
 def test_ports_are_those_of_the_settings() -> None:
     """The edges are published on their default ports, on loopback unless told otherwise; msgqueue is not."""
     services = COMPOSE["services"]
     assert "ports" not in services["msgqueue"]
-    for edge in ("publisher", "subscriber"):
+    for edge in ("publisher", "subscriber", "chat"):
         port = Settings.model_fields[f"{edge}_port"].default
         assert services[edge]["ports"] == [f"${{PUBLISH_ON:-127.0.0.1}}:{port}:{port}"]
-        queue = urlsplit(services[edge]["environment"]["FANLINE_QUEUE_URL"])
-        assert (queue.hostname, queue.port) == ("msgqueue", Settings.model_fields["msgqueue_port"].default)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_find_each_other(service: str) -> None:
+    """Each address that a service is given is the name and the port of another one (line 12)."""
+    environment = COMPOSE["services"][service]["environment"]
+    for setting, neighbour in NEIGHBOURS.items():
+        url = urlsplit(environment[f"{ENV_PREFIX}{setting.upper()}"])
+        port = Settings.model_fields[f"{neighbour}_port"].default
+        assert (url.scheme, url.hostname, url.port) == ("wss", neighbour, port)
 
 
 # What the containers run, run here.
@@ -247,7 +264,9 @@ class Project:
     def _here(self, value: str) -> str:
         for volume in (self.credentials, self.data):
             value = re.sub(rf"^/{volume.name}\b", str(volume), value)
-        return value.replace("msgqueue:8080", f"localhost:{self.ports['msgqueue']}")
+        for service, port in self.ports.items():
+            value = re.sub(rf"\b{service}:\d+$", f"localhost:{port}", value)
+        return value
 
     def set_up(self, *names: str) -> str:
         """Run what the container ``setup`` runs, and return what it says."""
@@ -289,14 +308,18 @@ def test_first_start_makes_credentials_that_work(project: Project) -> None:
 def test_first_start_keeps_secrets(project: Project) -> None:
     """Nobody else can read the secrets, no service can read the key of the CA, and no password is shown."""
     said = project.set_up()
-    keys = [project.private / "ca.key", project.credentials / "server.key"]
-    passwords = [project.private / "admin-password", project.credentials / "link-password"]
+    credentials = project.credentials
+    keys = [project.private / "ca.key", credentials / "server.key", credentials / "token.key"]
+    shown = [project.private / "admin-password", credentials / "chat-password"]
+    passwords = [*shown, credentials / "link-password"]
     for path in (*keys, *passwords, project.credentials / "users"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert not (project.credentials / "ca.key").exists()
-    assert str(project.private / "admin-password") in said
-    for path in passwords:
-        assert path.read_text().strip() not in said
+    for path in shown:
+        assert str(path) in said
+    secrets = [path.read_text().strip() for path in (*passwords, credentials / "token.key")]
+    assert len(set(secrets)) == len(secrets)
+    assert not [secret for secret in secrets if secret in said]
 
 
 def test_starting_again_changes_nothing(project: Project) -> None:
@@ -319,6 +342,13 @@ def test_a_broken_first_start_is_finished_by_the_next(project: Project) -> None:
     assert bcrypt.checkpw(password.strip(), accounts["admin"].password_hash.encode())
 
 
+def test_a_chat_password_of_ones_own_is_kept(project: Project) -> None:
+    """A password that the operator has put there before the first start is left as it is."""
+    (project.credentials / "chat-password").write_text("ours\n")
+    assert "Chat" not in project.set_up()
+    assert (project.credentials / "chat-password").read_text() == "ours\n"
+
+
 def test_certificate_names_the_services_and_more(project: Project) -> None:
     """The server certificate is good for each service of the compose file, and for the names given."""
     project.set_up("live.example.org")
@@ -335,6 +365,8 @@ class Container:
         self._stage = STAGES[service]
         self._environment = project.environment(service)
         self._folder = project.folder
+        self._url = f"https://localhost:{project.ports[service]}"
+        self._tls = client_context(project.credentials)
 
     def __enter__(self) -> Self:
         command = in_exec_form(self._stage.last("ENTRYPOINT"))
@@ -348,6 +380,20 @@ class Container:
     def is_healthy(self) -> bool:
         command = in_exec_form(self._stage.last("HEALTHCHECK").partition("CMD ")[2])
         return subprocess.run(command, env=self._environment, check=False).returncode == 0
+
+    def http(self) -> httpx.Client:
+        """Return a client for what it answers."""
+        return httpx.Client(base_url=self._url, verify=self._tls, trust_env=False)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until ``condition`` is true; while the service does not listen, it may fail to connect."""
+        deadline = time.monotonic() + HEALTH_DEADLINE
+        while True:
+            with suppress(httpx.ConnectError):
+                if condition():
+                    return
+            assert self.process.poll() is None, "the service has ended"
+            assert time.monotonic() < deadline, "the service does not become healthy"
 
     def run(self, *arguments: str) -> str:
         """Run a Python module inside, as ``docker compose exec`` does, and return what it says."""
@@ -373,10 +419,7 @@ def test_container_is_healthy_until_it_is_stopped(project: Project, service: str
     project.set_up()
     folders = set(project.folder.iterdir())
     with Container(service, project) as container:
-        deadline = time.monotonic() + HEALTH_DEADLINE
-        while not container.is_healthy():
-            assert container.process.poll() is None, "the service has ended"
-            assert time.monotonic() < deadline, "the service does not become healthy"
+        container.until(container.is_healthy)
         container.process.send_signal(signal.SIGTERM)
         assert container.process.wait(HEALTH_DEADLINE) == 0
         assert not container.is_healthy()
@@ -394,3 +437,33 @@ def test_message_goes_through_the_containers(project: Project) -> None:
         publisher.run("clientdemo", "pub", "greetings", "through every container")
         received = subscriber.run("clientdemo", "sub", "greetings", "--last", "1", "--count", "1", "--json")
     assert json.loads(received)["content"] == "through every container"
+
+
+def test_chat_works_in_its_container(project: Project) -> None:
+    """With what the first start made, chat becomes ready, and lets in who has its password, but no guests."""
+    project.set_up()
+    password = (project.credentials / "chat-password").read_text().strip()
+    with (
+        Container("msgqueue", project),
+        Container("publisher", project),
+        Container("subscriber", project),
+        Container("chat", project) as chat,
+        chat.http() as client,
+    ):
+        chat.until(lambda: client.get("/readyz").status_code == HTTPStatus.OK)
+        for tried, status in ((password, HTTPStatus.OK), ("test", HTTPStatus.UNAUTHORIZED)):
+            assert client.post("/login", json={"password": tried, "name": "ann"}).status_code == status
+        assert client.post("/guest").status_code == HTTPStatus.FORBIDDEN
+
+
+@pytest.mark.parametrize("edge", ["publisher", "subscriber"])
+def test_tokens_work_in_the_containers(project: Project, edge: str) -> None:
+    """The key that the first start made is the one by which the edges know a token."""
+    project.set_up()
+    key = TokenKey(project.credentials / "token.key")
+    token = key.issue(Claims.new("page", lifetime=60, publish=["a"]), PIPELINE)
+    with Container(edge, project) as container, container.http() as client:
+        container.until(container.is_healthy)
+        for shown, status in ((token, HTTPStatus.OK), ("x", HTTPStatus.UNAUTHORIZED)):
+            headers = {"Authorization": f"Bearer {shown}"}
+            assert client.get("/metrics", headers=headers).status_code == status

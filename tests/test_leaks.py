@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import weakref
 from pathlib import Path
 
 from fanline.connection import Connection
@@ -59,3 +60,26 @@ async def test_nothing_is_kept_of_those_who_left(
     # Those of the links between the services are the only ones left.
     assert alive(Connection) == len(queue.connections)
     assert alive(Session) == 0
+
+
+async def test_what_a_connection_took_up_is_free_without_the_garbage_collector(
+    start_service: StartService, dial: Dial
+) -> None:
+    """However it ended; ten thousand that leave at once are not kept until the collector comes (line 37)."""
+    queue = await start_service(MsgQueue)
+    subscriber = await start_service(Subscriber, queue_url=f"wss://localhost:{queue.port}")
+    gc.disable()
+    try:
+        for rudely in (False, True):
+            client = await dial(subscriber, "/subscribe")
+            await until(lambda: bool(subscriber.connections))
+            connection = weakref.ref(next(iter(subscriber.connections)))
+            await client.send("sub t")
+            await client.recv()
+            if rudely:
+                client.transport.abort()
+            else:
+                await client.close()
+            await until(lambda connection=connection: connection() is None)  # type: ignore[misc]
+    finally:
+        gc.enable()

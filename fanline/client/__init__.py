@@ -16,13 +16,32 @@ Subscribing; after a reconnect it goes on where it was::
             print(message.topic, message.value())
 
 Both connect by themselves, again whenever the connection is lost, and keep trying until they are closed or
-the login is refused; for a limit, use :func:`asyncio.timeout`. Both belong to the event loop they were
-entered in, and any number of its tasks may use them at once.
+the login is refused; for a limit, use :func:`asyncio.timeout`.
+
+Reading back, one page at a time, each tried once and for a limited time::
+
+    async with History(user="hello", password="test", tls=tls) as history:
+        page = await history.page("orders.eu", limit=50)  # the newest
+        older = await history.page("orders.eu", before=page.messages[0].seq, limit=50)
+
+All three belong to the event loop they were entered in, and any number of its tasks may use them at once.
 """
 
+from fanline.client.history import History, HistoryPage
+from fanline.client.https import check_ready
 from fanline.client.ledger import Gap
 from fanline.client.publisher import Publisher, Receipt
 from fanline.client.subscriber import Subscriber
 from fanline.message import Ack, Message
 
-__all__ = ["Ack", "Gap", "Message", "Publisher", "Receipt", "Subscriber"]
+__all__ = [
+    "Ack",
+    "Gap",
+    "History",
+    "HistoryPage",
+    "Message",
+    "Publisher",
+    "Receipt",
+    "Subscriber",
+    "check_ready",
+]

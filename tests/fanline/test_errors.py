@@ -32,6 +32,8 @@ def test_the_close_codes_do_not_change() -> None:
         "POLICY": 1008,
         "TOO_BIG": 1009,
         "TRY_AGAIN_LATER": 1013,
+        "LOGGED_OUT": 4001,
+        "ROOM_DELETED": 4004,
         "SLOW_CONSUMER": 4008,
         "UNRESPONSIVE": 4009,
     }

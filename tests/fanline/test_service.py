@@ -6,22 +6,31 @@ import contextlib
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import ClassVar
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fanline import log
 from fanline.connection import Connection
 from fanline.errors import ConfigurationError
-from fanline.service import App, Route, Service, main
+from fanline.message import encode
+from fanline.program import main
+from fanline.service import App, Page, PageRequest, PageResponse, Route, Service
 from fanline.settings import Settings
+from fanline.tokens import CHAT, PIPELINE, Claims, TokenKey
 from fanline.users import User, UsersFile
 from tests.conftest import Dial, StartService, until
+
+Get = Callable[..., Awaitable[httpx.Response]]
+MakeToken = Callable[..., str]
+
+ELSEWHERE = "https://pages.example.org"
 
 
 class Echo(App):
@@ -42,6 +51,9 @@ class Echo(App):
             "/inside": Route(self._echo, services_only=True),
             "/broken": Route(self._break),
         }
+
+    def pages(self) -> Mapping[str, Page]:
+        return {"/page": self._show}
 
     async def start(self) -> None:
         self.calls.append("start")
@@ -64,6 +76,16 @@ class Echo(App):
 
     async def _break(self, connection: Connection) -> None:
         raise ZeroDivisionError
+
+    async def _show(self, request: PageRequest) -> PageResponse:
+        return PageResponse(HTTPStatus.OK, encode({"user": request.user.name, "query": request.query}))
+
+
+class Inside(Echo):
+    """A service that has nothing but paths for services."""
+
+    def routes(self) -> Mapping[str, Route]:
+        return {"/inside": Route(self._echo, services_only=True)}
 
 
 @pytest.fixture
@@ -223,6 +245,224 @@ async def test_service_endpoints_need_the_role(
     await alice.close()
     await until(lambda: len(service.connections) == 1)
     await dial(service, "/echo", user="alice", password="secret")
+
+
+# Tokens.
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> TokenKey:
+    """The key of the installation, where its settings look for it."""
+    key = TokenKey(tmp_path / "token.key")
+    key.create_if_missing()
+    return key
+
+
+@pytest.fixture
+def make_token(key: TokenKey) -> MakeToken:
+    """Issue a token that is good for a minute, unless told otherwise."""
+
+    def make(name: str = "page", audience: str = PIPELINE, lifetime: float = 60) -> str:
+        return key.issue(Claims.new(name, lifetime=lifetime), audience)
+
+    return make
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def status(service: Service, path: str, tls: ssl.SSLContext, **how: object) -> int:
+    """The HTTP status that the handshake of a WebSocket is answered with."""
+    url = f"wss://localhost:{service.port}{path}"
+    try:
+        async with connect(url, ssl=tls, proxy=None, **how):  # type: ignore[arg-type]
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+async def test_a_token_opens_a_websocket(
+    make_token: MakeToken, service: Service, tls: ssl.SSLContext
+) -> None:
+    """In the header or in the query, a token is a login; the app sees its name."""
+    url = f"wss://localhost:{service.port}/echo"
+    token = make_token()
+    for where, headers in ((url, bearer(token)), (f"{url}?token={token}", {})):
+        async with connect(where, ssl=tls, proxy=None, additional_headers=headers) as client:
+            await client.send("x")
+            assert '"user":"page"' in str(await client.recv())
+
+
+async def test_a_token_opens_a_page(make_token: MakeToken, service: Service, get: Get) -> None:
+    """A page is shown to the bearer of a token, and knows nothing of the token itself."""
+    token = make_token()
+    in_query = await get(service, f"/page?a=1&token={token}&b=2", login=None)
+    assert in_query.json() == {"user": "page", "query": {"a": "1", "b": "2"}}
+    in_header = await get(service, "/page?a=1", login=None, headers=bearer(token))
+    assert in_header.json() == {"user": "page", "query": {"a": "1"}}
+
+
+async def test_the_token_of_a_page_counts(make_token: MakeToken, service: Service, get: Get) -> None:
+    """Beside a login that the browser remembers, the token counts, also if it is not good."""
+    assert (await get(service, f"/page?token={make_token()}")).json()["user"] == "page"
+    assert (await get(service, "/page?token=x")).status_code == 401
+
+
+@pytest.mark.parametrize("lifetime", [60, -60])
+async def test_no_token_opens_what_is_for_services(
+    make_token: MakeToken, service: Service, tls: ssl.SSLContext, get: Get, lifetime: float
+) -> None:
+    """On a path for services a token is no login, and is not asked for."""
+    token = make_token(lifetime=lifetime)
+    assert await status(service, "/inside", tls, additional_headers=bearer(token)) == 401
+    assert await status(service, f"/inside?token={token}", tls) == 401
+    refused = await get(service, f"/inside?token={token}", login=None)
+    assert refused.headers.get_list("WWW-Authenticate") == ['Basic realm="fanline", charset="UTF-8"']
+    assert (await get(service, "/inside?token=x")).status_code == 426
+
+
+async def test_a_service_for_services_takes_no_token(
+    make_token: MakeToken, key: TokenKey, start_service: StartService, get: Get
+) -> None:
+    """Where all paths are for services, neither is a page shown for a token, nor the key looked at."""
+    token = make_token()
+    service = await start_service(Inside)
+    for path, headers in ((f"/page?token={token}", {}), ("/page", bearer(token))):
+        refused = await get(service, path, login=None, headers=headers)
+        assert refused.status_code == 401
+        assert refused.headers.get_list("WWW-Authenticate") == ['Basic realm="fanline", charset="UTF-8"']
+    key.path.chmod(0o644)
+    await start_service(Inside)
+    with pytest.raises(ConfigurationError, match="token_key_file"):
+        await start_service(Echo)
+
+
+async def test_how_to_log_in_is_said(make_token: MakeToken, service: Service, get: Get) -> None:
+    """Who shows nothing is told both ways; who shows a bad token is not asked for a password."""
+    nothing = await get(service, "/page", login=None)
+    assert nothing.headers.get_list("WWW-Authenticate") == [
+        'Basic realm="fanline", charset="UTF-8"',
+        'Bearer realm="fanline"',
+    ]
+    for token, reason in (
+        ("x", "the token is malformed\n"),
+        (make_token(lifetime=-60), "the token has expired: log in again\n"),
+        (make_token(audience=CHAT), "the token is not for the pipeline\n"),
+        (make_token(name="hello"), "hello is a user with a password: a token needs its own name\n"),
+    ):
+        refused = await get(service, "/page", login=None, headers=bearer(token))
+        assert (refused.status_code, refused.text) == (401, reason)
+        challenges = refused.headers.get_list("WWW-Authenticate")
+        assert challenges == ['Bearer realm="fanline", error="invalid_token"']
+
+
+async def test_a_connection_ends_with_its_token(
+    make_token: MakeToken, service: Service, dial: Dial, tls: ssl.SSLContext
+) -> None:
+    """When a token expires its connection is closed with 4001, however busy it is, and no other."""
+    url = f"wss://localhost:{service.port}/echo?token="
+    async with (
+        connect(url + make_token(lifetime=600), ssl=tls, proxy=None) as longer,
+        connect(url + make_token(lifetime=1), ssl=tls, proxy=None) as short,
+    ):
+        with pytest.raises(ConnectionClosed):
+            await talk(short)
+        assert (short.close_code, short.close_reason) == (4001, "the token has expired; log in again")
+        for client in (longer, await dial(service, "/echo")):
+            await client.send("x")
+            assert await client.recv()
+
+
+async def talk(client: ClientConnection) -> None:
+    """Say something, and hear the answer, again and again."""
+    while True:
+        await client.send("x")
+        await client.recv()
+
+
+# Web pages elsewhere.
+
+
+@pytest.mark.parametrize("path", ["/echo", "/inside"])
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (None, 101),
+        ("https://localhost:PORT", 101),
+        ("HTTPS://LocalHost:PORT", 101),
+        (ELSEWHERE, 101),
+        ("http://localhost:PORT", 403),
+        ("https://localhost", 403),
+        ("https://localhost:1", 403),
+        ("https://127.0.0.1:PORT", 403),
+        ("https://evil.example.org", 403),
+        (f"{ELSEWHERE}.evil.example", 403),
+        ("http://pages.example.org", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+async def test_a_websocket_of_a_web_page(
+    start_service: StartService, tls: ssl.SSLContext, path: str, origin: str | None, expected: int
+) -> None:
+    """A page of another site opens no WebSocket, even with a good login, unless it is allowed to."""
+    service = await start_service(Echo, allowed_origins=(ELSEWHERE,))
+    login = base64.b64encode(b"hello:test").decode()
+    headers = {"Authorization": f"Basic {login}"}
+    if origin is not None:
+        headers["Origin"] = origin.replace("PORT", str(service.port))
+    assert await status(service, path, tls, additional_headers=headers) == expected
+
+
+async def test_two_origins_are_none(service: Service, get: Get) -> None:
+    """A request that names several origins is of no page that may."""
+    own = ("Origin", f"https://localhost:{service.port}")
+    assert (await get(service, "/page", headers=[own])).status_code == 200
+    assert (await get(service, "/page", headers=[own, own])).status_code == 403
+
+
+async def test_an_origin_is_refused_before_the_login(
+    service: Service, get: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page of another site cannot use a visitor's browser to try passwords; the log says which it was."""
+    with caplog.at_level(logging.INFO):
+        refused = await get(service, "/page", login=("hello", "guess"), headers={"Origin": ELSEWHERE})
+    assert refused.status_code == 403
+    assert "the setting allowed_origins" in refused.text
+    assert "Access-Control-Allow-Origin" not in refused.headers
+    assert f"refused a web page of '{ELSEWHERE}'" in caplog.text
+    assert "refused a login" not in caplog.text
+
+
+async def test_a_page_elsewhere_reads_what_it_may(
+    make_token: MakeToken, start_service: StartService, get: Get
+) -> None:
+    """With a token in the query, which needs no preflight, an allowed page can read answers, and errors."""
+    service = await start_service(Echo, allowed_origins=(ELSEWHERE, "https://other.example.org"))
+    for token, code in ((make_token(), 200), ("x", 401)):
+        answer = await get(service, f"/page?token={token}", login=None, headers={"Origin": ELSEWHERE})
+        assert answer.status_code == code
+        assert answer.headers["Access-Control-Allow-Origin"] == ELSEWHERE
+        assert answer.headers["Access-Control-Expose-Headers"] == "*"
+        assert answer.headers["Vary"] == "Origin"
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_no_cache_confuses_pages(service: Service, get: Get) -> None:
+    """What may be kept of an answer without an origin is not for one that has another."""
+    for headers in ({}, {"Origin": ELSEWHERE}):
+        answer = await get(service, "/page", headers=headers)
+        assert answer.headers["Vary"] == "Origin"
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_probes_need_no_origin(service: Service, get: Get) -> None:
+    """Health is no secret of any origin."""
+    assert (await get(service, "/healthz", login=None, headers={"Origin": ELSEWHERE})).status_code == 200
+
+
+# Health.
 
 
 async def test_health_and_readiness(service: Service, get: Callable[..., object]) -> None:
@@ -403,12 +643,30 @@ def test_main_ends_with_0_after_sigterm(
 
 
 @pytest.mark.usefixtures("_own_log")
-async def test_no_secret_in_the_log(service: Service, dial: Dial, caplog: pytest.LogCaptureFixture) -> None:
-    """A login is nowhere in the log, at any level that can be set."""
+async def test_no_secret_in_the_log(
+    service: Service,
+    dial: Dial,
+    get: Get,
+    make_token: MakeToken,
+    tls: ssl.SSLContext,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No login, whether good or refused, is anywhere in the log, at any level that can be set."""
     log.configure("test", "debug")
     logging.getLogger().addHandler(caplog.handler)
     client = await dial(service, "/echo")
     await client.send("x")
     await client.recv()
+    good, expired = make_token(), make_token(lifetime=-60)
+    for token in (good, expired):
+        await status(service, f"/echo?token={token}", tls)
+        await status(service, f"/nowhere?token={token}", tls)
+        await status(service, f"/broken?token={token}", tls)
+        for path in ("/page", "/inside", "/echo"):
+            await get(service, f"{path}?token={token}", login=None)
+            await get(service, f"{path}?token={token}", login=None, headers={"Origin": ELSEWHERE})
+            await get(service, path, login=None, headers=bearer(token))
+    assert "the token has expired" in caplog.text
     assert "listening" not in caplog.text
-    assert base64.b64encode(b"hello:test").decode() not in caplog.text
+    for secret in (base64.b64encode(b"hello:test").decode(), good, expired):
+        assert secret not in caplog.text

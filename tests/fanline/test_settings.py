@@ -56,13 +56,22 @@ def mistake_in(*argv: str) -> str:
     return str(raised.value)
 
 
+# Settings that have no flag, because everybody can read a command line.
+SECRETS = ("link_password", "chat_password")
+
+
 def sample(name: str) -> str:
     """A value that a setting can have and does not have by default."""
     default = Settings.model_fields[name].default
     if isinstance(default, int | float):
         return str(default / 2 if isinstance(default, float) else default + 1)
-    others = {"queue_url": "wss://queue:9", "log_level": "debug", "retention": '[{"topics": "a.>"}]'}
-    return others.get(name, "elsewhere")
+    others = {
+        "log_level": "debug",
+        "retention": '[{"topics": "a.>"}]',
+        "allowed_origins": "https://a.example,https://b.example:9",
+        "chat_guests": "true",
+    }
+    return others.get(name, "wss://queue:9" if name.endswith("_url") else "elsewhere")
 
 
 # Where they come from
@@ -90,7 +99,7 @@ def test_a_setting_has_one_name_in_all_places(name: str, write_config: WriteConf
     del os.environ[ENV_PREFIX + name.upper()]
     assert getattr(from_file, name) != getattr(build(), name)
     assert from_file == from_environment
-    if name != "link_password":
+    if name not in SECRETS:
         assert from_file == read(f"--{name.replace('_', '-')}", text)
 
 
@@ -401,6 +410,62 @@ def test_a_password_is_set_in_one_place_only(write_config: WriteConfig) -> None:
     assert mistake == "link_password and link_password_file are both set: set one"
 
 
+# Chat
+
+
+def test_the_password_of_chat_is_looked_for_like_that_of_the_link(tmp_path: Path) -> None:
+    """In the environment, in a file, and on loopback it may be the one that everybody knows (line 13)."""
+    path = tmp_path / "password"
+    path.write_text(SECRET)
+    assert read().chat_secret() == DEMO_PASSWORD
+    assert read("--chat-password-file", str(path), "--host", "0.0.0.0").chat_secret() == SECRET
+    os.environ["FANLINE_CHAT_PASSWORD"] = SECRET
+    assert read().chat_secret() == SECRET
+
+
+def test_others_do_not_get_in_with_the_password_that_everybody_knows() -> None:
+    """The error says what to set."""
+    with pytest.raises(ConfigurationError, match=r"^host: 0\.0\.0\.0 is open .* FANLINE_CHAT_PASSWORD_FILE"):
+        read("--host", "0.0.0.0").chat_secret()
+
+
+@pytest.mark.parametrize(
+    ("host", "guests", "allowed"),
+    [
+        ("127.0.0.1", None, True),
+        ("0.0.0.0", None, False),
+        ("127.0.0.1", "false", False),
+        ("0.0.0.0", "true", True),
+    ],
+)
+def test_guests_are_let_in_on_loopback_unless_something_else_is_said(
+    host: str, guests: str | None, allowed: bool
+) -> None:
+    """Strangers from elsewhere only where the operator wants them (line 23)."""
+    flags = [] if guests is None else ["--chat-guests", guests]
+    assert read("--host", host, *flags).guests_allowed is allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://a.example", ("https://a.example",)),
+        (" https://A.example:9 , http://localhost:3000,", ("https://a.example:9", "http://localhost:3000")),
+        ("", ()),
+    ],
+)
+def test_origins_are_written_with_commas_between(text: str, origins: tuple[str, ...]) -> None:
+    """As browsers send them: in small letters, without a path."""
+    assert read("--allowed-origins", text).allowed_origins == origins
+
+
+@pytest.mark.parametrize("text", ["*", "a.example", "https://", "https://a.example/", "ftp://a.example"])
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    """By name, and with what was expected."""
+    mistake = mistake_in("--allowed-origins", f"https://b.example,{text}")
+    assert mistake.startswith("allowed_origins value 2: expected https://HOST")
+
+
 # What follows from them
 
 
@@ -442,7 +507,7 @@ def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     for name, default, description in describe():
         flag = f"--{name.replace('_', '-')} VALUE"
         shown = f"{description} [{default}]" if default else description
-        assert (flag if name != "link_password" else "FANLINE_LINK_PASSWORD") in text
+        assert (f"{ENV_PREFIX}{name.upper()}" if name in SECRETS else flag) in text
         assert shown in text
     assert "--link-password " not in text
 
@@ -455,6 +520,10 @@ def test_every_setting_is_described() -> None:
     assert all(description.endswith(".") for _, _, description in described)
     assert {name for name, default, _ in described if not default} == {
         "users_file",
+        "allowed_origins",
+        "chat_guests",
+        "chat_password",
+        "chat_password_file",
         "link_password",
         "link_password_file",
         "retention",

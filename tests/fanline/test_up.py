@@ -1,9 +1,11 @@
-"""``fanline up``: the whole pipeline as one command, typed by somebody who is new."""
+"""``fanline up``: the whole pipeline, and chat, as one command, typed by somebody who is new."""
 
 import asyncio
 import os
+import re
 import signal
 import socket
+import stat
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -11,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from fanline import Publisher
+from fanline import Publisher, up
+from fanline.client import check_ready
+from fanline.settings import build
 from fanline.tls import client_context
 from tests.stubs import DEADLINE, PASSWORD, USER
+
+SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
 
 
 def free_ports(count: int) -> list[int]:
@@ -61,8 +67,8 @@ class Up:
 @asynccontextmanager
 async def running_up(folder: Path, *flags: str, ports: list[int] | None = None) -> AsyncIterator[Up]:
     """Run ``fanline up`` in a folder, on free ports; kill it at the end if it is still there."""
-    ports = ports or free_ports(3)
-    named = zip(("msgqueue", "publisher", "subscriber"), ports, strict=True)
+    ports = ports or free_ports(len(SERVICES))
+    named = zip(SERVICES, ports, strict=True)
     where = [part for name, port in named for part in (f"--{name}-port", str(port))]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
     process = await asyncio.create_subprocess_exec(
@@ -83,18 +89,58 @@ async def test_from_nothing_to_a_published_message(tmp_path: Path) -> None:
         await up.until("Fanline is ready")
         await up.until("clientdemo pub")
         assert f"wss://localhost:{up.ports[1]}/publish" in up.said
-        for name in ("msgqueue", "publisher", "subscriber"):
+        assert f"https://localhost:{up.ports[3]}/" in up.said
+        assert "the password test, or enter as a guest" in up.said
+        for name in SERVICES:
             assert f"{name} │" in up.said
         tls = client_context(tmp_path / "var/certs")
         url = f"wss://localhost:{up.ports[1]}"
         async with Publisher(url, user=USER, password=PASSWORD, tls=tls) as publisher:
-            assert (await publisher.publish("greetings", "hello")).seq == 1
+            assert (await publisher.publish("greetings", "hello")).seq > 0
+        await check_ready(f"wss://localhost:{up.ports[3]}", tls=tls)
         up.process.send_signal(signal.SIGINT)
         assert await up.end() == 0
         assert "Traceback" not in up.said
 
 
-@pytest.mark.parametrize("name", ["msgqueue", "publisher", "subscriber"])
+async def test_messages_are_handed_on_to_the_last(tmp_path: Path) -> None:
+    """Services stop one after the other, in the order in which messages pass them: chat is the first."""
+    async with running_up(tmp_path) as up:
+        await up.until("clientdemo pub")
+        up.process.send_signal(signal.SIGTERM)
+        assert await up.end() == 0
+    stops = re.findall(r"Z (\w+) INFO (stopping|stopped)$", up.said, re.MULTILINE)
+    order = ("chat", "publisher", "msgqueue", "subscriber")
+    assert stops == [(name, word) for name in order for word in ("stopping", "stopped")]
+
+
+async def test_every_service_has_the_same_token_key(tmp_path: Path) -> None:
+    """The key of the tokens is made before the first service starts, for its owner alone, and kept."""
+    path = tmp_path / "own" / "key"
+    async with running_up(tmp_path, "--token-key-file", str(path)) as up:
+        await up.until("INFO listening")
+        made = path.read_text()
+        await up.until("clientdemo pub")
+        assert path.read_text() == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not (tmp_path / "var/token.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "the password test, or enter as a guest"),
+        ({"chat_password": "my-secret"}, "the password that is set, or enter as a guest"),
+        ({"chat_password_file": "file", "chat_guests": False}, "the password in file"),
+        ({"chat_password_file": "file", "host": "0.0.0.0"}, "the password in file"),
+    ],
+)
+def test_how_to_log_in_to_chat_is_said(values: dict[str, object], said: str) -> None:
+    """It says what opens chat, but shows no password other than that which everybody knows."""
+    assert up._chat_login(build(values)) == said
+
+
+@pytest.mark.parametrize("name", SERVICES)
 async def test_service_that_dies_is_started_again(tmp_path: Path, name: str) -> None:
     """A killed service is announced and started again; the others stay."""
     async with running_up(tmp_path) as up:
@@ -124,7 +170,7 @@ async def test_children_do_not_outlive_it(tmp_path: Path) -> None:
 async def test_port_in_use(tmp_path: Path) -> None:
     """A port that is taken is named; everything stops; exit code 2, no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = [*free_ports(2), taken.getsockname()[1]]
+        ports = [*free_ports(2), taken.getsockname()[1], *free_ports(1)]
         async with running_up(tmp_path, ports=ports) as up:
             assert await up.end() == 2
             assert (

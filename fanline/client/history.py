@@ -1,0 +1,145 @@
+"""Reading back: the log of a topic, page by page."""
+
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from fanline.client.https import answer, get, http_client
+from fanline.client.ledger import Gap
+from fanline.errors import Closed, ConfigurationError, Disconnected, FanlineError, LoginRefused, Rejected
+from fanline.message import Message, Refusal
+from fanline.topics import require_pattern
+
+_decode_messages: Final = msgspec.json.Decoder(list[Message]).decode
+_decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """A stretch of the log.
+
+    Attributes:
+        messages: In the order of the log, whichever way the page was asked for.
+        gap: What retention has removed from the page; None if nothing is missing.
+    """
+
+    messages: Sequence[Message]
+    gap: Gap | None = None
+
+
+class History:
+    """Reads pages of the log, while an ``async with`` block runs.
+
+    Nothing is tried again: a page that could not be read may be asked for once more. Any number of tasks may
+    do so at once.
+
+    Args:
+        url: The subscriber service, ``wss://HOST:PORT``.
+        user: Who to log in as.
+        password: The password.
+        tls: How to verify the server; None trusts the CAs of the system.
+        timeout: Seconds to wait for a connection, and again for an answer. The service itself waits for its
+            queue, 10 s by default.
+
+    Raises:
+        ConfigurationError: If the URL or the user name cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str = "wss://localhost:8082",
+        *,
+        user: str,
+        password: str,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 15.0,
+    ) -> None:
+        if ":" in user:
+            raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
+        self._user = user
+        self._client = http_client(url, tls=tls, timeout=timeout, login=(user, password))
+        self._is_open = False
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_open = False
+        await self._client.aclose()
+
+    async def page(
+        self,
+        topic: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        last: int | None = None,
+        limit: int = 100,
+    ) -> HistoryPage:
+        """Return a page of the log; without a position, that of the newest messages.
+
+        An empty page is the end: of what there is after a position so far, or of all that was before it.
+
+        Args:
+            topic: A topic, or a pattern.
+            after: Begin behind this position.
+            before: End in front of this position.
+            last: The newest so many; as ``limit`` alone. These three exclude each other.
+            limit: Messages on the page at most, 1 to 1,000; there are fewer if they are large.
+
+        Raises:
+            Rejected: If the service refuses the request, or the queue is out of its reach.
+            LoginRefused: If it refuses the user.
+            Disconnected: If it cannot be reached, or does not answer in time.
+            ConfigurationError: If it is no subscriber service, or cannot prove who it is.
+            Closed: Outside of the ``async with`` block.
+        """
+        if not self._is_open:
+            raise Closed("it is not open: enter it with `async with`")
+        require_pattern(topic)
+        parameters = {"after": after, "before": before, "last": last, "limit": limit}
+        given = {name: value for name, value in parameters.items() if value is not None}
+        path = f"/topics/{quote(topic, safe='')}/messages"
+        response = await get(self._client, path, given)
+        if response.status_code != HTTPStatus.OK:
+            raise self._refusal(response)
+        try:
+            messages = _decode_messages(response.content)
+        except msgspec.DecodeError:
+            url = self._client.base_url
+            raise ConfigurationError(f"{url}: does not answer as a subscriber service") from None
+        return HistoryPage(messages, _gap(topic, response))
+
+    def _refusal(self, response: httpx.Response) -> FanlineError:
+        url, status = self._client.base_url, response.status_code
+        try:
+            refusal = _decode_refusal(response.content)
+        except msgspec.MsgspecError:
+            pass
+        else:
+            return Rejected(refusal.error, refusal.reason)
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return LoginRefused(f"{url} refuses user {self._user!r}: {answer(response)}")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Disconnected(f"{url} cannot serve at present: {answer(response)}")
+        return ConfigurationError(f"{url}: {answer(response)}")
+
+
+def _gap(topic: str, response: httpx.Response) -> Gap | None:
+    found = re.fullmatch(r"(\d+)-(\d+)", response.headers.get("Fanline-Gap", ""))
+    return Gap(topic, int(found[1]), int(found[2])) if found else None
