@@ -13,6 +13,7 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCH_INSTALLED := $(VENV)/.bench-installed
 
 .PHONY: help
 help: ## Show this list
@@ -23,7 +24,7 @@ up: $(INSTALLED) ## Start the whole pipeline here; ARGS="…" goes to `fanline u
 	@exec $(BIN)/fanline up $(ARGS)
 
 .PHONY: test
-test: lint types ## Lint, check the types and run every test; ARGS="…" goes to pytest
+test: lint types browser ## Lint, check the types and run every test; ARGS="…" goes to pytest
 	@exec $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: lint
@@ -40,8 +41,12 @@ types: $(INSTALLED) ## Check the types, strictly
 verify: $(INSTALLED) ## Break a pipeline for a minute, and check every promise; ARGS="…" goes to `fanline verify`
 	@exec $(BIN)/fanline verify --duration 60 $(ARGS)
 
+.PHONY: bench
+bench: $(BENCH_INSTALLED) ## Measure beside other servers; ARGS="…" goes to `python -m bench`
+	@exec $(BIN)/python -m bench $(or $(ARGS),all)
+
 .PHONY: coverage
-coverage: $(INSTALLED) ## Run every test, and list the lines and branches that none reaches
+coverage: $(INSTALLED) browser ## Run every test, and list the lines and branches that none reaches
 	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
 
 .PHONY: docs
@@ -54,7 +59,7 @@ constraints: ## Pin the newest versions of all dependencies in constraints.txt
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
 	echo "Resolving the dependencies in a clean environment"; \
-	"$$scratch/venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	"$$scratch/venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev,bench]'; \
 	echo '# The exact version of every package, direct or not; `make constraints` writes this file.' \
 		> "$$scratch/constraints.txt"; \
 	"$$scratch/venv/bin/pip" freeze --disable-pip-version-check --exclude-editable \
@@ -75,6 +80,28 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
 		--constraint constraints.txt --editable '.[dev]' | $(dots)
 	@touch $(INSTALLED)
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	@printf 'Installing what only the measurements need '
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+		--constraint constraints.txt --editable '.[bench]' | $(dots)
+	@touch $(BENCH_INSTALLED)
+
+# The tests of the web page need a real browser; where it may be installed without asking, it is.
+.PHONY: browser
+browser:
+	@if ! command -v chromium > /dev/null; then \
+		if [ "$$(id -u)" = 0 ]; then run=; else run='sudo -n'; fi; \
+		if command -v apt-get > /dev/null && $$run true 2> /dev/null; then \
+			echo 'Installing Chromium, once, for the tests of the web page'; \
+			{ $$run apt-get update -q && \
+			  $$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+			} > /dev/null; \
+		else \
+			echo 'make: the tests of the web page need chromium: install it (Debian: apt-get install chromium)' >&2; \
+			exit 1; \
+		fi; \
+	fi
 
 # One dot for each package, in place of pip's hundred lines; its errors go to standard error untouched.
 define dots

@@ -209,7 +209,9 @@ def test_every_name_in_the_architecture_exists() -> None:
     assert not [name for name in names if not exists(name)]
 
 
-@pytest.mark.parametrize("document", [README, PROTOCOL, ARCHITECTURE, OPERATIONS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
 def test_every_file_named_exists(document: Path) -> None:
     """Each path of the source tree that a page names is there, and each test, and each make target."""
     text = document.read_text()

@@ -16,9 +16,9 @@ import pytest
 import fanline
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICES = ("msgqueue", "publisher", "subscriber")
+SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
 PACKAGES = ("fanline", *SERVICES, "clientdemo", "certs")
-DOCUMENTS = ("README.md", "docs/protocol.md", "docs/architecture.md", "docs/operations.md")
+DOCUMENTS = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 LONGEST_BODY = 40
 
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{32}")
