@@ -8,6 +8,7 @@ the system: a wildcard in the first token does not match them.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from fanline.errors import ErrorCode, Rejected
@@ -22,6 +23,7 @@ _PATTERN = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)")
 T = TypeVar("T")
 
 
+@lru_cache(maxsize=8_192)  # the same few are looked at for every message, twice on its way
 def is_topic(text: str) -> bool:
     """Whether ``text`` is a topic that a message can be published on."""
     return len(text) <= MAX_TOPIC_LENGTH and _TOPIC.fullmatch(text) is not None
