@@ -1,0 +1,240 @@
+"""Runs chat: its listener, its signals, and its end.
+
+uvicorn speaks HTTP and WebSocket. Everything else is as with the other services: the certificates, the log,
+what a wrong setting leads to, and that a stop is clean.
+"""
+
+import asyncio
+import logging
+import math
+import os
+import signal
+from functools import partial
+from typing import Final
+
+import h11
+import prometheus_client
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from chat.api import Services
+from chat.app import build
+from chat.edge import Edge
+from chat.house import House
+from chat.login import Logins
+from chat.sockets import Sockets
+from fanline import metrics
+from fanline.auth import Authenticator, check_exposure
+from fanline.errors import ConfigurationError
+from fanline.settings import Settings
+from fanline.tls import server_context
+
+# A frame holds a message of the greatest length in whatever way JSON may spell it, within reason.
+FRAME_PER_MESSAGE: Final = 4
+
+logger = logging.getLogger(__name__)
+
+
+class Server:
+    """One chat server, from its start to its end.
+
+    Args:
+        settings: All of its settings.
+
+    Attributes:
+        settings: As given.
+        house: The rooms.
+
+    Raises:
+        ConfigurationError: If a setting, certificate, users file, password or key is wrong.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        check_exposure(settings)
+        self.settings = settings
+        self.house = House(settings)
+        self._registry = prometheus_client.CollectorRegistry()
+        logins = Logins(settings, self.house.is_revoked)
+        sockets = Sockets(self.house, logins)
+        services = Services(self.house, logins, Authenticator(settings.users_file), self._registry)
+        self._listener = _Listener(_configure(build(services, sockets, settings), settings), settings)
+        self._register_metrics(sockets)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; the real one also when the setting says 0."""
+        return self._listener.port
+
+    async def start(self) -> None:
+        """Listen; the log is read meanwhile, and until that is done everything is answered with 503.
+
+        Raises:
+            ConfigurationError: If the port cannot be listened on.
+        """
+        await self.house.__aenter__()
+        try:
+            await self._listener.open()
+        except OSError as error:
+            await self.house.__aexit__(None, None, None)
+            where = f"{self.settings.host}:{self.settings.chat_port}"
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise ConfigurationError(
+                f"chat_port: cannot listen on {where}: {reason.lower()}; "
+                "stop the other program, or choose a port with --chat-port"
+            ) from error
+        logger.info("listening on https://%s:%d", self.settings.host, self.port)
+
+    async def stop(self) -> None:
+        """Stop accepting, say goodbye for all members, close every connection, and release everything.
+
+        Takes at most about the ``drain_timeout`` setting, whatever the clients do.
+        """
+        self._listener.stop_accepting()
+        await self.house.drain()
+        await self._listener.close()
+        await self.house.__aexit__(None, None, None)
+        logger.info("stopped")
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, and stop.
+
+        Raises:
+            ConfigurationError: As :meth:`start`.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await self.start()
+        await stop.wait()
+        logger.info("stopping")
+        await self.stop()
+
+    def _register_metrics(self, sockets: Sockets) -> None:
+        house, registry = self.house, self._registry
+        prometheus_client.ProcessCollector(registry=registry)
+        metrics.gauge(
+            registry, "fanline_connections", "Open WebSocket connections.", lambda: sockets.connections
+        )
+        metrics.gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(house.state.rooms))
+        metrics.gauge(
+            registry,
+            "fanline_chat_members",
+            "Members who are connected to this server.",
+            lambda: house.state.population[house.server],
+        )
+
+
+class _Listener:
+    """The open port, and the connections to it: uvicorn without its own signals, errors and log lines.
+
+    Args:
+        config: How to speak.
+        settings: How long everything may take.
+    """
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        self._config = config
+        self._patience = settings.handshake_timeout
+        self._close_timeout = settings.drain_timeout / 2
+        self._state = ServerState()
+        self._server: asyncio.Server
+
+    @property
+    def port(self) -> int:
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def open(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: If the port cannot be listened on.
+        """
+        self._config.load()
+        self._server = await asyncio.get_running_loop().create_server(
+            partial(_Impatient, self._config, self._state, {}),
+            self._config.host,
+            self._config.port,
+            ssl=self._config.ssl,
+            backlog=self._config.backlog,
+            ssl_handshake_timeout=self._patience,
+            ssl_shutdown_timeout=self._patience,
+        )
+
+    def stop_accepting(self) -> None:
+        self._server.close()
+
+    async def close(self) -> None:
+        """Close every connection: in the way that is due to it, or else with force."""
+        connections, tasks = self._state.connections, self._state.tasks
+        for connection in tuple(connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await self._server.wait_closed()
+                if tasks:
+                    await asyncio.wait(tasks)
+        except TimeoutError:
+            for connection in tuple(connections):
+                connection.transport.abort()
+            for task in tuple(tasks):
+                task.cancel()
+
+
+class _Impatient(H11Protocol):
+    """HTTP for those who come to the point: who takes too long over the head of a request is cut off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """Begin to look now and then how far it has come."""
+        super().connection_made(transport)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self.loop.call_later(self.timeout_keep_alive, self._look, self.scope)
+
+    def _look(self, request_before: object) -> None:
+        if self not in self.connections:  # it is closed, or a WebSocket by now
+            return
+        if self.conn.their_state is h11.IDLE and self.scope is request_before:
+            self.transport.abort()
+        self._look_later()
+
+
+def _configure(application: Edge, settings: Settings) -> uvicorn.Config:
+    """Return how uvicorn is to run the application.
+
+    Raises:
+        ConfigurationError: If the certificate or its key cannot be used.
+    """
+    context = server_context(settings.cert_dir)
+    return uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.chat_port,
+        ssl_context_factory=lambda *_: context,
+        ws="websockets-sansio",
+        ws_max_size=FRAME_PER_MESSAGE * settings.chat_max_message,
+        ws_ping_interval=settings.ping_interval,
+        ws_ping_timeout=settings.silence_limit,
+        ws_per_message_deflate=False,
+        timeout_keep_alive=math.ceil(settings.handshake_timeout),
+        interface="asgi3",
+        lifespan="off",
+        # uvicorn would log the query of each request, and at debug level every frame, tokens and all; and at
+        # error level what is the fault of a client. Our own faults are logged by the application.
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+
+
+async def serve(settings: Settings) -> None:
+    """Run a chat server until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: As :class:`Server` and :meth:`Server.start`.
+    """
+    await Server(settings).run()

@@ -1,0 +1,251 @@
+/**
+ * The rooms, for somebody who is logged in: the list of them, and the one that is open.
+ *
+ * @module
+ */
+
+import { Api } from "./api.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { confirm, askForName, note } from "./dialogs.js";
+import { avatar, byId } from "./dom.js";
+import { closeDrawers } from "./drawers.js";
+import { CloseCode, Link } from "./fanline.js";
+import * as outbox from "./outbox.js";
+import { Reading } from "./reading.js";
+import { RoomList } from "./roomlist.js";
+
+const LOBBY = "lobby";
+const ROOM_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** Everything that is open under one login. */
+export class Chat {
+  #session;
+  #onOver;
+  #api;
+  #composer;
+  #reading;
+  #rooms;
+  #feed;
+  #roomId;
+  #roomName;
+  /** @type {Conversation | null} */
+  #conversation = null;
+  #ending = new AbortController();
+
+  /**
+   * @param {import("./session.js").Session} session The login.
+   * @param {(note: string) => void} onOver Told when the login is over, and why.
+   */
+  constructor(session, onOver) {
+    this.#session = session;
+    this.#onOver = onOver;
+    this.#api = new Api(session.token);
+    const { signal } = this.#ending;
+    this.#composer = new Composer((text) => this.#conversation.say(text), signal);
+    this.#reading = new Reading(session.name, { onChange: () => this.#recount(), signal });
+    this.#rooms = new RoomList({ unreadOf: (id) => this.#reading.unread(id), unsentOf: (id) => this.#unsent(id) });
+    byId("own-name").replaceChildren(avatar(session.name), session.name);
+    byId("log-out").addEventListener("click", () => this.#logOut(), { signal });
+    byId("new-room").addEventListener("click", () => this.#makeRoom(), { signal });
+    byId("delete-room").addEventListener("click", () => this.#deleteRoom(), { signal });
+    byId("retry").addEventListener("click", () => this.#retryNow(), { signal });
+    addEventListener("hashchange", () => this.#follow(), { signal });
+    this.#watchRooms();
+    this.#follow();
+  }
+
+  /** @returns {string} The token that this is open under. */
+  get token() {
+    return this.#session.token;
+  }
+
+  /** Close all connections. */
+  close() {
+    this.#ending.abort();
+    this.#feed.close();
+    this.#conversation.close();
+  }
+
+  // All rooms.
+
+  #watchRooms() {
+    const origin = location.origin.replace(/^http/, "ws");
+    this.#feed = new Link({
+      url: () => `${origin}/api/feed?${new URLSearchParams({ token: this.#session.token })}`,
+      onFrame: (frame) => this.#hear(frame),
+      onState: (state) => this.#checkLogin(state),
+    });
+  }
+
+  #hear({ rooms, made, deleted, room }) {
+    if (rooms) {
+      this.#replaceRooms(rooms);
+    } else if (made) {
+      this.#reading.update(made);
+      this.#rooms.add(made);
+    } else if (deleted) {
+      this.#reading.forget(deleted.roomId);
+      this.#rooms.remove(deleted.roomId);
+    } else if (room) {
+      this.#reading.update(room);
+      this.#recount(room.roomId);
+    }
+    this.#title();
+  }
+
+  #replaceRooms(rooms) {
+    this.#reading.replace(rooms);
+    this.#rooms.replace(rooms);
+    this.#rooms.select(this.#roomId);
+    const ids = new Set(rooms.map(({ roomId }) => roomId));
+    outbox.kept().filter((entry) => !ids.has(entry.room)).forEach(outbox.drop);
+  }
+
+  #recount(roomId) {
+    if (roomId === undefined) {
+      this.#rooms.refreshAll();
+    } else {
+      this.#rooms.refresh(roomId);
+    }
+    this.#title();
+  }
+
+  #unsent(roomId) {
+    return roomId === this.#roomId ? 0 : outbox.kept(roomId).length;
+  }
+
+  async #makeRoom() {
+    const name = await askForName();
+    if (name === null) {
+      return;
+    }
+    const room = await this.#attempt(this.#api.makeRoom(name));
+    if (room) {
+      location.hash = room.roomId;
+    }
+  }
+
+  async #deleteRoom() {
+    const roomId = this.#roomId;
+    const text = "Everybody in it is disconnected, and what was said in it is gone. This cannot be undone.";
+    if (await confirm(`Delete “${this.#name()}”?`, text, "Delete room")) {
+      await this.#attempt(this.#api.deleteRoom(roomId));
+    }
+  }
+
+  // The room that is open.
+
+  /** Open the room that the address names. */
+  #follow() {
+    const named = location.hash.slice(1);
+    const roomId = ROOM_ID.test(named) ? named : LOBBY;
+    if (roomId === this.#roomId) {
+      return;
+    }
+    this.#closeConversation();
+    this.#roomId = roomId;
+    this.#roomName = roomId === LOBBY ? "Lobby" : "";
+    this.#rooms.select(roomId);
+    closeDrawers();
+    this.#conversation = new Conversation(roomId, this.#api, this.#session, {
+      onState: (state) => this.#showState(state),
+      onMessage: (message) => this.#reading.count(message),
+      onSeen: () => this.#seen(roomId),
+    });
+    byId("delete-room").hidden = roomId === LOBBY;
+    this.#title();
+    this.#composer.open(roomId);
+  }
+
+  async #closeConversation() {
+    const roomId = this.#roomId;
+    await this.#conversation?.close();
+    if (!this.#ending.signal.aborted) {
+      this.#recount(roomId);
+    }
+  }
+
+  #seen(roomId) {
+    this.#reading.see(roomId);
+    this.#recount(roomId);
+  }
+
+  /** The name of the room: the last that was known of one that is gone, nothing while it is not known yet. */
+  #name() {
+    this.#roomName = this.#rooms.nameOf(this.#roomId) ?? this.#roomName;
+    return this.#roomName;
+  }
+
+  #title() {
+    const unread = this.#rooms.unread;
+    byId("room-title").textContent = this.#name();
+    this.#composer.address(this.#name());
+    document.title = `${unread ? `(${unread}) ` : ""}${this.#name() || "…"} · Fanline chat`;
+  }
+
+  // Connections and what ends them.
+
+  #showState(state) {
+    const { phase, reason } = state;
+    byId("chat").dataset.phase = phase;
+    byId("status").textContent = { open: "Connected", waiting: "Not connected" }[phase] ?? "Connecting…";
+    byId("problem").textContent = navigator.onLine ? reason : "this device is offline";
+    byId("trouble").hidden = phase === "open" || !reason;
+    if (phase === "waiting" && this.#feed.isOpen) {
+      this.#feed.reset(reason); // nothing is asked on it, so nothing else would tell that it is dead, too
+    }
+    this.#checkLogin(state);
+    if (phase === "closed" && state.code !== CloseCode.LOGGED_OUT) {
+      this.#returnToLobby(state);
+    }
+  }
+
+  #checkLogin({ phase, code, reason }) {
+    if (phase === "closed" && code === CloseCode.LOGGED_OUT && !this.#ending.signal.aborted) {
+      this.#onOver(reason === "logged out" ? "You are logged out." : "Your login has ended. Please log in again.");
+    }
+  }
+
+  #returnToLobby({ reason }) {
+    const unsent = outbox.kept(this.#roomId);
+    const loss = unsent.length ? " What you had written and not sent yet is gone with it." : "";
+    note(`${capitalised(reason)}: “${this.#name() || this.#roomId}”.${loss}`);
+    unsent.forEach(outbox.drop);
+    location.replace("#");
+  }
+
+  #retryNow() {
+    this.#feed.retryNow();
+    this.#conversation?.retryNow();
+  }
+
+  async #logOut() {
+    const unsent = outbox.kept().length;
+    const text = "What you have written and is not sent yet is lost.";
+    if (unsent && !(await confirm("Log out now?", text, "Log out"))) {
+      return;
+    }
+    const done = await this.#attempt(this.#api.logOut().then(() => true));
+    if (done) {
+      outbox.kept().forEach(outbox.drop);
+      this.#onOver("You are logged out.");
+    }
+  }
+
+  /** Wait for something; if it fails, say so. */
+  async #attempt(request) {
+    try {
+      return await request;
+    } catch (error) {
+      if (error.status === 401) {
+        this.#onOver("Your login has ended. Please log in again.");
+      } else {
+        note(error.message);
+      }
+      return undefined;
+    }
+  }
+}
+
+const capitalised = (sentence) => sentence[0].toUpperCase() + sentence.slice(1);

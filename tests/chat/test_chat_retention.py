@@ -1,0 +1,55 @@
+"""What remains of chat when retention has removed part of the log."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from chat.house import House
+from chat.state import LOBBY
+from fanline.settings import RetentionRule, Settings
+from msgqueue import retention as retention_module
+from msgqueue.app import MsgQueue
+from publisher.app import Publisher
+from subscriber.app import Subscriber
+from tests.chat.houses import said
+from tests.conftest import StartService, until
+from tests.stubs import DEADLINE
+
+KEPT = 30
+
+
+async def messages_left(house: House, count: int) -> None:
+    """Wait until so much is left of the lobby."""
+    async with asyncio.timeout(DEADLINE):
+        while len(await house.messages(LOBBY, after=0, limit=500)) > count:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_said_is_not_kept_for_ever(
+    start_service: StartService, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rooms stay when what was said is removed; pages show what is left, and later servers count that."""
+    monkeypatch.setattr(retention_module, "SWEEP_SECONDS", 0.01)
+    rule = RetentionRule(topics="chat.room.*", max_age=None, max_count=KEPT, max_bytes=None)
+    queue = await start_service(MsgQueue, retention=(rule,), recent_bytes=1_024)
+    url = f"wss://localhost:{queue.port}"
+    publisher = await start_service(Publisher, queue_url=url)
+    subscriber = await start_service(Subscriber, queue_url=url, recent_bytes=1_024)
+    settings = make_settings(
+        publisher_url=f"wss://localhost:{publisher.port}", subscriber_url=f"wss://localhost:{subscriber.port}"
+    )
+    async with House(settings) as house:
+        await until(lambda: house.ready)
+        await house.make_room("a", "A", "ada")
+        ada = await house.join(LOBBY, "Ada", None)
+        await asyncio.gather(*(house.say(ada, str(n)) for n in range(250)))
+        await messages_left(house, KEPT)
+        assert [len((await house.history(LOBBY, page)).messages) for page in (1, 2, 3)] == [0, 0, KEPT]
+        assert said(await house.messages(LOBBY, limit=100)) == [str(n) for n in range(220, 250)]
+        async with House(settings) as later:
+            await until(lambda: later.ready)
+            assert [*later.state.rooms] == [LOBBY, "a"]
+            assert later.state.rooms[LOBBY].count == KEPT
+            page = await later.history(LOBBY, None)
+            assert (page.page, page.pages, len(page.messages)) == (1, 1, KEPT)
