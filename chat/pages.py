@@ -28,7 +28,7 @@ class File:
     content_type: str
     tag: str
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Return the file; or, to a browser that has it already, only that it has not changed."""
         headers = {"ETag": self.tag, "Cache-Control": "no-cache"}
         if self.tag in request.headers.get("if-none-match", ""):
@@ -38,9 +38,9 @@ class File:
 
 def routes(folder: Path = FOLDER) -> Iterator[Route]:
     """Yield where each file of a folder is found; ``index.html`` is the page itself."""
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         place = "/" if path.name == "index.html" else f"/{path.name}"
-        yield Route(place, _read(path).__call__, methods=["GET"], include_in_schema=False)
+        yield Route(place, _read(path).answer, methods=["GET"], include_in_schema=False)
 
 
 def _read(path: Path) -> File:

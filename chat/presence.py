@@ -2,8 +2,8 @@
 
 Every server writes a beat now and then, and what its members do is a sign of life too. Its beats are also the
 only clock of a server: one that sees several of its own come back, and in between no sign of another, knows
-that the other has been silent for that long. During an outage of the pipeline its own do not come back either;
-so nobody is taken for dead because nobody can write.
+that the other has been silent for that long. During an outage of the pipeline its own do not come back
+either; so nobody is taken for dead because nobody can write.
 
 A server that is alone need not beat: nobody is there to hear it, or to be heard. The first beat of another
 server, which each writes when it starts, is what ends that.

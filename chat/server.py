@@ -7,7 +7,6 @@ what a wrong setting leads to, and that a stop is clean.
 import asyncio
 import logging
 import math
-import os
 import signal
 from functools import partial
 from typing import Final
@@ -26,7 +25,7 @@ from chat.login import Logins
 from chat.sockets import Sockets
 from fanline import metrics
 from fanline.auth import Authenticator, check_exposure
-from fanline.errors import ConfigurationError
+from fanline.errors import CannotListen
 from fanline.settings import Settings
 from fanline.tls import server_context
 
@@ -77,12 +76,7 @@ class Server:
             await self._listener.open()
         except OSError as error:
             await self.house.__aexit__(None, None, None)
-            where = f"{self.settings.host}:{self.settings.chat_port}"
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise ConfigurationError(
-                f"chat_port: cannot listen on {where}: {reason.lower()}; "
-                "stop the other program, or choose a port with --chat-port"
-            ) from error
+            raise CannotListen("chat", self.settings.host, self.settings.chat_port, error) from error
         logger.info("listening on https://%s:%d", self.settings.host, self.port)
 
     async def stop(self) -> None:

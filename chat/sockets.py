@@ -168,11 +168,8 @@ class _Seat:
         async with beside(self._write(after)), asyncio.TaskGroup() as sayings:
             async for frame in self._socket.frames():
                 for said in self._read(frame):
-                    if isinstance(said, Rejected):
-                        self._member.push(encode(refusal(said)))
-                    elif self._member.end is None:
-                        await self._free.acquire()
-                        sayings.create_task(self._say(said))
+                    await self._free.acquire()
+                    sayings.create_task(self._say(said))
 
     async def _write(self, after: int | None) -> None:
         await self._send([self._member.first])
@@ -187,7 +184,7 @@ class _Seat:
         except Unavailable as error:
             self._member.close(CloseCode.TRY_AGAIN_LATER, str(error))
 
-    async def _say(self, said: Said) -> None:
+    async def _say(self, said: Said | Rejected) -> None:
         try:
             answer = await self._answer(said)
         finally:
@@ -195,8 +192,10 @@ class _Seat:
         if answer is not None:
             self._member.push(encode(answer))
 
-    async def _answer(self, said: Said) -> object:
+    async def _answer(self, said: Said | Rejected) -> object:
         """Let everybody in the room have a message; return what to tell its sender, if anything."""
+        if isinstance(said, Rejected):
+            return refusal(said)
         try:
             ack = await self._house.say(self._member, said.message, said.id)
         except Unavailable as error:

@@ -4,6 +4,7 @@ Exceptions::
 
     FanlineError
     ├── ConfigurationError      a setting, certificate, users file or port is wrong; exit code 2
+    │   └── CannotListen        the port of a service cannot be had
     ├── Rejected                one request was refused; the connection goes on
     ├── Disconnected            the other side is gone, or cannot be reached
     │   └── LoginRefused        it answered, and refused the credentials: trying again will not help
@@ -15,6 +16,7 @@ on the same connection, made from :class:`Rejected`. A *fatal* one is a WebSocke
 :class:`CloseCode`. In both the sentence is for people; programs should look at the code alone.
 """
 
+import os
 from enum import IntEnum, StrEnum
 
 
@@ -55,6 +57,24 @@ class FanlineError(Exception):
 
 class ConfigurationError(FanlineError):
     """Something that the operator wrote is wrong; the text says what, where, and what to do."""
+
+
+class CannotListen(ConfigurationError):
+    """The port of a service cannot be had.
+
+    Args:
+        service: The service.
+        host: The address.
+        port: The port.
+        error: Why not.
+    """
+
+    def __init__(self, service: str, host: str, port: int, error: OSError) -> None:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        super().__init__(
+            f"{service}_port: cannot listen on {host}:{port}: {reason.lower()}; "
+            f"stop the other program, or choose a port with --{service}-port"
+        )
 
 
 class Rejected(FanlineError):

@@ -12,8 +12,8 @@ import uvloop
 
 from fanline import log
 from fanline import settings as settings_module
-from fanline.errors import ConfigurationError
-from fanline.service import App, Service, cannot_listen
+from fanline.errors import CannotListen, ConfigurationError
+from fanline.service import App, Service
 from fanline.settings import Settings
 from fanline.workers import EXIT_CONFIGURATION, Workers, find_port
 
@@ -89,7 +89,7 @@ def _run_workers(name: str, settings: Settings, serve: Serve) -> int:
     try:
         shared = settings.model_copy(update={field: find_port(settings.host, port)})
     except OSError as error:
-        raise cannot_listen(name, settings.host, port, error) from error
+        raise CannotListen(name, settings.host, port, error) from error
     return Workers(settings.workers, partial(_run, name, shared, serve)).run()
 
 

@@ -10,7 +10,6 @@ and is answered with 404, 403, 401, 403, 429, 426 or 405 where it falls out.
 
 import asyncio
 import logging
-import os
 import random
 import signal
 import time
@@ -31,7 +30,7 @@ from websockets.typing import Subprotocol
 from fanline import metrics
 from fanline.auth import Unauthorized, check_exposure, is_allowed_origin
 from fanline.connection import Connection
-from fanline.errors import CloseCode, ConfigurationError
+from fanline.errors import CannotListen, CloseCode
 from fanline.logins import Logins
 from fanline.message import SUBPROTOCOL, Dialect
 from fanline.settings import Settings
@@ -202,7 +201,7 @@ class Service:
             )
         except OSError as error:
             await self.app.stop()
-            raise cannot_listen(self.app.name, self.settings.host, self.app.port, error) from error
+            raise CannotListen(self.app.name, self.settings.host, self.app.port, error) from error
         self._life_checks = asyncio.create_task(self._check_lives())
         logger.info("listening on https://%s:%d", self.settings.host, self.port)
 
@@ -376,15 +375,6 @@ class Service:
             for connection in going:
                 connection.transport.abort()
             await self._server.wait_closed()
-
-
-def cannot_listen(name: str, host: str, port: int, error: OSError) -> ConfigurationError:
-    """Return what to tell the operator of a service whose port cannot be had."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return ConfigurationError(
-        f"{name}_port: cannot listen on {host}:{port}: {reason.lower()}; "
-        f"stop the other program, or choose a port with --{name}-port"
-    )
 
 
 def _response(connection: Connection, page: PageResponse) -> Response:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any
 from unittest import mock
 
 import fanline.cli
@@ -69,9 +70,9 @@ def drop_one_in_a_thousand() -> None:
     """Let the fan-out lose messages."""
     route = Fanout._route
 
-    def leaky_route(fanout: Fanout, record: Record) -> None:
+    def leaky_route(fanout: Fanout, record: Record, *rest: Any) -> None:
         if record.seq % DROPPED:
-            route(fanout, record)
+            route(fanout, record, *rest)
 
     mock.patch.object(Fanout, "_route", leaky_route).start()
 

@@ -37,15 +37,15 @@ export async function askForName() {
 /** Show a dialog, and tell how it ends; Escape and "Cancel" are the same. */
 function asked(dialog) {
   const form = dialog.querySelector("form");
-  dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    form.onreset = () => dialog.close();
-    form.onsubmit = (event) => {
+    const end = (answer) => (event) => {
       event.preventDefault();
-      dialog.close("yes");
+      dialog.close();
+      resolve(answer);
     };
-    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    form.onsubmit = end(true);
+    form.onreset = dialog.oncancel = end(false);
   });
 }
 

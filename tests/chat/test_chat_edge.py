@@ -4,6 +4,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 
+from starlette.types import Message
+
 from chat.edge import MAX_BODY, Edge, content_security_policy
 from tests.chat.client import ChatClient
 from tests.chat.conftest import StartChat
@@ -70,12 +72,15 @@ async def test_a_body_that_never_ends(start_chat: StartChat, tls: ssl.SSLContext
 
 async def test_a_body_that_breaks_off() -> None:
     """Who goes away in the midst of a request gets no answer, and nothing is done."""
-    waiting = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"half", "more_body": True}]
+    waiting: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b"half", "more_body": True},
+    ]
 
     async def never(*_: object) -> None:
         raise AssertionError
 
-    async def receive() -> dict[str, object]:
+    async def receive() -> Message:
         return waiting.pop()
 
     edge = Edge(never, never, allowed_origins=(), body_timeout=DEADLINE)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,12 +12,15 @@ import pytest
 
 from chat import members as members_module
 from chat.errors import BadPage, RoomExists, TooManyRooms, Unavailable, UnknownRoom
-from chat.events import Chat, Joined, Made, room_topic
+from chat.events import ROOMS, SERVERS, Beat, Chat, Event, Joined, Left, Made, room_topic
 from chat.house import House
 from chat.members import LocalMember
+from chat.presence import PATIENCE
 from chat.state import LOBBY, Room
-from fanline.client import Publisher
+from fanline.client import Message, Publisher
 from fanline.errors import Rejected
+from fanline.message import encode
+from fanline.settings import Settings
 from fanline.tokens import Claims
 from tests.chat.conftest import OpenHouse, Services
 from tests.chat.houses import brief, end_of, receive, said
@@ -494,6 +498,59 @@ async def test_an_expired_token_leaves(house: House) -> None:
     ada = await house.join(LOBBY, "Ada", token(seconds=1))
     assert (await end_of(ada)).code == 4001
     assert brief(await receive(bob, 2))[1] == ("left", "Ada", "")
+
+
+# Other servers.
+
+
+class Replay:
+    """A house without a pipeline, which is given one event after the other."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.house = House(settings)
+        self.seq = 0
+
+    def take(self, topic: str, *events: Event) -> None:
+        for event in events:
+            self.seq += 1
+            content = msgspec.Raw(encode(event))
+            self.house._take(Message(topic, content, self.seq, self.seq * 1_000))
+
+
+@pytest.fixture
+async def replay(make_settings: Callable[..., Settings]) -> Replay:
+    """A house that knows a room, with a member on another server."""
+    replay = Replay(make_settings())
+    replay.take(ROOMS, Made("a", "A", "k", "ada"))
+    replay.take(room_topic("a"), Joined("k", "m", "Ada", "other"))
+    return replay
+
+
+@pytest.mark.parametrize(
+    ("topic", "sign"),
+    [
+        (SERVERS, Beat("other")),
+        (room_topic("a"), Chat("k", "m", "Ada", "hi")),
+        (room_topic("a"), Joined("k", "n", "Bob", "other")),
+    ],
+)
+async def test_signs_of_life(replay: Replay, topic: str, sign: Event) -> None:
+    """A server is alive that beats, or whose members come or speak; silence is its death (line 27)."""
+    own = Beat(replay.house.server)
+    replay.take(SERVERS, *[own] * (PATIENCE - 1))
+    replay.take(topic, sign)
+    replay.take(SERVERS, *[own] * (PATIENCE - 1))
+    assert not replay.house._farewells
+    replay.take(SERVERS, own)
+    assert len(replay.house._farewells) == replay.house.state.population["other"] > 0
+
+
+async def test_others_may_have_noticed_first(replay: Replay) -> None:
+    """What another server writes first, of somebody who is gone, need not be written any more."""
+    replay.take(SERVERS, *[Beat(replay.house.server)] * PATIENCE)
+    assert len(replay.house._farewells) == 1
+    replay.take(room_topic("a"), Left("k", "m", "Ada", "other"))
+    assert not replay.house._farewells
 
 
 # Starting and stopping.

@@ -1,6 +1,7 @@
 """The chat server: how it starts, whom it cuts off, what it logs, how it stops."""
 
 import asyncio
+import json
 import socket
 import ssl
 import sys
@@ -28,14 +29,15 @@ async def test_what_is_missing_is_named(make_settings: MakeSettings, tmp_path: P
     empty.mkdir()
     (tmp_path / "short.key").write_text("short")
     (tmp_path / "short.key").chmod(0o600)
-    for changes, said in [
+    mistakes: list[tuple[dict[str, object], str]] = [
         ({"cert_dir": empty}, r"empty/ca\.crt: there is no such file"),
         ({"host": "0.0.0.0"}, "FANLINE_USERS_FILE"),
         ({"users_file": tmp_path / "nobody"}, "nobody"),
         ({"chat_password_file": tmp_path / "nothing"}, "chat_password_file"),
         ({"link_password_file": tmp_path / "nothing"}, "link_password_file"),
         ({"token_key_file": tmp_path / "short.key"}, "token_key_file"),
-    ]:
+    ]
+    for changes, said in mistakes:
         with pytest.raises(ConfigurationError, match=said):
             Server(make_settings(**changes))
 
@@ -133,9 +135,10 @@ async def test_nobody_holds_up_a_stop(start_chat: StartChat, tls: ssl.SSLContext
     narrow.connect(("127.0.0.1", chat.server.port))
     deaf, talker = await chat.enter(sock=narrow, max_queue=1), await chat.enter(v1=True)
     deaf.connection.transport.pause_reading()
-    for _ in range(100):
-        await talker.say("x" * 16_000)
-    await talker.hear_chat(100)
+    connections = chat.server._listener._state.connections
+    while not any(connection.transport.get_write_buffer_size() for connection in connections):
+        await talker.connection.send(json.dumps([{"message": "x" * 16_000}] * 4))
+        await talker.hear_chat(4)
     _, writer = await asyncio.open_connection("localhost", chat.server.port, ssl=tls)
     writer.write(b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
     async with asyncio.timeout(DEADLINE):

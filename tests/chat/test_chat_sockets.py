@@ -12,6 +12,7 @@ from chat.sockets import FRAME_BYTES
 from fanline.errors import ErrorCode
 from tests.chat.client import ChatClient, Member
 from tests.chat.conftest import Services, StartChat
+from tests.conftest import until
 from tests.stubs import DEADLINE
 
 BOTH = pytest.mark.parametrize("v1", [False, True], ids=["plain", "v1"])
@@ -177,7 +178,7 @@ async def test_frames_may_be_arrays_both_ways(chat: ChatClient) -> None:
         await talker.connection.send(json.dumps([{"message": "x" * 1000}] * 50))
     assert await talker.hear_chat(200) == ["x" * 1000] * 200
     reader = await chat.open("/api/serve/lobby", v1=True, after=0)
-    frames = []
+    frames: list[str] = []
     async with asyncio.timeout(DEADLINE):
         while sum(frame.count('"type":"chat"') for frame in frames) < 200:
             frames.append(str(await reader.connection.recv()))
@@ -216,7 +217,12 @@ async def test_a_line_that_is_no_message(chat: ChatClient) -> None:
     """Who types nothing, or too much, is told; who says what is no text at all, too."""
     talker, other = await chat.enter(), await chat.enter()
     await talker.hear_of(type="joined")
-    for frame, code in [("  ", "bad-message"), ("x" * 16_385, "too-big"), (b"\xff\xfe", "bad-message")]:
+    bad: list[tuple[str | bytes, str]] = [
+        ("  ", "bad-message"),
+        ("x" * 16_385, "too-big"),
+        (b"\xff\xfe", "bad-message"),
+    ]
+    for frame, code in bad:
         await talker.connection.send(frame)
         assert (await talker.hear())["error"] == code
     await talker.say("x" * 16_384)
@@ -379,6 +385,23 @@ async def test_logging_out_closes_what_is_open(chat: ChatClient, v1: bool) -> No
     assert [await each.end() for each in opened] == [(4001, "logged out")] * 2
     await other.say("still here")
     assert await other.hear_chat(1) == ["still here"]
+
+
+async def test_nothing_is_left_of_those_who_have_gone(chat: ChatClient) -> None:
+    """When all have gone, in whichever way, no connection and no task is left of them (lines 8, 29)."""
+    before = len(asyncio.all_tasks())
+    members = await asyncio.gather(*(chat.enter(v1=number % 2 == 0) for number in range(20)))
+    watchers = await asyncio.gather(*(chat.open("/api/feed") for _ in range(10)))
+    for number, each in enumerate([*members, *watchers]):
+        if number % 3:
+            await each.connection.close()
+        else:
+            each.connection.transport.abort()
+    await chat.http.aclose()
+    await until(lambda: not chat.server._listener._state.connections)
+    await until(lambda: not chat.server._listener._state.tasks)
+    await until(lambda: not chat.server.house.state.population)
+    await until(lambda: len(asyncio.all_tasks()) <= before)
 
 
 # Trouble.

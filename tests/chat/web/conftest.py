@@ -47,19 +47,19 @@ async def installation(
 async def open_window(browser: Browser) -> AsyncIterator[OpenWindow]:
     """Open browser windows that know nothing of each other; at the end, none may have had an error.
 
-    Where the network is cut, ``loses_network`` allows for what the browser itself says about it.
+    Where connections are cut or requests refused, ``is_rough`` allows for what the browser itself says of it.
     """
     opened: list[tuple[BrowserContext, list[str], bool]] = []
     async with AsyncExitStack() as stack:
 
-        async def open_one(*, loses_network: bool = False, **how: object) -> BrowserContext:
+        async def open_one(*, is_rough: bool = False, **how: object) -> BrowserContext:
             usual: dict[str, object] = {"viewport": {"width": 1200, "height": 800}, "locale": "en-GB"}
             window = await browser.new_context(**{**usual, **how})  # type: ignore[arg-type]
             stack.push_async_callback(window.close)
             window.set_default_timeout(PATIENCE)
-            opened.append((window, problems_of(window), loses_network))
+            opened.append((window, problems_of(window), is_rough))
             return window
 
         yield open_one
-    for _, problems, loses_network in opened:
-        assert not [each for each in problems if not (loses_network and is_network(each))]
+    for _, problems, is_rough in opened:
+        assert not [each for each in problems if not (is_rough and is_network(each))]

@@ -41,15 +41,32 @@ def pipeline_token(installation: Installation, lifetime: float = 600, rights: st
     return TokenKey(installation.token_key_file).issue(claims, PIPELINE)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(site: Site, open_window: OpenWindow) -> Page:
-    """An empty page of another site, which has loaded the module."""
+async def open_elsewhere(site: Site, page: Page) -> Page:
+    """Open an empty page of another site, which loads the module."""
     site.files |= {"/": EMPTY, "/fanline.js": (FOLDER / "fanline.js").read_text()}
-    page = await (await open_window(loses_network=True)).new_page()
-    await page.clock.install()
     await page.goto(site.origin)
     await until(page, "() => window.isLoaded")
     return page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def real(site: Site, open_window: OpenWindow) -> Page:
+    """A page of another site, for real services."""
+    return await open_elsewhere(site, await (await open_window(is_rough=True)).new_page())
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(site: Site, open_window: OpenWindow) -> Page:
+    """A page of another site, for services that a test plays, with a clock that it can put forward."""
+    page = await (await open_window(is_rough=True)).new_page()
+    await page.clock.install()
+    return await open_elsewhere(site, page)
+
+
+async def ask(page: Page, script: str, given: object) -> Any:
+    """Evaluate what may take a while, but not for ever."""
+    async with asyncio.timeout(DEADLINE):
+        return await page.evaluate(script, given)
 
 
 class Script:
@@ -142,10 +159,11 @@ async def restart(service: ServiceProcess, *, kindly: bool) -> None:
     await service.start()
 
 
-async def test_through_restarts(installation: Installation, page: Page) -> None:
+async def test_through_restarts(installation: Installation, real: Page) -> None:
     """While both services are killed, or stopped, everything that is published arrives, once, in order."""
     pipeline = installation.pipeline
-    await page.evaluate(
+    await ask(
+        real,
         """([publisher, subscriber, token]) => {
           window.publisher = new Publisher(publisher, { token });
           window.subscriber = new Subscriber(subscriber, { token });
@@ -159,21 +177,20 @@ async def test_through_restarts(installation: Installation, page: Page) -> None:
     }"""
     seqs: list[int] = []
     for turn, kindly in enumerate([False, True]):
-        publishing = asyncio.create_task(page.evaluate(publish, turn * 300))
+        publishing = asyncio.create_task(ask(real, publish, turn * 300))
         await asyncio.gather(
             *(restart(each, kindly=kindly) for each in (pipeline.publisher, pipeline.subscriber))
         )
-        await page.clock.run_for(10_000)
-        async with asyncio.timeout(DEADLINE):
-            seqs += await publishing
-    await until(page, "() => got.length >= 600")
-    assert await page.evaluate("got") == list(range(600))
+        seqs += await publishing
+    await until(real, "() => got.length >= 600")
+    assert await real.evaluate("got") == list(range(600))
     assert seqs == sorted(set(seqs))
 
 
-async def test_what_is_refused(installation: Installation, page: Page) -> None:
+async def test_what_is_refused(installation: Installation, real: Page) -> None:
     """A refusal has a code and a sentence, and the connection goes on."""
-    answers = await page.evaluate(
+    answers = await ask(
+        real,
         """async ([publisher, subscriber, token]) => {
           const out = new Publisher(publisher, { token });
           const into = new Subscriber(subscriber, { token });
@@ -207,51 +224,53 @@ async def test_what_is_refused(installation: Installation, page: Page) -> None:
     ]
 
 
-async def test_a_token_that_is_no_good(installation: Installation, page: Page) -> None:
+async def test_a_token_that_is_no_good(installation: Installation, real: Page) -> None:
     """A token that was never good, or has expired, ends the client for good, and says so."""
     for token in ("nonsense", pipeline_token(installation, lifetime=-10)):
-        refusal = await page.evaluate(
+        refusal = await ask(
+            real,
             "([url, token]) => show(new Subscriber(url, { token }).subscribe('orders.>', () => {}))",
             [installation.pipeline.subscriber.url, token],
         )
         assert refusal[:2] == ["Closed", 4001]
 
 
-async def test_a_token_that_is_renewed(installation: Installation, page: Page) -> None:
+async def test_a_token_that_is_renewed(installation: Installation, real: Page) -> None:
     """Where a function gives the tokens, the end of one is no more than a reconnect."""
     tokens = [pipeline_token(installation, lifetime=1), pipeline_token(installation)]
-    await page.evaluate(
+    await ask(
+        real,
         """async ([url, tokens]) => {
           const subscriber = new Subscriber(url, { token: () => tokens.shift(), onState });
           await subscriber.subscribe("orders.>", () => {});
         }""",
         [installation.pipeline.subscriber.url, tokens],
     )
-    await until(page, "() => states.some((state) => state.code === 4001)")
-    await page.clock.run_for(1_000)
-    await until(page, "() => states.at(-1).phase === 'open'")
+    await until(real, "() => states.some((state) => state.code === 4001)")
+    await until(real, "() => states.at(-1).phase === 'open'")
 
 
-async def test_a_room_from_elsewhere(installation: Installation, page: Page) -> None:
+async def test_a_room_from_elsewhere(installation: Installation, real: Page) -> None:
     """A page that the setting allows joins a room of chat with the module, and hears when it is deleted."""
     room = await installation.make_room("Elsewhere")
     person = await installation.log_in("Ada")
     url = installation.chat.url
-    ack = await page.evaluate(
+    ack = await ask(
+        real,
         """([url, room, token]) => {
           window.room = new Room(url, room, { token, onState, onEvents: (events) => got.push(...events) });
           return window.room.say("from elsewhere");
         }""",
         [url, room, person.token],
     )
-    await until(page, "() => got.length >= 2")
-    me, said = await page.evaluate("got")
+    await until(real, "() => got.length >= 2")
+    me, said = await real.evaluate("got")
     assert (me["type"], me["memberName"], me["self"]) == ("joined", "Ada", True)
     assert (said["message"], said["memberId"], said["seq"]) == ("from elsewhere", me["memberId"], ack["seq"])
     async with installation.http() as http:
         await http.delete(f"/api/room/{room}")
-    await until(page, "() => states.at(-1).phase === 'closed'")
-    assert (await page.evaluate("states.at(-1)"))["code"] == 4004
+    await until(real, "() => states.at(-1).phase === 'closed'")
+    assert (await real.evaluate("states.at(-1)"))["code"] == 4004
 
 
 # Against services that the test plays.

@@ -211,7 +211,7 @@ async def test_server_killed_and_restarted(installation: Installation, open_wind
     """An open page outlives the server: nothing is missing, nothing is there twice (lines 25, 31)."""
     room = await installation.make_room("Crash")
     ben = await installation.log_in("Ben")
-    page = await (await open_window(loses_network=True)).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, installation.url, "Ada", room)
     await ben.say(room, "one")
     await say(page, "two")
@@ -238,7 +238,7 @@ async def test_network_cut_and_restored(
     """What was said meanwhile comes, what was written meanwhile goes, in order and once (line 31)."""
     room = await installation.make_room("Cut")
     ben = await installation.log_in("Ben")
-    page = await (await open_window(loses_network=True)).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, f"https://localhost:{proxy.port}", "Ada", room)
     await say(page, "1")
     await expect(page.locator("#messages .bubble")).to_have_text(["1"])
@@ -260,7 +260,7 @@ async def test_a_dead_network_is_noticed(
     installation: Installation, proxy: Proxy, open_window: OpenWindow
 ) -> None:
     """A network that swallows everything is taken for lost, after a question without an answer."""
-    page = await (await open_window(loses_network=True)).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     feeds: list[WebSocket] = []
     page.on("websocket", lambda socket: feeds.append(socket) if "/api/feed" in socket.url else None)
     await page.clock.install()
@@ -287,7 +287,7 @@ async def test_an_unsent_message_survives_the_page(
 ) -> None:
     """A message written while there is no server is sent when the page is opened again, once."""
     room = await installation.make_room("Later")
-    window = await open_window(loses_network=True)
+    window = await open_window(is_rough=True)
     page = await window.new_page()
     await log_in(page, installation.url, "Ada", room)
     await installation.chat.kill()
@@ -391,7 +391,7 @@ async def test_a_message_from_before_a_long_sleep(
 ) -> None:
     """A page that wakes up hours later does not send again what the server may have forgotten the id of."""
     room = await installation.make_room("Sleep")
-    page = await (await open_window(loses_network=True)).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     await page.clock.install()
     await log_in(page, f"https://localhost:{proxy.port}", "Ada", room)
     stall = asyncio.create_task(proxy.stall(60))
@@ -413,7 +413,7 @@ async def test_a_message_from_before_a_long_sleep(
 async def test_a_message_that_cannot_be_stored(installation: Installation, open_window: OpenWindow) -> None:
     """It is shown as failed to who wrote it, to nobody else, and can be tried again (line 25)."""
     room = await installation.make_room("Failed")
-    window = await open_window(loses_network=True)
+    window = await open_window(is_rough=True)
     page = await window.new_page()
     await log_in(page, installation.url, "Ada", room)
     await say(page, "before")
@@ -459,7 +459,7 @@ async def test_rooms_are_made_and_deleted(installation: Installation, open_windo
 
 async def test_a_room_that_is_not_there(installation: Installation, open_window: OpenWindow) -> None:
     """An address of no room says so, and leads to the lobby (line 24)."""
-    page = await (await open_window(loses_network=True)).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     await log_in_somewhere(page, installation.url, "nowhere")
     await expect(page.locator("#notes")).to_contain_text("There is no such room")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Lobby")
@@ -473,7 +473,7 @@ async def log_in_somewhere(page: Page, url: str, room: str) -> None:
 
 async def test_logout_in_one_tab(installation: Installation, open_window: OpenWindow) -> None:
     """Logging out in one tab ends it in all of them, and what was open is closed (line 15)."""
-    window = await open_window()
+    window = await open_window(is_rough=True)
     one, other = await window.new_page(), await window.new_page()
     await log_in(one, installation.url, "Ada")
     await other.goto(installation.url)
@@ -490,7 +490,7 @@ async def test_logout_in_one_tab(installation: Installation, open_window: OpenWi
 
 async def test_logout_elsewhere(installation: Installation, open_window: OpenWindow) -> None:
     """A token that is revoked from anywhere ends the page, too (line 15)."""
-    page = await (await open_window()).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, installation.url, "Ada")
     token = await page.evaluate("JSON.parse(localStorage.getItem('fanline.session')).token")
     async with installation.http() as http:
@@ -502,7 +502,7 @@ async def test_logout_elsewhere(installation: Installation, open_window: OpenWin
 
 async def test_wrong_password(installation: Installation, open_window: OpenWindow) -> None:
     """It is said so, and one can try again (line 13)."""
-    page = await (await open_window(loses_network=True)).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     await page.goto(installation.url)
     await page.get_by_label("Your name").fill("Ada")
     await page.get_by_label("Password of this server").fill("wrong")
@@ -665,7 +665,7 @@ async def tab_to(page: Page, wanted: str) -> None:
 
 async def test_with_the_keyboard_alone(installation: Installation, open_window: OpenWindow) -> None:
     """Logging in, making a room, writing, going to another room and logging out need no mouse."""
-    page = await (await open_window()).new_page()
+    page = await (await open_window(is_rough=True)).new_page()
     await page.goto(installation.url)
     await expect(page.get_by_label("Your name")).to_be_focused()
     await page.keyboard.type("Ada")
