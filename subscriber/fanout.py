@@ -25,8 +25,10 @@ MAX_PENDING_BYTES: Final = 65_536
 
 MAX_CACHED_ROUTES: Final = 50_000
 
-# Holding a message back pays if the next is likely to come meanwhile: if the one before it came no more than
-# so many windows ago.
+# Holding messages back pays if there are many writes to be saved: so many a second, a tenth of a core; ...
+BUSY_RATE: Final = 10_000
+
+# ... and if the next message is likely to come meanwhile: if the one before came so many windows ago at most.
 BUSY_WINDOWS: Final = 1.5
 
 # What is due so soon is due now: the event loop's timers count whole milliseconds.
@@ -89,16 +91,19 @@ class Fanout:
     Args:
         window: Seconds for which a message to a busy audience may be held back, to be joined with the next;
             one to an audience that was idle never is.
+        busy_rate: Writes a second up to which nothing is held back.
 
     Attributes:
         head: Position up to which everything was delivered.
         delivered: Messages handed to members so far, counted once per member.
     """
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, window: float, busy_rate: float = BUSY_RATE) -> None:
         self.head = 0
         self.delivered = 0
         self._window = window
+        self._busy_rate = busy_rate
+        self._delivered_at = float("-inf")
         self._index: PatternIndex[Audience] = PatternIndex()
         self._audiences: dict[object, Audience] = {}
         self._of_member: dict[Member, Audience] = {}
@@ -166,11 +171,17 @@ class Fanout:
         Returns:
             The time at which :meth:`flush` must be called for what is held back; None if nothing is.
         """
-        prompt: list[Audience] = []
+        fresh: dict[Audience, float] = {}
         for record in records:
-            self._route(record, now, prompt)
-        for audience in prompt:
-            audience.flush()
+            self._route(record, now, fresh)
+        writes = sum(len(audience.writers) for audience in fresh)
+        is_busy = writes > self._busy_rate * (now - self._delivered_at)
+        self._delivered_at = now
+        for audience, heard_at in fresh.items():
+            if is_busy and now - heard_at <= BUSY_WINDOWS * self._window:
+                self._hold(audience, now)
+            else:
+                audience.flush()
         return self.flush(now)
 
     def flush(self, now: float) -> float | None:
@@ -180,8 +191,11 @@ class Fanout:
             self._flush(audience)
         return next((audience.due for audience in self._waiting), None)
 
-    def _route(self, record: Record, now: float, prompt: list[Audience]) -> None:
-        """Put a record into the audiences that it concerns, and those into ``prompt`` that were idle."""
+    def _route(self, record: Record, now: float, fresh: dict[Audience, float]) -> None:
+        """Put a record into the audiences that it concerns.
+
+        Those that had nothing go into ``fresh``, with the time at which there was something for them last.
+        """
         self.head = record.seq
         audiences = self._routes.get(record.topic)
         if audiences is None:
@@ -192,7 +206,7 @@ class Fanout:
             if frame is None:
                 frame = frames[audience.dialect] = encode_frame(record, audience.dialect)
             if not audience.pending:
-                self._schedule(audience, now, prompt)
+                fresh.setdefault(audience, audience.heard_at)
             audience.heard_at = now
             audience.pending.append(frame)
             audience.pending_bytes += len(frame)
@@ -200,13 +214,10 @@ class Fanout:
             if audience.pending_bytes >= MAX_PENDING_BYTES:
                 self._flush(audience)
 
-    def _schedule(self, audience: Audience, now: float, prompt: list[Audience]) -> None:
-        """Decide when an audience is flushed; all are held equally long, so they wait in order."""
-        if now - audience.heard_at > BUSY_WINDOWS * self._window:
-            prompt.append(audience)
-        else:
-            audience.due = now + self._window
-            self._waiting[audience] = None
+    def _hold(self, audience: Audience, now: float) -> None:
+        """Let an audience wait for the window; as all windows are alike, they wait in order."""
+        audience.due = now + self._window
+        self._waiting[audience] = None
 
     def _find_route(self, topic: str) -> tuple[Audience, ...]:
         if len(self._routes) >= MAX_CACHED_ROUTES:

@@ -59,7 +59,7 @@ class Listener:
 
 @pytest.fixture
 def fanout() -> Fanout:
-    return Fanout(WINDOW)
+    return Fanout(WINDOW, busy_rate=0)
 
 
 def leaver(fanout: Fanout) -> Listener:
@@ -223,6 +223,19 @@ def test_nothing_is_held_back_where_nothing_is_to_be_joined_with_it(fanout: Fano
     for seq in range(1, 6):
         assert fanout.deliver([record(seq)], now=seq * WINDOW * 2) is None
         assert member.seqs[-1] == seq
+
+
+def test_nothing_is_held_back_while_there_is_little_to_do() -> None:
+    """What a write costs does not matter then, but what a message is late does."""
+    fanout = Fanout(WINDOW, busy_rate=20)
+    members = [Listener() for _ in range(3)]
+    for member in members:
+        fanout.join(member, ["a"])
+    assert fanout.deliver([record(1)], now=0) is None
+    assert fanout.deliver([record(2)], now=0.5) is None  # 6 writes a second
+    assert members[0].seqs == [1, 2]
+    assert fanout.deliver([record(3)], now=0.6) == 1.6  # 30 of them
+    assert members[0].seqs == [1, 2]
 
 
 def test_audiences_that_wait_are_flushed_each_in_its_time(fanout: Fanout) -> None:
@@ -502,7 +515,7 @@ class World:
         self.now = 0.0
         self.log: list[Record] = []
         self.recent = Recent(max_bytes=300)
-        self.fanout = Fanout(WINDOW)
+        self.fanout = Fanout(WINDOW, busy_rate=0)
         self.clients = [Client(self, dialect) for dialect in (Dialect.V1, Dialect.V1, Dialect.PLAIN)]
 
     def turn(self) -> None:

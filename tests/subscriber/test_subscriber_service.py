@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.service import Service
 from subscriber.app import Subscriber
+from subscriber.fanout import Fanout
 from tests.conftest import Dial, StartService, until
 from tests.stub_queue import StubQueue
 
@@ -252,9 +254,14 @@ async def test_position_that_has_not_arrived_here_yet(
 
 @pytest.mark.parametrize("command", ["sub b", "sub > after=1", "unsub a"])
 async def test_answer_comes_behind_what_was_held_back(
-    queue: StubQueue, start_service: StartService, dial: Dial, command: str
+    queue: StubQueue,
+    start_service: StartService,
+    dial: Dial,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
 ) -> None:
     """What waits to be joined when a subscription changes is handed over before the answer, and once."""
+    monkeypatch.setattr("subscriber.live.Fanout", partial(Fanout, busy_rate=0))
     subscriber = await start_service(Subscriber, queue_url=queue.url, join_window=1)
     client = await dial(subscriber, "/subscribe")
     await ask(client, "sub a")
