@@ -123,8 +123,15 @@ def room_topic(room: str) -> str:
     return f"{_ROOM}{room}"
 
 
-def read_event(message: Message) -> Logged | None:
-    """Return the event that a message of the log stands for; None if it is none of ours."""
+def read_event(message: Message, author: str) -> Logged | None:
+    """Return the event that a message of the log stands for; None if it is none of ours.
+
+    Args:
+        message: The message.
+        author: The user as which the chat servers write; what others publish on their topics does not count.
+    """
+    if message.sender != author:
+        return None
     try:
         if message.topic.startswith(_ROOM):
             room, event = message.topic[len(_ROOM) :], _decode_room_event(message.content)

@@ -93,7 +93,7 @@ class House:
         self._hall = Hall()
         self._feed = Feed(self.state)
         self._history = History(settings.subscriber_url, **login)
-        self._transcript = Transcript(self._history)
+        self._transcript = Transcript(self._history, settings.link_user)
         self._uplink = Uplink(settings, login)
         self._is_read = asyncio.Event()
         self._is_stopping = False
@@ -344,8 +344,8 @@ class House:
     # What comes back.
 
     def _take(self, message: Message) -> None:
-        """Let one message of the log count, whoever wrote it."""
-        logged = read_event(message)
+        """Let one message of the log count, whichever server wrote it."""
+        logged = read_event(message, self._settings.link_user)
         change = logged and self.state.apply(logged)
         if logged and change:
             self._follow(logged, change)

@@ -38,10 +38,12 @@ class Transcript:
 
     Args:
         history: What to read with.
+        author: The user as which the chat servers write.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, author: str) -> None:
         self._history = history
+        self._author = author
 
     async def before(self, room: Room, before: int | None, limit: int) -> list[Entry]:
         """Return the newest entries in front of a position, oldest first.
@@ -59,7 +61,7 @@ class Transcript:
             messages = await self._read(room, before=before, limit=limit - len(found))
             if not messages:
                 break
-            found = [*_entries(room, messages), *found]
+            found = [*self._entries(room, messages), *found]
             before = messages[0].seq
         return found
 
@@ -91,7 +93,7 @@ class Transcript:
             messages = await self._read(room, after=after, limit=limit)
             if not messages:
                 break
-            found += (each for each in _entries(room, messages, wanted) if end is None or each.seq < end)
+            found += (each for each in self._entries(room, messages, wanted) if end is None or each.seq < end)
             after = messages[-1].seq
         return found[:limit]
 
@@ -117,6 +119,17 @@ class Transcript:
         messages = await self.after(room, starts[number - 1] - 1, PAGE, end=end, wanted=_is_message)
         return Page(number, pages, messages)
 
+    def _entries(
+        self, room: Room, messages: Sequence[Message], wanted: Wanted = lambda _: True
+    ) -> Iterator[Entry]:
+        """Yield what belongs to this room, and not to another one that had the same id before."""
+        for message in messages:
+            logged = read_event(message, self._author)
+            if logged is None or not isinstance(logged.event, Chat | Joined | Left):
+                continue
+            if logged.event.key == room.key and wanted(logged.event):
+                yield entry_of(logged, logged.event)
+
     async def _read(
         self, room: Room, *, after: int | None = None, before: int | None = None, limit: int
     ) -> Sequence[Message]:
@@ -127,15 +140,6 @@ class Transcript:
         except FanlineError as error:
             raise Unavailable(f"the log cannot be read: {error}") from error
         return page.messages
-
-
-def _entries(room: Room, messages: Sequence[Message], wanted: Wanted = lambda _: True) -> Iterator[Entry]:
-    """Yield what belongs to this room, and not to another one that had the same id before."""
-    for logged in map(read_event, messages):
-        if logged is None or not isinstance(logged.event, Chat | Joined | Left):
-            continue
-        if logged.event.key == room.key and wanted(logged.event):
-            yield entry_of(logged, logged.event)
 
 
 def _is_message(event: RoomEvent) -> bool:

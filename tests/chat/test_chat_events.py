@@ -21,6 +21,8 @@ from chat.events import (
 )
 from fanline.message import Message, encode
 
+AUTHOR = "chat"
+
 EVENTS: list[tuple[str, Event, bytes]] = [
     (ROOMS, Made("r", "Room", "k", "ada"), b'{"type":"made","room":"r","name":"Room","key":"k","by":"ada"}'),
     (ROOMS, Deleted("r", "k", "ada"), b'{"type":"deleted","room":"r","key":"k","by":"ada"}'),
@@ -45,7 +47,7 @@ EVENTS: list[tuple[str, Event, bytes]] = [
 
 
 def message(topic: str, content: bytes) -> Message:
-    return Message(topic, msgspec.Raw(content), seq=3, time=1_000)
+    return Message(topic, msgspec.Raw(content), seq=3, time=1_000, sender=AUTHOR)
 
 
 @pytest.mark.parametrize(("topic", "event", "content"), EVENTS)
@@ -53,7 +55,7 @@ def test_written_and_read_back(topic: str, event: Event, content: bytes) -> None
     """Each event is written as documented, and read back as it was."""
     assert encode(event) == content
     room = "r" if topic == room_topic("r") else ""
-    assert read_event(message(topic, content)) == Logged(3, 1_000, room, event)
+    assert read_event(message(topic, content), AUTHOR) == Logged(3, 1_000, room, event)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +76,22 @@ def test_written_and_read_back(topic: str, event: Event, content: bytes) -> None
 )
 def test_what_is_no_event(topic: str, content: bytes) -> None:
     """Whatever else is published on these topics is nothing to chat, and does it no harm (line 6)."""
-    assert read_event(message(topic, content)) is None
+    assert read_event(message(topic, content), AUTHOR) is None
 
 
 def test_what_newer_servers_add_is_ignored() -> None:
     """Fields that are not known here do not matter."""
     content = b'{"type":"beat","server":"s","load":[1]}'
-    logged = read_event(message(SERVERS, content))
+    logged = read_event(message(SERVERS, content), AUTHOR)
     assert logged is not None
     assert logged.event == Beat("s")
+
+
+@pytest.mark.parametrize("sender", [None, "", "Chat", "mallory"])
+@pytest.mark.parametrize(("topic", "event", "content"), EVENTS)
+def test_what_others_write_on_these_topics_is_none_of_ours(
+    topic: str, event: Event, content: bytes, sender: str | None
+) -> None:
+    """Whoever may publish there cannot make rooms or members, or speak for somebody (line 26)."""
+    forged = Message(topic, msgspec.Raw(content), seq=3, time=1_000, sender=sender)
+    assert read_event(forged, AUTHOR) is None

@@ -110,6 +110,16 @@ async def test_nobody_watches(world: World) -> None:
     assert world.feed._tick is None
 
 
+async def test_another_log_has_other_rooms(world: World) -> None:
+    """What changed in a room of a log that has been replaced is not told any more."""
+    world.happen(Made("a", "A", "k", "ada"))
+    world.feed.watch(None)
+    world.happen(Chat("k", "m", "Ada", "hi"), "a")
+    world.feed.close(1013, "this server starts over")
+    world.state.restart()
+    world.feed._tell_changes()
+
+
 async def test_a_logout_ends_watching(world: World) -> None:
     """Who watches with a token that is logged out is closed with 4001, the others go on (line 15)."""
     ada, bob = (world.feed.watch(Claims(name, name, int(time.time()) + 60)) for name in ("ada", "bob"))

@@ -5,18 +5,20 @@ import gc
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from chat import members as members_module
+from chat import presence
 from chat.errors import BadPage, RoomExists, TooManyRooms, Unavailable, UnknownRoom
 from chat.events import ROOMS, SERVERS, Beat, Chat, Event, Joined, Left, Made, room_topic
 from chat.house import House
 from chat.members import LocalMember
 from chat.presence import PATIENCE
 from chat.state import LOBBY, Room
+from fanline.background import beside
 from fanline.client import Message, Publisher
 from fanline.errors import Rejected
 from fanline.message import encode
@@ -43,6 +45,7 @@ async def test_the_lobby_is_there(open_house: OpenHouse) -> None:
     """The first server finds no lobby and makes one; the next finds it."""
     first, second = await open_house(), await open_house()
     assert second.state.rooms[LOBBY].key == first.state.rooms[LOBBY].key
+    assert len((await second._history.page(ROOMS)).messages) == 1
     assert await second.problem() is None
 
 
@@ -514,7 +517,7 @@ class Replay:
         for event in events:
             self.seq += 1
             content = msgspec.Raw(encode(event))
-            self.house._take(Message(topic, content, self.seq, self.seq * 1_000))
+            self.house._take(Message(topic, content, self.seq, self.seq * 1_000, sender=USER))
 
 
 @pytest.fixture
@@ -580,6 +583,8 @@ async def test_a_stop_is_clean(open_house: OpenHouse) -> None:
     watcher = house.watch(None)
     await receive(bob, 3)
     await house.drain()
+    assert not house._farewells
+    assert house.state.rooms[LOBBY].members.keys() == {bob.id}
     assert [(await end_of(each)).code for each in (*members, watcher)] == [1001] * 4
     assert [frame["type"] for frame in await receive(bob, 3)] == ["left"] * 3
     for attempt in (house.join(LOBBY, "Ada", None), house.make_room("a", None, "ada")):
@@ -587,6 +592,57 @@ async def test_a_stop_is_clean(open_house: OpenHouse) -> None:
             await attempt
     with pytest.raises(Unavailable, match="stops"):
         house.watch(None)
+
+
+async def test_starting_over(replay: Replay) -> None:
+    """Where there is another log, nothing of the one before is left."""
+    house = replay.house
+    replay.take(ROOMS, Made(LOBBY, "Lobby", "l", "own"))
+    replay.take(SERVERS, *[Beat(house.server)] * PATIENCE)
+    assert house.ready
+    assert house._farewells
+    house._start_over()
+    assert not house.ready
+    assert not house.state.rooms
+    assert not house._farewells
+    assert house._journal.position == 0
+    replay.take(ROOMS, Made(LOBBY, "Lobby", "m", "own"))
+    assert not house.ready
+
+
+async def test_a_connection_that_has_ended_is_found_out(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a connection a beat is written even where nobody is: that tells if there will be one again."""
+    monkeypatch.setattr(presence, "INTERVAL", 0.001)
+    publisher = FakePublisher()
+    replay.take(ROOMS, Made(LOBBY, "Lobby", "l", "own"))
+    replay.take(SERVERS, Beat(replay.house.server))
+    replay.house.state.population.clear()
+    async with beside(replay.house._keep_alive(cast("Publisher", publisher))):
+        await until(lambda: publisher.beats == 1)
+        publisher.connected = False
+        await until(lambda: publisher.beats > 1)
+
+
+class FakePublisher:
+    """Counts the beats that it is given."""
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.beats = 0
+
+    async def publish(self, topic: str, content: object) -> None:
+        assert isinstance(content, Beat)
+        self.beats += 1
+
+
+async def test_nothing_can_be_written_after_the_end(open_house: OpenHouse) -> None:
+    """A server that has stopped has no connection any more, and says so."""
+    house = await open_house()
+    await house.__aexit__(None, None, None)
+    with pytest.raises(Unavailable, match="no connection"):
+        await house._journal.write(SERVERS, Beat(house.server))
 
 
 async def test_nothing_is_done_before_the_log_is_read(open_house: OpenHouse) -> None:

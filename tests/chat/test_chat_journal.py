@@ -11,6 +11,7 @@ from chat.journal import Journal, Written
 from chat.state import Change
 from fanline.errors import Disconnected, FanlineError, LoginRefused, Rejected
 from fanline.message import Ack
+from tests.stubs import DEADLINE
 
 BEAT = Beat("s")
 CHANGE = Change(BEAT)
@@ -38,7 +39,7 @@ class FakePublisher:
         return await self.answers[-1]
 
 
-def journal_on(publisher: Any, *, patience: float = 20) -> Journal:
+def journal_on(publisher: Any, *, patience: float = DEADLINE) -> Journal:
     journal = Journal(patience)
     journal.publisher = publisher
     return journal
@@ -80,7 +81,8 @@ async def test_what_was_there_before_does_not_come_back() -> None:
     journal.settle(9, "y", CHANGE)
     writing = await begin(journal, publisher)
     publisher.answers[0].set_result(Ack("x", 7, duplicate=True))
-    assert await writing == Written(7, has_come_back=False)
+    async with asyncio.timeout(DEADLINE / 2):
+        assert await writing == Written(7, has_come_back=False)
 
 
 async def test_two_write_the_same() -> None:
