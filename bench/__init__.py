@@ -1,1 +1,1 @@
-"""Measurements beside other servers: ``make bench``."""
+"""Measurements of the services beside other servers, side by side in one run."""

@@ -1,6 +1,7 @@
 """The command line: for people without a command, for scripts with one."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,19 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 import typer
 
+from clientdemo.converse import converse, event_as_json, event_as_text, say_lines
 from clientdemo.exits import ExitCode, code_of, tell
 from clientdemo.interactive import interact
 from clientdemo.lines import STDIN, read_lines
-from clientdemo.login import Login, read_password, trust
+from clientdemo.login import (
+    ChatLogin,
+    Login,
+    chat_url,
+    read_chat_password,
+    read_password,
+    require_service_url,
+    trust,
+)
 from clientdemo.output import abandon_output
 from clientdemo.publish import Item, publish_lines, publish_one, read_json, read_text
 from clientdemo.subscribe import as_json, as_text, follow
@@ -21,8 +31,8 @@ from fanline.errors import FanlineError, Rejected
 from fanline.topics import require_pattern, require_topic
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 something was refused, or a line could not be sent; 2 a wrong argument, setting, "
-    "login or certificate; 3 no connection, or no answer in time; 130 Ctrl-C."
+    "Exit codes: 0 done; 1 something was refused, a line could not be sent, or the room was deleted; 2 a "
+    "wrong argument, setting, login or certificate; 3 no connection, or no answer in time; 130 Ctrl-C."
 )
 
 PublisherUrl = Annotated[
@@ -45,12 +55,22 @@ SubscriberUrl = Annotated[
         show_default="on this machine",
     ),
 ]
+ChatUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--chat",
+        metavar="URL",
+        envvar="CLIENTDEMO_CHAT",
+        help="The chat service, wss://HOST:PORT.",
+        show_default="on this machine",
+    ),
+]
 User = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
         envvar="CLIENTDEMO_USER",
-        help="Who to log in as.",
+        help="Who to log in as; not for chat.",
         show_default="the link_user setting",
     ),
 ]
@@ -59,7 +79,8 @@ PasswordFile = Annotated[
     typer.Option(
         metavar="FILE",
         envvar="CLIENTDEMO_PASSWORD_FILE",
-        help="File whose first line is the password. CLIENTDEMO_PASSWORD holds it too; else it is asked for.",
+        help="File whose first line is the password. CLIENTDEMO_PASSWORD holds it too; else it is that of "
+        "the settings, or asked for.",
         show_default=False,
     ),
 ]
@@ -95,12 +116,13 @@ class Connection:
 
     publisher: str | None
     subscriber: str | None
+    chat: str | None
     user: str | None
     password_file: Path | None
     cafile: Path | None
 
     def login(self) -> Login:
-        """Return these options, completed from the settings of the installation.
+        """Return what publisher and subscriber need, completed from the settings of the installation.
 
         Raises:
             ConfigurationError: If a setting, the password or the CA is wrong or missing.
@@ -114,20 +136,37 @@ class Connection:
             tls=trust(self.cafile, settings.cert_dir),
         )
 
+    def chat_login(self, name: str | None) -> ChatLogin:
+        """Return what chat needs, completed likewise.
+
+        Args:
+            name: The display name; None for a guest.
+
+        Raises:
+            ConfigurationError: If a setting, the URL, the password or the CA is wrong or missing.
+        """
+        settings = settings_module.build()
+        url = (self.chat or chat_url(settings)).rstrip("/")
+        require_service_url(url)
+        tls = trust(self.cafile, settings.cert_dir)
+        password = "" if name is None else read_chat_password(name, url, self.password_file, settings)
+        return ChatLogin(url, name, password, tls)
+
 
 @app.callback(invoke_without_command=True, epilog=EXIT_CODES)
 def connect(
     context: typer.Context,
     publisher: PublisherUrl = None,
     subscriber: SubscriberUrl = None,
+    chat: ChatUrl = None,
     user: User = None,
     password_file: PasswordFile = None,
     cafile: CaFile = None,
 ) -> None:
-    """Publish to Fanline, and subscribe to it: interactively, or with a command for scripts."""
-    context.obj = Connection(publisher, subscriber, user, password_file, cafile)
+    """Publish to Fanline, and subscribe to it: interactively, or with a command; chat with one."""
+    connection = context.obj = Connection(publisher, subscriber, chat, user, password_file, cafile)
     if context.invoked_subcommand is None:
-        _run(context, interact)
+        _run(lambda: interact(connection.login()))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -152,13 +191,14 @@ def pub(
     """  # noqa: D301 - click wants this backslash: it keeps the lines below it as they are
     topic = None if words[0] == "-" else _topic(words[0])
     message = words[1:] if topic is not None else words
+    login = _connection(context).login
     if message == ["-"]:
         parse = read_json(topic) if json else read_text(topic)
-        _run(context, lambda login: publish_lines(login, read_lines(STDIN), parse, timeout=timeout))
+        _run(lambda: publish_lines(login(), read_lines(STDIN), parse, timeout=timeout))
     if topic is None or not message:
         raise typer.BadParameter("expected TOPIC MESSAGE..., TOPIC -, or -")
     item = Item(topic, _content(" ".join(message), json=json))
-    _run(context, lambda login: publish_one(login, item, timeout=timeout))
+    _run(lambda: publish_one(login(), item, timeout=timeout))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -188,20 +228,66 @@ def sub(
     if after is not None and last is not None:
         raise typer.BadParameter("--after and --last exclude each other")
     render = as_json if json else as_text
-    _run(
-        context,
-        lambda login: follow(login, topics, render, after=after, last=last, count=count, timeout=timeout),
-    )
+    login = _connection(context).login
+    _run(lambda: follow(login(), topics, render, after=after, last=last, count=count, timeout=timeout))
 
 
-def _run(context: typer.Context, start: Callable[[Login], Coroutine[Any, Any, ExitCode]]) -> NoReturn:
-    raise typer.Exit(_outcome(context.obj, start))
+@app.command(epilog=EXIT_CODES)
+def chat(
+    context: typer.Context,
+    room: Annotated[str, typer.Argument(metavar="ROOM", help="The id of the room.", show_default=False)],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="CLIENTDEMO_NAME",
+            help="What to be called. The password is that of the service; without a name one is a guest.",
+            show_default="a guest",
+        ),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Begin with the N newest messages.",
+            show_default="20, or 0 if standard input is no terminal",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Write whole events, as JSON.")] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.001,
+            help="Longest time that a line of a script may wait for a connection, and for its ack.",
+        ),
+    ] = 30.0,
+) -> None:
+    """Take part in a room of chat: what is typed is said, and what happens is shown.
+
+    If standard input is no terminal, each of its lines is said, except blank ones, and the exit code is 0
+    only if all are stored.
+    """
+    render = event_as_json if json else event_as_text
+    login = _connection(context).chat_login
+    if os.isatty(STDIN):
+        _run(lambda: converse(login(name), room, render, last=20 if last is None else last))
+    _run(lambda: say_lines(login(name), room, read_lines(STDIN), render, last=last or 0, timeout=timeout))
 
 
-def _outcome(connection: Connection, start: Callable[[Login], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
+def _connection(context: typer.Context) -> Connection:
+    connection: Connection = context.obj
+    return connection
+
+
+def _run(start: Callable[[], Coroutine[Any, Any, ExitCode]]) -> NoReturn:
+    raise typer.Exit(_outcome(start))
+
+
+def _outcome(start: Callable[[], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
     try:
-        login = connection.login()
-        return asyncio.run(start(login))
+        return asyncio.run(start())
     except FanlineError as error:
         tell(str(error))
         return code_of(error)

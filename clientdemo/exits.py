@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     """What a script can rely on."""
 
     DONE = 0  # everything was acknowledged, or received, or nobody reads the output any more
-    REFUSED = 1  # a message or a subscription was refused, or a line could not be sent
+    REFUSED = 1  # something was refused, a line could not be sent, or the room was deleted
     USAGE = 2  # an argument, a setting, the login or a certificate is wrong
     UNREACHABLE = 3  # no connection, or no answer, within the time given
     INTERRUPTED = 130  # Ctrl-C

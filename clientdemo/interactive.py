@@ -5,11 +5,11 @@ import os
 from typing import Final
 
 from clientdemo.exits import ExitCode, Watch, ungrouped
-from clientdemo.grammar import Leave, Mistake, Send, Sub, Unsub, parse
+from clientdemo.grammar import HELP, Leave, Mistake, Send, Sub, Unsub, parse
 from clientdemo.lines import STDIN
 from clientdemo.login import Login
 from clientdemo.output import STDOUT
-from clientdemo.screen import Kind, Pipe, Screen, Terminal, Topics
+from clientdemo.screen import Kind, Pipe, Screen, Terminal, Topics, kept_history
 from clientdemo.subscribe import explain_gap
 from clientdemo.text import content_of, harmless
 from fanline.client import Gap, Publisher, Receipt, Subscriber
@@ -28,7 +28,8 @@ async def interact(login: Login) -> ExitCode:
         KeyboardInterrupt: On Ctrl-C.
     """
     topics = Topics()
-    screen = Terminal(topics) if os.isatty(STDIN) and os.isatty(STDOUT) else Pipe()
+    is_terminal = os.isatty(STDIN) and os.isatty(STDOUT)
+    screen = Terminal(HELP, kept_history(), topics) if is_terminal else Pipe()
     with screen.open():
         await _Client(login, screen, topics).run()
     return ExitCode.DONE

@@ -15,7 +15,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from clientdemo.grammar import COMMANDS, HELP
+from clientdemo.grammar import COMMANDS
 from clientdemo.lines import STDIN, read_lines
 
 
@@ -101,14 +101,21 @@ class Pipe(Screen):
 
 
 class Terminal(Screen):
-    """A prompt at the foot of a terminal, with history and completion; lines appear above it."""
+    """A prompt at the foot of a terminal, with history and completion; lines appear above it.
 
-    def __init__(self, topics: Topics) -> None:
+    Args:
+        hint: What can be typed.
+        history: What was typed before.
+        topics: What can be completed.
+    """
+
+    def __init__(self, hint: str, history: History, topics: Topics | None = None) -> None:
+        self._hint = hint
         self._session: PromptSession[str] = PromptSession(
             message=[("class:prompt", "> ")],
             style=STYLE,
-            history=_history(),
-            completer=_Completer(topics),
+            history=history,
+            completer=None if topics is None else _Completer(topics),
             complete_while_typing=False,
             erase_when_done=True,  # what was typed is shown again, as what it became
         )
@@ -123,7 +130,7 @@ class Terminal(Screen):
 
     async def lines(self) -> AsyncIterator[str]:
         """Say what can be typed, and yield it until Ctrl-D."""
-        self.show(Kind.DETAIL, f"[clientdemo] {HELP}")
+        self.show(Kind.DETAIL, f"[clientdemo] {self._hint}")
         while True:
             try:
                 yield await self._session.prompt_async()
@@ -141,7 +148,7 @@ class _Completer(Completer):
         return (Completion(word, start_position=start) for word in self._topics.complete(text))
 
 
-def _history() -> History:
+def kept_history() -> History:
     """Return the lines typed before, kept in the user's folder for state if there can be one."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     path = state / "fanline" / "clientdemo-history"

@@ -29,5 +29,9 @@ def content_of(message: Message) -> str:
 
 def json_line(message: Message) -> bytes:
     """Return the whole message for programs, as JSON on one line."""
-    line = encode(message)
-    return msgspec.json.format(line, indent=-1) if b"\n" in line or b"\r" in line else line
+    return on_one_line(encode(message))
+
+
+def on_one_line(json: bytes) -> bytes:
+    """Return JSON text without line breaks; what has none is returned as it is."""
+    return msgspec.json.format(json, indent=-1) if b"\n" in json or b"\r" in json else json

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.clientdemo.stub_chat import StubChat
 from tests.stubs import DEADLINE, StubPublisher, StubSubscriber
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,6 +139,14 @@ async def subscriber(cert_dir: Path) -> AsyncIterator[StubSubscriber]:
 
 
 @pytest.fixture
+async def chat(cert_dir: Path, environment: dict[str, str]) -> AsyncIterator[StubChat]:
+    """A chat service, where the client looks for it."""
+    async with StubChat(cert_dir) as stub:
+        environment["FANLINE_CHAT_PORT"] = str(stub.port)
+        yield stub
+
+
+@pytest.fixture
 def environment(
     publisher: StubPublisher, subscriber: StubSubscriber, cert_dir: Path, tmp_path: Path
 ) -> dict[str, str]:
@@ -148,6 +157,7 @@ def environment(
         "CLIENTDEMO_SUBSCRIBER": subscriber.url,
         "FANLINE_CERT_DIR": str(cert_dir),
         "HOME": str(tmp_path / "home"),
+        "TZ": "UTC",
     }
 
 
