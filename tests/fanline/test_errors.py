@@ -44,7 +44,7 @@ def test_every_error_has_the_one_base() -> None:
     raised = [
         each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
     ]
-    assert len(raised) == 7
+    assert len(raised) == 8
     assert all(issubclass(each, FanlineError) for each in raised)
     assert issubclass(LoginRefused, errors.Disconnected)
 
