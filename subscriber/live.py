@@ -36,6 +36,9 @@ class Live:
         self.can_resume = True
         self._loop = asyncio.get_running_loop()
         self._flush_timer: asyncio.TimerHandle | None = None
+        # The fan-out's clock stands still while it writes. To a thousand subscribers that takes longer than
+        # the window, and messages that come meanwhile would seem too far apart to be joined.
+        self._time_writing = 0.0
         self._ready = asyncio.Event()
 
     @property
@@ -72,7 +75,10 @@ class Live:
         """Deliver new records, in order, and keep them for those who are a little behind."""
         for record in records:
             self.recent.add(record)
-        self._flush_at(self.fanout.deliver(records, time.monotonic()))
+        began = time.monotonic()
+        due = self.fanout.deliver(records, began - self._time_writing)
+        self._time_writing += time.monotonic() - began
+        self._flush_at(due)
         self.grown.fire()
 
     def report(self, gap: Gap) -> None:
@@ -97,8 +103,12 @@ class Live:
 
     def _flush_at(self, due: float | None) -> None:
         if due is not None and self._flush_timer is None:
-            self._flush_timer = self._loop.call_later(max(0.0, due - time.monotonic()), self._flush_due)
+            delay = due - (time.monotonic() - self._time_writing)
+            self._flush_timer = self._loop.call_later(max(0.0, delay), self._flush_due)
 
     def _flush_due(self) -> None:
         self._flush_timer = None
-        self._flush_at(self.fanout.flush(time.monotonic()))
+        began = time.monotonic()
+        due = self.fanout.flush(began - self._time_writing)
+        self._time_writing += time.monotonic() - began
+        self._flush_at(due)
