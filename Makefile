@@ -13,7 +13,6 @@ WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-BENCH_INSTALLED := $(VENV)/.bench-installed
 
 .PHONY: help
 help: ## Show this list
@@ -42,7 +41,7 @@ verify: $(INSTALLED) ## Break a pipeline for a minute, and check every promise; 
 	@exec $(BIN)/fanline verify --duration 60 $(ARGS)
 
 .PHONY: bench
-bench: $(BENCH_INSTALLED) ## Measure beside other servers; ARGS="…" goes to `python -m bench`
+bench: $(INSTALLED) ## Measure beside other servers; ARGS="…" goes to `python -m bench`
 	@exec $(BIN)/python -m bench $(or $(ARGS),all)
 
 .PHONY: coverage
@@ -59,7 +58,7 @@ constraints: ## Pin the newest versions of all dependencies in constraints.txt
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
 	echo "Resolving the dependencies in a clean environment"; \
-	"$$scratch/venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev,bench]'; \
+	"$$scratch/venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev]'; \
 	echo '# The exact version of every package, direct or not; `make constraints` writes this file.' \
 		> "$$scratch/constraints.txt"; \
 	"$$scratch/venv/bin/pip" freeze --disable-pip-version-check --exclude-editable \
@@ -80,12 +79,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
 		--constraint constraints.txt --editable '.[dev]' | $(dots)
 	@touch $(INSTALLED)
-
-$(BENCH_INSTALLED): $(INSTALLED)
-	@printf 'Installing what only the measurements need '
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
-		--constraint constraints.txt --editable '.[bench]' | $(dots)
-	@touch $(BENCH_INSTALLED)
 
 # The tests of the web page need a real browser; where it may be installed without asking, it is.
 .PHONY: browser
