@@ -1,4 +1,4 @@
-"""Runs chat: its listener, its signals, and its end.
+"""Runs chat: its listener, and its end.
 
 uvicorn speaks HTTP and WebSocket. Everything else is as with the other services: the certificates, the log,
 what a wrong setting leads to, and that a stop is clean.
@@ -7,7 +7,6 @@ what a wrong setting leads to, and that a stop is clean.
 import asyncio
 import logging
 import math
-import signal
 from functools import partial
 from typing import Final
 
@@ -89,21 +88,6 @@ class Server:
         await self._listener.close()
         await self.house.__aexit__(None, None, None)
         logger.info("stopped")
-
-    async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, and stop.
-
-        Raises:
-            ConfigurationError: As :meth:`start`.
-        """
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await self.start()
-        await stop.wait()
-        logger.info("stopping")
-        await self.stop()
 
     def _register_metrics(self, sockets: Sockets) -> None:
         house, registry = self.house, self._registry
@@ -223,12 +207,3 @@ def _configure(application: Edge, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
     )
-
-
-async def serve(settings: Settings) -> None:
-    """Run a chat server until SIGTERM or SIGINT.
-
-    Raises:
-        ConfigurationError: As :class:`Server` and :meth:`Server.start`.
-    """
-    await Server(settings).run()

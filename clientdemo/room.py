@@ -41,7 +41,7 @@ from fanline.errors import (
     LoginRefused,
     Rejected,
 )
-from fanline.link import CLOSE_TIMEOUT, STEADY_SECONDS, run_until_first
+from fanline.link import CLOSE_TIMEOUT, STEADY_SECONDS, close, run_until_first
 from fanline.message import Ack, encode, join_array, split_array
 
 SUBPROTOCOL: Final = "fanline.chat.v1"
@@ -341,7 +341,7 @@ class Room:
             self._problem = f"{self._url} is not connected any more"
             if loop.time() - opened >= STEADY_SECONDS:
                 self._backoff.reset()
-            await _close(connection)
+            await close(connection)
         raise self._lost(connection)
 
     def _welcome(self, connection: ClientConnection) -> None:
@@ -476,17 +476,6 @@ class Room:
         for saying in tuple(self._pending.values()):
             saying.fail(self._over)
         self._news.set()
-
-
-async def _close(connection: ClientConnection) -> None:
-    """Close politely if the server plays along, and in any case."""
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT):
-            await connection.close()
-    except TimeoutError:
-        pass
-    finally:
-        connection.transport.abort()
 
 
 def _written(said: _Said) -> bytes:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fanline import settings
 from fanline.auth import Authenticator
-from fanline.errors import ConfigurationError, FanlineError
+from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
 from fanline.neighbour import ask_queue
 from fanline.pop_protocol import PopCommand
 from fanline.tokens import PIPELINE, Claims, TokenKey
@@ -46,7 +46,7 @@ def main() -> None:
         app()
     except ConfigurationError as error:
         typer.echo(f"fanline: {error}", err=True)
-        sys.exit(2)
+        sys.exit(EXIT_CONFIGURATION)
     except FanlineError as error:
         typer.echo(f"fanline: {error}", err=True)
         sys.exit(1)

@@ -18,6 +18,7 @@ on the same connection, made from :class:`Rejected`. A *fatal* one is a WebSocke
 
 import os
 from enum import IntEnum, StrEnum
+from typing import Final
 
 
 class ErrorCode(StrEnum):
@@ -53,6 +54,10 @@ class CloseCode(IntEnum):
 
 class FanlineError(Exception):
     """Base of every error that Fanline raises."""
+
+
+# How a program ends over a ConfigurationError.
+EXIT_CONFIGURATION: Final = 2
 
 
 class ConfigurationError(FanlineError):

@@ -155,7 +155,7 @@ class Link:
             return _Loss(error)
         finally:
             self.problem = f"{self.url} is not connected any more"
-            await _close(connection)
+            await close(connection)
         return self._lost(connection)
 
     async def _open(self) -> ClientConnection:
@@ -285,7 +285,7 @@ async def run_until_first(*sides: Awaitable[None]) -> None:
         task.result()
 
 
-async def _close(connection: ClientConnection) -> None:
+async def close(connection: ClientConnection) -> None:
     """Close politely if the peer plays along, and in any case; within two seconds."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):

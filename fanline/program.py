@@ -1,23 +1,44 @@
-"""A service as a program: its command line, its log, its memory, its processes, and its exit code."""
+"""A service as a program: its command line, log, signals, memory, processes, and exit code."""
 
 import asyncio
 import gc
+import logging
 import resource
+import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 import uvloop
 
 from fanline import log
 from fanline import settings as settings_module
-from fanline.errors import CannotListen, ConfigurationError
+from fanline.errors import EXIT_CONFIGURATION, CannotListen, ConfigurationError
 from fanline.service import App, Service
 from fanline.settings import Settings
-from fanline.workers import EXIT_CONFIGURATION, Workers, find_port
+from fanline.workers import Workers, find_port
 
-Serve = Callable[[Settings], Coroutine[Any, Any, None]]
+
+class Runnable(Protocol):
+    """What a program runs: a service, from its start to its end."""
+
+    async def start(self) -> None:
+        """Begin to serve.
+
+        Raises:
+            ConfigurationError: If it cannot start as configured.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Finish what is in flight, and release everything."""
+        ...
+
+
+Make = Callable[[Settings], Runnable]
+
+logger = logging.getLogger(__name__)
 
 # New objects between two looks of the garbage collector. A service keeps tens of thousands of messages, and
 # looking at them every 700 costs a fifth of its time; what a connection leaves behind needs no collector.
@@ -32,14 +53,14 @@ def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
     run_program(
         app_class.name,
         (app_class.__doc__ or "").splitlines()[0],
-        lambda settings: Service(app_class(settings)).run(),
+        lambda settings: Service(app_class(settings)),
         argv,
         is_scalable=app_class.is_scalable,
     )
 
 
 def run_program(
-    name: str, description: str, serve: Serve, argv: Sequence[str] | None = None, *, is_scalable: bool = False
+    name: str, description: str, make: Make, argv: Sequence[str] | None = None, *, is_scalable: bool = False
 ) -> None:
     """Run a service as a program.
 
@@ -48,7 +69,7 @@ def run_program(
     Args:
         name: The service.
         description: What it does, for ``--help``.
-        serve: Runs it until SIGTERM or SIGINT.
+        make: Makes it; it is started, and stopped at SIGTERM or SIGINT.
         argv: The command line without the program's name; None for that of this process.
         is_scalable: Whether to run as many processes of it as the setting ``workers`` says.
     """
@@ -59,10 +80,10 @@ def run_program(
         log.configure(name, settings.log_level)
         raise_file_limit()
         if is_scalable and settings.workers > 1:
-            sys.exit(_run_workers(name, settings, serve))
+            sys.exit(_run_workers(name, settings, make))
     except ConfigurationError as error:
         _give_up(name, error)
-    _run(name, settings, serve)
+    _run(name, settings, make)
 
 
 def raise_file_limit() -> None:
@@ -71,26 +92,38 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _run(name: str, settings: Settings, serve: Serve) -> None:
+def _run(name: str, settings: Settings, make: Make) -> None:
     # What is there by now stays for ever.
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
+            runner.run(_serve(settings, make))
     except ConfigurationError as error:
         _give_up(name, error)
 
 
-def _run_workers(name: str, settings: Settings, serve: Serve) -> int:
+async def _serve(settings: Settings, make: Make) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    service = make(settings)
+    await service.start()
+    await stop.wait()
+    logger.info("stopping")
+    await service.stop()
+
+
+def _run_workers(name: str, settings: Settings, make: Make) -> int:
     field = f"{name}_port"
     port = getattr(settings, field)
     try:
         shared = settings.model_copy(update={field: find_port(settings.host, port)})
     except OSError as error:
         raise CannotListen(name, settings.host, port, error) from error
-    return Workers(settings.workers, partial(_run, name, shared, serve)).run()
+    return Workers(settings.workers, partial(_run, name, shared, make)).run()
 
 
 def _give_up(name: str, error: ConfigurationError) -> NoReturn:

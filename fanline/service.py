@@ -1,4 +1,4 @@
-"""The kernel that runs a service: listener, login, routing, health, metrics, signals, drain.
+"""The kernel that runs a service: listener, login, routing, health, metrics, drain.
 
 A service is an :class:`App`: its name, the WebSocket paths it answers, and what to do when it starts, drains
 and stops. :class:`Service` does everything else, the same for all of them. One request goes through
@@ -11,7 +11,6 @@ and is answered with 404, 403, 401, 403, 429, 426 or 405 where it falls out.
 import asyncio
 import logging
 import random
-import signal
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -222,21 +221,6 @@ class Service:
         await self._dismiss_all()
         await self.app.stop()
         logger.info("stopped")
-
-    async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, and stop.
-
-        Raises:
-            ConfigurationError: As :meth:`start`.
-        """
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await self.start()
-        await stop.wait()
-        logger.info("stopping")
-        await self.stop()
 
     # One request, step by step.
 

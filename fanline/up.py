@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fanline.backoff import Backoff
-from fanline.errors import ConfigurationError, Disconnected
+from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, Disconnected
 from fanline.healthcheck import check
 from fanline.orphans import die_with_parent
 from fanline.settings import DEMO_PASSWORD, DEMO_USER, ENV_PREFIX, Settings
@@ -32,7 +32,6 @@ _COLOURS: Final = {"chat": "magenta", "publisher": "green", "msgqueue": "yellow"
 # The settings by which the services find each other, and whom they lead to.
 _NEIGHBOURS: Final = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
 
-EXIT_CONFIGURATION: Final = 2
 READY_POLL_SECONDS: Final = 0.1
 SLOW_START_SECONDS: Final = 20.0
 

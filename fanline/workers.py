@@ -16,11 +16,10 @@ from types import FrameType
 from typing import Final
 
 from fanline.backoff import Backoff
+from fanline.errors import EXIT_CONFIGURATION
 from fanline.orphans import die_with_parent
 
 logger = logging.getLogger(__name__)
-
-EXIT_CONFIGURATION: Final = 2
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fanline.connection import Connection
 from fanline.errors import CloseCode, ErrorCode, Rejected
@@ -75,10 +75,7 @@ class Live:
         """Deliver new records, in order, and keep them for those who are a little behind."""
         for record in records:
             self.recent.add(record)
-        began = time.monotonic()
-        due = self.fanout.deliver(records, began - self._time_writing)
-        self._time_writing += time.monotonic() - began
-        self._flush_at(due)
+        self._write(lambda now: self.fanout.deliver(records, now))
         self.grown.fire()
 
     def report(self, gap: Gap) -> None:
@@ -101,14 +98,15 @@ class Live:
         """Hand out everything that is held back."""
         self.fanout.flush(float("inf"))
 
-    def _flush_at(self, due: float | None) -> None:
+    def _write(self, hand_out: Callable[[float], float | None]) -> None:
+        """Let the fan-out write, at the time of its own clock, and again when it says that it has to."""
+        began = time.monotonic()
+        now = began - self._time_writing
+        due = hand_out(now)
+        self._time_writing += time.monotonic() - began
         if due is not None and self._flush_timer is None:
-            delay = due - (time.monotonic() - self._time_writing)
-            self._flush_timer = self._loop.call_later(max(0.0, delay), self._flush_due)
+            self._flush_timer = self._loop.call_later(max(0.0, due - now), self._flush_due)
 
     def _flush_due(self) -> None:
         self._flush_timer = None
-        began = time.monotonic()
-        due = self.fanout.flush(began - self._time_writing)
-        self._time_writing += time.monotonic() - began
-        self._flush_at(due)
+        self._write(self.fanout.flush)

@@ -4,10 +4,11 @@ Exceptions::
 
     FanlineError
     └── HubError
-        ├── DuplicateSession    the user has this session already
-        ├── UnknownSession      the user has no such session
-        ├── HubClosed           the hub was closed; also a fanline.errors.Closed
-        └── BadLimit            a size that nothing can have
+        ├── SessionError
+        │   ├── DuplicateSession    the user has this session already
+        │   └── UnknownSession      the user has no such session
+        ├── HubClosed               the hub was closed; also a fanline.errors.Closed
+        └── BadLimit                a size that nothing can have
 
 What is refused changes nothing, and nobody else hears of it.
 """
@@ -19,13 +20,13 @@ class HubError(FanlineError):
     """Base of what hubs and their streams raise."""
 
 
-class DuplicateSession(HubError):
-    """A session was added that its user has already.
+class SessionError(HubError):
+    """What is said of a session does not fit.
 
     Args:
         hub: Id of the hub.
-        user: Who has it.
-        session: The session.
+        user: The user.
+        session: Their session.
     """
 
     def __init__(self, hub: str, user: str, session: str) -> None:
@@ -33,25 +34,17 @@ class DuplicateSession(HubError):
         self.user = user
         self.session = session
         super().__init__(hub, user, session)
+
+
+class DuplicateSession(SessionError):
+    """A session was added that its user has already."""
 
     def __str__(self) -> str:
         return f"hub {self.hub!r}: {self.user!r} has a session {self.session!r} already; give it another name"
 
 
-class UnknownSession(HubError):
-    """A session was to be removed that its user does not have.
-
-    Args:
-        hub: Id of the hub.
-        user: Who does not have it.
-        session: The session.
-    """
-
-    def __init__(self, hub: str, user: str, session: str) -> None:
-        self.hub = hub
-        self.user = user
-        self.session = session
-        super().__init__(hub, user, session)
+class UnknownSession(SessionError):
+    """A session was to be removed that its user does not have."""
 
     def __str__(self) -> str:
         return f"hub {self.hub!r}: {self.user!r} has no session {self.session!r}, or not any more"
