@@ -16,7 +16,7 @@ from msgqueue.retention import Retention
 from msgqueue.store.sqlite import SqliteStore
 
 # For so long the event loop may keep the interpreter from the threads of the store, which want it back after
-# every statement: ten times per commit. With Python's usual 5 ms they, and all acks, often wait for nothing.
+# every statement, and within them. With Python's usual 5 ms they, and all acks, often wait for nothing.
 SWITCH_SECONDS: Final = 0.0005
 
 
@@ -57,7 +57,7 @@ class MsgQueue(App):
         self._retention.start()
         self._consumers = Consumers(self._log)
         await self._consumers.start()
-        self._push = PushEndpoint(self._log, max_content=settings.max_content, metrics=self.metrics)
+        self._push = PushEndpoint(self._log, max_content=settings.max_content, registry=self.metrics)
         self._pop = PopEndpoint(self._log, self._consumers)
         metrics.gauge(
             self.metrics, "fanline_log_head", "Position of the newest message.", lambda: self._log.head

@@ -7,7 +7,8 @@ an fsync is shared by all messages that came meanwhile, and a single message wai
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from fanline.background import end
@@ -15,7 +16,7 @@ from fanline.errors import Closed, StoreError
 from fanline.message import NewMessage, Page, Record
 from fanline.recent import Recent
 from fanline.signal import Signal
-from msgqueue.store.base import Receipt, Store
+from msgqueue.store.base import Listener, Receipt, Store
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ MAX_COMMIT_MESSAGES: Final = 4_096
 MAX_COMMIT_BYTES: Final = 8 << 20
 
 PAGE_BYTES: Final = 256 << 10
+
+# What a message takes up beside its content while it waits, roughly.
+MESSAGE_OVERHEAD: Final = 512
 
 RETRY_SECONDS: Final = 0.2
 
@@ -61,6 +65,7 @@ class Log:
         self._work = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._followers: dict[Listener, None] = {}
         self.grown = Signal()
         self._last: asyncio.Future[list[Receipt]] | None = None
         self._committer: asyncio.Task[None] | None = None
@@ -114,7 +119,7 @@ class Log:
             of the calls. Cancelling the future does not take the messages back.
         """
         receipts: asyncio.Future[list[Receipt]] = self._loop.create_future()
-        size = sum(len(message.content) for message in messages)
+        size = sum(len(message.content) for message in messages) + MESSAGE_OVERHEAD * (1 + len(messages))
         self._waiting.append(_Waiting(messages, size, receipts))
         self._waiting_bytes += size
         if self._waiting_bytes > self._buffer_bytes:
@@ -214,14 +219,23 @@ class Log:
         """Return the highest position that retention has removed among the matching topics, or 0."""
         return await self._store.trimmed(patterns)
 
-    async def grown_beyond(self, position: int) -> None:
-        """Wait until there is something after ``position``; cancelling it is safe."""
-        while self.head <= position:
-            await asyncio.shield(self.grown.next)
+    @contextmanager
+    def followed_by(self, listener: Listener) -> Iterator[None]:
+        """While the block runs, have ``listener`` called with all that is committed, as it is committed.
+
+        It must not block or raise. Whoever has read up to :attr:`head` misses nothing.
+        """
+        self._followers[listener] = None
+        try:
+            yield
+        finally:
+            del self._followers[listener]
 
     def _take_in(self, records: Sequence[Record]) -> None:
         for record in records:
             self._recent.add(record)
+        for follower in tuple(self._followers):
+            follower(records)
         self.grown.fire()
 
     # Cursors of durable consumers.

@@ -27,9 +27,9 @@ from fanline.pop_protocol import (
     Read,
     decode_pop_command,
 )
-from fanline.topics import require_pattern
+from fanline.topics import matches, require_pattern
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
-from msgqueue.log import Log
+from msgqueue.log import PAGE_BYTES, Log
 
 MAX_PAGE_RECORDS: Final = 1_000
 
@@ -184,15 +184,41 @@ class _Session:
 
     async def _feed_from(self, position: int, topics: Sequence[str] | None, told: int) -> None:
         while True:
-            await self._log.grown_beyond(position)
-            page = await self._log.read(position, topics)
-            gap = await self._gap(position, topics, told)
-            if gap is not None:
-                self._connection.send_json(GapNotice(gap))
-                told = gap.last
-            self._send(page.records)
-            position = page.position
+            while position < self._log.head:
+                page = await self._log.read(position, topics)
+                gap = await self._gap(position, topics, told)
+                if gap is not None:
+                    self._connection.send_json(GapNotice(gap))
+                    told = gap.last
+                self._send(page.records)
+                position = page.position
+                await self._connection.writable()
+            position = await self._feed_live(position, topics)
             await self._connection.writable()
+
+    async def _feed_live(self, position: int, topics: Sequence[str] | None) -> int:
+        """Hand on what is committed, in the moment it is, for as long as the connection takes it.
+
+        Returns:
+            The position it has got to.
+        """
+        behind: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def take(records: Sequence[Record]) -> None:
+            nonlocal position
+            if behind.done():
+                return
+            if sum(len(record.body) for record in records) > PAGE_BYTES:
+                behind.set_result(None)  # for one frame that is too much
+                return
+            self._send([record for record in records if _is_wanted(record, topics)])
+            position = records[-1].seq
+            if self._connection.paused:
+                behind.set_result(None)
+
+        with self._log.followed_by(take):
+            await behind
+        return position
 
     async def _feed_share(self, consumer: Consumer) -> None:
         try:
@@ -229,6 +255,10 @@ class _Session:
         records = await self._log.read_back(before, read.topics, limit)
         position = records[0].seq if records else before
         return PageAnswer(read.ref, _raws(records), position, self._log.head)
+
+
+def _is_wanted(record: Record, topics: Sequence[str] | None) -> bool:
+    return topics is None or any(matches(pattern, record.topic) for pattern in topics)
 
 
 def _as_rejected(error: Rejected | StoreError) -> Rejected:

@@ -1,21 +1,21 @@
 """``/pushmsg``: messages in, acks out, in the same order.
 
-One task reads frames and puts their messages in line for a commit; a second one answers, frame by frame,
-when each has been committed. So a publisher may have any number of frames on the way, up to a limit beyond
-which it is simply not read from.
+A task for each connection reads frames and puts their messages in line for a commit; each frame is answered
+when that is done. So a publisher may have any number of frames on the way, until so much waits for the disk
+that it is simply not read from.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter
 
-from fanline.background import beside
+from fanline import metrics
 from fanline.backoff import Backoff
 from fanline.connection import Connection, text_frame
-from fanline.errors import Closed, ErrorCode, Rejected, StoreError
+from fanline.errors import ErrorCode, Rejected, StoreError
 from fanline.message import (
     Ack,
     Dialect,
@@ -31,16 +31,6 @@ from msgqueue.store.base import Receipt
 
 logger = logging.getLogger(__name__)
 
-# Frames that one connection may have waiting for their answer.
-MAX_FRAMES_IN_FLIGHT: Final = 1_000
-
-
-class _Pushed(NamedTuple):
-    """What one frame brought: an entry per message, and the receipts to come for those that were taken."""
-
-    entries: Sequence[NewMessage | Rejected]
-    receipts: asyncio.Future[list[Receipt]]
-
 
 class PushEndpoint:
     """Handles the connections to ``/pushmsg``.
@@ -48,17 +38,21 @@ class PushEndpoint:
     Args:
         log: Where the messages go.
         max_content: Largest content of one message, in bytes.
-        metrics: Where to register the counters.
+        registry: Where to register the counters.
     """
 
-    def __init__(self, log: Log, *, max_content: int, metrics: CollectorRegistry) -> None:
+    def __init__(self, log: Log, *, max_content: int, registry: CollectorRegistry) -> None:
         self._log = log
         self._max_content = max_content
-        self._stored = Counter("fanline_messages_stored", "Messages stored.", registry=metrics)
-        self._duplicates = Counter(
-            "fanline_messages_duplicate", "Messages not stored because their id was known.", registry=metrics
+        self._stored = self._duplicates = 0
+        metrics.counter(registry, "fanline_messages_stored", "Messages stored.", lambda: self._stored)
+        metrics.counter(
+            registry,
+            "fanline_messages_duplicate",
+            "Messages not stored because their id was known.",
+            lambda: self._duplicates,
         )
-        self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=metrics)
+        self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=registry)
 
     async def handle(self, connection: Connection) -> None:
         """Serve one publisher until it goes away."""
@@ -68,13 +62,13 @@ class PushEndpoint:
             await self._handle_v1(connection)
 
     async def _handle_v1(self, connection: Connection) -> None:
-        pushed: asyncio.Queue[_Pushed] = asyncio.Queue(MAX_FRAMES_IN_FLIGHT)
-        async with beside(self._answer(connection, pushed)):
-            async for frame in connection.frames():
-                entries = self._read(frame, connection)
-                accepted = [entry for entry in entries if isinstance(entry, NewMessage)]
-                await pushed.put(_Pushed(entries, self._log.append(accepted)))
-                await self._log.room()
+        async for frame in connection.frames():
+            entries = self._read(frame, connection)
+            accepted = [entry for entry in entries if isinstance(entry, NewMessage)]
+            receipts = self._log.append(accepted)
+            # The log settles its futures in the order of the appends, and so the answers keep to it.
+            receipts.add_done_callback(partial(self._answer, connection, entries))
+            await self._log.room()
 
     async def _handle_plain(self, connection: Connection) -> None:
         """Serve a publisher that gets no acks: while the log cannot be written, it is not read from."""
@@ -111,29 +105,22 @@ class PushEndpoint:
             else:
                 return
 
-    async def _answer(self, connection: Connection, pushed: asyncio.Queue[_Pushed]) -> None:
-        while True:
-            entries, receipts = await pushed.get()
-            answers = await self._outcome(entries, receipts)
-            if answers:
-                connection.write(text_frame(encode(answers)))
-                await connection.writable()
+    def _answer(
+        self,
+        connection: Connection,
+        entries: Sequence[NewMessage | Rejected],
+        receipts: asyncio.Future[list[Receipt]],
+    ) -> None:
+        error = receipts.exception()
+        answers = self._acks(entries, receipts.result()) if error is None else _refusals(entries, error)
+        if answers:
+            connection.write(text_frame(encode(answers)))
 
-    async def _outcome(
-        self, entries: Sequence[NewMessage | Rejected], receipts: asyncio.Future[list[Receipt]]
+    def _acks(
+        self, entries: Sequence[NewMessage | Rejected], receipts: Sequence[Receipt]
     ) -> list[Ack | Refusal]:
-        try:
-            stored = await receipts
-        except (StoreError, Closed) as error:
-            reason = f"the log cannot be written: {error}"
-            return [
-                refusal(entry)
-                if isinstance(entry, Rejected)
-                else Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, entry.id)
-                for entry in entries
-            ]
-        self._count(stored)
-        in_order = iter(stored)
+        self._count(receipts)
+        in_order = iter(receipts)
         return [
             refusal(entry) if isinstance(entry, Rejected) else Ack(entry.id, *next(in_order))
             for entry in entries
@@ -141,5 +128,15 @@ class PushEndpoint:
 
     def _count(self, receipts: Sequence[Receipt]) -> None:
         duplicates = sum(receipt.duplicate for receipt in receipts)
-        self._duplicates.inc(duplicates)
-        self._stored.inc(len(receipts) - duplicates)
+        self._duplicates += duplicates
+        self._stored += len(receipts) - duplicates
+
+
+def _refusals(entries: Sequence[NewMessage | Rejected], error: BaseException) -> list[Ack | Refusal]:
+    reason = f"the log cannot be written: {error}"
+    return [
+        refusal(entry)
+        if isinstance(entry, Rejected)
+        else Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, entry.id)
+        for entry in entries
+    ]

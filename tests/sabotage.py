@@ -8,8 +8,8 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -25,7 +25,7 @@ from msgqueue.app import MsgQueue
 from msgqueue.store import sqlite_writer
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite import SqliteStore
-from msgqueue.store.sqlite_writer import Writer
+from msgqueue.store.sqlite_writer import Appended, Writer
 from publisher.app import Publisher
 from subscriber.app import Subscriber
 from subscriber.fanout import Fanout
@@ -49,15 +49,15 @@ def ack_before_writing() -> None:
 
     def commit(store: SqliteStore) -> None:
         with suppress(Closed):
-            store._submit(store._writing, store._writer.connection.commit)
+            store._writing.call(store._translated(store._writer.connection.commit))
 
-    @contextmanager
-    def uncommitted(writer: Writer) -> Iterator[None]:
+    def uncommitted_append(writer: Writer, messages: Sequence[NewMessage]) -> Appended:
         if not writer.connection.in_transaction:
             writer.connection.execute("BEGIN IMMEDIATE")
-        yield
+        return store_batch(writer, messages)
 
-    mock.patch.object(Writer, "_transaction", uncommitted).start()
+    store_batch = Writer.append
+    mock.patch.object(Writer, "append", uncommitted_append).start()
     mock.patch.object(SqliteStore, "append", hasty_append).start()
 
 

@@ -8,7 +8,6 @@ reader's. Neither waits for the other. What is done on them is in :mod:`msgqueue
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
@@ -19,6 +18,7 @@ from msgqueue.store.base import PAGE_BYTES, PAGE_RECORDS, Bounds, Line, Listener
 from msgqueue.store.sqlite_file import LogFile, translated
 from msgqueue.store.sqlite_reader import Reader
 from msgqueue.store.sqlite_writer import Appended, Writer
+from msgqueue.store.thread import CallThread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,8 +31,8 @@ class SqliteStore(Store):
         self._file = file
         self._writer = writer
         self._reader = reader
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._writing = CallThread("store-writer")
+        self._reading = CallThread("store-reader")
         self._listeners: list[Listener] = []
         self._closing: asyncio.Task[None] | None = None
 
@@ -54,31 +54,18 @@ class SqliteStore(Store):
             ConfigurationError: If another process has the log open, the folder cannot be used, or what is in
                 it is damaged, no log at all, or one of a newer version.
         """
-        opening = asyncio.get_running_loop().run_in_executor(None, cls._open, folder, dedupe_window, clock)
+        opening = asyncio.get_running_loop().run_in_executor(None, _open, folder, dedupe_window, clock)
         try:
-            return await asyncio.shield(opening)
+            return cls(*await asyncio.shield(opening))
         except asyncio.CancelledError:
             with suppress(ConfigurationError):  # it cannot be stopped, only undone
-                await (await opening).close()
+                await cls(*await opening).close()
             raise
-
-    @classmethod
-    def _open(cls, folder: Path, dedupe_window: float, clock: Callable[[], float]) -> Self:
-        file = LogFile(folder)
-        try:
-            with translated(file.path):
-                file.prepare()
-                writer = Writer(file.connect(), dedupe_window=dedupe_window, clock=clock)
-                return cls(file, writer, Reader(file.connect()))
-        except (StoreError, ConfigurationError) as error:
-            file.close()
-            raise ConfigurationError(str(error)) from error
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """See :meth:`Store.append`."""
-        appending = self._submit(self._writing, self._writer.append, messages)
-        appending.add_done_callback(self._announce)
-        appended = await asyncio.shield(appending)  # it goes on when cancelled, and must be announced then
+        appending = self._translated(self._writer.append, messages)
+        appended = await self._writing.call(appending, self._announce)
         return appended.receipts
 
     def follow(self, listener: Listener) -> None:
@@ -94,7 +81,7 @@ class SqliteStore(Store):
         max_bytes: int = PAGE_BYTES,
     ) -> Page:
         """See :meth:`Store.read`."""
-        return await self._submit(self._reading, self._reader.read, after, patterns, limit, max_bytes)
+        return await self._read(self._reader.read, after, patterns, limit, max_bytes)
 
     async def read_back(
         self,
@@ -109,11 +96,11 @@ class SqliteStore(Store):
 
     async def outline(self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS) -> list[Line]:
         """See :meth:`Store.outline`."""
-        return await self._submit(self._reading, self._reader.outline, after, topic, limit)
+        return await self._read(self._reader.outline, after, topic, limit)
 
     async def bounds(self) -> Bounds:
         """See :meth:`Store.bounds`."""
-        return await self._submit(self._reading, self._reader.bounds)
+        return await self._read(self._reader.bounds)
 
     async def trimmed(self, patterns: Sequence[str] | None = None) -> int:
         """See :meth:`Store.trimmed`."""
@@ -121,19 +108,19 @@ class SqliteStore(Store):
 
     async def trim(self, seqs: Sequence[int]) -> None:
         """See :meth:`Store.trim`."""
-        await self._submit(self._writing, self._writer.trim, seqs)
+        await self._write(self._writer.trim, seqs)
 
     async def cursors(self) -> dict[str, int]:
         """See :meth:`Store.cursors`."""
-        return await self._submit(self._reading, self._reader.cursors)
+        return await self._read(self._reader.cursors)
 
     async def set_cursor(self, name: str, seq: int) -> None:
         """See :meth:`Store.set_cursor`."""
-        await self._submit(self._writing, self._writer.set_cursor, name, seq)
+        await self._write(self._writer.set_cursor, name, seq)
 
     async def delete_cursor(self, name: str) -> None:
         """See :meth:`Store.delete_cursor`."""
-        await self._submit(self._writing, self._writer.delete_cursor, name)
+        await self._write(self._writer.delete_cursor, name)
 
     async def close(self) -> None:
         """See :meth:`Store.close`."""
@@ -143,27 +130,21 @@ class SqliteStore(Store):
 
     async def _close(self) -> None:
         """Close the writer's connection last: that moves all of the WAL into the file."""
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._reading, self._reader.close)
-            await loop.run_in_executor(self._writing, self._writer.close)
+            await self._reading.call(self._reader.close)
+            await self._writing.call(self._writer.close)
         finally:
             self._file.close()
-            self._reading.shutdown(wait=False)
-            self._writing.shutdown(wait=False)
+            self._reading.stop()
+            self._writing.stop()
 
-    def _announce(self, appending: asyncio.Future[Appended]) -> None:
-        if appending.cancelled() or appending.exception() is not None:
-            return
-        records = appending.result().records
-        if records:
+    def _announce(self, appended: Appended) -> None:
+        if appended.records:
             for listener in self._listeners:
-                listener(records)
+                listener(appended.records)
 
-    def _submit(
-        self, thread: Executor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> asyncio.Future[T]:
-        """Have a function called on one of the threads, with its errors translated."""
+    def _translated(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        """Return what calls a function on one of the threads, and says in words what goes wrong."""
         if self._closing is not None:
             raise Closed(f"the log {self._file.path} has been closed")
 
@@ -171,12 +152,30 @@ class SqliteStore(Store):
             with translated(self._file.path):
                 return function(*args, **kwargs)
 
-        return asyncio.get_running_loop().run_in_executor(thread, call)
+        return call
+
+    async def _read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._reading.call(self._translated(function, *args, **kwargs))
+
+    async def _write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._writing.call(self._translated(function, *args, **kwargs))
 
     async def _last(self, results: Iterator[T], default: T) -> T:
         """Return the last of the reader's results; between two of them other reads have their turn."""
         result: T | None = default
         while result is not None:
             default = result
-            result = await self._submit(self._reading, next, results, None)
+            result = await self._read(next, results, None)
         return default
+
+
+def _open(folder: Path, dedupe_window: float, clock: Callable[[], float]) -> tuple[LogFile, Writer, Reader]:
+    file = LogFile(folder)
+    try:
+        with translated(file.path):
+            file.prepare()
+            writer = Writer(file.connect(), dedupe_window=dedupe_window, clock=clock)
+            return file, writer, Reader(file.connect())
+    except (StoreError, ConfigurationError) as error:
+        file.close()
+        raise ConfigurationError(str(error)) from error

@@ -76,6 +76,7 @@ _CAUSES: Final = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its owner and mode",
     sqlite3.SQLITE_IOERR: "the disk reports an error",
     sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a back-up",
+    sqlite3.SQLITE_CONSTRAINT: "it is damaged: restore it from a back-up",
     sqlite3.SQLITE_NOTADB: "it is not a database, or its header is damaged: restore it from a back-up",
     sqlite3.SQLITE_BUSY: "another program has locked it",
     sqlite3.SQLITE_LOCKED: "another program has locked it",

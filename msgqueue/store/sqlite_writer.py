@@ -11,16 +11,16 @@ import msgspec
 from fanline.message import Message, NewMessage, Record, encode
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite_bulk import fetch, to_json
-from msgqueue.store.sqlite_file import Damage
 
 # How many ids are looked at per message appended, to find those that have expired: at an even rate the table
 # comes to hold 4/3 of what is within the window.
 SWEEP_STEP: Final = 4
 
-# WHERE true, here and below: without it SQLite takes ON CONFLICT for the condition of a join.
-_ADD_TOPICS: Final = """
-INSERT INTO topics (name) SELECT value FROM json_each(:topics) WHERE true ON CONFLICT (name) DO NOTHING
-"""
+# After how many messages that is done: for each lone one it would be a third of the statements.
+SWEEP_EVERY: Final = 256
+
+# Topics whose ids are kept in memory; they never change.
+MAX_KNOWN_TOPICS: Final = 100_000
 
 _HEAD: Final = """
 WITH
@@ -41,27 +41,41 @@ SELECT json_array(
     SELECT json_group_object(topics.name, topics.id)
     FROM json_each(:topics) AS used CROSS JOIN topics ON topics.name = used.value
   )),
+  (SELECT ifnull(max(id), 0) FROM topics),
   (SELECT max(key) FROM (SELECT key FROM ids WHERE key > :swept ORDER BY key LIMIT :step))
 ) FROM head
 """
 
-_ADD_MESSAGES: Final = """
-INSERT INTO messages (seq, topic, time, crc, body)
-SELECT
-  :first + key,
-  json_extract(value, '$[0]'),
-  :now,
-  json_extract(value, '$[1]'),
-  substr(:bodies, json_extract(value, '$[2]'), json_extract(value, '$[3]'))
-FROM json_each(:rows)
-"""
+# An append is one statement, and so a transaction by itself: for each statement Python's SQLite module lets
+# go of the interpreter several times, and beside a busy event loop waits each time until it gets it back.
+_BATCHES: Final = (
+    """
+    CREATE TEMP VIEW batches AS SELECT
+      NULL AS first, NULL AS now, NULL AS topics, NULL AS rows, NULL AS bodies, NULL AS ids,
+      NULL AS swept, NULL AS until, NULL AS expired
+    """,
+    # WHERE true: without it SQLite takes ON CONFLICT for the condition of a join.
+    """
+    CREATE TEMP TRIGGER append_batch INSTEAD OF INSERT ON batches BEGIN
+      INSERT INTO topics (id, name) SELECT value, key FROM json_each(NEW.topics);
+      INSERT INTO messages (seq, topic, time, crc, body)
+      SELECT
+        NEW.first + key,
+        json_extract(value, '$[0]'),
+        NEW.now,
+        json_extract(value, '$[1]'),
+        substr(NEW.bodies, json_extract(value, '$[2]'), json_extract(value, '$[3]'))
+      FROM json_each(NEW.rows);
+      INSERT INTO ids (key, seq, time) SELECT key, value, NEW.now FROM json_each(NEW.ids) WHERE true
+      ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, time = excluded.time;
+      DELETE FROM ids WHERE key > NEW.swept AND key <= NEW.until AND time < NEW.expired;
+    END
+    """,
+)
 
-_ADD_IDS: Final = """
-INSERT INTO ids (key, seq, time) SELECT key, value, :now FROM json_each(:ids) WHERE true
-ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, time = excluded.time
+_APPEND: Final = """
+INSERT INTO batches VALUES (:first, :now, :topics, :rows, :bodies, :ids, :swept, :until, :expired)
 """
-
-_SWEEP_IDS: Final = "DELETE FROM ids WHERE key > :swept AND key <= :until AND time < :expired"
 
 _NOTE_TRIMMED_TOPICS: Final = """
 UPDATE topics SET trimmed = max(topics.trimmed, gone.seq)
@@ -94,13 +108,16 @@ _DELETE_CURSOR: Final = "DELETE FROM consumers WHERE name = :name"
 class _Head(msgspec.Struct, array_like=True, frozen=True):
     """What an append has to know of the log: its newest position, the time, and what it has already.
 
-    ``taken`` has positions by dedupe key, ``topics`` ids by name; both only what the batch may need.
+    ``taken`` has positions by those dedupe keys of the batch that are there, ``topics`` ids by those of its
+    topics that are there and were not known. ``topic_id`` is the highest one given, ``sweep_until`` the key
+    up to which ids are to be looked at now.
     """
 
     seq: int
     now: int
     taken: dict[str, int]
     topics: dict[str, int]
+    topic_id: int
     sweep_until: str | None
 
 
@@ -174,19 +191,22 @@ class Writer:
         self.connection = connection
         self._window = round(dedupe_window * 1000)
         self._clock = clock
+        self._topics: dict[str, int] = {}
+        self._unswept = 0
         self._swept = ""
+        for statement in _BATCHES:
+            connection.execute(statement)
 
     def append(self, messages: Sequence[NewMessage]) -> Appended:
         """Store a batch; it is on disk when this returns."""
+        self._unswept += len(messages)
         keys = [_dedupe_key(message) for message in messages]
-        with self._transaction():
-            head = self._look_up(keys, {message.topic for message in messages})
-            batch = Batch(head.seq, head.now, head.taken)
-            for message, key in zip(messages, keys, strict=True):
-                batch.add(message, key)
+        head = self._look_up(keys, {message.topic for message in messages})
+        batch = Batch(head.seq, head.now, head.taken)
+        for message, key in zip(messages, keys, strict=True):
+            batch.add(message, key)
+        if batch.records:
             self._insert(batch, head)
-            self._sweep(head)
-        self._swept = head.sweep_until or ""
         return Appended(batch.receipts, batch.records)
 
     def trim(self, seqs: Sequence[int]) -> None:
@@ -210,8 +230,8 @@ class Writer:
         self.connection.close()
 
     def _look_up(self, keys: Sequence[str | None], topics: set[str]) -> _Head:
-        names = to_json(topics)
-        self._run(_ADD_TOPICS, topics=names)
+        if len(self._topics) > MAX_KNOWN_TOPICS:
+            self._topics.clear()
         head = fetch(
             self.connection,
             _decode_head,
@@ -219,28 +239,41 @@ class Writer:
             clock=round(self._clock() * 1000),
             window=self._window,
             keys=to_json([key for key in keys if key is not None]),
-            topics=names,
+            topics=to_json(topics - self._topics.keys()),
             swept=self._swept,
-            step=SWEEP_STEP * len(keys),
+            step=SWEEP_STEP * self._unswept if self._is_sweep_due else 0,
         )
-        if head.topics.keys() != topics:
-            raise Damage("a topic that was stored is not there")
+        self._topics |= head.topics
         return head
 
     def _insert(self, batch: Batch, head: _Head) -> None:
-        bodies = [record.body for record in batch.records]
+        names = dict.fromkeys(record.topic for record in batch.records if record.topic not in self._topics)
+        topics = {name: topic_id for topic_id, name in enumerate(names, head.topic_id + 1)}
         rows = []
         start = 1  # as substr counts
-        for record, body in zip(batch.records, bodies, strict=True):
-            rows.append((head.topics[record.topic], zlib.crc32(body), start, len(body)))
+        for _, name, body in batch.records:
+            rows.append((self._topics.get(name) or topics[name], zlib.crc32(body), start, len(body)))
             start += len(body)
         self._run(
-            _ADD_MESSAGES, first=head.seq + 1, now=head.now, rows=to_json(rows), bodies=b"".join(bodies)
+            _APPEND,
+            first=head.seq + 1,
+            now=head.now,
+            topics=to_json(topics),
+            rows=to_json(rows),
+            bodies=b"".join(record.body for record in batch.records),
+            ids=to_json(batch.ids),
+            swept=self._swept,
+            until=head.sweep_until,
+            expired=head.now - self._window,
         )
-        self._run(_ADD_IDS, now=head.now, ids=to_json(batch.ids))
+        self._topics |= topics
+        if self._is_sweep_due:
+            self._swept = head.sweep_until or ""
+            self._unswept = 0
 
-    def _sweep(self, head: _Head) -> None:
-        self._run(_SWEEP_IDS, swept=self._swept, until=head.sweep_until, expired=head.now - self._window)
+    @property
+    def _is_sweep_due(self) -> bool:
+        return self._unswept >= SWEEP_EVERY
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
