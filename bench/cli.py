@@ -28,6 +28,10 @@ Rounds = Annotated[int, typer.Option(min=1, max=20, help="How often each measure
 Quick = Annotated[bool, typer.Option("--quick", help="See that all works, and roughly where things are.")]
 Peers = Annotated[str, typer.Option(metavar="NAMES", help=f"Which servers, of {', '.join(PEERS)}.")]
 Save = Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was measured, as JSON.")]
+Log = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", exists=True, help="A log by bench.make_log, to be measured with as well."),
+]
 Subscribers = Annotated[int | None, typer.Option(min=1, max=20_000, help="How many subscribers.")]
 Rate = Annotated[float | None, typer.Option(min=1, max=100_000, help="Messages a second.")]
 Size = Annotated[int, typer.Option(min=90, max=1_000_000, help="Bytes of a message as delivered.")]
@@ -159,13 +163,15 @@ def growth(
     rows: Annotated[
         list[int] | None, typer.Option(help="Length of the log; may be given repeatedly.")
     ] = None,
+    log: Log = None,
     rounds: Rounds = 3,
     quick: Quick = False,
     save: Save = None,
 ) -> None:
     """What a longer log costs, and what a second process of each edge gains."""
-    options = _options(rounds, EVERY, quick=quick)
-    _run([plan.log_step(options, rows)] if rows else plan.growing(options), options, save)
+    options = _options(rounds, EVERY, quick=quick)._replace(log=log)
+    is_log_alone = rows is not None or log is not None
+    _run([plan.log_step(options, rows or [])] if is_log_alone else plan.growing(options), options, save)
 
 
 @app.command()
@@ -190,10 +196,11 @@ def everything(
     rounds: Rounds = 3,
     quick: Quick = False,
     peers: Peers = EVERY,
+    log: Log = None,
     save: Save = None,
 ) -> None:
     """Everything; unless --quick or --save is given, what is found is written into bench/results and docs."""
-    options = _options(rounds, peers, quick=quick)
+    options = _options(rounds, peers, quick=quick)._replace(log=log)
     steps = [step for part in plan.PARTS.values() for step in part(options)]
     is_for_good = save is None and not quick
     _run(steps, options, RESULTS if is_for_good else save)

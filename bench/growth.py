@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -26,12 +27,22 @@ _MISSED: Final = 100
 _RESUMES: Final = 20
 
 
-def measure_log(site: Site, lengths: Sequence[int], rounds: int) -> Iterator[Sample]:
-    """Yield what publishing and resuming cost with a log of each length, round after round."""
-    for rows in lengths:
+def measure_log(site: Site, logs: Sequence[int | Path], rounds: int) -> Iterator[Sample]:
+    """Yield what publishing and resuming cost with each log, round after round.
+
+    Args:
+        site: Where to.
+        logs: Each the length of one to be made, or the folder of one that was made, which grows by this.
+        rounds: How often.
+    """
+    for log in logs:
         place = site.place()
-        if rows:
-            logfile.fill(place / "data", rows)
+        data = place / "data"
+        if isinstance(log, Path):
+            rows = logfile.rounded_length(log)
+            data.symlink_to(log.resolve())
+        elif rows := log:
+            logfile.fill(data, rows)
         for _ in range(rounds):
             with Fanline(place, site.certificates) as server, Worker(Pushers) as pushers:
                 yield _with_log(server, pushers, rows)

@@ -51,6 +51,18 @@ def fill(folder: Path, rows: int, on_progress: Callable[[int], None] = lambda _:
         log.close()
 
 
+def rounded_length(folder: Path) -> int:
+    """Return how many messages a log was filled with, in millions, whatever measurements have added since."""
+    log = LogFile(folder)
+    try:
+        log.require_whole()
+        with closing(log.connect()) as connection:
+            (rows,) = connection.execute("SELECT max(seq) FROM messages").fetchone()
+    finally:
+        log.close()
+    return int(rows // 1_000_000 * 1_000_000)
+
+
 def topic(number: int) -> str:
     """Return one of the topics of a log that was filled."""
     return f"log.{number % TOPICS:03}"

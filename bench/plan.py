@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench import chat, disk, durable, fanout, growth, idle, latency, peak, reconnect
@@ -36,11 +37,13 @@ class Options(NamedTuple):
         rounds: How often each measurement is made.
         is_quick: Whether to see only that all works, and roughly where things are.
         peers: Which servers, where a part has more.
+        log: The folder of a large log to measure with as well, if there is one.
     """
 
     rounds: int
     is_quick: bool
     peers: Sequence[str]
+    log: Path | None = None
 
     @property
     def fewer(self) -> "Options":
@@ -219,12 +222,13 @@ def growing(options: Options) -> list[Step]:
 
 
 def log_step(options: Options, lengths: Sequence[int]) -> Step:
-    """Return what publishing and resuming cost with logs of some lengths."""
+    """Return what publishing and resuming cost with logs of some lengths, and with one that is there."""
+    logs: list[int | Path] = [*lengths, *([options.log] if options.log else [])]
     filling = sum(rows / 200_000 for rows in lengths)
     return Step(
-        len(lengths) * options.rounds,
-        filling + len(lengths) * options.rounds * (_START + 6.0),
-        lambda site: growth.measure_log(site, lengths, options.rounds),
+        len(logs) * options.rounds,
+        filling + len(logs) * options.rounds * (_START + 6.0),
+        lambda site: growth.measure_log(site, logs, options.rounds),
     )
 
 

@@ -1,5 +1,6 @@
 """What every measurement needs: certificates, a folder for each server, and which servers there are."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,8 @@ class Site:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     def place(self) -> Path:
-        """Return a new folder for a server."""
+        """Return a new folder for a server, once the disk is done with what earlier ones have left to it."""
+        os.sync()
         self._number += 1
         folder = self._folder / str(self._number)
         folder.mkdir()

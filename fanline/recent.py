@@ -1,5 +1,6 @@
 """The newest records of the log, in memory: what a reader that keeps up, nearly, is served from."""
 
+import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from heapq import merge
@@ -55,19 +56,27 @@ class Recent:
         """Whether everything after this position, up to the head, is here."""
         return after >= self.floor
 
-    def read(self, after: int, *, patterns: Collection[str] | None = None, max_bytes: int) -> Page:
+    def read(
+        self,
+        after: int,
+        *,
+        patterns: Collection[str] | None = None,
+        limit: int = sys.maxsize,
+        max_bytes: int,
+    ) -> Page:
         """Return what comes after a covered position.
 
         Args:
             after: Position to begin after; :meth:`covers` must be true for it.
             patterns: Return only records on topics that these match; None means all.
+            limit: Most records returned; at least 1.
             max_bytes: Bodies to return, except that a single larger one is returned alone.
         """
         size = 0
         records: list[Record] = []
         for record in self._find(after, patterns):
             size += len(record.body)
-            if size > max_bytes and records:
+            if (size > max_bytes and records) or len(records) == limit:
                 return Page(records, records[-1].seq)
             records.append(record)
         return Page(records, max(self.head, after))

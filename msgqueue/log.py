@@ -16,7 +16,7 @@ from fanline.errors import Closed, StoreError
 from fanline.message import NewMessage, Page, Record
 from fanline.recent import Recent
 from fanline.signal import Signal
-from msgqueue.store.base import Listener, Receipt, Store
+from msgqueue.store.base import PAGE_RECORDS, Listener, Receipt, Store
 
 logger = logging.getLogger(__name__)
 
@@ -193,15 +193,17 @@ class Log:
 
     # Reading.
 
-    async def read(self, after: int, patterns: Sequence[str] | None = None) -> Page:
+    async def read(
+        self, after: int, patterns: Sequence[str] | None = None, limit: int = PAGE_RECORDS
+    ) -> Page:
         """Return the next stretch of the log after a position: from memory, or from the store.
 
         Raises:
             StoreError: If the store cannot be read.
         """
         if self._recent.covers(after):
-            return self._recent.read(after, patterns=patterns, max_bytes=PAGE_BYTES)
-        return await self._store.read(after, patterns=patterns, max_bytes=PAGE_BYTES)
+            return self._recent.read(after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES)
+        return await self._store.read(after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES)
 
     async def read_back(self, before: int, patterns: Sequence[str], limit: int) -> Sequence[Record]:
         """Return the newest matching records before a position, oldest first: ``limit`` or fewer large ones.

@@ -243,11 +243,9 @@ class _Session:
 
     async def _page(self, read: Read, limit: int) -> PageAnswer:
         after = min(max(read.after or 0, 0), MAX_POSITION)
-        page = await self._log.read(after, read.topics)
-        records = page.records[:limit]
-        position = page.position if len(records) == len(page.records) else records[-1].seq
+        page = await self._log.read(after, read.topics, limit)
         gap = await self._gap(after, read.topics)
-        return PageAnswer(read.ref, _raws(records), position, self._log.head, gap)
+        return PageAnswer(read.ref, _raws(page.records), page.position, self._log.head, gap)
 
     async def _page_back(self, read: Read, limit: int) -> PageAnswer:
         end = self._log.head + 1

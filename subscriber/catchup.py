@@ -6,7 +6,16 @@ one position per connection, not one per subscription, so that what it is sent i
 the log, each message once, however many of its subscriptions match it.
 """
 
+from typing import Final
+
 from fanline.topics import has_wildcard, matches
+
+# Records of the first page; of a long log each may have to be fetched from another place on the disk, and
+# somebody waits for the first of them.
+FIRST_PAGE: Final = 64
+
+# Each further page has twice as many, until it is that large.
+LARGEST_PAGE: Final = 512
 
 
 class Catchup:
@@ -14,11 +23,13 @@ class Catchup:
 
     Attributes:
         position: The next page to read begins after it.
+        limit: How many records it may have.
         version: Changes with every subscription; a page asked for under another version is of no use.
     """
 
     def __init__(self) -> None:
         self.position = 0
+        self.limit = FIRST_PAGE
         self.version = 0
         self._after: dict[str, int] = {}
         self._wildcards: list[str] = []
@@ -63,4 +74,5 @@ class Catchup:
 
     def advance(self, position: int) -> None:
         """Note that everything up to ``position`` was sent."""
+        self.limit = min(2 * self.limit, LARGEST_PAGE)
         self.position = max(self.position, position)

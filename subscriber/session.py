@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 # What is read for one connection at a time: with the write buffer, all that a slow one holds.
 PAGE_BYTES: Final = 65_536
-PAGE_RECORDS: Final = 500
 
 
 class _Subscribed(msgspec.Struct, omit_defaults=True):
@@ -266,7 +265,7 @@ class Session:
         position, patterns = self._catchup.position, self._catchup.patterns
         if self._live.recent.covers(position):
             return self._live.recent.read(position, patterns=patterns, max_bytes=PAGE_BYTES)
-        page = await self._archive.read(Read(patterns, after=position, limit=PAGE_RECORDS))
+        page = await self._archive.read(Read(patterns, after=position, limit=self._catchup.limit))
         self._report(page.gap)
         return page.records()
 

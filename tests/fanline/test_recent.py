@@ -53,7 +53,7 @@ def held_of(added: Sequence[Record], max_bytes: int) -> Sequence[Record]:
 
 
 def naive_read(
-    held: Sequence[Record], head: int, after: int, patterns: Sequence[str] | None, max_bytes: int
+    held: Sequence[Record], head: int, after: int, patterns: Sequence[str] | None, limit: int, max_bytes: int
 ) -> Page:
     """Read by looking at every record."""
     found = [
@@ -63,20 +63,19 @@ def naive_read(
         and (patterns is None or any(matches(pattern, each.topic) for pattern in patterns))
     ]
     sizes = [sum(len(each.body) for each in found[: count + 1]) for count in range(len(found))]
-    fitting = max(len(list(takewhile(lambda size: size <= max_bytes, sizes))), 1)
+    fitting = min(max(len(list(takewhile(lambda size: size <= max_bytes, sizes))), 1), limit)
     if fitting < len(found):
         return Page(found[:fitting], found[fitting - 1].seq)
     return Page(found, max(head, after))
 
 
 @settings(max_examples=300, deadline=None)
-@given(arrivals, st.integers(0, 60), st.integers(0, 5), selections, st.integers(0, 20), st.data())
+@given(arrivals, st.integers(0, 60), st.integers(0, 5), selections, st.data())
 def test_reading_is_like_reading_a_list(
     arrivals: list[Arrival],
     capacity: int,
     start: int,
     patterns: list[str] | None,
-    max_bytes: int,
     data: st.DataObject,
 ) -> None:
     """The newest that fit are held, and any stretch of them is read, filtered and cut as a list would be."""
@@ -87,8 +86,9 @@ def test_reading_is_like_reading_a_list(
     assert recent.floor == (added[-len(held) - 1].seq if len(held) < len(added) else start)
     after = data.draw(st.integers(recent.floor, recent.head + 3))
     assert recent.covers(after)
-    page = recent.read(after, patterns=patterns, max_bytes=max_bytes)
-    assert page == naive_read(held, recent.head, after, patterns, max_bytes)
+    limit, max_bytes = data.draw(st.integers(1, 8)), data.draw(st.integers(0, 20))
+    page = recent.read(after, patterns=patterns, limit=limit, max_bytes=max_bytes)
+    assert page == naive_read(held, recent.head, after, patterns, limit, max_bytes)
 
 
 @settings(max_examples=100, deadline=None)

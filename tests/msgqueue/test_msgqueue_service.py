@@ -154,14 +154,16 @@ async def test_read_pages(queue: Service, dial: Dial) -> None:
     await push(pusher, *words("t", *range(1, 11)), *words("u", 11))
     await reader.send(
         '[{"read":{"ref":1,"topics":["t"],"after":8}},{"read":{"ref":2,"topics":["t"],"before":5,"limit":2}},'
-        '{"read":{"ref":3,"topics":["bad topic"],"after":0}},{"read":{"ref":4,"topics":["none"]}}]'
+        '{"read":{"ref":3,"topics":["bad topic"],"after":0}},{"read":{"ref":4,"topics":["none"]}},'
+        '{"read":{"ref":5,"topics":["t"],"after":1,"limit":3}}]'
     )
-    forwards, backwards, refused, nothing = await receive(reader, 4)
+    forwards, backwards, refused, nothing, short = await receive(reader, 5)
     assert [message["content"] for message in forwards["messages"]] == [9, 10]
     assert (forwards["page"], forwards["position"], forwards["last"]) == (1, 11, 11)
     assert [message["content"] for message in backwards["messages"]] == [3, 4]
     assert (refused["page"], refused["error"]) == (3, "bad-topic")
     assert (nothing["page"], nothing.get("messages", [])) == (4, [])
+    assert ([message["content"] for message in short["messages"]], short["position"]) == ([2, 3, 4], 4)
 
 
 @pytest.mark.parametrize(

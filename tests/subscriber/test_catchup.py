@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.topics import matches
-from subscriber.catchup import Catchup
+from subscriber.catchup import FIRST_PAGE, LARGEST_PAGE, Catchup
 
 TOPICS = ["a", "b", "a.a", "a.b"]
 PATTERNS = [*TOPICS, "*", "a.*", ">", "a.>"]
@@ -170,3 +170,15 @@ def test_it_is_complete_when_the_live_path_can_take_over(
         catchup.add(pattern, after)
     catchup.advance(position)
     assert catchup.is_complete(20) is is_complete
+
+
+def test_pages_grow() -> None:
+    """The first page is small, because somebody waits for it; each further one is larger, to a bound."""
+    catchup = Catchup()
+    catchup.add("a", 0)
+    limits = []
+    for position in range(1, 9):
+        limits.append(catchup.limit)
+        catchup.advance(position)
+    assert limits[:3] == [FIRST_PAGE, 2 * FIRST_PAGE, 4 * FIRST_PAGE]
+    assert limits[-1] == LARGEST_PAGE == max(limits)
