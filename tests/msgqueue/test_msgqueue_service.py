@@ -148,6 +148,65 @@ async def test_large_backlog_comes_in_order(start_service: StartService, dial: D
     assert [message["seq"] for message in got] == list(range(1, 5501))
 
 
+async def test_a_large_commit_comes_in_frames_of_bounded_size(queue: Service, dial: Dial) -> None:
+    """What is too much for one frame comes in several, to consumers that keep up as well."""
+    pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
+    await pop(popper, after="latest")
+    await pusher.send(msgspec.json.encode(words("t", *["x" * 60_000] * 10)), text=True)
+    sizes, positions = [], list[int]()
+    while len(positions) < 10:
+        frame = await popper.recv()
+        sizes.append(len(frame))
+        positions += [message["seq"] for message in msgspec.json.decode(frame)]
+    assert positions == list(range(1, 11))
+    assert max(sizes) < 300_000
+
+
+@pytest.fixture
+async def slow(start_service: StartService, dial: Dial) -> tuple[Service, ClientConnection, int]:
+    """A msgqueue with a consumer that has stopped reading, and how many messages there are by now."""
+    queue = await start_service(MsgQueue, recent_bytes=20_000)
+    popper = await dial(queue, "/popmsg")
+    await pop(popper, after="latest", topics=["t"])
+    [held_up] = queue.connections
+    popper.transport.pause_reading()
+    pusher = await dial(queue, "/pushmsg")
+    count = 0
+    while not held_up.paused:
+        count += len(await push(pusher, *words("t", *("x" * 1_000 for _ in range(100)))))
+    for _ in range(20):
+        count += len(await push(pusher, *words("t", *("x" * 100 for _ in range(100)))))
+    return queue, popper, count
+
+
+async def test_a_consumer_that_does_not_keep_up(slow: tuple[Service, ClientConnection, int]) -> None:
+    """One that stops reading, and goes on later, gets everything once and in order."""
+    _, popper, count = slow
+    popper.transport.resume_reading()
+    got = await receive(popper, count)
+    assert [message["seq"] for message in got] == list(range(1, count + 1))
+
+
+async def test_a_consumer_that_retention_overtakes(slow: tuple[Service, ClientConnection, int]) -> None:
+    """One that does not keep up is told what it will never get, where it would have come (promise 4)."""
+    queue, popper, count = slow
+    app = queue.app
+    assert isinstance(app, MsgQueue)
+    kept_from = count - 500
+    await app._log._store.trim(range(1, kept_from))
+    popper.transport.resume_reading()
+    seen, told = list[int](), list[tuple[int, int, int]]()
+    while not seen or seen[-1] < count:
+        frame = msgspec.json.decode(await popper.recv())
+        if isinstance(frame, list):
+            seen += [message["seq"] for message in frame]
+        else:
+            told.append((seen[-1], frame["gap"]["from"], frame["gap"]["to"]))
+    [(last, first_lost, last_lost)] = told
+    assert (first_lost, last_lost) == (last + 1, kept_from - 1)
+    assert seen == [*range(1, last + 1), *range(kept_from, count + 1)]
+
+
 async def test_read_pages(queue: Service, dial: Dial) -> None:
     """Pages are read forwards and backwards, any number at a time, each with its number."""
     pusher, reader = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
