@@ -9,9 +9,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from clientdemo.foreign import refused, unreachable
 from clientdemo.room import Event, read_event
 from fanline.errors import ConfigurationError
+from fanline.foreign import refused, unreachable
 
 # Events asked for at a time: as many as the service gives.
 PAGE: Final = 500
@@ -113,7 +113,7 @@ class Pages:
         except httpx.RequestError as error:
             raise unreachable(self._url, error) from error
         if not response.is_success:
-            raise refused(self._url, response.status_code, response.content)
+            raise refused(self._url, response.status_code, response.content, login="the login")
         try:
             return decoder.decode(response.content)
         except msgspec.DecodeError:

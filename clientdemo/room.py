@@ -10,7 +10,6 @@
 
 import asyncio
 import contextlib
-import logging
 import secrets
 import ssl
 import time
@@ -20,20 +19,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from itertools import count
-from types import TracebackType
-from typing import Final, Literal, NoReturn, Self
+from typing import Final, Literal, Self
 from urllib.parse import quote
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from clientdemo.foreign import refused, unreachable
-from fanline.backoff import Backoff
+from fanline.client.base import Client
 from fanline.errors import (
     CloseCode,
-    Closed,
     ConfigurationError,
     Disconnected,
     ErrorCode,
@@ -41,7 +36,7 @@ from fanline.errors import (
     LoginRefused,
     Rejected,
 )
-from fanline.link import CLOSE_TIMEOUT, STEADY_SECONDS, close, run_until_first
+from fanline.link import Link, Login, run_until_first
 from fanline.message import Ack, encode, join_array, split_array
 
 SUBPROTOCOL: Final = "fanline.chat.v1"
@@ -58,15 +53,9 @@ LOW_WATER: Final = 64
 
 # The server itself waits for its pipeline, 10 s by default, before it answers.
 OPEN_TIMEOUT: Final = 15.0
-PING_INTERVAL: Final = 20.0
-SILENCE_LIMIT: Final = 30.0
 
 # The server remembers ids for ten minutes, unless told otherwise; stay well within them.
 MEMORY_OF_IDS: Final = 8 * 60.0
-
-# The library's own log would, at debug level, show the token.
-_wire_logger = logging.getLogger(f"{__name__}.wire")
-_wire_logger.setLevel(logging.WARNING)
 
 
 class RoomClosed(FanlineError):
@@ -174,7 +163,7 @@ class _Saying:
             self.answer.exception()  # no need for asyncio to warn if nobody does
 
 
-class Room:
+class Room(Client):
     """Takes part in a room, on any number of connections: iterate over it for what happens.
 
     After a lost connection it makes another one by itself, with growing delays, and goes on behind the last
@@ -209,15 +198,17 @@ class Room:
         after: int | None = None,
         on_state: Callable[[str | None], None] | None = None,
     ) -> None:
-        self._url = f"{url.rstrip('/')}/api/serve/{quote(room, safe='')}"
-        self._token = token
-        self._tls = tls
+        link = Link(
+            f"{url.rstrip('/')}/api/serve/{quote(room, safe='')}",
+            login=Login.by_token(token),
+            tls=tls,
+            subprotocol=SUBPROTOCOL,
+            query=self._resume,
+            open_timeout=OPEN_TIMEOUT,
+            on_state=on_state,
+        )
+        super().__init__(link)
         self._position = after
-        self._on_state = on_state
-        self._problem: str | None = f"{self._url} is not connected yet"
-        self._over: BaseException | None = Closed("it is not open yet: enter it with `async with`")
-        self._task: asyncio.Task[None]
-        self._backoff = Backoff()
         self._own: set[str] = set()
         self._arrived: deque[Event] = deque()
         self._news = asyncio.Event()
@@ -229,11 +220,6 @@ class Room:
         self._window = asyncio.Semaphore(WINDOW)
         prefix = secrets.token_urlsafe(9)
         self._ids = (f"{prefix}-{number}" for number in count(1))
-
-    @property
-    def problem(self) -> str | None:
-        """Why there is no connection at this moment, in one sentence; None while there is one."""
-        return self._problem
 
     async def send(self, text: str) -> asyncio.Future[Ack]:
         """Hand over a message to be said; wait only while a thousand have no answer yet.
@@ -279,81 +265,28 @@ class Room:
             self._space.set()
         return event
 
-    async def __aenter__(self) -> Self:
-        self._over = None
-        self._task = asyncio.create_task(self._run())
-        self._task.add_done_callback(self._ended)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
     # One connection after the other.
 
-    async def _run(self) -> NoReturn:
-        while True:
-            try:
-                await self._attend(await self._open())
-            except LoginRefused:
-                raise
-            except Disconnected as loss:
-                self._report(str(loss))
-            await asyncio.sleep(self._backoff.next())
-
-    async def _open(self) -> ClientConnection:
-        resume = "" if self._position is None else f"?after={self._position}"
+    async def _run(self) -> None:
         try:
-            return await connect(
-                self._url + resume,
-                ssl=self._tls or True,
-                additional_headers={"Authorization": f"Bearer {self._token}"},
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
-                compression=None,
-                proxy=None,
-                open_timeout=OPEN_TIMEOUT,
-                close_timeout=CLOSE_TIMEOUT,
-                ping_interval=PING_INTERVAL,
-                ping_timeout=SILENCE_LIMIT,
-                max_size=None,
-                logger=_wire_logger,
-            )
-        except InvalidStatus as error:
-            raise self._refused(error) from error
-        except (OSError, InvalidHandshake) as error:
-            raise unreachable(self._url, error) from error
+            await super()._run()
+        except ConfigurationError as error:
+            if self._own and _is_missing(error.__cause__):
+                raise RoomClosed(f"{self._link.url}: the room has been deleted") from error
+            raise
 
-    async def _attend(self, connection: ClientConnection) -> NoReturn:
-        """Speak on one connection until it ends; raise why it did."""
-        loop = asyncio.get_running_loop()
-        opened = loop.time()
+    def _resume(self) -> str:
+        return "" if self._position is None else f"?after={self._position}"
+
+    async def _speak(self, connection: ClientConnection) -> None:
+        if connection.subprotocol is None:
+            raise ConfigurationError(f"{self._link.url} does not speak {SUBPROTOCOL}")
+        self._rewind()
         try:
-            self._welcome(connection)
             await run_until_first(self._write(connection), self._read(connection))
         except ConnectionClosed:
-            pass
-        finally:
-            self._problem = f"{self._url} is not connected any more"
-            if loop.time() - opened >= STEADY_SECONDS:
-                self._backoff.reset()
-            await close(connection)
-        raise self._lost(connection)
-
-    def _welcome(self, connection: ClientConnection) -> None:
-        if connection.subprotocol is None:
-            raise ConfigurationError(f"{self._url} does not speak {SUBPROTOCOL}")
-        self._rewind()
-        self._report(None)
-
-    def _report(self, problem: str | None) -> None:
-        has_changed, self._problem = problem != self._problem, problem
-        if has_changed and self._on_state is not None:
-            self._on_state(problem)
+            self._look_why(connection)
+            raise
 
     # What is said.
 
@@ -404,7 +337,7 @@ class Room:
                 for body in split_array(frame):
                     self._take(body)
             except msgspec.DecodeError as error:
-                raise Disconnected(f"{self._url} has sent what is not JSON") from error
+                raise Disconnected(f"{self._link.url} has sent what is not JSON") from error
             if len(self._arrived) >= HIGH_WATER and not self._pending:
                 self._space.clear()
 
@@ -415,7 +348,7 @@ class Room:
     def _obey(self, frame: _Frame, body: bytes) -> None:
         if frame.type == "failed":
             # Everything without an answer is said again on the next connection, after the delay.
-            raise Disconnected(f"{self._url}: {frame.reason}")
+            raise Disconnected(f"{self._link.url}: {frame.reason}")
         saying = self._pending.get(frame.ok or frame.id or "")
         if frame.type is not None:
             self._admit(read_event(body, self._own), is_self=frame.is_self)
@@ -443,22 +376,16 @@ class Room:
 
     # The end, of a connection and for good.
 
-    def _refused(self, error: InvalidStatus) -> FanlineError:
-        status = error.response.status_code
-        if status == HTTPStatus.NOT_FOUND and self._own:
-            return RoomClosed(f"{self._url}: the room has been deleted")
-        return refused(self._url, status, bytes(error.response.body or b""))
-
-    def _lost(self, connection: ClientConnection) -> FanlineError:
+    def _look_why(self, connection: ClientConnection) -> None:
+        """Raise what ends the room for good, if that is why the connection was closed."""
         code, reason = connection.close_code, connection.close_reason
-        words = f"{self._url} has closed the connection: {code}{reason and f', {reason}'}"
         if code == CloseCode.LOGGED_OUT:
-            return LoginRefused(f"{self._url}: {reason or 'the login is over'}")
+            raise LoginRefused(f"{self._link.url}: {reason or 'the login is over'}")
         if code in (CloseCode.ROOM_DELETED, CloseCode.POLICY):
-            return RoomClosed(f"{self._url}: {reason}" if reason else words)
+            words = f": {reason}" if reason else f" has closed the connection: {code}"
+            raise RoomClosed(f"{self._link.url}{words}")
         if code == CloseCode.TOO_BIG:
             self._refuse_largest()
-        return Disconnected(words)
 
     def _refuse_largest(self) -> None:
         """Refuse the message that the server did not take: it closed with 1009, which names none."""
@@ -469,13 +396,14 @@ class Room:
             reason = f"{len(largest.body):,} bytes are more than the server takes"
             largest.fail(Rejected(ErrorCode.TOO_BIG, reason, largest.id))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        self._over = error or Closed("it is closed: its `async with` block has ended")
-        self._problem = str(self._over)
+    def _give_up(self, error: BaseException) -> None:
         for saying in tuple(self._pending.values()):
-            saying.fail(self._over)
+            saying.fail(error)
         self._news.set()
+
+
+def _is_missing(error: BaseException | None) -> bool:
+    return isinstance(error, InvalidStatus) and error.response.status_code == HTTPStatus.NOT_FOUND
 
 
 def _written(said: _Said) -> bytes:

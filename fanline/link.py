@@ -16,11 +16,10 @@ until it ends. What happens then depends on why it ended:
 import asyncio
 import base64
 import logging
-import os
-import re
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, NoReturn
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, NoReturn, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -30,6 +29,7 @@ from websockets.uri import parse_uri
 from fanline import keepalive
 from fanline.backoff import Backoff
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
+from fanline.foreign import refused, unreachable
 from fanline.message import SUBPROTOCOL, Dialect
 
 logger = logging.getLogger(__name__)
@@ -43,14 +43,40 @@ Session = Callable[[ClientConnection], Awaitable[None]]
 # How long a connection must have held for the next loss to count as a first one.
 STEADY_SECONDS: Final = 5.0
 
-OPEN_TIMEOUT: Final = 10.0
 CLOSE_TIMEOUT: Final = 2.0
 
 # The longest that a peer can ask for before it is tried again.
 MAX_RETRY_AFTER: Final = 60.0
 
-# Of the statuses in the range of client errors, those that time can heal.
-_PASSING: Final = frozenset({408, 425, 429})
+
+@dataclass(frozen=True)
+class Login:
+    """As whom to log in.
+
+    Attributes:
+        who: In words, for errors.
+        authorization: The value of the header; it appears in no log and no error.
+    """
+
+    who: str
+    authorization: str = field(repr=False)
+
+    @classmethod
+    def by_password(cls, user: str, password: str) -> Self:
+        """Return the login of a user.
+
+        Raises:
+            ConfigurationError: If it is no user's name.
+        """
+        if ":" in user:
+            raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
+        secret = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return cls(f"user {user!r}", f"Basic {secret}")
+
+    @classmethod
+    def by_token(cls, token: str) -> Self:
+        """Return the login that a token stands for."""
+        return cls("the login", f"Bearer {token}")
 
 
 class Link:
@@ -58,9 +84,11 @@ class Link:
 
     Args:
         url: The endpoint, ``wss://HOST:PORT/PATH``.
-        user: Who to log in as.
-        password: The password; it appears in no log and no error.
+        login: As whom to log in.
         tls: How to verify the peer; None trusts the CAs of the system.
+        subprotocol: What to ask the peer to speak.
+        query: Called for each connection; what is to follow the URL.
+        open_timeout: Seconds that the peer may take to open a connection.
         ping_interval: Seconds between pings.
         silence_limit: Seconds without an answer to a ping after which the connection counts as lost.
         refused_delay: Seconds between attempts while the peer will not take this connection; None gives up.
@@ -73,16 +101,18 @@ class Link:
         dialect: What the peer speaks on the connection; it can be another one after a reconnect.
 
     Raises:
-        ConfigurationError: If the URL or the user name cannot be used.
+        ConfigurationError: If the URL cannot be used.
     """
 
     def __init__(  # noqa: PLR0913 - each is one fact about a connection
         self,
         url: str,
         *,
-        user: str,
-        password: str,
+        login: Login,
         tls: ssl.SSLContext | None,
+        subprotocol: str = SUBPROTOCOL,
+        query: Callable[[], str] = str,
+        open_timeout: float = 10.0,
         ping_interval: float = 20.0,
         silence_limit: float = 30.0,
         refused_delay: float | None = None,
@@ -90,14 +120,14 @@ class Link:
         on_state: Callable[[str | None], None] | None = None,
     ) -> None:
         _require_url(url)
-        if ":" in user:
-            raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
         self.url = url
         self.problem: str | None = f"{url} is not connected yet"
         self.dialect = Dialect.V1
-        self._user = user
-        self._authorization = _basic(user, password)
+        self._login = login
         self._tls = tls
+        self._subprotocol = Subprotocol(subprotocol)
+        self._query = query
+        self._open_timeout = open_timeout
         self._ping_interval = ping_interval
         self._silence_limit = silence_limit
         self._refused_delay = refused_delay
@@ -118,7 +148,8 @@ class Link:
         """Keep the connection up until cancelled, and run ``session`` on it each time that it is made.
 
         A session ends by returning, by :exc:`~websockets.exceptions.ConnectionClosed` or by
-        :class:`~fanline.errors.Disconnected`, and is followed by the next one. One call at a time.
+        :class:`~fanline.errors.Disconnected`, and is followed by the next one. Raising
+        :class:`~fanline.errors.LoginRefused` is as if the peer had refused the login. One call at a time.
 
         Args:
             session: Speaks on one open connection; it need not close it.
@@ -152,7 +183,7 @@ class Link:
         except ConnectionClosed:
             pass
         except Disconnected as error:
-            return _Loss(error)
+            return _Loss(error, is_final=isinstance(error, LoginRefused))
         finally:
             self.problem = f"{self.url} is not connected any more"
             await close(connection)
@@ -160,13 +191,13 @@ class Link:
 
     async def _open(self) -> ClientConnection:
         return await connect(
-            self.url,
+            self.url + self._query(),
             ssl=self._tls or True,
-            additional_headers={"Authorization": self._authorization},
-            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            additional_headers={"Authorization": self._login.authorization},
+            subprotocols=[self._subprotocol],
             compression=None,
             proxy=None,
-            open_timeout=OPEN_TIMEOUT,
+            open_timeout=self._open_timeout,
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=self._ping_interval,
             ping_timeout=self._silence_limit,
@@ -206,35 +237,18 @@ class Link:
         if has_changed and self._on_state is not None:
             self._on_state(problem)
 
-    # Foreign errors become ours here, and nowhere else.
-
     def _not_opened(self, error: OSError | InvalidHandshake) -> "_Loss":
-        loss = self._refused(error) or self._unreachable(error)
-        loss.error.__cause__ = error
-        return loss
+        reason = self._translated(error)
+        reason.__cause__ = error
+        return _Loss(reason, is_final=isinstance(reason, LoginRefused | ConfigurationError))
 
-    def _refused(self, error: OSError | InvalidHandshake) -> "_Loss | None":
-        """Return the loss if no later attempt can succeed either, else None."""
-        if isinstance(error, ssl.SSLCertVerificationError):
-            problem = f"its certificate cannot be trusted ({error.verify_message})"
-            hint = "check the host name, and the CA that it is verified by"
-            return _Loss(ConfigurationError(f"{self.url}: {problem}; {hint}"), is_final=True)
-        if not isinstance(error, InvalidStatus):
-            return None
-        status = error.response.status_code
-        if status in (401, 403):
-            refusal = LoginRefused(f"{self.url} refuses user {self._user!r}: {_answer(error)}")
-            return _Loss(refusal, is_final=True)
-        if 300 <= status < 500 and status not in _PASSING:
-            return _Loss(ConfigurationError(f"{self.url}: {_answer(error)}"), is_final=True)
-        return None
-
-    def _unreachable(self, error: OSError | InvalidHandshake) -> "_Loss":
+    def _translated(self, error: OSError | InvalidHandshake) -> FanlineError:
         if isinstance(error, InvalidStatus):
-            return _Loss(Disconnected(f"{self.url} cannot serve at present: {_answer(error)}"))
+            response = error.response
+            return refused(self.url, response.status_code, bytes(response.body or b""), login=self._login.who)
         if isinstance(error, InvalidHandshake):
-            return _Loss(Disconnected(f"{self.url} does not answer as a WebSocket server: {error}"))
-        return _Loss(Disconnected(f"{self.url} cannot be reached: {_reason(error)}"))
+            return Disconnected(f"{self.url} does not answer as a WebSocket server: {error}")
+        return unreachable(self.url, error)
 
     def _lost(self, connection: ClientConnection) -> "_Loss":
         code, reason = connection.close_code, connection.close_reason
@@ -306,22 +320,3 @@ def _require_url(url: str) -> None:
         raise ConfigurationError(f"{url}: begins with ws://, which has no TLS; expected wss://")
     if parsed.username is not None:
         raise ConfigurationError("a URL with a user and password in it: give them apart from it")
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def _answer(error: InvalidStatus) -> str:
-    """Return what a server said instead of opening a WebSocket: the status, and its text's first line."""
-    lines = (error.response.body or b"").decode(errors="replace").strip().splitlines()
-    status = f"HTTP {error.response.status_code}"
-    return f"{status}, {lines[0][:200]}" if lines else status
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {OPEN_TIMEOUT:g} s"
-    # A name with several addresses gives one error for each, all in one text.
-    number = re.search(r"\[Errno (\d+)\]", str(error))
-    return os.strerror(int(number[1])).lower() if number else error.strerror or str(error)

@@ -8,7 +8,7 @@ from websockets.asyncio.client import ClientConnection
 
 from fanline.background import beside
 from fanline.errors import Disconnected, Rejected
-from fanline.link import Link
+from fanline.link import Link, Login
 from fanline.message import encode
 from fanline.pop_protocol import PopCommand
 from fanline.settings import Settings
@@ -26,8 +26,7 @@ def link_to_queue(settings: Settings, path: str) -> Link:
     """
     return Link(
         settings.queue_url + path,
-        user=settings.link_user,
-        password=settings.link_secret(),
+        login=Login.by_password(settings.link_user, settings.link_secret()),
         tls=client_context(settings.cert_dir),
         ping_interval=settings.ping_interval,
         silence_limit=settings.silence_limit,

@@ -1,7 +1,6 @@
-"""What the two clients have in common: one link, from ``async with`` to its end."""
+"""What all clients have in common: one link, from ``async with`` to its end."""
 
 import asyncio
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
@@ -19,18 +18,11 @@ class Client(ABC):
     """A link that is up while an ``async with`` block runs.
 
     Args:
-        url: The endpoint, ``wss://HOST:PORT/PATH``.
-        user: Who to log in as.
-        password: The password.
-        tls: How to verify the server; None trusts the CAs of the system.
-        on_state: Called with None when a connection is made, and with the reason, a sentence, when it is
-            lost or cannot be made.
+        link: The link, for this alone.
     """
 
-    def __init__(
-        self, url: str, *, user: str, password: str, tls: ssl.SSLContext | None, on_state: OnState | None
-    ) -> None:
-        self._link = Link(url, user=user, password=password, tls=tls, on_state=on_state)
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._over: BaseException | None = Closed("it is not open yet: enter it with `async with`")
         self._task: asyncio.Task[None]
 
@@ -42,11 +34,11 @@ class Client(ABC):
     @property
     def problem(self) -> str | None:
         """Why there is no connection at this moment, in one sentence; None while there is one."""
-        return self._link.problem
+        return self._link.problem if self._over is None else str(self._over)
 
     async def __aenter__(self) -> Self:
         self._over = None
-        self._task = asyncio.create_task(self._link.run(self._speak))
+        self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(self._ended)
         return self
 
@@ -58,6 +50,9 @@ class Client(ABC):
     ) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        await self._link.run(self._speak)
 
     @abstractmethod
     async def _speak(self, connection: ClientConnection) -> None:

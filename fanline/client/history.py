@@ -12,9 +12,10 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from fanline.client.https import answer, get, http_client
+from fanline.client.https import get, http_client
 from fanline.client.ledger import Gap
-from fanline.errors import Closed, ConfigurationError, Disconnected, FanlineError, LoginRefused, Rejected
+from fanline.errors import Closed, ConfigurationError, FanlineError, Rejected
+from fanline.foreign import refused
 from fanline.message import Message, Refusal
 from fanline.topics import require_pattern
 
@@ -126,18 +127,14 @@ class History:
         return HistoryPage(messages, _gap(topic, response))
 
     def _refusal(self, response: httpx.Response) -> FanlineError:
-        url, status = self._client.base_url, response.status_code
         try:
             refusal = _decode_refusal(response.content)
         except msgspec.MsgspecError:
             pass
         else:
             return Rejected(refusal.error, refusal.reason)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return LoginRefused(f"{url} refuses user {self._user!r}: {answer(response)}")
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Disconnected(f"{url} cannot serve at present: {answer(response)}")
-        return ConfigurationError(f"{url}: {answer(response)}")
+        url, login = str(self._client.base_url), f"user {self._user!r}"
+        return refused(url, response.status_code, response.content, login=login)
 
 
 def _gap(topic: str, response: httpx.Response) -> Gap | None:

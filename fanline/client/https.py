@@ -1,12 +1,13 @@
 """What services answer to plain GET requests, with our errors in place of foreign ones."""
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import httpx
 
 from fanline.errors import ConfigurationError, Disconnected
+from fanline.foreign import answer, unreachable
 
 
 async def check_ready(url: str, *, tls: ssl.SSLContext | None = None, timeout: float = 3.0) -> None:
@@ -24,7 +25,7 @@ async def check_ready(url: str, *, tls: ssl.SSLContext | None = None, timeout: f
     async with http_client(url, tls=tls, timeout=timeout) as client:
         response = await get(client, "/readyz")
     if response.status_code != HTTPStatus.OK:
-        raise Disconnected(f"{url} is not ready: {answer(response)}")
+        raise Disconnected(f"{url} is not ready: {answer(response.status_code, response.content)}")
 
 
 def http_client(
@@ -75,27 +76,4 @@ async def get(
     except httpx.TimeoutException as error:
         raise Disconnected(f"{client.base_url} does not answer within {client.timeout.read:g} s") from error
     except httpx.RequestError as error:
-        raise _translated(client.base_url, error) from error
-
-
-def answer(response: httpx.Response) -> str:
-    """Return what a service said instead of what it was asked for: the status, and its text's first line."""
-    lines = response.text.strip().splitlines()
-    status = f"HTTP {response.status_code}"
-    return f"{status}, {lines[0][:200]}" if lines else status
-
-
-def _translated(url: httpx.URL, error: httpx.RequestError) -> ConfigurationError | Disconnected:
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            problem = f"its certificate cannot be trusted ({cause.verify_message})"
-            return ConfigurationError(
-                f"{url}: {problem}; check the host name, and the CA that it is verified by"
-            )
-    return Disconnected(f"{url} cannot be reached: {error}")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+        raise unreachable(str(client.base_url), error) from error

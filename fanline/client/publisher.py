@@ -17,7 +17,7 @@ from fanline.client.base import Client, OnState
 from fanline.client.flight import Flight, Parcel
 from fanline.client.frames import Answer, decode_answer
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, ErrorCode, Rejected
-from fanline.link import run_until_first
+from fanline.link import Link, Login, run_until_first
 from fanline.message import (
     Ack,
     Dialect,
@@ -116,9 +116,8 @@ class Publisher(Client):
         allow_plain: bool = False,
         on_state: OnState | None = None,
     ) -> None:
-        super().__init__(
-            f"{url.rstrip('/')}/publish", user=user, password=password, tls=tls, on_state=on_state
-        )
+        login = Login.by_password(user, password)
+        super().__init__(Link(f"{url.rstrip('/')}/publish", login=login, tls=tls, on_state=on_state))
         self._flight: Flight[Receipt] = Flight(window, WINDOW_BYTES)
         self._allow_plain = allow_plain
         self._turn = asyncio.Lock()

@@ -25,6 +25,7 @@ from fanline.client.frames import (
 )
 from fanline.client.ledger import Gap, Ledger
 from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
+from fanline.link import Link, Login
 from fanline.message import Dialect, Message, encode, split_array
 from fanline.topics import require_pattern
 
@@ -93,8 +94,8 @@ class Subscriber(Client):
         on_gap: Callable[[Gap], None] = log_gap,
         on_state: OnState | None = None,
     ) -> None:
-        endpoint = f"{url.rstrip('/')}/subscribe"
-        super().__init__(endpoint, user=user, password=password, tls=tls, on_state=on_state)
+        login = Login.by_password(user, password)
+        super().__init__(Link(f"{url.rstrip('/')}/subscribe", login=login, tls=tls, on_state=on_state))
         self._on_gap = on_gap
         self._ledger = Ledger()
         for topic in topics:

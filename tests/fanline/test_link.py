@@ -15,9 +15,11 @@ from websockets.asyncio.client import ClientConnection
 from fanline import link as link_module
 from fanline.backoff import Backoff
 from fanline.errors import ConfigurationError, Disconnected, LoginRefused, Rejected
-from fanline.link import Link, Session
+from fanline.link import Link, Login, Session
 from fanline.message import Dialect
 from tests.stubs import DEADLINE, PASSWORD, USER, Stub
+
+LOGIN = Login.by_password(USER, PASSWORD)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ class Watch:
 
 
 def link_to(stub: Stub, tls: ssl.SSLContext, **options: Any) -> Link:
-    return Link(f"{stub.url}/path", user=USER, password=PASSWORD, tls=tls, **options)
+    return Link(f"{stub.url}/path", login=LOGIN, tls=tls, **options)
 
 
 async def listen(connection: ClientConnection) -> None:
@@ -205,7 +207,7 @@ async def test_reconnects_to_what_is_no_websocket_server(tls: ssl.SSLContext) ->
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     async with server:
         url = f"wss://localhost:{server.sockets[0].getsockname()[1]}/"
-        link = Link(url, user=USER, password=PASSWORD, tls=tls, on_state=watch)
+        link = Link(url, login=LOGIN, tls=tls, on_state=watch)
         async with running(link):
             await watch.until(lambda: watch.states != [])
     assert str(watch.states[0]).startswith(f"{url} cannot be reached: [SSL")
@@ -232,7 +234,7 @@ async def test_gives_up_on_a_wrong_path(stub: Stub, tls: ssl.SSLContext) -> None
 
 async def test_gives_up_on_a_peer_that_cannot_prove_who_it_is(stub: Stub) -> None:
     """A certificate of an unknown CA is refused before the password is sent."""
-    link = Link(stub.url, user=USER, password=PASSWORD, tls=ssl.create_default_context())
+    link = Link(stub.url, login=LOGIN, tls=ssl.create_default_context())
     error = await outcome(link)
     assert isinstance(error, ConfigurationError)
     assert "certificate cannot be trusted" in str(error)
@@ -275,6 +277,18 @@ async def test_a_defect_of_the_session_ends_the_link(stub: Stub, tls: ssl.SSLCon
     link = link_to(stub, tls)
     assert isinstance(await outcome(link, fail), Rejected)
     assert not link.connected
+
+
+async def test_a_session_can_find_that_its_login_is_over(stub: Stub, tls: ssl.SSLContext) -> None:
+    """A peer may say so on an open connection: then no further attempt can help."""
+
+    async def find_out(_: ClientConnection) -> None:
+        raise LoginRefused("the token has expired")
+
+    error = await outcome(link_to(stub, tls), find_out)
+    assert isinstance(error, LoginRefused)
+    assert str(error) == "the token has expired"
+    assert len(stub.logins) == 1
 
 
 async def test_cancellation_closes_the_connection(stub: Stub, tls: ssl.SSLContext) -> None:
@@ -398,12 +412,14 @@ async def test_no_secret_is_logged(stub: Stub, tls: ssl.SSLContext, caplog: pyte
     """The most talkative log shows neither the password nor the header that carries it."""
     caplog.set_level(logging.DEBUG)
     watch = Watch()
-    link = Link(f"{stub.url}/", user=USER, password="x", tls=tls, on_state=watch)
+    login = Login.by_password(USER, "x")
+    link = Link(f"{stub.url}/", login=login, tls=tls, on_state=watch)
     async with running(link):
         await watch.until(lambda: link.connected)
     lines = [record.getMessage() for record in caplog.records if record.name != "websockets.server"]
     assert f"connected to {stub.url}/" in lines
-    assert link._authorization not in "".join(lines)
+    assert login.authorization not in "".join(lines)
+    assert login.authorization not in repr(login)
 
 
 @pytest.mark.parametrize(
@@ -420,11 +436,11 @@ async def test_no_secret_is_logged(stub: Stub, tls: ssl.SSLContext, caplog: pyte
 def test_a_url_that_cannot_be_used(url: str, problem: str) -> None:
     """A wrong URL is found before anything is tried, and explained."""
     with pytest.raises(ConfigurationError) as caught:
-        Link(url, user=USER, password=PASSWORD, tls=None)
+        Link(url, login=LOGIN, tls=None)
     assert str(caught.value) == problem
 
 
 def test_a_user_name_that_cannot_be_used() -> None:
     """Basic authentication has no way to send a colon in a user name (RFC 7617, 2)."""
     with pytest.raises(ConfigurationError, match="cannot have a colon"):
-        Link("wss://localhost/", user="a:b", password=PASSWORD, tls=None)
+        Login.by_password("a:b", PASSWORD)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fanline.backoff import Backoff
-from fanline.link import Link
+from fanline.link import Link, Login
 from fanline.message import Ack, NewMessage
 from fanline.service import Service
 from msgqueue.app import MsgQueue
@@ -93,8 +93,7 @@ async def test_cut_anywhere(start_service: StartService, dial: Dial, tls: ssl.SS
     async with proxy.listening() as port:
         link = Link(
             f"wss://localhost:{port}/pushmsg",
-            user=USER,
-            password=PASSWORD,
+            login=Login.by_password(USER, PASSWORD),
             tls=tls,
             backoff=Backoff(0.001, 0.002, random.Random(2)),
         )

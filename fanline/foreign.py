@@ -1,4 +1,8 @@
-"""What goes wrong between this program and a chat service, in our own errors."""
+"""What goes wrong between this program and a server, in our own errors and in words.
+
+The libraries for HTTP, WebSockets, TLS and sockets have exceptions of their own, wrapped up in one another.
+They become ours here, and nowhere else.
+"""
 
 import os
 import re
@@ -9,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from fanline.errors import ConfigurationError, Disconnected, FanlineError, LoginRefused
+from fanline.errors import ConfigurationError, Disconnected, LoginRefused
 
 # Of the statuses in the range of client errors, those that time can heal.
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -19,34 +23,48 @@ class _Problem(msgspec.Struct):
     reason: str
 
 
-def refused(url: str, status: int, body: bytes) -> FanlineError:
+_decode_problem: Final = msgspec.json.Decoder(_Problem).decode
+
+
+def refused(url: str, status: int, body: bytes, *, login: str) -> Disconnected | ConfigurationError:
     """Return what it means that a server has answered with something else than what it was asked for.
 
     Args:
         url: What it was asked for.
         status: Its answer.
-        body: What came with it; best ``{"error", "reason"}`` as JSON.
+        body: What came with it.
+        login: As whom it was asked, in words without secrets.
 
     Returns:
-        Disconnected if trying again may help, else LoginRefused or ConfigurationError.
+        LoginRefused or ConfigurationError if trying again cannot help, else another Disconnected.
     """
-    said = _said(status, body)
+    said = answer(status, body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return LoginRefused(f"{url} refuses the login: {said}")
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
+        return LoginRefused(f"{url} refuses {login}: {said}")
+    if 300 <= status < 500 and status not in _PASSING:
         return ConfigurationError(f"{url}: {said}")
     return Disconnected(f"{url} cannot serve at present: {said}")
 
 
-def unreachable(url: str, error: Exception) -> ConfigurationError | Disconnected:
+def answer(status: int, body: bytes) -> str:
+    """Return what a server said: the ``reason`` of a JSON object, or the status and its text's first line."""
+    try:
+        return _decode_problem(body).reason
+    except msgspec.MsgspecError:
+        lines = body.decode(errors="replace").strip().splitlines()
+    said = f"HTTP {status}"
+    return f"{said}, {lines[0][:200]}" if lines else said
+
+
+def unreachable(url: str, error: BaseException) -> Disconnected | ConfigurationError:
     """Return what it means that there is no connection to a server, or no answer.
 
     Args:
         url: The server.
-        error: As the library for HTTP or WebSockets has raised it.
+        error: As a library has raised it.
 
     Returns:
-        Disconnected if trying again may help, else ConfigurationError.
+        ConfigurationError if the server cannot prove who it is, else Disconnected.
     """
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -56,21 +74,14 @@ def unreachable(url: str, error: Exception) -> ConfigurationError | Disconnected
     return Disconnected(f"{url} cannot be reached: {_reason(error)}")
 
 
-def _said(status: int, body: bytes) -> str:
-    try:
-        return msgspec.json.decode(body, type=_Problem).reason
-    except msgspec.DecodeError:
-        return f"HTTP {status}"
-
-
-def _reason(error: Exception) -> str:
-    """Return why, in the words of the system where it has any: the libraries wrap them up."""
+def _reason(error: BaseException) -> str:
+    """Return why, in the words of the system where it has any."""
     for cause in _causes(error):
         # A name with several addresses gives one error for each, perhaps all in one text.
-        if isinstance(cause, OSError) and (found := re.search(r"\[Errno (\d+)\]", str(cause))):
-            return os.strerror(int(found[1])).lower()
-        if isinstance(cause, OSError) and cause.strerror:  # a name that nobody knows
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and (number := re.search(r"\[Errno (\d+)\]", str(cause))):
+            return os.strerror(int(number[1])).lower()
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
         if isinstance(cause, TimeoutError):
             return "no answer in time"
     return str(error) or type(error).__name__
