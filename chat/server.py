@@ -14,6 +14,7 @@ import h11
 import prometheus_client
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from chat.api import Services
@@ -21,7 +22,7 @@ from chat.app import build
 from chat.edge import Edge
 from chat.house import House
 from chat.login import Logins
-from chat.sockets import Sockets
+from chat.sockets import FRAMES, Sockets
 from fanline import metrics
 from fanline.auth import Authenticator, check_exposure
 from fanline.errors import CannotListen
@@ -179,6 +180,20 @@ class _Impatient(H11Protocol):
         self._look_later()
 
 
+class _WebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket that can also be written to without ASGI."""
+
+    async def run_asgi(self) -> None:
+        """Run the application, which finds this in its scope: a :class:`~chat.sockets.FrameWriter`."""
+        self.scope["extensions"][FRAMES] = self  # type: ignore[assignment]  # of our own
+        await super().run_asgi()
+
+    def write(self, frames: bytes) -> None:
+        """See :meth:`chat.sockets.FrameWriter.write`."""
+        if self.handshake_complete and not self.close_sent and not self.disconnected:
+            self.transport.write(frames)
+
+
 def _configure(application: Edge, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn is to run the application.
 
@@ -191,7 +206,7 @@ def _configure(application: Edge, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.chat_port,
         ssl_context_factory=lambda *_: context,
-        ws="websockets-sansio",
+        ws=_WebSocket,
         ws_max_size=FRAME_PER_MESSAGE * settings.chat_max_message,
         ws_ping_interval=settings.ping_interval,
         ws_ping_timeout=settings.silence_limit,

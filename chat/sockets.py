@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -29,6 +29,7 @@ from chat.problems import Problem, ProblemCode, Refused, problem_of
 from chat.schema import MAX_POSITION
 from chat.state import LOBBY
 from fanline.background import beside
+from fanline.connection import text_frame
 from fanline.errors import CloseCode, ErrorCode, FanlineError, Rejected
 from fanline.message import Ack, encode, join_array, refusal, split_array
 from fanline.tokens import Claims, find_token
@@ -43,6 +44,9 @@ FRAME_BYTES: Final = 65_536
 
 # What a close frame has room for (RFC 6455, 5.5).
 MAX_REASON_BYTES: Final = 123
+
+# Under this name the server puts a FrameWriter into a connection's scope.
+FRAMES: Final = "fanline.frames"
 
 SendBodies = Callable[[Sequence[bytes]], Awaitable[None]]
 
@@ -78,6 +82,20 @@ class Failed(msgspec.Struct, frozen=True, omit_defaults=True, tag="failed", rena
     id: str | None = None
 
 
+class FrameWriter(Protocol):
+    """A way past ASGI for frames that are ready-made: it takes a message to a member most of its time.
+
+    Attributes:
+        writable: Set while the client reads what is sent to it.
+    """
+
+    writable: asyncio.Event
+
+    def write(self, frames: bytes) -> None:
+        """Write complete frames; never waits, and does nothing once the connection is closing."""
+        ...
+
+
 class Sockets:
     """Answers WebSocket handshakes, and speaks on what is opened: an ASGI application.
 
@@ -100,7 +118,7 @@ class Sockets:
         try:
             if not self._house.ready:
                 raise Unavailable("this server is still reading what was said before it was started")
-            await self._open(_Handshake(scope), _Socket(receive, send))
+            await self._open(_Handshake(scope), _Socket(receive, send, scope["extensions"][FRAMES]))
         except FanlineError as error:
             await problem_of(error).response()(scope, receive, send)
 
@@ -240,9 +258,10 @@ class _Socket:
     Once the client is gone :meth:`frames` ends, and what is sent is lost, without an error.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, frames: FrameWriter) -> None:
         self._receive = receive
         self._send = send
+        self._frames = frames
 
     async def accept(self, subprotocol: str | None = None) -> None:
         """Open it."""
@@ -256,8 +275,8 @@ class _Socket:
 
     async def send_each(self, bodies: Sequence[bytes]) -> None:
         """Send JSON texts, a frame each; wait while the client does not read."""
-        for body in bodies:
-            await self._emit({"type": "websocket.send", "text": body.decode()})
+        await self._frames.writable.wait()
+        self._frames.write(b"".join(map(text_frame, bodies)))
 
     async def send_joined(self, bodies: Sequence[bytes]) -> None:
         """Send JSON texts in few frames, each one of them or an array; otherwise as :meth:`send_each`."""
