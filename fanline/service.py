@@ -150,6 +150,7 @@ class Service:
         self.app = app
         self.settings = app.settings
         self.connections: set[Connection] = set()
+        self._making: set[asyncio.Future[PageResponse]] = set()
         self._routes = app.routes()
         self._pages: Mapping[str, Page] = {"/metrics": self._show_metrics, **app.pages()}
         self._per_user: Counter[str] = Counter()
@@ -264,7 +265,20 @@ class Service:
             connection.user, connection.expires = login.user, login.expires
             return self._check_rights(connection, route, login.user)
         assert page is not None
-        return _response(connection, await page(PageRequest(path, query, login.user)))
+        return await self._make(connection, page(PageRequest(path, query, login.user)))
+
+    async def _make(self, connection: Connection, page: Awaitable[PageResponse]) -> Response:
+        """Return the response that is being made, or a refusal if the service stops before it is."""
+        making = asyncio.ensure_future(page)
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+        try:
+            await asyncio.wait([making])
+        finally:
+            making.cancel()
+        if making.cancelled():
+            return self._refuse(connection, HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping.")
+        return _response(connection, making.result())
 
     def _find_page(self, path: str) -> Page | None:
         for place, page in self._pages.items():
@@ -358,6 +372,8 @@ class Service:
         except TimeoutError:
             for connection in going:
                 connection.transport.abort()
+            for making in tuple(self._making):
+                making.cancel()
             await self._server.wait_closed()
 
 

@@ -155,10 +155,13 @@ async def test_the_queue_is_away(
         assert rejected.value.code == "queue-unavailable"
 
 
-async def test_a_service_that_hangs(make_history: MakeHistory, queue: StubQueue) -> None:
+async def test_a_service_that_hangs(
+    make_history: MakeHistory, queue: StubQueue, start_service: StartService
+) -> None:
     """A page takes no longer than it may."""
     queue.is_mute = True
-    async with make_history(timeout=0.2) as history:
+    service = await start_service(Subscriber, queue_url=queue.url, drain_timeout=0.2)
+    async with make_history(url=url(service), timeout=0.2) as history:
         with pytest.raises(Disconnected, match=r"does not answer within 0\.2 s"):
             await history.page("t")
 

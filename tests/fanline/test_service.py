@@ -26,6 +26,7 @@ from fanline.settings import Settings
 from fanline.tokens import CHAT, PIPELINE, Claims, TokenKey
 from fanline.users import User, UsersFile
 from tests.conftest import Dial, StartService, until
+from tests.stubs import DEADLINE
 
 Get = Callable[..., Awaitable[httpx.Response]]
 MakeToken = Callable[..., str]
@@ -53,7 +54,7 @@ class Echo(App):
         }
 
     def pages(self) -> Mapping[str, Page]:
-        return {"/page": self._show}
+        return {"/page": self._show, "/never": self._show_never}
 
     async def start(self) -> None:
         self.calls.append("start")
@@ -79,6 +80,11 @@ class Echo(App):
 
     async def _show(self, request: PageRequest) -> PageResponse:
         return PageResponse(HTTPStatus.OK, encode({"user": request.user.name, "query": request.query}))
+
+    async def _show_never(self, _: PageRequest) -> PageResponse:
+        self.calls.append("never")
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 class Inside(Echo):
@@ -586,6 +592,19 @@ async def test_stop_is_bounded(start_service: StartService, dial: Dial) -> None:
     freeze(await dial(service, "/echo"))
     await service.stop()
     assert service.app.calls == ["start", "drain", "stop"]
+
+
+async def test_stop_does_not_wait_for_a_page(start_service: StartService, get: Get) -> None:
+    """Nor does a request that nobody can answer; whoever asked is told why."""
+    service = await start_service(Echo, drain_timeout=0.4)
+    app = service.app
+    assert isinstance(app, Echo)
+    asking = asyncio.ensure_future(get(service, "/never"))
+    await until(lambda: "never" in app.calls)
+    async with asyncio.timeout(DEADLINE):
+        await service.stop()
+        answer = await asking
+    assert (answer.status_code, answer.text) == (503, "The service is stopping.\n")
 
 
 async def test_port_in_use(start_service: StartService, service: Service) -> None:
