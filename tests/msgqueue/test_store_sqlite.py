@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -514,6 +515,18 @@ async def test_reads_back_in_steps(store: SqliteStore, monkeypatch: pytest.Monke
 
 
 # What things cost.
+
+
+async def test_a_commit_is_two_statements(store: SqliteStore) -> None:
+    """One that looks and one that writes, however many messages: each has to wait for a busy event loop."""
+    connection = store._writer.connection
+    counting = mock.Mock(wraps=connection)
+    for size in (1, 500):
+        await store.append([new(f"t.{n % 7}", id=f"{size}.{n}") for n in range(size)])
+        with mock.patch.object(store._writer, "connection", counting):
+            await store.append([new(f"t.{n % 7}", id=f"again.{size}.{n}") for n in range(size)])
+        assert len(counting.method_calls) == 2
+        counting.reset_mock()
 
 
 async def test_keeps_few_expired_ids(store: SqliteStore, clock: Clock) -> None:
