@@ -1,12 +1,15 @@
 """Thousands of subscribers, connected by several processes at once: one could not keep a server busy."""
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NamedTuple, Self
 
 from bench.cpu import Meter
 from bench.peers.base import Peer
 from bench.receivers import Count, Limits, Receivers
+from bench.samples import Sample
+from bench.setup import Site
 from bench.workers import Worker
 
 TOPIC: Final = "bench.0"
@@ -84,3 +87,26 @@ class Crowd:
         for worker in self._workers:
             worker.ask(method, *args)
         return [worker.answer() for worker in self._workers]
+
+
+def measure_crowds(
+    site: Site,
+    peers: Sequence[type[Peer]],
+    crowds: Sequence[int],
+    rounds: int,
+    measure: Callable[[Peer, Crowd, int], Sample],
+) -> Iterator[Sample]:
+    """Yield what is measured of each server and a crowd of each size, round after round.
+
+    Args:
+        site: Where to run the servers.
+        peers: The servers.
+        crowds: How many subscribers.
+        rounds: How often.
+        measure: Makes one sample, of a crowd that has not connected yet.
+    """
+    for _ in range(rounds):
+        for subscribers in crowds:
+            for peer in peers:
+                with peer(site.place(), site.certificates) as server, Crowd(server, subscribers) as crowd:
+                    yield measure(server, crowd, subscribers)

@@ -6,7 +6,7 @@ from typing import Final
 
 from bench import memory
 from bench.cpu import Meter
-from bench.crowd import TOPIC, Arrival, Crowd
+from bench.crowd import TOPIC, Arrival, Crowd, measure_crowds
 from bench.peers.base import Peer
 from bench.publishing import Publisher
 from bench.receivers import Limits
@@ -20,12 +20,8 @@ _BUSY: Final = 0.9
 
 
 def measure(site: Site, peers: Sequence[type[Peer]], crowds: Sequence[int], rounds: int) -> Iterator[Sample]:
-    """Yield a sample of each server with each number of subscribers, round after round."""
-    for _ in range(rounds):
-        for subscribers in crowds:
-            for peer in peers:
-                with peer(site.place(), site.certificates) as server, Crowd(server, subscribers) as crowd:
-                    yield _Waiting(server, crowd, subscribers).sample()
+    """Return the samples: of each server with each number of subscribers, round after round."""
+    return measure_crowds(site, peers, crowds, rounds, lambda *each: _Waiting(*each).sample())
 
 
 class _Waiting:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bench.crowd import TOPIC, Crowd
+from bench.crowd import TOPIC, Crowd, measure_crowds
 from bench.peers.base import FIRST_POSITION, Peer
 from bench.publishing import Publisher
 from bench.receivers import Limits
@@ -20,12 +20,8 @@ _DEADLINE: Final = 60.0
 
 
 def measure(site: Site, peers: Sequence[type[Peer]], crowds: Sequence[int], rounds: int) -> Iterator[Sample]:
-    """Yield a sample of each server with each number of subscribers, round after round."""
-    for _ in range(rounds):
-        for subscribers in crowds:
-            for peer in peers:
-                with peer(site.place(), site.certificates) as server, Crowd(server, subscribers) as crowd:
-                    yield _perform(server, crowd, subscribers)
+    """Return the samples: of each server with each number of subscribers, round after round."""
+    return measure_crowds(site, peers, crowds, rounds, _perform)
 
 
 def _perform(server: Peer, crowd: Crowd, subscribers: int) -> Sample:

@@ -1,6 +1,6 @@
 """The tables of a run: each a setting to a row, and a figure of a server to a column."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import rich.table
@@ -134,11 +134,16 @@ def _notes(summary: Summary) -> list[str]:
     return []
 
 
+def _of_each(peers: Iterable[str], title: str, figure: str, scale: float, digits: int) -> list[Column]:
+    """Return the columns of one figure, one for each server."""
+    return [Column(f"{peer} {title}", peer, figure, scale, digits) for peer in peers]
+
+
 def _fanout(summary: Summary) -> Iterator[Table]:
     costs = [
         Column("fanline µs", "fanline", "cpu", 1e6, 2),
         Column("its three services µs", "fanline", "cpu_all", 1e6, 2),
-        *(Column(f"{peer} µs", peer, "cpu", 1e6, 2) for peer in ("nats", "mosquitto", "naive")),
+        *_of_each(("nats", "mosquitto", "naive"), "µs", "cpu", 1e6, 2),
     ]
     ratio = Ratio("nats ÷ fanline", ("nats", "cpu"), ("fanline", "cpu"))
     table = compare("fanout", "CPU of a delivery", summary, costs, [ratio])
@@ -177,9 +182,9 @@ def _ratio(summary: Summary, setting: Setting) -> float:
 
 def _peak(summary: Summary) -> Iterator[Table]:
     peers = summary.peers()
-    columns = [Column(f"{peer} thousand/s", peer, "rate", 1e-3, 0) for peer in peers]
-    columns += [Column(f"{peer} cores", peer, "cores_all", 1, 2) for peer in peers]
-    columns += [Column(f"{peer} p99 ms", peer, "p99", 1e3, 1) for peer in peers]
+    columns = _of_each(peers, "thousand/s", "rate", 1e-3, 0)
+    columns += _of_each(peers, "cores", "cores_all", 1, 2)
+    columns += _of_each(peers, "p99 ms", "p99", 1e3, 1)
     ratio = Ratio("fanline ÷ nats", ("fanline", "rate"), ("nats", "rate"))
     yield compare("peak", "Highest rate of deliveries that is sustained", summary, columns, [ratio])
 
@@ -190,11 +195,11 @@ def _durable(summary: Summary) -> Iterator[Table]:
         Ratio("fanline ÷ always", ("fanline", "rate"), ("jetstream-always", "rate")),
         Ratio("fanline ÷ default", ("fanline", "rate"), ("jetstream", "rate")),
     ]
-    rates = [Column(f"{peer} /s", peer, "rate", 1, 0) for peer in peers]
+    rates = _of_each(peers, "/s", "rate", 1, 0)
     yield compare("durable", "Messages stored and acknowledged a second", summary, rates, ratios)
-    costs = [Column(f"{peer} µs", peer, "cpu_all", 1e6, 1) for peer in peers]
-    costs += [Column(f"{peer} ack p50 ms", peer, "p50", 1e3, 2) for peer in peers]
-    costs += [Column(f"{peer} p99 ms", peer, "p99", 1e3, 2) for peer in peers]
+    costs = _of_each(peers, "µs", "cpu_all", 1e6, 1)
+    costs += _of_each(peers, "ack p50 ms", "p50", 1e3, 2)
+    costs += _of_each(peers, "p99 ms", "p99", 1e3, 2)
     yield compare("durable", "CPU of such a message, and how long its acknowledgement takes", summary, costs)
 
 
@@ -209,22 +214,22 @@ def _latency(summary: Summary) -> Iterator[Table]:
 
 def _idle(summary: Summary) -> Iterator[Table]:
     peers = summary.peers()
-    memory = [Column(f"{peer} RSS KB", peer, "rss", 1e-3, 1) for peer in peers]
-    memory += [Column(f"{peer} PSS KB", peer, "pss", 1e-3, 1) for peer in peers]
-    memory += [Column(f"{peer} served KB", peer, "served_rss", 1e-3, 1) for peer in peers]
-    memory += [Column(f"{peer} idle cores", peer, "cores_idle", 1, 3) for peer in peers]
+    memory = _of_each(peers, "RSS KB", "rss", 1e-3, 1)
+    memory += _of_each(peers, "PSS KB", "pss", 1e-3, 1)
+    memory += _of_each(peers, "served KB", "served_rss", 1e-3, 1)
+    memory += _of_each(peers, "idle cores", "cores_idle", 1, 3)
     yield compare("idle", "Memory of a connection that waits", summary, memory)
-    rates = [Column(f"{peer} /s", peer, "connections", 1, 0) for peer in peers]
-    rates += [Column(f"{peer} CPU ms", peer, "cpu", 1e3, 2) for peer in peers]
-    rates += [Column(f"{peer} got it", peer, "delivered", 1, 0) for peer in peers]
+    rates = _of_each(peers, "/s", "connections", 1, 0)
+    rates += _of_each(peers, "CPU ms", "cpu", 1e3, 2)
+    rates += _of_each(peers, "got it", "delivered", 1, 0)
     yield compare("idle", "New connections, and to how many a message then came", summary, rates)
 
 
 def _reconnect(summary: Summary) -> Iterator[Table]:
     peers = summary.peers()
-    columns = [Column(f"{peer} s", peer, "seconds", 1, 1) for peer in peers]
-    columns += [Column(f"{peer} CPU ms each", peer, "cpu", 1e3, 2) for peer in peers]
-    columns += [Column(f"{peer} resumed", peer, "resumed", 1, 0) for peer in peers]
+    columns = _of_each(peers, "s", "seconds", 1, 1)
+    columns += _of_each(peers, "CPU ms each", "cpu", 1e3, 2)
+    columns += _of_each(peers, "resumed", "resumed", 1, 0)
     yield compare("reconnect", "All come back at once after a SIGKILL", summary, columns)
 
 
@@ -241,8 +246,8 @@ def _log(summary: Summary) -> Iterator[Table]:
 
 def _workers(summary: Summary) -> Iterator[Table]:
     peers = summary.peers()
-    columns = [Column(f"{peer} µs", peer, "cpu", 1e6, 2) for peer in peers]
-    columns += [Column(f"{peer} all services µs", peer, "cpu_all", 1e6, 2) for peer in peers]
+    columns = _of_each(peers, "µs", "cpu", 1e6, 2)
+    columns += _of_each(peers, "all services µs", "cpu_all", 1e6, 2)
     yield compare("workers", "CPU of a delivery, with two processes of each edge", summary, columns)
 
 

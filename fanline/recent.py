@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from heapq import merge
 
 from fanline.message import Page, Record
-from fanline.topics import has_wildcard, matches
+from fanline.topics import has_wildcard, matches_any
 
 
 class Recent:
@@ -93,7 +93,7 @@ class Recent:
         for record in self._all.since(after):
             topic = record.topic
             if topic not in wanted:
-                wanted[topic] = any(matches(pattern, topic) for pattern in patterns)
+                wanted[topic] = matches_any(patterns, topic)
             if wanted[topic]:
                 yield record
 

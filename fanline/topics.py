@@ -7,7 +7,7 @@ the system: a wildcard in the first token does not match them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -63,6 +63,11 @@ def matches(pattern: str, topic: str) -> bool:
     if not has_wildcard(pattern):
         return pattern == topic
     return covers(pattern, topic)
+
+
+def matches_any(patterns: Iterable[str], topic: str) -> bool:
+    """Whether a message on ``topic`` belongs to any of the patterns; all must be valid."""
+    return any(matches(pattern, topic) for pattern in patterns)
 
 
 def covers(wide: str, narrow: str) -> bool:

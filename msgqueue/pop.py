@@ -27,7 +27,7 @@ from fanline.pop_protocol import (
     Read,
     decode_pop_command,
 )
-from fanline.topics import matches, require_pattern
+from fanline.topics import matches_any, require_pattern
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import PAGE_BYTES, Log
 
@@ -256,7 +256,7 @@ class _Session:
 
 
 def _is_wanted(record: Record, topics: Sequence[str] | None) -> bool:
-    return topics is None or any(matches(pattern, record.topic) for pattern in topics)
+    return topics is None or matches_any(topics, record.topic)
 
 
 def _as_rejected(error: Rejected | StoreError) -> Rejected:

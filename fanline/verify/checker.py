@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from fanline.topics import matches
+from fanline.topics import matches_any
 from fanline.verify.findings import Findings, Kind
 from fanline.verify.records import Received, Sent, split_key
 
@@ -133,7 +133,7 @@ class _Checker:
                 continue
             topic = self._topic(key)
             if topic not in is_wanted:
-                is_wanted[topic] = any(matches(pattern, topic) for pattern in reader.patterns)
+                is_wanted[topic] = matches_any(reader.patterns, topic)
             if is_wanted[topic]:
                 yield seq, key
 

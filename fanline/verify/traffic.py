@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final, Self
 
-from fanline.topics import matches
+from fanline.topics import matches_any
 from fanline.verify import publishers
 from fanline.verify.load import Load
 from fanline.verify.records import Received
@@ -84,11 +84,7 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 def _goal(heads: Mapping[str, int], received: Received) -> int:
     """Return the position of the last message that is due to a reader."""
     return max(
-        (
-            seq
-            for topic, seq in heads.items()
-            if any(matches(pattern, topic) for pattern in received.patterns)
-        ),
+        (seq for topic, seq in heads.items() if matches_any(received.patterns, topic)),
         default=0,
     )
 
