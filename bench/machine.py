@@ -55,5 +55,6 @@ def _processor() -> str:
 
 
 def command() -> str:
-    """Return how this was called."""
-    return " ".join(["python -m bench", *sys.argv[1:]])
+    """Return how this was called; of a file or folder elsewhere the name alone, as others have none there."""
+    given = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    return " ".join(["python -m bench", *given])

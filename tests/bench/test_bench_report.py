@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from bench import samples
+import pytest
+
+from bench import machine, samples
 from bench.report import write
 from bench.samples import Run, Sample, Summary
 from bench.stats import Spread
@@ -73,3 +75,9 @@ def test_the_page_is_whole(tmp_path: Path) -> None:
     assert "topics one, subscribers 100, rate 500, size 120: the machine was full" in page
     assert "](images/fanout.png)" in page
     assert (tmp_path / "images" / "fanout.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_names_no_path_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run says of itself can be read, and called, elsewhere."""
+    monkeypatch.setattr("sys.argv", ["bench/__main__.py", "all", "--rounds", "3", "--log", "/var/tmp/long"])
+    assert machine.command() == "python -m bench all --rounds 3 --log long"
