@@ -20,7 +20,7 @@ from bench.rig import Load
 from bench.setup import PEERS, choose, site
 from bench.tables import tables
 from fanline.errors import ConfigurationError, FanlineError
-from fanline.program import raise_file_limit
+from fanline.server.process import raise_file_limit
 
 RESULTS: Final = Path(__file__).parent / "results" / "full.json"
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fanline.topics import has_wildcard, matches
+from fanline.protocol.topics import has_wildcard, matches
 
 
 @dataclass(frozen=True)

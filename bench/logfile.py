@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from fanline.message import NewMessage
+from fanline.protocol.message import NewMessage
 from fanline.settings import DEMO_USER
-from msgqueue.store.sqlite_file import LogFile
-from msgqueue.store.sqlite_writer import Writer
+from msgqueue.store.sqlite.file import LogFile
+from msgqueue.store.sqlite.writer import Writer
 
 TOPICS: Final = 1_000
 _BATCH: Final = 20_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fanline.errors import FanlineError
-from fanline.orphans import die_with_parent
+from fanline.server.child_process import die_with_parent
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 15.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Final, Self
 
-from fanline.orphans import die_with_parent
+from fanline.server.child_process import die_with_parent
 
 _CONTEXT: Final = multiprocessing.get_context("spawn")
 

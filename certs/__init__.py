@@ -1,7 +1,7 @@
 """Makes, checks and renews the certificates of an installation: ``python -m certs``.
 
-From code, one call gives a folder that both :func:`fanline.tls.server_context` and
-:func:`fanline.tls.client_context` accept::
+From code, one call gives a folder that both :func:`fanline.security.tls.server_context` and
+:func:`fanline.security.tls.client_context` accept::
 
     certs.ensure(Path("var/certs"), names=["queue.example.com", "192.0.2.7"])
 """

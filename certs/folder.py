@@ -14,7 +14,7 @@ from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authorit
 from certs.handshake import verify
 from certs.names import DEFAULT_NAMES, Name, names_of, parse_names, spell
 from fanline.errors import ConfigurationError
-from fanline.tls import (
+from fanline.security.tls import (
     CA_CERT,
     CA_KEY,
     SERVER_CERT,

@@ -15,7 +15,7 @@ from rich.text import Text
 from certs.handshake import verify
 from certs.names import names_of, spell
 from fanline.errors import ConfigurationError
-from fanline.tls import (
+from fanline.security.tls import (
     CA_CERT,
     CA_KEY,
     SERVER_CERT,

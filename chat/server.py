@@ -17,17 +17,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from chat.api import Services
-from chat.app import build
-from chat.edge import Edge
-from chat.house import House
-from chat.login import Logins
-from chat.sockets import FRAMES, Sockets
-from fanline import metrics
-from fanline.auth import Authenticator, check_exposure
+from chat.http.api import Services
+from chat.http.app import build
+from chat.http.middleware import Edge
+from chat.http.sockets import FRAMES, Sockets
+from chat.service.house import House
+from chat.service.login import Logins
 from fanline.errors import CannotListen
+from fanline.security.authenticator import Authenticator, check_exposure
+from fanline.security.tls import server_context
+from fanline.server import metrics
 from fanline.settings import Settings
-from fanline.tls import server_context
 
 # A frame holds a message of the greatest length in whatever way JSON may spell it, within reason.
 FRAME_PER_MESSAGE: Final = 4
@@ -184,12 +184,12 @@ class _WebSocket(WebSocketsSansIOProtocol):
     """A WebSocket that can also be written to without ASGI."""
 
     async def run_asgi(self) -> None:
-        """Run the application, which finds this in its scope: a :class:`~chat.sockets.FrameWriter`."""
+        """Run the application, which finds this in its scope: a :class:`~chat.http.sockets.FrameWriter`."""
         self.scope["extensions"][FRAMES] = self  # type: ignore[assignment]  # of our own
         await super().run_asgi()
 
     def write(self, frames: bytes) -> None:
-        """See :meth:`chat.sockets.FrameWriter.write`."""
+        """See :meth:`chat.http.sockets.FrameWriter.write`."""
         if self.handshake_complete and not self.close_sent and not self.disconnected:
             self.transport.write(frames)
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final, Protocol
 
-from clientdemo.exits import CLEAR_LINE, ExitCode, tell, ungrouped
+from clientdemo.exit_codes import CLEAR_LINE, ExitCode, tell, ungrouped
 from fanline.errors import Disconnected, Rejected
-from fanline.message import Ack
+from fanline.protocol.message import Ack
 
 # Lines that went wrong are named; of a flood, the first are enough.
 MAX_TOLD: Final = 20

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 import typer
 
-from clientdemo.converse import converse, event_as_json, event_as_text, say_lines
-from clientdemo.exits import ExitCode, code_of, tell
+from clientdemo.chat_session import converse, event_as_json, event_as_text, say_lines
+from clientdemo.exit_codes import ExitCode, code_of, tell
 from clientdemo.interactive import interact
 from clientdemo.lines import STDIN, read_lines
 from clientdemo.login import (
@@ -28,7 +28,7 @@ from clientdemo.publish import Item, publish_lines, publish_one, read_json, read
 from clientdemo.subscribe import as_json, as_text, follow
 from fanline import settings as settings_module
 from fanline.errors import FanlineError, Rejected
-from fanline.topics import require_pattern, require_topic
+from fanline.protocol.topics import require_pattern, require_topic
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 something was refused, a line could not be sent, or the room was deleted; 2 a "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fanline.errors import Rejected
-from fanline.topics import require_topic
+from fanline.protocol.topics import require_topic
 
 COMMANDS: Final = ("sub", "unsub", "exit")
 

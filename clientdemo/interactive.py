@@ -4,14 +4,14 @@ import asyncio
 import os
 from typing import Final
 
-from clientdemo.exits import ExitCode, Watch, ungrouped
+from clientdemo.escape import content_of, harmless
+from clientdemo.exit_codes import ExitCode, Watch, ungrouped
 from clientdemo.grammar import HELP, Leave, Mistake, Send, Sub, Unsub, parse
 from clientdemo.lines import STDIN
 from clientdemo.login import Login
 from clientdemo.output import STDOUT
-from clientdemo.screen import Kind, Pipe, Screen, Terminal, Topics, kept_history
 from clientdemo.subscribe import explain_gap
-from clientdemo.text import content_of, harmless
+from clientdemo.terminal import Kind, Pipe, Screen, Terminal, Topics, kept_history
 from fanline.client import Gap, Publisher, Receipt, Subscriber
 from fanline.errors import Disconnected, ErrorCode, Rejected
 

@@ -11,8 +11,8 @@ import httpx
 
 from clientdemo.lines import STDIN
 from fanline.errors import ConfigurationError
+from fanline.security.tls import client_context
 from fanline.settings import Settings
-from fanline.tls import client_context
 
 PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
 

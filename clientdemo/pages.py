@@ -10,8 +10,8 @@ import httpx
 import msgspec
 
 from clientdemo.room import Event, read_event
+from fanline.client.translate import refused, unreachable
 from fanline.errors import ConfigurationError
-from fanline.foreign import refused, unreachable
 
 # Events asked for at a time: as many as the service gives.
 PAGE: Final = 500

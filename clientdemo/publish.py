@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from clientdemo.batch import LineError, send_lines
-from clientdemo.exits import ExitCode, Watch
+from clientdemo.exit_codes import ExitCode, Watch
 from clientdemo.grammar import Mistake, parse_send
 from clientdemo.login import Login
 from fanline.client import Publisher, Receipt

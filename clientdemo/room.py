@@ -27,6 +27,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fanline.client.base import Client
+from fanline.client.connection import Login, ReconnectingConnection, run_until_first
 from fanline.errors import (
     CloseCode,
     ConfigurationError,
@@ -36,8 +37,7 @@ from fanline.errors import (
     LoginRefused,
     Rejected,
 )
-from fanline.link import Link, Login, run_until_first
-from fanline.message import Ack, encode, join_array, split_array
+from fanline.protocol.message import Ack, encode, join_array, split_array
 
 SUBPROTOCOL: Final = "fanline.chat.v1"
 
@@ -198,7 +198,7 @@ class Room(Client):
         after: int | None = None,
         on_state: Callable[[str | None], None] | None = None,
     ) -> None:
-        link = Link(
+        link = ReconnectingConnection(
             f"{url.rstrip('/')}/api/serve/{quote(room, safe='')}",
             login=Login.by_token(token),
             tls=tls,

@@ -4,10 +4,10 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 
-from clientdemo.exits import ExitCode, Watch, tell
+from clientdemo.escape import content_of, json_line
+from clientdemo.exit_codes import ExitCode, Watch, tell
 from clientdemo.login import Login
 from clientdemo.output import while_output_is_read
-from clientdemo.text import content_of, json_line
 from fanline.client import Gap, Message, Subscriber
 from fanline.errors import Disconnected
 

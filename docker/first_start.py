@@ -24,10 +24,10 @@ from typing import Final
 
 import certs
 from fanline.errors import ConfigurationError, FanlineError
+from fanline.security.tls import CA_CERT, SERVER_CERT, SERVER_KEY
+from fanline.security.tokens import TokenKey
+from fanline.security.users import User, UsersFile
 from fanline.settings import Settings, build
-from fanline.tls import CA_CERT, SERVER_CERT, SERVER_KEY
-from fanline.tokens import TokenKey
-from fanline.users import User, UsersFile
 
 FIRST_USER: Final = "admin"
 

@@ -38,7 +38,7 @@ from pydantic_settings import (
 )
 
 from fanline.errors import ConfigurationError, Rejected
-from fanline.topics import covers, require_pattern
+from fanline.protocol.topics import covers, require_pattern
 
 ENV_PREFIX = "FANLINE_"
 

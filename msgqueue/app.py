@@ -4,16 +4,16 @@ import sys
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from fanline import metrics
-from fanline.connection import Connection
-from fanline.service import App, Route
+from fanline.server import metrics
+from fanline.server.connection import Connection
+from fanline.server.service import App, Route
 from fanline.settings import Settings
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.pop import PopEndpoint
 from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
-from msgqueue.store.sqlite import SqliteStore
+from msgqueue.store.sqlite.engine import SqliteStore
 
 # For so long the event loop may keep the interpreter from the threads of the store, which want it back after
 # every statement, and within them. With Python's usual 5 ms they, and all acks, often wait for nothing.

@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Final
 
-from fanline.background import end
+from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected, StoreError
-from fanline.message import Record
-from fanline.pop_protocol import ConsumerState
-from fanline.signal import Signal
+from fanline.protocol.message import Record
+from fanline.protocol.queue import ConsumerState
+from fanline.tasks import cancel_and_wait
 from msgqueue.log import Log
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Consumer:
         self._log = log
         self._ledger = Ledger(position)
         self._dealing = asyncio.Lock()
-        self._changed = Signal()
+        self._changed = ChangeNotifier()
         self._members: set[Hashable] = set()
 
     @property
@@ -180,7 +180,7 @@ class Consumers:
     async def close(self) -> None:
         """Save every position a last time."""
         if self._saver is not None:
-            await end(self._saver)
+            await cancel_and_wait(self._saver)
             await self._save()
 
     def get(self, name: str, start: int) -> Consumer:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from fanline.background import end
+from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Closed, StoreError
-from fanline.message import NewMessage, Page, Record
-from fanline.recent import Recent
-from fanline.signal import Signal
+from fanline.protocol.message import NewMessage, Page, Record
+from fanline.queue.record_cache import RecordCache
+from fanline.tasks import cancel_and_wait
 from msgqueue.store.base import PAGE_RECORDS, Listener, Receipt, Store
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Log:
         self._store = store
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._recent = Recent(tail_bytes)
+        self._recent = RecordCache(tail_bytes)
         self._buffer_bytes = buffer_bytes
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
@@ -66,7 +66,7 @@ class Log:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._followers: dict[Listener, None] = {}
-        self.grown = Signal()
+        self.grown = ChangeNotifier()
         self._last: asyncio.Future[list[Receipt]] | None = None
         self._committer: asyncio.Task[None] | None = None
         self._failure = ""
@@ -92,7 +92,7 @@ class Log:
     async def close(self) -> None:
         """Stop committing, and close the store; appends that still wait fail with ``Closed``."""
         if self._committer is not None:
-            await end(self._committer)
+            await cancel_and_wait(self._committer)
         for waiting in self._waiting:
             waiting.receipts.set_exception(Closed("the log is closed"))
         await self._store.close()

@@ -1,8 +1,8 @@
 """``/popmsg``: messages out, to subscribers and to durable consumers.
 
-A v1 connection says what it wants, as :mod:`fanline.pop_protocol` tells. A plain connection says nothing and
-gets its share of the durable consumer ``default``, a message to a frame; as it cannot say done, its answer
-to a ping sent behind the messages says so in its place.
+A v1 connection says what it wants, as :mod:`fanline.protocol.queue` tells. A plain connection says nothing
+and gets its share of the durable consumer ``default``, a message to a frame; as it cannot say done, its
+answer to a ping sent behind the messages says so in its place.
 """
 
 import asyncio
@@ -11,11 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from fanline.background import beside, end
-from fanline.connection import Connection, text_frame
 from fanline.errors import CloseCode, ErrorCode, Rejected, StoreError
-from fanline.message import Dialect, Record, Refusal, join_array, refusal, split_array, to_plain
-from fanline.pop_protocol import (
+from fanline.protocol.message import Dialect, Record, Refusal, join_array, refusal, split_array, to_plain
+from fanline.protocol.queue import (
     ConsumerList,
     Forgotten,
     Gap,
@@ -27,7 +25,9 @@ from fanline.pop_protocol import (
     Read,
     decode_pop_command,
 )
-from fanline.topics import matches_any, require_pattern
+from fanline.protocol.topics import matches_any, require_pattern
+from fanline.server.connection import Connection, text_frame
+from fanline.tasks import cancel_and_wait, running_task
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import PAGE_BYTES, Log
 
@@ -57,7 +57,7 @@ class PopEndpoint:
             await _Session(self._log, self._consumers, connection).run()
 
     async def _handle_plain(self, connection: Connection) -> None:
-        async with beside(_feed_plain(connection, self._consumers.get(DEFAULT_CONSUMER, 0))):
+        async with running_task(_feed_plain(connection, self._consumers.get(DEFAULT_CONSUMER, 0))):
             async for _ in connection.frames():
                 pass  # it has nothing to say; this notices that it goes
 
@@ -92,7 +92,7 @@ class _Session:
                 await self._obey_frame(frame)
         finally:
             if self._feeding is not None:
-                await end(self._feeding)
+                await cancel_and_wait(self._feeding)
 
     async def _obey_frame(self, frame: bytes) -> None:
         try:

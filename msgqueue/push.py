@@ -12,11 +12,9 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter
 
-from fanline import metrics
 from fanline.backoff import Backoff
-from fanline.connection import Connection, text_frame
 from fanline.errors import ErrorCode, Rejected, StoreError
-from fanline.message import (
+from fanline.protocol.message import (
     Ack,
     Dialect,
     NewMessage,
@@ -26,6 +24,8 @@ from fanline.message import (
     encode,
     refusal,
 )
+from fanline.server import metrics
+from fanline.server.connection import Connection, text_frame
 from msgqueue.log import Log
 from msgqueue.store.base import Receipt
 

@@ -20,10 +20,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
-from fanline.background import end
 from fanline.errors import StoreError
+from fanline.protocol.topics import PatternIndex
 from fanline.settings import RetentionRule
-from fanline.topics import PatternIndex
+from fanline.tasks import cancel_and_wait
 from msgqueue.store.base import Line, Store
 
 logger = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class Retention:
     async def close(self) -> None:
         """Stop, at once; a removal that is on its way may still be done."""
         if self._task is not None:
-            await end(self._task)
+            await cancel_and_wait(self._task)
 
     async def sweep(self) -> None:
         """Remove everything that must go at present.

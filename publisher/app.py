@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from fanline import metrics
-from fanline.connection import Connection
-from fanline.link import Link
-from fanline.neighbour import link_to_queue
-from fanline.service import App, Route
+from fanline.client.connection import ReconnectingConnection
+from fanline.queue.connection import link_to_queue
+from fanline.server import metrics
+from fanline.server.connection import Connection
+from fanline.server.service import App, Route
 from fanline.settings import Settings
 from publisher.forward import Forwarder
 from publisher.intake import Intake
@@ -21,7 +21,7 @@ class Publisher(App):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._link: Link
+        self._link: ReconnectingConnection
         self._forwarder: Forwarder
         self._intake: Intake
 

@@ -17,10 +17,9 @@ from typing import Final
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
-from fanline.background import end
+from fanline.client.connection import ReconnectingConnection, run_until_first
 from fanline.errors import ErrorCode
-from fanline.link import Link, run_until_first
-from fanline.message import (
+from fanline.protocol.message import (
     Ack,
     Dialect,
     NewMessage,
@@ -30,7 +29,8 @@ from fanline.message import (
     plain_from_new,
     split_array,
 )
-from publisher.answers import Slot
+from fanline.tasks import cancel_and_wait
+from publisher.ordered_replies import Slot
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Forwarder:
         patience: Seconds after which a message that the queue cannot take is refused.
     """
 
-    def __init__(self, link: Link, *, buffer_bytes: int, patience: float) -> None:
+    def __init__(self, link: ReconnectingConnection, *, buffer_bytes: int, patience: float) -> None:
         self._link = link
         self._buffer_bytes = buffer_bytes
         self._patience = patience
@@ -115,7 +115,7 @@ class Forwarder:
 
     async def close(self) -> None:
         """Stop forwarding; messages without an answer stay without one."""
-        await end(*self._tasks)
+        await cancel_and_wait(*self._tasks)
 
     def __len__(self) -> int:
         return len(self._to_send) + len(self._in_flight)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
-from fanline import metrics
-from fanline.connection import Connection, text_frame
+from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected
-from fanline.message import Dialect, NewMessage, check_message, decode_published, encode, refusal
-from fanline.signal import Signal
-from publisher.answers import Answers
+from fanline.protocol.message import Dialect, NewMessage, check_message, decode_published, encode, refusal
+from fanline.server import metrics
+from fanline.server.connection import Connection, text_frame
 from publisher.forward import Forwarder
+from publisher.ordered_replies import Answers
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class _Replies:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._is_scheduled = False
-        self._sent = Signal()
+        self._sent = ChangeNotifier()
 
     async def fewer_than(self, limit: int) -> None:
         """Wait until fewer than ``limit`` messages are without an answer."""

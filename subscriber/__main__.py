@@ -1,6 +1,6 @@
 """Runs the subscriber service: ``python -m subscriber --help`` lists its settings."""
 
-from fanline.program import main
+from fanline.server.process import main
 from subscriber.app import Subscriber
 
 if __name__ == "__main__":

@@ -6,19 +6,19 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
-from fanline import metrics
-from fanline.background import end
-from fanline.connection import Connection
-from fanline.link import Link
-from fanline.neighbour import link_to_queue
-from fanline.service import App, Page, PageRequest, PageResponse, Route
+from fanline.client.connection import ReconnectingConnection
+from fanline.queue.connection import link_to_queue
+from fanline.server import metrics
+from fanline.server.connection import Connection
+from fanline.server.service import App, Page, PageRequest, PageResponse, Route
 from fanline.settings import Settings
+from fanline.tasks import cancel_and_wait
 from subscriber import history
-from subscriber.archive import Archive
 from subscriber.history import History
-from subscriber.live import Live
+from subscriber.history_reader import Archive
+from subscriber.live_feed import Live
+from subscriber.log_follower import Tail
 from subscriber.session import Session
-from subscriber.tail import Tail
 
 
 class Subscriber(App):
@@ -32,7 +32,7 @@ class Subscriber(App):
         self._refused = Counter(
             "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=self.metrics
         )
-        self._link: Link
+        self._link: ReconnectingConnection
         self._live: Live
         self._archive: Archive
         self._history: History
@@ -66,7 +66,7 @@ class Subscriber(App):
 
     async def stop(self) -> None:
         """Disconnect from msgqueue."""
-        await end(self._following)
+        await cancel_and_wait(self._following)
 
     async def _handle_subscribe(self, connection: Connection) -> None:
         session = Session(

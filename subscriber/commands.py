@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.message import fold_fields, split_array
-from fanline.topics import require_pattern
+from fanline.protocol.message import fold_fields, split_array
+from fanline.protocol.topics import require_pattern
 
 _OPTIONS: Final = frozenset({"after", "last"})
 

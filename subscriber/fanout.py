@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Final, Protocol
 
-from fanline.connection import text_frame
-from fanline.message import Dialect, Record, to_plain
-from fanline.topics import PatternIndex
+from fanline.protocol.message import Dialect, Record, to_plain
+from fanline.protocol.topics import PatternIndex
+from fanline.server.connection import text_frame
 
 # A subscriber with more subscriptions than this is an audience by itself: that others have the same set is
 # unlikely, and comparing sets would make every change of a long list cost the whole list.

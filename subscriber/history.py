@@ -21,11 +21,11 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.message import encode, refusal
-from fanline.pop_protocol import PageAnswer, Read
-from fanline.service import PageRequest, PageResponse
-from fanline.topics import require_pattern
-from subscriber.archive import Archive
+from fanline.protocol.message import encode, refusal
+from fanline.protocol.queue import PageAnswer, Read
+from fanline.protocol.topics import require_pattern
+from fanline.server.service import PageRequest, PageResponse
+from subscriber.history_reader import Archive
 
 PREFIX: Final = "/topics/"
 SUFFIX: Final = "/messages"

@@ -12,17 +12,17 @@ from typing import Final
 import msgspec
 from prometheus_client import Counter
 
-from fanline.background import end
-from fanline.connection import Connection
 from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.message import Dialect, Page, refusal
-from fanline.pop_protocol import Gap, GapNotice, Read
+from fanline.protocol.message import Dialect, Page, refusal
+from fanline.protocol.queue import Gap, GapNotice, Read
+from fanline.server.connection import Connection
+from fanline.tasks import cancel_and_wait
 from subscriber import commands
-from subscriber.archive import Archive
-from subscriber.catchup import Catchup
+from subscriber.backlog import Catchup
 from subscriber.commands import Command
 from subscriber.fanout import encode_frame
-from subscriber.live import Live
+from subscriber.history_reader import Archive
+from subscriber.live_feed import Live
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Session:
             self._live.connections.discard(connection)
             self._fanout.leave(self)
             if self._catching_up is not None:
-                await end(self._catching_up)
+                await cancel_and_wait(self._catching_up)
 
     # Commands.
 

@@ -15,11 +15,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 import certs
-from fanline.message import SUBPROTOCOL
-from fanline.program import raise_file_limit
-from fanline.service import App, Service
+from fanline.protocol.message import SUBPROTOCOL
+from fanline.security.tls import client_context
+from fanline.server.process import raise_file_limit
+from fanline.server.service import App, Service
 from fanline.settings import Settings
-from fanline.tls import client_context
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 StartService = Callable[..., Awaitable[Service]]

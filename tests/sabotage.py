@@ -14,18 +14,18 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-import fanline.cli
+import fanline.cli.main
 from fanline.errors import Closed
-from fanline.message import NewMessage, Record
-from fanline.program import main
-from fanline.service import App
+from fanline.protocol.message import NewMessage, Record
+from fanline.server.process import main
+from fanline.server.service import App
 from fanline.verify import cli
 from fanline.verify.run import Run
 from msgqueue.app import MsgQueue
-from msgqueue.store import sqlite_writer
 from msgqueue.store.base import Receipt
-from msgqueue.store.sqlite import SqliteStore
-from msgqueue.store.sqlite_writer import Appended, Writer
+from msgqueue.store.sqlite import writer as sqlite_writer
+from msgqueue.store.sqlite.engine import SqliteStore
+from msgqueue.store.sqlite.writer import Appended, Writer
 from publisher.app import Publisher
 from subscriber.app import Subscriber
 from subscriber.fanout import Fanout

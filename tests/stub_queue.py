@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 from websockets.asyncio.server import ServerConnection
 
-from fanline.message import Message, Record, encode, join_array, split_array
-from fanline.pop_protocol import Gap, PageAnswer, Pop, PopCommand, Popping, Read
-from fanline.topics import matches
+from fanline.protocol.message import Message, Record, encode, join_array, split_array
+from fanline.protocol.queue import Gap, PageAnswer, Pop, PopCommand, Popping, Read
+from fanline.protocol.topics import matches
 from tests.stubs import Stub
 
 

@@ -26,11 +26,11 @@ from websockets.headers import parse_authorization_basic
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Rejected
-from fanline.message import SUBPROTOCOL, Ack, Message, NewMessage, encode, refusal, split_array
-from fanline.signal import Signal
-from fanline.tls import server_context
-from fanline.topics import matches
+from fanline.protocol.message import SUBPROTOCOL, Ack, Message, NewMessage, encode, refusal, split_array
+from fanline.protocol.topics import matches
+from fanline.security.tls import server_context
 
 DEADLINE = 20.0
 
@@ -64,7 +64,7 @@ class Stub:
         self.connections: dict[ServerConnection, None] = {}
         self._tls = server_context(cert_dir)
         self._server: Server
-        self._changed: Signal
+        self._changed: ChangeNotifier
 
     @property
     def url(self) -> str:
@@ -73,7 +73,7 @@ class Stub:
 
     async def start(self) -> None:
         """Listen; the port stays the same from the first start on."""
-        self._changed = Signal()
+        self._changed = ChangeNotifier()
         self._server = await serve(
             self._handle,
             "127.0.0.1",

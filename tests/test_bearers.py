@@ -14,10 +14,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
-from fanline.message import SUBPROTOCOL
-from fanline.service import Service
-from fanline.tokens import PIPELINE, Claims, TokenKey
-from fanline.users import User, UsersFile
+from fanline.protocol.message import SUBPROTOCOL
+from fanline.security.tokens import PIPELINE, Claims, TokenKey
+from fanline.security.users import User, UsersFile
+from fanline.server.service import Service
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher
 from subscriber.app import Subscriber

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from fanline.client import Publisher, Subscriber
-from fanline.message import (
+from fanline.protocol.message import (
     Dialect,
     Message,
     NewMessage,
@@ -29,7 +29,7 @@ from fanline.message import (
     join_array,
     split_array,
 )
-from msgqueue.store.sqlite import SqliteStore
+from msgqueue.store.sqlite.engine import SqliteStore
 from subscriber.fanout import Fanout
 from tests.processes import Pipeline
 from tests.stubs import DEADLINE, PASSWORD, USER

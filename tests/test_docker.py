@@ -25,10 +25,10 @@ import pytest
 import yaml
 from cryptography import x509
 
+from fanline.security.tls import client_context
+from fanline.security.tokens import PIPELINE, Claims, TokenKey
+from fanline.security.users import UsersFile
 from fanline.settings import ENV_PREFIX, Settings
-from fanline.tls import client_context
-from fanline.tokens import PIPELINE, Claims, TokenKey
-from fanline.users import UsersFile
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker/Dockerfile"
@@ -148,7 +148,9 @@ def test_image_of_each_service(service: str) -> None:
     assert json.loads(stage.last("ENTRYPOINT")) == ["python", "-m", service]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", stage.last("USER"))
     assert stage.last("STOPSIGNAL") == "SIGTERM"
-    assert stage.last("HEALTHCHECK").endswith(f'CMD ["python", "-m", "fanline.healthcheck", "{service}"]')
+    assert stage.last("HEALTHCHECK").endswith(
+        f'CMD ["python", "-m", "fanline.server.healthcheck", "{service}"]'
+    )
     assert stage.last("EXPOSE") == str(Settings.model_fields[f"{service}_port"].default)
 
 

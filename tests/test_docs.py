@@ -21,8 +21,8 @@ from websockets.asyncio.client import ClientConnection
 
 import fanline
 from fanline.errors import CloseCode, ErrorCode
-from fanline.message import SUBPROTOCOL
-from fanline.service import Service
+from fanline.protocol.message import SUBPROTOCOL
+from fanline.server.service import Service
 from fanline.settings import build, describe
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from websockets.frames import Frame, Opcode
 
-from fanline.message import SUBPROTOCOL
-from fanline.service import Service
+from fanline.protocol.message import SUBPROTOCOL
+from fanline.server.service import Service
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher
 from subscriber.app import Subscriber

@@ -6,8 +6,8 @@ import os
 import weakref
 from pathlib import Path
 
-from fanline.connection import Connection
-from fanline.service import Service
+from fanline.server.connection import Connection
+from fanline.server.service import Service
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher
 from subscriber.app import Subscriber

@@ -8,8 +8,8 @@ from pathlib import Path
 import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from fanline.program import raise_file_limit
-from fanline.tls import server_context
+from fanline.security.tls import server_context
+from fanline.server.process import raise_file_limit
 
 _subscribers: defaultdict[str, set[ServerConnection]] = defaultdict(set)
 

@@ -29,10 +29,10 @@ All three belong to the event loop they were entered in, and any number of its t
 
 from fanline.client.history import History, HistoryPage
 from fanline.client.https import check_ready
-from fanline.client.ledger import Gap
 from fanline.client.publisher import Publisher, Receipt
 from fanline.client.subscriber import Subscriber
-from fanline.message import Ack, Message
+from fanline.client.subscription_state import Gap
+from fanline.protocol.message import Ack, Message
 
 __all__ = [
     "Ack",

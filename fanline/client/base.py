@@ -8,8 +8,8 @@ from typing import Self
 
 from websockets.asyncio.client import ClientConnection
 
+from fanline.client.connection import ReconnectingConnection
 from fanline.errors import Closed
-from fanline.link import Link
 
 OnState = Callable[[str | None], None]
 
@@ -21,7 +21,7 @@ class Client(ABC):
         link: The link, for this alone.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: ReconnectingConnection) -> None:
         self._link = link
         self._over: BaseException | None = Closed("it is not open yet: enter it with `async with`")
         self._task: asyncio.Task[None]

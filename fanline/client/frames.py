@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from fanline.message import Message, decode_message, decode_plain, encode
+from fanline.protocol.message import Message, decode_message, decode_plain, encode
 
 
 class Drain(msgspec.Struct):

@@ -13,11 +13,11 @@ import httpx
 import msgspec
 
 from fanline.client.https import get, http_client
-from fanline.client.ledger import Gap
+from fanline.client.subscription_state import Gap
+from fanline.client.translate import refused
 from fanline.errors import Closed, ConfigurationError, FanlineError, Rejected
-from fanline.foreign import refused
-from fanline.message import Message, Refusal
-from fanline.topics import require_pattern
+from fanline.protocol.message import Message, Refusal
+from fanline.protocol.topics import require_pattern
 
 _decode_messages: Final = msgspec.json.Decoder(list[Message]).decode
 _decode_refusal: Final = msgspec.json.Decoder(Refusal).decode

@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 import httpx
 
+from fanline.client.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
-from fanline.foreign import answer, unreachable
 
 
 async def check_ready(url: str, *, tls: ssl.SSLContext | None = None, timeout: float = 3.0) -> None:

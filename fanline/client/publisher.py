@@ -14,11 +14,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.client.base import Client, OnState
-from fanline.client.flight import Flight, Parcel
+from fanline.client.connection import Login, ReconnectingConnection, run_until_first
 from fanline.client.frames import Answer, decode_answer
+from fanline.client.outbox import Flight, Parcel
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, ErrorCode, Rejected
-from fanline.link import Link, Login, run_until_first
-from fanline.message import (
+from fanline.protocol.message import (
     Ack,
     Dialect,
     NewMessage,
@@ -40,7 +40,7 @@ MAX_UNSEEN: Final = 100
 
 
 class Receipt(Parcel):
-    """A message handed over for sending: await it for its :class:`~fanline.message.Ack`.
+    """A message handed over for sending: await it for its :class:`~fanline.protocol.message.Ack`.
 
     Waiting raises what :meth:`Publisher.publish` raises, and may be cancelled in the same way; it is for one
     task at a time.
@@ -117,7 +117,9 @@ class Publisher(Client):
         on_state: OnState | None = None,
     ) -> None:
         login = Login.by_password(user, password)
-        super().__init__(Link(f"{url.rstrip('/')}/publish", login=login, tls=tls, on_state=on_state))
+        super().__init__(
+            ReconnectingConnection(f"{url.rstrip('/')}/publish", login=login, tls=tls, on_state=on_state)
+        )
         self._flight: Flight[Receipt] = Flight(window, WINDOW_BYTES)
         self._allow_plain = allow_plain
         self._turn = asyncio.Lock()

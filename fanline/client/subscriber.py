@@ -12,8 +12,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from fanline.client.answers import Answers
 from fanline.client.base import Client, OnState
+from fanline.client.connection import Login, ReconnectingConnection
 from fanline.client.frames import (
     Notice,
     Stretch,
@@ -23,11 +23,11 @@ from fanline.client.frames import (
     decode_plain_delivery,
     spell_plain,
 )
-from fanline.client.ledger import Gap, Ledger
+from fanline.client.pending_replies import Answers
+from fanline.client.subscription_state import Gap, Ledger
 from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
-from fanline.link import Link, Login
-from fanline.message import Dialect, Message, encode, split_array
-from fanline.topics import require_pattern
+from fanline.protocol.message import Dialect, Message, encode, split_array
+from fanline.protocol.topics import require_pattern
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,9 @@ class Subscriber(Client):
         on_state: OnState | None = None,
     ) -> None:
         login = Login.by_password(user, password)
-        super().__init__(Link(f"{url.rstrip('/')}/subscribe", login=login, tls=tls, on_state=on_state))
+        super().__init__(
+            ReconnectingConnection(f"{url.rstrip('/')}/subscribe", login=login, tls=tls, on_state=on_state)
+        )
         self._on_gap = on_gap
         self._ledger = Ledger()
         for topic in topics:

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from fanline.topics import matches_any
+from fanline.protocol.topics import matches_any
 from fanline.verify.findings import Findings, Kind
-from fanline.verify.records import Received, Sent, split_key
+from fanline.verify.observations import Received, Sent, split_key
 
 Entry = tuple[int, int]  # position and key
 

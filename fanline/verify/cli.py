@@ -12,9 +12,9 @@ import uvloop
 from rich.console import Console
 
 from fanline import settings
-from fanline.background import beside
 from fanline.errors import ConfigurationError
-from fanline.tls import client_context
+from fanline.security.tls import client_context
+from fanline.tasks import running_task
 from fanline.verify import progress
 from fanline.verify.installation import Place
 from fanline.verify.options import Options
@@ -130,5 +130,5 @@ async def _perform(options: Options) -> Report:
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     console = Console(stderr=True, highlight=False)
     console.print(f"Verifying with seed {options.seed}")
-    async with beside(progress.show(run, console)):
+    async with running_task(progress.show(run, console)):
         return await run.perform()

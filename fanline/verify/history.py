@@ -13,7 +13,7 @@ import msgspec
 from fanline.errors import Disconnected, FanlineError
 from fanline.verify.installation import Place
 from fanline.verify.load import Load
-from fanline.verify.records import Received
+from fanline.verify.observations import Received
 from fanline.verify.subscribers import Steady
 
 PAGE: Final = 1_000

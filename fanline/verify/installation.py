@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from fanline.errors import ConfigurationError
+from fanline.security.tls import client_context
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
-from fanline.tls import client_context
 from fanline.verify.findings import Findings, Kind
 from fanline.verify.plan import LINKS, SERVICES
 from fanline.verify.processes import ServiceProcess, environment

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from fanline.verify.installation import Place
-from fanline.verify.records import Received, Sent, split_key
+from fanline.verify.observations import Received, Sent, split_key
 from fanline.verify.workload import Workload
 
 

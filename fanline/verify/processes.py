@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fanline.errors import ConfigurationError
-from fanline.orphans import die_with_parent
+from fanline.server.child_process import die_with_parent
 
 START_SECONDS: Final = 30.0
 

@@ -11,7 +11,7 @@ import struct
 from asyncio import StreamReader, StreamWriter
 from typing import Final
 
-from fanline.link import run_until_first
+from fanline.client.connection import run_until_first
 
 HOST: Final = "127.0.0.1"
 

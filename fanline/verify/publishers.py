@@ -10,10 +10,10 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanline.client import Publisher, Receipt
+from fanline.client.connection import run_until_first
 from fanline.errors import FanlineError
-from fanline.link import run_until_first
 from fanline.verify.load import Load
-from fanline.verify.waiting import happens
+from fanline.verify.wait_for import happens
 from fanline.verify.wire import RawClient, Retry
 
 # Messages that go out at once, at most, and that may be without an ack.

@@ -13,17 +13,17 @@ from typing import Any, Final
 from fanline.client import Publisher, Subscriber
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.verify.checker import Evidence, check
+from fanline.verify.faults import Injector
 from fanline.verify.findings import Findings
 from fanline.verify.history import LogReader, PageReader
-from fanline.verify.injector import Injector
 from fanline.verify.installation import COMMANDS, Installation, Place
 from fanline.verify.load import Load
+from fanline.verify.observations import Received
 from fanline.verify.options import Options
 from fanline.verify.plan import plan
-from fanline.verify.records import Received
 from fanline.verify.report import Report, violations
 from fanline.verify.traffic import Traffic, read_to_the_end
-from fanline.verify.waiting import happens
+from fanline.verify.wait_for import happens
 from fanline.verify.workload import Workload
 
 PROBE_SECONDS: Final = 20.0

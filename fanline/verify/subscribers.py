@@ -12,8 +12,8 @@ from websockets.asyncio.client import ClientConnection
 from fanline.client import Gap, Message, Subscriber
 from fanline.errors import FanlineError
 from fanline.verify.load import Load
-from fanline.verify.records import UNKNOWN, Received
-from fanline.verify.waiting import happens
+from fanline.verify.observations import UNKNOWN, Received
+from fanline.verify.wait_for import happens
 from fanline.verify.wire import RawClient, Retry
 
 # Seconds for which one who comes and goes stays, and stays away, at most.

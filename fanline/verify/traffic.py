@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final, Self
 
-from fanline.topics import matches_any
+from fanline.protocol.topics import matches_any
 from fanline.verify import publishers
 from fanline.verify.load import Load
-from fanline.verify.records import Received
+from fanline.verify.observations import Received
 from fanline.verify.subscribers import Reader, make_reader
-from fanline.verify.waiting import settles
+from fanline.verify.wait_for import settles
 
 # Nothing has moved for so long: longer than any delay of a client before it connects again, and what the
 # attempt itself may take.

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from fanline.message import NewMessage, Page, Record
+from fanline.protocol.message import NewMessage, Page, Record
 
 PAGE_RECORDS = 500
 PAGE_BYTES = 1 << 20
@@ -50,8 +50,8 @@ class Store(ABC):
     the engine fails, after which the store goes on by itself once the cause is gone, and
     :class:`~fanline.errors.Closed` after :meth:`close`. Positions given must be from 0 to 2⁶³ - 1.
 
-    Patterns are as in :mod:`fanline.topics`, and must be valid; None stands for every topic, the system's own
-    included.
+    Patterns are as in :mod:`fanline.protocol.topics`, and must be valid; None stands for every topic, the
+    system's own included.
     """
 
     @abstractmethod

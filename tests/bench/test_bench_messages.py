@@ -11,8 +11,8 @@ from bench.peers.naive import NaiveDialect
 from bench.peers.nats import NatsDialect
 from bench.plan import MOST_BYTES, MOST_DELIVERIES, grid
 from fanline.errors import ConfigurationError
-from fanline.message import Message, encode
-from fanline.topics import matches
+from fanline.protocol.message import Message, encode
+from fanline.protocol.topics import matches
 
 DIALECTS = (FanlineDialect(), MqttDialect(), NaiveDialect(), NatsDialect())
 TOPIC = "bench.0"

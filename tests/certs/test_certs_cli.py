@@ -11,7 +11,7 @@ import pytest
 import certs
 from certs.cli import main
 from certs.names import names_of, spell
-from fanline.tls import CA_CERT, CA_KEY, SERVER_CERT, read_certificates
+from fanline.security.tls import CA_CERT, CA_KEY, SERVER_CERT, read_certificates
 
 ROOT = Path(certs.__file__).parent.parent
 

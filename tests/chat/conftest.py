@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chat.house import House
 from chat.server import Server
-from fanline.service import Service
+from chat.service.house import House
+from fanline.server.service import Service
 from fanline.settings import Settings
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher

@@ -11,11 +11,11 @@ import sys
 import pytest
 import uvloop
 
-from chat import presence
-from chat.errors import MemberClosed
-from chat.house import House
-from chat.members import LocalMember
-from chat.state import LOBBY
+from chat.domain import server_liveness as presence
+from chat.domain.errors import MemberClosed
+from chat.domain.state import LOBBY
+from chat.service.house import House
+from chat.service.members import LocalMember
 from fanline.settings import build
 
 

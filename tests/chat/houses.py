@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from chat.errors import MemberClosed
-from chat.members import Outbox
-from chat.views import Entry
+from chat.domain.errors import MemberClosed
+from chat.domain.views import Entry
+from chat.service.members import Outbox
 from tests.stubs import DEADLINE
 
 

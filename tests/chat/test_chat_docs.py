@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from websockets.asyncio import client
 
-from chat.errors import ChatCode
-from chat.problems import ProblemCode
-from chat.sockets import SUBPROTOCOL
+from chat.domain.errors import ChatCode
+from chat.http.problems import ProblemCode
+from chat.http.sockets import SUBPROTOCOL
 from tests.chat.client import ChatClient
 from tests.stubs import DEADLINE
 

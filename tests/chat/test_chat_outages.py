@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from chat import presence
-from chat import uplink as uplink_module
-from chat.errors import Unavailable
-from chat.house import House
-from chat.state import LOBBY
+from chat.domain import server_liveness as presence
+from chat.domain.errors import Unavailable
+from chat.domain.state import LOBBY
+from chat.service import pipeline as uplink_module
+from chat.service.house import House
 from fanline.settings import Settings
 from tests.chat.houses import brief, end_of, receive, said
 from tests.conftest import until

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.house import House
-from chat.state import LOBBY
+from chat.domain.state import LOBBY
+from chat.service.house import House
 from fanline.settings import RetentionRule, Settings
 from msgqueue import retention as retention_module
 from msgqueue.app import MsgQueue

@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from chat.sockets import SUBPROTOCOL
-from fanline.tokens import CHAT, Claims, TokenKey
+from chat.http.sockets import SUBPROTOCOL
+from fanline.security.tokens import CHAT, Claims, TokenKey
 from tests.processes import Pipeline, ServiceProcess
 
 MEMBERS = 1_000

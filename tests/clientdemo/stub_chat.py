@@ -16,9 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Rejected
-from fanline.message import split_array
-from fanline.signal import Signal
+from fanline.protocol.message import split_array
 from tests.stubs import PASSWORD, Stub
 
 ROOM = "den"
@@ -109,7 +109,7 @@ class StubChat(Stub):
         await self.send(msgspec.json.encode(frame).decode())
 
     async def start(self) -> None:
-        self._changed = Signal()
+        self._changed = ChangeNotifier()
         self._server = await serve(
             self._handle,
             "127.0.0.1",

@@ -9,9 +9,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from fanline.errors import StoreError
-from fanline.service import Service
+from fanline.server.service import Service
 from msgqueue.app import MsgQueue
-from msgqueue.store.sqlite import SqliteStore
+from msgqueue.store.sqlite.engine import SqliteStore
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as receive
 

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection
 
 from fanline.errors import StoreError
+from fanline.protocol.topics import matches
 from fanline.settings import RetentionRule
-from fanline.topics import matches
 from msgqueue import retention as retention_module
 from msgqueue.app import MsgQueue
 from msgqueue.retention import Accounts, Retention
 from msgqueue.store.base import Bounds, Line
-from msgqueue.store.sqlite import SqliteStore
+from msgqueue.store.sqlite.engine import SqliteStore
 from publisher.app import Publisher
 from subscriber.app import Subscriber
 from tests.conftest import Dial, StartService, until
-from tests.msgqueue.store_model import WINDOW, Clock, new
+from tests.msgqueue.store.store_model import WINDOW, Clock, new
 from tests.stubs import DEADLINE
 
 DAY = 86_400

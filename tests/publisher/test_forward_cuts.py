@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fanline.backoff import Backoff
-from fanline.link import Link, Login
-from fanline.message import Ack, NewMessage
-from fanline.service import Service
+from fanline.client.connection import Login, ReconnectingConnection
+from fanline.protocol.message import Ack, NewMessage
+from fanline.server.service import Service
 from msgqueue.app import MsgQueue
-from publisher.answers import Answers
 from publisher.forward import Forwarder
+from publisher.ordered_replies import Answers
 from tests.conftest import Dial, StartService
 from tests.stubs import PASSWORD, USER
 
@@ -91,7 +91,7 @@ async def test_cut_anywhere(start_service: StartService, dial: Dial, tls: ssl.SS
     queue = await start_service(MsgQueue)
     proxy = CuttingProxy(queue.port, random.Random(1))
     async with proxy.listening() as port:
-        link = Link(
+        link = ReconnectingConnection(
             f"wss://localhost:{port}/pushmsg",
             login=Login.by_password(USER, PASSWORD),
             tls=tls,

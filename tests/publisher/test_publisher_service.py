@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from fanline.client.connection import Login, ReconnectingConnection
 from fanline.errors import Rejected
-from fanline.link import Link, Login
-from fanline.message import Dialect, NewMessage, decode_published
-from fanline.service import Service
-from publisher.answers import Answers
+from fanline.protocol.message import Dialect, NewMessage, decode_published
+from fanline.server.service import Service
 from publisher.app import Publisher
 from publisher.forward import Forwarder
+from publisher.ordered_replies import Answers
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as answers
 from tests.stubs import Do, StubPublisher
@@ -118,7 +118,7 @@ async def test_queue_away_too_long(queue: StubPublisher, start_service: StartSer
 
 async def test_later_messages_do_not_overtake_a_refused_one(tls: ssl.SSLContext) -> None:
     """With one message all later ones of its connection are refused, so that they are sent again in order."""
-    link = Link("wss://localhost:1/pushmsg", login=Login.by_password("u", "p"), tls=tls)
+    link = ReconnectingConnection("wss://localhost:1/pushmsg", login=Login.by_password("u", "p"), tls=tls)
     forwarder = Forwarder(link, buffer_bytes=1000, patience=5)
     first, second = Answers(lambda: None), Answers(lambda: None)
     slots = [first.open(), first.open(), second.open()]
@@ -135,7 +135,7 @@ async def test_later_messages_do_not_overtake_a_refused_one(tls: ssl.SSLContext)
 
 async def test_what_is_sent_again_goes_before_what_was_not_sent(tls: ssl.SSLContext) -> None:
     """After a lost connection everything without an answer is in line again, in its order (promise 6)."""
-    link = Link("wss://localhost:1/pushmsg", login=Login.by_password("u", "p"), tls=tls)
+    link = ReconnectingConnection("wss://localhost:1/pushmsg", login=Login.by_password("u", "p"), tls=tls)
     forwarder = Forwarder(link, buffer_bytes=1000, patience=5)
     for number in range(5):
         forwarder.submit(NewMessage("t", msgspec.Raw(str(number).encode())), None)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.message import join_array
-from fanline.topics import is_pattern
+from fanline.protocol.message import join_array
+from fanline.protocol.topics import is_pattern
 from subscriber.commands import Command, parse
 
 LARGEST = (1 << 63) - 1

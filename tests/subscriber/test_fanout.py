@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanline.message import Dialect, Message, Page, Record, encode, to_plain
-from fanline.recent import Recent
-from fanline.topics import matches
+from fanline.protocol.message import Dialect, Message, Page, Record, encode, to_plain
+from fanline.protocol.topics import matches
+from fanline.queue.record_cache import RecordCache
 from subscriber import fanout as fanout_module
-from subscriber.catchup import Catchup
+from subscriber.backlog import Catchup
 from subscriber.fanout import MAX_PENDING_BYTES, MAX_SHARED, Fanout, encode_frame
 
 WINDOW = 1.0
@@ -514,7 +514,7 @@ class World:
         self.rng = rng
         self.now = 0.0
         self.log: list[Record] = []
-        self.recent = Recent(max_bytes=300)
+        self.recent = RecordCache(max_bytes=300)
         self.fanout = Fanout(WINDOW, busy_rate=0)
         self.clients = [Client(self, dialect) for dialect in (Dialect.V1, Dialect.V1, Dialect.PLAIN)]
 

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fanline.service import Service
-from fanline.users import User, UsersFile
+from fanline.security.users import User, UsersFile
+from fanline.server.service import Service
 from subscriber.app import Subscriber
 from tests.conftest import StartService
 from tests.stub_queue import StubQueue

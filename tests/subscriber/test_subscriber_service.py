@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from fanline.service import Service
+from fanline.server.service import Service
 from subscriber.app import Subscriber
 from subscriber.fanout import Fanout
 from tests.conftest import Dial, StartService, until
@@ -261,7 +261,7 @@ async def test_answer_comes_behind_what_was_held_back(
     command: str,
 ) -> None:
     """What waits to be joined when a subscription changes is handed over before the answer, and once."""
-    monkeypatch.setattr("subscriber.live.Fanout", partial(Fanout, busy_rate=0))
+    monkeypatch.setattr("subscriber.live_feed.Fanout", partial(Fanout, busy_rate=0))
     subscriber = await start_service(Subscriber, queue_url=queue.url, join_window=1)
     client = await dial(subscriber, "/subscribe")
     await ask(client, "sub a")

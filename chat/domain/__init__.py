@@ -1,0 +1,1 @@
+"""The rules of rooms, members and events. No I/O."""

@@ -1,0 +1,1 @@
+"""The HTTP API, the WebSocket endpoints, and the page."""

@@ -1,0 +1,1 @@
+"""Rooms on the pipeline: connections, commands and lifecycle."""

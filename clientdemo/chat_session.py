@@ -1,0 +1,251 @@
+"""``chat``: take part in a room, in person or as a script."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, NoReturn, TypeVar
+
+from prompt_toolkit.history import InMemoryHistory
+
+from clientdemo.batch import send_lines
+from clientdemo.escape import harmless, on_one_line
+from clientdemo.exit_codes import ExitCode, Watch, tell, ungrouped
+from clientdemo.interactive import EXIT_PATIENCE
+from clientdemo.login import ChatLogin
+from clientdemo.output import STDOUT, abandon_output, while_output_is_read
+from clientdemo.pages import Pages, Past
+from clientdemo.room import Event, Room
+from clientdemo.terminal import Kind, Pipe, Screen, Terminal
+from fanline.backoff import Backoff
+from fanline.errors import Disconnected, LoginRefused, Rejected
+from fanline.protocol.message import Ack
+
+HINT: Final = "what you type is said in the room; exit, or Ctrl-D, leaves it"
+
+T = TypeVar("T")
+
+Render = Callable[[Event], str | None]
+Say = Callable[[str], None]
+
+
+def event_as_text(event: Event) -> str | None:
+    """Return an event as ``HH:MM name: text``; None for one's own comings and goings."""
+    who = f"{event.sent.astimezone():%H:%M} {harmless(event.member_name)}"
+    if event.type == "chat":
+        return f"{who}: {harmless(event.message)}"
+    return None if event.is_own else f"{who} {event.type}"
+
+
+def event_as_json(event: Event) -> str:
+    """Return a whole event as the JSON that it came as."""
+    return on_one_line(event.json).decode()
+
+
+async def converse(login: ChatLogin, room: str, render: Render, *, last: int) -> ExitCode:
+    """Show what happens in a room, and say what a person types, until ``exit`` or the end of the input.
+
+    Args:
+        login: Where to connect, and as whom.
+        room: The id of the room.
+        render: Makes a line of an event, or nothing.
+        last: How many of the newest messages to begin with.
+
+    Raises:
+        FanlineError: If one cannot be there, or not any more, or not all was stored at the end.
+        BrokenPipeError: If standard output was closed.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    is_terminal = os.isatty(STDOUT)
+    screen = Terminal(HINT, InMemoryHistory()) if is_terminal else Pipe()
+    say: Say = (lambda text: screen.show(Kind.NOTICE, f"[clientdemo] {text}")) if is_terminal else tell
+    view = _View(screen, render, say)
+    with screen.open():
+        async with while_output_is_read(), _entered(login, room, view, last=last) as entered:
+            await _Person(entered, view, screen).run()
+    return ExitCode.DONE
+
+
+async def say_lines(
+    login: ChatLogin,
+    room: str,
+    lines: AsyncIterator[bytes | None],
+    render: Render,
+    *,
+    last: int,
+    timeout: float,
+) -> ExitCode:
+    """Say every line in a room, and show what happens there meanwhile, as long as anybody reads it.
+
+    Args:
+        login: As for :func:`converse`.
+        room: As for :func:`converse`.
+        lines: The lines; None stands for one that is too long.
+        render: As for :func:`converse`.
+        last: As for :func:`converse`.
+        timeout: Seconds for getting in, and again for each line to be stored, before the rest is given up.
+
+    Raises:
+        FanlineError: If the rest was given up.
+    """
+    view = _View(_UnreadPipe(), render, tell)
+    async with _entered(login, room, view, last=last, timeout=timeout) as entered:
+
+        async def send(line: str) -> asyncio.Future[Ack] | None:
+            return await entered.send(line) if line.strip() else None
+
+        with ungrouped():
+            async with asyncio.TaskGroup() as tasks:
+                showing = tasks.create_task(view.show_all(entered))
+                code = await send_lines(
+                    lines, send, problem=lambda: entered.problem, timeout=timeout, is_silent=True
+                )
+                showing.cancel()
+    return code
+
+
+class _UnreadPipe(Pipe):
+    """Standard output, which nobody need read for what is said to be stored."""
+
+    def show(self, kind: Kind, text: str) -> None:
+        try:
+            super().show(kind, text)
+        except BrokenPipeError:
+            abandon_output()
+
+
+class _View:
+    """How one sees a room.
+
+    Attributes:
+        say: Says something about the program itself.
+    """
+
+    def __init__(self, screen: Screen, render: Render, say: Say) -> None:
+        self.say = say
+        self._screen = screen
+        self._render = render
+        self._is_in = False
+
+    async def show_all(self, room: Room) -> NoReturn:
+        """Show what happens, until the room is closed for good."""
+        while True:
+            self.show(await anext(room))
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if event.is_own and not self._is_in:
+            self._is_in = True
+            self.say(f"you are {harmless(event.member_name)}")
+        line = self._render(event)
+        if line is not None:
+            self._screen.show(Kind.SENT if event.is_own else Kind.ARRIVED, line)
+
+
+class _Person:
+    """Somebody at a keyboard. What they type waits, so that they can go on while there is no connection."""
+
+    def __init__(self, room: Room, view: _View, screen: Screen) -> None:
+        self._room = room
+        self._view = view
+        self._screen = screen
+        self._said: asyncio.Queue[tuple[str, asyncio.Future[Ack]]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        with ungrouped():
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(each) for each in (self._view.show_all(self._room), self._confirm_all())
+                ]
+                await self._read()
+                await self._finish()
+                for task in background:
+                    task.cancel()
+
+    async def _read(self) -> None:
+        async for line in self._screen.lines():
+            if line.strip() == "exit":
+                return
+            if line.strip():
+                await self._send(line)
+
+    async def _send(self, line: str) -> None:
+        if self._room.problem:
+            self._view.say(f"not connected; to be said later: {harmless(line)}")
+        try:
+            self._said.put_nowait((line, await self._room.send(line)))
+        except Rejected as rejected:
+            self._view.say(f"not said: {rejected.reason}")
+
+    async def _confirm_all(self) -> None:
+        while True:
+            line, answer = await self._said.get()
+            try:
+                await answer
+            except Rejected as rejected:
+                self._view.say(f"not known to be said: {harmless(line)}: {rejected.reason}")
+            finally:
+                self._said.task_done()
+
+    async def _finish(self) -> None:
+        """Wait, but not for ever, until everything typed so far is stored.
+
+        Raises:
+            Disconnected: If it is not.
+        """
+        try:
+            async with asyncio.timeout(EXIT_PATIENCE):
+                await self._said.join()
+        except TimeoutError:
+            problem = self._room.problem or "the server does not answer"
+            raise Disconnected(f"not everything is known to be stored: {problem}") from None
+
+
+@asynccontextmanager
+async def _entered(
+    login: ChatLogin, room: str, view: _View, *, last: int, timeout: float | None = None
+) -> AsyncIterator[Room]:
+    """Log in, show what was said before, and be in the room while the block runs."""
+    watch = Watch(view.say)
+    token, past = await _persist(lambda: _prepare(login, room, last), watch, timeout=timeout)
+    for event in past.messages:
+        view.show(event)
+    entered = Room(login.url, room, token=token, tls=login.tls, after=past.position, on_state=watch)
+    async with entered:
+        yield entered
+
+
+async def _prepare(login: ChatLogin, room: str, last: int) -> tuple[str, Past]:
+    async with Pages(login.url, tls=login.tls) as pages:
+        if login.name is None:
+            token = await pages.enter_as_guest()
+        else:
+            token = await pages.log_in(login.name, login.password)
+        return token, await pages.newest(token, room, last)
+
+
+async def _persist(attempt: Callable[[], Awaitable[T]], watch: Watch, *, timeout: float | None) -> T:
+    """Try until it succeeds, at growing intervals, as long as trying again may help."""
+    backoff = Backoff()
+    problem: str | None = None
+    try:
+        async with asyncio.timeout(timeout):
+            while isinstance(result := await _try(attempt), Disconnected):
+                if str(result) != problem:
+                    problem = str(result)
+                    watch(problem)
+                await asyncio.sleep(backoff.next())
+    except TimeoutError:
+        raise Disconnected(problem or "the server does not answer") from None
+    watch(None)
+    return result
+
+
+async def _try(attempt: Callable[[], Awaitable[T]]) -> T | Disconnected:
+    """Return what came of one attempt, or why it is worth another one."""
+    try:
+        return await attempt()
+    except LoginRefused:
+        raise
+    except Disconnected as error:
+        return error

@@ -1,0 +1,37 @@
+"""Messages as text: one line each, with nothing in it that a terminal would obey."""
+
+from typing import Final
+
+import msgspec
+
+from fanline.protocol.message import Message, encode
+
+# The C0 and C1 controls, DEL, and the two line breaks of Unicode.
+_CONTROLS: Final = {
+    code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
+
+
+def harmless(text: str) -> str:
+    """Return ``text`` with its control characters written as escapes."""
+    return text.translate(_CONTROLS)
+
+
+def content_of(message: Message) -> str:
+    """Return the content for people: a string as it is, anything else as JSON, on one line."""
+    json = bytes(message.content)
+    try:
+        text = message.value() if json.startswith(b'"') else json.decode()
+    except ValueError:  # half a surrogate pair, which JSON can spell and text cannot hold
+        text = json.decode(errors="backslashreplace")
+    return harmless(text)
+
+
+def json_line(message: Message) -> bytes:
+    """Return the whole message for programs, as JSON on one line."""
+    return on_one_line(encode(message))
+
+
+def on_one_line(json: bytes) -> bytes:
+    """Return JSON text without line breaks; what has none is returned as it is."""
+    return msgspec.json.format(json, indent=-1) if b"\n" in json or b"\r" in json else json

@@ -1,0 +1,5 @@
+"""The ``fanline`` command."""
+
+from fanline.cli.main import main
+
+__all__ = ["main"]

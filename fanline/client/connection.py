@@ -1,0 +1,322 @@
+"""A connection that is made again whenever it is lost: from a service to its neighbour, or from a client.
+
+:class:`ReconnectingConnection` connects, logs in and hands the open connection to a *session*, a function
+that speaks on it until it ends. What happens then depends on why it ended:
+
+* The peer cannot be reached, goes away, is overloaded, or the session raises
+  :class:`~fanline.errors.Disconnected`: connect again, after a delay that grows from one failed attempt to
+  the next and starts over once a connection has held. A peer that is about to go away may say itself when
+  to come back: :meth:`ReconnectingConnection.retry_after`.
+* The peer will not take this connection, however often it is tried: it refuses the login (401, 403), does not
+  know the path (404), cannot prove who it is (TLS), or closes with 1008. A client gives up; a service
+  goes on trying, but slowly, because the mistake may be on the other side and be put right there.
+* The session raises anything else: that ends the link.
+"""
+
+import asyncio
+import base64
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, NoReturn, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from fanline import keepalive
+from fanline.backoff import Backoff
+from fanline.client.translate import refused, unreachable
+from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
+from fanline.protocol.message import SUBPROTOCOL, Dialect
+
+logger = logging.getLogger(__name__)
+
+# The library's own log would, at debug level, show the Authorization header.
+_wire_logger = logging.getLogger(f"{__name__}.wire")
+_wire_logger.setLevel(logging.WARNING)
+
+Session = Callable[[ClientConnection], Awaitable[None]]
+
+# How long a connection must have held for the next loss to count as a first one.
+STEADY_SECONDS: Final = 5.0
+
+CLOSE_TIMEOUT: Final = 2.0
+
+# The longest that a peer can ask for before it is tried again.
+MAX_RETRY_AFTER: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Login:
+    """As whom to log in.
+
+    Attributes:
+        who: In words, for errors.
+        authorization: The value of the header; it appears in no log and no error.
+    """
+
+    who: str
+    authorization: str = field(repr=False)
+
+    @classmethod
+    def by_password(cls, user: str, password: str) -> Self:
+        """Return the login of a user.
+
+        Raises:
+            ConfigurationError: If it is no user's name.
+        """
+        if ":" in user:
+            raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
+        secret = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return cls(f"user {user!r}", f"Basic {secret}")
+
+    @classmethod
+    def by_token(cls, token: str) -> Self:
+        """Return the login that a token stands for."""
+        return cls("the login", f"Bearer {token}")
+
+
+class ReconnectingConnection:
+    """A connection to one WebSocket endpoint, kept up by :meth:`run`.
+
+    Args:
+        url: The endpoint, ``wss://HOST:PORT/PATH``.
+        login: As whom to log in.
+        tls: How to verify the peer; None trusts the CAs of the system.
+        subprotocol: What to ask the peer to speak.
+        query: Called for each connection; what is to follow the URL.
+        open_timeout: Seconds that the peer may take to open a connection.
+        ping_interval: Seconds between pings.
+        silence_limit: Seconds without an answer to a ping after which the connection counts as lost.
+        refused_delay: Seconds between attempts while the peer will not take this connection; None gives up.
+        backoff: The delays between attempts otherwise.
+        on_state: Called with :attr:`problem` whenever it has changed, except by the end of :meth:`run`.
+
+    Attributes:
+        url: As given.
+        problem: Why there is no connection, in one sentence without secrets; None while there is one.
+        dialect: What the peer speaks on the connection; it can be another one after a reconnect.
+
+    Raises:
+        ConfigurationError: If the URL cannot be used.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one fact about a connection
+        self,
+        url: str,
+        *,
+        login: Login,
+        tls: ssl.SSLContext | None,
+        subprotocol: str = SUBPROTOCOL,
+        query: Callable[[], str] = str,
+        open_timeout: float = 10.0,
+        ping_interval: float = 20.0,
+        silence_limit: float = 30.0,
+        refused_delay: float | None = None,
+        backoff: Backoff | None = None,
+        on_state: Callable[[str | None], None] | None = None,
+    ) -> None:
+        _require_url(url)
+        self.url = url
+        self.problem: str | None = f"{url} is not connected yet"
+        self.dialect = Dialect.V1
+        self._login = login
+        self._tls = tls
+        self._subprotocol = Subprotocol(subprotocol)
+        self._query = query
+        self._open_timeout = open_timeout
+        self._ping_interval = ping_interval
+        self._silence_limit = silence_limit
+        self._refused_delay = refused_delay
+        self._backoff = backoff or Backoff()
+        self._retry_after: float | None = None
+        self._on_state = on_state
+
+    @property
+    def connected(self) -> bool:
+        """Whether a session is under way."""
+        return self.problem is None
+
+    def retry_after(self, seconds: float) -> None:
+        """Wait this long after the present connection, instead of the usual delay; 60 s at most."""
+        self._retry_after = min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+    async def run(self, session: Session) -> NoReturn:
+        """Keep the connection up until cancelled, and run ``session`` on it each time that it is made.
+
+        A session ends by returning, by :exc:`~websockets.exceptions.ConnectionClosed` or by
+        :class:`~fanline.errors.Disconnected`, and is followed by the next one. Raising
+        :class:`~fanline.errors.LoginRefused` is as if the peer had refused the login. One call at a time.
+
+        Args:
+            session: Speaks on one open connection; it need not close it.
+
+        Raises:
+            LoginRefused: If the peer refuses the user, and ``refused_delay`` is None.
+            ConfigurationError: Likewise, if the URL, or the CA to verify it by, is wrong.
+            Disconnected: Likewise, if the peer closes with 1008.
+            Exception: Whatever else the session raises.
+        """
+        while True:
+            loss = await self._hold_once(session)
+            if loss.is_final and self._refused_delay is None:
+                self.problem = str(loss.error)
+                raise loss.error
+            self._report(str(loss.error))
+            delay = self._next_delay(is_final=loss.is_final)
+            level = logging.WARNING if loss.is_final else logging.INFO
+            logger.log(level, "%s; next attempt in %.1f s", loss.error, delay)
+            await asyncio.sleep(delay)
+
+    async def _hold_once(self, session: Session) -> "_Loss":
+        """Connect, run one session to its end, and return why there is no connection any more."""
+        try:
+            connection = await self._open()
+        except (OSError, InvalidHandshake) as error:
+            return self._not_opened(error)
+        try:
+            self._welcome(connection)
+            await self._hold(connection, session)
+        except ConnectionClosed:
+            pass
+        except Disconnected as error:
+            return _Loss(error, is_final=isinstance(error, LoginRefused))
+        finally:
+            self.problem = f"{self.url} is not connected any more"
+            await close(connection)
+        return self._lost(connection)
+
+    async def _open(self) -> ClientConnection:
+        return await connect(
+            self.url + self._query(),
+            ssl=self._tls or True,
+            additional_headers={"Authorization": self._login.authorization},
+            subprotocols=[self._subprotocol],
+            compression=None,
+            proxy=None,
+            open_timeout=self._open_timeout,
+            close_timeout=CLOSE_TIMEOUT,
+            ping_interval=self._ping_interval,
+            ping_timeout=self._silence_limit,
+            # The peer is one that the operator trusts, and its own limits bound what it sends.
+            max_size=None,
+            logger=_wire_logger,
+            create_connection=_Connection,
+        )
+
+    def _welcome(self, connection: ClientConnection) -> None:
+        self.dialect = Dialect.V1 if connection.subprotocol else Dialect.PLAIN
+        if self.dialect is Dialect.PLAIN:
+            keepalive.probe(
+                connection.transport, ping_interval=self._ping_interval, silence_limit=self._silence_limit
+            )
+        logger.info("connected to %s", self.url)
+        self._report(None)
+
+    async def _hold(self, connection: ClientConnection, session: Session) -> None:
+        loop = asyncio.get_running_loop()
+        opened = loop.time()
+        try:
+            await session(connection)
+        finally:
+            if loop.time() - opened >= STEADY_SECONDS:
+                self._backoff.reset()
+
+    def _next_delay(self, *, is_final: bool) -> float:
+        asked_for, self._retry_after = self._retry_after, None
+        if asked_for is not None:
+            return asked_for
+        delay = self._backoff.next()
+        return max(delay, self._refused_delay or 0.0) if is_final else delay
+
+    def _report(self, problem: str | None) -> None:
+        has_changed, self.problem = problem != self.problem, problem
+        if has_changed and self._on_state is not None:
+            self._on_state(problem)
+
+    def _not_opened(self, error: OSError | InvalidHandshake) -> "_Loss":
+        reason = self._translated(error)
+        reason.__cause__ = error
+        return _Loss(reason, is_final=isinstance(reason, LoginRefused | ConfigurationError))
+
+    def _translated(self, error: OSError | InvalidHandshake) -> FanlineError:
+        if isinstance(error, InvalidStatus):
+            response = error.response
+            return refused(self.url, response.status_code, bytes(response.body or b""), login=self._login.who)
+        if isinstance(error, InvalidHandshake):
+            return Disconnected(f"{self.url} does not answer as a WebSocket server: {error}")
+        return unreachable(self.url, error)
+
+    def _lost(self, connection: ClientConnection) -> "_Loss":
+        code, reason = connection.close_code, connection.close_reason
+        words = f"{code}, {reason}" if reason else str(code)
+        if code == CloseCode.POLICY:
+            refusal = Disconnected(f"{self.url} has closed the connection for good: {words}")
+            return _Loss(refusal, is_final=True)
+        return _Loss(Disconnected(f"{self.url} has closed the connection: {words}"))
+
+
+class _Connection(ClientConnection):
+    """Pings its peer only if that speaks v1.
+
+    The original msgqueue reads nothing on a connection that pops, and nothing on one that pushes while it is
+    full. It would not answer a ping, and what it has yet to deliver, or to read, would be lost with the
+    connection.
+    """
+
+    def start_keepalive(self) -> None:
+        if self.subprotocol:
+            super().start_keepalive()
+
+
+class _Loss(NamedTuple):
+    """Why there is no connection, and whether another attempt would end the same way."""
+
+    error: FanlineError
+    is_final: bool = False
+
+
+async def run_until_first(*sides: Awaitable[None]) -> None:
+    """Run the sides of a session together, and end them all when the first ends.
+
+    Args:
+        sides: Coroutines; each is cancelled, and waited for, when another has returned or raised.
+
+    Raises:
+        Exception: What the first to end has raised.
+    """
+    tasks = [asyncio.ensure_future(side) for side in sides]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
+
+
+async def close(connection: ClientConnection) -> None:
+    """Close politely if the peer plays along, and in any case; within two seconds."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await connection.close()
+    except TimeoutError:
+        pass
+    finally:
+        connection.transport.abort()
+
+
+def _require_url(url: str) -> None:
+    try:
+        parsed = parse_uri(url)
+        parsed.host.encode("idna")
+    except (InvalidURI, ValueError) as error:
+        raise ConfigurationError(f"{url}: is not a URL of the form wss://HOST:PORT/PATH") from error
+    if not parsed.secure:
+        raise ConfigurationError(f"{url}: begins with ws://, which has no TLS; expected wss://")
+    if parsed.username is not None:
+        raise ConfigurationError("a URL with a user and password in it: give them apart from it")

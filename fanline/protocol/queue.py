@@ -1,0 +1,128 @@
+"""What is said on ``/popmsg`` in v1, by both sides.
+
+A consumer says what it wants::
+
+    {"pop": {"after": 41, "topics": ["orders.>"]}}    everything after a position (or "latest", "earliest")
+    {"pop": {"consumer": "billing"}}                  a durable consumer's share; it says {"done": SEQ}
+    {"read": {"ref": 7, "after": 41, "topics": […]}}  one page of the log, forwards or ("before") backwards
+    {"consumers": true}                               the durable consumers there are
+    {"forget": "billing"}                             remove one that nobody uses
+
+and msgqueue answers::
+
+    {"popping": null, "seq": 41}                      then arrays of messages
+    {"gap": {"from": 42, "to": 60}}                   between these, if some were removed on the way
+    {"page": 7, "messages": […], "position": 90, "last": 120}
+    {"page": 7, "error": CODE, "reason": SENTENCE}
+    {"consumers": [{"name": "billing", "position": 41, "behind": 79, "connections": 2}]}
+    {"forgotten": "billing"}
+
+``popping`` and ``page`` have ``"gap": {"from", "to"}`` if retention has removed part of what was asked for.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from fanline.protocol.message import Page, decode_record
+
+
+class Pop(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """Ask for everything from a place on, or for a durable consumer's share."""
+
+    after: int | Literal["latest", "earliest"] | None = None
+    topics: list[str] | None = None
+    consumer: str | None = None
+
+
+class Read(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """Ask for one page: after a position, or without ``after`` the newest before one."""
+
+    topics: list[str]
+    after: int | None = None
+    before: int | None = None
+    limit: int = 500
+    ref: int = 0
+
+
+class PopCommand(msgspec.Struct, omit_defaults=True):
+    """One command; exactly one of the fields is set."""
+
+    pop: Pop | None = None
+    read: Read | None = None
+    done: int | None = None
+    consumers: bool = False
+    forget: str | None = None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Positions, first and last, that retention has removed."""
+
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
+
+
+class GapNotice(msgspec.Struct):
+    """Tells a reader that is far behind of what retention has removed before it got there."""
+
+    gap: Gap
+
+
+class Popping(msgspec.Struct, omit_defaults=True):
+    """The answer to :class:`Pop`: everything after ``seq`` follows."""
+
+    popping: str | None
+    seq: int
+    gap: Gap | None = None
+
+
+class PageAnswer(msgspec.Struct, omit_defaults=True):
+    """The answer to :class:`Read`, or with ``error`` why there is none.
+
+    Attributes:
+        page: The ``ref`` of the request.
+        messages: In the order of the log.
+        position: How far the log was looked at: the next page is to begin after it, or, backwards, to end
+            before it.
+        last: Where the log ends.
+        gap: What retention has removed after the position asked for.
+    """
+
+    page: int
+    messages: list[msgspec.Raw] = []
+    position: int = 0
+    last: int = 0
+    gap: Gap | None = None
+    error: str | None = None
+    reason: str = ""
+
+    def records(self) -> Page:
+        """Return the page's records, and the position that it reaches."""
+        return Page([decode_record(bytes(message)) for message in self.messages], self.position)
+
+
+class ConsumerState(msgspec.Struct):
+    """A durable consumer: what it has done, how much is before it, and how many connections share it."""
+
+    name: str
+    position: int
+    behind: int
+    connections: int
+
+
+class ConsumerList(msgspec.Struct):
+    """The answer to ``consumers``."""
+
+    consumers: list[ConsumerState]
+
+
+class Forgotten(msgspec.Struct):
+    """The answer to ``forget``."""
+
+    forgotten: str
+
+
+decode_pop_command = msgspec.json.Decoder(PopCommand).decode
+decode_gap_notice = msgspec.json.Decoder(GapNotice).decode
+decode_popping = msgspec.json.Decoder(Popping).decode
+decode_page = msgspec.json.Decoder(PageAnswer).decode

@@ -1,0 +1,178 @@
+"""Topics and patterns: the grammar, matching, and an index of patterns.
+
+A *topic* is one or more tokens joined by dots, ``orders.eu.new``: 1 to 255 characters, no whitespace or
+control characters, no ``*`` or ``>``. A *pattern* may also have ``*``, which stands for exactly one token,
+and ``>`` as its last token, which stands for one or more. Topics whose first character is ``$`` belong to
+the system: a wildcard in the first token does not match them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from fanline.protocol.errors import ErrorCode, Rejected
+
+MAX_TOPIC_LENGTH = 255
+
+# \s and the C0/C1 controls are excluded; so are the separators and wildcards themselves.
+_TOKEN = r"[^\s.*>\x00-\x1f\x7f-\x9f]+"
+_TOPIC = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*")
+_PATTERN = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)")
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=8_192)  # the same few are looked at for every message, twice on its way
+def is_topic(text: str) -> bool:
+    """Whether ``text`` is a topic that a message can be published on."""
+    return len(text) <= MAX_TOPIC_LENGTH and _TOPIC.fullmatch(text) is not None
+
+
+def is_pattern(text: str) -> bool:
+    """Whether ``text`` can be subscribed to: a topic, or a pattern with wildcards."""
+    return len(text) <= MAX_TOPIC_LENGTH and _PATTERN.fullmatch(text) is not None
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Whether a valid pattern matches more than the one topic that it spells."""
+    return "*" in pattern or ">" in pattern
+
+
+def is_system(topic: str) -> bool:
+    """Whether a topic or pattern is one of the system's own."""
+    return topic.startswith("$")
+
+
+def require_topic(text: str) -> None:
+    """Raise :class:`~fanline.errors.Rejected` unless ``text`` is a topic."""
+    if not is_topic(text):
+        problem = _problem(text, wildcards=False)
+        raise Rejected(ErrorCode.BAD_TOPIC, f"{_quoted(text)} is not a topic: {problem}")
+
+
+def require_pattern(text: str) -> None:
+    """Raise :class:`~fanline.errors.Rejected` unless ``text`` can be subscribed to."""
+    if not is_pattern(text):
+        problem = _problem(text, wildcards=True)
+        raise Rejected(ErrorCode.BAD_TOPIC, f"{_quoted(text)} is not a topic: {problem}")
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether a message on ``topic`` belongs to ``pattern``; both must be valid."""
+    if not has_wildcard(pattern):
+        return pattern == topic
+    return covers(pattern, topic)
+
+
+def matches_any(patterns: Iterable[str], topic: str) -> bool:
+    """Whether a message on ``topic`` belongs to any of the patterns; all must be valid."""
+    return any(matches(pattern, topic) for pattern in patterns)
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every topic that ``narrow`` matches is matched by ``wide`` as well; both must be valid."""
+    wide_tokens, narrow_tokens = wide.split("."), narrow.split(".")
+    if is_system(narrow) and wide_tokens[0] in {"*", ">"}:
+        return False
+    for position, token in enumerate(wide_tokens):
+        if position >= len(narrow_tokens):
+            return False
+        if token == ">":
+            return True
+        other = narrow_tokens[position]
+        if other == ">" or (token not in ("*", other)):
+            return False
+    return len(wide_tokens) == len(narrow_tokens)
+
+
+class PatternIndex(Generic[T]):
+    """Values filed under patterns, found by topic.
+
+    A tree with one level per token: finding costs the depth of the topic, whatever the number of patterns.
+    Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+
+    def add(self, pattern: str, value: T) -> None:
+        """File ``value`` under a valid pattern; filing it twice changes nothing."""
+        node = self._root
+        for token in pattern.split("."):
+            node = node.children.setdefault(token, _Node())
+        node.values[value] = None
+
+    def discard(self, pattern: str, value: T) -> None:
+        """Take ``value`` from under ``pattern``, if it is there."""
+        path = [self._root]
+        tokens = pattern.split(".")
+        for token in tokens:
+            child = path[-1].children.get(token)
+            if child is None:
+                return
+            path.append(child)
+        path[-1].values.pop(value, None)
+        for parent, token in zip(reversed(path[:-1]), reversed(tokens), strict=True):
+            if parent.children[token].is_empty:
+                del parent.children[token]
+
+    def match(self, topic: str) -> Iterator[T]:
+        """Yield the values of every pattern that matches ``topic``; one under two patterns comes twice."""
+        level = [self._root]
+        for depth, token in enumerate(topic.split(".")):
+            wild = depth > 0 or not is_system(topic)
+            below: list[_Node[T]] = []
+            for node in level:
+                if wild:
+                    yield from node.under(">")
+                    below.extend(node.step("*"))
+                below.extend(node.step(token))
+            level = below
+        for node in level:
+            yield from node.values
+
+    def __bool__(self) -> bool:
+        return not self._root.is_empty
+
+
+class _Node(Generic[T]):
+    """One token's place in a :class:`PatternIndex`; ``values`` is a dict so that order is kept."""
+
+    __slots__ = ("children", "values")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node[T]] = {}
+        self.values: dict[T, None] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.children and not self.values
+
+    def step(self, token: str) -> Iterator["_Node[T]"]:
+        child = self.children.get(token)
+        if child is not None:
+            yield child
+
+    def under(self, token: str) -> Iterator[T]:
+        for child in self.step(token):
+            yield from child.values
+
+
+def _quoted(text: str) -> str:
+    shown = text if len(text) <= 40 else text[:40] + "…"
+    return ascii(shown) if not shown.isprintable() else f'"{shown}"'
+
+
+def _problem(text: str, *, wildcards: bool) -> str:
+    if not text:
+        return "it is empty"
+    if len(text) > MAX_TOPIC_LENGTH:
+        return f"it has {len(text)} characters, and {MAX_TOPIC_LENGTH} are allowed"
+    if re.search(r"[\s\x00-\x1f\x7f-\x9f]", text):
+        return "it has whitespace or control characters"
+    if "" in text.split("."):
+        return "it has an empty token (a dot at an end, or two in a row)"
+    if wildcards:
+        return '"*" must be a whole token, and ">" a whole token at the end'
+    return 'the wildcards "*" and ">" are for subscriptions only'

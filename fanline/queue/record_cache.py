@@ -1,0 +1,141 @@
+"""The newest records of the log, in memory: what a reader that keeps up, nearly, is served from."""
+
+import sys
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from heapq import merge
+
+from fanline.protocol.message import Page, Record
+from fanline.protocol.topics import has_wildcard, matches_any
+
+
+class RecordCache:
+    """Every record in ``(floor, head]``, as many as fit.
+
+    Without I/O or a clock. Reading costs what is read, not what is held: the whole stretch is found by
+    bisection, literal topics by an index, and only patterns with wildcards look at every record.
+
+    Args:
+        max_bytes: Size of the bodies to keep; the newest record is kept whatever its size.
+        head: Position at which the stretch begins.
+
+    Attributes:
+        floor: Position before the oldest record held; a reader further back needs the log itself.
+        head: Position of the newest record.
+    """
+
+    def __init__(self, max_bytes: int, head: int = 0) -> None:
+        self.floor = self.head = head
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._all = _Segment()
+        self._by_topic: dict[str, _Segment] = {}
+
+    def restart(self, head: int) -> None:
+        """Forget everything, and begin again after ``head``."""
+        self.__init__(self._max_bytes, head)  # type: ignore[misc]
+
+    def skip(self) -> None:
+        """Note that something between the head and the next record will never come.
+
+        A reader that is at the head, or before it, needs the log itself, which says what is missing.
+        """
+        self.restart(self.head)
+        self.floor = self.head + 1
+
+    def add(self, record: Record) -> None:
+        """Append a record newer than every one before it, and drop the oldest that no longer fit."""
+        self.head = record.seq
+        self._all.append(record)
+        self._by_topic.setdefault(record.topic, _Segment()).append(record)
+        self._bytes += len(record.body)
+        while self._bytes > self._max_bytes and len(self._all) > 1:
+            self._drop_oldest()
+
+    def covers(self, after: int) -> bool:
+        """Whether everything after this position, up to the head, is here."""
+        return after >= self.floor
+
+    def read(
+        self,
+        after: int,
+        *,
+        patterns: Collection[str] | None = None,
+        limit: int = sys.maxsize,
+        max_bytes: int,
+    ) -> Page:
+        """Return what comes after a covered position.
+
+        Args:
+            after: Position to begin after; :meth:`covers` must be true for it.
+            patterns: Return only records on topics that these match; None means all.
+            limit: Most records returned; at least 1.
+            max_bytes: Bodies to return, except that a single larger one is returned alone.
+        """
+        size = 0
+        records: list[Record] = []
+        for record in self._find(after, patterns):
+            size += len(record.body)
+            if (size > max_bytes and records) or len(records) == limit:
+                return Page(records, records[-1].seq)
+            records.append(record)
+        return Page(records, max(self.head, after))
+
+    def _find(self, after: int, patterns: Collection[str] | None) -> Iterator[Record]:
+        if patterns is None:
+            return self._all.since(after)
+        if any(has_wildcard(pattern) for pattern in patterns):
+            return self._find_matching(after, patterns)
+        return merge(*(self._by_topic[topic].since(after) for topic in self._by_topic.keys() & patterns))
+
+    def _find_matching(self, after: int, patterns: Collection[str]) -> Iterator[Record]:
+        wanted: dict[str, bool] = {}
+        for record in self._all.since(after):
+            topic = record.topic
+            if topic not in wanted:
+                wanted[topic] = matches_any(patterns, topic)
+            if wanted[topic]:
+                yield record
+
+    def _drop_oldest(self) -> None:
+        oldest = self._all.drop_oldest()
+        self.floor = oldest.seq
+        self._bytes -= len(oldest.body)
+        same_topic = self._by_topic[oldest.topic]
+        same_topic.drop_oldest()
+        if not same_topic:
+            del self._by_topic[oldest.topic]
+
+
+class _Segment:
+    """Records in order, appended at one end, dropped at the other, and found by position."""
+
+    __slots__ = ("_records", "_start")
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+        self._start = 0  # records before it are dropped, and removed many at a time
+
+    def __len__(self) -> int:
+        return len(self._records) - self._start
+
+    def append(self, record: Record) -> None:
+        self._records.append(record)
+
+    def drop_oldest(self) -> Record:
+        oldest = self._records[self._start]
+        self._start += 1
+        if self._start * 8 > len(self._records):
+            del self._records[: self._start]
+            self._start = 0
+        return oldest
+
+    def since(self, after: int) -> Iterator[Record]:
+        """Yield what comes after a position; only what is taken is paid for."""
+        first = bisect_right(self._records, after, lo=self._start, key=_seq)
+        for index in range(first, len(self._records)):
+            yield self._records[index]
+
+
+def _seq(record: Record) -> int:
+    return record.seq

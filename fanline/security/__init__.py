@@ -1,0 +1,1 @@
+"""Logins, users and their rights, tokens, and TLS."""

@@ -1,0 +1,319 @@
+"""Logins: HTTP Basic credentials, checked against the users file; and which web pages may use them.
+
+What a login costs, and who waits for whom:
+
+* A password is checked with bcrypt, in a thread, two at once in the whole process and one for each address:
+  the addresses take turns, so that one that floods holds up itself alone.
+* A login that bcrypt has confirmed is remembered, as a hash under a key that nobody but this process has.
+  The same login again costs microseconds and waits for nobody, until the stored hash changes.
+* A wrong password is never remembered: each costs a bcrypt. So does a user who does not exist: neither
+  the answer nor its time tells which names do.
+* Not the check of a login from an address that failed often of late is held back, but the *answer* if it
+  fails again: the right password from behind the same router waits for checks there, never for delays.
+
+A browser sends the logins that it remembers with every request, whichever page has made it. The header
+``Origin``, which no page can change, tells which: :func:`is_allowed_origin`.
+"""
+
+import asyncio
+import base64
+import hmac
+import ipaddress
+import logging
+import secrets
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NoReturn
+from weakref import WeakValueDictionary
+
+import bcrypt
+
+from fanline.errors import ConfigurationError, FanlineError
+from fanline.security.users import BCRYPT_COST, MAX_PASSWORD_BYTES, Account, User, UsersFile
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
+
+CHECKS_AT_ONCE: Final = 2
+SECONDS_BETWEEN_LOOKS: Final = 1.0
+MAX_REMEMBERED_LOGINS: Final = 65_536
+
+# Five failures within a minute are answered at once; the next after 0.25 s, then 0.5, 1, 2 and 4 s.
+FREE_FAILURES: Final = 5
+SECONDS_TO_FORGET_ONE: Final = 12.0
+FIRST_DELAY: Final = 0.25
+MAX_FAILURES: Final = 10
+MAX_FAILED_ADDRESSES: Final = 10_000
+
+_MALFORMED: Final = "the Authorization header must hold USER:PASSWORD in UTF-8, as base64"
+
+logger = logging.getLogger(__name__)
+
+
+class Unauthorized(FanlineError):
+    """A login was refused; the text is fit for the peer, and tells nothing of users or passwords."""
+
+
+class Authenticator:
+    """Tells who a peer is, by its ``Authorization`` header.
+
+    Logins look whether the files have changed, at most once a second. An edit with a mistake is logged once,
+    and the users from before it stay in force until it is mended.
+
+    Args:
+        users_file: The users file; None stands for the demo, whose only user may do everything.
+        clock: Seconds of a clock that never goes back.
+        sleep: Waits for some seconds.
+
+    Raises:
+        ConfigurationError: If the users file or the rights file is missing or has a mistake.
+    """
+
+    def __init__(
+        self,
+        users_file: Path | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._roster = _Roster(users_file)
+        self._confirmed = _ConfirmedLogins()
+        self._failures = FailureDelay()
+        self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="bcrypt")
+
+    async def authenticate(self, authorization: str | None, address: str) -> User:
+        """Return the user who logs in; may be called many times at once, and cancelled.
+
+        Args:
+            authorization: The header as it came, None if it did not.
+            address: The peer's IP address.
+
+        Raises:
+            Unauthorized: If the header is missing or malformed, or user and password do not belong together;
+                in the last case perhaps only after some seconds.
+        """
+        name, password = _parse_basic(authorization)
+        account = self._roster.find(name, self._clock())
+        login = self._confirmed.digest(name, password, account.password_hash)
+        if login not in self._confirmed:
+            await self._confirm(login, password, account.password_hash, network(address))
+        return account.user
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a user of this name."""
+        return self._roster.knows(name, self._clock())
+
+    async def _confirm(self, login: bytes, password: str, password_hash: str, network: str) -> None:
+        """Check a login; of several that are alike the first does it for those that wait for it."""
+        async with self._turn(login), self._turn(network):
+            if login in self._confirmed or await self._is_password(password, password_hash):
+                self._confirmed.add(login)
+                return
+        await self._refuse(network)
+
+    def _turn(self, key: Hashable) -> asyncio.Lock:
+        """Return the lock of a login or address; it is gone when nobody holds it or waits for it."""
+        return self._turns.setdefault(key, asyncio.Lock())
+
+    async def _is_password(self, password: str, password_hash: str) -> bool:
+        secret = password.encode()
+        if len(secret) > MAX_PASSWORD_BYTES:  # nobody's: bcrypt cannot hash it
+            return False
+        loop = asyncio.get_running_loop()
+        # Threads of its own: a check whose peer hangs up goes on, and still counts as one of two.
+        return await loop.run_in_executor(self._threads, bcrypt.checkpw, secret, password_hash.encode())
+
+    async def _refuse(self, network: str) -> NoReturn:
+        now = self._clock()
+        self._failures.failed(network, now)
+        await self._sleep(self._failures.delay(network, now))
+        raise Unauthorized("wrong user name or password")
+
+
+class FailureDelay:
+    """How long to hold back the answer to a failed login, by the address that it came from.
+
+    Each failure counts for one, and one is forgotten every 12 seconds. Up to five cost nothing; from there
+    on the delay doubles with each, up to 4 seconds. No more than 10,000 addresses are held: for another one,
+    that whose last failure is the longest ago is forgotten.
+
+    It has no clock: ``now`` is in seconds of any clock that never goes back.
+    """
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def failed(self, address: str, now: float) -> None:
+        """Count a failure."""
+        self._counts[address] = (min(self._count(address, now) + 1, MAX_FAILURES), now)
+        self._counts.move_to_end(address)
+        if len(self._counts) > MAX_FAILED_ADDRESSES:
+            self._counts.popitem(last=False)
+
+    def delay(self, address: str, now: float) -> float:
+        """Return for how many seconds to hold back an answer that is due now."""
+        excess = self._count(address, now) - FREE_FAILURES
+        return FIRST_DELAY * 2.0 ** (excess - 1) if excess > 0 else 0.0
+
+    def _count(self, address: str, now: float) -> float:
+        count, then = self._counts.get(address, (0.0, now))
+        return max(0.0, count - (now - then) / SECONDS_TO_FORGET_ONE)
+
+
+def is_allowed_origin(origin: str | None, host: str | None, allowed: Iterable[str]) -> bool:
+    """Whether a request may be obeyed, as far as it depends on the web page that has made it.
+
+    Args:
+        origin: The header ``Origin``, None if there is none: then no page of another site has made it.
+        host: The header ``Host``. A page of this very server may do everything.
+        allowed: The origins of other pages that may.
+    """
+    own = (f"https://{host}",) if host else ()
+    return origin is None or _canonical(origin) in map(_canonical, (*own, *allowed))
+
+
+def network(address: str) -> str:
+    """Return what stands for everybody at an IP address: in IPv6 the /64, of which one customer has all."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return address
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to let other machines in with the demo's password, which everybody knows.
+
+    Raises:
+        ConfigurationError: If there is no users file, and the listener is not for loopback alone.
+    """
+    if settings.users_file is None and not settings.is_loopback:
+        raise ConfigurationError(
+            f"host: {settings.host} is open to other machines, and the login {DEMO_USER}/{DEMO_PASSWORD} "
+            "is for this one only; make users with `fanline user add NAME` and set FANLINE_USERS_FILE, "
+            "or listen on 127.0.0.1"
+        )
+
+
+class _Roster:
+    """The accounts in force: those of the users file, or that of the demo."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = None if path is None else UsersFile(path)
+        self._version: object = None
+        self._complaint: str | None = None
+        self._next_look = 0.0
+        if self._file is None:
+            self._adopt(_demo_accounts())
+        else:
+            self._load(self._file)
+
+    def find(self, name: str, now: float) -> Account:
+        """Return a user's account, or for an unknown name one that no password opens."""
+        self._refresh(now)
+        return self._accounts.get(name, self._decoy)
+
+    def knows(self, name: str, now: float) -> bool:
+        """Whether there is an account of this name."""
+        self._refresh(now)
+        return name in self._accounts
+
+    def _refresh(self, now: float) -> None:
+        if self._file is not None and now >= self._next_look:
+            self._next_look = now + SECONDS_BETWEEN_LOOKS
+            self._look(self._file)
+
+    def _look(self, file: UsersFile) -> None:
+        if file.version() == self._version:
+            return
+        try:
+            self._load(file)
+        except ConfigurationError as error:
+            self._complain(str(error))
+        else:
+            logger.info("%s: read again, %d users", file.path, len(self._accounts))
+
+    def _load(self, file: UsersFile) -> None:
+        version = file.version()  # before reading: what changes meanwhile is found at the next look
+        self._adopt(file.read())
+        self._version, self._complaint = version, None
+
+    def _adopt(self, accounts: Mapping[str, Account]) -> None:
+        self._accounts = accounts
+        self._decoy = _decoy(accounts)
+
+    def _complain(self, mistake: str) -> None:
+        """Log a mistake once, although it is met again at each look until it is mended."""
+        if mistake != self._complaint:
+            logger.error("%s; the users from before stay in force", mistake)
+            self._complaint = mistake
+
+
+class _ConfirmedLogins:
+    """The logins that bcrypt has confirmed, the least recently used forgotten for new ones.
+
+    What is kept is a hash of name, password and stored hash under a random key: without the key, which ends
+    with the process, no password can be tried on it, and with the stored hash changed it is never found.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+
+    def digest(self, name: str, password: str, password_hash: str) -> bytes:
+        """Return what a login is known by; neither names nor hashes have a colon, so no two are alike."""
+        return hmac.digest(self._key, f"{name}:{password_hash}:{password}".encode(), "sha256")
+
+    def add(self, digest: bytes) -> None:
+        """Remember a login."""
+        self._digests[digest] = None
+        if len(self._digests) > MAX_REMEMBERED_LOGINS:
+            self._digests.popitem(last=False)
+
+    def __contains__(self, digest: bytes) -> bool:
+        if digest not in self._digests:
+            return False
+        self._digests.move_to_end(digest)
+        return True
+
+
+def _parse_basic(authorization: str | None) -> tuple[str, str]:
+    """Return name and password of Basic credentials (RFC 7617, in UTF-8)."""
+    if authorization is None:
+        raise Unauthorized("log in with user name and password (HTTP Basic)")
+    scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower() != "basic":
+        raise Unauthorized("the Authorization header must be of the Basic scheme")
+    try:
+        name, colon, password = base64.b64decode(token.strip(), validate=True).decode().partition(":")
+    except ValueError:  # not base64, or not UTF-8; its text may hold the password
+        raise Unauthorized(_MALFORMED) from None
+    if not colon:
+        raise Unauthorized(_MALFORMED)
+    return name, password
+
+
+def _canonical(origin: str) -> str:
+    """Return an origin as browsers spell it: in lower case, and without the port that it has anyway."""
+    scheme, _, host = origin.lower().partition("://")
+    return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
+
+
+def _demo_accounts() -> dict[str, Account]:
+    user = User(DEMO_USER, is_service=True)
+    return {DEMO_USER: Account(user, bcrypt.hashpw(DEMO_PASSWORD.encode(), bcrypt.gensalt(4)).decode())}
+
+
+def _decoy(accounts: Mapping[str, Account]) -> Account:
+    """Return an account as costly to try as most of the others, with a hash that is no password's."""
+    costs = Counter(int(account.password_hash[4:6]) for account in accounts.values())
+    cost = costs.most_common(1)[0][0] if costs else BCRYPT_COST
+    return Account(User("nobody", publish=(), subscribe=()), bcrypt.gensalt(cost).decode() + "." * 31)

@@ -1,0 +1,357 @@
+"""Users, and the two files that hold them.
+
+The users file has a line for each user in htpasswd format, hashed with bcrypt and nothing else; blank lines
+and comments are kept when it is edited::
+
+    # the shop
+    alice:$2b$12$…
+
+The rights file beside it, of the same name with ``.toml`` added, has a table for each user whose rights
+are not the defaults; it may be missing::
+
+    [alice]
+    publish = ["orders.>"]      # patterns of topics to publish on; [">"] if left out
+    subscribe = ["orders.*"]    # patterns that cover what to subscribe to; [">"] if left out
+    role = "service"            # may use /pushmsg and /popmsg, and set `from`; "user" if left out
+
+An edit replaces each file as a whole, and in such an order that whoever reads in between finds a rights
+table without a user, which is a mistake, but never a user without the rights table.
+"""
+
+import fcntl
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import bcrypt
+import tomli_w
+
+from fanline.errors import ConfigurationError, Rejected
+from fanline.protocol.topics import covers, require_pattern
+
+MAX_NAME_LENGTH: Final = 64
+MAX_PASSWORD_BYTES: Final = 72  # bcrypt takes no more
+BCRYPT_COST: Final = 10  # some 50 ms; more would draw out the return of everybody after a restart
+
+EVERYTHING: Final = (">",)
+
+# The 22nd character of a salt holds only two bits; the library takes no other spelling of them.
+_BCRYPT_HASH: Final = re.compile(
+    r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
+)
+_RIGHTS_HEADER: Final = "# What each user may do. `fanline user` writes this file anew, without comments.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who somebody is after the login, and what they may do.
+
+    System topics (``$…``) are not covered by a wildcard in the first token: they need a pattern that begins
+    with ``$``. Only for a service does ``>`` stand for everything.
+
+    Attributes:
+        name: 1 to 64 printable characters, without whitespace or colon, not beginning with ``#``.
+        publish: Patterns of topics that the user may publish on.
+        subscribe: Patterns that cover what the user may subscribe to.
+        is_service: Whether the user may use ``/pushmsg`` and ``/popmsg``, and publish in others' names.
+
+    Raises:
+        ConfigurationError: If the name or a pattern is not valid.
+    """
+
+    name: str
+    publish: tuple[str, ...] = EVERYTHING
+    subscribe: tuple[str, ...] = EVERYTHING
+    is_service: bool = False
+
+    def __post_init__(self) -> None:
+        if problem := _name_problem(self.name):
+            raise ConfigurationError(problem)
+        _require_patterns("publish", self.publish)
+        _require_patterns("subscribe", self.subscribe)
+
+    def may_publish(self, topic: str) -> bool:
+        """Whether the user may publish on a valid topic."""
+        return _allows(self.publish, self.is_service, topic)
+
+    def may_subscribe(self, pattern: str) -> bool:
+        """Whether one of the user's patterns covers all of a valid pattern."""
+        return _allows(self.subscribe, self.is_service, pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user, and the bcrypt hash of the password."""
+
+    user: User
+    password_hash: str = field(repr=False)
+
+
+class UsersFile:
+    """The users file and the rights file beside it.
+
+    Edits leave files of mode 600 that still belong to whom they belonged before, and edits by several
+    processes wait for one another.
+
+    Args:
+        path: The users file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rights_path = Path(f"{path}.toml")
+
+    def read(self, *, missing_ok: bool = False) -> dict[str, Account]:
+        """Return the accounts by name, in the order of the file.
+
+        Args:
+            missing_ok: Take a missing users file for an empty one.
+
+        Raises:
+            ConfigurationError: If a file cannot be read, or has a mistake; the text says which, and where.
+        """
+        while True:
+            version = self.version()
+            accounts = self._read_both(missing_ok=missing_ok)
+            if self.version() == version:  # else one file may be older than the other
+                return accounts
+
+    def put(self, user: User, password: str, *, cost: int = BCRYPT_COST) -> None:
+        """Add a user, or replace the one of that name; make the files and their folder if they are missing.
+
+        Args:
+            user: The name and the rights.
+            password: 1 to 72 bytes in UTF-8.
+            cost: Binary logarithm of the work that it takes to check the password.
+
+        Raises:
+            ConfigurationError: If the password does not fit, or a file has a mistake or cannot be written.
+        """
+        entry = f"{user.name}:{_hash(password, cost)}"
+        with _translated(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(self.path.parent):
+                account = self.read(missing_ok=True).get(user.name)
+                if user != (account.user if account else User(user.name)):
+                    self._write_rights(self._read_rights() | {user.name: user})
+                self._write_entry(user.name, entry)
+
+    def remove(self, name: str) -> None:
+        """Remove a user and the user's rights.
+
+        Raises:
+            ConfigurationError: If there is no such user, or a file has a mistake or cannot be written.
+        """
+        with _translated(self.path), _locked(self.path.parent):
+            if name not in self.read():
+                raise ConfigurationError(f"{self.path}: there is no user {name!a}")
+            self._write_entry(name, None)
+            rights = self._read_rights()
+            if rights.pop(name, None):
+                self._write_rights(rights)
+
+    def version(self) -> tuple[object, object]:
+        """Return a value that differs from an earlier one if a file was changed, made or removed since."""
+        return _version(self.path), _version(self.rights_path)
+
+    def _read_both(self, *, missing_ok: bool) -> dict[str, Account]:
+        hashes = self._read_hashes(missing_ok=missing_ok)
+        rights = self._read_rights()
+        for name in rights:
+            if name not in hashes:
+                problem = f"there is no such user in {self.path}; add the user, or remove this table"
+                raise ConfigurationError(f"{self.rights_path}: [{name}]: {problem}")
+        return {name: Account(rights.get(name) or User(name), hashed) for name, hashed in hashes.items()}
+
+    def _read_hashes(self, *, missing_ok: bool) -> dict[str, str]:
+        text = _read(self.path)
+        if text is None and not missing_ok:
+            raise ConfigurationError(f"{self.path}: there is no such file; `fanline user add NAME` makes it")
+        hashes: dict[str, str] = {}
+        for number, line in enumerate((text or "").split("\n"), start=1):
+            entry = line.strip()
+            if not entry or entry.startswith("#"):
+                continue
+            name, _, hashed = entry.partition(":")
+            if problem := _entry_problem(name, hashed, taken=name in hashes):
+                raise ConfigurationError(f"{self.path}, line {number}: {problem}")
+            hashes[name] = hashed
+        return hashes
+
+    def _read_rights(self) -> dict[str, User]:
+        try:
+            tables = tomllib.loads(_read(self.rights_path) or "")
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{self.rights_path}: {error}") from error
+        return {name: _user(name, table, f"{self.rights_path}: [{name}]") for name, table in tables.items()}
+
+    def _write_entry(self, name: str, entry: str | None) -> None:
+        """Replace a user's line, or append it; None takes it out."""
+        text = _read(self.path)
+        lines = text.removesuffix("\n").split("\n") if text else []
+        names = [line.strip().partition(":")[0] for line in lines]
+        place = names.index(name) if name in names else len(lines)
+        lines[place : place + 1] = [] if entry is None else [entry]
+        _write(self.path, "".join(f"{line}\n" for line in lines))
+
+    def _write_rights(self, users: Mapping[str, User]) -> None:
+        tables = {name: table for name, user in users.items() if (table := _table(user))}
+        _write(self.rights_path, f"{_RIGHTS_HEADER}\n{tomli_w.dumps(tables)}")
+
+
+def _name_problem(name: str) -> str | None:
+    if not 1 <= len(name) <= MAX_NAME_LENGTH:
+        return f"a user name has 1 to {MAX_NAME_LENGTH} characters, and this one {len(name)}"
+    if name.startswith("#"):
+        return f"{name!a} is not a user name: it begins with #, as comments do"
+    if not name.isprintable() or " " in name or ":" in name:
+        return f"{name!a} is not a user name: it has whitespace, a control character or a colon"
+    return None
+
+
+def _require_patterns(key: str, patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        try:
+            require_pattern(pattern)
+        except Rejected as error:
+            raise ConfigurationError(f"{key}: {error.reason}") from error
+
+
+@lru_cache(maxsize=16_384)
+def _allows(patterns: tuple[str, ...], is_service: bool, wanted: str) -> bool:
+    """Whether the patterns cover a topic or pattern; asked for each message, hence the cache."""
+    if is_service and ">" in patterns:
+        return True
+    return any(covers(pattern, wanted) for pattern in patterns)
+
+
+def _hash(password: str, cost: int) -> str:
+    secret = password.encode()
+    if not secret:
+        raise ConfigurationError("the password is empty: choose one")
+    if len(secret) > MAX_PASSWORD_BYTES:
+        problem = f"the password has {len(secret)} bytes, and bcrypt takes {MAX_PASSWORD_BYTES}"
+        raise ConfigurationError(f"{problem}: choose a shorter one")
+    return bcrypt.hashpw(secret, bcrypt.gensalt(cost)).decode()
+
+
+def _entry_problem(name: str, hashed: str, *, taken: bool) -> str | None:
+    """Return what is wrong with a line; the text shows nothing that may be a password."""
+    if not hashed:
+        return "expected NAME:HASH"
+    if problem := _name_problem(name):
+        return problem
+    if taken:
+        return f"there is a line for {name} above already; remove one of them"
+    if not _BCRYPT_HASH.fullmatch(hashed):
+        return f"the hash of {name} is not one of bcrypt; remove the line, and run `fanline user add {name}`"
+    return None
+
+
+def _user(name: str, table: Any, where: str) -> User:
+    """Return the user whose rights one table of the rights file is."""
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{where}: expected a table, got {table!r}")
+    if unknown := sorted(table.keys() - {"publish", "subscribe", "role"}):
+        raise ConfigurationError(f"{where}: {unknown[0]}: no such key; there are publish, subscribe and role")
+    role = table.get("role", "user")
+    if role not in ("user", "service"):
+        raise ConfigurationError(f'{where}: role: expected "user" or "service", got {role!r}')
+    publish = _patterns(table, "publish", where)
+    subscribe = _patterns(table, "subscribe", where)
+    try:
+        return User(name, publish, subscribe, role == "service")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _patterns(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    patterns = table.get(key, EVERYTHING)
+    if not isinstance(patterns, list | tuple) or not all(isinstance(each, str) for each in patterns):
+        raise ConfigurationError(f'{where}: {key}: expected a list such as ["orders.>"], got {patterns!r}')
+    return tuple(patterns)
+
+
+def _table(user: User) -> dict[str, Any]:
+    """Return the table of the rights file that a user needs: empty if the rights are the defaults."""
+    table: dict[str, Any] = {}
+    if user.publish != EVERYTHING:
+        table["publish"] = user.publish
+    if user.subscribe != EVERYTHING:
+        table["subscribe"] = user.subscribe
+    if user.is_service:
+        table["role"] = "service"
+    return table
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _read(path: Path) -> str | None:
+    """Return a file's text, or None if there is no such file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: is not UTF-8 text at byte {error.start}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole; a link stays a link."""
+    target = path.resolve()
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # has mode 600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            _keep_owner(file.fileno(), target)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _keep_owner(descriptor: int, path: Path) -> None:
+    """Give a new file the owner of the one it replaces: root may edit what a service must read."""
+    if path.exists():
+        status = path.stat()
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from editing; the lock is the folder's, because files are replaced."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be edited: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,1 @@
+"""Everything that a service needs to run: listener, WebSocket, login, process, workers, health, metrics."""

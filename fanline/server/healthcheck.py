@@ -1,0 +1,69 @@
+"""Ask a service of this machine whether it is alive: ``python -m fanline.server.healthcheck msgqueue``.
+
+This is the health check of the container images. It reads the settings that the service itself reads, and
+ends with 0 if the service answers ``/healthz``, or else with 1 and one sentence on standard error.
+"""
+
+import argparse
+import http.client
+import sys
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+from fanline.errors import Disconnected, FanlineError
+from fanline.security.tls import client_context
+from fanline.settings import Settings, build
+
+TIMEOUT: Final = 3.0
+
+SERVICES: Final = tuple(
+    name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port")
+)
+
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+
+
+def check(service: str, settings: Settings, path: str = "/healthz") -> None:
+    """Return if the service says that it is alive, or with ``/readyz`` for a path, ready.
+
+    Args:
+        service: One of :data:`SERVICES`.
+        settings: Those of the service: its address, its port, and where the CA certificate is.
+        path: Where to ask.
+
+    Raises:
+        ConfigurationError: If the CA certificate cannot be read.
+        Disconnected: If there is no answer within :data:`TIMEOUT` seconds, or another one than 200.
+    """
+    host = "localhost" if settings.host in _EVERY_ADDRESS else settings.host
+    port = getattr(settings, f"{service}_port")
+    context = client_context(settings.cert_dir)
+    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        said = response.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        raise Disconnected(f"{service} does not answer at {host}:{port}: {error}") from error
+    finally:
+        connection.close()
+    if response.status != HTTPStatus.OK:
+        raise Disconnected(f"{service} at {host}:{port} answers {response.status} to {path}: {said}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check the service that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fanline.server.healthcheck", description="Is a service alive?"
+    )
+    parser.add_argument("service", choices=SERVICES)
+    service = parser.parse_args(argv).service
+    try:
+        check(service, build())
+    except FanlineError as error:
+        sys.exit(f"healthcheck: {error}")
+
+
+if __name__ == "__main__":
+    main()

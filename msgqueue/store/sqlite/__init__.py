@@ -1,0 +1,1 @@
+"""The engine that is built in: a log in one SQLite file."""

@@ -1,0 +1,181 @@
+"""The engine that is built in: the log as one SQLite file, in WAL mode with ``synchronous=FULL``.
+
+Two threads stand beside the event loop: the writer's, where one transaction follows the other, and the
+reader's. Neither waits for the other. What is done on them is in :mod:`msgqueue.store.sqlite.writer` and
+:mod:`msgqueue.store.sqlite.reader`; here is the way there and back.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import ParamSpec, Self, TypeVar
+
+from fanline.errors import Closed, ConfigurationError, StoreError
+from fanline.protocol.message import NewMessage, Page, Record
+from msgqueue.store.base import PAGE_BYTES, PAGE_RECORDS, Bounds, Line, Listener, Receipt, Store
+from msgqueue.store.sqlite.file import LogFile, translated
+from msgqueue.store.sqlite.reader import Reader
+from msgqueue.store.sqlite.writer import Appended, Writer
+from msgqueue.store.thread import CallThread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqliteStore(Store):
+    """A log in a folder of this machine, and of this process alone. Made by :meth:`open`."""
+
+    def __init__(self, file: LogFile, writer: Writer, reader: Reader) -> None:
+        self._file = file
+        self._writer = writer
+        self._reader = reader
+        self._writing = CallThread("store-writer")
+        self._reading = CallThread("store-reader")
+        self._listeners: list[Listener] = []
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, folder: Path, *, dedupe_window: float, clock: Callable[[], float] = time.time
+    ) -> Self:
+        """Open the log in a folder, or begin one there.
+
+        A log of up to 128 MB is checked whole. Of a larger one the header, the length and the small tables
+        are; damage elsewhere in it is a :class:`~fanline.errors.StoreError` when it is come upon.
+
+        Args:
+            folder: Where it is; made if it is missing.
+            dedupe_window: Seconds for which an id counts.
+            clock: Tells the time, in Unix seconds.
+
+        Raises:
+            ConfigurationError: If another process has the log open, the folder cannot be used, or what is in
+                it is damaged, no log at all, or one of a newer version.
+        """
+        opening = asyncio.get_running_loop().run_in_executor(None, _open, folder, dedupe_window, clock)
+        try:
+            return cls(*await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            with suppress(ConfigurationError):  # it cannot be stopped, only undone
+                await cls(*await opening).close()
+            raise
+
+    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        """See :meth:`Store.append`."""
+        appending = self._translated(self._writer.append, messages)
+        appended = await self._writing.call(appending, self._announce)
+        return appended.receipts
+
+    def follow(self, listener: Listener) -> None:
+        """See :meth:`Store.follow`."""
+        self._listeners.append(listener)
+
+    async def read(
+        self,
+        after: int,
+        *,
+        patterns: Sequence[str] | None = None,
+        limit: int = PAGE_RECORDS,
+        max_bytes: int = PAGE_BYTES,
+    ) -> Page:
+        """See :meth:`Store.read`."""
+        return await self._read(self._reader.read, after, patterns, limit, max_bytes)
+
+    async def read_back(
+        self,
+        before: int,
+        *,
+        patterns: Sequence[str] | None = None,
+        limit: int = PAGE_RECORDS,
+        max_bytes: int = PAGE_BYTES,
+    ) -> list[Record]:
+        """See :meth:`Store.read_back`."""
+        return await self._last(self._reader.read_back(before, patterns, limit, max_bytes), [])
+
+    async def outline(self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS) -> list[Line]:
+        """See :meth:`Store.outline`."""
+        return await self._read(self._reader.outline, after, topic, limit)
+
+    async def bounds(self) -> Bounds:
+        """See :meth:`Store.bounds`."""
+        return await self._read(self._reader.bounds)
+
+    async def trimmed(self, patterns: Sequence[str] | None = None) -> int:
+        """See :meth:`Store.trimmed`."""
+        return await self._last(self._reader.trimmed(patterns), 0)
+
+    async def trim(self, seqs: Sequence[int]) -> None:
+        """See :meth:`Store.trim`."""
+        await self._write(self._writer.trim, seqs)
+
+    async def cursors(self) -> dict[str, int]:
+        """See :meth:`Store.cursors`."""
+        return await self._read(self._reader.cursors)
+
+    async def set_cursor(self, name: str, seq: int) -> None:
+        """See :meth:`Store.set_cursor`."""
+        await self._write(self._writer.set_cursor, name, seq)
+
+    async def delete_cursor(self, name: str) -> None:
+        """See :meth:`Store.delete_cursor`."""
+        await self._write(self._writer.delete_cursor, name)
+
+    async def close(self) -> None:
+        """See :meth:`Store.close`."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        """Close the writer's connection last: that moves all of the WAL into the file."""
+        try:
+            await self._reading.call(self._reader.close)
+            await self._writing.call(self._writer.close)
+        finally:
+            self._file.close()
+            self._reading.stop()
+            self._writing.stop()
+
+    def _announce(self, appended: Appended) -> None:
+        if appended.records:
+            for listener in self._listeners:
+                listener(appended.records)
+
+    def _translated(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        """Return what calls a function on one of the threads, and says in words what goes wrong."""
+        if self._closing is not None:
+            raise Closed(f"the log {self._file.path} has been closed")
+
+        def call() -> T:
+            with translated(self._file.path):
+                return function(*args, **kwargs)
+
+        return call
+
+    async def _read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._reading.call(self._translated(function, *args, **kwargs))
+
+    async def _write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._writing.call(self._translated(function, *args, **kwargs))
+
+    async def _last(self, results: Iterator[T], default: T) -> T:
+        """Return the last of the reader's results; between two of them other reads have their turn."""
+        result: T | None = default
+        while result is not None:
+            default = result
+            result = await self._read(next, results, None)
+        return default
+
+
+def _open(folder: Path, dedupe_window: float, clock: Callable[[], float]) -> tuple[LogFile, Writer, Reader]:
+    file = LogFile(folder)
+    try:
+        with translated(file.path):
+            file.prepare()
+            writer = Writer(file.connect(), dedupe_window=dedupe_window, clock=clock)
+            return file, writer, Reader(file.connect())
+    except (StoreError, ConfigurationError) as error:
+        file.close()
+        raise ConfigurationError(str(error)) from error

@@ -1,0 +1,264 @@
+"""The folder on disk that holds a log: its lock, its SQLite file, and the checks before it is used.
+
+::
+
+    data/log.lock          locked (flock) by the one process that has the log open; freed with its last breath
+    data/log.sqlite3       the log
+    data/log.sqlite3-wal   what was committed and is not in log.sqlite3 yet: as precious as that
+    data/log.sqlite3-shm   SQLite's index of the former; made anew when it is missing
+"""
+
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fanline.errors import ConfigurationError, StoreError
+from msgqueue.store.sqlite.wal import find_loss
+
+logger = logging.getLogger(__name__)
+
+APPLICATION_ID: Final = int.from_bytes(b"Fanl", "big")
+VERSION: Final = 1
+NAME: Final = "log.sqlite3"
+OLDEST_SQLITE: Final = (3, 33, 0)  # UPDATE … FROM
+
+# `log` has one row: the highest seq that was ever trimmed, and its time; an emptied log goes on from there.
+# `body` comes last: of a row SQLite reads up to the last column that is asked for.
+SCHEMA: Final = (
+    "CREATE TABLE topics"
+    " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0)",
+    "CREATE TABLE messages"
+    " (seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, time INTEGER NOT NULL, crc INTEGER NOT NULL,"
+    " body BLOB NOT NULL)",
+    "CREATE INDEX messages_by_topic ON messages (topic)",
+    "CREATE TABLE ids (key TEXT PRIMARY KEY, seq INTEGER NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE consumers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE log (trimmed INTEGER NOT NULL, time INTEGER NOT NULL)",
+)
+
+_NEW_LOG: Final = (
+    "BEGIN",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+    *SCHEMA,
+    "INSERT INTO log VALUES (0, 0)",
+    "COMMIT",
+)
+
+# SQLite checks this much in half a second. To check all of a log of 100 GB would keep the service down for
+# minutes at each start; of a larger one only the small tables are, on which the others depend.
+CHECKED_WHOLE: Final = 128 << 20
+_SMALL_TABLES: Final = ("topics", "consumers", "log")
+
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "fullfsync = ON",  # macOS, where fsync leaves the data in the drive's cache
+    "checkpoint_fullfsync = ON",
+    "cell_size_check = ON",
+    "wal_autocheckpoint = 4000",  # 16 MB: fewer make random ids costly, more make the pause long
+    "cache_size = -65536",
+    "journal_size_limit = 67108864",
+)
+
+_IN_USE: Final = "another msgqueue has it open; stop that one, or choose another folder"
+
+_CAUSES: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it cannot be written to: look at its owner and mode, or its disk is read-only",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its owner and mode",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a back-up",
+    sqlite3.SQLITE_CONSTRAINT: "it is damaged: restore it from a back-up",
+    sqlite3.SQLITE_NOTADB: "it is not a database, or its header is damaged: restore it from a back-up",
+    sqlite3.SQLITE_BUSY: "another program has locked it",
+    sqlite3.SQLITE_LOCKED: "another program has locked it",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory",
+}
+
+
+class Damage(Exception):
+    """What is in the file can be read, but does not hold together."""
+
+
+class FolderInUse(ConfigurationError):
+    """Another process has the log of the folder open."""
+
+
+class LogFile:
+    """The file of a log, and the lock on its folder: no other process can use it before :meth:`close`.
+
+    Args:
+        folder: Where the log is; made if it is missing.
+
+    Raises:
+        FolderInUse: If another process has locked it.
+        ConfigurationError: If the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self._lock = _lock(folder)
+
+    def prepare(self) -> None:
+        """Make the log if it is missing, and check that it is sound.
+
+        Raises:
+            ConfigurationError: If a newer version wrote it, or SQLite is too old.
+            Damage: If it is not a sound log.
+            sqlite3.Error: If it cannot be read or written.
+        """
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigurationError(
+                f"this Python has SQLite {sqlite3.sqlite_version}, and msgqueue needs"
+                f" {'.'.join(map(str, OLDEST_SQLITE))} or newer"
+            )
+        if not self.path.exists():
+            self._create()
+        self.require_whole()
+        with closing(self.connect()) as connection:
+            self._check(connection)
+
+    def require_whole(self) -> None:
+        """Find what SQLite would throw away, without a word, as soon as it opened the log.
+
+        Raises:
+            Damage: If there is something.
+        """
+        if self.path.stat().st_size == 0:
+            raise Damage("it is empty")
+        loss = find_loss(self.path)
+        if loss is not None and loss.is_certain:
+            raise Damage(loss.what)
+        if loss is not None:
+            logger.warning(
+                "%s: %s: after a power cut that is what it interrupted, and nobody had an acknowledgement;"
+                " otherwise it was damaged",
+                self.path,
+                loss.what,
+            )
+
+    def connect(self) -> sqlite3.Connection:
+        """Return a new connection, in autocommit mode, that may be handed from thread to thread.
+
+        Raises:
+            sqlite3.Error: If the file cannot be opened.
+        """
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Unlock the folder; the connections must be closed by then."""
+        os.close(self._lock)
+
+    def _create(self) -> None:
+        """Make an empty log under another name, then rename it: the log is never there half made."""
+        wal = self._sibling("-wal")
+        if wal.exists():
+            raise Damage(f"it is missing, but {wal.name} is there")
+        new = self._sibling("-new")
+        new.unlink(missing_ok=True)
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            for statement in _NEW_LOG:
+                connection.execute(statement)
+        new.rename(self.path)
+        sync(self.path.parent)
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        check_version(connection, self.path)
+        check_tables(connection)
+        if self._size() <= CHECKED_WHOLE:
+            _check_integrity(connection, "integrity_check(1)")
+        else:
+            for table in _SMALL_TABLES:
+                _check_integrity(connection, f"integrity_check({table})")
+        connection.execute("BEGIN IMMEDIATE")  # refused where nothing can be written
+        connection.execute("ROLLBACK")
+
+    def _size(self) -> int:
+        files = (self.path, self._sibling("-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def _sibling(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise what goes wrong with the file as a :class:`~fanline.errors.StoreError` that says so in words."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        cause = _CAUSES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "SQLite failed")
+        raise StoreError(f"{path}: {cause} ({error})") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except (Damage, msgspec.DecodeError) as error:
+        raise StoreError(f"{path}: {_CAUSES[sqlite3.SQLITE_CORRUPT]} ({error})") from error
+
+
+def sync(folder: Path) -> None:
+    """Bring the names of the files in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(folder: Path) -> int:
+    """Return the descriptor of the folder's lock file, which holds the lock until it is closed."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "log.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"data_dir {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if isinstance(error, BlockingIOError):
+            raise FolderInUse(f"data_dir {folder}: {_IN_USE}") from error
+        raise ConfigurationError(f"data_dir {folder}: {error.strerror}") from error
+    return lock
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise :class:`Damage` unless it is a log, and ConfigurationError if it is one of a newer version."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID or version < VERSION:
+        raise Damage("its header is not that of a log")
+    if version > VERSION:
+        raise ConfigurationError(
+            f"{path}: a newer msgqueue wrote it (format {version}, and this one knows {VERSION});"
+            " start that one, or choose another data_dir"
+        )
+
+
+def check_tables(connection: sqlite3.Connection) -> None:
+    """Raise :class:`Damage` unless the tables are those of a log."""
+    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema") if sql}
+    if found != set(SCHEMA):
+        raise Damage("its tables are not those of a log")
+    if connection.execute("SELECT count(*) FROM log").fetchone() != (1,):
+        raise Damage("what it knew of trimmed messages is lost")
+
+
+def _check_integrity(connection: sqlite3.Connection, pragma: str) -> None:
+    (verdict,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    if verdict != "ok":
+        raise Damage(verdict)

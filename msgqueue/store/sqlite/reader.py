@@ -1,0 +1,324 @@
+"""What reads the log: pages forwards and backwards, its ends, what was trimmed, and the cursors.
+
+A page is made in two steps, so that nothing large is read that is not returned. First its rows are found,
+in one of three ways:
+
+* of every topic: the next rows in the order of the log;
+* of a few topics, when the patterns stand for no more: their rows merged, straight from the index;
+* of patterns that stand for many: rows in the order of the log, in windows that grow, of which those that
+  match are kept.
+
+Then the bodies of these rows are loaded.
+"""
+
+import re
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import accumulate
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+import msgspec
+
+from fanline.protocol.message import Page, Record, decode_record
+from fanline.protocol.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
+from msgqueue.store.base import Bounds, Line
+from msgqueue.store.sqlite.bulk import fetch, to_json
+from msgqueue.store.sqlite.file import Damage
+
+# Topics whose rows are merged at most; each row passes through a chain of that length.
+FEW_TOPICS: Final = 64
+# Names of topics looked at to learn whether patterns stand for few.
+FEW_NAMES: Final = 512
+# Rows that one step of a scan looks at: some 20 ms of work.
+EXAMINED: Final = 16_384
+# Names of topics that one step of `trimmed` looks at.
+NAMES: Final = 4096
+
+_ROWS: Final = """
+SELECT json_group_array(json_array(seq, topic, time, size)) FROM ({rows} ORDER BY seq {order} LIMIT :limit)
+"""
+_ALL: Final = "SELECT seq, topic, time, length(body) AS size FROM messages WHERE seq {beyond} :start"
+
+_LOAD: Final = """
+SELECT json_group_array(crc), CAST(ifnull(group_concat(body, ''), '') AS BLOB)
+FROM (SELECT crc, body FROM messages WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq)
+"""
+
+_NAMES: Final = """
+SELECT json_group_object(id, name) FROM topics WHERE id IN (SELECT value FROM json_each(:topics))
+"""
+
+_IN_SPANS: Final = """
+SELECT json_group_array(json_array(id, name)) FROM (
+  SELECT topics.id, topics.name
+  FROM json_each(:spans) AS span
+  CROSS JOIN topics ON topics.name >= json_extract(span.value, '$[0]')
+    AND topics.name < json_extract(span.value, '$[1]')
+  LIMIT :limit
+)
+"""
+
+_TRIMMED: Final = """
+SELECT json_group_array(json_array(name, trimmed)) FROM (
+  SELECT name, trimmed FROM topics WHERE name >= :low AND name < :high AND trimmed > :known
+  ORDER BY name LIMIT :limit
+)
+"""
+
+_ENDS: Final = """
+SELECT json_array(
+  (SELECT min(seq) FROM messages),
+  max(trimmed, ifnull((SELECT max(seq) FROM messages), 0))
+) FROM log
+"""
+
+_TRIMMED_OF_ALL: Final = "SELECT json_array(trimmed) FROM log"
+
+_CURSORS: Final = "SELECT json_group_object(name, position) FROM consumers"
+
+
+class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    seq: int
+    topic: int
+    time: int
+    size: int
+
+
+class _Way(NamedTuple):
+    """A direction through the log, as SQL spells it."""
+
+    beyond: str
+    order: str
+
+
+_UP: Final = _Way(">", "ASC")
+_DOWN: Final = _Way("<", "DESC")
+
+_BEYOND_NAMES: Final = "\U0010ffff" * (MAX_TOPIC_LENGTH + 1)
+
+_decode_rows = msgspec.json.Decoder(list[_Row]).decode
+_decode_names = msgspec.json.Decoder(dict[int, str]).decode
+_decode_crcs = msgspec.json.Decoder(list[int]).decode
+_decode_named = msgspec.json.Decoder(list[tuple[int, str]]).decode
+_decode_trimmed = msgspec.json.Decoder(list[tuple[str, int]]).decode
+_decode_ends = msgspec.json.Decoder(tuple[int | None, int]).decode
+_decode_number = msgspec.json.Decoder(tuple[int]).decode
+_decode_cursors = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class Reader:
+    """One reader of a log. Not for two threads at once.
+
+    The methods that return an iterator work in steps of bounded cost: each gives the result so far, the last
+    one the result.
+
+    Args:
+        connection: One of its own, in autocommit mode.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def read(self, after: int, patterns: Sequence[str] | None, limit: int, max_bytes: int) -> Page:
+        """Return the page after a position, as :meth:`~msgqueue.store.base.Store.read` describes it."""
+        with self._snapshot():
+            rows, position = self._find(_UP, after, patterns, limit)
+            fitting = _fitting(rows, max_bytes) or rows[:1]
+            if len(fitting) < len(rows):
+                position = fitting[-1].seq
+            if position is None:
+                position = max(after, self.bounds().last)
+            return Page(self._load(fitting), position)
+
+    def read_back(
+        self, before: int, patterns: Sequence[str] | None, limit: int, max_bytes: int
+    ) -> Iterator[list[Record]]:
+        """Yield the records before a position, as :meth:`~msgqueue.store.base.Store.read_back` describes."""
+        records: list[Record] = []
+        position: int | None = before
+        while position is not None and len(records) < limit:
+            with self._snapshot():
+                rows, position = self._find(_DOWN, position, patterns, limit - len(records))
+                fitting = _fitting(rows, max_bytes) or ([] if records else rows[:1])
+                records = self._load(fitting) + records
+            if len(fitting) < len(rows):
+                position = None
+            max_bytes -= sum(row.size for row in fitting)
+            yield records
+
+    def outline(self, after: int, topic: str | None, limit: int) -> list[Line]:
+        """Return the lines after a position, as :meth:`~msgqueue.store.base.Store.outline` describes."""
+        with self._snapshot():
+            rows, _ = self._find(_UP, after, None if topic is None else [topic], limit)
+            names = self._names({row.topic for row in rows})
+        return [Line(row.seq, names[row.topic], row.time, row.size) for row in rows]
+
+    def bounds(self) -> Bounds:
+        """Return the ends of the log."""
+        first, last = fetch(self.connection, _decode_ends, _ENDS)
+        return Bounds(last + 1 if first is None else first, last)
+
+    def trimmed(self, patterns: Sequence[str] | None) -> Iterator[int]:
+        """Yield the highest position trimmed from matching topics."""
+        if patterns is None:
+            (highest,) = fetch(self.connection, _decode_number, _TRIMMED_OF_ALL)
+            yield highest
+            return
+        highest = 0
+        for pattern in patterns:
+            low, high = _span(pattern)
+            while low < high:
+                topics = fetch(
+                    self.connection, _decode_trimmed, _TRIMMED, low=low, high=high, known=highest, limit=NAMES
+                )
+                highest = max([highest, *(seq for name, seq in topics if matches(pattern, name))])
+                low = f"{topics[-1][0]} " if len(topics) == NAMES else high
+                yield highest
+
+    def cursors(self) -> dict[str, int]:
+        """Return the consumers' positions by their names."""
+        return fetch(self.connection, _decode_cursors, _CURSORS)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def _find(
+        self, way: _Way, start: int, patterns: Sequence[str] | None, limit: int
+    ) -> tuple[list[_Row], int | None]:
+        """Return the next matching rows, and up to where all were returned; None if that is the log's end."""
+        if patterns is None:
+            rows = self._next(way, start, limit)
+        else:
+            topics = self._few_topics(patterns)
+            if topics is None:
+                return self._scan(way, start, patterns, limit)
+            rows = self._merge(way, start, topics, limit)
+        return rows, rows[-1].seq if len(rows) == limit else None
+
+    def _next(self, way: _Way, start: int, limit: int) -> list[_Row]:
+        return fetch(self.connection, _decode_rows, _next_sql(way), start=start, limit=limit)
+
+    def _merge(self, way: _Way, start: int, topics: Sequence[int], limit: int) -> list[_Row]:
+        if not topics:
+            return []
+        numbered = {f"topic{number}": topic for number, topic in enumerate(topics)}
+        sql = _merge_sql(way, len(topics))
+        return fetch(self.connection, _decode_rows, sql, start=start, limit=limit, **numbered)
+
+    def _scan(
+        self, way: _Way, start: int, patterns: Sequence[str], limit: int
+    ) -> tuple[list[_Row], int | None]:
+        """Do what :meth:`_find` does, but for a bounded number of rows, in windows that grow."""
+        index = _index(patterns)
+        wanted: dict[int, bool] = {}
+        found: list[_Row] = []
+        examined = 0
+        while len(found) < limit and examined < EXAMINED:
+            window = min(max(limit, 4 * examined), EXAMINED - examined)
+            rows = self._next(way, start, window)
+            names = self._names({row.topic for row in rows} - wanted.keys())
+            wanted |= {topic: any(index.match(name)) for topic, name in names.items()}
+            found += [row for row in rows if wanted[row.topic]]
+            if len(rows) < window:
+                return _first(found, limit, end=None)
+            start = rows[-1].seq
+            examined += window
+        return _first(found, limit, end=start)
+
+    def _few_topics(self, patterns: Sequence[str]) -> list[int] | None:
+        """Return the ids of the topics that patterns stand for, or None if they are many, or might be."""
+        if len(patterns) > FEW_TOPICS:
+            return None
+        spans = [_span(pattern) for pattern in patterns]
+        names = fetch(self.connection, _decode_named, _IN_SPANS, spans=to_json(spans), limit=FEW_NAMES)
+        if len(names) == FEW_NAMES:
+            return None
+        index = _index(patterns)
+        topics = {topic for topic, name in names if any(index.match(name))}
+        return sorted(topics) if len(topics) <= FEW_TOPICS else None
+
+    def _load(self, rows: Sequence[_Row]) -> list[Record]:
+        """Return the records of some rows, in ascending order."""
+        if not rows:
+            return []
+        rows = sorted(rows, key=attrgetter("seq"))
+        names = self._names({row.topic for row in rows})
+        seqs = to_json([row.seq for row in rows])
+        crcs, bodies = self.connection.execute(_LOAD, {"seqs": seqs}).fetchone()
+        ends = accumulate(row.size for row in rows)
+        records = [
+            Record(row.seq, names[row.topic], bodies[end - row.size : end])
+            for row, end in zip(rows, ends, strict=True)
+        ]
+        _check(records, _decode_crcs(crcs))
+        return records
+
+    def _names(self, topics: set[int]) -> dict[int, str]:
+        names = fetch(self.connection, _decode_names, _NAMES, topics=to_json(topics))
+        if len(names) < len(topics):
+            raise Damage("there are messages on a topic that is not there")
+        return names
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Have all statements within see the log as it is at the first of them."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self.connection.in_transaction:  # SQLite ends it by itself after some errors
+                self.connection.execute("ROLLBACK")
+
+
+def _check(records: Sequence[Record], crcs: Sequence[int]) -> None:
+    """Raise :class:`~msgqueue.store.sqlite.file.Damage` unless all bodies are what was written."""
+    if [zlib.crc32(record.body) for record in records] != crcs or any(
+        decode_record(record.body) != record for record in records
+    ):
+        raise Damage(f"of the messages {records[0].seq} to {records[-1].seq} one is not as it was written")
+
+
+@cache
+def _next_sql(way: _Way) -> str:
+    return _ROWS.format(rows=_ALL.format(beyond=way.beyond), order=way.order)
+
+
+@cache
+def _merge_sql(way: _Way, topics: int) -> str:
+    every = _ALL.format(beyond=way.beyond)
+    rows = (f"{every} AND topic = :topic{number}" for number in range(topics))
+    return _ROWS.format(rows=" UNION ALL ".join(rows), order=way.order)
+
+
+def _first(rows: list[_Row], limit: int, *, end: int | None) -> tuple[list[_Row], int | None]:
+    """Return at most ``limit`` of the rows, and up to where these are all; ``end`` if none is left over."""
+    return (rows, end) if len(rows) <= limit else (rows[:limit], rows[limit - 1].seq)
+
+
+def _fitting(rows: Sequence[_Row], max_bytes: int) -> Sequence[_Row]:
+    """Return the rows from the front whose bodies have at most that many bytes together."""
+    ends = accumulate(row.size for row in rows)
+    return rows[: sum(end <= max_bytes for end in ends)]
+
+
+def _span(pattern: str) -> tuple[str, str]:
+    """Return two texts, such that the names a pattern can match lie from the first to before the second.
+
+    A space is less than every character of a name, and "/" follows ".".
+    """
+    if not has_wildcard(pattern):
+        return pattern, f"{pattern} "
+    prefix = re.split("[*>]", pattern, maxsplit=1)[0]
+    return prefix, f"{prefix[:-1]}/" if prefix else _BEYOND_NAMES
+
+
+def _index(patterns: Iterable[str]) -> PatternIndex[bool]:
+    index: PatternIndex[bool] = PatternIndex()
+    for pattern in patterns:
+        index.add(pattern, value=True)
+    return index

@@ -1,0 +1,1 @@
+"""Programs that check and copy a log."""

@@ -1,0 +1,239 @@
+"""The state that follows from the log."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.domain.events import Beat, Chat, Deleted, Event, Joined, Left, Logged, Made, Revoked
+from chat.domain.state import PAGE, Change, State
+
+rooms = st.sampled_from(["a", "b", "lobby"])
+keys = st.sampled_from(["k", "l"])
+members = st.sampled_from(["m", "n", "o"])
+servers = st.sampled_from(["s", "t"])
+names = st.just("Ada")
+
+room_events = st.one_of(
+    st.builds(Chat, keys, members, names, st.just("hi")),
+    st.builds(Joined, keys, members, names, servers),
+    st.builds(Left, keys, members, names, servers),
+)
+placed_events = st.one_of(
+    st.tuples(st.just(""), st.builds(Made, rooms, names, keys, names)),
+    st.tuples(st.just(""), st.builds(Deleted, rooms, keys, names)),
+    st.tuples(rooms, room_events),
+    st.tuples(rooms, room_events),
+    st.tuples(st.just(""), st.builds(Revoked, st.sampled_from("xyz"), st.integers(0, 60))),
+    st.tuples(st.just(""), st.builds(Beat, servers)),
+)
+logs = st.lists(placed_events, max_size=60).map(
+    lambda events: [
+        Logged(seq, seq * 1_000, room, event) for seq, (room, event) in enumerate(events, start=1)
+    ]
+)
+
+
+def at(seq: int, event: Event, room: str = "") -> Logged:
+    return Logged(seq, seq * 1_000, room, event)
+
+
+def state_of(log: Sequence[Logged]) -> State:
+    state = State()
+    for logged in log:
+        state.apply(logged)
+    return state
+
+
+def snapshot(state: State) -> Any:
+    """Everything that can be seen of a state, in its order."""
+    seen = [
+        (
+            room.id,
+            room.name,
+            room.key,
+            room.made,
+            room.last,
+            room.count,
+            [*room.starts],
+            [*room.members.items()],
+        )
+        for room in state.rooms.values()
+    ]
+    return seen, dict(state.population), [token for token in "xyz" if state.is_revoked(token)]
+
+
+def life_of(log: Sequence[Logged], room: str) -> Sequence[Logged]:
+    """The part of a log that begins with the ``made`` of the room that has this id at its end; else empty."""
+    life: Sequence[Logged] = ()
+    for position, logged in enumerate(log):
+        match logged.event:
+            case Made(room=other) if other == room and not life:
+                life = log[position:]
+            case Deleted(room=other, key=key) if other == room != "lobby" and life and key == key_of(life):
+                life = ()
+    return life
+
+
+def key_of(life: Sequence[Logged]) -> str:
+    assert isinstance(life[0].event, Made)
+    return life[0].event.key
+
+
+def present(life: Sequence[Logged], room: str) -> list[str]:
+    """The members who are in a room at the end of its life so far."""
+    there: list[str] = []
+    for logged in life:
+        match logged.event:
+            case Joined(key=key, member=member) if (logged.room, key) == (room, key_of(life)):
+                if member not in there:
+                    there.append(member)
+            case Left(key=key, member=member) if (logged.room, key) == (room, key_of(life)):
+                if member in there:
+                    there.remove(member)
+    return there
+
+
+def said(life: Sequence[Logged], room: str) -> list[int]:
+    """The positions of what was said in a room."""
+    return [
+        logged.seq
+        for logged in life
+        if isinstance(logged.event, Chat) and (logged.room, logged.event.key) == (room, key_of(life))
+    ]
+
+
+@given(logs)
+def test_every_server_comes_to_the_same(log: Sequence[Logged]) -> None:
+    """Whatever the log holds, two servers that read it have the same state at every position (line 27)."""
+    one, other = State(), State()
+    for logged in log:
+        assert (one.apply(logged) is None) == (other.apply(logged) is None)
+        assert snapshot(one) == snapshot(other)
+
+
+@given(logs)
+def test_the_state_is_what_the_log_says(log: Sequence[Logged]) -> None:
+    """Rooms, members and counts are those that follow from the whole log at once."""
+    state = state_of(log)
+    for room in ("a", "b", "lobby"):
+        life = life_of(log, room)
+        assert (room in state.rooms) == bool(life)
+        if life:
+            found = state.rooms[room]
+            assert (found.key, found.made) == (key_of(life), life[0].seq)
+            assert [*found.members] == present(life, room)
+            assert found.count == len(said(life, room))
+            assert [*found.starts] == said(life, room)[::PAGE]
+
+
+@given(logs)
+def test_who_is_counted_is_there(log: Sequence[Logged]) -> None:
+    """The population of each server is the number of its members, and those can be found."""
+    state = state_of(log)
+    there = Counter(member.server for room in state.rooms.values() for member in room.members.values())
+    assert state.population == there
+    assert all(state.population.values())
+    for server in ("s", "t"):
+        found = list(state.members_of(server))
+        assert len(found) == there[server]
+        assert all(room.members[member.id] is member and member.server == server for room, member in found)
+
+
+@given(logs)
+def test_what_does_not_count_changes_nothing(log: Sequence[Logged]) -> None:
+    """An event that does not count leaves everything as it was, and so does one that is there twice."""
+    state = State()
+    for logged in log:
+        before = snapshot(state)
+        if state.apply(logged) is None:
+            assert snapshot(state) == before
+
+
+def test_first_made_counts() -> None:
+    """Of two servers that make the same room at once, one has made it (line 20)."""
+    state = State()
+    made = state.apply(at(1, Made("a", "One", "k", "ada")))
+    assert made == Change(Made("a", "One", "k", "ada"), state.rooms["a"])
+    assert state.apply(at(2, Made("a", "Two", "l", "bob"))) is None
+    assert state.rooms["a"].name == "One"
+
+
+@pytest.mark.parametrize("room", ["", "a/b", "a.b", "x" * 65])
+def test_impossible_rooms_are_not_made(room: str) -> None:
+    """A room whose id could not be part of its topic is never there, whoever writes that it is made."""
+    assert State().apply(at(1, Made(room, "Room", "k", "ada"))) is None
+
+
+def test_nothing_leaks_into_the_next_room() -> None:
+    """A room that is made again is empty; what was meant for the one before it does not count (line 28)."""
+    state = state_of([at(1, Made("a", "One", "k", "ada")), at(2, Joined("k", "m", "Ada", "s"), "a")])
+    deleted = state.apply(at(3, Deleted("a", "k", "ada")))
+    assert deleted is not None
+    assert deleted.room is not None
+    assert [*deleted.room.members] == ["m"]
+    assert not state.population
+    state.apply(at(4, Made("a", "One", "l", "ada")))
+    for late in (Chat("k", "m", "Ada", "late"), Joined("k", "n", "Bob", "s"), Left("k", "m", "Ada", "s")):
+        assert state.apply(at(5, late, "a")) is None
+    assert state.apply(at(6, Deleted("a", "k", "ada"))) is None
+    room = state.rooms["a"]
+    assert (room.key, room.made, room.last, room.count, room.members) == ("l", 4, 4, 0, {})
+
+
+def test_rooms_do_not_leak_into_each_other() -> None:
+    """What stands on the topic of another room does not count, whatever its key (line 26)."""
+    state = state_of([at(1, Made("a", "A", "k", "ada")), at(2, Made("b", "B", "l", "ada"))])
+    assert state.apply(at(3, Chat("k", "m", "Ada", "hi"), "b")) is None
+    assert (state.rooms["a"].count, state.rooms["b"].count) == (0, 0)
+
+
+def test_the_lobby_stays() -> None:
+    """No event deletes the lobby."""
+    state = state_of([at(1, Made("lobby", "Lobby", "k", "s"))])
+    assert state.apply(at(2, Deleted("lobby", "k", "ada"))) is None
+    assert "lobby" in state.rooms
+
+
+def test_pages_begin_at_every_hundredth_message() -> None:
+    """The 101st message opens the second page; joins between them do not count (line 18)."""
+    state = state_of([at(1, Made("a", "A", "k", "ada"))])
+    for n in range(1, 202):
+        state.apply(at(2 * n, Chat("k", "m", "Ada", "hi"), "a"))
+        state.apply(at(2 * n + 1, Joined("k", f"m{n}", "Ada", "s"), "a"))
+    assert [*state.rooms["a"].starts] == [2, 202, 402]
+    assert state.rooms["a"].count == 201
+
+
+def test_expired_tokens_are_forgotten() -> None:
+    """What was logged out is known until it would have expired anyway, by the clock of the log (line 14)."""
+    state = State()
+    state.apply(at(10, Revoked("x", 20)))
+    state.apply(at(11, Revoked("x", 20)))
+    state.apply(at(20, Revoked("y", 90)))
+    assert state.is_revoked("x")
+    state.apply(at(21, Revoked("z", 90)))
+    assert not state.is_revoked("x")
+    assert state.is_revoked("y")
+    assert not state.is_revoked("never")
+
+
+def test_an_empty_room_costs_little() -> None:
+    """A room that everybody has left keeps nothing of them, and can be joined again (line 29)."""
+    state = state_of([at(1, Made("a", "A", "k", "ada"))])
+    for n in range(1_000):
+        state.apply(at(2 * n + 2, Joined("k", f"m{n}", "Ada", "s"), "a"))
+        state.apply(at(2 * n + 3, Left("k", f"m{n}", "Ada", "s"), "a"))
+    assert state.rooms["a"].members == {}
+    assert not state.population
+    assert state.apply(at(3_000, Joined("k", "again", "Ada", "s"), "a")) is not None
+
+
+def test_another_log_begins_with_nothing() -> None:
+    """Nothing is left after a restart."""
+    state = state_of([at(1, Made("a", "A", "k", "ada")), at(2, Joined("k", "m", "Ada", "s"), "a")])
+    state.restart()
+    assert snapshot(state) == snapshot(State())

@@ -1,0 +1,48 @@
+"""What clients are shown."""
+
+import pytest
+
+from chat.domain.events import Chat, Joined, Left, Logged, RoomEvent
+from chat.domain.state import Member, Room
+from chat.domain.views import entry_of, summary_of
+from fanline.protocol.message import encode
+
+TIME = 1_795_209_095_123
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "message"),
+    [
+        (Chat("k", "m", "Ada", 'say "hi"\n'), "chat", 'say \\"hi\\"\\n'),
+        (Joined("k", "m", "Ada", "s"), "joined", ""),
+        (Left("k", "m", "Ada", "s"), "left", ""),
+    ],
+)
+def test_an_entry(event: RoomEvent, kind: str, message: str) -> None:
+    """What happened in a room is shown with these fields (line 22)."""
+    expected = (
+        '{"id":"42","seq":42,"roomId":"a","memberId":"m","memberName":"Ada",'
+        f'"type":"{kind}","message":"{message}","sent":"2026-11-20T21:11:35.123Z"}}'
+    )
+    assert encode(entry_of(Logged(42, TIME, "a", event), event)) == expected.encode()
+
+
+def test_ones_own_entry() -> None:
+    """One's own joined says that it is (line 16)."""
+    event = Joined("k", "m", "Ada", "s")
+    assert encode(entry_of(Logged(42, TIME, "a", event), event, is_self=True)).endswith(b'Z","self":true}')
+
+
+@pytest.mark.parametrize(
+    ("time", "sent"), [(0, "1970-01-01T00:00:00.000Z"), (TIME + 877, "2026-11-20T21:11:36.000Z")]
+)
+def test_the_time(time: int, sent: str) -> None:
+    """Times are in UTC with milliseconds, also where those are zero."""
+    event = Joined("k", "m", "Ada", "s")
+    assert entry_of(Logged(42, time, "a", event), event).sent == sent
+
+
+def test_a_summary() -> None:
+    """A list shows how many are in a room, how much was said, and where it ends."""
+    room = Room("a", "A", "k", made=1, last=9, count=3, members={"m": Member("m", "Ada", "s")})
+    assert encode(summary_of(room)) == b'{"roomId":"a","roomName":"A","members":1,"messages":3,"seq":9}'

@@ -1,0 +1,379 @@
+"""The pages for programs, over real TLS, on a real pipeline."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+
+from chat.http.api import MAX_LIMIT
+from chat.http.schema import MAX_POSITION
+from tests.chat.client import ChatClient
+from tests.chat.conftest import Services, StartChat
+from tests.stubs import PASSWORD, USER
+
+LINK = re.compile(r'<([^>]*)>; rel="(\w+)"')
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """The status of an answer, and the code of what is wrong; there is a sentence, too."""
+    body = response.json()
+    assert body.keys() == {"error", "reason"}
+    assert body["reason"]
+    return response.status_code, body["error"]
+
+
+async def walk(chat: ChatClient, url: str, way: str) -> list[list[dict[str, Any]]]:
+    """Follow the links of pages of messages until they end; return the pages."""
+    pages: list[list[dict[str, Any]]] = []
+    while url:
+        response = await chat.http.get(url)
+        assert response.status_code == 200
+        pages.append(response.json())
+        links = {rel: target for target, rel in LINK.findall(response.headers.get("Link", ""))}
+        url = links.get(way, "")
+    return pages
+
+
+# Logging in and out.
+
+
+async def test_a_login_gives_a_token_for_a_day(chat: ChatClient) -> None:
+    """Password and display name give a token, good for 24 hours (line 13)."""
+    response = await chat.http.post("/login", json={"password": PASSWORD, "name": " Ada Lovelace "})
+    login = response.json()
+    assert response.status_code == 200
+    assert login.keys() == {"token", "name", "expires"}
+    assert login["name"] == "Ada Lovelace"
+    lasts = datetime.fromtimestamp(login["expires"] / 1000, UTC) - datetime.now(UTC)
+    assert timedelta(hours=23, minutes=59) < lasts < timedelta(hours=24, seconds=2)
+
+
+async def test_a_wrong_password_is_refused(chat: ChatClient) -> None:
+    """Another password gives 401, and says how to log in (line 13)."""
+    response = await chat.http.post("/login", json={"password": "wrong", "name": "Ada"})
+    assert problem(response) == (401, "wrong-password")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="chat"'
+
+
+async def test_a_bad_body_is_refused(chat: ChatClient) -> None:
+    """A body that is not an object with a password and a name gives 400 (line 13)."""
+    for body in [
+        b"", b"{", b"[]", b'"test"', b'{"password": "test"}', b'{"name": "Ada"}', b"\xff", b"password=test",
+        b'{"password": 7, "name": "Ada"}', b'{"password": "test", "name": "Ada", "more": 1}',
+        b'{"password": "test", "name": ""}', b'{"password": "test", "name": "\\ud800"}', b"[" * 50_000,
+    ]:  # fmt: skip
+        assert problem(await chat.http.post("/login", content=body)) == (400, "bad-message"), body[:50]
+
+
+async def test_the_refusal_does_not_repeat_the_password(chat: ChatClient) -> None:
+    """What is wrong with a body is said without what was in it."""
+    response = await chat.http.post("/login", json={"password": ["hush"], "name": ["hush"]})
+    assert response.status_code == 400
+    assert "hush" not in response.text
+
+
+async def test_too_many_failures_are_slowed_down(chat: ChatClient) -> None:
+    """After six wrong passwords even the right one has to wait, and is told for how long."""
+    for _ in range(6):
+        await chat.http.post("/login", json={"password": "wrong", "name": "Ada"})
+    response = await chat.http.post("/login", json={"password": PASSWORD, "name": "Ada"})
+    assert problem(response) == (429, "too-many-failures")
+    assert response.headers["Retry-After"] == "12"
+
+
+async def test_guests_get_a_token_and_a_random_name(chat: ChatClient) -> None:
+    """A guest gets a name of two words, and a token that works."""
+    login = (await chat.http.post("/guest")).json()
+    assert len(login["name"].split()) == 2
+    assert (await chat.http.get("/history", headers=bearer(login["token"]))).status_code == 200
+
+
+async def test_a_server_without_guests(start_chat: StartChat) -> None:
+    """Where guests are not allowed everything but health and the page needs a token."""
+    chat = await start_chat(chat_guests=False)
+    assert problem(await chat.http.post("/guest")) == (403, "no-guests")
+    for method, path in [
+        ("POST", "/api/room"),
+        ("GET", "/api/rooms"),
+        ("GET", "/api/room/lobby"),
+        ("GET", "/api/room/nowhere"),
+        ("GET", "/api/room/lobby/messages"),
+        ("DELETE", "/api/room/lobby"),
+    ]:
+        assert problem(await chat.http.request(method, path)) == (401, "unauthorized"), path
+        response = await chat.http.request(method, path, headers=bearer(await chat.log_in()))
+        assert response.status_code != HTTPStatus.UNAUTHORIZED, path
+    assert (await chat.http.get("/api/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_token_can_be_logged_out_once(chat: ChatClient, method: str) -> None:
+    """Logging out ends the token; using it again gives 401 (line 15)."""
+    token = await chat.log_in()
+    assert (await chat.http.request(method, "/logout", headers=bearer(token))).status_code == 204
+    for again in ("/logout", "/history", "/api/rooms"):
+        assert problem(await chat.http.get(again, headers=bearer(token))) == (401, "unauthorized")
+
+
+async def test_a_token_may_be_in_the_query(chat: ChatClient) -> None:
+    """Browsers may give the token as a parameter."""
+    token = await chat.log_in()
+    assert (await chat.http.get("/history", params={"token": token})).status_code == 200
+
+
+async def test_logging_out_needs_a_token(chat: ChatClient) -> None:
+    """Without a token there is nothing to end (line 15)."""
+    assert problem(await chat.http.post("/logout")) == (401, "unauthorized")
+
+
+async def test_a_token_of_another_server(chat: ChatClient, start_chat: StartChat, tmp_path: Any) -> None:
+    """A token that was issued under another key is refused."""
+    other = await start_chat(token_key_file=tmp_path / "other.key")
+    response = await chat.http.get("/history", headers=bearer(await other.log_in()))
+    assert problem(response) == (401, "unauthorized")
+
+
+async def test_an_expired_token(start_chat: StartChat) -> None:
+    """A token that has expired is refused (line 14)."""
+    chat = await start_chat(chat_token_lifetime=0.001)  # is rounded up to a full second
+    token = await chat.log_in()
+    member = await chat.open("/join", token=token)
+    assert (await member.end())[0] == 4001
+    assert problem(await chat.http.get("/history", headers=bearer(token))) == (401, "unauthorized")
+    assert (await chat.refused("/join", token=token))[0] == 401
+
+
+# The lobby.
+
+
+async def test_history_has_pages_of_a_hundred(chat: ChatClient) -> None:
+    """A page has 100 messages, oldest first; the 101st opens the next one, which is the newest (line 18)."""
+    token = await chat.log_in()
+    member = await chat.enter(token=token, v1=True)
+
+    async def page(**which: int) -> tuple[int, int, list[str]]:
+        found = (await chat.http.get("/history", params={"token": token, **which})).json()
+        return found["page"], found["pages"], [each["message"] for each in found["messages"]]
+
+    assert await page() == (1, 1, [])
+    for number in range(100):
+        await member.say(str(number))
+    await member.hear_chat(100)
+    assert await page() == (1, 1, [str(number) for number in range(100)])
+    await member.say("100")
+    await member.hear_chat(1)
+    assert await page() == (2, 2, ["100"])
+    assert await page(page=1) == (1, 2, [str(number) for number in range(100)])
+
+
+async def test_a_bad_page_number(chat: ChatClient) -> None:
+    """Anything that is not the number of a page gives 400 (line 18)."""
+    token = await chat.log_in()
+    for page in ("0", "-5", "abc", "2", "1.5", "", "9" * 30, "9" * 5000):
+        response = await chat.http.get("/history", params={"token": token, "page": page})
+        assert problem(response) in [(400, "bad-page"), (400, "bad-request")], page
+
+
+async def test_history_needs_a_login(chat: ChatClient) -> None:
+    """History is for those who have logged in (line 18)."""
+    assert problem(await chat.http.get("/history")) == (401, "unauthorized")
+
+
+# Rooms.
+
+
+async def test_a_room_is_made_with_a_random_name(chat: ChatClient) -> None:
+    """A new room has an id of its own, and a name of two words (line 20)."""
+    response = await chat.http.post("/api/room")
+    room = response.json()
+    assert response.status_code == 201
+    assert room.keys() == {"roomId", "roomName"}
+    assert len(room["roomName"].split()) == 2
+    assert (await chat.http.post("/api/room")).json()["roomId"] != room["roomId"]
+
+
+async def test_a_room_is_given_an_id_and_a_name(chat: ChatClient) -> None:
+    """One may choose the id, once, and the name (line 20)."""
+    response = await chat.http.post("/api/room", params={"id": "Cellar-1_", "name": "Der Keller"})
+    assert response.status_code == 201
+    assert response.json() == {"roomId": "Cellar-1_", "roomName": "Der Keller"}
+    again = await chat.http.post("/api/room", params={"id": "Cellar-1_"})
+    assert problem(again) == (409, "room-exists")
+
+
+async def test_a_bad_id(chat: ChatClient) -> None:
+    """An id that no room can have gives 400 (line 20)."""
+    for room in ("", "a/b", "a b", "x" * 65, "x" * 1000, "k\u00e4se", "a.b", ">", "a\n", "a%2Fb"):
+        assert problem(await chat.http.post("/api/room", params={"id": room})) == (400, "bad-room"), room
+
+
+async def test_a_bad_name(chat: ChatClient) -> None:
+    """A name that is empty, too long, or not to be shown gives 400, for rooms and for people alike."""
+    for name in ("", "  ", "x" * 65, "a\x00b", "a\nb", "a\u202eb", "a\u2028b"):
+        assert problem(await chat.http.post("/api/room", params={"name": name})) == (400, "bad-name"), name
+        response = await chat.http.post("/login", json={"password": PASSWORD, "name": name})
+        assert problem(response) in [(400, "bad-name"), (400, "bad-message")], name
+
+
+async def test_there_may_be_only_so_many_rooms(start_chat: StartChat) -> None:
+    """Once there are as many rooms as there may be, no more can be made."""
+    chat = await start_chat(chat_max_rooms=2)
+    assert (await chat.http.post("/api/room")).status_code == 201
+    assert problem(await chat.http.post("/api/room")) == (503, "too-many-rooms")
+
+
+async def test_a_room_shows_who_is_there(chat: ChatClient) -> None:
+    """A room has an id, a name, and its members of this moment (line 21)."""
+    await chat.http.post("/api/room", params={"id": "cellar", "name": "Keller"})
+    member = await chat.open("/api/serve/cellar", token=await chat.log_in("Ada"))
+    me = await member.hear()
+    room = (await chat.http.get("/api/room/cellar")).json()
+    assert room.pop("seq") == me["seq"]
+    assert room == {
+        "roomId": "cellar",
+        "roomName": "Keller",
+        "members": [{"id": me["memberId"], "name": "Ada"}],
+        "messages": 0,
+    }
+
+
+async def test_an_unknown_room(chat: ChatClient) -> None:
+    """A room that is not there gives 404, whatever is asked of it (lines 21, 24)."""
+    for room in ("nowhere", "x" * 1000, "a%2Fb", "%00", "*", "lobby%20"):
+        for method, path in [("GET", ""), ("DELETE", ""), ("GET", "/messages")]:
+            response = await chat.http.request(method, f"/api/room/{room}{path}")
+            assert problem(response) in [(404, "unknown-room"), (404, "not-found")], (method, room)
+
+
+async def test_rooms_are_listed(chat: ChatClient) -> None:
+    """The list has every room, with how many are there, how many messages, and the newest position."""
+    await chat.http.post("/api/room", params={"id": "cellar", "name": "Keller"})
+    member = await chat.enter("cellar", v1=True)
+    await member.say("hello", id="1")
+    seq = (await member.hear_of(ok="1"))["seq"]
+    lobby, cellar = (await chat.http.get("/api/rooms")).json()
+    assert lobby["roomId"] == "lobby"
+    assert cellar == {"roomId": "cellar", "roomName": "Keller", "members": 1, "messages": 1, "seq": seq}
+
+
+async def test_the_lobby_cannot_be_deleted(chat: ChatClient) -> None:
+    """The room that everybody starts in stays."""
+    assert problem(await chat.http.delete("/api/room/lobby")) == (403, "forbidden")
+
+
+async def test_a_deleted_room_can_be_made_again(chat: ChatClient) -> None:
+    """A room is gone when it is deleted; made again, it starts empty (line 28)."""
+    await chat.http.post("/api/room", params={"id": "cellar"})
+    member = await chat.enter("cellar")
+    await member.say("old")
+    await member.hear_chat(1)
+    assert (await chat.http.delete("/api/room/cellar")).status_code == 204
+    assert (await chat.http.get("/api/room/cellar")).status_code == 404
+    assert (await chat.http.post("/api/room", params={"id": "cellar"})).status_code == 201
+    room = (await chat.http.get("/api/room/cellar")).json()
+    assert (room["members"], room["messages"]) == ([], 0)
+    assert (await chat.http.get("/api/room/cellar/messages")).json() == []
+
+
+# What was said.
+
+
+async def test_messages_are_shown_with_all_there_is_to_them(chat: ChatClient) -> None:
+    """A message has an id, its room, who said it, what, and when; so have joins and leaves (line 22)."""
+    member = await chat.open("/api/serve/lobby", token=await chat.log_in("Ada"))
+    me = await member.hear()
+    await member.say("Hello, <b>world</b>")
+    said = await member.hear()
+    await member.connection.close()
+    watcher = await chat.enter()
+    joined, chatted, left, _ = (await chat.http.get("/api/room/lobby/messages")).json()
+    assert chatted == said
+    assert {**joined, "self": True} == me
+    assert [each["type"] for each in (joined, chatted, left)] == ["joined", "chat", "left"]
+    assert {each["memberId"] for each in (joined, chatted, left)} == {me["memberId"]}
+    assert chatted["memberName"] == "Ada"
+    assert (chatted["roomId"], chatted["message"]) == ("lobby", "Hello, <b>world</b>")
+    assert chatted["id"] == str(chatted["seq"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", chatted["sent"])
+    assert datetime.now(UTC) - datetime.fromisoformat(chatted["sent"]) < timedelta(minutes=1)
+    await watcher.connection.close()
+
+
+async def test_messages_are_paged_both_ways(chat: ChatClient) -> None:
+    """Following the links, either way, shows everything once, in order, and ends (line 22)."""
+    member = await chat.enter(v1=True)
+    for number in range(10):
+        await member.say(str(number))
+    await member.hear_chat(10)
+    back = await walk(chat, "/api/room/lobby/messages?limit=3", "prev")
+    forth = await walk(chat, "/api/room/lobby/messages?limit=3&after=0", "next")
+    assert [len(page) for page in back] == [3, 3, 3, 2, 0]
+    assert [len(page) for page in forth] == [3, 3, 3, 2, 0]
+    expected = ["", *(str(number) for number in range(10))]
+    assert [each["message"] for page in reversed(back) for each in page] == expected
+    assert [each["message"] for page in forth for each in page] == expected
+
+
+async def test_a_bad_place_or_limit(chat: ChatClient) -> None:
+    """A position that is none, or a page of no sensible size, gives 400 (line 22)."""
+    for query in (
+        "limit=0", f"limit={MAX_LIMIT + 1}", "limit=x", "before=-1", "after=x", "after=1.5",
+        "before=1&after=2", f"after={MAX_POSITION + 1}",
+    ):  # fmt: skip
+        response = await chat.http.get(f"/api/room/lobby/messages?{query}")
+        assert problem(response) in [(400, "bad-request"), (400, "bad-position")], query
+
+
+async def test_positions_that_nothing_has(chat: ChatClient) -> None:
+    """Behind the end, and in front of the beginning, there is an empty page (line 22)."""
+    for query in ("before=0", f"after={MAX_POSITION}", f"before={MAX_POSITION}&limit={MAX_LIMIT}"):
+        assert (await chat.http.get(f"/api/room/lobby/messages?{query}")).json() == []
+
+
+# Health and metrics.
+
+
+async def test_a_server_is_healthy(chat: ChatClient) -> None:
+    """While the pipeline answers, so does the health check (line 30)."""
+    for path in ("/healthz", "/readyz", "/api/healthz"):
+        response = await chat.http.get(path)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_the_pipeline_is_out_of_reach(start_chat: StartChat, services: Services) -> None:
+    """While the pipeline does not answer, the health check gives 503, and says why (line 30)."""
+    chat = await start_chat(drain_timeout=0.5)
+    await services.publisher.stop()
+    for path in ("/readyz", "/api/healthz"):
+        assert problem(await chat.http.get(path)) == (503, "unavailable")
+    assert (await chat.http.get("/healthz")).status_code == 200
+
+
+async def test_nothing_is_known_before_the_log_was_read(start_chat: StartChat) -> None:
+    """A server that has not read the log says so; logging in works (line 30)."""
+    chat = await start_chat(is_ready=False, subscriber_url="wss://localhost:1")
+    for path in ("/api/healthz", "/api/rooms", "/api/room/lobby", "/history"):
+        response = await chat.http.get(path, headers=bearer(await chat.log_in()))
+        assert problem(response) == (503, "unavailable")
+        assert int(response.headers["Retry-After"]) > 0
+    for path in ("/api/serve/lobby", "/api/feed"):
+        assert (await chat.refused(path))[0] == 503
+
+
+async def test_metrics_are_for_users_of_the_pipeline(chat: ChatClient) -> None:
+    """Metrics need the login of a user of the pipeline."""
+    response = await chat.http.get("/metrics")
+    assert problem(response) == (401, "unauthorized")
+    assert response.headers["WWW-Authenticate"].startswith("Basic ")
+    await chat.enter()
+    text = (await chat.http.get("/metrics", auth=(USER, PASSWORD))).text
+    assert "\nfanline_connections 1.0\n" in text
+    assert "\nfanline_chat_rooms 1.0\n" in text
+    assert "\nfanline_chat_members 1.0\n" in text

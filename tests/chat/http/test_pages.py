@@ -1,0 +1,29 @@
+"""The files of the web page."""
+
+from chat.http.pages import FOLDER
+from tests.chat.client import ChatClient
+
+
+async def test_every_file_of_the_page_is_served(chat: ChatClient) -> None:
+    """The page itself, and each file beside it, come as they are, without a login (line 31)."""
+    for path in (path for path in FOLDER.iterdir() if path.is_file()):
+        response = await chat.http.get("/" if path.name == "index.html" else f"/{path.name}")
+        assert response.content == path.read_bytes()
+        if path.suffix in (".html", ".js", ".css", ".svg"):
+            kinds = {
+                ".html": "text/html",
+                ".js": "text/javascript",
+                ".css": "text/css",
+                ".svg": "image/svg+xml",
+            }
+            assert response.headers["Content-Type"].startswith(kinds[path.suffix])
+
+
+async def test_a_file_that_has_not_changed_is_not_sent_again(chat: ChatClient) -> None:
+    """A browser asks each time, and is told that it has the file already."""
+    first = await chat.http.get("/")
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = await chat.http.get("/", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = await chat.http.get("/", headers={"If-None-Match": '"something else"'})
+    assert other.status_code == 200

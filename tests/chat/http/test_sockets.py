@@ -1,0 +1,463 @@
+"""The WebSockets of chat, over real TLS, on a real pipeline."""
+
+import asyncio
+import json
+import socket
+from contextlib import suppress
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from chat.http.sockets import FRAME_BYTES
+from fanline.errors import ErrorCode
+from tests.chat.client import ChatClient, Member
+from tests.chat.conftest import Services, StartChat
+from tests.conftest import until
+from tests.stubs import DEADLINE
+
+BOTH = pytest.mark.parametrize("v1", [False, True], ids=["plain", "v1"])
+
+
+async def make_room(chat: ChatClient, room: str) -> None:
+    assert (await chat.http.post("/api/room", params={"id": room})).status_code == 201
+
+
+# Coming in.
+
+
+@BOTH
+async def test_the_first_frame_tells_who_one_is(chat: ChatClient, v1: bool) -> None:
+    """One's own ``joined`` comes first, with one's id and name; the others see it as well (lines 16, 23)."""
+    other = await chat.enter()
+    member = await chat.open("/join", token=await chat.log_in("Ada"), v1=v1)
+    me = await member.hear()
+    assert me["self"] is True
+    assert (me["type"], me["memberName"], me["roomId"]) == ("joined", "Ada", "lobby")
+    seen = await other.hear()
+    assert seen == {name: value for name, value in me.items() if name != "self"}
+
+
+async def test_joining_the_lobby_needs_a_good_token(chat: ChatClient) -> None:
+    """Without a token /join answers 400, with one that is not good 401 (line 14)."""
+    assert (await chat.refused("/join"))[0] == 400
+    assert await chat.refused("/join", token="nonsense") == (
+        401,
+        {"error": "unauthorized", "reason": "the token is malformed"},
+    )
+    token = await chat.log_in()
+    await chat.http.post("/logout", params={"token": token})
+    assert (await chat.refused("/join", token=token))[0] == 401
+
+
+async def test_the_token_may_be_in_the_header(chat: ChatClient) -> None:
+    """A client that can send headers shows its token there (line 14)."""
+    headers = {"Authorization": f"Bearer {await chat.log_in('Ada')}"}
+    member = await chat.open("/join", additional_headers=headers)
+    assert (await member.hear())["memberName"] == "Ada"
+
+
+async def test_guests_have_a_random_name_and_are_new_each_time(chat: ChatClient) -> None:
+    """Without a login one is called by two random words; who comes back is a new member (line 23)."""
+    await make_room(chat, "cellar")
+    ids = set()
+    for _ in range(2):
+        member = await chat.open("/api/serve/cellar")
+        me = await member.hear()
+        assert len(me["memberName"].split()) == 2
+        ids.add(me["memberId"])
+        await member.connection.close()
+    assert len(ids) == 2
+
+
+async def test_a_server_without_guests_wants_a_token(start_chat: StartChat) -> None:
+    """Where guests are not allowed nobody gets a socket without a token."""
+    chat = await start_chat(chat_guests=False)
+    for path in ("/api/serve/lobby", "/api/serve/nowhere", "/api/feed"):
+        assert (await chat.refused(path))[0] == 401
+    await chat.enter(token=await chat.log_in())
+
+
+async def test_an_unknown_room_is_an_error(chat: ChatClient) -> None:
+    """Where there is no room there is no open socket, but 404 and a sentence (line 24)."""
+    status, problem = await chat.refused("/api/serve/nowhere")
+    assert (status, problem["error"]) == (404, "unknown-room")
+    for path in ("/api/serve/", "/api/serve/a/b", f"/api/serve/{'x' * 1000}", "/api/rooms", "/"):
+        assert (await chat.refused(path))[0] == 404
+
+
+async def test_a_bad_position_is_an_error(chat: ChatClient) -> None:
+    """What is no position cannot be gone on from."""
+    for after in ("", "x", "-1", "1.5", "1e3", "²", str(10**18), "9" * 5000):
+        status, problem = await chat.refused(f"/api/serve/lobby?after={after}")
+        assert (status, problem["error"]) == (400, ErrorCode.BAD_POSITION)
+
+
+async def test_pages_of_other_sites_are_refused(chat: ChatClient, start_chat: StartChat) -> None:
+    """A cross-origin WebSocket is refused with 403, unless the setting allows the site."""
+    status, problem = await chat.refused("/api/serve/lobby", origin="https://evil.example")
+    assert (status, problem["error"]) == (403, "foreign-origin")
+    await chat.enter(origin=f"https://localhost:{chat.server.port}")
+    friendly = await start_chat(allowed_origins=["https://friend.example"])
+    await friendly.enter(origin="https://friend.example")
+    assert (await friendly.refused("/api/feed", origin="https://evil.example"))[0] == 403
+
+
+# Talking.
+
+
+async def test_plain_text_is_a_message(chat: ChatClient) -> None:
+    """What a person types is the message, verbatim (line 23)."""
+    ada, bob = await chat.enter(), await chat.enter()
+    for said in ("hello", '{"message":"not JSON here"}', " two\nlines ", "<b>ünïcödé</b> 🦦"):
+        await ada.say(said)
+        assert (await bob.hear_chat(1)) == [said]
+    await ada.connection.send(b"bytes that are text")
+    assert (await bob.hear_chat(1)) == ["bytes that are text"]
+
+
+async def test_everybody_gets_every_message_once_in_one_order(chat: ChatClient) -> None:
+    """Members of either protocol see the same messages in the same order, their own included."""
+    members = [await chat.enter(v1=v1) for v1 in (False, True, False, True)]
+    await asyncio.gather(
+        *(ada.say(f"{number} {turn}") for number, ada in enumerate(members) for turn in range(50))
+    )
+    heard = [await member.hear_chat(200) for member in members]
+    assert sorted(heard[0]) == sorted(f"{number} {turn}" for number in range(4) for turn in range(50))
+    assert all(each == heard[0] for each in heard)
+    for number in range(4):  # the messages of one member keep their order
+        assert [said for said in heard[0] if said.startswith(f"{number} ")] == [
+            f"{number} {t}" for t in range(50)
+        ]
+
+
+async def test_one_token_on_two_sockets(chat: ChatClient) -> None:
+    """Two sockets of one token are two members of one name, and both receive everything (line 19)."""
+    token = await chat.log_in("Ada")
+    first, second = await chat.open("/join", token=token), await chat.open("/join", token=token)
+    one, two = await first.hear(), await second.hear()
+    assert one["memberId"] != two["memberId"]
+    assert one["memberName"] == two["memberName"] == "Ada"
+    await first.say("from the first")
+    await second.say("from the second")
+    assert (
+        sorted(await first.hear_chat(2))
+        == sorted(await second.hear_chat(2))
+        == ["from the first", "from the second"]
+    )
+    room = (await chat.http.get("/api/room/lobby")).json()
+    assert [member["name"] for member in room["members"]] == ["Ada", "Ada"]
+
+
+async def test_an_acknowledgement_has_the_position(chat: ChatClient) -> None:
+    """In v1 a message is acknowledged when it is stored, under its id, with its position (line 25)."""
+    member = await chat.enter(v1=True)
+    await member.say("hello", id="a1")
+    assert (await member.hear_of(ok="a1")).keys() == {"ok", "seq"}
+    messages = (await chat.http.get("/api/room/lobby/messages")).json()
+    assert messages[-1]["message"] == "hello"
+
+
+async def test_a_message_sent_again_is_stored_once(chat: ChatClient) -> None:
+    """The same id with the same token, also on another connection, is one message, acknowledged alike."""
+    token = await chat.log_in()
+    positions = set()
+    for _ in range(2):
+        member = await chat.enter(token=token, v1=True)
+        for _ in range(2):
+            await member.say("only once", id="a1")
+            positions.add((await member.hear_of(ok="a1"))["seq"])
+        await member.connection.close()
+    assert len(positions) == 1
+    assert (await chat.http.get("/api/room/lobby")).json()["messages"] == 1
+
+
+async def test_frames_may_be_arrays_both_ways(chat: ChatClient) -> None:
+    """In v1 what is due is joined into arrays, none longer than a frame should be; so may be what is said."""
+    talker = await chat.enter(v1=True)
+    for _ in range(4):
+        await talker.connection.send(json.dumps([{"message": "x" * 1000}] * 50))
+    assert await talker.hear_chat(200) == ["x" * 1000] * 200
+    reader = await chat.open("/api/serve/lobby", v1=True, after=0)
+    frames: list[str] = []
+    async with asyncio.timeout(DEADLINE):
+        while sum(frame.count('"type":"chat"') for frame in frames) < 200:
+            frames.append(str(await reader.connection.recv()))
+    assert FRAME_BYTES < sum(map(len, frames)) < 10 * FRAME_BYTES
+    assert len(frames) < 10
+    assert all(len(frame) < FRAME_BYTES + 2_000 for frame in frames)
+
+
+async def test_a_bad_frame_harms_nobody(chat: ChatClient) -> None:
+    """What is wrong with a frame that is no message is told, and the connection goes on (line 6)."""
+    talker, other = await chat.enter(v1=True), await chat.enter()
+    for number, (frame, code, message_id) in enumerate([
+        ("nonsense", "bad-json", None),
+        ("[1", "bad-json", None),
+        ("[" * 60_000, "bad-json", None),
+        ('{"x":' + "[" * 60_000, "bad-json", None),
+        ("[[1]]", "bad-message", None),
+        ('{"text": "hello"}', "bad-message", None),
+        ('{"message": 7, "id": "a1"}', "bad-message", "a1"),
+        ('{"message": "hello", "id": 7}', "bad-message", None),
+        ('{"message": "", "id": "a1"}', "bad-message", "a1"),
+        ('{"message": " \\n\\t ", "id": "a1"}', "bad-message", "a1"),
+        ('{"message": "\\ud800", "id": "a1"}', "bad-json", None),
+        ('{"message": "' + "x" * 16_385 + '", "id": "a1"}', "too-big", "a1"),
+    ]):  # fmt: skip
+        await talker.connection.send(frame)
+        answer = await talker.hear_of(error=code)
+        assert answer["reason"]
+        assert answer.get("id") == message_id
+        await talker.say(f"still here {number}")
+        assert await talker.hear_chat(1) == [f"still here {number}"]
+        assert await other.hear_chat(1) == [f"still here {number}"]
+
+
+async def test_a_line_that_is_no_message(chat: ChatClient) -> None:
+    """Who types nothing, or too much, is told; who says what is no text at all, too."""
+    talker, other = await chat.enter(), await chat.enter()
+    await talker.hear_of(type="joined")
+    bad: list[tuple[str | bytes, str]] = [
+        ("  ", "bad-message"),
+        ("x" * 16_385, "too-big"),
+        (b"\xff\xfe", "bad-message"),
+    ]
+    for frame, code in bad:
+        await talker.connection.send(frame)
+        assert (await talker.hear())["error"] == code
+    await talker.say("x" * 16_384)
+    assert len((await other.hear())["message"]) == 16_384
+
+
+async def test_a_frame_that_is_too_big(chat: ChatClient) -> None:
+    """A frame over the limit closes its connection with 1009, and nobody else notices."""
+    talker, other = await chat.enter(), await chat.enter()
+    with suppress(ConnectionClosed):
+        await talker.connection.send("x" * 10_000_000)
+    assert (await talker.end())[0] == 1009
+    assert (await other.hear())["type"] == "left"
+
+
+async def test_injected_markup_comes_back_verbatim(chat: ChatClient) -> None:
+    """Names, room names and messages are data: whatever is in them comes back as it was."""
+    for number, hostile in enumerate(
+        [
+            "<script>alert(1)</script>",
+            "'; DROP TABLE rooms; --",
+            "{{7*7}}",
+            "${7*7}",
+            '"},{"type":"left"',
+            "\\u0000",
+        ]
+    ):
+        room = await chat.http.post("/api/room", params={"id": f"r{number}", "name": hostile})
+        assert room.json()["roomName"] == hostile
+        member = await chat.open(f"/api/serve/r{number}", token=await chat.log_in(hostile), v1=True)
+        assert (await member.hear())["memberName"] == hostile
+        await member.say(hostile)
+        assert (await member.hear_of(type="chat"))["message"] == hostile
+        shown = await chat.http.get(f"/api/room/r{number}/messages")
+        assert shown.json()[-1]["message"] == hostile
+        assert shown.headers["Content-Type"] == "application/json"
+        assert shown.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_rooms_do_not_leak(chat: ChatClient) -> None:
+    """What is said in one room is heard there alone (line 26)."""
+    rooms = ("a", "ab", "a-b", "A")
+    members = []
+    for room in rooms:
+        await make_room(chat, room)
+        members.append(await chat.enter(room))
+    for room, member in zip(rooms, members, strict=True):
+        await member.say(f"in {room}")
+    for room, member in zip(rooms, members, strict=True):
+        heard = await member.hear()
+        assert (heard["roomId"], heard["message"]) == (room, f"in {room}")
+        await member.say("last")
+        assert (await member.hear())["message"] == "last"
+
+
+# Going, and coming back.
+
+
+async def test_leaving_is_seen(chat: ChatClient) -> None:
+    """Who goes, in whichever way, is seen to have left (line 23)."""
+    watcher = await chat.enter()
+    polite, rude = await chat.enter(), await chat.enter()
+    names = [(await watcher.hear_of(type="joined"))["memberId"] for _ in range(2)]
+    await polite.connection.close()
+    rude.connection.transport.abort()
+    assert {(await watcher.hear_of(type="left"))["memberId"] for _ in range(2)} == set(names)
+
+
+async def test_what_was_said_last_is_stored(chat: ChatClient) -> None:
+    """Messages that were sent right before the connection was closed are stored, in front of the ``left``."""
+    watcher, talker = await chat.enter(), await chat.enter()
+    for number in range(200):
+        await talker.say(str(number))
+    await talker.connection.close()
+    assert await watcher.hear_chat(200) == [str(number) for number in range(200)]
+    assert (await watcher.hear())["type"] == "left"
+
+
+@BOTH
+async def test_coming_back_shows_what_was_missed(chat: ChatClient, v1: bool) -> None:
+    """With ``after`` what was missed follows one's ``joined``, once, in order, and then what is new."""
+    first, talker = await chat.enter(), await chat.enter()
+    await talker.say("seen")
+    seen = await first.hear_of(message="seen")
+    await first.connection.close()
+    for number in range(1200):  # more than is read at a time
+        await talker.say(str(number))
+    await talker.hear_of(message="1199")
+    back = await chat.enter(after=seen["seq"], v1=v1)
+    await talker.say("new")
+    assert await back.hear_chat(1201) == [*(str(number) for number in range(1200)), "new"]
+
+
+async def test_there_is_nothing_to_miss(chat: ChatClient) -> None:
+    """A position at or behind the end of the log shows what is new, and nothing else."""
+    talker = await chat.enter()
+    await talker.say("old")
+    await talker.hear_of(message="old")
+    for after in (10**6, 10**18 - 1):
+        back = await chat.enter(after=after)
+        await talker.say("new")
+        assert (await back.hear())["message"] == "new"
+
+
+async def test_a_room_that_was_left_by_all_lives_on(chat: ChatClient) -> None:
+    """An empty room can be joined again, and has its messages (line 29)."""
+    await make_room(chat, "cellar")
+    member = await chat.enter("cellar")
+    await member.say("anybody?")
+    await member.hear_chat(1)
+    await member.connection.close()
+    again = await chat.enter("cellar", after=0)
+    assert await again.hear_chat(1) == ["anybody?"]
+
+
+async def test_deleting_a_room_says_so(chat: ChatClient) -> None:
+    """Those in a room that is deleted are closed with 4004, and what they say then goes nowhere (line 28)."""
+    await make_room(chat, "cellar")
+    members = [await chat.enter("cellar", v1=v1) for v1 in (False, True)]
+    lobby = await chat.enter()
+    assert (await chat.http.delete("/api/room/cellar")).status_code == 204
+    assert [await member.end() for member in members] == [(4004, "the room has been deleted")] * 2
+    assert (await chat.refused("/api/serve/cellar"))[0] == 404
+    await lobby.say("unharmed")
+    assert await lobby.hear_chat(1) == ["unharmed"]
+
+
+async def test_deleting_while_a_hundred_are_sending(chat: ChatClient) -> None:
+    """A room can be deleted under a hundred members who talk: all are told, nobody else notices (line 29)."""
+    await make_room(chat, "busy")
+    lobby, watcher = await chat.enter(), await chat.open("/api/feed")
+    members = await asyncio.gather(*(chat.enter("busy", v1=number % 2 == 0) for number in range(100)))
+    talking = [asyncio.create_task(talk(member, f"I am {number}")) for number, member in enumerate(members)]
+    while (await watcher.hear()).get("room", {}).get("messages", 0) < 200:
+        pass
+    assert (await chat.http.delete("/api/room/busy")).status_code == 204
+    assert await asyncio.gather(*talking) == [(4004, "the room has been deleted")] * 100
+    await lobby.say("unharmed")
+    assert await lobby.hear_chat(1) == ["unharmed"]
+    await make_room(chat, "busy")
+    assert (await chat.http.get("/api/room/busy/messages")).json() == []
+
+
+async def talk(member: Member, text: str) -> tuple[int, str]:
+    """Say the same whenever it was heard, until the connection is closed; return why it was."""
+    with suppress(ConnectionClosed):
+        while True:
+            await member.say(text)
+            await member.hear_of(message=text)
+    return await member.end()
+
+
+@BOTH
+async def test_logging_out_closes_what_is_open(chat: ChatClient, v1: bool) -> None:
+    """Sockets of a token that is logged out are closed at once with 4001, and no others (line 15)."""
+    token = await chat.log_in("Ada")
+    other = await chat.enter(token=await chat.log_in("Ada"))
+    opened = [await chat.open("/join", token=token, v1=v1), await chat.open("/api/feed", token=token)]
+    assert (await chat.http.post("/logout", params={"token": token})).status_code == 204
+    assert [await each.end() for each in opened] == [(4001, "logged out")] * 2
+    await other.say("still here")
+    assert await other.hear_chat(1) == ["still here"]
+
+
+async def test_nothing_is_left_of_those_who_have_gone(chat: ChatClient) -> None:
+    """When all have gone, in whichever way, no connection and no task is left of them (lines 8, 29)."""
+    before = len(asyncio.all_tasks())
+    members = await asyncio.gather(*(chat.enter(v1=number % 2 == 0) for number in range(20)))
+    watchers = await asyncio.gather(*(chat.open("/api/feed") for _ in range(10)))
+    for number, each in enumerate([*members, *watchers]):
+        if number % 3:
+            await each.connection.close()
+        else:
+            each.connection.transport.abort()
+    await chat.http.aclose()
+    await until(lambda: not chat.server._listener._state.connections)
+    await until(lambda: not chat.server._listener._state.tasks)
+    await until(lambda: not chat.server.house.state.population)
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+# Trouble.
+
+
+@BOTH
+async def test_what_cannot_be_stored_has_failed(start_chat: StartChat, services: Services, v1: bool) -> None:
+    """A message that is not stored in time is given back to its sender, and nobody else sees it (line 25)."""
+    chat = await start_chat(queue_wait=0.2, drain_timeout=0.5)
+    talker, other = await chat.enter(v1=v1), await chat.enter()
+    await talker.hear_of(type="joined")
+    await services.publisher.stop()
+    await talker.say("lost", **({"id": "a1"} if v1 else {}))
+    failed = await talker.hear()
+    assert failed.pop("reason")
+    expected = {"type": "failed", "roomId": "lobby", "message": "lost", **({"id": "a1"} if v1 else {})}
+    assert failed == expected
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await other.connection.recv()
+
+
+async def test_a_member_who_does_not_read_is_closed(chat: ChatClient) -> None:
+    """Who lets too much pile up is closed with 4008; the others get everything all the same (line 5)."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", chat.server.port))
+    slow, talker = await chat.enter(sock=narrow, max_queue=1), await chat.enter(v1=True)
+    slow.connection.transport.pause_reading()
+    frame = json.dumps([{"message": "x" * 16_000}] * 4)
+    while len((await chat.http.get("/api/room/lobby")).json()["members"]) == 2:
+        await talker.connection.send(frame)
+        assert len(await talker.hear_chat(4)) == 4
+    slow.connection.transport.resume_reading()
+    assert (await slow.end())[0] == 4008
+
+
+# The feed.
+
+
+async def test_the_feed_tells_of_rooms(chat: ChatClient) -> None:
+    """The feed begins with all rooms, and tells which are made and deleted, and what happens in them."""
+    watcher = await chat.open("/api/feed")
+    (lobby,) = (await watcher.hear())["rooms"]
+    assert lobby["roomId"] == "lobby"
+    await make_room(chat, "cellar")
+    assert (await watcher.hear())["made"]["roomId"] == "cellar"
+    member = await chat.enter("cellar", v1=True)
+    await member.say("hello", id="a1")
+    seq = (await member.hear_of(ok="a1"))["seq"]
+    news = await watcher.hear()
+    while news["room"]["messages"] == 0:
+        news = await watcher.hear()
+    assert {**news["room"], "roomName": ""} == {
+        "roomId": "cellar", "roomName": "", "members": 1, "messages": 1, "seq": seq,
+    }  # fmt: skip
+    await watcher.connection.send("it has no ears")
+    await chat.http.delete("/api/room/cellar")
+    assert (await watcher.hear()) == {"deleted": {"roomId": "cellar"}}

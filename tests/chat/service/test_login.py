@@ -1,0 +1,159 @@
+"""Logins to chat, without a server."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chat.service.login import RETRY_SECONDS, Logins, NoGuests, TooManyFailures, WrongPassword
+from fanline.errors import ConfigurationError, Rejected
+from fanline.security.authenticator import Unauthorized
+from fanline.security.tokens import PIPELINE, Claims, TokenKey
+from fanline.settings import Settings
+
+MakeLogins = Callable[..., Logins]
+
+HOME, NEIGHBOUR = "192.0.2.1", "192.0.2.2"
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of the logins."""
+    return Clock()
+
+
+@pytest.fixture
+def revoked() -> set[str]:
+    """The ids of the tokens that were logged out."""
+    return set()
+
+
+@pytest.fixture
+def make_logins(make_settings: Callable[..., Settings], clock: Clock, revoked: set[str]) -> MakeLogins:
+    """Logins by settings."""
+
+    def make(**changes: object) -> Logins:
+        return Logins(make_settings(**changes), revoked.__contains__, clock=clock)
+
+    return make
+
+
+def fail(logins: Logins, address: str, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(WrongPassword):
+            logins.log_in("wrong", "Ada", address)
+
+
+def test_a_login_is_whom_it_says(make_logins: MakeLogins) -> None:
+    """The token of a login stands for its name, on every server that has the same key (line 13)."""
+    here, there = make_logins(), make_logins()
+    login = here.log_in("test", "Ada", HOME)
+    claims = there.identify(login.token)
+    assert (claims.name, claims.expires * 1000) == ("Ada", login.expires)
+    assert there.admit(login.token) == claims
+
+
+def test_the_password_is_that_of_the_settings(make_logins: MakeLogins, tmp_path: Path) -> None:
+    """The password may be in a file; the one of the demo is then no more (line 13)."""
+    (tmp_path / "password").write_text("pässword\n")
+    logins = make_logins(chat_password_file=tmp_path / "password")
+    assert logins.log_in("pässword", "Ada", HOME).name == "Ada"
+    for wrong in ("test", "", "pässword\n", "p"):
+        with pytest.raises(WrongPassword):
+            logins.log_in(wrong, "Ada", NEIGHBOUR)
+
+
+def test_an_open_server_needs_a_password(make_logins: MakeLogins) -> None:
+    """Where others can reach it chat does not start with the password that everybody knows."""
+    with pytest.raises(ConfigurationError, match="FANLINE_CHAT_PASSWORD_FILE"):
+        make_logins(host="0.0.0.0", users_file="users")
+    assert not make_logins(host="0.0.0.0", users_file="users", chat_password="secret").guests_allowed
+
+
+def test_a_name_is_needed(make_logins: MakeLogins) -> None:
+    """The right password with a name that nobody can have is refused, and counts as no failure."""
+    logins = make_logins()
+    for _ in range(10):
+        with pytest.raises(Rejected):
+            logins.log_in("test", "\x00", HOME)
+    assert logins.log_in("test", "Ada", HOME)
+
+
+def test_a_network_that_fails_often_has_to_wait(make_logins: MakeLogins, clock: Clock) -> None:
+    """After one failure too many a network waits, and no other one; then it may try once more."""
+    logins = make_logins()
+    fail(logins, HOME, 6)
+    with pytest.raises(TooManyFailures, match="wait 12 seconds"):
+        logins.log_in("test", "Ada", HOME)
+    assert logins.log_in("test", "Ada", NEIGHBOUR)
+    clock.now += RETRY_SECONDS
+    fail(logins, HOME, 1)
+    with pytest.raises(TooManyFailures):
+        logins.log_in("test", "Ada", HOME)
+    clock.now += RETRY_SECONDS
+    assert logins.log_in("test", "Ada", HOME)
+
+
+def test_being_refused_does_not_make_it_longer(make_logins: MakeLogins, clock: Clock) -> None:
+    """Who tries again too early waits no longer for it."""
+    logins = make_logins()
+    fail(logins, HOME, 6)
+    for _ in range(100):
+        with pytest.raises(TooManyFailures):
+            logins.log_in("test", "Ada", HOME)
+    clock.now += RETRY_SECONDS
+    assert logins.log_in("test", "Ada", HOME)
+
+
+def test_a_customer_of_a_provider_is_one_network(make_logins: MakeLogins) -> None:
+    """All addresses of one IPv6 network count together."""
+    logins = make_logins()
+    for number in range(6):
+        fail(logins, f"2001:db8:0:1::{number}", 1)
+    with pytest.raises(TooManyFailures):
+        logins.log_in("test", "Ada", "2001:db8:0:1::ffff")
+    assert logins.log_in("test", "Ada", "2001:db8:0:2::1")
+
+
+def test_guests_are_for_loopback_or_by_leave(make_logins: MakeLogins) -> None:
+    """Guests are let in where the setting says so."""
+    assert make_logins().guest().name
+    logins = make_logins(chat_guests=False)
+    with pytest.raises(NoGuests):
+        logins.guest()
+    with pytest.raises(Unauthorized, match="a token is needed"):
+        logins.admit(None)
+    assert make_logins().admit(None) is None
+
+
+def test_tokens_that_are_not_good(make_logins: MakeLogins, revoked: set[str], tmp_path: Path) -> None:
+    """What is no token, or was logged out, or is for something or somewhere else, is refused (line 14)."""
+    logins = make_logins()
+    login = logins.log_in("test", "Ada", HOME)
+    other = make_logins(token_key_file=tmp_path / "other.key").guest()
+    pipeline = TokenKey(tmp_path / "token.key").issue(Claims.new("Ada", lifetime=60), PIPELINE)
+    for token in (
+        None,
+        "",
+        "nonsense",
+        "a.b.c",
+        login.token[:-4] + "AAAA",
+        other.token,
+        pipeline,
+        "x" * 10**6,
+    ):
+        with pytest.raises(Unauthorized):
+            logins.identify(token)
+    revoked.add(logins.identify(login.token).token_id)
+    with pytest.raises(Unauthorized, match="logged out"):
+        logins.identify(login.token)

@@ -1,0 +1,133 @@
+"""What those are told who watch all rooms."""
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+
+from chat.domain.errors import MemberClosed
+from chat.domain.events import Chat, Deleted, Event, Joined, Logged, Made
+from chat.domain.state import State
+from chat.service import room_feed as feed_module
+from chat.service.room_feed import Feed, Watcher
+from fanline.security.tokens import Claims
+
+
+class World:
+    """A state and its feed, changed by events."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.feed = Feed(self.state)
+        self.seq = 0
+
+    def happen(self, event: Event, room: str = "") -> None:
+        self.seq += 1
+        change = self.state.apply(Logged(self.seq, self.seq * 1_000, room, event))
+        assert change is not None
+        assert change.room is not None
+        tell = {Made: self.feed.made, Deleted: self.feed.deleted}.get(type(event), self.feed.changed)
+        tell(change.room)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(feed_module, "WINDOW", 0.02)
+    return World()
+
+
+async def told(watcher: Watcher) -> list[Any]:
+    return [msgspec.json.decode(body) for body in await watcher.take()]
+
+
+def summary(room: str, *, members: int = 0, messages: int = 0, seq: int) -> dict[str, Any]:
+    return {
+        "roomId": room,
+        "roomName": room.upper(),
+        "members": members,
+        "messages": messages,
+        "seq": seq,
+    }
+
+
+async def test_begins_with_all_rooms(world: World) -> None:
+    """The first thing that a watcher gets is the list of rooms."""
+    world.happen(Made("a", "A", "k", "ada"))
+    world.happen(Joined("k", "m", "Ada", "s"), "a")
+    watcher = world.feed.watch(None)
+    assert await told(watcher) == [{"rooms": [summary("a", members=1, seq=2)]}]
+
+
+async def test_tells_what_happens(world: World) -> None:
+    """New and deleted rooms are told at once."""
+    watcher = world.feed.watch(None)
+    world.happen(Made("a", "A", "k", "ada"))
+    world.happen(Deleted("a", "k", "ada"))
+    assert await told(watcher) == [
+        {"rooms": []},
+        {"made": summary("a", seq=1)},
+        {"deleted": {"roomId": "a"}},
+    ]
+
+
+async def test_gathers_what_changes(world: World) -> None:
+    """However much happens in a room, it is told once in a while, with the numbers as they are then."""
+    world.happen(Made("a", "A", "k", "ada"))
+    world.happen(Made("b", "B", "l", "ada"))
+    watchers = [world.feed.watch(None) for _ in range(2)]
+    for watcher in watchers:
+        await told(watcher)
+    for _ in range(50):
+        world.happen(Chat("k", "m", "Ada", "hi"), "a")
+    for watcher in watchers:
+        assert await told(watcher) == [{"room": summary("a", messages=50, seq=52)}]
+    world.happen(Chat("k", "m", "Ada", "hi"), "a")
+    for watcher in watchers:
+        assert await told(watcher) == [{"room": summary("a", messages=51, seq=53)}]
+
+
+async def test_a_deleted_room_is_not_told_again(world: World) -> None:
+    """What changed in a room just before it was deleted is not told afterwards."""
+    world.happen(Made("a", "A", "k", "ada"))
+    world.happen(Made("b", "B", "l", "ada"))
+    watcher = world.feed.watch(None)
+    world.happen(Chat("k", "m", "Ada", "hi"), "a")
+    world.happen(Chat("l", "m", "Ada", "hi"), "b")
+    world.happen(Deleted("a", "k", "ada"))
+    assert (await told(watcher))[1:] == [{"deleted": {"roomId": "a"}}]
+    assert await told(watcher) == [{"room": summary("b", messages=1, seq=4)}]
+
+
+async def test_nobody_watches(world: World) -> None:
+    """Without watchers nothing is gathered; and of those who go, nothing is kept (line 37)."""
+    watcher = world.feed.watch(None)
+    watcher.close(1000, "left")
+    world.happen(Made("a", "A", "k", "ada"))
+    world.happen(Chat("k", "m", "Ada", "hi"), "a")
+    assert not world.feed._watchers
+    assert not world.feed._changed
+    assert world.feed._tick is None
+
+
+async def test_another_log_has_other_rooms(world: World) -> None:
+    """What changed in a room of a log that has been replaced is not told any more."""
+    world.happen(Made("a", "A", "k", "ada"))
+    world.feed.watch(None)
+    world.happen(Chat("k", "m", "Ada", "hi"), "a")
+    world.feed.close(1013, "this server starts over")
+    world.state.restart()
+    world.feed._tell_changes()
+
+
+async def test_a_logout_ends_watching(world: World) -> None:
+    """Who watches with a token that is logged out is closed with 4001, the others go on (line 15)."""
+    ada, bob = (world.feed.watch(Claims(name, name, int(time.time()) + 60)) for name in ("ada", "bob"))
+    world.feed.log_out("ada")
+    assert ada.end is not None
+    assert ada.end.code == 4001
+    assert not bob.is_closed
+    world.feed.close(1001, "this server stops")
+    await bob.take()
+    with pytest.raises(MemberClosed, match="this server stops"):
+        await bob.take()

@@ -1,0 +1,65 @@
+"""One browser for all tests, one installation for each module, and a window of its own for everybody."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, expect
+
+from tests.chat.static.browser import Installation, Site, is_network, open_browser, problems_of
+from tests.stubs import DEADLINE
+
+OpenWindow = Callable[..., Awaitable[BrowserContext]]
+
+# The page counts as broken if it does not do within this what a test waits for, in milliseconds.
+PATIENCE = DEADLINE * 1000
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(cert_dir: Path) -> AsyncIterator[Browser]:
+    """A browser that trusts the key of the services, and no other."""
+    expect.set_options(timeout=PATIENCE)
+    async with open_browser(cert_dir) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def site(cert_dir: Path) -> AsyncIterator[Site]:
+    """The web site of somebody else, whom the services allow in."""
+    async with Site(cert_dir) as site:
+        yield site
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def installation(
+    cert_dir: Path, tls: ssl.SSLContext, site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Installation]:
+    """The four services."""
+    settings = {"queue_wait": 1.5, "allowed_origins": site.origin, "return_spread": 0.2}
+    async with Installation(tmp_path_factory.mktemp("page"), cert_dir, tls, **settings) as installation:
+        yield installation
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_window(browser: Browser) -> AsyncIterator[OpenWindow]:
+    """Open browser windows that know nothing of each other; at the end, none may have had an error.
+
+    Where connections are cut or requests refused, ``is_rough`` allows for what the browser itself says of it.
+    """
+    opened: list[tuple[BrowserContext, list[str], bool]] = []
+    async with AsyncExitStack() as stack:
+
+        async def open_one(*, is_rough: bool = False, **how: object) -> BrowserContext:
+            usual: dict[str, object] = {"viewport": {"width": 1200, "height": 800}, "locale": "en-GB"}
+            window = await browser.new_context(**{**usual, **how})  # type: ignore[arg-type]
+            stack.push_async_callback(window.close)
+            window.set_default_timeout(PATIENCE)
+            opened.append((window, problems_of(window), is_rough))
+            return window
+
+        yield open_one
+    for _, problems, is_rough in opened:
+        assert not [each for each in problems if not (is_rough and is_network(each))]

@@ -1,0 +1,63 @@
+"""``fanline consumer``: looking after durable consumers from the command line, at a real msgqueue."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fanline.cli.main import app
+from fanline.server.service import Service
+from msgqueue.app import MsgQueue
+from tests.conftest import Dial, StartService
+
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+async def queue(start_service: StartService) -> Service:
+    """A running msgqueue."""
+    return await start_service(MsgQueue)
+
+
+@pytest.fixture
+def run(queue: Service, cert_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command against the queue, in a thread."""
+    monkeypatch.setenv("FANLINE_QUEUE_URL", f"wss://localhost:{queue.port}")
+    monkeypatch.setenv("FANLINE_CERT_DIR", str(cert_dir))
+    monkeypatch.setenv("FANLINE_QUEUE_WAIT", "5")
+
+    async def in_thread(*words: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, ["consumer", *words])
+
+    return in_thread
+
+
+async def test_list_and_delete(queue: Service, dial: Dial, run: Run) -> None:
+    """A consumer is shown with its position, and is gone after it was deleted."""
+    popper = await dial(queue, "/popmsg")
+    await popper.send('{"pop":{"consumer":"billing"}}')
+    await popper.recv()
+    listed = await run("list")
+    assert listed.exit_code == 0
+    assert "billing" in listed.output
+    await popper.close()
+    deleted = await run("delete", "billing")
+    assert (deleted.exit_code, deleted.output) == (0, "billing: forgotten\n")
+    assert "billing" not in (await run("list")).output
+
+
+async def test_unknown_consumer(run: Run) -> None:
+    """Deleting what is not there says so."""
+    result = await run("delete", "nobody")
+    assert result.exit_code != 0
+    assert "there is no durable consumer" in str(result.exception)
+
+
+async def test_queue_is_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the queue cannot be reached the command says so, in bounded time."""
+    monkeypatch.setenv("FANLINE_QUEUE_URL", "wss://localhost:1")
+    monkeypatch.setenv("FANLINE_QUEUE_WAIT", "0.5")
+    result = await run("list")
+    assert "cannot be reached" in str(result.exception)

@@ -1,0 +1,222 @@
+"""``fanline up``: the whole pipeline, and chat, as one command, typed by somebody who is new."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from fanline import Publisher
+from fanline.cli import up
+from fanline.client import check_ready
+from fanline.security.tls import client_context
+from fanline.settings import build
+from tests.stubs import DEADLINE, PASSWORD, USER
+
+SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Up:
+    """A running ``fanline up``."""
+
+    def __init__(self, process: asyncio.subprocess.Process, ports: list[int]) -> None:
+        self.process = process
+        self.ports = ports
+        self.said = ""
+
+    async def until(self, text: str) -> None:
+        """Wait until it has said something; what was said before does not count."""
+        assert self.process.stderr is not None
+        seen = ""
+        async with asyncio.timeout(DEADLINE):
+            while text not in seen:
+                line = (await self.process.stderr.readline()).decode()
+                assert line, self.said
+                seen += line
+                self.said += line
+
+    async def end(self) -> int:
+        """Wait until it has ended, and return its exit code."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(DEADLINE):
+            self.said += (await self.process.stderr.read()).decode()
+            return await self.process.wait()
+
+    def children(self) -> dict[str, int]:
+        """Return the process of each service by its name."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in pids}
+        return {command[2]: pid for pid, command in commands.items() if "-m" in command}
+
+
+@asynccontextmanager
+async def running_up(folder: Path, *flags: str, ports: list[int] | None = None) -> AsyncIterator[Up]:
+    """Run ``fanline up`` in a folder, on free ports; kill it at the end if it is still there."""
+    ports = ports or free_ports(len(SERVICES))
+    named = zip(SERVICES, ports, strict=True)
+    where = [part for name, port in named for part in (f"--{name}-port", str(port))]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from fanline.cli.main import main; main()", "up", *where, *flags,
+        cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield Up(process, ports)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_from_nothing_to_a_published_message(tmp_path: Path) -> None:
+    """In an empty folder it makes certificates, starts everything, says what to type, and that works."""
+    async with running_up(tmp_path) as up:
+        await up.until("Fanline is ready")
+        await up.until("clientdemo pub")
+        assert f"wss://localhost:{up.ports[1]}/publish" in up.said
+        assert f"https://localhost:{up.ports[3]}/" in up.said
+        assert "the password test, or enter as a guest" in up.said
+        for name in SERVICES:
+            assert f"{name} │" in up.said
+        tls = client_context(tmp_path / "var/certs")
+        url = f"wss://localhost:{up.ports[1]}"
+        async with Publisher(url, user=USER, password=PASSWORD, tls=tls) as publisher:
+            assert (await publisher.publish("greetings", "hello")).seq > 0
+        await check_ready(f"wss://localhost:{up.ports[3]}", tls=tls)
+        up.process.send_signal(signal.SIGINT)
+        assert await up.end() == 0
+        assert "Traceback" not in up.said
+
+
+async def test_messages_are_handed_on_to_the_last(tmp_path: Path) -> None:
+    """Services stop one after the other, in the order in which messages pass them: chat is the first."""
+    async with running_up(tmp_path) as up:
+        await up.until("clientdemo pub")
+        up.process.send_signal(signal.SIGTERM)
+        assert await up.end() == 0
+    stops = re.findall(r"Z (\w+) INFO (stopping|stopped)$", up.said, re.MULTILINE)
+    order = ("chat", "publisher", "msgqueue", "subscriber")
+    assert stops == [(name, word) for name in order for word in ("stopping", "stopped")]
+
+
+async def test_every_service_has_the_same_token_key(tmp_path: Path) -> None:
+    """The key of the tokens is made before the first service starts, for its owner alone, and kept."""
+    path = tmp_path / "own" / "key"
+    async with running_up(tmp_path, "--token-key-file", str(path)) as up:
+        await up.until("INFO listening")
+        made = path.read_text()
+        await up.until("clientdemo pub")
+        assert path.read_text() == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not (tmp_path / "var/token.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "the password test, or enter as a guest"),
+        ({"chat_password": "my-secret"}, "the password that is set, or enter as a guest"),
+        ({"chat_password_file": "file", "chat_guests": False}, "the password in file"),
+        ({"chat_password_file": "file", "host": "0.0.0.0"}, "the password in file"),
+    ],
+)
+def test_how_to_log_in_to_chat_is_said(values: dict[str, object], said: str) -> None:
+    """It says what opens chat, but shows no password other than that which everybody knows."""
+    assert up._chat_login(build(values)) == said
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_service_that_dies_is_started_again(tmp_path: Path, name: str) -> None:
+    """A killed service is announced and started again; the others stay."""
+    async with running_up(tmp_path) as up:
+        await up.until("clientdemo pub")
+        before = up.children()
+        os.kill(before[name], signal.SIGKILL)
+        await up.until(f"{name} │ has died (SIGKILL)")
+        await up.until(f"{name} INFO listening")
+        after = up.children()
+        assert {each for each in before if before[each] == after[each]} == before.keys() - {name}
+        up.process.send_signal(signal.SIGTERM)
+        assert await up.end() == 0
+
+
+async def test_children_do_not_outlive_it(tmp_path: Path) -> None:
+    """When it is killed itself, its services stop as well."""
+    async with running_up(tmp_path) as up:
+        await up.until("clientdemo pub")
+        children = up.children()
+        up.process.kill()
+        await up.end()
+        async with asyncio.timeout(DEADLINE):
+            while any(Path(f"/proc/{pid}").exists() for pid in children.values()):
+                await asyncio.sleep(0.05)
+
+
+async def test_port_in_use(tmp_path: Path) -> None:
+    """A port that is taken is named; everything stops; exit code 2, no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = [*free_ports(2), taken.getsockname()[1], *free_ports(1)]
+        async with running_up(tmp_path, ports=ports) as up:
+            assert await up.end() == 2
+            assert (
+                f"subscriber_port: cannot listen on 127.0.0.1:{ports[2]}: address already in use" in up.said
+            )
+            assert "Traceback" not in up.said
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--max-content", "much"), "max_content: input should be a valid integer"),
+        (("--no-such-flag", "1"), "--no-such-flag"),
+        (("--config", "missing.toml"), "there is no file missing.toml"),
+        (("--host", "0.0.0.0"), "fanline user add"),
+    ],
+)
+async def test_wrong_setting(tmp_path: Path, flags: tuple[str, ...], sentence: str) -> None:
+    """A wrong setting is one clear sentence and exit code 2."""
+    async with running_up(tmp_path, *flags) as up:
+        assert await up.end() == 2
+        assert sentence in up.said
+        assert "Traceback" not in up.said
+
+
+async def test_unreadable_certificate(tmp_path: Path) -> None:
+    """A certificate that is none is named, and left as it is (line 3)."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name in ("ca.crt", "server.crt", "server.key"):
+        (folder / name).write_text("not a certificate")
+    async with running_up(tmp_path, "--cert-dir", str(folder)) as up:
+        assert await up.end() == 2
+        assert str(folder) in up.said
+        assert "Traceback" not in up.said
+    assert (folder / "server.crt").read_text() == "not a certificate"
+
+
+async def test_help_lists_the_settings(tmp_path: Path) -> None:
+    """``--help`` says what can be set."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from fanline.cli.main import main; main()", "up", "--help",
+        cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"--msgqueue-port" in said
+    assert b"password " not in said

@@ -1,0 +1,135 @@
+"""Tests of who a request comes from: a user with a password, or the bearer of a token."""
+
+import base64
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fanline.errors import ConfigurationError
+from fanline.security.authenticator import Unauthorized
+from fanline.security.logins import Login, Logins
+from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey
+from fanline.security.users import User, UsersFile
+from fanline.settings import Settings
+
+HERE = "192.0.2.1"
+HELLO = "Basic " + base64.b64encode(b"hello:test").decode()
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> TokenKey:
+    """The key of the installation, where its settings look for it."""
+    key = TokenKey(tmp_path / "token.key")
+    key.create_if_missing()
+    return key
+
+
+@pytest.fixture
+def logins(make_settings: MakeSettings, key: TokenKey) -> Logins:
+    return Logins(make_settings(), takes_tokens=True)
+
+
+async def refusal(logins: Logins, token: str, authorization: str | None = None) -> str:
+    with pytest.raises(Unauthorized) as refused:
+        await logins.identify(authorization, token, HERE)
+    return str(refused.value)
+
+
+async def test_a_password_makes_a_user_for_good(logins: Logins) -> None:
+    """Without a token the header counts, and the login does not expire."""
+    login = await logins.identify(HELLO, None, HERE)
+    assert (login.user.name, login.expires) == ("hello", math.inf)
+
+
+async def test_a_token_makes_a_user_with_just_its_rights(logins: Logins, key: TokenKey) -> None:
+    """Its bearer may do what it says, until it expires, and is never a service."""
+    claims = Claims("page", "1", int(time.time()) + 60, ("orders.>",), ("a", "b.*"))
+    login = await logins.identify(None, key.issue(claims, PIPELINE), HERE)
+    assert login == Login(User("page", ("orders.>",), ("a", "b.*")), claims.expires)
+    assert not login.user.is_service
+
+
+async def test_a_token_without_rights_gives_none(logins: Logins, key: TokenKey) -> None:
+    """What is not named is not allowed: the default of users, everything, is not that of tokens."""
+    user = (await logins.identify(None, key.issue(Claims.new("page", lifetime=60), PIPELINE), HERE)).user
+    assert not user.may_publish("orders")
+    assert not user.may_subscribe("orders")
+
+
+async def test_a_token_counts_for_more_than_a_password(logins: Logins, key: TokenKey) -> None:
+    """A page acts as its token says, not as the login that the browser remembers; nor instead of it."""
+    token = key.issue(Claims.new("page", lifetime=60), PIPELINE)
+    assert (await logins.identify(HELLO, token, HERE)).user.name == "page"
+    assert await refusal(logins, "", HELLO) == "the token is malformed"
+
+
+async def test_a_login_of_chat_opens_nothing_here(logins: Logins, key: TokenKey) -> None:
+    """What everybody who may chat has is no token for the pipeline."""
+    token = key.issue(Claims.new("page", lifetime=60, publish=[">"]), CHAT)
+    assert await refusal(logins, token) == "the token is not for the pipeline"
+
+
+async def test_nobody_bears_the_name_of_a_user(
+    make_settings: MakeSettings, key: TokenKey, tmp_path: Path
+) -> None:
+    """A message from a user of the users file was sent with that user's password, and with nothing else."""
+    users = UsersFile(tmp_path / "users")
+    users.put(User("alice"), "secret", cost=4)
+    logins = Logins(make_settings(users_file=users.path), takes_tokens=True)
+    for name, good in (("alice", False), ("hello", True), ("nobody", True)):
+        token = key.issue(Claims.new(name, lifetime=60, publish=[">"]), PIPELINE)
+        if good:
+            assert (await logins.identify(None, token, HERE)).user.name == name
+        else:
+            assert (
+                await refusal(logins, token) == "alice is a user with a password: a token needs its own name"
+            )
+
+
+async def test_nobody_bears_the_name_of_the_demo(logins: Logins, key: TokenKey) -> None:
+    """The one user of the demo is a user like any other."""
+    assert "hello is a user" in await refusal(logins, key.issue(Claims.new("hello", lifetime=60), PIPELINE))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        Claims("two words", "1", 2**31),
+        Claims("", "1", 2**31),
+        Claims("x" * 65, "1", 2**31),
+        Claims("page", "1", 2**31, publish=("or ders",)),
+        Claims("page", "1", 2**31, subscribe=("",)),
+    ],
+)
+async def test_what_no_user_can_have_no_token_gives(logins: Logins, key: TokenKey, claims: Claims) -> None:
+    """A name or a pattern that is none, signed by some other program, is refused in a sentence."""
+    assert "the token cannot be used" in await refusal(logins, key.issue(claims, PIPELINE))
+
+
+async def test_a_key_may_come_later(
+    make_settings: MakeSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a key tokens are refused, and the log says why; passwords work, and tokens once it is there."""
+    logins = Logins(make_settings(), takes_tokens=True)
+    key = TokenKey(tmp_path / "token.key")
+    with caplog.at_level(logging.INFO):
+        assert await refusal(logins, "some.token.text") == "this service accepts no tokens at present"
+    assert f"{key.path}: there is no such file" in caplog.text
+    assert (await logins.identify(HELLO, None, HERE)).user.name == "hello"
+    key.create_if_missing()
+    token = key.issue(Claims.new("page", lifetime=60), PIPELINE)
+    assert (await logins.identify(None, token, HERE)).user.name == "page"
+
+
+def test_a_bad_key_is_a_mistake_where_tokens_are_taken(make_settings: MakeSettings, key: TokenKey) -> None:
+    """A service does not start with a key that others can read, unless it has no use for it."""
+    key.path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="set its mode to 600"):
+        Logins(make_settings(), takes_tokens=True)
+    Logins(make_settings(), takes_tokens=False)

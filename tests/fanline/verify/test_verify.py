@@ -1,0 +1,252 @@
+"""``fanline verify`` as an operator runs it: on good services, on broken ones, on a pipeline that runs."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import ssl
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fanline import cli
+from fanline.errors import ConfigurationError
+from fanline.verify import run as run_module
+from fanline.verify.installation import Place
+from fanline.verify.options import Options
+from fanline.verify.plan import SERVICES, plan
+from fanline.verify.run import Run
+from tests.processes import Pipeline
+from tests.stubs import DEADLINE, PASSWORD, USER
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = ("-c", "from fanline.cli.main import main; main()", "verify")
+
+# Eight seconds with each kind of fault: msgqueue is killed, frozen, and killed together with all others.
+STORM = ("--seed", "473", "--duration", "8", "--every", "0.8")
+
+# Nothing, but that msgqueue is killed in the middle.
+ONE_KILL = ("--seed", "1375", "--duration", "7", "--every", "4")
+
+SHORT_STORM = ("--seed", "473", "--duration", "5", "--every", "0.8")
+
+CALM = ("--no-faults", "--duration", "4", "--rate", "300")
+
+
+@asynccontextmanager
+async def running(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Process]:
+    """Run Python with these arguments; temporary files go to a folder. Kill it if it is there at the end."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=PIPE, stderr=PIPE,
+        env=inherited | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)} | environment,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+async def verified(folder: Path, *arguments: str, **environment: str) -> tuple[int | None, str, str]:
+    """Run Python with these arguments to its end; return the exit code, and what was said on both outputs."""
+    async with running(folder, *arguments, **environment) as process:
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+
+def kinds(report: Mapping[str, Any]) -> set[str]:
+    return {violation["kind"] for violation in report["violations"]}
+
+
+def children(process: Process) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+async def until_said(process: Process, text: str) -> None:
+    """Wait until something is said on standard error."""
+    assert process.stderr is not None
+    async with asyncio.timeout(DEADLINE):
+        while text not in (line := (await process.stderr.readline()).decode()):
+            assert line, "it has ended"
+
+
+async def until_gone(pids: list[int]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+async def test_every_promise_is_kept_amid_faults(tmp_path: Path) -> None:
+    """The services survive a storm (promises 1 to 6, and 8); all is reported; nothing stays behind."""
+    code, out, err = await verified(tmp_path, *COMMAND, *STORM, "--json")
+    report = json.loads(out)
+    assert (code, report["violations"]) == (0, []), err
+    assert report["published"] == report["acked"] > 100
+    assert report["delivered"] > report["published"]
+    injected = plan(random.Random(473), duration=8, every=0.8)
+    assert sum(sum(targets.values()) for targets in report["faults"].values()) == len(injected)
+    assert set(report["faults"]) == {event.fault for event in injected}
+    assert report["seed"] == 473
+    assert "seed 473" in err
+    assert report["folder"] is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("mistake", "options", "expected"),
+    [
+        ("ack_before_writing", ONE_KILL, "lost"),
+        ("forget_ids", SHORT_STORM, "stored-twice"),
+        ("drop_one_in_a_thousand", CALM, "silent-gap"),
+    ],
+)
+async def test_a_broken_service_is_found(
+    tmp_path: Path, mistake: str, options: tuple[str, ...], expected: str
+) -> None:
+    """It can fail: a mistake built into a service ends in its name and exit code 1; the evidence is kept."""
+    code, out, err = await verified(tmp_path, "-m", "tests.sabotage", mistake, "verify", *options, "--json")
+    assert code == 1, err
+    report = json.loads(out)
+    assert report["ok"] is False
+    assert expected in kinds(report)
+    folder = Path(report["folder"])
+    assert folder.parent == tmp_path
+    assert {"msgqueue.log", "publisher.log", "subscriber.log", "data"} <= {
+        each.name for each in folder.iterdir()
+    }
+
+
+async def test_a_running_pipeline(tmp_path: Path, cert_dir: Path) -> None:
+    """One that runs elsewhere is loaded, not harmed; twice, as a run must not mind what was there before."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    secret = tmp_path / "password"
+    secret.write_text(f"{PASSWORD}\n")
+    async with Pipeline(tmp_path, cert_dir) as pipeline:
+        where = ("--publisher-url", pipeline.publisher.url, "--subscriber-url", pipeline.subscriber.url)
+        login = ("--user", USER, "--password-file", str(secret))
+        for _ in range(2):
+            code, out, err = await verified(
+                scratch,
+                *COMMAND,
+                "--no-faults",
+                "--duration",
+                "1",
+                *where,
+                *login,
+                FANLINE_CERT_DIR=str(cert_dir),
+            )
+            assert code == 0, out + err
+            assert "Every promise was kept." in out
+            assert " ".join(where) in out
+    assert list(scratch.iterdir()) == []
+
+
+async def test_ctrl_c_ends_the_load_early(tmp_path: Path) -> None:
+    """And what there is by then is checked."""
+    async with running(tmp_path, *COMMAND, "--no-faults", "--duration", "3600", "--rate", "20") as process:
+        await until_said(process, "running")
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+        assert process.returncode == 0, err
+        assert b"Every promise was kept." in out
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The services are ended, and their files removed."""
+    async with running(tmp_path, *COMMAND, "--duration", "3600", "--rate", "20") as process:
+        await until_said(process, "running")
+        services = children(process)
+        assert len(services) == 3
+        process.terminate()
+        assert await process.wait() == 128 + signal.SIGTERM
+        await until_gone(services)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_services_do_not_outlive_it(tmp_path: Path) -> None:
+    """If it is killed itself, so are its services, even one that is frozen."""
+    async with running(tmp_path, *COMMAND, "--no-faults", "--duration", "3600", "--rate", "20") as process:
+        await until_said(process, "running")
+        services = children(process)
+        os.kill(services[0], signal.SIGSTOP)
+        process.kill()
+        await until_gone(services)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--publisher-url", "wss://localhost:1", "--no-faults"], "give both or none"),
+        (
+            ["--publisher-url", "wss://localhost:1", "--subscriber-url", "wss://localhost:1"],
+            "add --no-faults",
+        ),
+        (
+            [
+                "--no-faults",
+                "--publisher-url",
+                "wss://localhost:1",
+                "--subscriber-url",
+                "wss://localhost:1",
+                "--password-file",
+                "missing",
+            ],
+            "link_password_file missing",
+        ),
+        (["--duration", "0"], "--duration"),
+        (["--seed", "abc"], "--seed"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What cannot be tried is said, with exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["fanline", "verify", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def place(url: str, tls: ssl.SSLContext, password: str = PASSWORD) -> Options:
+    return Options(1, faults=False, place=Place(url, url, USER, password, tls, 10))
+
+
+async def test_nobody_there(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline that does not answer cannot be verified."""
+    monkeypatch.setattr(run_module, "PROBE_SECONDS", 0.5)
+    with pytest.raises(ConfigurationError, match=r"wss://localhost:1/publish cannot be reached"):
+        await Run(place("wss://localhost:1", tls)).perform()
+
+
+async def test_wrong_password(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) -> None:
+    """A pipeline that refuses the login cannot be verified."""
+    async with Pipeline(tmp_path, cert_dir) as pipeline:
+        with pytest.raises(ConfigurationError, match="refuses user") as refused:
+            await Run(place(pipeline.publisher.url, tls, "sesame")).perform()
+    assert "sesame" not in str(refused.value)
+
+
+async def test_services_that_do_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they said is told, and their files are removed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    commands = dict.fromkeys(SERVICES, (sys.executable, "-c", "raise SystemExit('no disk')"))
+    with pytest.raises(ConfigurationError, match="does not start: no disk"):
+        await Run(Options(1), commands).perform()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,27 @@
+"""A process that appends until it is killed, and prints what has been acknowledged."""
+
+import asyncio
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from msgqueue.store.sqlite import file as sqlite_file
+from msgqueue.store.sqlite.engine import SqliteStore
+from tests.msgqueue.store.store_model import new
+
+
+async def main(folder: Path, run: str) -> None:
+    # Many checkpoints: a kill should hit one now and then.
+    sqlite_file._PRAGMAS = (*sqlite_file._PRAGMAS, "wal_autocheckpoint = 20")  # type: ignore[misc, assignment]
+    store = await SqliteStore.open(folder, dedupe_window=600, clock=time.time)
+    for batch in count():
+        ids = [f"{run}.{batch}.{n}" for n in range(1 + batch % 40)]
+        receipts = await store.append([new(f"t.{batch % 7}", "x" * 200, id=key) for key in ids])
+        lines = [f"{receipt.seq} {key}\n" for key, receipt in zip(ids, receipts, strict=True)]
+        sys.stdout.write("".join(lines))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
