@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from fanline.protocol.message import NewMessage
+from fanline.protocol import NewMessage
 from fanline.settings import DEMO_USER
 from msgqueue.store.sqlite.file import LogFile
 from msgqueue.store.sqlite.writer import Writer

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from clientdemo.exit_codes import CLEAR_LINE, ExitCode, tell, ungrouped
 from fanline.errors import Disconnected, Rejected
-from fanline.protocol.message import Ack
+from fanline.protocol import Ack
 
 # Lines that went wrong are named; of a flood, the first are enough.
 MAX_TOLD: Final = 20

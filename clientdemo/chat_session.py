@@ -19,7 +19,7 @@ from clientdemo.room import Event, Room
 from clientdemo.terminal import Kind, Pipe, Screen, Terminal
 from fanline.backoff import Backoff
 from fanline.errors import Disconnected, LoginRefused, Rejected
-from fanline.protocol.message import Ack
+from fanline.protocol import Ack
 
 HINT: Final = "what you type is said in the room; exit, or Ctrl-D, leaves it"
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from fanline.protocol.message import Message, encode
+from fanline.protocol import Message, encode
 
 # The C0 and C1 controls, DEL, and the two line breaks of Unicode.
 _CONTROLS: Final = {

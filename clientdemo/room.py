@@ -37,7 +37,7 @@ from fanline.errors import (
     LoginRefused,
     Rejected,
 )
-from fanline.protocol.message import Ack, encode, join_array, split_array
+from fanline.protocol import Ack, encode, join_array, split_array
 
 SUBPROTOCOL: Final = "fanline.chat.v1"
 

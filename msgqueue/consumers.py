@@ -13,8 +13,7 @@ from typing import Final
 
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected, StoreError
-from fanline.protocol.message import Record
-from fanline.protocol.queue import ConsumerState
+from fanline.protocol import ConsumerState, Record
 from fanline.tasks import cancel_and_wait
 from msgqueue.log import Log
 

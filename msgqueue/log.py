@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Closed, StoreError
-from fanline.protocol.message import NewMessage, Page, Record
+from fanline.protocol import NewMessage, Page, Record
 from fanline.queue.record_cache import RecordCache
 from fanline.tasks import cancel_and_wait
 from msgqueue.store.base import PAGE_RECORDS, Listener, Receipt, Store

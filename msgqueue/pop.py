@@ -12,18 +12,24 @@ from typing import Any, Final
 import msgspec
 
 from fanline.errors import CloseCode, ErrorCode, Rejected, StoreError
-from fanline.protocol.message import Dialect, Record, Refusal, join_array, refusal, split_array, to_plain
-from fanline.protocol.queue import (
+from fanline.protocol import (
+    MAX_POSITION,
     ConsumerList,
+    Dialect,
     Forgotten,
-    Gap,
     GapNotice,
+    GapRange,
     PageAnswer,
     Pop,
     PopCommand,
     Popping,
     Read,
+    Record,
+    Refusal,
     decode_pop_command,
+    join_array,
+    refusal,
+    split_array,
 )
 from fanline.protocol.topics import matches_any, require_pattern
 from fanline.server.connection import Connection, text_frame
@@ -32,9 +38,6 @@ from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import PAGE_BYTES, Log
 
 MAX_PAGE_RECORDS: Final = 1_000
-
-# Of what a store can count to.
-MAX_POSITION: Final = (1 << 63) - 1
 
 
 class PopEndpoint:
@@ -63,10 +66,11 @@ class PopEndpoint:
 
 
 async def _feed_plain(connection: Connection, consumer: Consumer) -> None:
+    spell = connection.dialect.codec.encode_delivery
     try:
         while True:
             records = await consumer.take(connection)
-            connection.write(b"".join(text_frame(to_plain(record.body)) for record in records))
+            connection.write(b"".join(text_frame(spell(record.body)) for record in records))
             await connection.writable()
             await (await connection.ping())
             consumer.done(connection, records[-1].seq)
@@ -168,13 +172,13 @@ class _Session:
             raise Rejected(ErrorCode.BAD_POSITION, reason)
         return after
 
-    async def _gap(self, position: int, topics: Sequence[str] | None, told: int = 0) -> Gap | None:
+    async def _gap(self, position: int, topics: Sequence[str] | None, told: int = 0) -> GapRange | None:
         """Return what does not come after a position though it was stored, beyond what was ``told`` of."""
         if self._log.covers(position):
             return None
         known = max(position, told)
         trimmed = await self._log.trimmed(topics)
-        return Gap(known + 1, trimmed) if trimmed > known else None
+        return GapRange(known + 1, trimmed) if trimmed > known else None
 
     async def _guard(self, feeding: Coroutine[Any, Any, None]) -> None:
         try:

@@ -14,13 +14,12 @@ from prometheus_client import CollectorRegistry, Counter
 
 from fanline.backoff import Backoff
 from fanline.errors import ErrorCode, Rejected, StoreError
-from fanline.protocol.message import (
+from fanline.protocol import (
     Ack,
     Dialect,
     NewMessage,
     Refusal,
     check_message,
-    decode_published,
     encode,
     refusal,
 )
@@ -82,7 +81,7 @@ class PushEndpoint:
             await self._store([entry for entry in entries if isinstance(entry, NewMessage)])
 
     def _read(self, frame: bytes, connection: Connection) -> list[NewMessage | Rejected]:
-        return [self._check(entry, connection) for entry in decode_published(frame, connection.dialect)]
+        return [self._check(entry, connection) for entry in connection.dialect.codec.decode_published(frame)]
 
     def _check(self, entry: NewMessage | Rejected, connection: Connection) -> NewMessage | Rejected:
         if isinstance(entry, NewMessage):

@@ -19,14 +19,13 @@ from websockets.asyncio.client import ClientConnection
 
 from fanline.client.connection import ReconnectingConnection, run_until_first
 from fanline.errors import ErrorCode
-from fanline.protocol.message import (
+from fanline.protocol import (
     Ack,
     Dialect,
     NewMessage,
     Refusal,
     encode,
     join_array,
-    plain_from_new,
     split_array,
 )
 from fanline.tasks import cancel_and_wait
@@ -209,7 +208,7 @@ class Forwarder:
             while self._to_send:
                 entry = self._to_send[0]
                 if entry.slot is None:
-                    await connection.send(plain_from_new(entry.message), text=True)
+                    await connection.send(Dialect.PLAIN.codec.encode_published(entry.message), text=True)
                 elif not entry.is_abandoned:
                     reason = "the queue does not acknowledge messages: publish in the plain dialect"
                     entry.slot.settle(Refusal(ErrorCode.ACK_UNAVAILABLE, reason, entry.message.id))

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol.message import Dialect, NewMessage, check_message, decode_published, encode, refusal
+from fanline.protocol import Dialect, NewMessage, check_message, encode, refusal
 from fanline.server import metrics
 from fanline.server.connection import Connection, text_frame
 from publisher.forward import Forwarder
@@ -71,7 +71,8 @@ class Intake:
             logger.info("ignored %d frames of %s", ignored, connection.user.name)
 
     def _read(self, frame: bytes, connection: Connection) -> Sequence[NewMessage | Rejected]:
-        entries = [self._check(entry, connection) for entry in decode_published(frame, connection.dialect)]
+        sent = connection.dialect.codec.decode_published(frame)
+        entries = [self._check(entry, connection) for entry in sent]
         refused = [entry for entry in entries if isinstance(entry, Rejected)]
         for rejected in refused:
             self._refused.labels(rejected.code).inc()

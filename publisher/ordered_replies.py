@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from fanline.protocol.message import Ack, Refusal
+from fanline.protocol import Ack, Refusal
 
 Answer = Ack | Refusal
 

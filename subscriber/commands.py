@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol.message import fold_fields, split_array
+from fanline.protocol import fold_fields, split_array
 from fanline.protocol.topics import require_pattern
 
 _OPTIONS: Final = frozenset({"after", "last"})

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Final, Protocol
 
-from fanline.protocol.message import Dialect, Record, to_plain
+from fanline.protocol import Dialect, Record
 from fanline.protocol.topics import PatternIndex
 from fanline.server.connection import text_frame
 
@@ -255,4 +255,4 @@ class Fanout:
 
 def encode_frame(record: Record, dialect: Dialect) -> bytes:
     """Return the frame that carries a record to a client of a dialect."""
-    return text_frame(to_plain(record.body) if dialect is Dialect.PLAIN else record.body)
+    return text_frame(dialect.codec.encode_delivery(record.body))

@@ -21,8 +21,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol.message import encode, refusal
-from fanline.protocol.queue import PageAnswer, Read
+from fanline.protocol import PageAnswer, Read, encode, parse_position, refusal
 from fanline.protocol.topics import require_pattern
 from fanline.server.service import PageRequest, PageResponse
 from subscriber.history_reader import Archive
@@ -102,21 +101,13 @@ def _parse(topic: str, query: Mapping[str, str]) -> Read:
     unknown = sorted(query.keys() - {"after", "before", "last", "limit"})
     if unknown:
         raise Rejected(ErrorCode.BAD_COMMAND, f"there is no parameter {unknown[0]!a}")
-    numbers = {name: _number(name, value) for name, value in query.items()}
+    numbers = {name: parse_position(name, value) for name, value in query.items()}
     if len(numbers.keys() & {"after", "before", "last"}) > 1:
         raise Rejected(ErrorCode.BAD_COMMAND, "after, before and last exclude each other")
     limit = numbers.get("last", numbers.get("limit", DEFAULT_LIMIT))
     if not 1 <= limit <= MAX_LIMIT:
         raise Rejected(ErrorCode.BAD_POSITION, f"limit and last must be 1 to {MAX_LIMIT:,}")
     return Read([topic], after=numbers.get("after"), before=numbers.get("before"), limit=limit)
-
-
-def _number(name: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise Rejected(
-            ErrorCode.BAD_POSITION, f"{name} must be a whole number from 0 on, and is {value[:20]!a}"
-        )
-    return int(value)
 
 
 class _Position(msgspec.Struct):

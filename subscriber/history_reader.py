@@ -17,8 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from fanline.change_notifier import ChangeNotifier
 from fanline.client.connection import ReconnectingConnection
 from fanline.errors import Disconnected, ErrorCode, Rejected
-from fanline.protocol.message import encode
-from fanline.protocol.queue import PageAnswer, PopCommand, Read, decode_page
+from fanline.protocol import PageAnswer, PopCommand, Read, decode_page, encode
 from subscriber.live_feed import Live
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.protocol.message import Dialect, Record
-from fanline.protocol.queue import Gap, GapNotice
+from fanline.protocol import Dialect, GapNotice, GapRange, Record
 from fanline.queue.record_cache import RecordCache
 from fanline.server.connection import Connection
 from subscriber.fanout import Fanout
@@ -78,7 +77,7 @@ class Live:
         self._write(lambda now: self.fanout.deliver(records, now))
         self.grown.fire()
 
-    def report(self, gap: Gap) -> None:
+    def report(self, gap: GapRange) -> None:
         """Tell every subscriber that retention removed messages before they got here.
 
         Those who come back later, from a position before the gap, learn of it from the queue.

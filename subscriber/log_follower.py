@@ -13,8 +13,18 @@ from websockets.asyncio.client import ClientConnection
 
 from fanline.client.connection import ReconnectingConnection
 from fanline.errors import Disconnected
-from fanline.protocol.message import Dialect, Record, decode_plain, decode_record, encode, split_array
-from fanline.protocol.queue import Pop, PopCommand, decode_gap_notice, decode_popping
+from fanline.protocol import (
+    Dialect,
+    Pop,
+    PopCommand,
+    Record,
+    decode_gap_notice,
+    decode_plain,
+    decode_popping,
+    decode_record,
+    encode,
+    split_array,
+)
 from fanline.tasks import running_task
 from subscriber.history_reader import Archive
 from subscriber.live_feed import Live

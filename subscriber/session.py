@@ -13,8 +13,16 @@ import msgspec
 from prometheus_client import Counter
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.protocol.message import Dialect, Page, refusal
-from fanline.protocol.queue import Gap, GapNotice, Read
+from fanline.protocol import (
+    Dialect,
+    GapNotice,
+    GapRange,
+    Page,
+    Read,
+    Subscribed,
+    SubscribeRefusal,
+    Unsubscribed,
+)
 from fanline.server.connection import Connection
 from fanline.tasks import cancel_and_wait
 from subscriber import commands
@@ -30,21 +38,11 @@ logger = logging.getLogger(__name__)
 PAGE_BYTES: Final = 65_536
 
 
-class _Subscribed(msgspec.Struct, omit_defaults=True):
-    subscribed: str
-    seq: int | None = None
-    gap: Gap | None = None
-
-
-class _Unsubscribed(msgspec.Struct):
-    unsubscribed: str
-
-
 class _Start(msgspec.Struct):
     """Where a subscription begins, and what retention has removed behind it."""
 
     after: int
-    gap: Gap | None = None
+    gap: GapRange | None = None
 
 
 class Session:
@@ -116,9 +114,10 @@ class Session:
                 self._has_ignored = True
                 logger.info("ignoring frames of %s: %s", self._connection.user.name, rejected)
             return
-        answer = msgspec.to_builtins(refusal(rejected))
+        answer = SubscribeRefusal(rejected.code, rejected.reason)
         if isinstance(entry, Command):
-            answer["sub" if entry.subscribe else "unsub"] = entry.pattern
+            is_sub, pattern = entry.subscribe, entry.pattern
+            answer.sub, answer.unsub = (pattern, None) if is_sub else (None, pattern)
         self._connection.send_json(answer)
 
     async def _subscribe(self, command: Command) -> None:
@@ -146,8 +145,8 @@ class Session:
     def _position_of(self, pattern: str) -> int:
         return self._fanout.head if self._fanout.is_member(self) else self._catchup.position_of(pattern)
 
-    def _subscribed(self, pattern: str, seq: int, gap: Gap | None = None) -> _Subscribed:
-        return _Subscribed(pattern, seq if self._live.can_resume else None, gap)
+    def _subscribed(self, pattern: str, seq: int, gap: GapRange | None = None) -> Subscribed:
+        return Subscribed(pattern, seq if self._live.can_resume else None, gap)
 
     def _check(self, pattern: str) -> None:
         if not self._connection.user.may_subscribe(pattern):
@@ -166,7 +165,7 @@ class Session:
             elif self._fanout.is_member(self):
                 self._fanout.remove(self, command.pattern)
         # Only now: what was held back to be joined has been handed over.
-        self._answer(_Unsubscribed(command.pattern))
+        self._answer(Unsubscribed(command.pattern))
 
     def _answer(self, answer: msgspec.Struct) -> None:
         if self.dialect is Dialect.V1:
@@ -269,7 +268,7 @@ class Session:
         self._report(page.gap)
         return page.records()
 
-    def _report(self, gap: Gap | None) -> None:
+    def _report(self, gap: GapRange | None) -> None:
         """Tell of what retention removed while the subscriber was on its way, unless it was told before."""
         if gap is not None and gap.last > self._gap_told:
             self._gap_told = gap.last

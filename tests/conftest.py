@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 import certs
-from fanline.protocol.message import SUBPROTOCOL
+from fanline.protocol import SUBPROTOCOL
 from fanline.security.tls import client_context
 from fanline.server.process import raise_file_limit
 from fanline.server.service import App, Service

@@ -16,7 +16,7 @@ from unittest import mock
 
 import fanline.cli.main
 from fanline.errors import Closed
-from fanline.protocol.message import NewMessage, Record
+from fanline.protocol import NewMessage, Record
 from fanline.server.process import main
 from fanline.server.service import App
 from fanline.verify import cli

@@ -5,8 +5,19 @@ from pathlib import Path
 import msgspec
 from websockets.asyncio.server import ServerConnection
 
-from fanline.protocol.message import Message, Record, encode, join_array, split_array
-from fanline.protocol.queue import Gap, PageAnswer, Pop, PopCommand, Popping, Read
+from fanline.protocol import (
+    GapRange,
+    Message,
+    PageAnswer,
+    Pop,
+    PopCommand,
+    Popping,
+    Read,
+    Record,
+    encode,
+    join_array,
+    split_array,
+)
 from fanline.protocol.topics import matches
 from tests.stubs import Stub
 
@@ -64,7 +75,7 @@ class StubQueue(Stub):
             error = {"error": "bad-position", "reason": "after is beyond the end"}
             await connection.send(encode(error), text=True)
             return
-        gap = Gap(after + 1, self.floor) if self.floor > after else None
+        gap = GapRange(after + 1, self.floor) if self.floor > after else None
         await connection.send(encode(Popping(None, after, gap)), text=True)
         self._popping.add(connection)
         missed = [record.body for record in self.log[max(after, self.floor) :]]
@@ -86,6 +97,6 @@ class StubQueue(Stub):
             rest = [record for record in wanted if record.seq > read.after]
             found = rest[: read.limit]
             position = found[-1].seq if len(found) < len(rest) else len(self.log)
-            gap = Gap(read.after + 1, self.floor) if self.floor > read.after else None
+            gap = GapRange(read.after + 1, self.floor) if self.floor > read.after else None
         raws = [msgspec.Raw(record.body) for record in found]
         return PageAnswer(read.ref, raws, max(position, read.after or 0), len(self.log), gap)

@@ -28,7 +28,7 @@ from websockets.typing import Subprotocol
 
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Rejected
-from fanline.protocol.message import SUBPROTOCOL, Ack, Message, NewMessage, encode, refusal, split_array
+from fanline.protocol import SUBPROTOCOL, Ack, Message, NewMessage, encode, refusal, split_array
 from fanline.protocol.topics import matches
 from fanline.security.tls import server_context
 

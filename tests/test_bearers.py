@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
-from fanline.protocol.message import SUBPROTOCOL
+from fanline.protocol import SUBPROTOCOL
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.server.service import Service

@@ -17,13 +17,12 @@ import msgspec
 import pytest
 
 from fanline.client import Publisher, Subscriber
-from fanline.protocol.message import (
+from fanline.protocol import (
     Dialect,
     Message,
     NewMessage,
     Record,
     check_message,
-    decode_published,
     decode_record,
     encode,
     join_array,
@@ -90,7 +89,7 @@ def test_a_message_that_comes_in_is_looked_at_briefly() -> None:
     frame = join_array([encode(message) for message in new_messages()])
 
     def take_in() -> None:
-        for entry in decode_published(frame, Dialect.V1):
+        for entry in Dialect.V1.codec.decode_published(frame):
             assert isinstance(entry, NewMessage)
             assert check_message(entry, max_content=1_000) is None
 

@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection
 
 import fanline
 from fanline.errors import CloseCode, ErrorCode
-from fanline.protocol.message import SUBPROTOCOL
+from fanline.protocol import SUBPROTOCOL
 from fanline.server.service import Service
 from fanline.settings import build, describe
 from msgqueue.app import MsgQueue

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.frames import Frame, Opcode
 
-from fanline.protocol.message import SUBPROTOCOL
+from fanline.protocol import SUBPROTOCOL
 from fanline.server.service import Service
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher

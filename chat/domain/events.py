@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from fanline.protocol.message import Message
+from fanline.protocol import Message
 
 EVERYTHING: Final = "chat.>"
 ROOMS: Final = "chat.rooms"

@@ -30,7 +30,7 @@ from chat.service.house import House
 from chat.service.login import Logins
 from chat.service.members import LocalMember, Outbox
 from fanline.errors import CloseCode, ErrorCode, FanlineError, Rejected
-from fanline.protocol.message import Ack, encode, join_array, refusal, split_array
+from fanline.protocol import Ack, encode, join_array, refusal, split_array
 from fanline.security.tokens import Claims, find_token
 from fanline.server.connection import text_frame
 from fanline.tasks import running_task

@@ -47,7 +47,7 @@ from chat.service.room_feed import Feed, Watcher
 from chat.service.room_history import Page, Transcript
 from fanline.client import History, Message, Publisher, Subscriber
 from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.protocol.message import Ack, encode
+from fanline.protocol import Ack, encode
 from fanline.security.tls import client_context
 from fanline.security.tokens import Claims
 from fanline.settings import Settings

@@ -7,7 +7,7 @@ from typing import Final
 from chat.domain.state import Room, State
 from chat.domain.views import summary_of
 from chat.service.members import Outbox
-from fanline.protocol.message import encode
+from fanline.protocol import encode
 from fanline.security.tokens import Claims
 
 # Seconds for which changes of a room are gathered.

@@ -11,7 +11,7 @@ from chat.domain.state import PAGE, Room
 from chat.domain.views import Entry, entry_of
 from fanline.client import History
 from fanline.errors import FanlineError
-from fanline.protocol.message import Message
+from fanline.protocol import Message
 
 # Messages that are asked for at a time, at most.
 STEP: Final = 500

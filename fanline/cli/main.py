@@ -14,7 +14,7 @@ from rich.text import Text
 from fanline import settings
 from fanline.cli.up import up
 from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
-from fanline.protocol.queue import PopCommand
+from fanline.protocol import PopCommand
 from fanline.queue.connection import ask_queue
 from fanline.security.authenticator import Authenticator
 from fanline.security.tokens import PIPELINE, Claims, TokenKey

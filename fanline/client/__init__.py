@@ -32,7 +32,7 @@ from fanline.client.https import check_ready
 from fanline.client.publisher import Publisher, Receipt
 from fanline.client.subscriber import Subscriber
 from fanline.client.subscription_state import Gap
-from fanline.protocol.message import Ack, Message
+from fanline.protocol import Ack, Message
 
 __all__ = [
     "Ack",

@@ -30,7 +30,7 @@ from fanline import keepalive
 from fanline.backoff import Backoff
 from fanline.client.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
-from fanline.protocol.message import SUBPROTOCOL, Dialect
+from fanline.protocol import SUBPROTOCOL, Dialect
 
 logger = logging.getLogger(__name__)
 

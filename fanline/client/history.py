@@ -16,7 +16,7 @@ from fanline.client.https import get, http_client
 from fanline.client.subscription_state import Gap
 from fanline.client.translate import refused
 from fanline.errors import Closed, ConfigurationError, FanlineError, Rejected
-from fanline.protocol.message import Message, Refusal
+from fanline.protocol import Message, Refusal
 from fanline.protocol.topics import require_pattern
 
 _decode_messages: Final = msgspec.json.Decoder(list[Message]).decode

@@ -15,17 +15,17 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.client.base import Client, OnState
 from fanline.client.connection import Login, ReconnectingConnection, run_until_first
-from fanline.client.frames import Answer, decode_answer
 from fanline.client.outbox import Flight, Parcel
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, ErrorCode, Rejected
-from fanline.protocol.message import (
+from fanline.protocol import (
     Ack,
     Dialect,
     NewMessage,
+    PublishReply,
     decode_new,
+    decode_publish_reply,
     encode,
     join_array,
-    plain_from_new,
     split_array,
 )
 
@@ -40,7 +40,7 @@ MAX_UNSEEN: Final = 100
 
 
 class Receipt(Parcel):
-    """A message handed over for sending: await it for its :class:`~fanline.protocol.message.Ack`.
+    """A message handed over for sending: await it for its :class:`~fanline.protocol.messages.Ack`.
 
     Waiting raises what :meth:`Publisher.publish` raises, and may be cancelled in the same way; it is for one
     task at a time.
@@ -250,7 +250,8 @@ class Publisher(Client):
             self._work.clear()
             while receipts := self._flight.take(1):
                 (receipt,) = receipts
-                await connection.send(plain_from_new(decode_new(receipt.body)), text=True)
+                message = decode_new(receipt.body)
+                await connection.send(self._link.dialect.codec.encode_published(message), text=True)
                 self._flight.answered(receipt.id)
                 self._room.set()
                 reason = "it was sent, but the service speaks the plain dialect, which has no acks"
@@ -267,9 +268,9 @@ class Publisher(Client):
 
     def _take(self, body: bytes) -> None:
         with contextlib.suppress(msgspec.ValidationError):  # nothing that is known here
-            self._obey(decode_answer(body))
+            self._obey(decode_publish_reply(body))
 
-    def _obey(self, answer: Answer) -> None:
+    def _obey(self, answer: PublishReply) -> None:
         if answer.drain is not None:
             self._link.retry_after(answer.drain.retry_ms / 1_000)
         elif answer.error == ErrorCode.QUEUE_UNAVAILABLE:
@@ -277,7 +278,7 @@ class Publisher(Client):
             raise Disconnected(f"{self._link.url}: {answer.reason}")
         elif answer.error is not None:
             self._fail(self._answered(answer.id), Rejected(answer.error, answer.reason, answer.id))
-        elif answer.ok is not msgspec.UNSET:
+        elif not isinstance(answer.ok, msgspec.UnsetType):
             receipt = self._answered(answer.ok)
             if not receipt.future.done():
                 receipt.future.set_result(Ack(receipt.id, answer.seq, answer.duplicate))

@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Self, TypeGuard, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -14,19 +14,18 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.client.base import Client, OnState
 from fanline.client.connection import Login, ReconnectingConnection
-from fanline.client.frames import (
-    Notice,
-    Stretch,
-    Subscribe,
-    Unsubscribe,
-    decode_delivery,
-    decode_plain_delivery,
-    spell_plain,
-)
 from fanline.client.pending_replies import Answers
 from fanline.client.subscription_state import Gap, Ledger
 from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
-from fanline.protocol.message import Dialect, Message, encode, split_array
+from fanline.protocol import (
+    Dialect,
+    GapRange,
+    Message,
+    Request,
+    SubscribeRequest,
+    SubscriberNotice,
+    UnsubscribeRequest,
+)
 from fanline.protocol.topics import require_pattern
 
 logger = logging.getLogger(__name__)
@@ -157,7 +156,7 @@ class Subscriber(Client):
             item for item in self._arrived if not isinstance(item, Message) or self._ledger.wants(item.topic)
         )
         if self._connection is not None:
-            await self._ask(Unsubscribe(pattern), self._unsubscribing, pattern)
+            await self._ask(UnsubscribeRequest(pattern), self._unsubscribing, pattern)
 
     def __aiter__(self) -> Self:
         return self
@@ -177,7 +176,7 @@ class Subscriber(Client):
                 raise item
             self._on_gap(item)
 
-    async def _ask(self, command: Subscribe | Unsubscribe, answers: Answers[T], pattern: str) -> T:
+    async def _ask(self, command: Request, answers: Answers[T], pattern: str) -> T:
         """Say something and wait for the answer, which may stand behind more messages than are read ahead."""
         answer = answers.expect(pattern)
         self._asking += 1
@@ -188,29 +187,34 @@ class Subscriber(Client):
         finally:
             self._asking -= 1
 
-    async def _say(self, command: Subscribe | Unsubscribe) -> None:
+    async def _say(self, command: Request) -> None:
         """Send a command if there is a connection; a new one begins with all that is wanted."""
         if self._connection is not None:
             with contextlib.suppress(ConnectionClosed):
                 await self._send(self._connection, [command])
 
-    async def _send(self, connection: ClientConnection, commands: Sequence[Subscribe | Unsubscribe]) -> None:
-        if self._link.dialect is Dialect.V1:
-            if commands:
-                await connection.send(encode(commands), text=True)
-            return
-        for command in commands:
-            if _has_options(command):
-                reason = f"{self._link.url} speaks the plain dialect, which cannot resume"
-                self._refused(ErrorCode.RESUME_UNAVAILABLE, Notice(reason=reason, sub=command.sub))
-            else:
-                await connection.send(spell_plain(command), text=True)
+    async def _send(self, connection: ClientConnection, commands: Sequence[Request]) -> None:
+        is_plain = self._link.dialect is Dialect.PLAIN
+        if is_plain:
+            commands = [command for command in commands if not self._refuse_options(command)]
+        for frame in self._link.dialect.codec.encode_requests(commands):
+            await connection.send(frame, text=True)
+        if is_plain:
+            for command in commands:
                 self._presume(command)
 
-    def _presume(self, command: Subscribe | Unsubscribe) -> None:
+    def _refuse_options(self, command: Request) -> bool:
+        """Refuse to resume in the plain dialect; return whether that was asked for."""
+        if not isinstance(command, SubscribeRequest) or not command.has_options:
+            return False
+        reason = f"{self._link.url} speaks the plain dialect, which cannot resume"
+        self._refused(ErrorCode.RESUME_UNAVAILABLE, SubscriberNotice(reason=reason, sub=command.sub))
+        return True
+
+    def _presume(self, command: Request) -> None:
         """Take a command for obeyed: in the plain dialect nobody says so."""
-        if isinstance(command, Subscribe):
-            self._subscribed(command.sub, Notice())
+        if isinstance(command, SubscribeRequest):
+            self._subscribed(command.sub, SubscriberNotice())
         else:
             self._unsubscribing.resolve(command.unsub, None)
 
@@ -234,29 +238,19 @@ class Subscriber(Client):
 
     def _take(self, frame: bytes) -> None:
         try:
-            if self._link.dialect is Dialect.PLAIN:
-                self._admit(decode_plain_delivery(frame))
-                return
-            for body in split_array(frame):
-                self._take_one(body)
+            for delivery in self._link.dialect.codec.decode_deliveries(frame):
+                if isinstance(delivery, Message):
+                    self._admit(delivery)
+                else:
+                    self._obey(delivery)
         except msgspec.DecodeError:
             logger.warning("%s has sent what is not JSON: %.100r", self._link.url, frame)
-
-    def _take_one(self, body: bytes) -> None:
-        try:
-            delivery = decode_delivery(body)
-        except msgspec.ValidationError:
-            return  # nothing that is known here
-        if isinstance(delivery, Notice):
-            self._obey(delivery)
-        else:
-            self._admit(delivery)
 
     def _admit(self, message: Message) -> None:
         if self._ledger.admit(message.topic, message.seq):
             self._put(message)
 
-    def _obey(self, notice: Notice) -> None:
+    def _obey(self, notice: SubscriberNotice) -> None:
         if notice.drain is not None:
             self._link.retry_after(notice.drain.retry_ms / 1_000)
         elif notice.error is not None:
@@ -268,19 +262,19 @@ class Subscriber(Client):
         elif notice.gap is not None:
             self._missing(notice.gap.topic, notice.gap)
 
-    def _subscribed(self, pattern: str, notice: Notice) -> None:
+    def _subscribed(self, pattern: str, notice: SubscriberNotice) -> None:
         if self._ledger.confirm(pattern, notice.seq):
             self._put(Gap(pattern))
         if notice.gap is not None:
             self._missing(pattern, notice.gap)
         self._subscribing.resolve(pattern, notice.seq or 0)
 
-    def _missing(self, topic: str | None, gap: Stretch) -> None:
+    def _missing(self, topic: str | None, gap: GapRange) -> None:
         if topic is not None:
             self._ledger.skip(topic, gap.last)
         self._put(Gap(topic, gap.first, gap.last))
 
-    def _refused(self, code: str, notice: Notice) -> None:
+    def _refused(self, code: str, notice: SubscriberNotice) -> None:
         if code == ErrorCode.QUEUE_UNAVAILABLE:
             # Everything is asked for again on the next connection, after the link's delay.
             raise Disconnected(f"{self._link.url}: {notice.reason}")
@@ -306,14 +300,10 @@ class Subscriber(Client):
         self._news.set()
 
 
-def _has_options(command: Subscribe | Unsubscribe) -> TypeGuard[Subscribe]:
-    return isinstance(command, Subscribe) and (command.after, command.last) != (None, None)
-
-
-def _request(pattern: str, after: int | None, last: int | None) -> Subscribe:
+def _request(pattern: str, after: int | None, last: int | None) -> SubscribeRequest:
     require_pattern(pattern)
     if after is not None and last is not None:
         raise Rejected(ErrorCode.BAD_COMMAND, "after and last exclude each other")
     if (after or last or 0) < 0:
         raise Rejected(ErrorCode.BAD_POSITION, "after and last must be whole numbers from 0 on")
-    return Subscribe(pattern, after, last)
+    return SubscribeRequest(pattern, after, last)

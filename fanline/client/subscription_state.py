@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fanline.client.frames import Subscribe
+from fanline.protocol import SubscribeRequest
 from fanline.protocol.topics import PatternIndex, has_wildcard
 
 
@@ -32,7 +32,7 @@ class _Entry:
         is_live: Whether it has been answered on the present connection.
     """
 
-    request: Subscribe | None
+    request: SubscribeRequest | None
     position: int | None = None
     is_live: bool = False
 
@@ -49,7 +49,7 @@ class Ledger:
         self._index: PatternIndex[_Entry] = PatternIndex()
         self._early: set[int] = set()
 
-    def ask(self, request: Subscribe) -> None:
+    def ask(self, request: SubscribeRequest) -> None:
         """Note a request; asking again for a pattern changes nothing."""
         if request.sub not in self._entries:
             entry = self._entries[request.sub] = _Entry(request)
@@ -123,11 +123,11 @@ class Ledger:
         """Whether a subscription matches ``topic``."""
         return next(self._index.match(topic), None) is not None
 
-    def resume(self) -> list[Subscribe]:
+    def resume(self) -> list[SubscribeRequest]:
         """Note that there is a new connection, and return what to ask for on it."""
         for entry in self._entries.values():
             entry.is_live = False
         return [
-            entry.request or Subscribe(pattern, after=entry.position)
+            entry.request or SubscribeRequest(pattern, after=entry.position)
             for pattern, entry in self._entries.items()
         ]

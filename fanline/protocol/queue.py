@@ -1,6 +1,6 @@
 """What is said on ``/popmsg`` in v1, by both sides.
 
-A consumer says what it wants::
+A consumer asks::
 
     {"pop": {"after": 41, "topics": ["orders.>"]}}    everything after a position (or "latest", "earliest")
     {"pop": {"consumer": "billing"}}                  a durable consumer's share; it says {"done": SEQ}
@@ -24,7 +24,9 @@ from typing import Literal
 
 import msgspec
 
-from fanline.protocol.message import Page, decode_record
+from fanline.protocol.codec import decode_record
+from fanline.protocol.messages import Page
+from fanline.protocol.subscribe import GapNotice, GapRange
 
 
 class Pop(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -55,25 +57,12 @@ class PopCommand(msgspec.Struct, omit_defaults=True):
     forget: str | None = None
 
 
-class Gap(msgspec.Struct, frozen=True):
-    """Positions, first and last, that retention has removed."""
-
-    first: int = msgspec.field(name="from")
-    last: int = msgspec.field(name="to")
-
-
-class GapNotice(msgspec.Struct):
-    """Tells a reader that is far behind of what retention has removed before it got there."""
-
-    gap: Gap
-
-
 class Popping(msgspec.Struct, omit_defaults=True):
     """The answer to :class:`Pop`: everything after ``seq`` follows."""
 
     popping: str | None
     seq: int
-    gap: Gap | None = None
+    gap: GapRange | None = None
 
 
 class PageAnswer(msgspec.Struct, omit_defaults=True):
@@ -92,7 +81,7 @@ class PageAnswer(msgspec.Struct, omit_defaults=True):
     messages: list[msgspec.Raw] = []
     position: int = 0
     last: int = 0
-    gap: Gap | None = None
+    gap: GapRange | None = None
     error: str | None = None
     reason: str = ""
 

@@ -8,8 +8,7 @@ from websockets.asyncio.client import ClientConnection
 
 from fanline.client.connection import Login, ReconnectingConnection
 from fanline.errors import Disconnected, Rejected
-from fanline.protocol.message import encode
-from fanline.protocol.queue import PopCommand
+from fanline.protocol import PopCommand, encode
 from fanline.security.tls import client_context
 from fanline.settings import Settings
 from fanline.tasks import running_task

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from heapq import merge
 
-from fanline.protocol.message import Page, Record
+from fanline.protocol import Page, Record
 from fanline.protocol.topics import has_wildcard, matches_any
 
 

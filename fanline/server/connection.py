@@ -23,7 +23,7 @@ from websockets.protocol import Event, State
 
 from fanline import keepalive
 from fanline.errors import CloseCode
-from fanline.protocol.message import Dialect, encode
+from fanline.protocol import Dialect, encode
 from fanline.security.users import User
 
 PING: Final = Frame(Opcode.PING, b"").serialize(mask=False)

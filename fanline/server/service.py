@@ -27,7 +27,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from fanline.errors import CannotListen, CloseCode
-from fanline.protocol.message import SUBPROTOCOL, Dialect
+from fanline.protocol import SUBPROTOCOL, Dialect
 from fanline.security.authenticator import Unauthorized, check_exposure, is_allowed_origin
 from fanline.security.logins import Logins
 from fanline.security.tls import server_context

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from fanline.protocol.message import NewMessage, Page, Record
+from fanline.protocol import NewMessage, Page, Record
 
 PAGE_RECORDS = 500
 PAGE_BYTES = 1 << 20

@@ -11,7 +11,7 @@ from bench.peers.naive import NaiveDialect
 from bench.peers.nats import NatsDialect
 from bench.plan import MOST_BYTES, MOST_DELIVERIES, grid
 from fanline.errors import ConfigurationError
-from fanline.protocol.message import Message, encode
+from fanline.protocol import Message, encode
 from fanline.protocol.topics import matches
 
 DIALECTS = (FanlineDialect(), MqttDialect(), NaiveDialect(), NatsDialect())

@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Rejected
-from fanline.protocol.message import split_array
+from fanline.protocol import split_array
 from tests.stubs import PASSWORD, Stub
 
 ROOM = "den"

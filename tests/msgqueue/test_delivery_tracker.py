@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from fanline.protocol.message import Record
+from fanline.protocol import Record
 from msgqueue import consumers
 from msgqueue.consumers import MAX_OUTSTANDING, Ledger
 

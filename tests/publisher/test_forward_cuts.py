@@ -11,7 +11,7 @@ import msgspec
 
 from fanline.backoff import Backoff
 from fanline.client.connection import Login, ReconnectingConnection
-from fanline.protocol.message import Ack, NewMessage
+from fanline.protocol import Ack, NewMessage
 from fanline.server.service import Service
 from msgqueue.app import MsgQueue
 from publisher.forward import Forwarder

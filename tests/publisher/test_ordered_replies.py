@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanline.protocol.message import Ack, Refusal
+from fanline.protocol import Ack, Refusal
 from publisher.ordered_replies import Answer, Answers
 
 

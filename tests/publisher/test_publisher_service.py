@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.client.connection import Login, ReconnectingConnection
 from fanline.errors import Rejected
-from fanline.protocol.message import Dialect, NewMessage, decode_published
+from fanline.protocol import Dialect, NewMessage
 from fanline.server.service import Service
 from publisher.app import Publisher
 from publisher.forward import Forwarder
@@ -332,7 +332,7 @@ async def test_plain_queue_gets_plain_frames(
     await plain.send('{"Topic":"t","Content":{"n":2}}')
     await queue.until(lambda: len(got) == 2)
     assert got == [b'{"Topic":"t","Content":"one"}', b'{"Topic":"t","Content":"{\\"n\\":2}"}']
-    assert all(isinstance(entry, object) for entry in decode_published(got[0], Dialect.PLAIN))
+    assert all(isinstance(entry, object) for entry in Dialect.PLAIN.codec.decode_published(got[0]))
 
 
 async def test_garbage_of_the_queue_is_survived(queue: StubPublisher, publisher: Service, dial: Dial) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol.message import join_array
+from fanline.protocol import join_array
 from fanline.protocol.topics import is_pattern
 from subscriber.commands import Command, parse
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanline.protocol.message import Dialect, Message, Page, Record, encode, to_plain
+from fanline.protocol import Dialect, Message, Page, Record, encode
 from fanline.protocol.topics import matches
 from fanline.queue.record_cache import RecordCache
 from subscriber import fanout as fanout_module
@@ -176,7 +176,9 @@ def test_each_dialect_gets_its_own_spelling(fanout: Fanout) -> None:
         fanout.join(member, ["a"])
     records = [record(1), record(2)]
     fanout.deliver(records, now=0)
-    assert list(payloads(plain.writes[0])) == [to_plain(each.body) for each in records]
+    assert list(payloads(plain.writes[0])) == [
+        Dialect.PLAIN.codec.encode_delivery(each.body) for each in records
+    ]
     assert list(payloads(v1.writes[0])) == [each.body for each in records]
 
 
@@ -185,7 +187,9 @@ def test_a_frame_carries_its_record_whatever_the_size(size: int) -> None:
     """Short, medium and long frames have headers of their own."""
     long = record(1, content="x" * size)
     assert list(payloads(encode_frame(long, Dialect.V1))) == [long.body]
-    assert list(payloads(encode_frame(long, Dialect.PLAIN))) == [to_plain(long.body)]
+    assert list(payloads(encode_frame(long, Dialect.PLAIN))) == [
+        Dialect.PLAIN.codec.encode_delivery(long.body)
+    ]
 
 
 # When it is written

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from fanline.protocol.message import encode
+from fanline.protocol import encode
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fanline.protocol.message import Message, decode_message
+from fanline.protocol import Message, decode_message
 from fanline.protocol.topics import is_topic
 from msgqueue.store import findings as kinds
 from msgqueue.store.findings import Findings

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 from fanline.errors import Closed, ConfigurationError, StoreError
-from fanline.protocol.message import NewMessage, Page, Record
+from fanline.protocol import NewMessage, Page, Record
 from msgqueue.store.base import PAGE_BYTES, PAGE_RECORDS, Bounds, Line, Listener, Receipt, Store
 from msgqueue.store.sqlite.file import LogFile, translated
 from msgqueue.store.sqlite.reader import Reader

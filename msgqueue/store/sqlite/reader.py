@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fanline.protocol.message import Page, Record, decode_record
+from fanline.protocol import Page, Record, decode_record
 from fanline.protocol.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
 from msgqueue.store.base import Bounds, Line
 from msgqueue.store.sqlite.bulk import fetch, to_json

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fanline.protocol.message import Message, NewMessage, Record, encode
+from fanline.protocol import Message, NewMessage, Record, encode
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.bulk import fetch, to_json
 

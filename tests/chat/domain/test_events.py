@@ -19,7 +19,7 @@ from chat.domain.events import (
     read_event,
     room_topic,
 )
-from fanline.protocol.message import Message, encode
+from fanline.protocol import Message, encode
 
 AUTHOR = "chat"
 

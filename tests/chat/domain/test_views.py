@@ -5,7 +5,7 @@ import pytest
 from chat.domain.events import Chat, Joined, Left, Logged, RoomEvent
 from chat.domain.state import Member, Room
 from chat.domain.views import entry_of, summary_of
-from fanline.protocol.message import encode
+from fanline.protocol import encode
 
 TIME = 1_795_209_095_123
 

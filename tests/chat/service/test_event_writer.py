@@ -10,7 +10,7 @@ from chat.domain.events import SERVERS, Beat
 from chat.domain.state import Change
 from chat.service.event_writer import Journal, Written
 from fanline.errors import Disconnected, FanlineError, LoginRefused, Rejected
-from fanline.protocol.message import Ack
+from fanline.protocol import Ack
 from tests.stubs import DEADLINE
 
 BEAT = Beat("s")

@@ -20,7 +20,7 @@ from chat.service.house import House
 from chat.service.members import LocalMember
 from fanline.client import Message, Publisher
 from fanline.errors import Rejected
-from fanline.protocol.message import encode
+from fanline.protocol import encode
 from fanline.security.tokens import Claims
 from fanline.settings import Settings
 from fanline.tasks import running_task

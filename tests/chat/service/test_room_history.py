@@ -12,7 +12,7 @@ from chat.domain.state import Room
 from chat.service.room_history import Transcript
 from fanline.client import History, HistoryPage, Message
 from fanline.errors import Disconnected
-from fanline.protocol.message import encode
+from fanline.protocol import encode
 
 SHORT = 7
 AUTHOR = "chat"

@@ -16,7 +16,7 @@ from fanline.backoff import Backoff
 from fanline.client import connection as link_module
 from fanline.client.connection import Login, ReconnectingConnection, Session
 from fanline.errors import ConfigurationError, Disconnected, LoginRefused, Rejected
-from fanline.protocol.message import Dialect
+from fanline.protocol import Dialect
 from tests.stubs import DEADLINE, PASSWORD, USER, Stub
 
 LOGIN = Login.by_password(USER, PASSWORD)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanline.protocol.message import Page, Record
+from fanline.protocol import Page, Record
 from fanline.protocol.topics import matches
 from fanline.queue.record_cache import RecordCache
 

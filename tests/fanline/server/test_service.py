@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fanline.errors import ConfigurationError
-from fanline.protocol.message import encode
+from fanline.protocol import encode
 from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.server import log

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from fanline.protocol.message import Message, NewMessage, Record, decode_message, encode
+from fanline.protocol import Message, NewMessage, Record, decode_message, encode
 from fanline.protocol.topics import matches
 from msgqueue.store.base import Bounds, Line, Receipt, Store
 

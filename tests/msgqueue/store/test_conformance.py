@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from fanline.errors import Closed
-from fanline.protocol.message import Message, NewMessage, Record, decode_message
+from fanline.protocol import Message, NewMessage, Record, decode_message
 from msgqueue.store.base import Bounds, Line, Receipt, Store
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, OpenStore, Step, agree, new, sizes

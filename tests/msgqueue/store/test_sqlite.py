@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 
 from fanline.errors import ConfigurationError, StoreError
-from fanline.protocol.message import Record, decode_message
+from fanline.protocol import Record, decode_message
 from msgqueue.store.base import Bounds
 from msgqueue.store.sqlite import file as sqlite_file
 from msgqueue.store.sqlite import reader as sqlite_reader

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from fanline.errors import ConfigurationError, StoreError
-from fanline.protocol.message import Record
+from fanline.protocol import Record
 from msgqueue.store.sqlite import file as sqlite_file
 from msgqueue.store.sqlite.engine import SqliteStore
 from msgqueue.tools import fsck as check

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol.message import (
+from fanline.protocol import (
     MAX_DEPTH,
     MAX_ID_LENGTH,
     MESSAGE_TYPES,
@@ -23,15 +23,12 @@ from fanline.protocol.message import (
     check_message,
     decode_message,
     decode_plain,
-    decode_published,
     decode_record,
     encode,
     fold_fields,
     join_array,
-    plain_from_new,
     refusal,
     split_array,
-    to_plain,
 )
 from fanline.protocol.topics import MAX_TOPIC_LENGTH
 
@@ -72,14 +69,14 @@ def damaged_frames(draw: st.DrawFn) -> bytes:
 
 
 def messages_in(frame: bytes, dialect: Dialect = Dialect.V1) -> list[NewMessage]:
-    entries = decode_published(frame, dialect)
+    entries = dialect.codec.decode_published(frame)
     messages = [entry for entry in entries if isinstance(entry, NewMessage)]
     assert len(messages) == len(entries), entries
     return messages
 
 
 def refusal_of(frame: bytes, dialect: Dialect = Dialect.V1) -> Rejected:
-    [entry] = decode_published(frame, dialect)
+    [entry] = dialect.codec.decode_published(frame)
     assert isinstance(entry, Rejected), entry
     return entry
 
@@ -140,7 +137,7 @@ def test_plain_publishers_set_nothing_but_topic_and_content() -> None:
 @pytest.mark.parametrize("frame", [b"", b" ", b"\r\n\t "])
 def test_an_empty_frame_has_no_message(frame: bytes, dialect: Dialect) -> None:
     """It is nothing to complain of, either (line 6)."""
-    assert decode_published(frame, dialect) == []
+    assert dialect.codec.decode_published(frame) == []
 
 
 def test_an_array_has_any_number_of_messages() -> None:
@@ -152,9 +149,8 @@ def test_an_array_has_any_number_of_messages() -> None:
 
 def test_a_wrong_message_in_an_array_harms_no_other() -> None:
     """It is refused in its place, and those around it are taken (line 6)."""
-    entries = decode_published(
-        b'[{"topic":"a","content":1},{"topic":5,"content":2},7,[],{"topic":"b"},{"topic":"c","content":3}]',
-        Dialect.V1,
+    entries = Dialect.V1.codec.decode_published(
+        b'[{"topic":"a","content":1},{"topic":5,"content":2},7,[],{"topic":"b"},{"topic":"c","content":3}]'
     )
     taken = [entry.topic if isinstance(entry, NewMessage) else entry.code for entry in entries]
     assert taken == ["a", *["bad-message"] * 4, "c"]
@@ -242,11 +238,11 @@ def test_content_that_a_receiver_could_not_parse_is_refused(text: bytes, dialect
 @given(st.binary(max_size=40) | damaged_frames(), st.sampled_from(Dialect))
 def test_whatever_is_sent_can_be_handed_on_or_is_refused(frame: bytes, dialect: Dialect) -> None:
     """No bytes raise, and what is taken is valid UTF-8 and JSON in both dialects on its way out (line 6)."""
-    for entry in decode_published(frame, dialect):
+    for entry in dialect.codec.decode_published(frame):
         if isinstance(entry, Rejected):
             json.loads(encode(refusal(entry)))
             continue
-        for out in (encode(entry), plain_from_new(entry)):
+        for out in (encode(entry), Dialect.PLAIN.codec.encode_published(entry)):
             json.loads(out.decode(), parse_constant=pytest.fail)
 
 
@@ -413,7 +409,7 @@ def test_a_plain_reader_gets_a_string_for_content(
 ) -> None:
     """A string stays that string, anything else is its JSON text, and the rest goes along (line 9)."""
     body = encode(Message(topic, msgspec.Raw(text), 42, 7, key, sender, kind))
-    plain = json.loads(to_plain(body).decode())
+    plain = json.loads(Dialect.PLAIN.codec.encode_delivery(body).decode())
     content = json.loads(text)
     assert plain.pop("Topic") == topic
     assert plain.pop("Content") == (content if isinstance(content, str) else text.decode())
@@ -424,8 +420,11 @@ def test_a_plain_reader_gets_a_string_for_content(
 def test_a_message_without_position_goes_out_in_two_fields() -> None:
     """As the original programs write it, to the byte (line 9)."""
     message = NewMessage("a", raw("x"), "i", "u", "join")
-    assert plain_from_new(message) == b'{"Topic":"a","Content":"x"}'
-    assert to_plain(encode(NewMessage("a", raw({"n": 1})))) == b'{"Topic":"a","Content":"{\\"n\\":1}"}'
+    assert Dialect.PLAIN.codec.encode_published(message) == b'{"Topic":"a","Content":"x"}'
+    assert (
+        Dialect.PLAIN.codec.encode_delivery(encode(NewMessage("a", raw({"n": 1}))))
+        == b'{"Topic":"a","Content":"{\\"n\\":1}"}'
+    )
 
 
 @settings(max_examples=50)
@@ -433,8 +432,8 @@ def test_a_message_without_position_goes_out_in_two_fields() -> None:
 def test_a_plain_message_comes_back_as_it_was(topic: str, content: str) -> None:
     """Written for a plain neighbour and read from one, it is the same."""
     message = NewMessage(topic, raw(content))
-    assert msgspec.json.decode(decode_plain(plain_from_new(message)).content) == content
-    assert decode_plain(plain_from_new(message)).topic == topic
+    assert msgspec.json.decode(decode_plain(Dialect.PLAIN.codec.encode_published(message)).content) == content
+    assert decode_plain(Dialect.PLAIN.codec.encode_published(message)).topic == topic
 
 
 @settings(max_examples=200, deadline=None)
@@ -445,7 +444,7 @@ def test_a_plain_neighbour_can_send_anything(frame: bytes) -> None:
         message = decode_plain(frame)
     except msgspec.DecodeError:
         return
-    json.loads(to_plain(encode(message)).decode())
+    json.loads(Dialect.PLAIN.codec.encode_delivery(encode(message)).decode())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""Messages: new, stored, and in pages of the log.
+
+A message on its way in is one JSON object::
+
+    {"topic": "orders.eu", "content": <any JSON>, "id": "a1", "from": "hello", "type": "join"}
+
+and a stored one has its position and time as well::
+
+    {"topic": "orders.eu", "content": <any JSON>, "seq": 42, "time": 1795209095123, "id": "a1",
+     "from": "hello"}
+
+``id``, ``from`` and ``type`` are left out where they have their default. The content is never parsed on the
+way: it travels as the publisher's own bytes. :mod:`fanline.protocol.codec` has the spelling of each dialect.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+
+from fanline.protocol.errors import ErrorCode, Rejected
+from fanline.protocol.topics import require_topic
+
+MAX_ID_LENGTH: Final = 128
+MAX_DEPTH: Final = 64
+MESSAGE_TYPES: Final = frozenset({"message", "join", "add", "remove", "leave", "close"})
+
+# The highest that a store can count to.
+MAX_POSITION: Final = (1 << 63) - 1
+
+Position = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
+
+# Possessive quantifiers: backtracking would keep a state for every byte.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class NewMessage(msgspec.Struct, omit_defaults=True):
+    """A message on its way to the log: it has no position yet."""
+
+    topic: str
+    content: msgspec.Raw
+    id: str | None = None
+    sender: str | None = msgspec.field(name="from", default=None)
+    type: str = "message"
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message as it is stored and delivered.
+
+    Attributes:
+        topic: Where it was published.
+        content: Its JSON text, byte for byte as it was published; :meth:`value` parses it.
+        seq: Its position in the one log; strictly increasing over all topics.
+        time: When it was committed, in Unix milliseconds.
+        id: The publisher's idempotency key, if it gave one.
+        sender: The user who published it (``from`` on the wire).
+        type: ``"message"``, or the kind of presence event.
+    """
+
+    topic: str
+    content: msgspec.Raw
+    seq: int
+    time: int
+    id: str | None = None
+    sender: str | None = msgspec.field(name="from", default=None)
+    type: str = "message"
+
+    def value(self) -> Any:
+        """Return the content as Python objects."""
+        return msgspec.json.decode(self.content)
+
+
+class Record(NamedTuple):
+    """A stored message with what routing needs, and the bytes that carry it.
+
+    ``body`` is the v1 JSON object of the message: it is encoded once, when the message is committed, and
+    handed on unchanged from there to the last subscriber.
+    """
+
+    seq: int
+    topic: str
+    body: bytes
+
+
+class Page(NamedTuple):
+    """Part of the log.
+
+    Attributes:
+        records: Those asked for, in order.
+        position: How far the log was read: the next page begins after it. With a filter it can lie
+            after the last record, and advance where there is no record at all.
+    """
+
+    records: Sequence[Record]
+    position: int
+
+
+def parse_position(name: str, text: str) -> int:
+    """Read a position, or a count, that was written in decimal digits.
+
+    Args:
+        name: Of the parameter, for the error.
+        text: ASCII digits; leading zeros do no harm.
+
+    Raises:
+        Rejected: If it is no whole number from 0 to :data:`MAX_POSITION`.
+    """
+    if text.isascii() and text.isdigit() and len(text) < 20 and (value := int(text)) <= MAX_POSITION:
+        return value
+    reason = f"{name} must be a whole number from 0 on, and is {text[:20]!a}"
+    raise Rejected(ErrorCode.BAD_POSITION, reason)
+
+
+def check_message(message: NewMessage, *, max_content: int) -> Rejected | None:
+    """Return why a decoded message cannot be accepted, or None if it can.
+
+    Args:
+        message: As a publisher sent it.
+        max_content: Largest content allowed, in bytes.
+    """
+    if rejected := _check_topic(message):
+        return rejected
+    if len(message.content) > max_content:
+        reason = f"the content has {len(message.content):,} bytes, and {max_content:,} are allowed"
+        return Rejected(ErrorCode.TOO_BIG, reason, message.id)
+    if message.id is not None and not _is_id(message.id):
+        reason = f"an id has 1 to {MAX_ID_LENGTH} characters, none of them a control character"
+        return Rejected(ErrorCode.BAD_ID, reason)
+    if message.type not in MESSAGE_TYPES:
+        reason = f"type must be one of {', '.join(sorted(MESSAGE_TYPES))}"
+        return Rejected(ErrorCode.BAD_MESSAGE, reason, message.id)
+    if _is_deep(message.content):
+        reason = f"the content is nested more than {MAX_DEPTH} levels deep"
+        return Rejected(ErrorCode.TOO_DEEP, reason, message.id)
+    return None
+
+
+def _check_topic(message: NewMessage) -> Rejected | None:
+    try:
+        require_topic(message.topic)
+    except Rejected as rejected:
+        rejected.id = message.id
+        return rejected
+    return None
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable()
+
+
+def _is_deep(content: msgspec.Raw) -> bool:
+    """Return whether JSON text is nested too deep; most texts are decided by counting brackets."""
+    data = bytes(content)
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _STRING.sub(b"", data).translate(_TO_SQUARE, delete=_NO_BRACKET)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # takes off the innermost level, everywhere
+    return bool(brackets)

@@ -1,0 +1,71 @@
+"""What a publisher is answered, on ``/publish``, ``/pushmsg`` and in a chat room.
+
+::
+
+    {"ok": "a1", "seq": 42}                              on disk, at this position
+    {"ok": "a1", "seq": 42, "duplicate": true}           it was stored before, under the same id
+    {"error": "too-big", "reason": "…", "id": "a1"}      refused
+    {"drain": {"retry_ms": 812}}                         the service stops: come back later
+
+Fields and whole frames that are not known here are ignored, so that a newer service can say more.
+"""
+
+from typing import Final
+
+import msgspec
+
+from fanline.protocol.errors import Rejected
+
+
+class Ack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Says that a message is on disk."""
+
+    ok: str | None
+    seq: int
+    duplicate: bool = False
+
+
+class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The wire form of :class:`~fanline.protocol.errors.Rejected`."""
+
+    error: str
+    reason: str
+    id: str | None = None
+
+
+class Drain(msgspec.Struct):
+    """The service stops: come back after this many milliseconds."""
+
+    retry_ms: float
+
+
+class DrainNotice(msgspec.Struct):
+    """Tells a client that the service stops."""
+
+    drain: Drain
+
+
+class PublishReply(msgspec.Struct):
+    """Anything that a publisher is told: an ack, a refusal, or a drain notice."""
+
+    ok: str | msgspec.UnsetType | None = msgspec.UNSET
+    seq: int = 0
+    duplicate: bool = False
+    error: str | None = None
+    reason: str = ""
+    id: str | None = None
+    drain: Drain | None = None
+
+    def outcome(self) -> Ack | Refusal | None:
+        """Return the ack or refusal that this is; None if it is neither."""
+        if self.error is not None:
+            return Refusal(self.error, self.reason, self.id)
+        return None if isinstance(self.ok, msgspec.UnsetType) else Ack(self.ok, self.seq, self.duplicate)
+
+
+decode_publish_reply: Final = msgspec.json.Decoder(PublishReply).decode
+
+
+def refusal(rejected: Rejected) -> Refusal:
+    """Return the wire form of a refusal."""
+    return Refusal(rejected.code, rejected.reason, rejected.id)

@@ -1,0 +1,97 @@
+"""What is said on ``/subscribe`` in v1 besides messages, by both sides.
+
+A subscriber asks::
+
+    {"sub": "orders.>", "after": 41}                     or "last": 50; without either, from now on
+    {"unsub": "orders.>"}
+
+and is told, between messages::
+
+    {"subscribed": "orders.>", "seq": 41}                everything after seq follows
+    {"unsubscribed": "orders.>"}
+    {"gap": {"from": 42, "to": 60}}                      retention has removed these positions
+    {"error": CODE, "reason": SENTENCE, "sub": "orders.>"}
+    {"drain": {"retry_ms": 812}}                         the service stops: come back later
+
+``subscribed`` has ``"gap": {"from", "to"}`` if retention has removed part of what was asked for. Fields and
+whole frames that are not known here are ignored, so that a newer service can say more.
+"""
+
+from typing import Final
+
+import msgspec
+
+from fanline.protocol.publish import Drain
+
+
+class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Asks for a pattern: from after a position, from the ``last`` so many, or else from now on."""
+
+    sub: str
+    after: int | None = None
+    last: int | None = None
+
+    @property
+    def has_options(self) -> bool:
+        """Whether messages of the past are wanted."""
+        return self.after is not None or self.last is not None
+
+
+class UnsubscribeRequest(msgspec.Struct, frozen=True):
+    """Asks for no more messages of a pattern."""
+
+    unsub: str
+
+
+class GapRange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Positions, first and last, that retention has removed; of one topic, or of all."""
+
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
+    topic: str | None = None
+
+
+class GapNotice(msgspec.Struct):
+    """Tells a reader that is far behind of what retention has removed before it got there."""
+
+    gap: GapRange
+
+
+class Subscribed(msgspec.Struct, omit_defaults=True):
+    """The answer to :class:`SubscribeRequest`: everything after ``seq`` follows."""
+
+    subscribed: str
+    seq: int | None = None
+    gap: GapRange | None = None
+
+
+class Unsubscribed(msgspec.Struct):
+    """The answer to :class:`UnsubscribeRequest`."""
+
+    unsubscribed: str
+
+
+class SubscribeRefusal(msgspec.Struct, omit_defaults=True):
+    """The answer to a request that is refused; ``sub`` or ``unsub`` is its pattern, if it had one."""
+
+    error: str
+    reason: str
+    sub: str | None = None
+    unsub: str | None = None
+
+
+class SubscriberNotice(msgspec.Struct):
+    """Anything that a subscriber is told, other than a message."""
+
+    subscribed: str | None = None
+    seq: int | None = None
+    unsubscribed: str | None = None
+    gap: GapRange | None = None
+    error: str | None = None
+    reason: str = ""
+    sub: str | None = None
+    unsub: str | None = None
+    drain: Drain | None = None
+
+
+decode_subscriber_notice: Final = msgspec.json.Decoder(SubscriberNotice).decode
