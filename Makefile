@@ -27,10 +27,11 @@ test: lint types browser ## Lint, check the types and run every test; ARGS="…"
 	@exec $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: lint
-lint: $(INSTALLED) ## Check the style, the formatting, and who imports whom
+lint: $(INSTALLED) ## Check the style, the formatting, the imports and the words
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m tests.words
 
 .PHONY: types
 types: $(INSTALLED) ## Check the types, strictly
@@ -41,7 +42,7 @@ verify: $(INSTALLED) ## Break a pipeline for a minute, and check every promise; 
 	@exec $(BIN)/fanline verify --duration 60 $(ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure beside other servers; ARGS="…" goes to `python -m bench`
+bench: $(INSTALLED) ## Measure along with other servers; ARGS="…" goes to `python -m bench`
 	@exec $(BIN)/python -m bench $(or $(ARGS),all)
 
 .PHONY: coverage
@@ -49,7 +50,7 @@ coverage: $(INSTALLED) browser ## Run every test, and list the lines and branche
 	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write anew what is generated in docs/
+docs: $(INSTALLED) ## Write again what is generated in docs/
 	@$(BIN)/python -m tests.test_docs
 
 .PHONY: constraints

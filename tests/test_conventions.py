@@ -1,7 +1,6 @@
 """The rules of the house: who imports whom, how long a function may be, and what must never be committed."""
 
 import ast
-import fnmatch
 import importlib
 import pkgutil
 import re
@@ -14,10 +13,8 @@ from pathlib import Path
 import pytest
 
 import fanline
+from tests.tree import PACKAGES, ROOT, SERVICES, project_files
 
-ROOT = Path(__file__).resolve().parent.parent
-SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
-PACKAGES = ("fanline", *SERVICES, "clientdemo", "certs")
 DOCUMENTS = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 LONGEST_BODY = 40
 
@@ -25,31 +22,6 @@ PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{3
 PACKAGE_INDEX = re.compile(r"py[p]i\.|python[h]osted|index-[u]rl|find-[l]inks|PIP_INDEX_[U]RL")
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
-
-
-def ignored_patterns() -> list[str]:
-    """The patterns of .gitignore, which are all either a name or a top-level path."""
-    lines = (ROOT / ".gitignore").read_text().splitlines()
-    return [line.rstrip("/") for line in lines if line and not line.startswith("#")]
-
-
-def is_ignored(path: Path, patterns: list[str]) -> bool:
-    anchored = f"/{path.relative_to(ROOT)}"
-    return path.name == ".git" or any(
-        fnmatch.fnmatch(anchored if pattern.startswith("/") else path.name, pattern) for pattern in patterns
-    )
-
-
-def project_files(folder: Path = ROOT) -> Iterator[Path]:
-    """Yield every file that belongs to the project, also where it was unpacked without git."""
-    patterns = ignored_patterns()
-    for path in sorted(folder.iterdir()):
-        if is_ignored(path, patterns):
-            continue
-        if path.is_dir():
-            yield from project_files(path)
-        else:
-            yield path
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

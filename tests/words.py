@@ -1,0 +1,176 @@
+"""Check the wording of the project: ``python -m tests.words [PATHS]``.
+
+Reports words that docs/glossary.md replaces, docstrings that begin with a riddle, long test names,
+class names imported by name though several modules define them, and, through codespell, spelling.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.tree import PACKAGES, ROOT, project_files
+
+NOT_YET = {
+    *(
+        "bench",
+        "certs",
+        "chat",
+        "clientdemo",
+        "clients",
+        "docker",
+        "docs",
+        "fanline",
+        "msgqueue",
+        "publisher",
+    ),
+    *("subscriber", "tests"),
+}
+"""Folders, with their tests, that ``make lint`` leaves out until they are rewritten."""
+
+LONGEST_TEST_NAME = 60
+CHECKED = {".py", ".md", ".js", ".css", ".html", ".toml", ".yaml", ".yml", ".sh", ""}
+EXEMPT = {ROOT / "tests/words.py", ROOT / "docs/glossary.md", ROOT / "LICENSE"}
+
+INSTEAD = {
+    r"somebody": "name them: a user, a client, another process",
+    r"nobody(?! waits for the slow)": "name them: no client, no subscriber, no process",
+    r"everybody": "name them: all clients, all members",
+    r"anybody": "name them: any client, any user",
+    r"whoever": "name them: a client that …",
+    r"meanwhile": "in the meantime, or while …",
+    r"for good": "permanently, or finally",
+    r"in the moment": "as soon as",
+    r"(?:is|are|was|were) due": "say when: at …, after …, has expired",
+    r"(?:has|have|had) nothing to say": "say what is missing",
+    r"behind (?:an?|the|its|this|that|his)? ?(?:position|seq|cursor|head|record)s?": "after",
+    r"beside": "next to, along with, or in a task of its own",
+    r"anew": "again",
+    r"amid": "during",
+    r"house": "conventions (rules), ChatService (chat)",
+    r"hall": "connected members",
+    r"farewells?": "pending leave",
+    r"neighbou?rs?": "queue (a client's), dependency, or another service",
+    r"ledgers?": "subscription state, delivery tracker",
+    r"parcels?": "pending message",
+    r"flight(?<!in flight)(?<!in-flight)(?<!in_flight)": "outbox",
+    r"audiences?(?= of|s? that|\.)": "subscriber group",
+    r"uplinks?": "pipeline connection",
+    r"goodbyes?|dismissals?": "drain",
+    r"unexpect(?!ed)": "cancel_pending",
+}
+BANNED = [
+    (re.compile(rf"(?<![a-z])(?:{word})(?![a-z])", re.IGNORECASE), instead)
+    for word, instead in INSTEAD.items()
+]
+RIDDLES = {"What", "Who", "Whoever", "Whether", "Let", "Those"}
+
+Finding = tuple[Path, int, str, str]
+
+
+def banned_words(path: Path, text: str) -> Iterator[Finding]:
+    """Yield the words that have a plain replacement, in code, comments, strings and prose alike."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for pattern, instead in BANNED:
+            for match in pattern.finditer(line):
+                yield path, number, match[0], instead
+
+
+def docstring_riddles(path: Path, tree: ast.Module) -> Iterator[Finding]:
+    """Yield the docstrings whose first word says neither what is done nor what the object is."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first, *_ = (ast.get_docstring(node) or "-").split(maxsplit=1)
+            if first in RIDDLES:
+                instead = "begin with a verb (functions) or the noun (classes, modules)"
+                yield path, node.body[0].lineno, f"{first} …", instead
+
+
+def long_test_names(path: Path, tree: ast.Module) -> Iterator[Finding]:
+    """Yield the names of tests that exceed the limit."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.name.startswith("test_")
+            and len(node.name) > LONGEST_TEST_NAME
+        ):
+            yield path, node.lineno, node.name, f"at most {LONGEST_TEST_NAME} characters"
+
+
+def ambiguous_imports(trees: dict[Path, ast.Module]) -> Iterator[Finding]:
+    """Yield imports by name of classes that several modules of the product define.
+
+    Packages may export such a class, since that gives it its one public name.
+    """
+    homes = defaultdict(set)
+    for path, tree in trees.items():
+        for statement in tree.body:
+            if isinstance(statement, ast.ClassDef):
+                homes[statement.name].add(module_name(path))
+    for path, tree in trees.items():
+        if path.name == "__init__.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    modules = homes.get(alias.name, set())
+                    if len(modules) > 1 and node.module in modules:
+                        instead = f"in {', '.join(sorted(modules))}: rename, or import the module"
+                        yield path, node.lineno, alias.name, instead
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name under which a file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def is_checked(path: Path) -> bool:
+    """Return whether a file holds words that a person wrote."""
+    return path.suffix in CHECKED and path not in EXEMPT
+
+
+def is_clean_already(path: Path) -> bool:
+    """Return whether a file is in a folder that ``make lint`` checks already."""
+    parts = path.relative_to(ROOT).parts
+    return parts[1 if parts[0] == "tests" and len(parts) > 2 else 0] not in NOT_YET
+
+
+def findings(paths: list[Path]) -> list[Finding]:
+    """Return everything to rewrite in the files given."""
+    found: list[Finding] = []
+    for path in paths:
+        text = path.read_text()
+        found += banned_words(path, text)
+        if path.suffix == ".py":
+            tree = ast.parse(text)
+            found += docstring_riddles(path, tree)
+            found += long_test_names(path, tree)
+    product = {
+        path: ast.parse(path.read_text())
+        for package in PACKAGES
+        for path in project_files(ROOT / package)
+        if path.suffix == ".py"
+    }
+    found += (finding for finding in ambiguous_imports(product) if finding[0] in paths)
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Print what to rewrite below the paths given, by default everything; return the exit code."""
+    roots = [Path(argument).resolve() for argument in arguments] or [ROOT]
+    paths = [path for root in roots for path in project_files(root) if is_checked(path)]
+    if not arguments:
+        paths = [path for path in paths if is_clean_already(path)]
+    found = findings(paths)
+    for path, line, word, instead in sorted(found):
+        print(f"{path.relative_to(ROOT)}:{line}: {word!r}: {instead}")
+    codespell = Path(sys.executable).with_name("codespell")
+    spelling = subprocess.run([codespell, *(path.relative_to(ROOT) for path in paths)], cwd=ROOT, check=False)
+    return int(bool(found) or spelling.returncode != 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
