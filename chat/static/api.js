@@ -29,7 +29,13 @@ async function request(method, path, { token, body } = {}) {
   const signal = AbortSignal.timeout(TIMEOUT);
   let response;
   try {
-    response = await fetch(path, { method, headers, signal, body: body && JSON.stringify(body), cache: "no-store" });
+    response = await fetch(path, {
+      method,
+      headers,
+      signal,
+      body: body && JSON.stringify(body),
+      cache: "no-store",
+    });
   } catch {
     throw new Failure(0, "The server cannot be reached. Please try again in a moment.");
   }

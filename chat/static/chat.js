@@ -7,7 +7,7 @@
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { confirm, askForName, note } from "./dialogs.js";
+import { askForName, confirm, note } from "./dialogs.js";
 import { avatar, byId } from "./dom.js";
 import { closeDrawers } from "./drawers.js";
 import { CloseCode, Link } from "./fanline.js";
@@ -44,7 +44,10 @@ export class Chat {
     const { signal } = this.#ending;
     this.#composer = new Composer((text) => this.#conversation.say(text), signal);
     this.#reading = new Reading(session.name, { onChange: () => this.#recount(), signal });
-    this.#rooms = new RoomList({ unreadOf: (id) => this.#reading.unread(id), unsentOf: (id) => this.#unsent(id) });
+    this.#rooms = new RoomList({
+      unreadOf: (id) => this.#reading.unread(id),
+      unsentOf: (id) => this.#unsent(id),
+    });
     byId("own-name").replaceChildren(avatar(session.name), session.name);
     byId("log-out").addEventListener("click", () => this.#logOut(), { signal });
     byId("new-room").addEventListener("click", () => this.#makeRoom(), { signal });
@@ -99,7 +102,10 @@ export class Chat {
     this.#rooms.replace(rooms);
     this.#rooms.select(this.#roomId);
     const ids = new Set(rooms.map(({ roomId }) => roomId));
-    outbox.kept().filter((entry) => !ids.has(entry.room)).forEach(outbox.drop);
+    outbox
+      .kept()
+      .filter((entry) => !ids.has(entry.room))
+      .forEach(outbox.drop);
   }
 
   #recount(roomId) {
@@ -203,7 +209,9 @@ export class Chat {
 
   #checkLogin({ phase, code, reason }) {
     if (phase === "closed" && code === CloseCode.LOGGED_OUT && !this.#ending.signal.aborted) {
-      this.#onOver(reason === "logged out" ? "You are logged out." : "Your login has ended. Please log in again.");
+      this.#onOver(
+        reason === "logged out" ? "You are logged out." : "Your login has ended. Please log in again.",
+      );
     }
   }
 

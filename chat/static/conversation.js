@@ -204,7 +204,9 @@ export class Conversation {
       return;
     }
     this.#unseen += messages.length;
-    const lines = messages.slice(-MOST_ANNOUNCED).map(({ memberName, message }) => `${memberName}: ${message}`);
+    const lines = messages
+      .slice(-MOST_ANNOUNCED)
+      .map(({ memberName, message }) => `${memberName}: ${message}`);
     byId("announcer").textContent = lines.join("\n");
   }
 

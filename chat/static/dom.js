@@ -46,5 +46,9 @@ export const byId = (id) => document.getElementById(id);
 export function avatar(name) {
   const [letter] = name;
   const sum = [...name].reduce((total, character) => (total * 65_599 + character.codePointAt(0)) % 9_973, 7);
-  return element("span.avatar", { "aria-hidden": "true", "data-hue": sum % HUES }, letter.toLocaleUpperCase());
+  return element(
+    "span.avatar",
+    { "aria-hidden": "true", "data-hue": sum % HUES },
+    letter.toLocaleUpperCase(),
+  );
 }

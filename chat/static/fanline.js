@@ -1,9 +1,9 @@
 /**
  * Fanline in a browser: publish, subscribe, and take part in the rooms of chat.
  *
- * One file without dependencies; copy it to where your own page is. All classes connect by themselves, again
- * whenever the connection is lost, and go on exactly where they were: nothing is left out, nothing comes twice,
- * nothing is stored twice. docs/browser.md shows how to use them, docs/protocol.md what goes over the wire.
+ * One file without dependencies; copy it to where your own page is. All classes connect by themselves, reconnect
+ * whenever the connection is lost, and resume exactly: nothing is left out, nothing comes twice, nothing is
+ * stored twice. docs/browser.md shows how to use them, docs/protocol.md what goes over the wire.
  *
  *     const publisher = new Publisher("wss://localhost:8081", { token });
  *     const { seq } = await publisher.publish("orders.eu", { total: 12.5 });
@@ -11,11 +11,45 @@
  *     const subscriber = new Subscriber("wss://localhost:8082", { token });
  *     await subscriber.subscribe("orders.>", (message) => console.log(message.topic, message.content));
  *
+ * Built from clients/js/src; change it there, and run `make js`.
+ *
  * @module
  */
 
-/** What an application may meet as a close code; see `State.code`. */
-export const CloseCode = Object.freeze({
+const FIRST_DELAY = 100;
+const LONGEST_DELAY = 5_000;
+
+/** Delays between attempts: each doubles the last, drawn from the upper half of its range. In milliseconds. */
+class Backoff {
+  #first;
+  #cap;
+  #nominal;
+
+  /**
+   * @param {number} first The longest first delay.
+   * @param {number} cap The longest delay of all.
+   */
+  constructor(first = FIRST_DELAY, cap = LONGEST_DELAY) {
+    this.#first = first;
+    this.#cap = cap;
+    this.#nominal = first;
+  }
+
+  /** @returns {number} The delay before the next attempt. */
+  next() {
+    const delay = this.#nominal * (0.5 + Math.random() / 2);
+    this.#nominal = Math.min(this.#nominal * 2, this.#cap);
+    return delay;
+  }
+
+  /** Start over after an attempt that succeeded. */
+  reset() {
+    this.#nominal = this.#first;
+  }
+}
+
+/** Close codes that an application can meet; see `State.code`. */
+const CloseCode = Object.freeze({
   GOING_AWAY: 1001,
   POLICY: 1008,
   TOO_BIG: 1009,
@@ -26,28 +60,12 @@ export const CloseCode = Object.freeze({
   UNRESPONSIVE: 4009,
 });
 
-const SUBPROTOCOL = "fanline.v1";
-const ROOM_SUBPROTOCOL = "fanline.chat.v1";
-
-// All times are in milliseconds.
-const FIRST_DELAY = 100;
-const LONGEST_DELAY = 5_000;
-const LONGEST_RETRY_AFTER = 60_000;
-const STEADY = 5_000; // a connection that held so long makes the next loss count as a first one
-const OPEN_TIMEOUT = 10_000;
-const QUIET = 20_000; // nothing heard for so long: ask
-const ANSWER_TIMEOUT = 10_000;
-
-// What is sent and has no answer yet, at most; the rest waits its turn.
-const WINDOW = 1_000;
-const FRAME_CHARACTERS = 16_384; // of messages that travel together; a larger one travels alone
-
 /** One request was refused; the connection goes on. */
-export class Rejected extends Error {
+class Rejected extends Error {
   /**
-   * @param {string} code What kind of refusal, for programs: `forbidden`, `bad-topic`, `too-big`, …
+   * @param {string} code The kind of refusal, for programs: `forbidden`, `bad-topic`, `too-big`, …
    * @param {string} reason A sentence for people.
-   * @param {string} [id] The id of the message that was refused.
+   * @param {string} [id] The id of the refused message.
    */
   constructor(code, reason, id) {
     super(reason);
@@ -57,11 +75,11 @@ export class Rejected extends Error {
   }
 }
 
-/** There is no connection, and there will be none: it was closed, here or there, for good. */
-export class Closed extends Error {
+/** The connection was closed and is not opened again. */
+class Closed extends Error {
   /**
    * @param {string} reason A sentence for people.
-   * @param {number} [code] The close code, if the other side closed it.
+   * @param {number} [code] The close code, if the server closed it.
    */
   constructor(reason, code) {
     super(reason);
@@ -70,107 +88,118 @@ export class Closed extends Error {
   }
 }
 
-/** Delays that double from one failed attempt to the next, each drawn from the upper half of its range. */
-export class Backoff {
-  #first;
-  #cap;
-  #nominal;
+// What not every place that runs JavaScript has: workers and Node have no document, pages without TLS no
+// `randomUUID`.
 
-  /**
-   * @param {number} first The first delay at most.
-   * @param {number} cap The longest delay.
-   */
-  constructor(first = FIRST_DELAY, cap = LONGEST_DELAY) {
-    this.#first = first;
-    this.#cap = cap;
-    this.#nominal = first;
-  }
-
-  /** @returns {number} How long to wait before the next attempt. */
-  next() {
-    const delay = this.#nominal * (0.5 + Math.random() / 2);
-    this.#nominal = Math.min(this.#nominal * 2, this.#cap);
-    return delay;
-  }
-
-  /** Start over: an attempt has succeeded. */
-  reset() {
-    this.#nominal = this.#first;
-  }
+/**
+ * Make a random id of 32 hexadecimal digits.
+ *
+ * @returns {string} The id.
+ */
+function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
- * Where a connection stands.
+ * Call a function when the device is back online, and when the page becomes visible.
+ *
+ * @param {() => void} callback The function; not called while the page is hidden.
+ * @param {AbortSignal} signal Ends this.
+ */
+function onWake(callback, signal) {
+  const page = globalThis.document;
+  const wake = () => {
+    if (page === undefined || page.visibilityState === "visible") {
+      callback();
+    }
+  };
+  globalThis.addEventListener?.("online", wake, { signal });
+  page?.addEventListener("visibilitychange", wake, { signal });
+}
+
+// All times are in milliseconds.
+const LONGEST_RETRY_AFTER = 60_000;
+const STEADY = 5_000; // a connection that lasted this long resets the delays
+const OPEN_TIMEOUT = 10_000;
+const QUIET = 20_000; // silence after which the server is asked for a sign of life
+const ANSWER_TIMEOUT = 10_000;
+
+/**
+ * The state of a connection.
  *
  * @typedef {object} State
- * @property {"connecting" | "open" | "waiting" | "closed"} phase `waiting` for the next attempt; `closed` for good.
- * @property {string} reason Why it is not open, as a sentence; empty if there is nothing to say.
+ * @property {"connecting" | "open" | "waiting" | "closed"} phase `waiting` for the next attempt; `closed` is final.
+ * @property {string} reason Why it is not open, as a sentence; may be empty.
  * @property {number} [code] The close code that ended the last connection.
- * @property {number} [retryAt] When the next attempt is due, as of `Date.now()`.
+ * @property {number} [retryAt] The time of the next attempt, as of `Date.now()`.
  */
 
 /**
- * What a link is to do; the classes below fill it in.
+ * What to connect to, and the callbacks of a `Link`.
  *
- * @typedef {object} Session
- * @property {() => string | Promise<string>} url Asked before each attempt; throws `Closed` to give up.
+ * @typedef {object} LinkOptions
+ * @property {() => string | Promise<string>} url Called before each attempt; throws `Closed` to give up.
  * @property {string} [protocol] The WebSocket subprotocol.
- * @property {(frame: any) => void} onFrame Takes everything that is received, parsed, arrays taken apart.
- * @property {() => void} [onOpen] A new connection is there.
- * @property {() => void} [onBatchEnd] All of one WebSocket message has been given to `onFrame`.
- * @property {(state: State) => void} [onState] The state has changed.
- * @property {() => object | boolean} [probe] After a silence: what to send that will be answered; or `true` if
- *   an answer is due anyway, `false` if there is nothing to ask.
- * @property {() => Promise<Closed | null>} [diagnose] After a connection that could not be opened: why it never
- *   will be, if that is so. (A browser does not tell a page what the server has answered.)
+ * @property {(frame: any) => void} onFrame Called with each received frame, parsed, arrays taken apart.
+ * @property {() => void} [onOpen] Called when a connection is open.
+ * @property {() => void} [onBatchEnd] Called after the last frame of a WebSocket message.
+ * @property {(state: State) => void} [onState] Called when the state changes.
+ * @property {() => object | boolean} [probe] Called after a silence. Returns what to send that will be answered;
+ *   `true` if an answer is awaited already, `false` if there is nothing to ask.
+ * @property {() => Promise<Closed | null>} [diagnose] Called when a connection could not be opened. Returns the
+ *   reason if it never can be. (A browser hides the server's answer to a refused WebSocket.)
  * @property {number[]} [finalCodes] Close codes after which to give up.
  */
 
-/** A WebSocket that is opened again whenever it is lost. It begins to connect at once. */
-export class Link {
-  #session;
+/** A WebSocket that is opened again whenever it is lost. It connects in the next turn of the event loop. */
+class Link {
+  #options;
   #finalCodes;
   #backoff = new Backoff();
+  /** @type {WebSocket | null} */
   #socket = null;
-  #listening = null;
-  #timer = 0;
+  #listening = new AbortController();
+  #ending = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
   #attempt = 0;
   #openedAt = 0;
+  /** @type {number | null} */
   #retryAfter = null;
   /** @type {State} */
   #state = { phase: "connecting", reason: "" };
 
-  /** @param {Session} session What to connect to, and who is told. */
-  constructor(session) {
-    this.#session = session;
-    this.#finalCodes = session.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
-    addEventListener("online", this.#wake);
-    document.addEventListener("visibilitychange", this.#wake);
+  /** @param {LinkOptions} options What to connect to, and the callbacks. */
+  constructor(options) {
+    this.#options = options;
+    this.#finalCodes = options.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
+    onWake(() => (this.isOpen ? this.#ask() : this.retryNow()), this.#ending.signal);
     queueMicrotask(() => this.#connect());
   }
 
-  /** @returns {State} Where it stands. */
+  /** @returns {State} The state of the connection. */
   get state() {
     return this.#state;
   }
 
-  /** @returns {boolean} Whether there is a connection. */
+  /** @returns {boolean} Whether the connection is open. */
   get isOpen() {
     return this.#state.phase === "open";
   }
 
   /**
-   * Send one frame; without a connection it is dropped.
+   * Send one frame; drop it if the connection is not open.
    *
-   * @param {string | object} frame Text, or what is to be written as JSON.
+   * @param {string | object} frame Text, or a value to be written as JSON.
    */
   send(frame) {
     if (this.isOpen) {
-      this.#socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+      this.#socket?.send(typeof frame === "string" ? frame : JSON.stringify(frame));
     }
   }
 
-  /** Try at once, if it waits for the next attempt. */
+  /** Connect at once, if waiting for the next attempt. */
   retryNow() {
     if (this.#state.phase === "waiting") {
       this.#connect();
@@ -178,24 +207,24 @@ export class Link {
   }
 
   /**
-   * After the present connection wait so long, instead of the usual delay; the server has asked for it.
+   * Set the delay after the present connection, as the server asked.
    *
-   * @param {number} delay How long.
+   * @param {number} delay In milliseconds.
    */
   retryAfter(delay) {
     this.#retryAfter = Math.min(Math.max(delay, 0), LONGEST_RETRY_AFTER);
   }
 
   /**
-   * Give this connection up and make another, after the usual delay.
+   * Drop this connection and open another, after the usual delay.
    *
    * @param {string} reason Why, as a sentence.
    */
   reset(reason) {
-    this.#lost(reason);
+    this.#lose(reason);
   }
 
-  /** Close it for good. */
+  /** Close the connection; it is not opened again. */
   close() {
     this.#end("it was closed by this page");
   }
@@ -207,62 +236,62 @@ export class Link {
     clearTimeout(this.#timer);
     const attempt = ++this.#attempt;
     this.#report({ ...this.#state, phase: "connecting", retryAt: undefined });
-    let url;
     try {
-      url = await this.#session.url();
+      const url = await this.#options.url();
+      if (attempt === this.#attempt) {
+        this.#dial(url);
+      }
     } catch (error) {
       if (attempt === this.#attempt) {
-        this.#giveUpOrRetry(error);
+        this.#giveUpOrRetry(/** @type {Error} */ (error));
       }
-      return;
-    }
-    if (attempt === this.#attempt) {
-      this.#dial(url);
     }
   }
 
+  /** @param {string} url What to connect to. */
   #dial(url) {
-    const socket = new WebSocket(url, this.#session.protocol ?? []);
-    const listening = new AbortController();
-    const { signal } = listening;
-    socket.addEventListener("open", () => this.#opened(), { signal });
-    socket.addEventListener("message", (event) => this.#take(event.data), { signal });
-    socket.addEventListener("close", (event) => this.#closed(event), { signal });
+    const socket = new WebSocket(url, this.#options.protocol ?? []);
     this.#socket = socket;
-    this.#listening = listening;
-    this.#timer = setTimeout(() => this.#lost("the server does not answer"), OPEN_TIMEOUT);
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    socket.addEventListener("open", () => this.#opened(), { signal });
+    socket.addEventListener("message", (event) => this.#receive(event.data), { signal });
+    socket.addEventListener("close", (event) => this.#closed(event), { signal });
+    this.#timer = setTimeout(() => this.#lose("the server does not answer"), OPEN_TIMEOUT);
   }
 
   #opened() {
     this.#openedAt = Date.now();
     this.#report({ phase: "open", reason: "" });
     this.#watch();
-    this.#session.onOpen?.();
+    this.#options.onOpen?.();
   }
 
-  #take(text) {
+  /** @param {string} text One WebSocket message. */
+  #receive(text) {
     this.#watch();
     let value;
     try {
       value = JSON.parse(text);
     } catch {
-      this.#lost("the server has sent what is not JSON");
+      this.#lose("the server sent something that is not JSON");
       return;
     }
     const socket = this.#socket;
     for (const frame of Array.isArray(value) ? value : [value]) {
       if (this.#socket !== socket) {
-        return; // a frame before it has ended this connection
+        return; // an earlier frame has ended this connection
       }
       if (frame.drain) {
         this.retryAfter(frame.drain.retry_ms);
       } else {
-        this.#session.onFrame(frame);
+        this.#options.onFrame(frame);
       }
     }
-    this.#session.onBatchEnd?.();
+    this.#options.onBatchEnd?.();
   }
 
+  /** @param {{code: number, reason: string}} event How the connection ended. */
   async #closed({ code, reason }) {
     const wasOpen = this.isOpen;
     this.#drop();
@@ -271,26 +300,31 @@ export class Link {
       return;
     }
     const attempt = this.#attempt;
-    const refusal = wasOpen ? null : await this.#session.diagnose?.();
+    const refusal = wasOpen ? null : await this.#options.diagnose?.();
     if (attempt !== this.#attempt) {
       return;
     }
     if (refusal) {
       this.#end(refusal.message, refusal.code);
     } else {
-      this.#lost(reason || (wasOpen ? "the connection was lost" : "the server cannot be reached"), code);
+      this.#lose(reason || (wasOpen ? "the connection was lost" : "the server cannot be reached"), code);
     }
   }
 
+  /** @param {Error} error Why an attempt failed before there was a connection. */
   #giveUpOrRetry(error) {
     if (error instanceof Closed) {
       this.#end(error.message, error.code);
     } else {
-      this.#lost(error.message);
+      this.#lose(error.message);
     }
   }
 
-  #lost(reason, code) {
+  /**
+   * @param {string} reason Why, as a sentence.
+   * @param {number} [code] The close code.
+   */
+  #lose(reason, code) {
     if (this.#state.phase === "closed") {
       return;
     }
@@ -306,25 +340,28 @@ export class Link {
     this.#report({ phase: "waiting", reason, code, retryAt: Date.now() + delay });
   }
 
+  /**
+   * @param {string} reason Why, as a sentence.
+   * @param {number} [code] The close code.
+   */
   #end(reason, code) {
     if (this.#state.phase === "closed") {
       return;
     }
     this.#drop();
     this.#attempt++;
-    removeEventListener("online", this.#wake);
-    document.removeEventListener("visibilitychange", this.#wake);
+    this.#ending.abort();
     this.#report({ phase: "closed", reason, code });
   }
 
   #drop() {
     clearTimeout(this.#timer);
-    this.#listening?.abort();
+    this.#listening.abort();
     this.#socket?.close();
-    this.#listening = this.#socket = null;
+    this.#socket = null;
   }
 
-  // A dead network does not tell that it is dead: after a silence, ask.
+  // A dead network gives no sign of being dead: after a silence, ask.
 
   #watch() {
     clearTimeout(this.#timer);
@@ -332,7 +369,7 @@ export class Link {
   }
 
   #ask() {
-    const question = this.#session.probe?.() ?? false;
+    const question = this.#options.probe?.() ?? false;
     if (question === false) {
       this.#watch();
       return;
@@ -341,40 +378,32 @@ export class Link {
     if (question !== true) {
       this.send(question);
     }
-    this.#timer = setTimeout(() => this.#lost("the server does not answer"), ANSWER_TIMEOUT);
+    this.#timer = setTimeout(() => this.#lose("the server does not answer"), ANSWER_TIMEOUT);
   }
 
-  #wake = () => {
-    if (document.visibilityState !== "visible") {
-      return;
-    }
-    if (this.isOpen) {
-      this.#ask();
-    } else {
-      this.retryNow();
-    }
-  };
-
+  /** @param {State} state The new state. */
   #report(state) {
     this.#state = state;
-    this.#session.onState?.(state);
+    this.#options.onState?.(state);
   }
 }
 
+const TIMEOUT = 10_000; // milliseconds
+
 /**
- * A token, or a function that gets one: it is asked before each connection, so that one that expires while the
- * page is open is replaced.
+ * A token, or a function that returns one. The function is called before each connection, so that a token that
+ * expires while the page is open is replaced.
  *
  * @typedef {string | (() => string | Promise<string>)} Token
  */
 
-const REFUSALS = {
-  401: new Closed("the login is not valid, or not any more", CloseCode.LOGGED_OUT),
-  403: new Closed("the server does not allow this", CloseCode.POLICY),
-  404: new Closed("there is no such room", CloseCode.ROOM_DELETED),
-};
+const REFUSALS = new Map([
+  [401, new Closed("the login is not valid, or not any more", CloseCode.LOGGED_OUT)],
+  [403, new Closed("the server does not allow this", CloseCode.POLICY)],
+  [404, new Closed("there is no such room", CloseCode.ROOM_DELETED)],
+]);
 
-/** The token of a client, and the address with it. */
+/** The token of a client, and the addresses that carry it. */
 class Login {
   #token;
 
@@ -383,15 +412,37 @@ class Login {
     this.#token = token;
   }
 
-  /** Codes after which to give up: a token that is over is final, unless another can be had. */
-  get finalCodes() {
+  /** @returns {number[]} Close codes after which to give up: a fixed token cannot be replaced. */
+  get #finalCodes() {
     const { LOGGED_OUT, POLICY, ROOM_DELETED } = CloseCode;
     return typeof this.#token === "function" ? [POLICY, ROOM_DELETED] : [POLICY, ROOM_DELETED, LOGGED_OUT];
   }
 
-  async url(address, parameters = {}) {
+  /**
+   * Return the options of a `Link` that concern the login.
+   *
+   * @param {string} address What to connect to, as `wss://…`.
+   * @param {string} protocol The WebSocket subprotocol.
+   * @param {object} [more]
+   * @param {() => Record<string, string>} [more.parameters] Called before each attempt: what to add to the address.
+   * @param {string} [more.askedAt] Where to ask over HTTP why a connection could not be opened.
+   */
+  linkOptions(address, protocol, { parameters, askedAt = address } = {}) {
+    return {
+      url: () => this.#url(address, parameters?.()),
+      diagnose: () => this.#refusal(askedAt),
+      protocol,
+      finalCodes: this.#finalCodes,
+    };
+  }
+
+  /**
+   * @param {string} address What to connect to.
+   * @param {Record<string, string>} [parameters] What to add to it.
+   */
+  async #url(address, parameters = {}) {
     const token = typeof this.#token === "function" ? await this.#token() : this.#token;
-    if (typeof this.#token === "string" && claims(token).exp * 1_000 <= Date.now()) {
+    if (typeof this.#token === "string" && (claims(token).exp ?? Infinity) * 1_000 <= Date.now()) {
       throw new Closed("the token has expired", CloseCode.LOGGED_OUT);
     }
     return `${address}?${new URLSearchParams(token ? { ...parameters, token } : parameters)}`;
@@ -400,27 +451,32 @@ class Login {
   /**
    * Ask over HTTP why a WebSocket could not be opened.
    *
-   * @param {string} address What needs the same login, as `wss://…`.
-   * @returns {Promise<Closed | null>} Why it never can be; null if time may heal it, or nothing is known.
+   * @param {string} address An address that needs the same login, as `wss://…`.
+   * @returns {Promise<Closed | null>} The reason if it never can be; null if it may later, or if unknown.
    */
-  async refusal(address) {
+  async #refusal(address) {
+    const ending = new AbortController();
+    const timer = setTimeout(() => ending.abort(), TIMEOUT);
     try {
-      const url = await this.url(address.replace(/^ws/, "http"));
-      const { status } = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(OPEN_TIMEOUT) });
-      return REFUSALS[status] && this.finalCodes.includes(REFUSALS[status].code) ? REFUSALS[status] : null;
+      const url = await this.#url(address.replace(/^ws/, "http"));
+      const { status } = await fetch(url, { cache: "no-store", signal: ending.signal });
+      const refusal = REFUSALS.get(status);
+      return refusal?.code !== undefined && this.#finalCodes.includes(refusal.code) ? refusal : null;
     } catch (error) {
       return error instanceof Closed ? error : null;
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
 
 /**
- * What a token says of itself; whether that is true, the server alone knows.
+ * Read the claims of a token, without checking its signature.
  *
  * @param {string} token The token.
  * @returns {{jti?: string, exp?: number}} Its claims; none if it cannot be read.
  */
-export function claims(token) {
+function claims(token) {
   try {
     return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
   } catch {
@@ -428,216 +484,289 @@ export function claims(token) {
   }
 }
 
-/** Messages on their way, in order, each with the promise of its answer. No I/O. */
-class Flight {
-  /**
-   * @type {Map<string, {body: string, isSent: boolean, promise: Promise<any>, resolve: Function, reject: Function}>}
-   */
-  #parcels = new Map();
-  #sent = 0;
+/** What publishers, subscribers and rooms have in common: one connection. */
+class Client {
+  /** @protected */
+  _link;
 
-  get isEmpty() {
-    return this.#parcels.size === 0;
+  /** @param {LinkOptions} options What to connect to, and the callbacks. */
+  constructor(options) {
+    this._link = new Link(options);
   }
 
-  /** Add a message; one with the same id is the same message. */
+  /** @returns {State} The state of the connection. */
+  get state() {
+    return this._link.state;
+  }
+
+  /** Connect at once, if waiting for the next attempt. */
+  retryNow() {
+    this._link.retryNow();
+  }
+
+  /** Close the connection. What has no answer is rejected with `Closed`, and may have been stored. */
+  close() {
+    this._link.close();
+  }
+}
+
+const WINDOW = 1_000; // messages sent and not acknowledged, at most; the others wait their turn
+const FRAME_CHARACTERS = 16_384; // of messages that travel together; a larger one travels alone
+
+/**
+ * @typedef {object} PendingMessage
+ * @property {string} body The message as JSON.
+ * @property {boolean} isSent Whether it was sent on this connection.
+ * @property {Promise<any>} promise Settled with the answer.
+ * @property {(answer: any) => void} resolve
+ * @property {(error: Error) => void} reject
+ */
+
+/** Messages that are not acknowledged yet, in order, each with the promise of its answer. No I/O. */
+class Outbox {
+  /** @type {Map<string, PendingMessage>} */
+  #pending = new Map();
+  #sent = 0;
+
+  /** @returns {boolean} Whether every message was answered. */
+  get isEmpty() {
+    return this.#pending.size === 0;
+  }
+
+  /**
+   * Add a message; one whose id is known is the same message.
+   *
+   * @param {string} id Its id.
+   * @param {string} body The message as JSON.
+   * @returns {Promise<any>} Settled with the answer.
+   */
   add(id, body) {
-    const known = this.#parcels.get(id);
+    const known = this.#pending.get(id);
     if (known) {
       return known.promise;
     }
-    const { promise, resolve, reject } = Promise.withResolvers();
-    this.#parcels.set(id, { body, isSent: false, promise, resolve, reject });
-    return promise;
+    /** @type {Partial<PendingMessage>} */
+    const message = { body, isSent: false };
+    message.promise = new Promise((resolve, reject) => Object.assign(message, { resolve, reject }));
+    this.#pending.set(id, /** @type {PendingMessage} */ (message));
+    return message.promise;
   }
 
-  /** Take what is to be sent next, as frames. */
+  /**
+   * Take the messages to be sent next, as frames.
+   *
+   * @returns {Generator<string>} One message each, or a JSON array of several.
+   */
   *frames() {
+    /** @type {string[]} */
     let bodies = [];
     let size = 0;
-    for (const parcel of this.#parcels.values()) {
+    for (const message of this.#pending.values()) {
       if (this.#sent >= WINDOW) {
         break;
       }
-      if (parcel.isSent) {
+      if (message.isSent) {
         continue;
       }
-      if (size + parcel.body.length > FRAME_CHARACTERS && bodies.length) {
+      if (size + message.body.length > FRAME_CHARACTERS && bodies.length) {
         yield joined(bodies);
         bodies = [];
         size = 0;
       }
-      parcel.isSent = true;
+      message.isSent = true;
       this.#sent++;
-      bodies.push(parcel.body);
-      size += parcel.body.length;
+      bodies.push(message.body);
+      size += message.body.length;
     }
     if (bodies.length) {
       yield joined(bodies);
     }
   }
 
-  /** Everything without an answer is to be sent again. */
+  /** Mark every message as not sent, for a new connection. */
   rewind() {
-    for (const parcel of this.#parcels.values()) {
-      parcel.isSent = false;
+    for (const message of this.#pending.values()) {
+      message.isSent = false;
     }
     this.#sent = 0;
   }
 
-  succeed(id, answer) {
+  /**
+   * Resolve the promise of a message; an unknown id is ignored.
+   *
+   * @param {string} id Its id.
+   * @param {any} answer The answer.
+   */
+  acknowledge(id, answer) {
     this.#remove(id)?.resolve(answer);
   }
 
-  fail(id, error) {
+  /**
+   * Reject the promise of a message; an unknown id is ignored.
+   *
+   * @param {string} id Its id.
+   * @param {Error} error Why.
+   */
+  reject(id, error) {
     this.#remove(id)?.reject(error);
   }
 
-  failAll(error) {
-    for (const id of [...this.#parcels.keys()]) {
-      this.fail(id, error);
+  /**
+   * Reject the promises of all messages.
+   *
+   * @param {Error} error Why.
+   */
+  rejectAll(error) {
+    for (const id of [...this.#pending.keys()]) {
+      this.reject(id, error);
     }
   }
 
-  /** Fail the largest that was sent: the server has refused a frame for its size, and named none. */
-  failLargest() {
-    const sent = [...this.#parcels].filter(([, parcel]) => parcel.isSent);
-    const [id, parcel] = sent.reduce((most, each) => (each[1].body.length > most[1].body.length ? each : most), [
-      "",
-      { body: "" },
-    ]);
-    this.fail(id, new Rejected("too-big", `${parcel.body.length} characters are more than the server takes`, id));
+  /** Reject the largest sent message: the server refused a frame for its size and named none. */
+  rejectLargest() {
+    let largest = { id: "", size: -1 };
+    for (const [id, { isSent, body }] of this.#pending) {
+      if (isSent && body.length > largest.size) {
+        largest = { id, size: body.length };
+      }
+    }
+    const reason = `${largest.size} characters are more than the server takes`;
+    this.reject(largest.id, new Rejected("too-big", reason, largest.id));
   }
 
+  /** @param {string} id The id of a message. */
   #remove(id) {
-    const parcel = this.#parcels.get(id);
-    this.#parcels.delete(id);
-    if (parcel?.isSent) {
+    const message = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (message?.isSent) {
       this.#sent--;
     }
-    return parcel;
+    return message;
   }
 }
 
-const joined = (bodies) => (bodies.length === 1 ? bodies[0] : `[${bodies.join(",")}]`);
+const joined = (/** @type {string[]} */ bodies) =>
+  bodies.length === 1 ? bodies[0] : `[${bodies.join(",")}]`;
 
-/** What publishers and rooms have in common: messages in flight over one link. */
-class Sender {
-  /** @type {Link} */
-  _link;
-  _flight = new Flight();
-  _isReady = false;
-  _isFlushing = false;
+/** What publishers and rooms have in common: an outbox over one connection. */
+class Sender extends Client {
+  /** @protected */
+  _outbox = new Outbox();
+  #isReady = false;
+  #isFlushing = false;
+  #onState;
 
-  /** @param {(state: State) => void} [onState] Told when the state of the connection changes. */
-  constructor(onState) {
-    this.onState = onState;
-  }
-
-  /** @returns {State} Where the connection stands. */
-  get state() {
-    return this._link.state;
-  }
-
-  /** Try to connect at once, if it waits for the next attempt. */
-  retryNow() {
-    this._link.retryNow();
-  }
-
-  /** Close it for good; what has no answer is rejected with `Closed`, and may be stored or not. */
-  close() {
-    this._link.close();
+  /**
+   * @param {LinkOptions} options What to connect to, and the callbacks.
+   * @param {(state: State) => void} [onState] Called when the state of the connection changes.
+   */
+  constructor(options, onState) {
+    super({ ...options, onState: (state) => this.#changed(state) });
+    this.#onState = onState;
   }
 
   /**
-   * Do not send a message, or not again; its promise is rejected with `Closed`. It may have been stored already.
+   * Stop sending a message; its promise is rejected with `Closed`. It may have been stored already.
    *
    * @param {string} id Its id.
    */
   withdraw(id) {
-    this._flight.fail(id, new Closed("it was withdrawn"));
+    this._outbox.reject(id, new Closed("it was withdrawn"));
   }
 
+  /**
+   * Send a message as soon as possible, and again until it is answered.
+   *
+   * @protected
+   * @param {string} id Its id.
+   * @param {object} message What is sent.
+   * @returns {Promise<any>} Settled with the answer.
+   */
   _post(id, message) {
     if (this.state.phase === "closed") {
       return Promise.reject(new Closed(this.state.reason, this.state.code));
     }
-    const answer = this._flight.add(id, JSON.stringify(message));
+    const answer = this._outbox.add(id, JSON.stringify(message));
     this._flush();
     return answer;
   }
 
-  /** Send what waits; what is posted in one turn of the event loop travels together. */
+  /**
+   * Start to send: the connection is ready for messages.
+   *
+   * @protected
+   */
+  _ready() {
+    this.#isReady = true;
+    this._flush();
+  }
+
+  /**
+   * Send what waits. What is posted in one turn of the event loop travels together.
+   *
+   * @protected
+   */
   _flush() {
-    if (this._isReady && !this._isFlushing) {
-      this._isFlushing = true;
-      queueMicrotask(() => this._flushNow());
+    if (this.#isReady && !this.#isFlushing) {
+      this.#isFlushing = true;
+      queueMicrotask(() => this.#flushNow());
     }
   }
 
-  _flushNow() {
-    this._isFlushing = false;
-    if (this._isReady) {
-      for (const frame of this._flight.frames()) {
+  #flushNow() {
+    this.#isFlushing = false;
+    if (this.#isReady) {
+      for (const frame of this._outbox.frames()) {
         this._link.send(frame);
       }
     }
   }
 
-  _ready() {
-    this._isReady = true;
-    this._flush();
-  }
-
-  _changed(state) {
+  /** @param {State} state The new state of the connection. */
+  #changed(state) {
     if (state.code === CloseCode.TOO_BIG && state.phase === "waiting") {
-      this._flight.failLargest();
+      this._outbox.rejectLargest();
     }
     if (state.phase !== "open") {
-      this._isReady = false;
-      this._flight.rewind();
+      this.#isReady = false;
+      this._outbox.rewind();
     }
     if (state.phase === "closed") {
-      this._flight.failAll(new Closed(state.reason, state.code));
+      this._outbox.rejectAll(new Closed(state.reason, state.code));
     }
-    this.onState?.(state);
+    this.#onState?.(state);
   }
 }
 
 /**
- * What is known of a message that was stored.
+ * The answer to a published message.
  *
  * @typedef {object} Ack
- * @property {string} id Its id.
+ * @property {string} id The id of the message.
  * @property {number} seq Its position in the log.
- * @property {boolean} duplicate Whether it was there already.
+ * @property {boolean} duplicate Whether it was stored before.
  */
 
-/** Publishes messages, and sees to it that each is stored, and stored once, in the order of the calls. */
-export class Publisher extends Sender {
-  #prefix = crypto.randomUUID();
+/** Publishes messages. Each is stored, and stored once, in the order of the calls. */
+class Publisher extends Sender {
+  #prefix = randomId();
   #count = 0;
 
   /**
    * @param {string} url The publisher service, `wss://HOST:PORT`.
    * @param {object} options
-   * @param {Token} options.token Who publishes.
-   * @param {(state: State) => void} [options.onState] Told when the state of the connection changes.
+   * @param {Token} options.token The token.
+   * @param {(state: State) => void} [options.onState] Called when the state of the connection changes.
    */
   constructor(url, { token, onState }) {
-    super(onState);
-    const login = new Login(token);
-    this._link = new Link({
-      url: () => login.url(`${url}/publish`),
-      diagnose: () => login.refusal(`${url}/publish`),
-      protocol: SUBPROTOCOL,
-      finalCodes: login.finalCodes,
+    const options = {
+      ...new Login(token).linkOptions(`${url}/publish`, "fanline.v1"),
       onOpen: () => this._ready(),
-      onFrame: (frame) => this.#take(frame),
+      onFrame: (/** @type {any} */ frame) => this.#receive(frame),
       onBatchEnd: () => this._flush(),
-      onState: (state) => this._changed(state),
-      probe: () => !this._flight.isEmpty,
-    });
+      probe: () => !this._outbox.isEmpty,
+    };
+    super(options, onState);
   }
 
   /**
@@ -646,59 +775,134 @@ export class Publisher extends Sender {
    * @param {string} topic Where.
    * @param {any} content Anything that can be written as JSON.
    * @param {object} [options]
-   * @param {string} [options.id] Its id: a message that is sent again with the same id, within ten minutes, is
-   *   not stored again. One is made up if none is given.
-   * @returns {Promise<Ack>} Kept when the message is on disk; through any number of reconnects.
+   * @param {string} [options.id] Its id; made up if absent. A message that is sent again with the same id within
+   *   ten minutes is not stored again.
+   * @returns {Promise<Ack>} Resolved when the message is on disk, through any number of reconnects.
    *   Rejected with `Rejected` if the message is refused, with `Closed` if the publisher is closed before.
    */
   publish(topic, content, { id = `${this.#prefix}-${++this.#count}` } = {}) {
     return this._post(id, { topic, content, id });
   }
 
-  #take({ ok, seq, duplicate = false, error, reason, id }) {
+  /** @param {any} frame An answer. */
+  #receive({ ok, seq, duplicate = false, error, reason, id }) {
     if (ok !== undefined) {
-      this._flight.succeed(ok, { id: ok, seq, duplicate });
+      this._outbox.acknowledge(ok, { id: ok, seq, duplicate });
     } else if (error === "queue-unavailable") {
-      this._link.reset(reason); // and send everything without an answer again, in order
+      this._link.reset(reason); // everything without an answer is sent again, in order
     } else if (error !== undefined) {
-      this._flight.fail(id, new Rejected(error, reason, id));
+      this._outbox.reject(id, new Rejected(error, reason, id));
     }
   }
 }
 
 /**
- * A message as it comes from the log.
+ * An event in a room.
  *
- * @typedef {object} Message
- * @property {string} topic Where it was published.
- * @property {any} content What was published.
- * @property {number} seq Its position in the log.
- * @property {number} time When it was stored, in Unix milliseconds.
- * @property {string} [id] The id that its publisher gave it.
- * @property {string} [from] Who published it.
+ * @typedef {object} RoomEvent
+ * @property {string} id Its position in the log, as text.
+ * @property {number} seq The same as a number.
+ * @property {string} roomId The room.
+ * @property {string} memberId The member; every connection is a member of its own.
+ * @property {string} memberName The member's name.
+ * @property {"chat" | "joined" | "left"} type The kind of event.
+ * @property {string} message The text, for `chat`.
+ * @property {string} sent When, in ISO 8601.
+ * @property {boolean} [self] Set on the first event of each connection: this page's own `joined`.
  */
 
-/**
- * Messages that will not come: they had been removed from the log before they were asked for.
- *
- * @typedef {object} Gap
- * @property {string | null} pattern The subscription that misses them; null if all of them may.
- * @property {number} [from] The first position that is missing; absent if that is unknown.
- * @property {number} [to] The last one.
- */
+/** A room of chat: receives its events, in order, each once, and sends messages. */
+class Room extends Sender {
+  /** @type {number | undefined} */
+  #position;
+  #onEvents;
+  /** @type {RoomEvent[]} */
+  #arrived = [];
+
+  /**
+   * @param {string} url The chat service, `wss://HOST:PORT`.
+   * @param {string} id The id of the room.
+   * @param {object} options
+   * @param {Token} [options.token] The token; not needed where guests are allowed.
+   * @param {number} [options.after] Begin after this position, instead of with new events.
+   * @param {(events: RoomEvent[]) => void} options.onEvents Called with the events that come together, in the
+   *   order of the log.
+   * @param {(state: State) => void} [options.onState] Called when the state of the connection changes. The `code`
+   *   of a closed one tells why: `CloseCode.ROOM_DELETED`, `CloseCode.LOGGED_OUT`, …
+   */
+  constructor(url, id, { token = "", after, onEvents, onState }) {
+    const options = {
+      ...new Login(token).linkOptions(`${url}/api/serve/${id}`, "fanline.chat.v1", {
+        parameters: () => this.#resume(),
+        askedAt: `${url}/api/room/${id}`,
+      }),
+      onFrame: (/** @type {any} */ frame) => this.#receive(frame),
+      onBatchEnd: () => this.#handOver(),
+      probe: () => (this._outbox.isEmpty ? { probe: true } : true), // it is refused, and so answered
+    };
+    super(options, onState);
+    this.#position = after;
+    this.#onEvents = onEvents;
+  }
+
+  /**
+   * Say something in the room.
+   *
+   * @param {string} message The text.
+   * @param {object} [options]
+   * @param {string} [options.id] Its id; made up if absent. A message that is said again with the same id and the
+   *   same token within ten minutes, also after a reload of the page, is said once.
+   * @returns {Promise<{id: string, seq: number}>} Resolved when it is stored, through any number of reconnects.
+   *   Rejected with `Rejected` if it is refused or could not be stored (with code `failed`: try again, with the same
+   *   id), with `Closed` if the room is left or deleted before.
+   */
+  say(message, { id = randomId() } = {}) {
+    return this._post(id, { message, id });
+  }
+
+  /** @returns {Record<string, string>} What to ask for on the next connection. */
+  #resume() {
+    return this.#position === undefined ? {} : { after: String(this.#position) };
+  }
+
+  /** @param {any} frame An event or an answer. */
+  #receive(frame) {
+    if (frame.ok !== undefined) {
+      this._outbox.acknowledge(frame.ok, { id: frame.ok, seq: frame.seq });
+    } else if (frame.error !== undefined || frame.type === "failed") {
+      this._outbox.reject(frame.id, new Rejected(frame.error ?? "failed", frame.reason, frame.id));
+    } else if (frame.self) {
+      this.#position ??= frame.seq;
+      this.#arrived.push(frame);
+      this._ready();
+    } else if (this.#position !== undefined && frame.seq > this.#position) {
+      this.#position = frame.seq;
+      this.#arrived.push(frame);
+    }
+  }
+
+  #handOver() {
+    const events = this.#arrived;
+    this.#arrived = [];
+    if (events.length) {
+      this.#onEvents(events);
+    }
+    this._flush();
+  }
+}
 
 /**
- * Whether a pattern covers a topic: `*` stands for one token, `>` for the rest.
+ * Test whether a pattern matches a topic: `*` stands for one token, `>` for the rest.
  *
  * @param {string} pattern The pattern.
  * @param {string} topic The topic.
- * @returns {boolean} Whether it does.
+ * @returns {boolean} Whether it matches.
  */
-export function matches(pattern, topic) {
+function matches(pattern, topic) {
   const wanted = pattern.split(".");
   const tokens = topic.split(".");
   if (topic.startsWith("$") && (wanted[0] === "*" || wanted[0] === ">")) {
-    return false; // the system's own are to be asked for by name
+    return false; // topics of the system must be named
   }
   for (const [index, token] of wanted.entries()) {
     if (token === ">") {
@@ -711,321 +915,290 @@ export function matches(pattern, topic) {
   return wanted.length === tokens.length;
 }
 
-/** Subscriptions, and how far each has got: enough to resume from. No I/O. */
-class Ledger {
-  /** @type {Map<string, {request: object | null, position: number | null, isLive: boolean, onMessage: Function}>} */
-  #entries = new Map();
+/**
+ * A message from the log.
+ *
+ * @typedef {object} Message
+ * @property {string} topic Where it was published.
+ * @property {any} content What was published.
+ * @property {number} seq Its position in the log.
+ * @property {number} time When it was stored, in Unix milliseconds.
+ * @property {string} [id] The id that its publisher gave it.
+ * @property {string} [from] The user who published it.
+ */
 
+/** @typedef {{sub: string, after?: number, last?: number}} SubscribeRequest */
+
+/**
+ * @typedef {object} Subscription
+ * @property {SubscribeRequest | null} request What was asked for; null once it was answered.
+ * @property {number | null} position The position to resume after; null if unknown.
+ * @property {boolean} isLive Whether it was confirmed on this connection.
+ * @property {(message: Message) => void} onMessage
+ */
+
+/** Subscriptions and their positions: all that is needed to resume. No I/O. */
+class SubscriptionState {
+  /** @type {Map<string, Subscription>} */
+  #subscriptions = new Map();
+
+  /** @returns {string[]} The patterns, in the order of the subscriptions. */
   get patterns() {
-    return [...this.#entries.keys()];
+    return [...this.#subscriptions.keys()];
   }
 
+  /** @param {string} pattern A pattern. */
   has(pattern) {
-    return this.#entries.has(pattern);
+    return this.#subscriptions.has(pattern);
   }
 
-  ask(request, onMessage) {
-    this.#entries.set(request.sub, { request, position: null, isLive: false, onMessage });
+  /**
+   * Add a subscription that is not answered yet.
+   *
+   * @param {SubscribeRequest} request What is asked for.
+   * @param {(message: Message) => void} onMessage Called with each message.
+   */
+  add(request, onMessage) {
+    this.#subscriptions.set(request.sub, { request, position: null, isLive: false, onMessage });
   }
 
-  forget(pattern) {
-    this.#entries.delete(pattern);
+  /** @param {string} pattern The pattern of the subscription to remove. */
+  remove(pattern) {
+    this.#subscriptions.delete(pattern);
   }
 
-  /** Note an answer; return whether messages may have been missed since the last connection. */
+  /**
+   * Confirm a subscription.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {number | null} seq The position that messages come after.
+   * @returns {boolean} Whether messages may have been missed since the last connection.
+   */
   confirm(pattern, seq) {
-    const entry = this.#entries.get(pattern);
-    if (!entry || entry.isLive) {
+    const subscription = this.#subscriptions.get(pattern);
+    if (!subscription || subscription.isLive) {
       return false;
     }
-    const isBlind = entry.request === null && entry.position === null;
-    Object.assign(entry, { request: null, position: seq, isLive: true });
-    return isBlind;
+    const mayMiss = subscription.request === null && subscription.position === null;
+    Object.assign(subscription, { request: null, position: seq, isLive: true });
+    return mayMiss;
   }
 
-  /** Note a refusal: the subscription is not there, unless it was answered before on this connection. */
+  /**
+   * Remove a refused subscription, unless it was confirmed before on this connection.
+   *
+   * @param {string} pattern Its pattern.
+   */
   refuse(pattern) {
-    if (!this.#entries.get(pattern)?.isLive) {
-      this.forget(pattern);
+    if (!this.#subscriptions.get(pattern)?.isLive) {
+      this.remove(pattern);
     }
   }
 
-  /** Do not ask again for what is gone. Of a pattern with wildcards, some of it may remain. */
+  /**
+   * Advance past removed messages. Not where the pattern has wildcards: some of its topics may remain.
+   *
+   * @param {string} pattern The pattern.
+   * @param {number} seq The last removed position.
+   */
   skip(pattern, seq) {
-    const entry = this.#entries.get(pattern);
-    if (entry && entry.position !== null && !/(^|\.)[*>](\.|$)/.test(pattern)) {
-      entry.position = Math.max(entry.position, seq);
+    const subscription = this.#subscriptions.get(pattern);
+    if (subscription && subscription.position !== null && !/(^|\.)[*>](\.|$)/.test(pattern)) {
+      subscription.position = Math.max(subscription.position, seq);
     }
   }
 
-  /** Give a message to each subscription that it is new to. */
+  /**
+   * Give a message to each subscription that it is new to.
+   *
+   * @param {Message} message The message.
+   */
   deliver(message) {
-    for (const [pattern, entry] of [...this.#entries]) {
-      const isNew = entry.position === null || message.seq > entry.position;
-      if (entry.isLive && isNew && matches(pattern, message.topic)) {
-        if (entry.position !== null) {
-          entry.position = message.seq;
+    for (const [pattern, subscription] of [...this.#subscriptions]) {
+      const { position, isLive } = subscription;
+      if (isLive && (position === null || message.seq > position) && matches(pattern, message.topic)) {
+        if (position !== null) {
+          subscription.position = message.seq;
         }
-        entry.onMessage(message);
+        subscription.onMessage(message);
       }
     }
   }
 
-  /** Note that there is a new connection, and return what to ask for on it. */
+  /**
+   * Mark every subscription as not confirmed, for a new connection.
+   *
+   * @returns {SubscribeRequest[]} What to ask for on it.
+   */
   resume() {
-    return [...this.#entries].map(([sub, entry]) => {
-      entry.isLive = false;
-      return entry.request ?? (entry.position === null ? { sub } : { sub, after: entry.position });
+    return [...this.#subscriptions].map(([sub, subscription]) => {
+      subscription.isLive = false;
+      const { request, position } = subscription;
+      return request ?? (position === null ? { sub } : { sub, after: position });
     });
   }
 }
 
-/** Receives the messages of any number of topics and patterns, in order, each once for each subscription. */
-export class Subscriber {
-  #link;
-  #ledger = new Ledger();
-  #asking = new Map();
+/**
+ * Messages that retention had removed from the log before they could be delivered.
+ *
+ * @typedef {object} Gap
+ * @property {string | null} pattern The subscription that misses them; null if all of them may.
+ * @property {number} [from] The first missing position; absent if unknown.
+ * @property {number} [to] The last one.
+ */
+
+/** @typedef {{resolve: (seq: number) => void, reject: (error: Error) => void}} PendingReply */
+
+/** Receives the messages of topics and patterns, in order, each once for each subscription. */
+class Subscriber extends Client {
+  #subscriptions = new SubscriptionState();
+  /** @type {Map<string, PendingReply>} */
+  #pending = new Map();
   #options;
 
   /**
    * @param {string} url The subscriber service, `wss://HOST:PORT`.
    * @param {object} options
-   * @param {Token} options.token Who subscribes.
-   * @param {(state: State) => void} [options.onState] Told when the state of the connection changes.
-   * @param {(gap: Gap) => void} [options.onGap] Told what is missing, before the first message behind it; by
-   *   default the console is.
-   * @param {(error: Rejected) => void} [options.onError] Told that a subscription was refused after a
-   *   reconnect, and is over; by default the console is.
+   * @param {Token} options.token The token.
+   * @param {(state: State) => void} [options.onState] Called when the state of the connection changes.
+   * @param {(gap: Gap) => void} [options.onGap] Called before the first message after a gap; by default the gap
+   *   is logged to the console.
+   * @param {(error: Rejected) => void} [options.onError] Called when a subscription is refused after a
+   *   reconnect, which ends it; by default the error is logged to the console.
    */
   constructor(url, { token, onState, onGap = logGap, onError = console.error }) {
-    this.#options = { onState, onGap, onError };
-    const login = new Login(token);
-    this.#link = new Link({
-      url: () => login.url(`${url}/subscribe`),
-      diagnose: () => login.refusal(`${url}/subscribe`),
-      protocol: SUBPROTOCOL,
-      finalCodes: login.finalCodes,
-      onOpen: () => this.#say(this.#ledger.resume()),
-      onFrame: (frame) => this.#take(frame),
+    super({
+      ...new Login(token).linkOptions(`${url}/subscribe`, "fanline.v1"),
+      onOpen: () => this.#send(this.#subscriptions.resume()),
+      onFrame: (frame) => this.#receive(frame),
       onState: (state) => this.#changed(state),
       probe: () => this.#probe(),
     });
-  }
-
-  /** @returns {State} Where the connection stands. */
-  get state() {
-    return this.#link.state;
+    this.#options = { onState, onGap, onError };
   }
 
   /**
    * Subscribe to a topic or pattern.
    *
-   * @param {string} pattern What.
-   * @param {(message: Message) => void} onMessage Given each message, in the order of the log.
-   * @param {object} [options] Where to begin; with neither, with what is new.
-   * @param {number} [options.after] Begin behind this position; 0 for the whole log.
-   * @param {number} [options.last] Begin with so many of the newest messages.
-   * @returns {Promise<number>} The position behind which everything comes; through reconnects if need be.
+   * @param {string} pattern The topic or pattern.
+   * @param {(message: Message) => void} onMessage Called with each message, in the order of the log.
+   * @param {object} [options] Where to begin; by default with new messages.
+   * @param {number} [options.after] Begin after this position; 0 for the whole log.
+   * @param {number} [options.last] Begin with this many of the newest messages.
+   * @returns {Promise<number>} The position that messages come after, through reconnects if need be.
    *   Rejected with `Rejected` if it is refused, with `Closed` if the subscriber is closed before.
    */
   subscribe(pattern, onMessage, { after, last } = {}) {
     if (this.state.phase === "closed") {
       return Promise.reject(new Closed(this.state.reason, this.state.code));
     }
-    if (this.#ledger.has(pattern)) {
+    if (this.#subscriptions.has(pattern)) {
       return Promise.reject(new Rejected("bad-command", `${pattern} is subscribed to already`));
     }
     const request = { sub: pattern, after, last };
-    this.#ledger.ask(request, onMessage);
-    this.#say([request]);
-    return new Promise((resolve, reject) => this.#asking.set(pattern, { resolve, reject }));
+    this.#subscriptions.add(request, onMessage);
+    this.#send([request]);
+    return new Promise((resolve, reject) => this.#pending.set(pattern, { resolve, reject }));
   }
 
   /**
-   * Take a subscription back: no message is given to it any more.
+   * End a subscription: its `onMessage` is not called any more.
    *
-   * @param {string} pattern As it was subscribed to.
+   * @param {string} pattern The pattern, as it was subscribed to.
    */
   unsubscribe(pattern) {
-    this.#ledger.forget(pattern);
-    this.#refuse(pattern, new Closed(`${pattern} was unsubscribed from`));
-    this.#say([{ unsub: pattern }]);
+    this.#subscriptions.remove(pattern);
+    this.#reject(pattern, new Closed(`${pattern} was unsubscribed from`));
+    this.#send([{ unsub: pattern }]);
   }
 
-  /** Try to connect at once, if it waits for the next attempt. */
-  retryNow() {
-    this.#link.retryNow();
-  }
-
-  /** Close it for good. */
-  close() {
-    this.#link.close();
-  }
-
-  #say(commands) {
+  /** @param {object[]} commands What to send, if anything. */
+  #send(commands) {
     if (commands.length) {
-      this.#link.send(commands);
+      this._link.send(commands);
     }
   }
 
-  #take(frame) {
+  /** @param {any} frame A message, an answer or a notice. */
+  #receive(frame) {
     if (frame.topic !== undefined) {
-      this.#ledger.deliver(frame);
+      this.#subscriptions.deliver(frame);
     } else if (frame.error === "queue-unavailable") {
-      this.#link.reset(frame.reason); // everything is asked for again on the next connection
+      this._link.reset(frame.reason); // everything is asked for again on the next connection
     } else if (frame.error !== undefined) {
       this.#refused(frame);
     } else if (frame.subscribed !== undefined) {
       this.#subscribed(frame);
     } else if (frame.gap) {
-      this.#missing(frame.gap.topic ?? null, frame.gap);
+      this.#missed(frame.gap.topic ?? null, frame.gap);
     }
   }
 
+  /** @param {any} frame A confirmation. */
   #subscribed({ subscribed: pattern, seq = null, gap }) {
-    if (this.#ledger.confirm(pattern, seq)) {
+    if (this.#subscriptions.confirm(pattern, seq)) {
       this.#options.onGap({ pattern });
     }
     if (gap) {
-      this.#missing(pattern, gap);
+      this.#missed(pattern, gap);
     }
-    this.#asking.get(pattern)?.resolve(seq ?? 0);
-    this.#asking.delete(pattern);
+    this.#pending.get(pattern)?.resolve(seq ?? 0);
+    this.#pending.delete(pattern);
   }
 
-  #missing(pattern, { from, to }) {
+  /**
+   * @param {string | null} pattern The subscription; null for all.
+   * @param {{from: number, to: number}} gap The missing positions.
+   */
+  #missed(pattern, { from, to }) {
     if (pattern !== null) {
-      this.#ledger.skip(pattern, to);
+      this.#subscriptions.skip(pattern, to);
     }
     this.#options.onGap({ pattern, from, to });
   }
 
+  /** @param {any} frame A refusal. */
   #refused({ error, reason, sub }) {
     if (sub !== undefined) {
-      this.#ledger.refuse(sub);
+      this.#subscriptions.refuse(sub);
     }
     const refusal = new Rejected(error, reason);
-    if (!this.#refuse(sub, refusal)) {
+    if (!this.#reject(sub, refusal)) {
       this.#options.onError(refusal);
     }
   }
 
-  #refuse(pattern, error) {
-    const asking = this.#asking.get(pattern);
-    this.#asking.delete(pattern);
-    asking?.reject(error);
-    return asking !== undefined;
+  /**
+   * @param {string} pattern The pattern of a subscription.
+   * @param {Error} error Why it is not to be had.
+   * @returns {boolean} Whether its answer was pending.
+   */
+  #reject(pattern, error) {
+    this.#pending.get(pattern)?.reject(error);
+    return this.#pending.delete(pattern);
   }
 
   #probe() {
-    const [sub] = this.#ledger.patterns;
-    return sub === undefined ? false : { sub }; // repeating it changes nothing, and is answered
+    const [sub] = this.#subscriptions.patterns;
+    return sub === undefined ? false : { sub }; // a repetition changes nothing, and is answered
   }
 
+  /** @param {State} state The new state of the connection. */
   #changed(state) {
     if (state.phase === "closed") {
-      for (const pattern of [...this.#asking.keys()]) {
-        this.#refuse(pattern, new Closed(state.reason, state.code));
+      for (const pattern of [...this.#pending.keys()]) {
+        this.#reject(pattern, new Closed(state.reason, state.code));
       }
     }
     this.#options.onState?.(state);
   }
 }
 
+/** @param {Gap} gap What is missing. */
 function logGap({ pattern, from, to }) {
   const what = from === undefined ? "what came between two connections" : `positions ${from} to ${to}`;
   console.warn(`${pattern ?? "all subscriptions"}: ${what} are not in the log any more`);
 }
 
-/**
- * Something that happened in a room.
- *
- * @typedef {object} RoomEvent
- * @property {string} id Its position in the log, as text.
- * @property {number} seq The same as a number.
- * @property {string} roomId The room.
- * @property {string} memberId Who; every connection is a member of its own.
- * @property {string} memberName Their name.
- * @property {"chat" | "joined" | "left"} type What happened.
- * @property {string} message What was said, for `chat`.
- * @property {string} sent When, in ISO 8601.
- * @property {boolean} [self] Set on the first event of each connection: this is who you are.
- */
-
-/** A room of chat: receives what happens in it, in order, each event once; and says something. */
-export class Room extends Sender {
-  #position;
-  #onEvents;
-  #arrived = [];
-
-  /**
-   * @param {string} url The chat service, `wss://HOST:PORT`.
-   * @param {string} id Which room.
-   * @param {object} options
-   * @param {Token} [options.token] Who joins; not needed where guests are allowed.
-   * @param {number} [options.after] Begin behind this position, instead of with what is new.
-   * @param {(events: RoomEvent[]) => void} options.onEvents Given what happens, in the order of the log; what
-   *   comes together is given together.
-   * @param {(state: State) => void} [options.onState] Told when the state of the connection changes. If it is
-   *   closed for good, `code` tells why: `CloseCode.ROOM_DELETED`, `CloseCode.LOGGED_OUT`, …
-   */
-  constructor(url, id, { token, after, onEvents, onState }) {
-    super(onState);
-    this.#position = after;
-    this.#onEvents = onEvents;
-    const login = new Login(token ?? "");
-    this._link = new Link({
-      url: () => login.url(`${url}/api/serve/${id}`, this.#resume()),
-      protocol: ROOM_SUBPROTOCOL,
-      finalCodes: login.finalCodes,
-      onFrame: (frame) => this.#take(frame),
-      onBatchEnd: () => this.#hand(),
-      onState: (state) => this._changed(state),
-      probe: () => (this._flight.isEmpty ? { probe: true } : true), // it is refused, and so answered
-      diagnose: () => login.refusal(`${url}/api/room/${id}`),
-    });
-  }
-
-  /**
-   * Say something.
-   *
-   * @param {string} message The text.
-   * @param {object} [options]
-   * @param {string} [options.id] Its id: said again with the same id and the same token within ten minutes, also
-   *   after the page was loaded anew, it is said once. One is made up if none is given.
-   * @returns {Promise<{id: string, seq: number}>} Kept when it is stored; through any number of reconnects.
-   *   Rejected with `Rejected` if it is refused or could not be stored (with code `failed`: try again, with the same
-   *   id), with `Closed` if the room is left, or deleted, before.
-   */
-  say(message, { id = crypto.randomUUID() } = {}) {
-    return this._post(id, { message, id });
-  }
-
-  #resume() {
-    return this.#position === undefined ? {} : { after: this.#position };
-  }
-
-  #take(frame) {
-    if (frame.ok !== undefined) {
-      this._flight.succeed(frame.ok, { id: frame.ok, seq: frame.seq });
-    } else if (frame.error !== undefined || frame.type === "failed") {
-      this._flight.fail(frame.id, new Rejected(frame.error ?? "failed", frame.reason, frame.id));
-    } else if (frame.self) {
-      this.#position ??= frame.seq;
-      this.#arrived.push(frame);
-      this._ready();
-    } else if (frame.seq > this.#position) {
-      this.#position = frame.seq;
-      this.#arrived.push(frame);
-    }
-  }
-
-  #hand() {
-    const events = this.#arrived;
-    this.#arrived = [];
-    if (events.length) {
-      this.#onEvents(events);
-    }
-    this._flush();
-  }
-}
+export { Backoff, CloseCode, Closed, Link, Publisher, Rejected, Room, Subscriber, claims, matches };

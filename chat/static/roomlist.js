@@ -92,7 +92,9 @@ export class RoomList {
     const { room, link } = known;
     const unread = this.#unreadOf(roomId);
     const unsent = this.#unsentOf(roomId);
-    const notes = [unread && counted(unread, "unread message"), unsent && `${unsent} not sent`].filter(Boolean);
+    const notes = [unread && counted(unread, "unread message"), unsent && `${unsent} not sent`].filter(
+      Boolean,
+    );
     link.classList.toggle("unread", unread > 0);
     if (roomId === this.#current) {
       link.setAttribute("aria-current", "page");
@@ -140,4 +142,5 @@ function newRow(room) {
 }
 
 const order = (one, other) =>
-  Number(other.roomId === "lobby") - Number(one.roomId === "lobby") || one.roomName.localeCompare(other.roomName);
+  Number(other.roomId === "lobby") - Number(one.roomId === "lobby") ||
+  one.roomName.localeCompare(other.roomName);

@@ -8,8 +8,8 @@
  */
 
 import { avatar, element } from "./dom.js";
-import { counted, dayName, isSameDay, linkified, namesOf, timeOfDay } from "./text.js";
 import { netEffect } from "./presence.js";
+import { counted, dayName, isSameDay, linkified, namesOf, timeOfDay } from "./text.js";
 
 const MOST_ROWS = 300;
 const STEP = 60;
@@ -296,7 +296,8 @@ export class Timeline {
 
   /** Whether a message stands together with the one before it. */
   #isContinued(index, name, time) {
-    const skipsOne = this.#items[index - 1]?.isMessage === false && this.#change(this.#items[index - 1]) === "";
+    const skipsOne =
+      this.#items[index - 1]?.isMessage === false && this.#change(this.#items[index - 1]) === "";
     const previous = this.#items[skipsOne ? index - 2 : index - 1];
     return (
       previous?.isMessage === true &&

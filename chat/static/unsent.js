@@ -89,7 +89,8 @@ export class Unsent {
     for (const { seq, memberId, memberName, message } of messages) {
       this.#newest = Math.max(this.#newest, seq);
       const isOwn = memberName === this.#session.name;
-      const note = isOwn && [...this.#notes.values()].find((each) => isSame(each, { seq, memberId, message }));
+      const note =
+        isOwn && [...this.#notes.values()].find((each) => isSame(each, { seq, memberId, message }));
       if (note) {
         this.#remove(note);
       }
@@ -106,7 +107,10 @@ export class Unsent {
   /** Wait for the answers that are due, but not for long. */
   async finish() {
     if (this.#room.state.phase === "open") {
-      await Promise.race([Promise.allSettled(this.#answers), new Promise((done) => setTimeout(done, FINISH))]);
+      await Promise.race([
+        Promise.allSettled(this.#answers),
+        new Promise((done) => setTimeout(done, FINISH)),
+      ]);
     }
   }
 
@@ -195,7 +199,10 @@ export class Unsent {
       row.classList.toggle("waiting", !isOpen);
       status.replaceChildren(isOpen ? "Sending…" : "Not sent yet: waiting for the connection");
       if (!isOpen) {
-        status.append(" ", button("Discard", () => this.#discard(note)));
+        status.append(
+          " ",
+          button("Discard", () => this.#discard(note)),
+        );
       }
       return;
     }
@@ -211,7 +218,8 @@ export class Unsent {
 
 function isSame({ entry, seq }, message) {
   return (
-    seq === message.seq || (entry.members?.includes(message.memberId) === true && entry.text === message.message)
+    seq === message.seq ||
+    (entry.members?.includes(message.memberId) === true && entry.text === message.message)
   );
 }
 

@@ -12,7 +12,6 @@ import pytest_asyncio
 from playwright.async_api import Page, WebSocketRoute, expect
 
 from chat.http.pages import FOLDER
-from fanline.protocol.topics import matches as server_matches
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from tests.chat.static.browser import Installation, Site, until
 from tests.chat.static.conftest import OpenWindow
@@ -512,45 +511,3 @@ async def test_silence(page: Page) -> None:
     await page.clock.run_for(12_000)
     await script.connected(2)
     await script.received({"sub": "orders"}, {"sub": "orders", "after": 7})
-
-
-async def test_delays_grow(page: Page) -> None:
-    """From a tenth of a second to five seconds, each at random from the upper half of its range."""
-    delays = await page.evaluate(
-        """() => {
-          const backoff = new Backoff();
-          const delays = Array.from({ length: 9 }, () => backoff.next());
-          backoff.reset();
-          return [...delays, backoff.next()];
-        }"""
-    )
-    for delay, nominal in zip(delays, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000, 100], strict=True):
-        assert nominal / 2 <= delay <= nominal
-    assert len(set(delays)) > 5
-
-
-PATTERNS = (
-    ("a.b", "a.b", True),
-    ("a.b", "a.b.c", False),
-    ("a.b.c", "a.b", False),
-    ("a.*", "a.b", True),
-    ("a.*", "a", False),
-    ("a.*", "a.b.c", False),
-    ("*.b", "a.b", True),
-    ("a.>", "a.b.c", True),
-    ("a.>", "a", False),
-    (">", "a.b", True),
-    (">", "$a", False),
-    ("*.b", "$a.b", False),
-    ("$a.>", "$a.b", True),
-)
-
-
-async def test_patterns(page: Page) -> None:
-    """Patterns match as they do on the server."""
-    for pattern, topic, expected in PATTERNS:
-        assert expected is server_matches(pattern, topic)
-        assert expected is await page.evaluate("(both) => matches(...both)", [pattern, topic]), (
-            pattern,
-            topic,
-        )

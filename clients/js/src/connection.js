@@ -1,0 +1,273 @@
+import { Backoff } from "./backoff.js";
+import { CloseCode, Closed } from "./errors.js";
+import { onWake } from "./platform.js";
+
+// All times are in milliseconds.
+const LONGEST_RETRY_AFTER = 60_000;
+const STEADY = 5_000; // a connection that lasted this long resets the delays
+const OPEN_TIMEOUT = 10_000;
+const QUIET = 20_000; // silence after which the server is asked for a sign of life
+const ANSWER_TIMEOUT = 10_000;
+
+/**
+ * The state of a connection.
+ *
+ * @typedef {object} State
+ * @property {"connecting" | "open" | "waiting" | "closed"} phase `waiting` for the next attempt; `closed` is final.
+ * @property {string} reason Why it is not open, as a sentence; may be empty.
+ * @property {number} [code] The close code that ended the last connection.
+ * @property {number} [retryAt] The time of the next attempt, as of `Date.now()`.
+ */
+
+/**
+ * What to connect to, and the callbacks of a `Link`.
+ *
+ * @typedef {object} LinkOptions
+ * @property {() => string | Promise<string>} url Called before each attempt; throws `Closed` to give up.
+ * @property {string} [protocol] The WebSocket subprotocol.
+ * @property {(frame: any) => void} onFrame Called with each received frame, parsed, arrays taken apart.
+ * @property {() => void} [onOpen] Called when a connection is open.
+ * @property {() => void} [onBatchEnd] Called after the last frame of a WebSocket message.
+ * @property {(state: State) => void} [onState] Called when the state changes.
+ * @property {() => object | boolean} [probe] Called after a silence. Returns what to send that will be answered;
+ *   `true` if an answer is awaited already, `false` if there is nothing to ask.
+ * @property {() => Promise<Closed | null>} [diagnose] Called when a connection could not be opened. Returns the
+ *   reason if it never can be. (A browser hides the server's answer to a refused WebSocket.)
+ * @property {number[]} [finalCodes] Close codes after which to give up.
+ */
+
+/** A WebSocket that is opened again whenever it is lost. It connects in the next turn of the event loop. */
+export class Link {
+  #options;
+  #finalCodes;
+  #backoff = new Backoff();
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #listening = new AbortController();
+  #ending = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #attempt = 0;
+  #openedAt = 0;
+  /** @type {number | null} */
+  #retryAfter = null;
+  /** @type {State} */
+  #state = { phase: "connecting", reason: "" };
+
+  /** @param {LinkOptions} options What to connect to, and the callbacks. */
+  constructor(options) {
+    this.#options = options;
+    this.#finalCodes = options.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
+    onWake(() => (this.isOpen ? this.#ask() : this.retryNow()), this.#ending.signal);
+    queueMicrotask(() => this.#connect());
+  }
+
+  /** @returns {State} The state of the connection. */
+  get state() {
+    return this.#state;
+  }
+
+  /** @returns {boolean} Whether the connection is open. */
+  get isOpen() {
+    return this.#state.phase === "open";
+  }
+
+  /**
+   * Send one frame; drop it if the connection is not open.
+   *
+   * @param {string | object} frame Text, or a value to be written as JSON.
+   */
+  send(frame) {
+    if (this.isOpen) {
+      this.#socket?.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+    }
+  }
+
+  /** Connect at once, if waiting for the next attempt. */
+  retryNow() {
+    if (this.#state.phase === "waiting") {
+      this.#connect();
+    }
+  }
+
+  /**
+   * Set the delay after the present connection, as the server asked.
+   *
+   * @param {number} delay In milliseconds.
+   */
+  retryAfter(delay) {
+    this.#retryAfter = Math.min(Math.max(delay, 0), LONGEST_RETRY_AFTER);
+  }
+
+  /**
+   * Drop this connection and open another, after the usual delay.
+   *
+   * @param {string} reason Why, as a sentence.
+   */
+  reset(reason) {
+    this.#lose(reason);
+  }
+
+  /** Close the connection; it is not opened again. */
+  close() {
+    this.#end("it was closed by this page");
+  }
+
+  async #connect() {
+    if (this.#state.phase === "closed") {
+      return;
+    }
+    clearTimeout(this.#timer);
+    const attempt = ++this.#attempt;
+    this.#report({ ...this.#state, phase: "connecting", retryAt: undefined });
+    try {
+      const url = await this.#options.url();
+      if (attempt === this.#attempt) {
+        this.#dial(url);
+      }
+    } catch (error) {
+      if (attempt === this.#attempt) {
+        this.#giveUpOrRetry(/** @type {Error} */ (error));
+      }
+    }
+  }
+
+  /** @param {string} url What to connect to. */
+  #dial(url) {
+    const socket = new WebSocket(url, this.#options.protocol ?? []);
+    this.#socket = socket;
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    socket.addEventListener("open", () => this.#opened(), { signal });
+    socket.addEventListener("message", (event) => this.#receive(event.data), { signal });
+    socket.addEventListener("close", (event) => this.#closed(event), { signal });
+    this.#timer = setTimeout(() => this.#lose("the server does not answer"), OPEN_TIMEOUT);
+  }
+
+  #opened() {
+    this.#openedAt = Date.now();
+    this.#report({ phase: "open", reason: "" });
+    this.#watch();
+    this.#options.onOpen?.();
+  }
+
+  /** @param {string} text One WebSocket message. */
+  #receive(text) {
+    this.#watch();
+    let value;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      this.#lose("the server sent something that is not JSON");
+      return;
+    }
+    const socket = this.#socket;
+    for (const frame of Array.isArray(value) ? value : [value]) {
+      if (this.#socket !== socket) {
+        return; // an earlier frame has ended this connection
+      }
+      if (frame.drain) {
+        this.retryAfter(frame.drain.retry_ms);
+      } else {
+        this.#options.onFrame(frame);
+      }
+    }
+    this.#options.onBatchEnd?.();
+  }
+
+  /** @param {{code: number, reason: string}} event How the connection ended. */
+  async #closed({ code, reason }) {
+    const wasOpen = this.isOpen;
+    this.#drop();
+    if (this.#finalCodes.includes(code)) {
+      this.#end(reason || `the server has closed the connection (${code})`, code);
+      return;
+    }
+    const attempt = this.#attempt;
+    const refusal = wasOpen ? null : await this.#options.diagnose?.();
+    if (attempt !== this.#attempt) {
+      return;
+    }
+    if (refusal) {
+      this.#end(refusal.message, refusal.code);
+    } else {
+      this.#lose(reason || (wasOpen ? "the connection was lost" : "the server cannot be reached"), code);
+    }
+  }
+
+  /** @param {Error} error Why an attempt failed before there was a connection. */
+  #giveUpOrRetry(error) {
+    if (error instanceof Closed) {
+      this.#end(error.message, error.code);
+    } else {
+      this.#lose(error.message);
+    }
+  }
+
+  /**
+   * @param {string} reason Why, as a sentence.
+   * @param {number} [code] The close code.
+   */
+  #lose(reason, code) {
+    if (this.#state.phase === "closed") {
+      return;
+    }
+    this.#drop();
+    this.#attempt++;
+    if (this.#openedAt && Date.now() - this.#openedAt >= STEADY) {
+      this.#backoff.reset();
+    }
+    this.#openedAt = 0;
+    const delay = this.#retryAfter ?? this.#backoff.next();
+    this.#retryAfter = null;
+    this.#timer = setTimeout(() => this.#connect(), delay);
+    this.#report({ phase: "waiting", reason, code, retryAt: Date.now() + delay });
+  }
+
+  /**
+   * @param {string} reason Why, as a sentence.
+   * @param {number} [code] The close code.
+   */
+  #end(reason, code) {
+    if (this.#state.phase === "closed") {
+      return;
+    }
+    this.#drop();
+    this.#attempt++;
+    this.#ending.abort();
+    this.#report({ phase: "closed", reason, code });
+  }
+
+  #drop() {
+    clearTimeout(this.#timer);
+    this.#listening.abort();
+    this.#socket?.close();
+    this.#socket = null;
+  }
+
+  // A dead network gives no sign of being dead: after a silence, ask.
+
+  #watch() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#ask(), QUIET);
+  }
+
+  #ask() {
+    const question = this.#options.probe?.() ?? false;
+    if (question === false) {
+      this.#watch();
+      return;
+    }
+    clearTimeout(this.#timer);
+    if (question !== true) {
+      this.send(question);
+    }
+    this.#timer = setTimeout(() => this.#lose("the server does not answer"), ANSWER_TIMEOUT);
+  }
+
+  /** @param {State} state The new state. */
+  #report(state) {
+    this.#state = state;
+    this.#options.onState?.(state);
+  }
+}

@@ -1,0 +1,29 @@
+// What not every place that runs JavaScript has: workers and Node have no document, pages without TLS no
+// `randomUUID`.
+
+/**
+ * Make a random id of 32 hexadecimal digits.
+ *
+ * @returns {string} The id.
+ */
+export function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Call a function when the device is back online, and when the page becomes visible.
+ *
+ * @param {() => void} callback The function; not called while the page is hidden.
+ * @param {AbortSignal} signal Ends this.
+ */
+export function onWake(callback, signal) {
+  const page = globalThis.document;
+  const wake = () => {
+    if (page === undefined || page.visibilityState === "visible") {
+      callback();
+    }
+  };
+  globalThis.addEventListener?.("online", wake, { signal });
+  page?.addEventListener("visibilitychange", wake, { signal });
+}

@@ -1,0 +1,95 @@
+import { Client } from "./client.js";
+import { CloseCode, Closed } from "./errors.js";
+import { Outbox } from "./outbox.js";
+
+/** @import { LinkOptions, State } from "./connection.js" */
+
+/** What publishers and rooms have in common: an outbox over one connection. */
+export class Sender extends Client {
+  /** @protected */
+  _outbox = new Outbox();
+  #isReady = false;
+  #isFlushing = false;
+  #onState;
+
+  /**
+   * @param {LinkOptions} options What to connect to, and the callbacks.
+   * @param {(state: State) => void} [onState] Called when the state of the connection changes.
+   */
+  constructor(options, onState) {
+    super({ ...options, onState: (state) => this.#changed(state) });
+    this.#onState = onState;
+  }
+
+  /**
+   * Stop sending a message; its promise is rejected with `Closed`. It may have been stored already.
+   *
+   * @param {string} id Its id.
+   */
+  withdraw(id) {
+    this._outbox.reject(id, new Closed("it was withdrawn"));
+  }
+
+  /**
+   * Send a message as soon as possible, and again until it is answered.
+   *
+   * @protected
+   * @param {string} id Its id.
+   * @param {object} message What is sent.
+   * @returns {Promise<any>} Settled with the answer.
+   */
+  _post(id, message) {
+    if (this.state.phase === "closed") {
+      return Promise.reject(new Closed(this.state.reason, this.state.code));
+    }
+    const answer = this._outbox.add(id, JSON.stringify(message));
+    this._flush();
+    return answer;
+  }
+
+  /**
+   * Start to send: the connection is ready for messages.
+   *
+   * @protected
+   */
+  _ready() {
+    this.#isReady = true;
+    this._flush();
+  }
+
+  /**
+   * Send what waits. What is posted in one turn of the event loop travels together.
+   *
+   * @protected
+   */
+  _flush() {
+    if (this.#isReady && !this.#isFlushing) {
+      this.#isFlushing = true;
+      queueMicrotask(() => this.#flushNow());
+    }
+  }
+
+  #flushNow() {
+    this.#isFlushing = false;
+    if (this.#isReady) {
+      for (const frame of this._outbox.frames()) {
+        this._link.send(frame);
+      }
+    }
+  }
+
+  /** @param {State} state The new state of the connection. */
+  #changed(state) {
+    if (state.code === CloseCode.TOO_BIG && state.phase === "waiting") {
+      this._outbox.rejectLargest();
+    }
+    if (state.phase !== "open") {
+      this.#isReady = false;
+      this._outbox.rewind();
+    }
+    if (state.phase === "closed") {
+      this._outbox.rejectAll(new Closed(state.reason, state.code));
+    }
+    this.#onState?.(state);
+  }
+}
