@@ -14,6 +14,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Node comes with .venv; it checks and builds the JavaScript, and nothing runs on it.
+JS := clients/js
+JS_INSTALLED := $(JS)/node_modules/.installed
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(JS) --silent
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -23,15 +28,25 @@ up: $(INSTALLED) ## Start the whole pipeline here; ARGS="…" goes to `fanline u
 	@exec $(BIN)/fanline up $(ARGS)
 
 .PHONY: test
-test: lint types browser ## Lint, check the types and run every test; ARGS="…" goes to pytest
+test: lint types jstest browser ## Lint, check the types and run every test; ARGS="…" goes to pytest
 	@exec $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: lint
-lint: $(INSTALLED) ## Check the style, the formatting, the imports and the words
+lint: $(INSTALLED) $(JS_INSTALLED) ## Check the style, the formatting, the imports and the words
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.words
+	@$(NPM) run lint
+
+.PHONY: js
+js: $(JS_INSTALLED) ## Build chat/static/fanline.js from clients/js, and format the JavaScript
+	@$(NPM) run format
+	@$(NPM) run build
+
+.PHONY: jstest
+jstest: $(JS_INSTALLED) ## Run the unit tests of the JavaScript
+	@$(NPM) test
 
 .PHONY: types
 types: $(INSTALLED) ## Check the types, strictly
@@ -68,7 +83,7 @@ constraints: ## Pin the newest versions of all dependencies in constraints.txt
 
 .PHONY: clean
 clean: ## Remove all that make has made; never var/, which holds the log and the keys
-	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* *.egg-info .*_cache .hypothesis
+	@rm -rf $(VENV) $(JS)/node_modules $(JS)/dist build dist htmlcov .coverage .coverage.* *.egg-info .*_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Made from nothing whenever what is to be installed has changed; the stamp comes last, so that an
@@ -80,6 +95,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
 		--constraint constraints.txt --editable '.[dev]' | $(dots)
 	@touch $(INSTALLED)
+
+$(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
+	@echo 'Installing into $(JS)/node_modules, once; this takes some seconds'
+	@$(NPM) ci
+	@touch $@
 
 # The tests of the web page need a real browser; where it may be installed without asking, it is.
 .PHONY: browser

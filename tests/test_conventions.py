@@ -19,7 +19,9 @@ DOCUMENTS = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs
 LONGEST_BODY = 40
 
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{32}")
-PACKAGE_INDEX = re.compile(r"py[p]i\.|python[h]osted|index-[u]rl|find-[l]inks|PIP_INDEX_[U]RL")
+PACKAGE_INDEX = re.compile(
+    r"py[p]i\.|python[h]osted|index-[u]rl|find-[l]inks|PIP_INDEX_[U]RL|registry\.npm[j]s"
+)
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
