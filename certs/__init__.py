@@ -1,4 +1,4 @@
-"""Makes, checks and renews the certificates of an installation: ``python -m certs``.
+"""Make, check and renew the certificates of an installation: ``python -m certs``.
 
 From code, one call gives a folder that both :func:`fanline.security.tls.server_context` and
 :func:`fanline.security.tls.client_context` accept::

@@ -1,4 +1,4 @@
-"""Runs ``python -m certs``."""
+"""Run ``python -m certs``."""
 
 from certs.cli import main
 

@@ -1,6 +1,6 @@
-"""Certificates as values: a development CA, and what it issues. No files, no clock.
+"""Create a development CA and server certificates, as values without files or a clock.
 
-The extensions are those that RFC 5280 asks for, so that the strictest readers (OpenSSL's
+The extensions are those that RFC 5280 requires, so that strict verifiers (OpenSSL with
 ``X509_V_FLAG_X509_STRICT``, browsers, Go) accept them.
 """
 
@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from certs.names import Name
 
 CA_LIFETIME: Final = timedelta(days=3653)
-SERVER_LIFETIME: Final = timedelta(days=397)  # browsers take no longer ones
+SERVER_LIFETIME: Final = timedelta(days=397)  # browsers reject longer ones
 
 # Machines whose clock is a little behind accept a new certificate as well.
 BACKDATE: Final = timedelta(hours=1)
@@ -41,9 +41,9 @@ class Pair(NamedTuple):
 
 
 def make_authority(now: datetime) -> Pair:
-    """Return a new CA that can issue server certificates, but no further CAs.
+    """Create a CA that can issue server certificates, but no further CAs.
 
-    Its name ends in the first digits of its key's identifier, to tell it from others in a browser's list.
+    Its name ends in the first digits of its key identifier, to tell it from others in a browser's list.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -59,7 +59,7 @@ def make_authority(now: datetime) -> Pair:
 
 
 def issue(authority: Pair, names: list[Name], now: datetime) -> Pair:
-    """Return a new server certificate for ``names``, with a new key; it does not outlive its CA."""
+    """Issue a server certificate with a new key; it expires no later than its CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate
     end = min(now - BACKDATE + SERVER_LIFETIME, issuer.not_valid_after_utc)
@@ -77,7 +77,7 @@ def issue(authority: Pair, names: list[Name], now: datetime) -> Pair:
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether the key of ``issuer`` has signed ``certificate``, under its name."""
+    """Return whether ``issuer`` has signed ``certificate``: by its key and under its name."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):  # other name, other kind of key, other key

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @app.command()
 def make(folder: Folder = None, names: Names = None) -> None:
-    """Make a CA and a server certificate, or what is missing of them."""
+    """Make a CA and a server certificate, as far as they are missing."""
     path = _folder(folder)
     _tell(path, ensure(path, names or []))
     _tell_use(path / CA_CERT)
@@ -64,7 +64,7 @@ def make(folder: Folder = None, names: Names = None) -> None:
 
 @app.command()
 def show(folder: Folder = None) -> None:
-    """List what there is; exit with 1 if something is wrong."""
+    """List the certificates; exit with 1 if one of them has a problem."""
     path = _folder(folder)
     console = Console(highlight=False)
     for table in report.tables(path):
@@ -82,12 +82,12 @@ def renew(
     names: Names = None,
     ca: Annotated[bool, typer.Option("--ca", help="Make a new CA as well.")] = False,
 ) -> None:
-    """Reissue the server certificate, with the names it has."""
+    """Reissue the server certificate, for the same names and those given."""
     path = _folder(folder)
     _tell(path, renew_certificates(path, names or [], ca=ca))
     typer.echo("\nRestart the services: they read their certificate when they start.")
     if ca:
-        typer.echo(f"Whatever trusted the old CA needs the new {path / CA_CERT}.")
+        typer.echo(f"Give every client that trusted the old CA the new {path / CA_CERT}.")
 
 
 def _folder(given: Path | None) -> Path:

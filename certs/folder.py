@@ -1,4 +1,4 @@
-"""The folder of an installation's certificates: what is missing is made, what is not ours is left alone.
+"""Complete and renew a folder of certificates; never overwrite certificates made elsewhere.
 
 Certificates are *ours* to reissue if the folder holds the key of the CA that issued them, ``ca.key``.
 """
@@ -26,7 +26,7 @@ from fanline.security.tls import (
 
 
 class Done(StrEnum):
-    """What happened to a certificate and its key."""
+    """Result of the work on a certificate and its key."""
 
     MADE = "made"
     KEPT = "kept"
@@ -35,27 +35,27 @@ class Done(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """What happened in a folder."""
+    """Results for the CA and the server certificate of a folder."""
 
     authority: Done
     server: Done
 
 
 def ensure(folder: Path, names: Sequence[str] = ()) -> Outcome:
-    """Make the certificates that are missing; keep those that are good.
+    """Make missing certificates; keep valid ones.
 
     A new server certificate is valid for :data:`~certs.names.DEFAULT_NAMES` and for ``names``. If one of
-    ours lacks some of ``names``, or has expired, it is reissued under the same CA with all that it had.
+    ours lacks some of ``names``, or has expired, it is reissued under the same CA for all its names.
 
     Concurrent calls, from other processes too, wait for each other.
 
     Args:
-        folder: Where they are kept; made if it is not there.
-        names: More DNS names and IP addresses.
+        folder: Folder of the certificates, made if missing.
+        names: Additional DNS names and IP addresses.
 
     Raises:
-        ConfigurationError: If a name is neither, or what is in the folder does not fit together, cannot be
-            used, or could only be made to fit by overwriting what is not ours.
+        ConfigurationError: If a name is invalid, or if the files in the folder do not match, cannot be
+            used, or could be made to match only by overwriting certificates that are not ours.
     """
     given = parse_names(names)
     files.make_folder(folder)
@@ -66,15 +66,15 @@ def ensure(folder: Path, names: Sequence[str] = ()) -> Outcome:
 
 
 def renew(folder: Path, names: Sequence[str] = (), *, ca: bool = False) -> Outcome:
-    """Reissue the server certificate, with the names that it has and ``names``, and with a new key.
+    """Reissue the server certificate with a new key, for its names and ``names``.
 
     Args:
-        folder: Where the certificates are.
-        names: More DNS names and IP addresses.
-        ca: Whether to make a new CA first. What trusts the old one then has to be given the new ``ca.crt``.
+        folder: Folder of the certificates.
+        names: Additional DNS names and IP addresses.
+        ca: Make a new CA first. Clients that trust the old one then need the new ``ca.crt``.
 
     Raises:
-        ConfigurationError: If a name is neither, or the certificates are not ours to reissue.
+        ConfigurationError: If a name is invalid, or the certificates are not ours to reissue.
     """
     given = parse_names(names)
     _require_ours(folder)
@@ -113,7 +113,7 @@ def _is_good(folder: Path, present: set[str], given: list[Name]) -> bool:
 
 
 def _is_ours(folder: Path, present: set[str]) -> bool:
-    """Whether the server certificate, there or not, can be made here without overwriting somebody's own."""
+    """Return whether the server certificate can be made without overwriting one made elsewhere."""
     if CA_KEY not in present:
         return False
     _require(folder, {CA_CERT}, present)
@@ -124,7 +124,7 @@ def _is_ours(folder: Path, present: set[str]) -> bool:
 
 
 def _leave_alone(folder: Path, present: set[str], given: list[Name]) -> None:
-    """Refuse what could only be done by overwriting certificates that are not ours."""
+    """Check certificates made elsewhere; raise if they would have to be overwritten."""
     _require(folder, {CA_CERT, SERVER_CERT, SERVER_KEY}, present)
     path = folder / SERVER_CERT
     has = names_of(read_certificates(path)[0])
@@ -135,8 +135,8 @@ def _leave_alone(folder: Path, present: set[str], given: list[Name]) -> None:
 
 def _require(folder: Path, needed: set[str], present: set[str]) -> None:
     if missing := needed - present:
-        problem = f"is missing beside {', '.join(sorted(present))}, and nothing is overwritten"
-        hint = "put it there, or move the others away to have development certificates made"
+        problem = f"is missing, while the folder has {', '.join(sorted(present))}; these are not overwritten"
+        hint = "put it there, or move the other files away to have development certificates made"
         raise ConfigurationError(f"{folder / min(missing)}: {problem}; {hint}")
 
 
@@ -148,7 +148,7 @@ def _require_ours(folder: Path) -> None:
         raise ConfigurationError(f"{folder / CA_KEY}: {problem}; {hint}")
     if not _is_ours(folder, present):
         path = folder / min(present & {SERVER_CERT, SERVER_KEY})
-        problem = f"was not issued by {CA_CERT} beside it, and is not overwritten"
+        problem = f"was not issued by {CA_CERT} of the same folder, and is not overwritten"
         raise ConfigurationError(f"{path}: {problem}; renew it where it was made, or move it away")
 
 
@@ -163,11 +163,13 @@ def _read_authority(folder: Path) -> Pair:
     path = folder / CA_KEY
     key = read_key(path)
     if key.public_key() != certificate.public_key():
-        raise ConfigurationError(f"{path}: does not belong to {CA_CERT} beside it; put the right one there")
+        raise ConfigurationError(
+            f"{path}: does not belong to {CA_CERT} of the same folder; put the matching key there"
+        )
     if not isinstance(key, SigningKey):
         hint = "issue the server certificate elsewhere"
         raise ConfigurationError(
-            f"{path}: is neither an EC nor an RSA key, and no other is used here; {hint}"
+            f"{path}: is neither an EC nor an RSA key, and other kinds are not supported; {hint}"
         )
     return Pair(certificate, key)
 
@@ -179,7 +181,7 @@ def _current_names(folder: Path) -> list[Name]:
 
 
 def _replace_authority(folder: Path) -> Pair:
-    _read_authority(folder)  # a pair that does not fit is no CA of ours
+    _read_authority(folder)  # raises if the key does not match the certificate
     return _write_authority(folder)
 
 
@@ -192,7 +194,7 @@ def _write_authority(folder: Path) -> Pair:
 
 def _write_server(folder: Path, authority: Pair, names: list[Name]) -> None:
     server = issue(authority, names, datetime.now(UTC))
-    # In this order, because a certificate of ours without its key is one that `ensure` can reissue.
+    # The certificate first: `ensure` can reissue a certificate of ours that has no key.
     files.replace(folder / SERVER_CERT, server.certificate_pem(), files.PUBLIC)
     files.replace(folder / SERVER_KEY, server.key_pem(), files.PRIVATE)
 

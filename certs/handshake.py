@@ -1,4 +1,4 @@
-"""The proof that a folder's certificates work: a client of it accepts a server of it."""
+"""Verify a folder of certificates with a TLS handshake between a client and a server."""
 
 import ssl
 from contextlib import suppress
@@ -10,7 +10,7 @@ from fanline.security.tls import CA_CERT, SERVER_CERT, client_context, read_cert
 
 
 def verify(folder: Path) -> None:
-    """Shake hands in memory, with the very contexts that services and clients use.
+    """Perform a handshake in memory, with the contexts that services and clients use.
 
     Raises:
         ConfigurationError: If either side has no usable certificates, or the client refuses the server's.
@@ -24,7 +24,7 @@ def verify(folder: Path) -> None:
             with suppress(ssl.SSLWantReadError):
                 side.do_handshake()
     except ssl.SSLCertVerificationError as error:
-        problem = f"a client that trusts {CA_CERT} beside it refuses it ({error.verify_message})"
+        problem = f"a client that trusts {CA_CERT} of the same folder refuses it ({error.verify_message})"
         raise ConfigurationError(f"{path}: {problem}; replace one of them") from error
 
 
@@ -32,6 +32,6 @@ def _host_name(path: Path) -> str:
     """Return a host for which the certificate in ``path`` should be accepted."""
     names = names_of(read_certificates(path)[0])
     if not names:
-        problem = "is valid for no name (subjectAltName), so that every client refuses it"
+        problem = "is valid for no name (subjectAltName), and every client refuses it"
         raise ConfigurationError(f"{path}: {problem}; replace it")
     return str(names[0].value)

@@ -1,4 +1,4 @@
-"""The names that a server certificate is valid for: DNS names and IP addresses."""
+"""Parse and format the DNS names and IP addresses of a server certificate."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ from fanline.errors import ConfigurationError
 
 Name = x509.DNSName | x509.IPAddress
 
-# The last four are how the services of docker/compose.yaml call each other.
+# The last four are the host names of the services in docker/compose.yaml.
 DEFAULT_NAMES: Final = ("localhost", "127.0.0.1", "::1", "msgqueue", "publisher", "subscriber", "chat")
 
 MAX_DNS_LENGTH: Final = 253
@@ -23,10 +23,10 @@ _DNS_NAME: Final = re.compile(rf"(?:\*\.{_LABEL}\.)?(?:{_LABEL}\.)*(?!\d+\Z){_LA
 
 
 def parse_names(texts: Iterable[str]) -> list[Name]:
-    """Return the names that ``texts`` spell, each once, in order.
+    """Parse names; return each once, in order.
 
     Raises:
-        ConfigurationError: If one is neither a DNS name nor an IP address.
+        ConfigurationError: If a text is neither a DNS name nor an IP address.
     """
     return list(dict.fromkeys(map(_parse, texts)))
 
@@ -41,7 +41,7 @@ def names_of(certificate: x509.Certificate) -> list[Name]:
 
 
 def spell(names: Iterable[Name]) -> str:
-    """Return names as people write them."""
+    """Format names, separated by commas."""
     return ", ".join(str(name.value) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""What a folder's certificates say, for people: what is there, for whom, until when, and what is wrong."""
+"""Report the certificates of a folder: names, issuer, expiry, key modes and problems."""
 
 import stat
 from collections.abc import Callable, Iterator
@@ -25,11 +25,11 @@ from fanline.security.tls import (
     server_context,
 )
 
-_OTHERS: Final = stat.S_IRWXO  # the rights of who is neither the owner nor in the group
+_OTHERS: Final = stat.S_IRWXO  # permissions of users outside the group
 
 
 def tables(folder: Path) -> Iterator[Table]:
-    """Yield a table for each certificate that can be read; the others are among the :func:`problems`."""
+    """Yield a table for each readable certificate; :func:`problems` names the others."""
     for certificate_name, key_name in ((CA_CERT, CA_KEY), (SERVER_CERT, SERVER_KEY)):
         path = folder / certificate_name
         try:
@@ -40,13 +40,13 @@ def tables(folder: Path) -> Iterator[Table]:
 
 
 def problems(folder: Path) -> list[str]:
-    """Return a sentence for all that keeps the certificates from working, or a key from being secret."""
+    """Return a sentence for each unusable certificate and each key that others can read."""
     unusable = [*_complaints(client_context, folder), *_complaints(server_context, folder)]
     return [*(unusable or _complaints(verify, folder)), *_exposed_keys(folder)]
 
 
 def lifetime(certificate: x509.Certificate) -> str:
-    """Return the day on which a certificate expires, and how many are left."""
+    """Return the date on which a certificate expires, and the days left."""
     end = certificate.not_valid_after_utc
     left = (end - datetime.now(UTC)).days
     return f"{end:%Y-%m-%d}, {left} days left" if left >= 0 else f"{end:%Y-%m-%d}, expired"
@@ -83,7 +83,7 @@ def _complaints(check: Callable[[Path], object], folder: Path) -> list[str]:
 def _exposed_keys(folder: Path) -> Iterator[str]:
     for key in (folder / CA_KEY, folder / SERVER_KEY):
         if (_mode(key) or 0) & _OTHERS:
-            hint = "`chmod 600` it, and renew it if somebody may have read it"
+            hint = "`chmod 600` it, and renew it if another user may have read it"
             yield f"{key}: is open to every user of this machine; {hint}"
 
 

@@ -1,17 +1,17 @@
-"""Prepares the volumes of compose.yaml: certificates, and credentials that are generated on first start.
+"""Prepare the volumes of compose.yaml: certificates and generated credentials.
 
 The container ``setup`` runs it before the services start::
 
     python first_start.py PRIVATE [NAME…]
 
-``NAME`` is a further host name or address for the server certificate. What is made goes into two places:
+``NAME`` is an additional host name or address of the server certificate. The files go to two places:
 
-* ``PRIVATE``, which no service can read: ``ca.key``, the certificates as made, ``admin-password``;
-* where the settings of the services point: ``ca.crt``, ``server.crt``, ``server.key``, the users file and
-  their rights, the password with which the services log in to each other, the key of the tokens, and the
-  password of chat.
+* ``PRIVATE``, which no service can read: ``ca.key``, all certificates, ``admin-password``;
+* the paths in the settings of the services: ``ca.crt``, ``server.crt``, ``server.key``, the users and rights
+  files, the password with which the services log in to each other, the key of the tokens, and the chat
+  password.
 
-What exists is kept, so it can run at every start; a certificate that has expired is then issued anew.
+Existing files are kept, so it may run at every start; an expired certificate is reissued.
 """
 
 import os
@@ -33,7 +33,7 @@ FIRST_USER: Final = "admin"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prepare the folders that ``argv`` and the settings name, and say how to log in."""
+    """Prepare the folders that ``argv`` and the settings name; print how to log in."""
     private, names = Path(argv[0]), argv[1:]
     os.umask(0o077)
     settings = build()
@@ -43,11 +43,11 @@ def main(argv: Sequence[str]) -> None:
     if make_users(admin_password, settings):
         show(f"The first user is {FIRST_USER}", admin_password)
     if settings.chat_password_file is not None and make_password(settings.chat_password_file):
-        show("Chat has one password for everybody", settings.chat_password_file)
+        show("Chat has one password for all members", settings.chat_password_file)
 
 
 def show(what: str, password_file: Path) -> None:
-    """Say how to read a password, without showing it: what this program says is kept in a log."""
+    """Print the command that shows a password, not the password: output is kept in a log."""
     sys.stdout.write(
         f"{what}; this shows the password:\n"
         f"    docker compose --file docker/compose.yaml run --rm --entrypoint cat setup {password_file}\n"
@@ -55,7 +55,7 @@ def show(what: str, password_file: Path) -> None:
 
 
 def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None:
-    """Make what is missing in ``private``, and give ``shared`` all but the key of the CA."""
+    """Make missing certificates in ``private``; copy all but the key of the CA to ``shared``."""
     certs.ensure(private, names)
     for name in (SERVER_KEY, SERVER_CERT, CA_CERT):
         copy = shared / f".{name}.new"
@@ -64,7 +64,7 @@ def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None
 
 
 def make_users(password_file: Path, settings: Settings) -> bool:
-    """Make sure that the services' user and a first user exist, each with a password of its own.
+    """Create the services' user and a first user if missing, each with its own password.
 
     Returns:
         Whether the first user is new.
@@ -80,7 +80,7 @@ def make_users(password_file: Path, settings: Settings) -> bool:
 
 
 def add_user(users: UsersFile, user: User, password_file: Path) -> bool:
-    """Add a user unless there is one, with a password that is generated; return whether it is new."""
+    """Add a user with a generated password unless it exists; return whether it is new."""
     if user.name in users.read(missing_ok=True):
         return False
     make_password(password_file)
@@ -89,7 +89,7 @@ def add_user(users: UsersFile, user: User, password_file: Path) -> bool:
 
 
 def make_password(file: Path) -> bool:
-    """Generate a password unless there is one; return whether it is new."""
+    """Generate a password unless the file exists; return whether it is new."""
     if file.exists():
         return False
     new = file.with_name(f".{file.name}.new")

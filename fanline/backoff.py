@@ -1,13 +1,13 @@
-"""When to try again: a reconnect schedule with jitter, as a plain object without a clock."""
+"""Compute reconnect delays with jitter, without a clock."""
 
 import random
 
 
 class Backoff:
-    """Delays that double from ``first`` to ``cap``, each drawn at random from the upper half of its range.
+    """Delays that double from ``first`` to ``cap``, each random in the upper half of its range.
 
-    The draw keeps clients that were cut off together from coming back together; never less than half of
-    the nominal delay, so that a dead neighbour is not asked in a tight loop.
+    Randomness spreads the reconnects of clients that lost their connections together. At least half of the
+    nominal delay passes, so that a dead server is not tried in a tight loop.
 
     Args:
         first: Nominal first delay, in seconds.
@@ -28,5 +28,5 @@ class Backoff:
         return delay
 
     def reset(self) -> None:
-        """Start over: call it when an attempt has succeeded."""
+        """Start again with the first delay, after an attempt that succeeded."""
         self._nominal = self._first

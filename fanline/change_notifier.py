@@ -1,20 +1,20 @@
-"""A signal that any number of waiters can wait for."""
+"""Notify any number of waiters of a change."""
 
 import asyncio
 
 
 class ChangeNotifier:
-    """Tells all who wait that something has changed; what it was, they look at themselves.
+    """Wakes all waiters when some state has changed.
 
-    Take :attr:`next` *before* looking at the state, and wait for it after: a change between the two is then
-    never missed. The future is shared, so shield it or use :func:`asyncio.wait`, which does not cancel it.
+    Take :attr:`next` *before* reading the state, and await it afterwards: no change is then missed. The
+    future is shared, so shield it or use :func:`asyncio.wait`, which does not cancel it.
     """
 
     def __init__(self) -> None:
         self.next: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def fire(self) -> None:
-        """Wake everybody who waits."""
+        """Wake all waiters."""
         fired = self.next
         self.next = asyncio.get_running_loop().create_future()
         fired.set_result(None)

@@ -1,18 +1,17 @@
-"""The errors of Fanline.
+"""Exceptions of Fanline.
 
 Exceptions::
 
     FanlineError
     ├── ConfigurationError      a setting, certificate, users file or port is wrong; exit code 2
-    │   └── CannotListen        the port of a service cannot be had
-    ├── Rejected                one request was refused; the connection goes on
-    ├── Disconnected            the other side is gone, or cannot be reached
-    │   └── LoginRefused        it answered, and refused the credentials: trying again will not help
-    ├── Closed                  this side closed it: the object is not usable any more
+    │   └── CannotListen        the port of a service is not available
+    ├── Rejected                one request was refused; the connection stays open
+    ├── Disconnected            the peer went away or cannot be reached
+    │   └── LoginRefused        the peer refused the credentials; retrying will not help
+    ├── Closed                  this side closed the object; it cannot be used any more
     └── StoreError              the log could not be read or written
 
-The codes that travel over the wire, and :class:`Rejected`, are defined with it:
-:mod:`fanline.protocol.errors`.
+The codes on the wire and :class:`Rejected` are defined in :mod:`fanline.protocol.errors`.
 """
 
 import os
@@ -35,22 +34,22 @@ __all__ = [
 ]
 
 
-# How a program ends over a ConfigurationError.
+# Exit code of a program after a ConfigurationError.
 EXIT_CONFIGURATION: Final = 2
 
 
 class ConfigurationError(FanlineError):
-    """Something that the operator wrote is wrong; the text says what, where, and what to do."""
+    """A setting or file of the operator is wrong; the text says what, where, and what to do."""
 
 
 class CannotListen(ConfigurationError):
-    """The port of a service cannot be had.
+    """The port of a service is not available.
 
     Args:
-        service: The service.
-        host: The address.
-        port: The port.
-        error: Why not.
+        service: Name of the service.
+        host: Address.
+        port: Port.
+        error: Error of the system.
     """
 
     def __init__(self, service: str, host: str, port: int, error: OSError) -> None:

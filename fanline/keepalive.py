@@ -1,7 +1,7 @@
-"""TCP's own keepalive: finds out that a host is gone where a ping would find out nothing.
+"""Set TCP keepalive, which detects dead hosts where WebSocket pings cannot.
 
-A program that never reads from a connection, as the original Go services do where they have only to send,
-answers no ping on it. The kernel of its host answers the probes of TCP all the same.
+A program that never reads from a connection, as the original Go services do where they only send, answers no
+ping. The kernel of its host answers TCP probes nevertheless.
 """
 
 import asyncio
@@ -11,21 +11,21 @@ from typing import Final
 
 PROBES: Final = 3
 
-# The most that the kernel takes for a time.
+# Largest time that the kernel accepts.
 MAX_SECONDS: Final = 32_767
 
 
 def probe(transport: asyncio.BaseTransport, *, ping_interval: float, silence_limit: float) -> None:
-    """Have the kernel end a connection whose host does not answer.
+    """Make the kernel close a connection whose host does not answer.
 
     Args:
-        transport: The connection; nothing happens if it is lost already.
+        transport: The connection; ignored if it is closed already.
         ping_interval: Seconds of silence after which the host is probed.
-        silence_limit: Seconds without an answer after which the connection is lost. Both are rounded to
-            what the kernel counts in, seconds.
+        silence_limit: Seconds without an answer after which the connection is closed. Both are rounded to
+            whole seconds, as the kernel counts.
     """
     sock = transport.get_extra_info("socket")
-    with suppress(OSError, AttributeError):  # not every system has names for these times
+    with suppress(OSError, AttributeError):  # some systems lack these options
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _seconds(ping_interval))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _seconds(silence_limit / PROBES))

@@ -1,4 +1,4 @@
-"""A task that runs beside a block of code, and never outlives it."""
+"""Run tasks that end with the block of code that started them."""
 
 import asyncio
 import logging
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def running_task(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run ``coroutine`` as a task while the block runs; at its end the task is cancelled and waited for.
+    """Run a coroutine as a task during the block; then cancel it and wait for it.
 
-    The task may end before the block does: because its connection closed, which the block will notice by
-    itself, or because of a defect, which is logged.
+    The task may end earlier: because its connection closed, which the block notices itself, or because of a
+    defect, which is logged.
     """
     task = asyncio.create_task(coroutine)
     try:
@@ -26,7 +26,7 @@ async def running_task(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[No
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks, wait until they have ended, and log what ended them other than that."""
+    """Cancel tasks, wait until they have ended, and log their errors."""
     for task in tasks:
         task.cancel()
     if tasks:

@@ -1,4 +1,4 @@
-"""What the tests of all folders share: certificates, services on free ports, and connections to them."""
+"""Fixtures for all tests: certificates, services on free ports, and connections to them."""
 
 import asyncio
 import base64
@@ -46,7 +46,7 @@ def cert_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tls(cert_dir: Path) -> ssl.SSLContext:
-    """What a client verifies the services by."""
+    """The TLS context with which clients verify the services."""
     return client_context(cert_dir)
 
 

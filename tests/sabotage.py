@@ -37,7 +37,7 @@ APPS: dict[str, type[App]] = {app.name: app for app in (MsgQueue, Publisher, Sub
 
 
 def ack_before_writing() -> None:
-    """Let the store give receipts for what it brings to disk only seconds later."""
+    """Make the store acknowledge messages seconds before they are on disk."""
     append = SqliteStore.append
 
     async def hasty_append(store: SqliteStore, messages: Sequence[NewMessage]) -> list[Receipt]:
@@ -62,12 +62,12 @@ def ack_before_writing() -> None:
 
 
 def forget_ids() -> None:
-    """Let the store take every message for a new one."""
+    """Make the store treat every message as new."""
     mock.patch.object(sqlite_writer, "_dedupe_key", return_value=None).start()
 
 
 def drop_one_in_a_thousand() -> None:
-    """Let the fan-out lose messages."""
+    """Make the fan-out lose messages."""
     route = Fanout._route
 
     def leaky_route(fanout: Fanout, record: Record, *rest: Any) -> None:

@@ -42,18 +42,18 @@ class StubQueue(Stub):
 
     @property
     def is_popped(self) -> bool:
-        """Whether somebody follows the log."""
+        """Return whether a connection follows the log."""
         return any(connection in self._popping for connection in self.connections)
 
     def store(self, topic: str, content: object) -> Record:
-        """Add a message to the log without handing it out: what happens while nobody is connected."""
+        """Add a message to the log without delivering it, as while no subscriber is connected."""
         seq = len(self.log) + 1
         body = encode(Message(topic, msgspec.Raw(encode(content)), seq, 1_700_000_000_000))
         self.log.append(Record(seq, topic, body))
         return self.log[-1]
 
     async def publish(self, *messages: tuple[str, object]) -> None:
-        """Add messages to the log, and hand them to everybody who follows it, in one frame."""
+        """Add messages to the log, and deliver them to all followers in one frame."""
         bodies = [self.store(topic, content).body for topic, content in messages]
         for connection in self.connections:
             if connection in self._popping:

@@ -1,4 +1,4 @@
-"""Stub neighbours: small servers over real TLS that stand in for a service, and misbehave on request.
+"""Stub services: small servers over real TLS that misbehave on request.
 
 Each is an async context manager that listens on a free port, or again on the same one after
 :meth:`Stub.stop` and :meth:`Stub.start`::
@@ -120,7 +120,7 @@ class Stub:
 
     @property
     def is_held_up(self) -> bool:
-        """Whether some connection has data waiting that its peer does not read."""
+        """Return whether a connection has data waiting that its peer does not read."""
         return any(connection.transport.get_write_buffer_size() for connection in self.connections)
 
     async def close(self, code: int, reason: str = "") -> None:
@@ -135,7 +135,7 @@ class Stub:
             await connection.send(frame)
 
     async def drain(self, retry_ms: int) -> None:
-        """Tell everybody when to come back, and close with 1001."""
+        """Tell all clients when to come back, and close with 1001."""
         await self.send(encode({"drain": {"retry_ms": retry_ms}}).decode())
         await self.close(1001)
 
@@ -180,7 +180,7 @@ class Stub:
 
 
 class Do(StrEnum):
-    """What :class:`StubPublisher` does with one message."""
+    """Reaction of :class:`StubPublisher` to one message."""
 
     ACK = auto()  # store it and say so
     IGNORE = auto()  # say nothing, ever
@@ -209,7 +209,7 @@ class StubPublisher(Stub):
 
     @property
     def contents(self) -> list[Any]:
-        """What was stored, as Python objects."""
+        """The stored messages, as Python objects."""
         return [msgspec.json.decode(message.content) for message in self.stored]
 
     async def release(self) -> None:
@@ -278,13 +278,13 @@ class StubSubscriber(Stub):
         self._patterns: dict[ServerConnection, set[str]] = {}
 
     def store(self, topic: str, content: Any) -> Message:
-        """Add a message to the log without handing it out: what happens while nobody is connected."""
+        """Add a message to the log without delivering it, as while no subscriber is connected."""
         message = Message(topic, msgspec.Raw(encode(content)), seq=len(self.log) + 1, time=1_700_000_000_000)
         self.log.append(message)
         return message
 
     async def publish(self, topic: str, content: Any) -> Message:
-        """Add a message to the log, and hand it to everybody who subscribes to it."""
+        """Add a message to the log, and deliver it to all its subscribers."""
         message = self.store(topic, content)
         for connection in tuple(self.connections):
             if any(matches(pattern, topic) for pattern in self._patterns.get(connection, ())):
@@ -292,7 +292,7 @@ class StubSubscriber(Stub):
         return message
 
     def is_subscribed(self, pattern: str) -> bool:
-        """Whether some open connection subscribes to ``pattern``."""
+        """Return whether an open connection subscribes to ``pattern``."""
         return any(pattern in self._patterns.get(connection, ()) for connection in self.connections)
 
     async def receive(self, connection: ServerConnection, frame: bytes) -> None:

@@ -89,7 +89,7 @@ async def test_a_page_publishes_and_subscribes(installation: Installation) -> No
 
 
 async def test_a_token_allows_what_it_says_and_no_more(installation: Installation) -> None:
-    """Other topics, other patterns, the name of somebody else, and what it may do elsewhere are forbidden."""
+    """Other topics, other patterns, the names of other users, and rights of other topics are refused."""
     token = installation.token(publish=("orders.*",), subscribe=("news.>",))
     async with installation.publish_with(token) as publisher, installation.subscribe_with(token) as reader:
         for message in (

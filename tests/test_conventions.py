@@ -1,4 +1,4 @@
-"""The rules of the house: who imports whom, how long a function may be, and what must never be committed."""
+"""The conventions of CONTRIBUTING.md that a machine can check: imports, sizes, names, secrets, links."""
 
 import ast
 import importlib
@@ -46,16 +46,16 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packages_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the packages, to break a rule in."""
-    copy = tmp_path_factory.mktemp("house")
+    copy = tmp_path_factory.mktemp("packages")
     shutil.copy(ROOT / "pyproject.toml", copy)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
 
-def test_nobody_imports_what_is_forbidden() -> None:
+def test_import_contracts_are_kept() -> None:
     """Every contract about imports in pyproject.toml is kept."""
     result = lint_imports(ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -75,12 +75,12 @@ def test_nobody_imports_what_is_forbidden() -> None:
         ("clientdemo", "import publisher"),
     ],
 )
-def test_a_forbidden_import_is_caught(house: Path, module: str, statement: str) -> None:
+def test_a_forbidden_import_is_caught(packages_copy: Path, module: str, statement: str) -> None:
     """The contracts about imports catch each kind of breach."""
-    breach = house / module / "breach.py"
+    breach = packages_copy / module / "breach.py"
     breach.write_text(f"{statement}\n")
     try:
-        result = lint_imports(house)
+        result = lint_imports(packages_copy)
     finally:
         breach.unlink()
     assert result.returncode == 1

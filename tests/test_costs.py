@@ -85,7 +85,7 @@ def test_fan_out_calls_nothing_per_delivery() -> None:
 
 
 def test_a_message_that_comes_in_is_looked_at_briefly() -> None:
-    """What publisher and msgqueue both do for each: decode it, and check it."""
+    """Decode and check a message, as publisher and msgqueue do."""
     frame = join_array([encode(message) for message in new_messages()])
 
     def take_in() -> None:

@@ -36,7 +36,7 @@ COMPOSE_FILE = ROOT / "docker/compose.yaml"
 FIRST_START = ROOT / "docker/first_start.py"
 
 SERVICES = tuple(name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port"))
-NEIGHBOURS = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
+DEPENDENCIES = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
 HEALTH_DEADLINE = 30
 
 
@@ -83,7 +83,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 
 
 def copied_sources() -> set[str]:
-    """What the Dockerfile copies out of the source tree."""
+    """Return the paths that the Dockerfile copies from the source tree."""
     arguments = (argument for stage in STAGES.values() for argument in stage.arguments("COPY"))
     return {
         source
@@ -232,17 +232,17 @@ def test_ports_are_those_of_the_settings() -> None:
 def test_services_find_each_other(service: str) -> None:
     """Each address that a service is given is the name and the port of another one (line 12)."""
     environment = COMPOSE["services"][service]["environment"]
-    for setting, neighbour in NEIGHBOURS.items():
+    for setting, dependency in DEPENDENCIES.items():
         url = urlsplit(environment[f"{ENV_PREFIX}{setting.upper()}"])
-        port = Settings.model_fields[f"{neighbour}_port"].default
-        assert (url.scheme, url.hostname, url.port) == ("wss", neighbour, port)
+        port = Settings.model_fields[f"{dependency}_port"].default
+        assert (url.scheme, url.hostname, url.port) == ("wss", dependency, port)
 
 
 # What the containers run, run here.
 
 
 class Project:
-    """What compose would make, here: a folder for each volume, and a free port for each service."""
+    """Settings as compose makes them: a folder for each volume, and a free port for each service."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -308,7 +308,7 @@ def test_first_start_makes_credentials_that_work(project: Project) -> None:
 
 
 def test_first_start_keeps_secrets(project: Project) -> None:
-    """Nobody else can read the secrets, no service can read the key of the CA, and no password is shown."""
+    """No other user can read the secrets, no service can read the key of the CA, and no password is shown."""
     said = project.set_up()
     credentials = project.credentials
     keys = [project.private / "ca.key", credentials / "server.key", credentials / "token.key"]
@@ -429,7 +429,7 @@ def test_container_is_healthy_until_it_is_stopped(project: Project, service: str
 
 
 def test_message_goes_through_the_containers(project: Project) -> None:
-    """What is published in one container arrives in another, with nothing but what the first start made."""
+    """A message published in one container arrives in another, with the files of the first start alone."""
     project.set_up()
     with (
         Container("publisher", project) as publisher,

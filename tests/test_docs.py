@@ -1,6 +1,6 @@
-"""What the documents say is so: names, settings, codes, metrics, and every frame shown.
+"""The documents are true: names, settings, codes, metrics, and every frame shown.
 
-The settings table of docs/operations.md is generated: ``make docs`` writes it anew.
+The settings table of docs/operations.md is generated: ``make docs`` writes it again.
 """
 
 import asyncio
@@ -56,13 +56,13 @@ def settings_table() -> str:
 
 
 def with_settings(text: str) -> str:
-    """The operations page with its generated part written anew."""
+    """Return the operations page with its generated part written again."""
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}\n{settings_table()}\n{END}{rest.partition(END)[2]}"
 
 
 def exists(dotted: str) -> bool:
-    """Whether a module, or what a module has, goes by a dotted name."""
+    """Return whether a dotted name is that of a module or of one of its attributes."""
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
         try:

@@ -1,4 +1,4 @@
-"""After everybody has gone, tasks, descriptors and memory are back where they were (line 37)."""
+"""After all clients have left, tasks, descriptors and memory are back where they were (line 37)."""
 
 import asyncio
 import gc
@@ -62,7 +62,7 @@ async def test_nothing_is_kept_of_those_who_left(
     assert alive(Session) == 0
 
 
-async def test_what_a_connection_took_up_is_free_without_the_garbage_collector(
+async def test_a_closed_connection_is_freed_without_garbage_collection(
     start_service: StartService, dial: Dial
 ) -> None:
     """However it ended; ten thousand that leave at once are not kept until the collector comes (line 37)."""

@@ -22,7 +22,7 @@ AT_A_TIME = 20
 
 
 class Content(msgspec.Struct):
-    """What is read of a message."""
+    """The fields of a message that are read."""
 
     content: int
 

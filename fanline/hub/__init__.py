@@ -1,6 +1,6 @@
-"""An in-process message hub: users with any number of sessions, which all hear the same events in one order.
+"""Fan out events within one process to the sessions of users, in one order, without I/O.
 
-It knows no protocol and no socket, and stands by itself. A session, and what it hears::
+A session and its events::
 
     hub = Hub("lobby", history=100)
     stream = hub.add("ada", "laptop")
@@ -12,13 +12,14 @@ It knows no protocol and no socket, and stands by itself. A session, and what it
             case Missed(count):
                 print("too slow for", count)
 
-Listeners have every event handed to them, and :meth:`Hub.close` waits until they have taken it::
+Listeners are called with every event, and :meth:`Hub.close` waits until they have taken them::
 
     hub.attach_listener(JsonLinesFile("events.jsonl"))
     ...
     await hub.close()
 
-Nobody waits for anybody: putting an event never blocks, and who falls too far behind is told what it missed.
+No session waits for another: putting an event never blocks, and a session that falls too far behind is told
+how many events it missed.
 """
 
 from fanline.hub.errors import BadLimit, DuplicateSession, HubClosed, HubError, UnknownSession

@@ -1,4 +1,4 @@
-"""What a hub refuses.
+"""Errors that hubs and their streams raise.
 
 Exceptions::
 
@@ -8,25 +8,25 @@ Exceptions::
         │   ├── DuplicateSession    the user has this session already
         │   └── UnknownSession      the user has no such session
         ├── HubClosed               the hub was closed; also a fanline.errors.Closed
-        └── BadLimit                a size that nothing can have
+        └── BadLimit                a limit is too low
 
-What is refused changes nothing, and nobody else hears of it.
+A call that raises one of them changes nothing, and no session gets an event.
 """
 
 from fanline.errors import Closed, FanlineError
 
 
 class HubError(FanlineError):
-    """Base of what hubs and their streams raise."""
+    """Base of the errors that hubs and their streams raise."""
 
 
 class SessionError(HubError):
-    """What is said of a session does not fit.
+    """A session exists already, or does not exist.
 
     Args:
         hub: Id of the hub.
-        user: The user.
-        session: Their session.
+        user: Name of the user.
+        session: Name of the session.
     """
 
     def __init__(self, hub: str, user: str, session: str) -> None:
@@ -37,21 +37,21 @@ class SessionError(HubError):
 
 
 class DuplicateSession(SessionError):
-    """A session was added that its user has already."""
+    """The user has this session already."""
 
     def __str__(self) -> str:
         return f"hub {self.hub!r}: {self.user!r} has a session {self.session!r} already; give it another name"
 
 
 class UnknownSession(SessionError):
-    """A session was to be removed that its user does not have."""
+    """The user has no such session."""
 
     def __str__(self) -> str:
         return f"hub {self.hub!r}: {self.user!r} has no session {self.session!r}, or not any more"
 
 
 class HubClosed(HubError, Closed):
-    """The hub was closed; only its history can be used still.
+    """The hub is closed; only its history can still be used.
 
     Args:
         hub: Id of the hub.
@@ -66,12 +66,12 @@ class HubClosed(HubError, Closed):
 
 
 class BadLimit(HubError):
-    """A limit is too low to mean anything.
+    """A limit is too low.
 
     Args:
-        name: What it limits.
-        value: What was given.
-        lowest: The lowest that there is.
+        name: Name of the argument.
+        value: Value of the argument.
+        lowest: Lowest value allowed.
     """
 
     def __init__(self, name: str, value: int, lowest: int) -> None:

@@ -1,4 +1,4 @@
-"""What happens in a hub."""
+"""Events of a hub."""
 
 from enum import StrEnum
 
@@ -17,16 +17,16 @@ class EventType(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One event of a hub; as JSON it is an object with the same names, without those that are None.
+    """One event of a hub; as JSON an object with the same fields, without those that are None.
 
     Attributes:
-        id: Counts the events of the hub, from 1 on.
+        id: Number of the event in the hub, from 1 on.
         hub: Id of the hub.
-        type: What has happened.
-        time: When, in Unix milliseconds; a clock may be set back, so go by ``id`` for the order.
-        user: Whom it is about; None for ``close``.
-        session: Which session was added or removed; None for ``message`` and ``close``.
-        message: The text of a ``message``.
+        type: Kind of event.
+        time: Unix milliseconds; a clock may be set back, so ``id`` gives the order.
+        user: Name of the user; None for ``close``.
+        session: Session added or removed; None for ``message`` and ``close``.
+        message: Text of a ``message``.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""The hub: sessions of users, and what they hear of each other. No I/O."""
+"""The hub: sessions of users and the events they receive. No I/O."""
 
 import asyncio
 import time
@@ -13,27 +13,27 @@ from fanline.hub.stream import Stream
 
 
 def unix_ms() -> int:
-    """Return the time of the system, in Unix milliseconds."""
+    """Return the system time, in Unix milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class Hub:
-    """Hands every event to every session, and never waits for any of them.
+    """Delivers every event to every session, and never waits for a session.
 
-    What a session hears begins with its own ``join`` or ``add``, and ends with its own ``remove`` or
-    ``leave``, or with the ``close`` of the hub. One that has fallen ``max_pending`` events behind misses
-    those that come then, and is told how many; the others do not notice.
+    The events of a session begin with its own ``join`` or ``add``, and end with its own ``remove`` or
+    ``leave``, or with the ``close`` of the hub. A session that is ``max_pending`` events late misses further
+    ones and is told how many; others are not affected.
 
     Not thread-safe. Only listeners, :meth:`close` and waiting for events need an event loop.
 
     Args:
-        id: Goes into every event.
-        history: How many of the newest events to keep.
-        max_pending: How many events may wait for one session, or for one listener.
-        clock: The time in Unix milliseconds.
+        id: Id of the hub, part of every event.
+        history: Number of newest events to keep.
+        max_pending: Number of events that may wait for one session or listener.
+        clock: Returns Unix milliseconds.
 
     Attributes:
-        id: As given.
+        id: Id of the hub.
 
     Raises:
         BadLimit: If ``history`` is negative, or ``max_pending`` not positive.
@@ -58,14 +58,14 @@ class Hub:
         self._last_id = 0
         self._is_closed = False
         self._streams: dict[tuple[str, str], Stream[Event]] = {}
-        self._sessions: Counter[str] = Counter()  # of each user who has any
+        self._sessions: Counter[str] = Counter()  # number of sessions by user
         self._attachments: set[Attachment] = set()
 
     def add(self, user: str, session: str) -> Stream[Event]:
-        """Add a session, and return what it hears: its own ``join`` or ``add`` first.
+        """Add a session; return its events, which begin with its ``join`` or ``add``.
 
         Raises:
-            DuplicateSession: If the user has it already.
+            DuplicateSession: If the user has the session already.
             HubClosed: If the hub is closed.
         """
         self._require_open()
@@ -78,10 +78,10 @@ class Hub:
         return stream
 
     def remove(self, user: str, session: str) -> None:
-        """Remove a session; its stream ends, with its own ``remove`` or ``leave``.
+        """Remove a session; its stream ends with its ``remove`` or ``leave``.
 
         Raises:
-            UnknownSession: If the user does not have it.
+            UnknownSession: If the user has no such session.
             HubClosed: If the hub is closed.
         """
         self._require_open()
@@ -95,19 +95,19 @@ class Hub:
         stream.close(self._tell(EventType.LEAVE if is_last else EventType.REMOVE, user, session))
 
     def message(self, user: str, text: str) -> None:
-        """Tell every session what a user, who need not have one, has to say; nothing if the hub is closed."""
+        """Deliver a text to every session; ignored if the hub is closed. The user needs no session."""
         if not self._is_closed:
             self._tell(EventType.MESSAGE, user, message=text)
 
     def history(self) -> list[Event]:
-        """Return the newest events, oldest first; also of a closed hub."""
+        """Return the newest events, oldest first; works on a closed hub too."""
         return list(self._history)
 
     def attach_listener(self, listener: Listener) -> Attachment:
-        """Let a listener have every event from now on, in a task of its own.
+        """Call a listener with every event from now on, in its own task.
 
         Returns:
-            What detaches it again; :meth:`close` does so as well.
+            The attachment, to detach the listener; :meth:`close` detaches it too.
 
         Raises:
             HubClosed: If the hub is closed.
@@ -119,20 +119,20 @@ class Hub:
         return attachment
 
     async def close(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Close the hub as :meth:`close_nowait` does, and wait until the listeners have taken everything.
+        """Close the hub as :meth:`close_nowait` does; wait until the listeners have taken all events.
 
-        Again it does no harm. If cancelled, the listeners are cut short; the hub is closed nevertheless.
+        May be called again. If cancelled, the listeners are cancelled; the hub is closed nevertheless.
 
         Args:
-            timeout: Seconds after which a listener is cut short; what it has not taken is logged as lost.
+            timeout: Seconds after which a listener is cancelled; events it has not taken are logged as lost.
         """
         self.close_nowait()
         await asyncio.gather(*(attachment.stop(timeout) for attachment in self._attachments))
 
     def close_nowait(self) -> None:
-        """Close the hub: every stream ends, with ``close``; listeners are left to take what is theirs.
+        """Close the hub: every stream ends with ``close``; listeners still take their events.
 
-        Again it does no harm.
+        May be called again.
         """
         if self._is_closed:
             return

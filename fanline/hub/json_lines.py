@@ -1,4 +1,4 @@
-"""A listener that keeps the events in a file."""
+"""A listener that appends events to a file."""
 
 import asyncio
 import json
@@ -18,16 +18,16 @@ _encoder = msgspec.json.Encoder()
 
 
 class JsonLinesFile:
-    """Appends events to a file, each a line of JSON; where some were missed, ``{"type":"missed","count":3}``.
+    """Appends events to a file as lines of JSON, missed ones as ``{"type":"missed","count":3}``.
 
-    What is in the file is never touched. It is opened for each writing, in a thread: so it may be moved away
-    at any time, and a slow disk does not hold up the event loop. One may be attached to several hubs.
+    Existing content is never changed. A thread opens the file for each write, so the file may be moved away
+    at any time, and a slow disk does not block the event loop. One object may be attached to several hubs.
 
     Args:
-        path: The file; it is made if there is none.
+        path: The file, created if missing.
 
     Raises:
-        ConfigurationError: If it cannot be written to.
+        ConfigurationError: If the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -42,7 +42,7 @@ class JsonLinesFile:
         return f"JsonLinesFile({str(self._path)!r})"
 
     async def __call__(self, events: Sequence[Event | Missed]) -> None:
-        """Append the events; raises :class:`OSError` if that fails."""
+        """Append events; raise :class:`OSError` if that fails."""
         await asyncio.to_thread(self._append, _encode_lines(events))
 
     def _append(self, lines: bytes) -> None:
@@ -55,12 +55,12 @@ class JsonLinesFile:
 def _encode_lines(events: Sequence[Event | Missed]) -> bytes:
     try:
         return _encoder.encode_lines(events)
-    except UnicodeEncodeError:  # half a surrogate pair: UTF-8 cannot spell it, an escape can
+    except UnicodeEncodeError:  # half a surrogate pair: not possible in UTF-8, but as an escape
         return "".join(f"{json.dumps(msgspec.to_builtins(event))}\n" for event in events).encode()
 
 
 def _ends_within_a_line(file: BinaryIO) -> bool:
-    """Whether the last writer was interrupted: what it left is not to spoil the next line too."""
+    """Return whether the last writer was interrupted and left an incomplete line."""
     if not file.seek(0, os.SEEK_END):
         return False
     file.seek(-1, os.SEEK_END)

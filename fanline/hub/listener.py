@@ -1,4 +1,4 @@
-"""A listener: has the events of a hub handed to it, in a task of its own."""
+"""Call a listener with the events of a hub, in its own task."""
 
 import asyncio
 import logging
@@ -10,18 +10,18 @@ from fanline.hub.stream import Missed, Stream
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a listener has to take what is left, when it is stopped.
+# Seconds that a listener has for its last events when it is stopped.
 STOP_TIMEOUT: Final = 10.0
 
 
 class Listener(Protocol):
-    """Anything that can be called so; an ``async def`` with one argument will do."""
+    """A callable that takes events, for example an ``async def`` with one argument."""
 
     async def __call__(self, events: Sequence[Event | Missed], /) -> None:
-        """Take the next events, all that there are; it is called again when it is done with them.
+        """Take all events that wait; the next call follows when this one has returned.
 
-        Where events did not fit a :class:`~fanline.hub.stream.Missed` says how many. Those of a call that
-        raises, all of them, are counted as missed as well, and the next call begins with their number.
+        A :class:`~fanline.hub.stream.Missed` stands for events that did not fit. All events of a call that
+        raises count as missed, and the next call begins with their number.
         """
         ...
 
@@ -30,27 +30,27 @@ class Attachment:
     """A listener that is attached to a hub; needs a running event loop.
 
     Args:
-        listener: Who takes the events.
-        events: Where they come from.
+        listener: Takes the events.
+        events: Source of the events.
 
     Attributes:
-        events: As given.
-        task: What hands them over; it ends when the stream has.
+        events: Source of the events.
+        task: Calls the listener; ends after the stream.
     """
 
     def __init__(self, listener: Listener, events: Stream[Event]) -> None:
         self.events = events
         self._listener = listener
-        self._in_hand: list[Event | Missed] = []
-        self.task = asyncio.get_running_loop().create_task(self._hand_over_all())
+        self._taken: list[Event | Missed] = []
+        self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Detach the listener, and wait until it has taken all events up to now.
+        """Detach the listener; wait until it has taken all events up to now.
 
-        Again it does no harm. If cancelled, the listener is cut short as well.
+        May be called again. If cancelled, the listener is cancelled too.
 
         Args:
-            timeout: Seconds after which it is cut short; what it has not taken is logged as lost.
+            timeout: Seconds after which it is cancelled; the events it has not taken are logged as lost.
         """
         self.events.close()
         try:
@@ -59,27 +59,27 @@ class Attachment:
             self.task.cancel()
             await asyncio.wait({self.task})
 
-    async def _hand_over_all(self) -> None:
+    async def _run(self) -> None:
         try:
             while await self.events.wait():
-                self._in_hand += self.events.take_all()
-                await self._hand_over()
+                self._taken += self.events.take_all()
+                await self._call_listener()
         except asyncio.CancelledError:
-            lost = _count([*self._in_hand, *self.events.take_all()])
+            lost = _count([*self._taken, *self.events.take_all()])
             if lost:
                 logger.error(
                     "%r was stopped before it had taken all; events missed: %d", self._listener, lost
                 )
             raise
 
-    async def _hand_over(self) -> None:
+    async def _call_listener(self) -> None:
         try:
-            await self._listener(self._in_hand)
-            self._in_hand = []
+            await self._listener(self._taken)
+            self._taken = []
         except Exception:
-            lost = _count(self._in_hand)
+            lost = _count(self._taken)
             logger.exception("%r has failed; events missed: %d", self._listener, lost)
-            self._in_hand = [Missed(lost)]
+            self._taken = [Missed(lost)]
 
 
 def _count(events: Iterable[Event | Missed]) -> int:

@@ -1,4 +1,4 @@
-"""What waits for one reader: bounded, and open about what did not fit."""
+"""Bounded queue for one reader, which reports the items that did not fit."""
 
 import asyncio
 from collections import deque
@@ -13,30 +13,29 @@ T = TypeVar("T")
 
 
 class Missed(msgspec.Struct, frozen=True, tag_field="type", tag="missed"):
-    """Stands in the place of items that are missing: ``count`` of them."""
+    """Placeholder for ``count`` items that did not fit."""
 
     count: int
 
 
 class Stream(Generic[T]):
-    """Items in order, from whoever puts them to a reader, who can never hold the others up.
+    """Items in order for a reader that never blocks the writer.
 
-    An item that comes while the stream is full is dropped and counted. In its place, behind what came before
-    and ahead of what comes next, the reader finds a :class:`Missed`.
+    An item put into a full stream is dropped and counted. In its place the reader gets a :class:`Missed`.
 
     Any number of tasks may read: each item goes to one of them. Only waiting needs an event loop. Not
     thread-safe.
 
     Args:
-        max_count: Items with which it is full; 1 at least.
-        max_size: What the items may measure together; whatever the size of one, it fits if it is alone.
-        size_of: Measures an item, each time the same; by default none has a size.
+        max_count: Largest number of items, at least 1.
+        max_size: Largest total size of the items; a single item fits whatever its size.
+        size_of: Returns the size of an item, always the same; 0 by default.
 
     Attributes:
-        missed: Items that did not fit, so far.
+        missed: Number of items that did not fit.
 
     Raises:
-        BadLimit: If there would never be room for an item.
+        BadLimit: If ``max_count`` is less than 1.
     """
 
     def __init__(
@@ -51,21 +50,21 @@ class Stream(Generic[T]):
         self._items: deque[T | Missed] = deque()
         self._count = 0
         self._size = 0
-        self._missing = 0  # behind the last of the items
+        self._missing = 0  # after the last item
         self._is_closed = False
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how much can be taken now, each :class:`Missed` included."""
+        """Return the number of items that can be taken, each :class:`Missed` included."""
         return len(self._items) + bool(self._missing)
 
-    # The writer's side.
+    # For the writer.
 
     def put(self, item: T) -> bool:
-        """Add an item, or count it as missed; never waits, and never raises.
+        """Add an item, or count it as missed; never waits or raises.
 
         Returns:
-            Whether it was added. A closed stream takes nothing, and counts nothing.
+            Whether it was added. A closed stream adds and counts nothing.
         """
         if self._is_closed:
             return False
@@ -76,36 +75,36 @@ class Stream(Generic[T]):
         else:
             self._missing += 1
             self.missed += 1
-        self._news.set()
+        self._changed.set()
         return fits
 
     def close(self, *last: T) -> None:
-        """End the stream: the reader still gets what is in it, and then ``last``, for which there is room.
+        """End the stream: the reader still gets its items and then ``last``, even if it is full.
 
-        Closing it again changes nothing.
+        May be called again.
         """
         if self._is_closed:
             return
         for item in last:
             self._append(item, self._size_of(item))
         self._is_closed = True
-        self._news.set()
+        self._changed.set()
 
-    # The reader's side.
+    # For the reader.
 
     async def wait(self) -> bool:
-        """Wait until something can be taken; cancelling it loses nothing.
+        """Wait until an item can be taken; cancellation loses nothing.
 
         Returns:
-            False if the stream has ended: there is nothing, and nothing will come.
+            False if the stream has ended and is empty.
         """
         while not self and not self._is_closed:
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return bool(self)
 
     def take_all(self) -> list[T | Missed]:
-        """Take everything that is there, in order; an empty list if there is nothing."""
+        """Take all items in order; an empty list if there are none."""
         self._note_missing()
         taken = list(self._items)
         self._items.clear()
@@ -119,8 +118,6 @@ class Stream(Generic[T]):
         if not await self.wait():
             raise StopAsyncIteration
         return self._take()
-
-    # What both are made of.
 
     def _fits(self, size: int) -> bool:
         if not self._count:

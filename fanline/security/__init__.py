@@ -1,1 +1,1 @@
-"""Logins, users and their rights, tokens, and TLS."""
+"""Authenticate users by password or token, decide their rights, and configure TLS."""

@@ -1,18 +1,18 @@
-"""Logins: HTTP Basic credentials, checked against the users file; and which web pages may use them.
+"""Check HTTP Basic credentials against the users file, and the origin of web pages.
 
-What a login costs, and who waits for whom:
+The cost of a login:
 
-* A password is checked with bcrypt, in a thread, two at once in the whole process and one for each address:
-  the addresses take turns, so that one that floods holds up itself alone.
-* A login that bcrypt has confirmed is remembered, as a hash under a key that nobody but this process has.
-  The same login again costs microseconds and waits for nobody, until the stored hash changes.
-* A wrong password is never remembered: each costs a bcrypt. So does a user who does not exist: neither
-  the answer nor its time tells which names do.
-* Not the check of a login from an address that failed often of late is held back, but the *answer* if it
-  fails again: the right password from behind the same router waits for checks there, never for delays.
+* bcrypt checks a password in a thread, two at once in the process and one for each address. Addresses take
+  turns, so a flood from one address delays only that address.
+* A login that bcrypt has confirmed is cached, as a hash under a random key of this process. The same login
+  then costs microseconds and waits for nothing, until the stored hash changes.
+* A wrong password is never cached: each costs a bcrypt check. So does an unknown user: neither the answer
+  nor its time shows which names exist.
+* After repeated failures of an address, the *answer* to the next failure is delayed, not the check: a
+  right password from behind the same router waits for other checks, never for delays.
 
-A browser sends the logins that it remembers with every request, whichever page has made it. The header
-``Origin``, which no page can change, tells which: :func:`is_allowed_origin`.
+A browser sends stored logins with every request, from any page. The header ``Origin``, which no page can
+change, names the page: :func:`is_allowed_origin`.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ CHECKS_AT_ONCE: Final = 2
 SECONDS_BETWEEN_LOOKS: Final = 1.0
 MAX_REMEMBERED_LOGINS: Final = 65_536
 
-# Five failures within a minute are answered at once; the next after 0.25 s, then 0.5, 1, 2 and 4 s.
+# Five failures within a minute are answered at once; the next ones after 0.25, 0.5, 1, 2 and 4 s.
 FREE_FAILURES: Final = 5
 SECONDS_TO_FORGET_ONE: Final = 12.0
 FIRST_DELAY: Final = 0.25
@@ -52,19 +52,19 @@ logger = logging.getLogger(__name__)
 
 
 class Unauthorized(FanlineError):
-    """A login was refused; the text is fit for the peer, and tells nothing of users or passwords."""
+    """A login was refused; the text may be shown to the peer and reveals no user or password."""
 
 
 class Authenticator:
-    """Tells who a peer is, by its ``Authorization`` header.
+    """Authenticates peers by their ``Authorization`` header.
 
-    Logins look whether the files have changed, at most once a second. An edit with a mistake is logged once,
-    and the users from before it stay in force until it is mended.
+    Changed files are read again, at most once a second. An edit with a mistake is logged once, and the
+    previous users remain valid until it is corrected.
 
     Args:
-        users_file: The users file; None stands for the demo, whose only user may do everything.
-        clock: Seconds of a clock that never goes back.
-        sleep: Waits for some seconds.
+        users_file: The users file; None for the demo user, who may do everything.
+        clock: Monotonic clock, in seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
         ConfigurationError: If the users file or the rights file is missing or has a mistake.
@@ -86,15 +86,15 @@ class Authenticator:
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="bcrypt")
 
     async def authenticate(self, authorization: str | None, address: str) -> User:
-        """Return the user who logs in; may be called many times at once, and cancelled.
+        """Authenticate a login; may be called concurrently and cancelled.
 
         Args:
-            authorization: The header as it came, None if it did not.
+            authorization: Value of the header, None if missing.
             address: The peer's IP address.
 
         Raises:
-            Unauthorized: If the header is missing or malformed, or user and password do not belong together;
-                in the last case perhaps only after some seconds.
+            Unauthorized: If the header is missing or malformed, or the user or password is wrong; in the
+                last case up to 4 seconds later.
         """
         name, password = _parse_basic(authorization)
         account = self._roster.find(name, self._clock())
@@ -104,11 +104,11 @@ class Authenticator:
         return account.user
 
     def knows(self, name: str) -> bool:
-        """Whether there is a user of this name."""
+        """Return whether a user has this name."""
         return self._roster.knows(name, self._clock())
 
     async def _confirm(self, login: bytes, password: str, password_hash: str, network: str) -> None:
-        """Check a login; of several that are alike the first does it for those that wait for it."""
+        """Check a login; of several equal ones that wait, only the first runs bcrypt."""
         async with self._turn(login), self._turn(network):
             if login in self._confirmed or await self._is_password(password, password_hash):
                 self._confirmed.add(login)
@@ -116,15 +116,15 @@ class Authenticator:
         await self._refuse(network)
 
     def _turn(self, key: Hashable) -> asyncio.Lock:
-        """Return the lock of a login or address; it is gone when nobody holds it or waits for it."""
+        """Return the lock of a login or address; it is freed when no task holds or awaits it."""
         return self._turns.setdefault(key, asyncio.Lock())
 
     async def _is_password(self, password: str, password_hash: str) -> bool:
         secret = password.encode()
-        if len(secret) > MAX_PASSWORD_BYTES:  # nobody's: bcrypt cannot hash it
+        if len(secret) > MAX_PASSWORD_BYTES:  # no user can have it: bcrypt does not hash it
             return False
         loop = asyncio.get_running_loop()
-        # Threads of its own: a check whose peer hangs up goes on, and still counts as one of two.
+        # An executor of its own: the check of a peer that hangs up continues and still counts as one of two.
         return await loop.run_in_executor(self._threads, bcrypt.checkpw, secret, password_hash.encode())
 
     async def _refuse(self, network: str) -> NoReturn:
@@ -135,13 +135,13 @@ class Authenticator:
 
 
 class FailureDelay:
-    """How long to hold back the answer to a failed login, by the address that it came from.
+    """Delay of the answer to a failed login, by address.
 
-    Each failure counts for one, and one is forgotten every 12 seconds. Up to five cost nothing; from there
-    on the delay doubles with each, up to 4 seconds. No more than 10,000 addresses are held: for another one,
-    that whose last failure is the longest ago is forgotten.
+    Each failure adds one, and one is removed every 12 seconds. Up to five cause no delay; each further one
+    doubles it, up to 4 seconds. At most 10,000 addresses are kept: the one that failed least recently is
+    dropped for a new one.
 
-    It has no clock: ``now`` is in seconds of any clock that never goes back.
+    ``now`` is in seconds of any monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class FailureDelay:
             self._counts.popitem(last=False)
 
     def delay(self, address: str, now: float) -> float:
-        """Return for how many seconds to hold back an answer that is due now."""
+        """Return the seconds by which to delay an answer."""
         excess = self._count(address, now) - FREE_FAILURES
         return FIRST_DELAY * 2.0 ** (excess - 1) if excess > 0 else 0.0
 
@@ -165,19 +165,19 @@ class FailureDelay:
 
 
 def is_allowed_origin(origin: str | None, host: str | None, allowed: Iterable[str]) -> bool:
-    """Whether a request may be obeyed, as far as it depends on the web page that has made it.
+    """Return whether requests of a web page are allowed.
 
     Args:
-        origin: The header ``Origin``, None if there is none: then no page of another site has made it.
-        host: The header ``Host``. A page of this very server may do everything.
-        allowed: The origins of other pages that may.
+        origin: Header ``Origin``; None if missing: then no page of another site sent the request.
+        host: Header ``Host``; pages of the same server are always allowed.
+        allowed: Origins of other pages that are allowed.
     """
     own = (f"https://{host}",) if host else ()
     return origin is None or _canonical(origin) in map(_canonical, (*own, *allowed))
 
 
 def network(address: str) -> str:
-    """Return what stands for everybody at an IP address: in IPv6 the /64, of which one customer has all."""
+    """Return the network that an IP address is counted as: in IPv6 the /64, which one customer owns."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -190,10 +190,10 @@ def network(address: str) -> str:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse to let other machines in with the demo's password, which everybody knows.
+    """Refuse to listen for other machines with the demo password, which is public.
 
     Raises:
-        ConfigurationError: If there is no users file, and the listener is not for loopback alone.
+        ConfigurationError: If there is no users file and the address is not a loopback address.
     """
     if settings.users_file is None and not settings.is_loopback:
         raise ConfigurationError(
@@ -204,7 +204,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 class _Roster:
-    """The accounts in force: those of the users file, or that of the demo."""
+    """The current accounts: those of the users file, or the demo account."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = None if path is None else UsersFile(path)
@@ -217,12 +217,12 @@ class _Roster:
             self._load(self._file)
 
     def find(self, name: str, now: float) -> Account:
-        """Return a user's account, or for an unknown name one that no password opens."""
+        """Return the account of a user; for an unknown name one that no password matches."""
         self._refresh(now)
         return self._accounts.get(name, self._decoy)
 
     def knows(self, name: str, now: float) -> bool:
-        """Whether there is an account of this name."""
+        """Return whether an account has this name."""
         self._refresh(now)
         return name in self._accounts
 
@@ -242,7 +242,7 @@ class _Roster:
             logger.info("%s: read again, %d users", file.path, len(self._accounts))
 
     def _load(self, file: UsersFile) -> None:
-        version = file.version()  # before reading: what changes meanwhile is found at the next look
+        version = file.version()  # before reading: a change during it is found at the next look
         self._adopt(file.read())
         self._version, self._complaint = version, None
 
@@ -251,17 +251,17 @@ class _Roster:
         self._decoy = _decoy(accounts)
 
     def _complain(self, mistake: str) -> None:
-        """Log a mistake once, although it is met again at each look until it is mended."""
+        """Log a mistake once, although each look finds it again until it is corrected."""
         if mistake != self._complaint:
-            logger.error("%s; the users from before stay in force", mistake)
+            logger.error("%s; the previous users remain valid", mistake)
             self._complaint = mistake
 
 
 class _ConfirmedLogins:
-    """The logins that bcrypt has confirmed, the least recently used forgotten for new ones.
+    """Cache of logins that bcrypt has confirmed; the least recently used are dropped.
 
-    What is kept is a hash of name, password and stored hash under a random key: without the key, which ends
-    with the process, no password can be tried on it, and with the stored hash changed it is never found.
+    An entry is a hash of name, password and stored hash under a random key of this process: without the key
+    no password can be tried on it, and once the stored hash has changed it is never found.
     """
 
     def __init__(self) -> None:
@@ -269,11 +269,11 @@ class _ConfirmedLogins:
         self._digests: OrderedDict[bytes, None] = OrderedDict()
 
     def digest(self, name: str, password: str, password_hash: str) -> bytes:
-        """Return what a login is known by; neither names nor hashes have a colon, so no two are alike."""
+        """Return the key of a login; names and hashes have no colon, so it is unambiguous."""
         return hmac.digest(self._key, f"{name}:{password_hash}:{password}".encode(), "sha256")
 
     def add(self, digest: bytes) -> None:
-        """Remember a login."""
+        """Add a confirmed login."""
         self._digests[digest] = None
         if len(self._digests) > MAX_REMEMBERED_LOGINS:
             self._digests.popitem(last=False)
@@ -286,7 +286,7 @@ class _ConfirmedLogins:
 
 
 def _parse_basic(authorization: str | None) -> tuple[str, str]:
-    """Return name and password of Basic credentials (RFC 7617, in UTF-8)."""
+    """Parse Basic credentials (RFC 7617, in UTF-8); return name and password."""
     if authorization is None:
         raise Unauthorized("log in with user name and password (HTTP Basic)")
     scheme, _, token = authorization.strip().partition(" ")
@@ -294,7 +294,7 @@ def _parse_basic(authorization: str | None) -> tuple[str, str]:
         raise Unauthorized("the Authorization header must be of the Basic scheme")
     try:
         name, colon, password = base64.b64decode(token.strip(), validate=True).decode().partition(":")
-    except ValueError:  # not base64, or not UTF-8; its text may hold the password
+    except ValueError:  # not base64 or not UTF-8; no chaining, because the error may hold the password
         raise Unauthorized(_MALFORMED) from None
     if not colon:
         raise Unauthorized(_MALFORMED)
@@ -302,7 +302,7 @@ def _parse_basic(authorization: str | None) -> tuple[str, str]:
 
 
 def _canonical(origin: str) -> str:
-    """Return an origin as browsers spell it: in lower case, and without the port that it has anyway."""
+    """Normalize an origin: lower case, without the default port."""
     scheme, _, host = origin.lower().partition("://")
     return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
 
@@ -313,7 +313,7 @@ def _demo_accounts() -> dict[str, Account]:
 
 
 def _decoy(accounts: Mapping[str, Account]) -> Account:
-    """Return an account as costly to try as most of the others, with a hash that is no password's."""
+    """Create an account that no password matches, as costly to check as most others."""
     costs = Counter(int(account.password_hash[4:6]) for account in accounts.values())
     cost = costs.most_common(1)[0][0] if costs else BCRYPT_COST
     return Account(User("nobody", publish=(), subscribe=()), bcrypt.gensalt(cost).decode() + "." * 31)

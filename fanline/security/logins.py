@@ -1,9 +1,8 @@
-"""Who makes a request of a service: a user with a password, or the bearer of a token.
+"""Identify the user of a request, by password or token.
 
-A token makes its bearer a user with just the rights that it names, and never a service. Its name is what the
-bearer's messages are *from*, and what their ids are scoped by. So it must not be that of a user who logs in
-with a password: neither could then be told from the other. Bearers of the same name count as the same user,
-as connections of one user do.
+A token makes its bearer a user with the rights that it names, and never a service. Its name is the sender
+(``from``) of the bearer's messages and the scope of their ids. It must therefore differ from the name of
+every user with a password. Bearers of the same name count as one user.
 """
 
 import logging
@@ -21,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Somebody who has logged in.
+    """An authenticated user.
 
     Attributes:
-        user: Who it is.
-        expires: Until when the login is good, in Unix seconds.
+        user: Name and rights.
+        expires: End of the login, in Unix seconds.
     """
 
     user: User
@@ -33,15 +32,15 @@ class Login:
 
 
 class Logins:
-    """Tells who makes a request.
+    """Identifies the users of requests.
 
     Args:
-        settings: Where users and tokens are looked up.
-        takes_tokens: Whether any request may come with a token; otherwise the key is not needed.
+        settings: Settings that name the users file and the key of the tokens.
+        takes_tokens: Accept tokens; without them the key is not needed.
 
     Raises:
-        ConfigurationError: If the users file, its rights or the key of the tokens cannot be used; a key that
-            does not exist yet may come later.
+        ConfigurationError: If the users file, the rights file or the key of the tokens cannot be used. A
+            missing key is no error.
     """
 
     def __init__(self, settings: Settings, *, takes_tokens: bool) -> None:
@@ -51,15 +50,15 @@ class Logins:
             self._key.check()
 
     async def identify(self, authorization: str | None, token: str | None, address: str) -> Login:
-        """Return who logs in; may be called many times at once, and cancelled.
+        """Identify the user of a request; may be called concurrently and cancelled.
 
         Args:
-            authorization: The ``Authorization`` header, None if there is none.
-            token: The token that was shown, None if there is none; it counts for more than the header.
+            authorization: The ``Authorization`` header, None if missing.
+            token: The token, None if missing; takes precedence over the header.
             address: The peer's IP address.
 
         Raises:
-            Unauthorized: If the login is not a good one; the text is fit for the peer.
+            Unauthorized: If the login is not valid; the text may be shown to the peer.
         """
         if token is None:
             return Login(await self._passwords.authenticate(authorization, address))

@@ -1,11 +1,11 @@
-"""The TLS contexts of both ends, from the one folder that holds an installation's certificates.
+"""Create TLS contexts for servers and clients from the certificate folder.
 
 The folder's files, all in PEM format::
 
-    ca.crt        what clients trust, and nothing else
-    ca.key        its private key: only ``python -m certs`` reads it, services never do
-    server.crt    what every service shows, followed by the intermediate certificates if there are any
-    server.key    its private key
+    ca.crt        the only CAs that clients trust
+    ca.key        private key of the CA: only ``python -m certs`` reads it, services never do
+    server.crt    certificate of every service, followed by intermediate certificates, if any
+    server.key    private key of the server
 """
 
 import os
@@ -30,7 +30,7 @@ SERVER_KEY: Final = "server.key"
 
 
 def server_context(cert_dir: Path) -> ssl.SSLContext:
-    """Return what a listener needs to show ``server.crt``, over TLS 1.2 or newer.
+    """Create the context of a listener with ``server.crt``, for TLS 1.2 or newer.
 
     Raises:
         ConfigurationError: If the certificate or its key is missing, unreadable, out of date, or not a pair.
@@ -40,20 +40,20 @@ def server_context(cert_dir: Path) -> ssl.SSLContext:
     require_current([certificate], certificate_file)
     if read_key(key_file).public_key() != certificate.public_key():
         raise ConfigurationError(
-            f"{key_file}: does not belong to {SERVER_CERT} beside it; {_renew(key_file)}"
+            f"{key_file}: does not belong to {SERVER_CERT} of the same folder; {_renew(key_file)}"
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(certificate_file, key_file)
-    except ssl.SSLError as error:  # a key too short, a digest too weak
+    except ssl.SSLError as error:  # for example a short key or a weak digest
         problem = f"OpenSSL refuses it ({error.reason})"
         raise ConfigurationError(f"{certificate_file}: {problem}; {_replace(certificate_file)}") from error
     return context
 
 
 def client_context(cert_dir: Path) -> ssl.SSLContext:
-    """Return what a client needs to trust the CAs of ``ca.crt`` alone, and the right host name only.
+    """Create the context of a client that trusts only ``ca.crt`` and checks the host name.
 
     Raises:
         ConfigurationError: If ``ca.crt`` is missing, unreadable or out of date.
@@ -71,7 +71,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
     """Return the certificates of a PEM file, at least one.
 
     Raises:
-        ConfigurationError: If there are none, or the file cannot be read.
+        ConfigurationError: If the file has none or cannot be read.
     """
     try:
         return x509.load_pem_x509_certificates(_read(path))
@@ -83,21 +83,23 @@ def read_key(path: Path) -> PrivateKeyTypes:
     """Return the private key of a PEM file.
 
     Raises:
-        ConfigurationError: If there is none, it has a passphrase, or the file cannot be read.
+        ConfigurationError: If the file has none or cannot be read, or the key has a passphrase.
     """
     try:
         return load_pem_private_key(_read(path), password=None)
     except TypeError as error:
         hint = "store it without one (`openssl pkey` does that)"
-        raise ConfigurationError(
-            f"{path}: has a passphrase, and nobody is there to enter it; {hint}"
-        ) from error
+        raise ConfigurationError(f"{path}: has a passphrase, which a service cannot enter; {hint}") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{path}: holds no private key in PEM format; {_replace(path)}") from error
 
 
 def require_current(certificates: Sequence[x509.Certificate], path: Path) -> None:
-    """Raise :class:`~fanline.errors.ConfigurationError` unless one of a file's certificates is valid now."""
+    """Check that one of the certificates of a file is valid now.
+
+    Raises:
+        ConfigurationError: If none is; the text names the file, the date and the command that renews it.
+    """
     now = datetime.now(UTC)
     if any(each.not_valid_before_utc <= now <= each.not_valid_after_utc for each in certificates):
         return
@@ -117,20 +119,20 @@ def _read(path: Path) -> bytes:
     except PermissionError as error:
         problem = f"user {os.geteuid()} may not read it; change its owner or its mode, or those of its folder"
         raise ConfigurationError(f"{path}: {problem}") from error
-    except OSError as error:  # a folder, for one: Docker makes it in place of a file that is not there
+    except OSError as error:  # for example a folder: Docker makes one in place of a missing file
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); {_replace(path)}") from error
 
 
 def _replace(path: Path) -> str:
-    make = f"let {_command('', path)} make development certificates"
+    make = f"make development certificates with {_command('', path)}"
     return f"replace it, or move every .crt and .key out of {path.parent} and {make}"
 
 
 def _renew(path: Path) -> str:
     command = _command(" renew --ca" if path.name == CA_CERT else " renew", path)
-    return f"replace it, or let {command} do it if {CA_CERT} is a development CA"
+    return f"replace it, or run {command} if {CA_CERT} is a development CA"
 
 
 def _command(verb: str, path: Path) -> str:
-    """Return how to call ``certs`` on the folder of ``path``."""
+    """Return the command that calls ``certs`` on the folder of ``path``."""
     return f"`python -m certs{verb} --dir {shlex.quote(str(path.parent))}`"

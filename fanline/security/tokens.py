@@ -1,9 +1,9 @@
-"""Tokens: what somebody shows in place of a password, because browsers can send no other login.
+"""Issue and verify tokens, the logins that web pages can send.
 
-A token is a JWT (RFC 7519), signed with HMAC-SHA256 under a key that all services of an installation share.
-Whoever has the key can issue tokens, and any service with the key can verify them; nothing is kept of them::
+A token is a JWT (RFC 7519), signed with HMAC-SHA256 by a key that all services of an installation share.
+A process with the key can issue and verify tokens; no state is stored::
 
-    sub     the name             jti     the token's own id      aud         what it is good for
+    sub     the name             jti     the token's own id      aud         its use
     iat     when it was issued   exp     when it expires         publish, subscribe     rights, as patterns
 """
 
@@ -24,11 +24,11 @@ import jwt
 from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Unauthorized
 
-# What a token is good for.
+# The uses of a token.
 CHAT: Final = "chat"
 PIPELINE: Final = "pipeline"
 
-# Fits into the line of a request, which may have twice as many.
+# Half the longest request line.
 MAX_LENGTH: Final = 4_096
 
 MIN_KEY_BYTES: Final = 32
@@ -39,14 +39,14 @@ _REQUIRED: Final = ("exp", "iat", "sub", "jti", "aud")
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says.
+    """The claims of a token.
 
     Attributes:
-        name: Who shows it.
-        token_id: Its own id, unique among all tokens.
-        expires: When it expires, in Unix seconds.
-        publish: Patterns of topics that it may publish on.
-        subscribe: Patterns that cover what it may subscribe to.
+        name: Name of the bearer.
+        token_id: Id of the token, unique among all tokens.
+        expires: End of validity, in Unix seconds.
+        publish: Patterns of topics that the bearer may publish to.
+        subscribe: Patterns that cover what the bearer may subscribe to.
     """
 
     name: str
@@ -59,23 +59,23 @@ class Claims:
     def new(
         cls, name: str, *, lifetime: float, publish: Sequence[str] = (), subscribe: Sequence[str] = ()
     ) -> Self:
-        """Return the claims of a new token, good for ``lifetime`` seconds, and up to one more."""
+        """Create the claims of a token valid for ``lifetime`` seconds, rounded up."""
         expires = math.ceil(time.time() + lifetime)
         return cls(name, secrets.token_urlsafe(16), expires, tuple(publish), tuple(subscribe))
 
 
 class TokenKey:
-    """The key that tokens are signed with, read from its file when it is first needed.
+    """The key that signs tokens, read from its file at first use.
 
     Args:
-        path: The file; its text, without the line's end, is the key.
+        path: The file; its text, without the line end, is the key.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def create_if_missing(self) -> None:
-        """Make a key that only its owner can read; of several processes that do so, the first one counts.
+        """Create a key that only its owner can read; concurrent processes get the same one.
 
         Raises:
             ConfigurationError: If the file cannot be written.
@@ -94,17 +94,17 @@ class TokenKey:
         """Read the key now, if there is one.
 
         Raises:
-            ConfigurationError: If there is one, and it cannot be used.
+            ConfigurationError: If the key exists and cannot be used.
         """
         if self.path.exists():
             _ = self._secret
 
     def issue(self, claims: Claims, audience: str) -> str:
-        """Return a token.
+        """Issue a token.
 
         Args:
-            claims: What it says.
-            audience: What it is good for, :data:`CHAT` or :data:`PIPELINE`.
+            claims: The claims.
+            audience: Use of the token, :data:`CHAT` or :data:`PIPELINE`.
 
         Raises:
             ConfigurationError: If the key is missing or cannot be used, or the token would be too long.
@@ -125,10 +125,10 @@ class TokenKey:
         return token
 
     def verify(self, text: str, audience: str) -> Claims:
-        """Return what a token says, if it was issued with this key for this audience, and is still good.
+        """Verify a token for an audience; return its claims.
 
         Raises:
-            Unauthorized: If it was not, or is not; the text says which.
+            Unauthorized: If another key signed it, it is for another audience, malformed or expired.
             ConfigurationError: If the key is missing or cannot be used.
         """
         if len(text) > MAX_LENGTH or not text.isascii():
@@ -138,7 +138,7 @@ class TokenKey:
         except jwt.ExpiredSignatureError:
             raise Unauthorized("the token has expired: log in again") from None
         except jwt.InvalidSignatureError:
-            raise Unauthorized("the token is not of this server") from None
+            raise Unauthorized("the token was not issued by this server") from None
         except jwt.InvalidAudienceError:
             raise Unauthorized(f"the token is not for the {audience}") from None
         except jwt.InvalidTokenError:
@@ -150,7 +150,7 @@ class TokenKey:
             self._secret,
             algorithms=[_ALGORITHM],
             audience=audience,
-            # iat must be there, but may lie ahead: the clock of who issued it may be a little fast.
+            # iat is required, but may be in the future: the clock of the issuer may be fast.
             options={"require": list(_REQUIRED), "strict_aud": True, "verify_iat": False},
         )
         return payload
@@ -172,12 +172,12 @@ class TokenKey:
 
 
 def find_token(authorization: str | None, parameter: str | None) -> str | None:
-    """Return the token that a request carries, None if it carries none.
+    """Return the token of a request, None if it has none.
 
     Args:
-        authorization: The ``Authorization`` header, if there is one; it counts if its scheme is Bearer.
-        parameter: The parameter ``token`` of the query, if there is one. It counts for more: a page has put
-            it there, while the header may be a login that the browser remembers.
+        authorization: The ``Authorization`` header, if any; only the scheme Bearer counts.
+        parameter: The query parameter ``token``, if any. It takes precedence: the page has set it, while
+            the header may be a login that the browser has stored.
     """
     if parameter is not None:
         return parameter
@@ -186,7 +186,7 @@ def find_token(authorization: str | None, parameter: str | None) -> str | None:
 
 
 def _claims(payload: dict[str, Any]) -> Claims:
-    """Return the claims of a payload whose signature is good, and whose registered claims are checked."""
+    """Convert a payload whose signature and registered claims are verified."""
     rights = [payload.get(name, []) for name in ("publish", "subscribe")]
     if not all(isinstance(each, list) and all(isinstance(item, str) for item in each) for each in rights):
         raise jwt.InvalidTokenError
@@ -196,26 +196,26 @@ def _claims(payload: dict[str, Any]) -> Claims:
 
 def _key_problem(secret: bytes, mode: int) -> str | None:
     if stat.S_IMODE(mode) & 0o077:
-        return "others than its owner have access to it; set its mode to 600"
+        return "users other than its owner can access it; set its mode to 600"
     if len(secret) < MIN_KEY_BYTES:
         problem = f"the key has {len(secret)} bytes, and needs {MIN_KEY_BYTES}"
         return f"{problem}; remove the file, and `fanline token` makes a new one"
     try:
         jwt.get_algorithm_by_name(_ALGORITHM).prepare_key(secret)
-    except jwt.InvalidKeyError:  # a certificate, or half of a key pair, which others may know
-        return "holds something else than a key for tokens; name another file, and `fanline token` makes it"
+    except jwt.InvalidKeyError:  # a certificate or a public key, which others may know
+        return "does not hold a key for tokens; name another file, and `fanline token` makes it"
     return None
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Put a whole file there unless there is one."""
+    """Create a file with all of its content, unless it exists."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # has mode 600
     try:
         with open(descriptor, "w", encoding="ascii") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # Unlike a rename, a link never takes the place of a file that another process has put there.
+        # Unlike a rename, a link never replaces a file that another process has created.
         path.hardlink_to(temporary)
     except FileExistsError:
         pass

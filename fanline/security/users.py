@@ -1,21 +1,21 @@
-"""Users, and the two files that hold them.
+"""Read and edit users: the users file and the rights file.
 
-The users file has a line for each user in htpasswd format, hashed with bcrypt and nothing else; blank lines
-and comments are kept when it is edited::
+The users file has a line for each user in htpasswd format, hashed with bcrypt; edits keep blank lines and
+comments::
 
     # the shop
     alice:$2b$12$…
 
-The rights file beside it, of the same name with ``.toml`` added, has a table for each user whose rights
-are not the defaults; it may be missing::
+The rights file, of the same name with ``.toml`` added, has a table for each user whose rights are not the
+defaults; it may be missing::
 
     [alice]
     publish = ["orders.>"]      # patterns of topics to publish on; [">"] if left out
     subscribe = ["orders.*"]    # patterns that cover what to subscribe to; [">"] if left out
     role = "service"            # may use /pushmsg and /popmsg, and set `from`; "user" if left out
 
-An edit replaces each file as a whole, and in such an order that whoever reads in between finds a rights
-table without a user, which is a mistake, but never a user without the rights table.
+An edit replaces each file as a whole. Between the two a reader may find a rights table without a user, which
+is an error, but never a user without the rights table.
 """
 
 import fcntl
@@ -38,7 +38,7 @@ from fanline.protocol.topics import covers, require_pattern
 
 MAX_NAME_LENGTH: Final = 64
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt takes no more
-BCRYPT_COST: Final = 10  # some 50 ms; more would draw out the return of everybody after a restart
+BCRYPT_COST: Final = 10  # about 50 ms; more would slow down the reconnect of all users after a restart
 
 EVERYTHING: Final = (">",)
 
@@ -46,21 +46,21 @@ EVERYTHING: Final = (">",)
 _BCRYPT_HASH: Final = re.compile(
     r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
 )
-_RIGHTS_HEADER: Final = "# What each user may do. `fanline user` writes this file anew, without comments.\n"
+_RIGHTS_HEADER: Final = "# What each user may do. `fanline user` replaces this file, without comments.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who somebody is after the login, and what they may do.
+    """An account's name and rights.
 
-    System topics (``$…``) are not covered by a wildcard in the first token: they need a pattern that begins
-    with ``$``. Only for a service does ``>`` stand for everything.
+    A wildcard in the first token does not match system topics (``$…``): they need a pattern that begins with
+    ``$``. Only for a service does ``>`` match everything.
 
     Attributes:
         name: 1 to 64 printable characters, without whitespace or colon, not beginning with ``#``.
-        publish: Patterns of topics that the user may publish on.
+        publish: Patterns of topics that the user may publish to.
         subscribe: Patterns that cover what the user may subscribe to.
-        is_service: Whether the user may use ``/pushmsg`` and ``/popmsg``, and publish in others' names.
+        is_service: May use ``/pushmsg`` and ``/popmsg``, and publish in the names of others.
 
     Raises:
         ConfigurationError: If the name or a pattern is not valid.
@@ -78,11 +78,11 @@ class User:
         _require_patterns("subscribe", self.subscribe)
 
     def may_publish(self, topic: str) -> bool:
-        """Whether the user may publish on a valid topic."""
+        """Return whether the user may publish to a valid topic."""
         return _allows(self.publish, self.is_service, topic)
 
     def may_subscribe(self, pattern: str) -> bool:
-        """Whether one of the user's patterns covers all of a valid pattern."""
+        """Return whether one of the user's patterns covers all of a valid pattern."""
         return _allows(self.subscribe, self.is_service, pattern)
 
 
@@ -95,10 +95,10 @@ class Account:
 
 
 class UsersFile:
-    """The users file and the rights file beside it.
+    """The users file and its rights file.
 
-    Edits leave files of mode 600 that still belong to whom they belonged before, and edits by several
-    processes wait for one another.
+    Edits leave files of mode 600 with the same owner as before; edits by several processes wait for each
+    other.
 
     Args:
         path: The users file.
@@ -112,7 +112,7 @@ class UsersFile:
         """Return the accounts by name, in the order of the file.
 
         Args:
-            missing_ok: Take a missing users file for an empty one.
+            missing_ok: Treat a missing users file as empty.
 
         Raises:
             ConfigurationError: If a file cannot be read, or has a mistake; the text says which, and where.
@@ -124,12 +124,12 @@ class UsersFile:
                 return accounts
 
     def put(self, user: User, password: str, *, cost: int = BCRYPT_COST) -> None:
-        """Add a user, or replace the one of that name; make the files and their folder if they are missing.
+        """Add or replace a user; create the files and their folder if missing.
 
         Args:
             user: The name and the rights.
             password: 1 to 72 bytes in UTF-8.
-            cost: Binary logarithm of the work that it takes to check the password.
+            cost: Binary logarithm of the work to check the password.
 
         Raises:
             ConfigurationError: If the password does not fit, or a file has a mistake or cannot be written.
@@ -158,7 +158,7 @@ class UsersFile:
                 self._write_rights(rights)
 
     def version(self) -> tuple[object, object]:
-        """Return a value that differs from an earlier one if a file was changed, made or removed since."""
+        """Return a value that changes when a file is changed, created or removed."""
         return _version(self.path), _version(self.rights_path)
 
     def _read_both(self, *, missing_ok: bool) -> dict[str, Account]:
@@ -193,7 +193,7 @@ class UsersFile:
         return {name: _user(name, table, f"{self.rights_path}: [{name}]") for name, table in tables.items()}
 
     def _write_entry(self, name: str, entry: str | None) -> None:
-        """Replace a user's line, or append it; None takes it out."""
+        """Replace or append the line of a user; None removes it."""
         text = _read(self.path)
         lines = text.removesuffix("\n").split("\n") if text else []
         names = [line.strip().partition(":")[0] for line in lines]
@@ -226,7 +226,7 @@ def _require_patterns(key: str, patterns: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=16_384)
 def _allows(patterns: tuple[str, ...], is_service: bool, wanted: str) -> bool:
-    """Whether the patterns cover a topic or pattern; asked for each message, hence the cache."""
+    """Return whether patterns cover a topic or pattern; cached, as it is asked for each message."""
     if is_service and ">" in patterns:
         return True
     return any(covers(pattern, wanted) for pattern in patterns)
@@ -243,7 +243,7 @@ def _hash(password: str, cost: int) -> str:
 
 
 def _entry_problem(name: str, hashed: str, *, taken: bool) -> str | None:
-    """Return what is wrong with a line; the text shows nothing that may be a password."""
+    """Return the problem of a line, if any; the text shows nothing that may be a password."""
     if not hashed:
         return "expected NAME:HASH"
     if problem := _name_problem(name):
@@ -256,7 +256,7 @@ def _entry_problem(name: str, hashed: str, *, taken: bool) -> str | None:
 
 
 def _user(name: str, table: Any, where: str) -> User:
-    """Return the user whose rights one table of the rights file is."""
+    """Convert a table of the rights file to a user."""
     if not isinstance(table, dict):
         raise ConfigurationError(f"{where}: expected a table, got {table!r}")
     if unknown := sorted(table.keys() - {"publish", "subscribe", "role"}):
@@ -280,7 +280,7 @@ def _patterns(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]
 
 
 def _table(user: User) -> dict[str, Any]:
-    """Return the table of the rights file that a user needs: empty if the rights are the defaults."""
+    """Return a user's table of the rights file, empty for default rights."""
     table: dict[str, Any] = {}
     if user.publish != EVERYTHING:
         table["publish"] = user.publish
@@ -300,7 +300,7 @@ def _version(path: Path) -> tuple[int, int, int] | None:
 
 
 def _read(path: Path) -> str | None:
-    """Return a file's text, or None if there is no such file."""
+    """Return the text of a file, None if missing."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -328,7 +328,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _keep_owner(descriptor: int, path: Path) -> None:
-    """Give a new file the owner of the one it replaces: root may edit what a service must read."""
+    """Give a file the owner of the one it replaces: root may edit a file that a service must read."""
     if path.exists():
         status = path.stat()
         os.fchown(descriptor, status.st_uid, status.st_gid)
@@ -336,7 +336,7 @@ def _keep_owner(descriptor: int, path: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from editing; the lock is the folder's, because files are replaced."""
+    """Lock the folder against edits by other processes; the files themselves are replaced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

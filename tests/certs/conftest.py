@@ -26,8 +26,8 @@ def made(folder: Path) -> Path:
 
 
 @pytest.fixture
-def foreign(made: Path) -> Path:
-    """A folder with somebody's own certificates, without the key of their CA."""
+def made_elsewhere(made: Path) -> Path:
+    """A folder with certificates made elsewhere, without the key of their CA."""
     (made / CA_KEY).unlink()
     return made
 
@@ -45,5 +45,5 @@ def expired(made: Path) -> Path:
 
 @pytest.fixture
 def contents(folder: Path) -> Snapshot:
-    """Call it for what every file of the folder holds."""
+    """A function that returns the content of every file in the folder."""
     return lambda: {path.name: path.read_bytes() for path in folder.iterdir()}

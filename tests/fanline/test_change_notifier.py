@@ -5,7 +5,7 @@ import asyncio
 from fanline.change_notifier import ChangeNotifier
 
 
-async def test_everybody_who_waits_is_woken() -> None:
+async def test_all_waiters_are_woken() -> None:
     """One firing ends every wait that was begun before it."""
     signal = ChangeNotifier()
     waits = [asyncio.ensure_future(asyncio.wait([signal.next])) for _ in range(3)]
@@ -31,7 +31,7 @@ async def test_one_firing_does_not_end_later_waits() -> None:
     assert not signal.next.done()
 
 
-async def test_a_waiter_that_is_cancelled_disturbs_nobody() -> None:
+async def test_a_cancelled_waiter_does_not_affect_others() -> None:
     """Neither the others that wait nor the next firing notice a shielded wait that was cancelled."""
     signal = ChangeNotifier()
 
@@ -48,7 +48,7 @@ async def test_a_waiter_that_is_cancelled_disturbs_nobody() -> None:
     assert gone.cancelled()
 
 
-async def test_a_signal_can_be_fired_with_nobody_waiting() -> None:
+async def test_it_can_be_fired_without_waiters() -> None:
     """Any number of times, and the next wait is still for the next firing."""
     signal = ChangeNotifier()
     for _ in range(3):

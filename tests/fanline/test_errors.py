@@ -26,7 +26,7 @@ def test_the_codes_of_recoverable_errors_do_not_change() -> None:
 
 
 def test_the_close_codes_do_not_change() -> None:
-    """Those of the protocol's own range are where RFC 6455 leaves them to applications."""
+    """Close codes of our own are in the range that RFC 6455 leaves to applications."""
     assert {code.name: code.value for code in CloseCode} == {
         "GOING_AWAY": 1001,
         "POLICY": 1008,
@@ -40,7 +40,7 @@ def test_the_close_codes_do_not_change() -> None:
 
 
 def test_every_error_has_the_one_base() -> None:
-    """Whoever catches FanlineError catches all of them."""
+    """All errors are FanlineErrors."""
     raised = [
         each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
     ]

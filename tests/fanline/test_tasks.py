@@ -1,4 +1,4 @@
-"""Tests of tasks that run beside a block of code."""
+"""Tests of tasks that end with a block of code."""
 
 import asyncio
 import logging

@@ -217,7 +217,7 @@ def test_each_error_says_what_was_wrong() -> None:
 
 
 def test_the_errors_are_of_the_one_tree() -> None:
-    """Whoever catches FanlineError, or HubError, catches all of them (line 34)."""
+    """All errors are FanlineErrors and HubErrors (line 34)."""
     errors = [DuplicateSession, UnknownSession, HubClosed, BadLimit]
     assert all(issubclass(error, HubError) for error in errors)
     assert issubclass(HubError, FanlineError)
@@ -230,7 +230,7 @@ def test_a_message_to_a_closed_hub_is_nothing() -> None:
     hub = Hub("lobby")
     stream = hub.add("ada", "1")
     hub.close_nowait()
-    hub.message("ada", "anybody there?")
+    hub.message("ada", "anyone there?")
     hub.close_nowait()
     assert kinds(stream) == ["join", "close"]
     assert [event.type for event in hub.history()] == ["join", "close"]
@@ -293,7 +293,7 @@ def test_an_event_as_json_has_no_empty_fields() -> None:
 
 
 def test_a_stalled_session_misses_what_does_not_fit_and_is_told() -> None:
-    """It holds what it may, everybody else gets everything, and how it ended it hears at last (line 36)."""
+    """It keeps max_pending events, all others get everything, and it gets the end at last (line 36)."""
     hub = Hub("lobby", max_pending=3)
     stalled, brisk = hub.add("ada", "stalled"), hub.add("bob", "brisk")
     heard: list[str | None] = []
@@ -357,7 +357,7 @@ async def use(path: Path) -> None:
         for number in range(50):
             visitors.create_task(visit(hub, f"user {number}"))
     await early.stop()
-    hub.add("somebody", "who never reads")
+    hub.add("bob", "never reads")
     await hub.close()
 
 

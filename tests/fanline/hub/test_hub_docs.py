@@ -29,7 +29,7 @@ def test_there_are_examples() -> None:
 
 
 def test_every_error_is_in_the_table() -> None:
-    """Those that the package exports, and no other (line 34)."""
+    """Exactly the names that the package exports (line 34)."""
     table = PAGE.read_text().partition("\n## Errors\n")[2].partition("\n## ")[0]
     errors = {name for name in fanline.hub.__all__ if isinstance(getattr(fanline.hub, name), type)}
     errors = {name for name in errors if issubclass(getattr(fanline.hub, name), fanline.hub.HubError)}

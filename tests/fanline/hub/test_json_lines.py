@@ -89,8 +89,8 @@ async def test_half_a_line_does_not_spoil_the_next(path: Path) -> None:
     assert json.loads(event)["type"] == "close"
 
 
-async def test_a_slow_disk_holds_up_nobody(path: Path) -> None:
-    """While a write hangs, events go to everybody else; when it is done nothing is missing (line 36)."""
+async def test_a_slow_disk_delays_no_session(path: Path) -> None:
+    """While a write hangs, events go to all sessions; when it is done nothing is missing (line 36)."""
     file = JsonLinesFile(path)
     hub = Hub("lobby")
     hub.attach_listener(file)
@@ -121,7 +121,7 @@ async def test_one_file_for_several_hubs(path: Path) -> None:
         assert [line["id"] for line in lines(path) if line["hub"] == hub.id] == list(range(1, 52))
 
 
-async def test_a_file_that_is_moved_away_is_begun_anew(path: Path) -> None:
+async def test_a_file_that_is_moved_away_is_created_again(path: Path) -> None:
     """As those do that keep a file per day."""
     hub = Hub("lobby")
     hub.attach_listener(JsonLinesFile(str(path)))
@@ -134,7 +134,7 @@ async def test_a_file_that_is_moved_away_is_begun_anew(path: Path) -> None:
     assert [line["id"] for line in lines(path)] == [2, 3]
 
 
-async def test_text_that_utf8_cannot_spell_harms_nobody(path: Path) -> None:
+async def test_text_that_is_not_valid_utf8_harms_no_other_event(path: Path) -> None:
     """Half a surrogate pair is written as JSON's escapes can, and read back the same."""
     hub = Hub("lobby")
     hub.attach_listener(JsonLinesFile(path))

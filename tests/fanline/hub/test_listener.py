@@ -1,4 +1,4 @@
-"""Tests of listeners: everything is handed to them, and none of them holds anybody up."""
+"""Tests of listeners: they get all events, and none of them delays another."""
 
 import asyncio
 from collections.abc import Sequence
@@ -86,8 +86,8 @@ async def test_stopping_flushes(hub: Hub) -> None:
     assert other.ids == [1, 2, 3, 4, 5]
 
 
-async def test_a_stalled_listener_stalls_nobody_and_is_told_what_it_missed(hub: Hub) -> None:
-    """The others have everything meanwhile; it has the number of what did not fit (line 36)."""
+async def test_a_stalled_listener_delays_no_other(hub: Hub) -> None:
+    """The others get all events; it gets the number of events it missed (line 36)."""
     stalled, brisk = Recorder(), Recorder()
     stalled.free.clear()
     hub.attach_listener(stalled)

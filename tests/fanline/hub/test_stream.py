@@ -51,7 +51,7 @@ def take_one(stream: Stream[Item]) -> list[Item | Missed]:
 
 
 def account(taken: Sequence[Item | Missed]) -> list[int | None]:
-    """What a reader knows: a number for each item, and None for each that it was told it missed."""
+    """Return the items of a reader: a number for each, None for each it was told it missed."""
     known: list[int | None] = []
     for each in taken:
         known += [None] * each.count if isinstance(each, Missed) else [each.number]
@@ -160,7 +160,7 @@ async def test_a_reader_waits_for_what_comes() -> None:
 
 
 async def test_a_reader_that_is_cancelled_takes_nothing_along() -> None:
-    """Whether it was cancelled before the item came, or just after."""
+    """Cancellation before the item came or just after it loses nothing."""
     stream = Stream[str](2)
     for is_late in (False, True):
         reader = asyncio.create_task(anext(stream))

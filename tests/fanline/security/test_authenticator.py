@@ -221,7 +221,7 @@ async def test_the_demo_lets_in_hello_alone() -> None:
 
 
 async def test_the_demo_is_off_with_a_users_file(logins: Authenticator) -> None:
-    """With users of one's own the login that everybody knows is refused."""
+    """With a users file the demo login is refused."""
     await refusal(logins, basic("hello", "test"))
 
 
@@ -296,7 +296,7 @@ ALLOWED = ("https://pages.example.org", "http://localhost:3000", "https://other.
     ],
 )
 def test_which_pages_are_allowed(origin: str | None, host: str | None, allowed: bool) -> None:
-    """Those of this server and those that are named, by scheme, host and port; and whatever is no page."""
+    """Origins of this server and those named, by scheme, host and port, and requests of no page."""
     assert is_allowed_origin(origin, host, ALLOWED) is allowed
 
 
@@ -349,7 +349,7 @@ async def test_alike_logins_share_a_check(logins: Authenticator, checks: Checks)
     assert checks.count == 1
 
 
-async def test_a_shared_check_survives_whoever_began_it(logins: Authenticator, checks: Checks) -> None:
+async def test_a_shared_check_survives_its_first_caller(logins: Authenticator, checks: Checks) -> None:
     """When the first of several alike logins is cancelled, the others are served all the same."""
     checks.held.add("secret")
     async with under_way(logins, ALICE, ALICE) as (first, second):
@@ -376,7 +376,7 @@ async def test_confirmed_logins_are_bounded(
 
 
 def test_a_remembered_login_is_of_no_use_elsewhere() -> None:
-    """What is kept of a login depends on a key that each process makes for itself."""
+    """A cached login depends on a key that each process generates."""
     digests = {auth._ConfirmedLogins().digest("alice", "secret", "hash") for _ in range(3)}
     assert len(digests) == 3
 
@@ -408,7 +408,7 @@ async def test_two_checks_at_most_run_at_once(logins: Authenticator, checks: Che
     assert checks.most_at_once == 2
 
 
-async def test_a_flood_from_one_address_holds_up_nobody_else(logins: Authenticator, checks: Checks) -> None:
+async def test_a_flood_from_one_address_delays_no_other(logins: Authenticator, checks: Checks) -> None:
     """However many guesses wait at one address, a login from another is checked at once."""
     guesses = [str(number) for number in range(50)]
     checks.held |= set(guesses)
@@ -480,7 +480,7 @@ async def test_the_right_password_is_not_held_back(logins: Authenticator, clock:
 async def test_addresses_of_one_network_count_as_one(
     logins: Authenticator, clock: Clock, one: str, other: str, alike: bool
 ) -> None:
-    """Who has a whole IPv6 network cannot make each guess from a new address."""
+    """The addresses of one IPv6 network count as one."""
     for _ in range(6):
         await refusal(logins, basic("alice", "guess"), one)
     await refusal(logins, basic("alice", "guess"), other)
@@ -491,7 +491,7 @@ async def test_addresses_of_one_network_count_as_one(
 
 
 def test_five_failures_within_a_minute_are_free() -> None:
-    """Somebody who mistypes now and then is never delayed."""
+    """A user who mistypes occasionally is never delayed."""
     delays = FailureDelay()
     for number in range(100):
         delays.failed(HERE, number * 12.0)
@@ -582,7 +582,7 @@ async def test_a_broken_edit_keeps_the_users_from_before(
     problems = [record.message.removeprefix(str(file.path)) for record in caplog.records]
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
     assert [problem[:8] for problem in problems] == [", line 1", ", line 2", ": there "]
-    assert all(problem.endswith("the users from before stay in force") for problem in problems)
+    assert all(problem.endswith("the previous users remain valid") for problem in problems)
     file.rights_path.unlink()
     file.put(User("bob"), "secret", cost=CHEAP)
     clock.now += 1

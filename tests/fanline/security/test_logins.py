@@ -56,7 +56,7 @@ async def test_a_token_makes_a_user_with_just_its_rights(logins: Logins, key: To
 
 
 async def test_a_token_without_rights_gives_none(logins: Logins, key: TokenKey) -> None:
-    """What is not named is not allowed: the default of users, everything, is not that of tokens."""
+    """Rights not named are not granted: tokens do not have the default rights of users."""
     user = (await logins.identify(None, key.issue(Claims.new("page", lifetime=60), PIPELINE), HERE)).user
     assert not user.may_publish("orders")
     assert not user.may_subscribe("orders")
@@ -70,12 +70,12 @@ async def test_a_token_counts_for_more_than_a_password(logins: Logins, key: Toke
 
 
 async def test_a_login_of_chat_opens_nothing_here(logins: Logins, key: TokenKey) -> None:
-    """What everybody who may chat has is no token for the pipeline."""
+    """A token for chat is not valid for the pipeline."""
     token = key.issue(Claims.new("page", lifetime=60, publish=[">"]), CHAT)
     assert await refusal(logins, token) == "the token is not for the pipeline"
 
 
-async def test_nobody_bears_the_name_of_a_user(
+async def test_a_token_cannot_bear_the_name_of_a_user(
     make_settings: MakeSettings, key: TokenKey, tmp_path: Path
 ) -> None:
     """A message from a user of the users file was sent with that user's password, and with nothing else."""
@@ -92,7 +92,7 @@ async def test_nobody_bears_the_name_of_a_user(
             )
 
 
-async def test_nobody_bears_the_name_of_the_demo(logins: Logins, key: TokenKey) -> None:
+async def test_a_token_cannot_bear_the_name_of_the_demo(logins: Logins, key: TokenKey) -> None:
     """The one user of the demo is a user like any other."""
     assert "hello is a user" in await refusal(logins, key.issue(Claims.new("hello", lifetime=60), PIPELINE))
 

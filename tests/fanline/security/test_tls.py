@@ -31,7 +31,7 @@ from fanline.errors import ConfigurationError
 from fanline.security.tls import CA_CERT, SERVER_CERT, SERVER_KEY, client_context, read_key, server_context
 
 NOW = datetime.now(UTC)
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 Use = Callable[[Path], ssl.SSLContext]
 
@@ -59,7 +59,7 @@ def without_the_rights_of_root() -> Iterator[None]:
     """Go on as a user like any other."""
     user = os.geteuid()
     if user == 0:
-        os.seteuid(NOBODY)
+        os.seteuid(UNPRIVILEGED)
     try:
         yield
     finally:
@@ -72,7 +72,7 @@ def put(folder: Path, server: Pair) -> None:
 
 
 def complaint(use: Use, folder: Path, name: str) -> str:
-    """What is said of the file ``name``: one sentence that begins with its path."""
+    """Return the error about the file ``name``: one sentence that begins with its path."""
     with pytest.raises(ConfigurationError) as caught:
         use(folder)
     path, text = str(caught.value).split(": ", 1)
@@ -82,7 +82,7 @@ def complaint(use: Use, folder: Path, name: str) -> str:
 
 
 async def greeting(server: Path, client: ssl.SSLContext, host: str) -> tuple[bytes, str | None]:
-    """What a client reads from a server that greets it, at ``host``, and the version of TLS."""
+    """Return the greeting that a client reads from a server at ``host``, and the TLS version."""
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, ssl.SSLError):
@@ -194,14 +194,14 @@ class TestMistakes:
 
     @pytest.mark.parametrize(("name", "use"), FILES)
     def test_a_folder_in_place_of_a_file_is_named(self, folder: Path, name: str, use: Use) -> None:
-        """What cannot be read for another reason is named, with the reason (line 3)."""
+        """A file that cannot be read is named, with the reason (line 3)."""
         (folder / name).unlink()
         (folder / name).mkdir()
         assert complaint(use, folder, name).startswith("cannot be read (Is a directory); replace it")
 
     @pytest.mark.parametrize(("name", "use"), FILES)
     def test_a_file_without_permission_is_named(self, name: str, use: Use) -> None:
-        """What this user may not read is named, with the user and what to change (line 3)."""
+        """A file that the user may not read is named, with the user and what to change (line 3)."""
         with tempfile.TemporaryDirectory() as entered_by_all:
             folder = Path(entered_by_all)
             folder.chmod(0o755)
@@ -217,7 +217,7 @@ class TestMistakes:
     def test_a_file_of_another_format_is_named(
         self, folder: Path, name: str, use: Use, content: bytes
     ) -> None:
-        """What is not PEM is named, with what was expected (line 3)."""
+        """A file that is not PEM is named, with what was expected (line 3)."""
         (folder / name).write_bytes(content)
         text = complaint(use, folder, name)
         assert re.match(r"holds no (certificate|private key) in PEM format; replace it", text)
@@ -242,11 +242,11 @@ class TestMistakes:
         """A key that does not belong to the certificate is named, with how to renew both (line 3)."""
         shutil.copy(other / SERVER_KEY, folder)
         text = complaint(server_context, folder, SERVER_KEY)
-        assert text.startswith("does not belong to server.crt beside it")
+        assert text.startswith("does not belong to server.crt of the same folder")
         assert f"`python -m certs renew --dir {folder}`" in text
 
     def test_a_key_of_another_kind_is_named(self, folder: Path) -> None:
-        """An RSA key beside an EC certificate is no different (line 3)."""
+        """An RSA key with an EC certificate is no different (line 3)."""
         key = rsa.generate_private_key(65537, 2048)
         (folder / SERVER_KEY).write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -254,7 +254,7 @@ class TestMistakes:
         assert complaint(server_context, folder, SERVER_KEY).startswith("does not belong to server.crt")
 
     def test_a_key_with_a_passphrase_is_named(self, folder: Path) -> None:
-        """Nobody is asked for a passphrase: the service could not start by itself (line 3)."""
+        """No passphrase is asked for: the service could not start by itself (line 3)."""
         key = read_key(folder / SERVER_KEY)
         encryption = BestAvailableEncryption(b"word")
         (folder / SERVER_KEY).write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
@@ -268,14 +268,14 @@ class TestMistakes:
         assert f"`python -m certs renew --dir {folder}`" in text
 
     def test_an_expired_ca_is_named(self, folder: Path) -> None:
-        """A client does not start with a CA that can vouch for nobody any more (line 3)."""
+        """A client does not start with an expired CA (line 3)."""
         expired = make_authority(NOW - timedelta(days=3660))
         (folder / CA_CERT).write_bytes(expired.certificate_pem())
         text = complaint(client_context, folder, CA_CERT)
         assert text.startswith("expired on ")
         assert f"`python -m certs renew --ca --dir {folder}`" in text
 
-    async def test_an_expired_ca_beside_a_good_one_does_not_matter(self, folder: Path) -> None:
+    async def test_an_expired_ca_next_to_a_valid_one_is_accepted(self, folder: Path) -> None:
         """Among several CAs one that is valid is enough."""
         expired = make_authority(NOW - timedelta(days=3660))
         good = (folder / CA_CERT).read_bytes()
@@ -299,7 +299,7 @@ class TestMistakes:
     async def test_the_folder_may_end_in_a_slash(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, slash: str
     ) -> None:
-        """``WS_CERT_DIR`` is honoured with and without a trailing slash (line 3)."""
+        """``WS_CERT_DIR`` is used with and without a trailing slash (line 3)."""
         monkeypatch.delenv("FANLINE_CERT_DIR", raising=False)
         monkeypatch.setenv("WS_CERT_DIR", f"{folder}{slash}")
         cert_dir = settings.build().cert_dir

@@ -101,14 +101,14 @@ def test_an_expired_token_is_refused(key: TokenKey) -> None:
 
 
 def test_a_token_of_another_key_is_refused(key: TokenKey) -> None:
-    """What another server has signed is not believed, whatever it says."""
-    assert refusal(key, signed(secret=SECRET[::-1])) == "the token is not of this server"
+    """A token signed by another server is refused."""
+    assert refusal(key, signed(secret=SECRET[::-1])) == "the token was not issued by this server"
 
 
 def test_a_changed_token_is_refused(key: TokenKey) -> None:
-    """Nobody can give themselves another name or more rights: the signature covers every character."""
+    """A bearer cannot change name or rights: the signature covers every character."""
     good, better = signed().split("."), signed(publish=[">"]).split(".")
-    assert refusal(key, f"{good[0]}.{better[1]}.{good[2]}") == "the token is not of this server"
+    assert refusal(key, f"{good[0]}.{better[1]}.{good[2]}") == "the token was not issued by this server"
 
 
 def test_a_token_is_good_for_one_audience(key: TokenKey) -> None:
@@ -255,12 +255,16 @@ def test_a_key_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "mode", "problem"),
     [
-        (SECRET, 0o640, "others than its owner have access to it; set its mode to 600"),
-        (SECRET, 0o604, "others than its owner have access to it; set its mode to 600"),
-        (SECRET, 0o602, "others than its owner have access to it; set its mode to 600"),
+        (SECRET, 0o640, "users other than its owner can access it; set its mode to 600"),
+        (SECRET, 0o604, "users other than its owner can access it; set its mode to 600"),
+        (SECRET, 0o602, "users other than its owner can access it; set its mode to 600"),
         ("short\n" + " " * 40, 0o600, "the key has 5 bytes, and needs 32"),
         ("", 0o600, "the key has 0 bytes, and needs 32"),
-        (f"-----BEGIN PUBLIC KEY-----\n{SECRET}\n-----END PUBLIC KEY-----\n", 0o600, "holds something else"),
+        (
+            f"-----BEGIN PUBLIC KEY-----\n{SECRET}\n-----END PUBLIC KEY-----\n",
+            0o600,
+            "does not hold a key for tokens",
+        ),
     ],
 )
 def test_a_bad_key_is_refused(tmp_path: Path, text: str, mode: int, problem: str) -> None:

@@ -70,7 +70,7 @@ def test_a_user_may_do_what_a_pattern_covers(granted: tuple[str, ...], wanted: s
 
 
 def test_publishing_and_subscribing_are_separate_rights() -> None:
-    """Who may publish on a topic may not therefore subscribe to it, nor the reverse."""
+    """The right to publish to a topic does not include the right to subscribe to it, nor the reverse."""
     user = User("alice", publish=("in",), subscribe=("out",))
     assert (user.may_publish("in"), user.may_subscribe("in")) == (True, False)
     assert (user.may_publish("out"), user.may_subscribe("out")) == (False, True)
@@ -84,7 +84,7 @@ def test_a_subscription_must_be_covered_as_a_whole() -> None:
     assert not user.may_subscribe("*.eu")
 
 
-def test_a_service_reaches_system_topics_unless_its_patterns_are_narrower() -> None:
+def test_a_service_reaches_system_topics_by_default() -> None:
     """`>` is everything for a service; a service held to some topics is held to them here too."""
     assert User("edge", is_service=True).may_publish("$sys.load")
     assert User("edge", is_service=True).may_subscribe("$sys.>")
@@ -144,7 +144,7 @@ def test_reading_gives_the_accounts_in_order_with_their_rights(file: UsersFile) 
 
 
 def test_an_account_does_not_show_its_hash(file: UsersFile) -> None:
-    """What is logged by accident gives nobody a hash to guess at."""
+    """The representation of an account, which may be logged, has no hash."""
     file.put(User("alice"), "secret", cost=CHEAP)
     assert "$2" not in repr(file.read())
 
@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_read_is_named(file: UsersFile, which: str) -> Non
     assert mistake_in(file) == f"{path}: cannot be read: is a directory"
 
 
-def test_a_removal_in_the_middle_of_reading_does_not_grant_the_defaults(
+def test_a_removal_during_a_read_does_not_grant_the_defaults(
     file: UsersFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The users file from before an edit and the rights file from after it are never taken together."""
@@ -298,7 +298,7 @@ def test_files_are_for_their_owner_only(file: UsersFile) -> None:
 
 
 def test_a_link_to_the_users_file_stays_a_link(tmp_path: Path) -> None:
-    """What the link points to is replaced, not the link."""
+    """The target of the link is replaced, not the link."""
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "users").write_text("# real\n")
     link = tmp_path / "users"
@@ -316,7 +316,7 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_the_old_file(file: UsersFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old file stays whole, nothing is left beside it, and the error is a sentence."""
+    """The old file stays whole, no other file is left, and the error is a sentence."""
     file.put(User("alice"), "secret", cost=CHEAP)
     before = file.path.read_text()
 
@@ -348,7 +348,7 @@ def test_a_file_with_a_mistake_is_not_edited(file: UsersFile) -> None:
     assert file.path.read_text() == "alice:plain\n"
 
 
-def test_edits_at_the_same_time_lose_nobody(file: UsersFile) -> None:
+def test_concurrent_edits_lose_no_user(file: UsersFile) -> None:
     """Each of many concurrent edits finds what the others have written."""
     names = [f"user{number}" for number in range(16)]
     with ThreadPoolExecutor(8) as pool:
@@ -358,7 +358,7 @@ def test_edits_at_the_same_time_lose_nobody(file: UsersFile) -> None:
 
 @pytest.mark.parametrize("name", ["bob", "", "# the shop", "alice\n"])
 def test_only_a_user_can_be_removed(file: UsersFile, name: str) -> None:
-    """Removing somebody unknown is an error, and nothing else in the file can be removed as a user."""
+    """Removing an unknown user is an error, and nothing else in the file can be removed as a user."""
     text = f"# the shop\n\nalice:{HASH}\n"
     file.path.write_text(text)
     with pytest.raises(ConfigurationError, match="there is no user"):

@@ -35,14 +35,14 @@ def test_all_that_matters_is_shown(made: Path) -> None:
     assert "396 days left" in text
 
 
-def test_a_key_that_is_elsewhere_is_said_so(foreign: Path) -> None:
+def test_a_key_that_is_elsewhere_is_said_so(made_elsewhere: Path) -> None:
     """The CA's key need not be there: it is no problem, but it is said."""
-    assert text_of(foreign).count("not here") == 1
-    assert problems(foreign) == []
+    assert text_of(made_elsewhere).count("not here") == 1
+    assert problems(made_elsewhere) == []
 
 
 def test_good_certificates_have_no_problem(made: Path) -> None:
-    """What `ensure` makes is without complaint."""
+    """Certificates made by `ensure` have no problem."""
     assert problems(made) == []
 
 
@@ -76,7 +76,9 @@ def test_a_server_of_another_ca_is_named(made: Path, tmp_path: Path) -> None:
     certs.ensure(tmp_path / "other")
     shutil.copy(tmp_path / "other" / CA_CERT, made)
     [problem] = problems(made)
-    assert problem.startswith(f"{made / SERVER_CERT}: a client that trusts ca.crt beside it refuses it")
+    assert problem.startswith(
+        f"{made / SERVER_CERT}: a client that trusts ca.crt of the same folder refuses it"
+    )
 
 
 @pytest.mark.parametrize("name", [CA_KEY, SERVER_KEY])

@@ -64,7 +64,7 @@ def test_a_good_name_is_taken_as_it_is(text: str) -> None:
     ],
 )
 def test_a_bad_name_is_refused_with_advice(text: str) -> None:
-    """What is neither a DNS name nor an address is named in the error, with examples of good ones."""
+    """A text that is neither a DNS name nor an address is named in the error, with valid examples."""
     with pytest.raises(ConfigurationError) as caught:
         parse_names(["localhost", text])
     assert str(caught.value).startswith(repr(text))

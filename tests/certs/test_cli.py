@@ -49,13 +49,13 @@ def test_make_says_what_it_kept(made: Path, contents: Snapshot, capsys: pytest.C
 
 
 def test_make_says_what_it_left_alone(
-    foreign: Path, contents: Snapshot, capsys: pytest.CaptureFixture[str]
+    made_elsewhere: Path, contents: Snapshot, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody's own certificates are not touched, and it is said why."""
+    """Certificates made elsewhere are not touched, and the output says why."""
     before = contents()
-    run = Run(capsys, "--dir", foreign)
+    run = Run(capsys, "--dir", made_elsewhere)
     assert (run.code, contents()) == (0, before)
-    assert f"{foreign / SERVER_CERT}: made elsewhere, left alone; " in run.out
+    assert f"{made_elsewhere / SERVER_CERT}: made elsewhere, left alone; " in run.out
 
 
 def test_show_lists_good_certificates(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,12 +97,12 @@ def test_renew_with_a_new_ca_says_who_needs_it(made: Path, capsys: pytest.Captur
     """A new CA has to be given to everyone who trusted the old one."""
     run = Run(capsys, "renew", "--ca", "--dir", made)
     assert run.code == 0
-    assert f"Whatever trusted the old CA needs the new {made / CA_CERT}.\n" in run.out
+    assert f"Give every client that trusted the old CA the new {made / CA_CERT}.\n" in run.out
 
 
 @pytest.mark.parametrize("command", ["make", "renew"])
 def test_a_mistake_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    """What the operator got wrong is one line on standard error, and exit code 2."""
+    """A wrong argument is one line on standard error, and exit code 2."""
     run = Run(capsys, command, "--dir", folder, "--name", "a b")
     assert (run.code, run.out) == (2, "")
     assert run.err.startswith("certs: 'a b' is neither a DNS name nor an IP address; ")

@@ -35,7 +35,7 @@ def names_in(folder: Path) -> str:
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """What a call that must be refused says."""
+    """Return the error of a call that must be refused."""
     with pytest.raises(ConfigurationError) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -75,7 +75,7 @@ class TestEnsure:
         assert (contents()[CA_CERT], contents()[CA_KEY]) == (before[CA_CERT], before[CA_KEY])
 
     def test_an_expired_server_certificate_is_reissued(self, expired: Path) -> None:
-        """What has expired is no use to anyone: it is made anew, with its names."""
+        """An expired server certificate is reissued for the names it had."""
         assert certs.ensure(expired) == Outcome(Done.KEPT, Done.REISSUED)
         assert names_in(expired) == DEFAULTS
 
@@ -89,17 +89,21 @@ class TestEnsure:
             (made / name).unlink()
         assert certs.ensure(made) == Outcome(Done.KEPT, done)
 
-    def test_somebodys_own_certificates_are_left_alone(self, foreign: Path, contents: Snapshot) -> None:
+    def test_certificates_made_elsewhere_are_left_alone(
+        self, made_elsewhere: Path, contents: Snapshot
+    ) -> None:
         """Without the key of their CA, certificates were made elsewhere: nothing is written."""
         before = contents()
-        assert certs.ensure(foreign, ["localhost"]) == Outcome(Done.LEFT_ALONE, Done.LEFT_ALONE)
+        assert certs.ensure(made_elsewhere, ["localhost"]) == Outcome(Done.LEFT_ALONE, Done.LEFT_ALONE)
         assert contents() == before
 
-    def test_names_cannot_be_added_to_somebodys_own(self, foreign: Path, contents: Snapshot) -> None:
-        """A name that somebody's own certificate lacks is refused, and nothing is written."""
+    def test_no_name_is_added_to_certificates_made_elsewhere(
+        self, made_elsewhere: Path, contents: Snapshot
+    ) -> None:
+        """A name that a certificate made elsewhere lacks is refused, and nothing is written."""
         before = contents()
-        text = refusal(lambda: certs.ensure(foreign, ["new.example"]))
-        assert text.startswith(f"{foreign / SERVER_CERT}: is not valid for new.example")
+        text = refusal(lambda: certs.ensure(made_elsewhere, ["new.example"]))
+        assert text.startswith(f"{made_elsewhere / SERVER_CERT}: is not valid for new.example")
         assert contents() == before
 
     @pytest.mark.parametrize(
@@ -122,19 +126,23 @@ class TestEnsure:
             (made / name).unlink()
         before = contents()
         text = refusal(lambda: certs.ensure(made))
-        assert text.startswith(f"{made / missing}: is missing beside {', '.join(sorted(present))}")
+        assert text.startswith(
+            f"{made / missing}: is missing, while the folder has {', '.join(sorted(present))}"
+        )
         assert contents() == before
 
     def test_a_certificate_of_another_ca_is_reported(
         self, made: Path, tmp_path: Path, contents: Snapshot
     ) -> None:
-        """Beside a CA of ours, a server certificate that another signed is not overwritten but named."""
+        """With a CA of ours, a server certificate signed by another is not overwritten but named."""
         certs.ensure(tmp_path / "other")
         for name in (SERVER_CERT, SERVER_KEY):
             shutil.copy(tmp_path / "other" / name, made)
         before = contents()
         text = refusal(lambda: certs.ensure(made, ["localhost"]))
-        assert text.startswith(f"{made / SERVER_CERT}: a client that trusts ca.crt beside it refuses it")
+        assert text.startswith(
+            f"{made / SERVER_CERT}: a client that trusts ca.crt of the same folder refuses it"
+        )
         assert contents() == before
 
     def test_a_key_of_another_certificate_is_reported(
@@ -157,7 +165,7 @@ class TestEnsure:
         assert (made / SERVER_CERT).is_symlink()
 
     def test_the_key_of_the_ca_is_not_needed_to_keep(self, made: Path) -> None:
-        """As long as nothing has to be issued, a CA key that nobody can read stands in nobody's way."""
+        """As long as nothing has to be issued, an unreadable CA key does no harm."""
         key = read_key(made / CA_KEY)
         locked_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
         (made / CA_KEY).write_bytes(locked_key)
@@ -231,13 +239,13 @@ class TestRenew:
         certs.verify(made)
 
     @pytest.mark.parametrize("ca", [False, True])
-    def test_somebodys_own_certificates_are_refused(
-        self, foreign: Path, contents: Snapshot, ca: bool
+    def test_certificates_made_elsewhere_are_refused(
+        self, made_elsewhere: Path, contents: Snapshot, ca: bool
     ) -> None:
-        """What was made elsewhere is renewed elsewhere."""
+        """Certificates made elsewhere are renewed elsewhere."""
         before = contents()
-        assert refusal(lambda: certs.renew(foreign, ca=ca)).startswith(
-            f"{foreign / CA_KEY}: there is no such"
+        assert refusal(lambda: certs.renew(made_elsewhere, ca=ca)).startswith(
+            f"{made_elsewhere / CA_KEY}: there is no such"
         )
         assert contents() == before
 
@@ -246,7 +254,7 @@ class TestRenew:
     def test_a_server_pair_made_elsewhere_is_refused(
         self, made: Path, tmp_path: Path, contents: Snapshot, names: set[str], ca: bool
     ) -> None:
-        """Beside a CA of ours, a server key that it has not to do with is not overwritten."""
+        """With a CA of ours, the server key of another CA is not overwritten."""
         certs.ensure(tmp_path / "other")
         for name in (SERVER_CERT, SERVER_KEY):
             (made / name).unlink()

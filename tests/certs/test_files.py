@@ -89,7 +89,7 @@ def test_what_a_crash_left_behind_is_cleared_away(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("umask")
 def test_a_new_folder_can_be_entered_by_others(tmp_path: Path) -> None:
-    """Whoever runs a client under another user can get at the CA; nobody else can write."""
+    """Other users can read the CA; only the owner can write."""
     os.umask(0)
     make_folder(tmp_path / "a" / "b")
     assert mode(tmp_path / "a" / "b") == 0o755
