@@ -4,7 +4,9 @@
  * @module
  */
 
-/** A request that came to nothing. */
+/** @import { RoomEvent } from "./fanline.js" */
+
+/** A request that failed. */
 export class Failure extends Error {
   /**
    * @param {number} status The HTTP status; 0 if there was no answer.
@@ -18,7 +20,24 @@ export class Failure extends Error {
 
 const TIMEOUT = 15_000;
 
+/**
+ * Read the sentence for people from the body of a refusal.
+ *
+ * @param {any} body The parsed body; null if it is not JSON.
+ * @returns {string | undefined} The sentence, if there is one.
+ */
+const reasonOf = (body) => body?.reason;
+
+/**
+ * Send a request, and return the parsed answer.
+ *
+ * @param {string} method The HTTP method.
+ * @param {string} path The path and query.
+ * @param {{token?: string, body?: object}} [options] The token of the login; a value to send as JSON.
+ * @returns {Promise<any>} Rejected with `Failure`.
+ */
 async function request(method, path, { token, body } = {}) {
+  /** @type {Record<string, string>} */
   const headers = {};
   if (token) {
     headers.Authorization = `Bearer ${token}`;
@@ -29,36 +48,35 @@ async function request(method, path, { token, body } = {}) {
   const signal = AbortSignal.timeout(TIMEOUT);
   let response;
   try {
-    response = await fetch(path, {
-      method,
-      headers,
-      signal,
-      body: body && JSON.stringify(body),
-      cache: "no-store",
-    });
+    const json = body && JSON.stringify(body);
+    response = await fetch(path, { method, headers, signal, body: json, cache: "no-store" });
   } catch {
     throw new Failure(0, "The server cannot be reached. Please try again in a moment.");
   }
   const answer = response.status === 204 ? null : await response.json().catch(() => null);
   if (!response.ok) {
-    throw new Failure(response.status, answer?.reason ?? `The server answered ${response.status}.`);
+    throw new Failure(response.status, reasonOf(answer) ?? `The server answered ${response.status}.`);
   }
   return answer;
 }
 
-/**
- * What a login gives.
- *
- * @typedef {{token: string, name: string, expires: number}} Login
- */
+/** @typedef {{token: string, name: string, expires: number}} Session A login. */
+/** @typedef {{roomId: string, roomName: string}} RoomName */
+/** @typedef {{id: string, name: string}} Member */
 
-/** @returns {Promise<Login>} Of somebody with a name and the password of the server. */
+/**
+ * Log in with the password of the server.
+ *
+ * @param {string} name The user's name.
+ * @param {string} password The password.
+ * @returns {Promise<Session>} The login.
+ */
 export const logIn = (name, password) => request("POST", "/login", { body: { name, password } });
 
-/** @returns {Promise<Login>} Of a guest, under a name that the server makes up. */
+/** @returns {Promise<Session>} The login of a guest, under a name that the server makes up. */
 export const enterAsGuest = () => request("POST", "/guest");
 
-/** What can be done with a login. */
+/** The requests of one login. */
 export class Api {
   #token;
 
@@ -72,25 +90,45 @@ export class Api {
     return this.#request("POST", "/logout");
   }
 
-  /** @returns {Promise<{roomId: string, roomName: string}>} A new room; its name is made up if none is given. */
+  /**
+   * Make a room.
+   *
+   * @param {string} name Its name; the server makes one up if it is empty.
+   * @returns {Promise<RoomName>} The room.
+   */
   makeRoom(name) {
     return this.#request("POST", name ? `/api/room?${new URLSearchParams({ name })}` : "/api/room");
   }
 
-  /** @returns {Promise<{roomId: string, roomName: string, members: {id: string, name: string}[], seq: number}>} */
+  /**
+   * Describe a room.
+   *
+   * @param {string} id Its id.
+   * @returns {Promise<RoomName & {members: Member[], seq: number}>} The room, as of the position `seq`.
+   */
   room(id) {
     return this.#request("GET", `/api/room/${id}`);
   }
 
+  /** @param {string} id The id of the room to delete. */
   deleteRoom(id) {
     return this.#request("DELETE", `/api/room/${id}`);
   }
 
-  /** @returns {Promise<import("./fanline.js").RoomEvent[]>} What happened before a position, oldest first. */
+  /**
+   * Return the events before a position, oldest first.
+   *
+   * @param {string} id The id of the room.
+   * @param {number} before The position.
+   * @param {number} limit How many, at most.
+   * @returns {Promise<RoomEvent[]>} The events.
+   */
   messages(id, before, limit) {
-    return this.#request("GET", `/api/room/${id}/messages?${new URLSearchParams({ before, limit })}`);
+    const query = new URLSearchParams({ before: `${before}`, limit: `${limit}` });
+    return this.#request("GET", `/api/room/${id}/messages?${query}`);
   }
 
+  /** @param {string} method @param {string} path */
   #request(method, path) {
     return request(method, path, { token: this.#token });
   }

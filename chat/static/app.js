@@ -1,5 +1,5 @@
 /**
- * The page: who is logged in, and with that, either the way in or the rooms.
+ * The page: the login form without a login, the rooms with one.
  *
  * @module
  */
@@ -12,9 +12,14 @@ import * as session from "./session.js";
 
 const NAME = "fanline.name";
 
+/** @type {Chat | null} */
 let chat = null;
 
-/** Show the rooms to who is logged in, or else the way in; after any change of the login. */
+/**
+ * Show the rooms or the login form, after any change of the login.
+ *
+ * @param {string} note A sentence for the login form.
+ */
 function show(note = "") {
   const current = session.load();
   if (chat && chat.token !== current?.token) {
@@ -33,25 +38,29 @@ function show(note = "") {
   }
 }
 
-/** The login is over: here, in another tab, or by the word of the server. */
+/** @param {string} note Why the login has ended: here, in another tab, or at the server. */
 function leave(note) {
   session.clear();
   show(note);
 }
 
+/** @param {Promise<session.Session>} request A request for a login. */
 async function enter(request) {
-  const buttons = byId("login").querySelectorAll("button");
+  const enable = (/** @type {boolean} */ isEnabled) => {
+    for (const button of byId("login").querySelectorAll("button")) {
+      button.disabled = !isEnabled;
+    }
+  };
   byId("login-error").textContent = "";
-  buttons.forEach((button) => (button.disabled = true));
+  enable(false);
   try {
-    const login = await request;
-    session.save(login);
+    session.save(await request);
     byId("login-password").value = "";
     show();
   } catch (error) {
-    byId("login-error").textContent = error.message;
+    byId("login-error").textContent = /** @type {Error} */ (error).message;
   } finally {
-    buttons.forEach((button) => (button.disabled = false));
+    enable(true);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The rooms, for somebody who is logged in: the list of them, and the one that is open.
+ * The rooms of a logged-in user: the list of them, and the one that is open.
  *
  * @module
  */
@@ -15,6 +15,10 @@ import * as outbox from "./outbox.js";
 import { Reading } from "./reading.js";
 import { RoomList } from "./roomlist.js";
 
+/** @import { State } from "./fanline.js" */
+/** @import { Summary } from "./roomlist.js" */
+/** @import { Session } from "./session.js" */
+
 const LOBBY = "lobby";
 const ROOM_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -27,23 +31,23 @@ export class Chat {
   #reading;
   #rooms;
   #feed;
-  #roomId;
-  #roomName;
+  #roomId = "";
+  #roomName = "";
   /** @type {Conversation | null} */
   #conversation = null;
   #ending = new AbortController();
 
   /**
-   * @param {import("./session.js").Session} session The login.
-   * @param {(note: string) => void} onOver Told when the login is over, and why.
+   * @param {Session} session The login.
+   * @param {(note: string) => void} onOver Called with a sentence when the login has ended.
    */
   constructor(session, onOver) {
     this.#session = session;
     this.#onOver = onOver;
     this.#api = new Api(session.token);
     const { signal } = this.#ending;
-    this.#composer = new Composer((text) => this.#conversation.say(text), signal);
-    this.#reading = new Reading(session.name, { onChange: () => this.#recount(), signal });
+    this.#composer = new Composer((text) => this.#conversation?.say(text), signal);
+    this.#reading = new Reading(session.name);
     this.#rooms = new RoomList({
       unreadOf: (id) => this.#reading.unread(id),
       unsentOf: (id) => this.#unsent(id),
@@ -53,12 +57,18 @@ export class Chat {
     byId("new-room").addEventListener("click", () => this.#makeRoom(), { signal });
     byId("delete-room").addEventListener("click", () => this.#deleteRoom(), { signal });
     byId("retry").addEventListener("click", () => this.#retryNow(), { signal });
+    addEventListener("storage", ({ key }) => this.#reading.reload(key) && this.#recount(), { signal });
     addEventListener("hashchange", () => this.#follow(), { signal });
-    this.#watchRooms();
+    const feed = `${location.origin.replace(/^http/, "ws")}/api/feed?${new URLSearchParams({ token: session.token })}`;
+    this.#feed = new Link({
+      url: () => feed,
+      onFrame: (frame) => this.#receive(frame),
+      onState: (state) => this.#checkLogin(state),
+    });
     this.#follow();
   }
 
-  /** @returns {string} The token that this is open under. */
+  /** @returns {string} The token of the login. */
   get token() {
     return this.#session.token;
   }
@@ -67,21 +77,13 @@ export class Chat {
   close() {
     this.#ending.abort();
     this.#feed.close();
-    this.#conversation.close();
+    this.#conversation?.close();
   }
 
   // All rooms.
 
-  #watchRooms() {
-    const origin = location.origin.replace(/^http/, "ws");
-    this.#feed = new Link({
-      url: () => `${origin}/api/feed?${new URLSearchParams({ token: this.#session.token })}`,
-      onFrame: (frame) => this.#hear(frame),
-      onState: (state) => this.#checkLogin(state),
-    });
-  }
-
-  #hear({ rooms, made, deleted, room }) {
+  /** @param {{rooms?: Summary[], made?: Summary, deleted?: {roomId: string}, room?: Summary}} frame Of the feed. */
+  #receive({ rooms, made, deleted, room }) {
     if (rooms) {
       this.#replaceRooms(rooms);
     } else if (made) {
@@ -92,11 +94,12 @@ export class Chat {
       this.#rooms.remove(deleted.roomId);
     } else if (room) {
       this.#reading.update(room);
-      this.#recount(room.roomId);
+      this.#rooms.refresh(room.roomId);
     }
-    this.#title();
+    this.#showTitle();
   }
 
+  /** @param {Summary[]} rooms All rooms. */
   #replaceRooms(rooms) {
     this.#reading.replace(rooms);
     this.#rooms.replace(rooms);
@@ -108,15 +111,17 @@ export class Chat {
       .forEach(outbox.drop);
   }
 
+  /** @param {string} [roomId] A room whose counts have changed; by default all. */
   #recount(roomId) {
     if (roomId === undefined) {
       this.#rooms.refreshAll();
     } else {
       this.#rooms.refresh(roomId);
     }
-    this.#title();
+    this.#showTitle();
   }
 
+  /** @param {string} roomId A room. @returns {number} Its unsent messages; those of the open room are on the page. */
   #unsent(roomId) {
     return roomId === this.#roomId ? 0 : outbox.kept(roomId).length;
   }
@@ -134,7 +139,7 @@ export class Chat {
 
   async #deleteRoom() {
     const roomId = this.#roomId;
-    const text = "Everybody in it is disconnected, and what was said in it is gone. This cannot be undone.";
+    const text = "All its members are disconnected, and its messages are deleted. This cannot be undone.";
     if (await confirm(`Delete “${this.#name()}”?`, text, "Delete room")) {
       await this.#attempt(this.#api.deleteRoom(roomId));
     }
@@ -160,7 +165,7 @@ export class Chat {
       onSeen: () => this.#seen(roomId),
     });
     byId("delete-room").hidden = roomId === LOBBY;
-    this.#title();
+    this.#showTitle();
     this.#composer.open(roomId);
   }
 
@@ -172,18 +177,19 @@ export class Chat {
     }
   }
 
+  /** @param {string} roomId The room of which everything was seen. */
   #seen(roomId) {
     this.#reading.see(roomId);
     this.#recount(roomId);
   }
 
-  /** The name of the room: the last that was known of one that is gone, nothing while it is not known yet. */
+  /** @returns {string} The name of the room; the last one of a deleted room, empty while it is not known. */
   #name() {
     this.#roomName = this.#rooms.nameOf(this.#roomId) ?? this.#roomName;
     return this.#roomName;
   }
 
-  #title() {
+  #showTitle() {
     const unread = this.#rooms.unread;
     byId("room-title").textContent = this.#name();
     this.#composer.address(this.#name());
@@ -192,21 +198,24 @@ export class Chat {
 
   // Connections and what ends them.
 
+  /** @param {State} state The new state of the room's connection. */
   #showState(state) {
     const { phase, reason } = state;
     byId("chat").dataset.phase = phase;
-    byId("status").textContent = { open: "Connected", waiting: "Not connected" }[phase] ?? "Connecting…";
+    byId("status").textContent =
+      phase === "open" ? "Connected" : phase === "waiting" ? "Not connected" : "Connecting…";
     byId("problem").textContent = navigator.onLine ? reason : "this device is offline";
     byId("trouble").hidden = phase === "open" || !reason;
     if (phase === "waiting" && this.#feed.isOpen) {
-      this.#feed.reset(reason); // nothing is asked on it, so nothing else would tell that it is dead, too
+      this.#feed.reset(reason); // the feed has no probe of its own to notice that it is dead, too
     }
     this.#checkLogin(state);
     if (phase === "closed" && state.code !== CloseCode.LOGGED_OUT) {
-      this.#returnToLobby(state);
+      this.#returnToLobby(reason);
     }
   }
 
+  /** @param {State} state The new state of a connection. */
   #checkLogin({ phase, code, reason }) {
     if (phase === "closed" && code === CloseCode.LOGGED_OUT && !this.#ending.signal.aborted) {
       this.#onOver(
@@ -215,10 +224,11 @@ export class Chat {
     }
   }
 
-  #returnToLobby({ reason }) {
+  /** @param {string} reason Why the room is closed. */
+  #returnToLobby(reason) {
     const unsent = outbox.kept(this.#roomId);
     const loss = unsent.length ? " What you had written and not sent yet is gone with it." : "";
-    note(`${capitalised(reason)}: “${this.#name() || this.#roomId}”.${loss}`);
+    note(`${capitalized(reason)}: “${this.#name() || this.#roomId}”.${loss}`);
     unsent.forEach(outbox.drop);
     location.replace("#");
   }
@@ -229,9 +239,9 @@ export class Chat {
   }
 
   async #logOut() {
-    const unsent = outbox.kept().length;
+    const unsent = outbox.kept();
     const text = "What you have written and is not sent yet is lost.";
-    if (unsent && !(await confirm("Log out now?", text, "Log out"))) {
+    if (unsent.length && !(await confirm("Log out now?", text, "Log out"))) {
       return;
     }
     const done = await this.#attempt(this.#api.logOut().then(() => true));
@@ -241,19 +251,26 @@ export class Chat {
     }
   }
 
-  /** Wait for something; if it fails, say so. */
+  /**
+   * Wait for a request; show its failure.
+   *
+   * @template T
+   * @param {Promise<T>} request The request.
+   * @returns {Promise<T | undefined>} Its answer; undefined if it has failed.
+   */
   async #attempt(request) {
     try {
       return await request;
     } catch (error) {
-      if (error.status === 401) {
+      const { status, message } = /** @type {Error & {status?: number}} */ (error);
+      if (status === 401) {
         this.#onOver("Your login has ended. Please log in again.");
       } else {
-        note(error.message);
+        note(message);
       }
       return undefined;
     }
   }
 }
 
-const capitalised = (sentence) => sentence[0].toUpperCase() + sentence.slice(1);
+const capitalized = (/** @type {string} */ sentence) => sentence[0].toUpperCase() + sentence.slice(1);

@@ -1,5 +1,5 @@
 /**
- * Where messages are written. What is not finished is kept for each room, as long as the tab is open.
+ * The field where messages are written. Unfinished ones are kept for each room, as long as the tab is open.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { byId } from "./dom.js";
 
 const PREFIX = "fanline.draft.";
-const MOST_BYTES = 16_384; // as the server has it, unless told otherwise; it has the last word
+const MOST_BYTES = 16_384; // the server's default; the server decides
 const WARN_BYTES = 14_000;
 
 const encoder = new TextEncoder();
@@ -17,12 +17,11 @@ export class Composer {
   #field = byId("text");
   #form = byId("composer");
   #counter = byId("counter");
-  #room = null;
-
+  #room = "";
   #onSay;
 
   /**
-   * @param {(text: string) => void} onSay Given each message.
+   * @param {(text: string) => void} onSay Called with each message.
    * @param {AbortSignal} signal Ends this.
    */
   constructor(onSay, signal) {
@@ -32,7 +31,7 @@ export class Composer {
     this.#field.addEventListener("input", () => this.#changed(), { signal });
   }
 
-  /** @param {string} room The id of the room that is written in now. */
+  /** @param {string} room The id of the room that is open now. */
   open(room) {
     this.#room = room;
     this.#field.value = sessionStorage.getItem(PREFIX + room) ?? "";
@@ -48,12 +47,13 @@ export class Composer {
     this.#field.setAttribute("aria-label", `Message ${name}`.trim());
   }
 
+  /** @param {Event} event Asks to send. */
   #submit(event) {
     event.preventDefault();
     this.#say();
   }
 
-  /** Enter sends, unless it ends the choice of a character, as where Chinese is written. */
+  /** @param {KeyboardEvent} event Enter sends, unless it ends the choice of a character, as in Chinese. */
   #key(event) {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       this.#submit(event);
@@ -86,7 +86,7 @@ export class Composer {
     }
   }
 
-  /** As high as what is in it; the style sheet says how high at most. */
+  /** Make the field as high as its text; the style sheet has the limit. */
   #fit() {
     this.#field.style.height = "auto";
     this.#field.style.height = `${this.#field.scrollHeight}px`;

@@ -1,5 +1,5 @@
 /**
- * The room that is open: what is said in it, who is there, and what is written but not said yet.
+ * The room that is open: its messages, its members, and what the user writes in it.
  *
  * @module
  */
@@ -11,74 +11,54 @@ import { counted } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { Unsent } from "./unsent.js";
 
+/** @import { Api } from "./api.js" */
+/** @import { RoomEvent, State } from "./fanline.js" */
+/** @import { Session } from "./session.js" */
+
 const PAGE = 100;
 const HISTORY_RETRY = 3_000; // milliseconds
-const MOST_ANNOUNCED = 3; // of the messages that come at once, to those who listen to the page
+const MOST_ANNOUNCED = 3; // of the messages that come at once, to users of a screen reader
 
-/** One room, from its being opened to its being left. */
+/**
+ * @typedef {object} Callbacks
+ * @property {(state: State) => void} onState Called when the state of the connection changes.
+ * @property {(message: RoomEvent) => void} onMessage Called with each new message.
+ * @property {() => void} onSeen Called when everything has been seen.
+ */
+
+/** One room, while it is open. */
 export class Conversation {
   #id;
   #api;
   #session;
-  #options;
+  #callbacks;
   #room;
   #timeline;
   #unsent;
   #members = new Members();
   #departures;
   #ending = new AbortController();
+  /** @type {RoomEvent[]} */
   #moves = [];
   #isLoading = false;
   #isShown = false;
   #unseen = 0;
 
   /**
-   * @param {string} id Which room.
-   * @param {import("./api.js").Api} api How to ask for what happened before.
-   * @param {import("./session.js").Session} session Who is here.
-   * @param {object} options
-   * @param {(state: import("./fanline.js").State) => void} options.onState Told where the connection stands.
-   * @param {(message: import("./fanline.js").RoomEvent) => void} options.onMessage Given each that is said.
-   * @param {() => void} options.onSeen Called when everything has been seen.
+   * @param {string} id The id of the room.
+   * @param {Api} api Loads older messages.
+   * @param {Session} session The user's login.
+   * @param {Callbacks} callbacks
    */
-  constructor(id, api, session, options) {
+  constructor(id, api, session, callbacks) {
     this.#id = id;
     this.#api = api;
     this.#session = session;
-    this.#options = options;
-    this.#prepare();
-    this.#room = new Room(location.origin.replace(/^http/, "ws"), id, {
-      token: session.token,
-      onEvents: (events) => this.#take(events),
-      onState: (state) => this.#changed(state),
-    });
-    this.#unsent = new Unsent(this.#room, this.#timeline, id, session);
-  }
-
-  /** @param {string} text What to say; it is kept until it is stored. */
-  say(text) {
-    this.#unsent.write(text);
-    this.#timeline.toBottom();
-  }
-
-  /** Try to connect at once. */
-  retryNow() {
-    this.#room.retryNow();
-  }
-
-  /** Leave the room; what has just been said is seen through. */
-  async close() {
-    this.#ending.abort();
-    this.#departures.clear();
-    await this.#unsent.finish();
-    this.#room.close();
-  }
-
-  #prepare() {
+    this.#callbacks = callbacks;
     const { signal } = this.#ending;
     this.#departures = new Departures((event) => this.#timeline.append([event]));
     this.#timeline = new Timeline(byId("scroller"), byId("messages"), {
-      name: this.#session.name,
+      name: session.name,
       onNeedOlder: (before) => this.#loadOlder(before),
       onScroll: () => this.#look(),
       signal,
@@ -88,31 +68,64 @@ export class Conversation {
     byId("beginning").textContent = "Loading…";
     this.#showMembers();
     this.#look();
+    this.#room = new Room(location.origin.replace(/^http/, "ws"), id, {
+      token: session.token,
+      onEvents: (events) => this.#receive(events),
+      onState: (state) => this.#changed(state),
+    });
+    this.#unsent = new Unsent(this.#room, this.#timeline, id, session);
   }
 
+  /** @param {string} text The text to send; it is kept until it is stored. */
+  say(text) {
+    this.#unsent.write(text);
+    this.#timeline.toBottom();
+  }
+
+  /** Connect at once, if waiting for the next attempt. */
+  retryNow() {
+    this.#room.retryNow();
+  }
+
+  /** Leave the room, after pending answers. */
+  async close() {
+    this.#ending.abort();
+    this.#departures.clear();
+    await this.#unsent.finish();
+    this.#room.close();
+  }
+
+  get #isOver() {
+    return this.#ending.signal.aborted;
+  }
+
+  /** @param {State} state The new state of the connection. */
   #changed(state) {
-    if (!this.#ending.signal.aborted) {
-      this.#unsent?.relabel();
-      this.#options.onState(state);
+    if (!this.#isOver) {
+      this.#unsent.relabel();
+      this.#callbacks.onState(state);
     }
   }
 
-  #take(events) {
-    if (this.#ending.signal.aborted) {
+  /** @param {RoomEvent[]} events Events that come together. */
+  #receive(events) {
+    if (this.#isOver) {
       return;
     }
-    const shown = events.filter((event) => (event.type === "chat" ? true : this.#move(event)));
+    const shown = events.filter((event) => event.type === "chat" || this.#move(event));
     const messages = shown.filter((event) => event.type === "chat");
     this.#unsent.settle(messages);
     this.#timeline.append(shown);
     this.#announce(messages.filter((message) => message.memberName !== this.#session.name));
-    messages.forEach((message) => this.#options.onMessage(message));
+    for (const message of messages) {
+      this.#callbacks.onMessage(message);
+    }
     this.#look();
   }
 
-  // Who is here.
+  // Members.
 
-  /** Note a coming or going; return whether it is worth a line now. */
+  /** @param {RoomEvent} event A coming or going. @returns {boolean} Whether it is worth a line now. */
   #move(event) {
     this.#moves.push(event);
     const isNews = this.#members.apply(event);
@@ -122,15 +135,15 @@ export class Conversation {
       return false;
     }
     if (event.type === "joined") {
-      return !this.#departures.isReturn(event.memberName) && isNews;
+      return !this.#departures.cancel(event.memberName) && isNews;
     }
     if (isNews) {
-      this.#departures.left(event);
+      this.#departures.add(event);
     }
     return false;
   }
 
-  /** A connection is there, the first or another one. */
+  /** @param {RoomEvent} event The first event of a connection. */
   #join(event) {
     this.#unsent.joined(event.memberId);
     this.#timeline.begin(event.seq);
@@ -138,29 +151,34 @@ export class Conversation {
   }
 
   async #loadMembers() {
-    const moves = (this.#moves = []);
+    /** @type {RoomEvent[]} */
+    const moves = [];
+    this.#moves = moves;
     const room = await this.#api.room(this.#id).catch(() => null);
     if (room && moves === this.#moves) {
       this.#members.replace(room.members);
-      moves.filter(({ seq }) => seq > room.seq).forEach((event) => this.#members.apply(event));
+      for (const event of moves.filter(({ seq }) => seq > room.seq)) {
+        this.#members.apply(event);
+      }
       this.#showMembers();
     }
   }
 
   #showMembers() {
-    if (this.#ending.signal.aborted) {
+    if (this.#isOver) {
       return;
     }
     const groups = this.#members.groups;
-    const isOwn = ({ name }) => name === this.#session.name;
+    const isOwn = (/** @type {{name: string}} */ { name }) => name === this.#session.name;
     const inOrder = [...groups.filter(isOwn), ...groups.filter((group) => !isOwn(group))];
     byId("members").replaceChildren(...inOrder.map((group) => memberRow(group, isOwn(group))));
-    byId("member-count").textContent = groups.length;
+    byId("member-count").textContent = `${groups.length}`;
     byId("show-members").setAttribute("aria-label", `Members: ${groups.length}`);
   }
 
-  // What was said before.
+  // Older messages.
 
+  /** @param {number} before A position. */
   async #loadOlder(before) {
     if (this.#isLoading) {
       return;
@@ -169,8 +187,9 @@ export class Conversation {
     try {
       const page = await this.#api.messages(this.#id, before, PAGE);
       this.#isLoading = false;
-      this.#takeOlder(page);
-    } catch ({ status }) {
+      this.#showOlder(page);
+    } catch (error) {
+      const { status } = /** @type {{status?: number}} */ (error);
       if (status === undefined || (status >= 400 && status < 500)) {
         return; // the room or the login is gone, and the connection tells
       }
@@ -179,8 +198,9 @@ export class Conversation {
     }
   }
 
-  #takeOlder(page) {
-    if (this.#ending.signal.aborted) {
+  /** @param {RoomEvent[]} page Older events; empty if there are none. */
+  #showOlder(page) {
+    if (this.#isOver) {
       return;
     }
     byId("beginning").textContent = page.length ? "Loading…" : "This is the beginning of the room.";
@@ -190,15 +210,17 @@ export class Conversation {
     this.#look();
   }
 
+  /** @param {number} before A position. */
   #retryOlder(before) {
     this.#isLoading = false;
-    if (!this.#ending.signal.aborted) {
+    if (!this.#isOver) {
       this.#loadOlder(before);
     }
   }
 
-  // What has been seen.
+  // Unseen messages.
 
+  /** @param {RoomEvent[]} messages New messages of others. */
   #announce(messages) {
     if (messages.length === 0) {
       return;
@@ -214,13 +236,14 @@ export class Conversation {
     const isAtBottom = this.#timeline.isAtBottom;
     if (this.#isShown && isAtBottom && document.visibilityState === "visible") {
       this.#unseen = 0;
-      this.#options.onSeen();
+      this.#callbacks.onSeen();
     }
     byId("newest").hidden = isAtBottom;
     byId("newest").textContent = this.#unseen ? counted(this.#unseen, "new message") : "Newest messages";
   }
 }
 
+/** @param {{name: string, count: number}} group @param {boolean} isOwn */
 function memberRow({ name, count }, isOwn) {
   const row = element("li", { title: name }, avatar(name), element("bdi.name", {}, name));
   if (isOwn) {

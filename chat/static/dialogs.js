@@ -1,5 +1,5 @@
 /**
- * Questions that are asked in a window of their own, and notes that pass.
+ * Dialogs that ask, and notes that pass.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import { byId, element } from "./dom.js";
 const NOTE = 7_000; // milliseconds
 
 /**
- * Ask before something that cannot be undone.
+ * Ask before an action that cannot be undone.
  *
- * @param {string} title What is about to happen, as a question.
- * @param {string} text What that means.
- * @param {string} action What the button says that does it.
+ * @param {string} title The action, as a question.
+ * @param {string} text Its consequences.
+ * @param {string} action The text of the button that does it.
  * @returns {Promise<boolean>} Whether to do it.
  */
 export function confirm(title, text, action) {
@@ -34,12 +34,17 @@ export async function askForName() {
   return (await asked(byId("make-room"))) ? field.value.trim() : null;
 }
 
-/** Show a dialog, and tell how it ends; Escape and "Cancel" are the same. */
+/**
+ * Show a dialog. Escape and "Cancel" are the same.
+ *
+ * @param {HTMLDialogElement} dialog The dialog, with a form in it.
+ * @returns {Promise<boolean>} Whether it was confirmed.
+ */
 function asked(dialog) {
-  const form = dialog.querySelector("form");
+  const form = /** @type {HTMLFormElement} */ (dialog.querySelector("form"));
   dialog.showModal();
   return new Promise((resolve) => {
-    const end = (answer) => (event) => {
+    const end = (/** @type {boolean} */ answer) => (/** @type {Event} */ event) => {
       event.preventDefault();
       dialog.close();
       resolve(answer);
@@ -49,11 +54,7 @@ function asked(dialog) {
   });
 }
 
-/**
- * Say something that need not be answered.
- *
- * @param {string} text What.
- */
+/** @param {string} text What to show for some seconds. */
 export function note(text) {
   const shown = element("p.note", {}, text);
   byId("notes").append(shown);

@@ -1,5 +1,5 @@
 /**
- * Making elements. Text goes in as text, never as HTML.
+ * Elements of the page. Text goes in as text, never as HTML.
  *
  * @module
  */
@@ -10,8 +10,8 @@ const HUES = 12; // as many as the style sheet has
  * Make an element.
  *
  * @param {string} tag `name` or `name.class.class`.
- * @param {Record<string, any>} [attributes] `onclick` and the like are listeners, false and undefined leave one out.
- * @param {...(Node | string)} children What is in it.
+ * @param {Record<string, any>} [attributes] `onclick` and the like are listeners; false and undefined leave one out.
+ * @param {...(Node | string)} children Its content.
  * @returns {HTMLElement} The element.
  */
 export function element(tag, attributes = {}, ...children) {
@@ -30,22 +30,37 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 /**
- * Find an element of the page.
+ * The elements of the page that are more than an `HTMLElement`.
  *
- * @param {string} id Its id.
- * @returns {HTMLElement} The element.
+ * @typedef {{
+ *   confirm: HTMLDialogElement, "make-room": HTMLDialogElement, messages: HTMLOListElement,
+ *   composer: HTMLFormElement, text: HTMLTextAreaElement, send: HTMLButtonElement,
+ *   filter: HTMLInputElement, "room-name": HTMLInputElement,
+ *   "login-name": HTMLInputElement, "login-password": HTMLInputElement,
+ * }} Elements
  */
-export const byId = (id) => document.getElementById(id);
 
 /**
- * A round sign for somebody: the first letter of the name, in a colour that goes with the name.
+ * Find an element of the page.
  *
- * @param {string} name Whose.
- * @returns {HTMLElement} The sign; it says nothing that the name beside it does not.
+ * @template {string} Id
+ * @param {Id} id Its id.
+ * @returns {Id extends keyof Elements ? Elements[Id] : HTMLElement} The element.
+ */
+export const byId = (id) => /** @type {any} */ (document.getElementById(id));
+
+/**
+ * Make the avatar of a user: the first letter of the name, in a color that goes with the name.
+ *
+ * @param {string} name The name.
+ * @returns {HTMLElement} The avatar; screen readers skip it, since the name stands next to it.
  */
 export function avatar(name) {
   const [letter] = name;
-  const sum = [...name].reduce((total, character) => (total * 65_599 + character.codePointAt(0)) % 9_973, 7);
+  const sum = [...name].reduce(
+    (total, character) => (total * 65_599 + (character.codePointAt(0) ?? 0)) % 9_973,
+    7,
+  );
   return element(
     "span.avatar",
     { "aria-hidden": "true", "data-hue": sum % HUES },

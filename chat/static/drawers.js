@@ -1,5 +1,5 @@
 /**
- * Where the window is narrow, rooms and members are drawers over the conversation, one open at a time.
+ * In a narrow window rooms and members are drawers over the conversation, one open at a time.
  *
  * @module
  */
@@ -11,13 +11,17 @@ const DRAWERS = [
   { button: byId("show-members"), panel: byId("members-panel") },
 ];
 
+/**
+ * @param {(typeof DRAWERS)[0]} drawer
+ * @param {boolean} isOpen
+ */
 function toggle(drawer, isOpen) {
   drawer.panel.classList.toggle("open", isOpen);
   drawer.button.setAttribute("aria-expanded", String(isOpen));
   byId("shade").hidden = !DRAWERS.some(({ panel }) => panel.classList.contains("open"));
 }
 
-/** Close what is open, and go back to where one was. */
+/** Close the open drawer; the focus returns to its button. */
 export function closeDrawers() {
   for (const drawer of DRAWERS.filter(({ panel }) => panel.classList.contains("open"))) {
     const hadFocus = drawer.panel.contains(document.activeElement);
@@ -34,7 +38,8 @@ for (const drawer of DRAWERS) {
     closeDrawers();
     toggle(drawer, !isOpen);
     if (!isOpen) {
-      drawer.panel.querySelector("[aria-current], a, button")?.focus();
+      const first = drawer.panel.querySelector("[aria-current], a, button");
+      /** @type {HTMLElement | null} */ (first)?.focus();
     }
   });
 }

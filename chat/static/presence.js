@@ -1,22 +1,24 @@
 /**
- * Who is in a room, and which comings and goings are worth a line.
+ * The members of a room, and which of their comings and goings are worth a line. No DOM.
  *
- * Every connection is a member of its own, so somebody with two tabs is there twice, and a reconnect is a new
- * member. People do not want to read about either: what counts is whether a name is there.
+ * Every connection is a member of its own, so a user with two tabs is there twice, and a reconnect is a new member.
+ * Readers do not want to see either: what counts is whether a name is there.
  *
  * @module
  */
 
-// Somebody who is back so soon was never gone.
-const GRACE = 10_000;
+/** @import { RoomEvent } from "./fanline.js" */
+
+const GRACE = 10_000; // a user who is back within this time was never gone
 
 /** The members of a room, by name. */
 export class Members {
   /** @type {Map<string, string>} */
   #names = new Map();
 
-  /** @returns {{name: string, count: number}[]} Names in alphabetical order, and how often each is there. */
+  /** @returns {{name: string, count: number}[]} Names in alphabetical order, with their number of connections. */
   get groups() {
+    /** @type {Map<string, number>} */
     const counts = new Map();
     for (const name of this.#names.values()) {
       counts.set(name, (counts.get(name) ?? 0) + 1);
@@ -26,19 +28,19 @@ export class Members {
       .sort((one, other) => one.name.localeCompare(other.name));
   }
 
-  /** @param {{id: string, name: string}[]} members Everybody who is there. */
+  /** @param {{id: string, name: string}[]} members All members. */
   replace(members) {
     this.#names = new Map(members.map(({ id, name }) => [id, name]));
   }
 
   /**
-   * Note a coming or going.
+   * Apply a coming or going.
    *
-   * @param {import("./fanline.js").RoomEvent} event What happened.
+   * @param {Pick<RoomEvent, "type" | "memberId" | "memberName">} event The event.
    * @returns {boolean} Whether the name came, or went, with it.
    */
   apply({ type, memberId, memberName }) {
-    const isNews = !this.#has(memberName, memberId);
+    const isNews = ![...this.#names].some(([id, name]) => name === memberName && id !== memberId);
     if (type === "joined") {
       this.#names.set(memberId, memberName);
     } else {
@@ -46,64 +48,61 @@ export class Members {
     }
     return isNews;
   }
-
-  #has(name, except) {
-    return [...this.#names].some(([id, known]) => known === name && id !== except);
-  }
 }
 
-/** Holds goings back for a moment, and forgets them if the name comes back. */
+/** Goings that are held back for a while, and forgotten if the name comes back. */
 export class Departures {
-  #waiting = new Map();
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  #pending = new Map();
   #onLeft;
 
-  /** @param {(event: import("./fanline.js").RoomEvent) => void} onLeft Given those who did not come back. */
+  /** @param {(event: RoomEvent) => void} onLeft Called with each going that lasts. */
   constructor(onLeft) {
     this.#onLeft = onLeft;
   }
 
-  left(event) {
-    this.#forget(event.memberName);
+  /** @param {RoomEvent} event A going. */
+  add(event) {
+    this.cancel(event.memberName);
     const timer = setTimeout(() => {
-      this.#waiting.delete(event.memberName);
+      this.#pending.delete(event.memberName);
       this.#onLeft(event);
     }, GRACE);
-    this.#waiting.set(event.memberName, timer);
+    this.#pending.set(event.memberName, timer);
   }
 
   /**
-   * Note that somebody came.
+   * Cancel a going, if any: the name came back.
    *
-   * @param {string} name Who.
-   * @returns {boolean} Whether they were only away for a moment.
+   * @param {string} name The name.
+   * @returns {boolean} Whether there was one.
    */
-  isReturn(name) {
-    return this.#forget(name);
+  cancel(name) {
+    clearTimeout(this.#pending.get(name));
+    return this.#pending.delete(name);
   }
 
+  /** Cancel all. */
   clear() {
-    for (const name of [...this.#waiting.keys()]) {
-      this.#forget(name);
+    for (const name of [...this.#pending.keys()]) {
+      this.cancel(name);
     }
-  }
-
-  #forget(name) {
-    clearTimeout(this.#waiting.get(name));
-    return this.#waiting.delete(name);
   }
 }
 
 /**
- * What a row of comings and goings, with nothing said in between, has changed in the end.
+ * Return the net effect of comings and goings in a row.
  *
- * @param {import("./fanline.js").RoomEvent[]} events The row.
- * @returns {{joined: string[], left: string[]}} Who came, and who went.
+ * @param {Pick<RoomEvent, "type" | "memberName">[]} events The row.
+ * @returns {{joined: string[], left: string[]}} The names that came, and those that went.
  */
 export function netEffect(events) {
+  /** @type {Map<string, number>} */
   const changes = new Map();
   for (const { type, memberName } of events) {
     changes.set(memberName, (changes.get(memberName) ?? 0) + (type === "joined" ? 1 : -1));
   }
-  const names = (isMeant) => [...changes].filter(([, change]) => isMeant(change)).map(([name]) => name);
-  return { joined: names((change) => change > 0), left: names((change) => change < 0) };
+  const names = (/** @type {number} */ sign) =>
+    [...changes].filter(([, change]) => Math.sign(change) === sign).map(([name]) => name);
+  return { joined: names(1), left: names(-1) };
 }

@@ -1,61 +1,73 @@
 /**
- * What has been read of each room, by whom: for unread counts. Kept in the browser.
+ * How many messages of each room were read, for unread counts. Kept in the browser.
  *
  * @module
  */
 
 const PREFIX = "fanline.read.";
 
-/** Counts what somebody has not read yet. */
+/** @typedef {{roomId: string, messages: number, seq: number}} RoomCount Messages of a room up to a position. */
+
+/** Counts the unread messages of one user. */
 export class Reading {
   #key;
   /** @type {Record<string, number> | null} */
   #read;
-  /** @type {Map<string, {messages: number, seq: number}>} */
+  /** @type {Map<string, RoomCount>} */
   #rooms = new Map();
 
-  /**
-   * @param {string} name Who reads.
-   * @param {object} options
-   * @param {() => void} options.onChange Called when more has been read in another tab.
-   * @param {AbortSignal} options.signal Ends this.
-   */
-  constructor(name, { onChange, signal }) {
+  /** @param {string} name The user's name. */
+  constructor(name) {
     this.#key = PREFIX + name;
-    this.#load();
-    const reload = ({ key }) => {
-      if (key === this.#key) {
-        this.#load();
-        onChange();
-      }
-    };
-    addEventListener("storage", reload, { signal });
+    this.#read = load(this.#key);
   }
 
   /**
-   * Take all rooms as they are. Who comes for the first time has nothing to catch up with.
+   * Take over what was read in another tab.
    *
-   * @param {{roomId: string, messages: number, seq: number}[]} rooms Every room.
+   * @param {string | null} key The key that has changed in the browser's store.
+   * @returns {boolean} Whether it concerns these counts.
+   */
+  reload(key) {
+    if (key !== this.#key) {
+      return false;
+    }
+    this.#read = load(key);
+    return true;
+  }
+
+  /**
+   * Replace all rooms. A user who comes for the first time has read everything.
+   *
+   * @param {RoomCount[]} rooms Every room.
    */
   replace(rooms) {
-    this.#rooms = new Map(rooms.map(({ roomId, messages, seq }) => [roomId, { messages, seq }]));
+    this.#rooms = new Map(rooms.map((room) => [room.roomId, { ...room }]));
     this.#read ??= Object.fromEntries(rooms.map(({ roomId, messages }) => [roomId, messages]));
     for (const [roomId, read] of Object.entries(this.#read)) {
       if (read > (this.#rooms.get(roomId)?.messages ?? -1)) {
-        delete this.#read[roomId]; // it is gone, or another one has its id
+        delete this.#read[roomId]; // it was deleted, or another room has its id now
       }
     }
     this.#save();
   }
 
-  /** Take the news of one room, unless newer ones are known. */
-  update({ roomId, messages, seq }) {
-    if (seq >= (this.#rooms.get(roomId)?.seq ?? 0)) {
-      this.#rooms.set(roomId, { messages, seq });
+  /**
+   * Replace one room, unless a newer count is known.
+   *
+   * @param {RoomCount} room The room.
+   */
+  update(room) {
+    if (room.seq >= (this.#rooms.get(room.roomId)?.seq ?? 0)) {
+      this.#rooms.set(room.roomId, { ...room });
     }
   }
 
-  /** A message has come, maybe before the news of it. */
+  /**
+   * Count a message, unless it was counted by `update`.
+   *
+   * @param {{roomId: string, seq: number}} message The message.
+   */
   count({ roomId, seq }) {
     const room = this.#rooms.get(roomId);
     if (room && seq > room.seq) {
@@ -63,7 +75,7 @@ export class Reading {
     }
   }
 
-  /** Everything of a room has been seen. */
+  /** @param {string} roomId The room of which everything was read. */
   see(roomId) {
     const room = this.#rooms.get(roomId);
     if (room && this.#read && this.#read[roomId] !== room.messages) {
@@ -72,7 +84,7 @@ export class Reading {
     }
   }
 
-  /** A room is gone; one that is made under its id begins anew. */
+  /** @param {string} roomId The room that was deleted; one that is made under its id has nothing read. */
   forget(roomId) {
     this.#rooms.delete(roomId);
     if (this.#read) {
@@ -81,20 +93,19 @@ export class Reading {
     }
   }
 
-  /** @returns {number} How many messages of a room have not been seen. */
+  /** @param {string} roomId A room. @returns {number} How many of its messages are unread. */
   unread(roomId) {
     return Math.max((this.#rooms.get(roomId)?.messages ?? 0) - (this.#read?.[roomId] ?? 0), 0);
-  }
-
-  #load() {
-    this.#read = JSON.parse(localStorage.getItem(this.#key));
   }
 
   #save() {
     try {
       localStorage.setItem(this.#key, JSON.stringify(this.#read));
     } catch {
-      // The browser's store is full or closed to us: the counts live as long as the page.
+      // The browser's store is full or closed to this page: the counts live as long as the page.
     }
   }
 }
+
+/** @param {string} key A key of the browser's store. */
+const load = (key) => JSON.parse(localStorage.getItem(key) ?? "null");

@@ -1,5 +1,5 @@
 /**
- * The list of rooms: which there are, which is open, and how much in them is new.
+ * The list of rooms, with the open one marked and the unread ones counted.
  *
  * @module
  */
@@ -7,10 +7,11 @@
 import { byId, element } from "./dom.js";
 import { counted } from "./text.js";
 
-const FILTER_FROM = 8; // rooms from which on a field to find one is of use
+const FILTER_FROM = 8; // rooms from which on there is a field to find one
 const MOST_SHOWN = 99;
 
-/** @typedef {{roomId: string, roomName: string, members: number, messages: number, seq: number}} Summary */
+/** @typedef {{roomId: string, roomName: string, members: number, messages: number, seq: number}} Summary A room. */
+/** @typedef {{room: Summary, row: HTMLElement, link: HTMLElement}} Row */
 
 /** Rooms as links, the lobby first, the others by name. */
 export class RoomList {
@@ -18,14 +19,14 @@ export class RoomList {
   #filter = byId("filter");
   #unreadOf;
   #unsentOf;
-  /** @type {Map<string, {room: Summary, row: HTMLElement, link: HTMLElement}>} */
+  /** @type {Map<string, Row>} */
   #rows = new Map();
-  #current;
+  #current = "";
 
   /**
-   * @param {object} options What to note beside a room.
-   * @param {(roomId: string) => number} options.unreadOf How many messages are new.
-   * @param {(roomId: string) => number} options.unsentOf How many were written and are not sent.
+   * @param {object} options What is counted next to a room.
+   * @param {(roomId: string) => number} options.unreadOf Returns the number of its unread messages.
+   * @param {(roomId: string) => number} options.unsentOf Returns the number of its unsent messages.
    */
   constructor({ unreadOf, unsentOf }) {
     this.#unreadOf = unreadOf;
@@ -36,26 +37,26 @@ export class RoomList {
     this.#list.onkeydown = (event) => this.#walk(event);
   }
 
-  /** @returns {number} How many messages are unread, in all rooms. */
+  /** @returns {number} The number of unread messages in all rooms. */
   get unread() {
     return [...this.#rows.keys()].reduce((sum, id) => sum + this.#unreadOf(id), 0);
   }
 
-  /** @returns {string | undefined} The name of a room. */
+  /** @param {string} roomId A room. @returns {string | undefined} Its name, if it is known. */
   nameOf(roomId) {
     return this.#rows.get(roomId)?.room.roomName;
   }
 
-  /** @param {Summary[]} rooms All there are. */
+  /** @param {Summary[]} rooms All rooms. */
   replace(rooms) {
     this.#rows = new Map(rooms.map((room) => [room.roomId, newRow(room)]));
     const inOrder = [...this.#rows.values()].sort((one, other) => order(one.room, other.room));
     this.#list.replaceChildren(...inOrder.map(({ row }) => row));
-    rooms.forEach(({ roomId }) => this.refresh(roomId));
+    this.refreshAll();
     this.#applyFilter();
   }
 
-  /** @param {Summary} room A new one. */
+  /** @param {Summary} room A new room. */
   add(room) {
     this.remove(room.roomId);
     const made = newRow(room);
@@ -68,6 +69,7 @@ export class RoomList {
     this.#applyFilter();
   }
 
+  /** @param {string} roomId A room that was deleted. */
   remove(roomId) {
     this.#rows.get(roomId)?.row.remove();
     this.#rows.delete(roomId);
@@ -83,7 +85,7 @@ export class RoomList {
     this.#rows.get(roomId)?.row.scrollIntoView({ block: "nearest" });
   }
 
-  /** Show what is to be noted beside a room. */
+  /** @param {string} roomId A room whose counts have changed. */
   refresh(roomId) {
     const known = this.#rows.get(roomId);
     if (!known) {
@@ -107,10 +109,11 @@ export class RoomList {
       link.append(element("span.badge.unsent", { title: `${unsent} not sent` }, "!"));
     }
     if (unread) {
-      link.append(element("span.badge", {}, unread > MOST_SHOWN ? `${MOST_SHOWN}+` : unread));
+      link.append(element("span.badge", {}, unread > MOST_SHOWN ? `${MOST_SHOWN}+` : `${unread}`));
     }
   }
 
+  /** Show the counts of every room again. */
   refreshAll() {
     for (const roomId of this.#rows.keys()) {
       this.refresh(roomId);
@@ -125,22 +128,25 @@ export class RoomList {
     }
   }
 
-  /** The arrow keys go from room to room. */
+  /** @param {KeyboardEvent} event The arrow keys go from room to room. */
   #walk(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const step = Number(event.key === "ArrowDown") - Number(event.key === "ArrowUp");
     if (step) {
-      const links = [...this.#list.querySelectorAll("li:not([hidden]) a")];
-      links[links.indexOf(event.target) + step]?.focus();
+      const links = [
+        .../** @type {NodeListOf<HTMLElement>} */ (this.#list.querySelectorAll("li:not([hidden]) a")),
+      ];
+      links[links.indexOf(/** @type {HTMLElement} */ (event.target)) + step]?.focus();
       event.preventDefault();
     }
   }
 }
 
+/** @param {Summary} room A room. @returns {Row} Its row. */
 function newRow(room) {
   const link = element("a", { href: `#${room.roomId}`, title: room.roomName });
   return { room, link, row: element("li", {}, link) };
 }
 
-const order = (one, other) =>
+const order = (/** @type {Summary} */ one, /** @type {Summary} */ other) =>
   Number(other.roomId === "lobby") - Number(one.roomId === "lobby") ||
   one.roomName.localeCompare(other.roomName);

@@ -1,18 +1,19 @@
 /**
- * Who is logged in, in all tabs of this browser.
+ * The login, common to all tabs of this browser.
  *
  * @module
  */
 
 import { claims } from "./fanline.js";
 
+/** @typedef {import("./api.js").Session} Session */
+
 const KEY = "fanline.session";
 
-/** @typedef {{token: string, name: string, expires: number}} Session */
-
-/** @returns {Session | null} The present login, if there is one that is good. */
+/** @returns {Session | null} The present login, unless there is none or it has expired. */
 export function load() {
-  const session = JSON.parse(localStorage.getItem(KEY));
+  /** @type {Session | null} */
+  const session = JSON.parse(localStorage.getItem(KEY) ?? "null");
   return session && session.expires > Date.now() ? session : null;
 }
 
@@ -23,7 +24,7 @@ export const save = (session) => localStorage.setItem(KEY, JSON.stringify(sessio
 export const clear = () => localStorage.removeItem(KEY);
 
 /**
- * What tells one login from another: ids of messages are good within one.
+ * Return what tells one login from another: ids of messages are good within one.
  *
  * @param {Session} session The login.
  * @returns {string} Its id.
@@ -31,7 +32,7 @@ export const clear = () => localStorage.removeItem(KEY);
 export const loginId = (session) => claims(session.token).jti ?? "";
 
 /**
- * Hear of logins and logouts in other tabs.
+ * Watch for logins and logouts in other tabs.
  *
  * @param {() => void} onChange Called after each.
  */

@@ -1,12 +1,10 @@
 /**
- * How things are written: links, times, days, lists of names.
+ * How links, times, days, numbers and lists of names are written. No DOM.
  *
  * @module
  */
 
-import { element } from "./dom.js";
-
-// The page speaks English; the reader's own kind of it, if there is one.
+// The page speaks English: the reader's own kind of it, if the browser names one.
 const LOCALE = navigator.languages.find((language) => language.startsWith("en")) ?? "en-GB";
 
 const clock = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit" });
@@ -19,27 +17,29 @@ const LINK = /\bhttps?:\/\/[^\s<>"]+/gi;
 const MOST_NAMES = 5;
 
 /**
- * Text with its web addresses made into links.
+ * Split a text at its web addresses.
  *
  * @param {string} text Any text.
- * @returns {(Node | string)[]} What to put into an element.
+ * @returns {{text: string, isLink: boolean}[]} The parts, which make up the whole text.
  */
-export function linkified(text) {
+export function splitLinks(text) {
   const parts = [];
   let end = 0;
   for (const { 0: found, index } of text.matchAll(LINK)) {
     const address = withoutPunctuation(found);
     if (URL.canParse(address)) {
-      const attributes = { href: address, target: "_blank", rel: "noopener noreferrer" };
-      parts.push(text.slice(end, index), element("a", attributes, address));
+      parts.push({ text: text.slice(end, index), isLink: false }, { text: address, isLink: true });
       end = index + address.length;
     }
   }
-  parts.push(text.slice(end));
-  return parts;
+  return [...parts, { text: text.slice(end), isLink: false }].filter((part) => part.text !== "");
 }
 
-/** Leave off what ends the sentence rather than the address; a bracket only if it was opened before it. */
+/**
+ * Leave off what ends the sentence rather than the address; a bracket only if none was opened before it.
+ *
+ * @param {string} address An address, maybe with punctuation after it.
+ */
 function withoutPunctuation(address) {
   let end = address.length;
   while (/[.,;:!?'*_~\])}]/.test(address[end - 1])) {
@@ -52,24 +52,20 @@ function withoutPunctuation(address) {
   return address.slice(0, end);
 }
 
-/**
- * The time of day, as an element that tells the whole moment to who asks.
- *
- * @param {Date} time When.
- * @returns {HTMLElement} The element.
- */
-export function timeOfDay(time) {
-  return element("time", { datetime: time.toISOString(), title: moment.format(time) }, clock.format(time));
-}
+/** @param {Date} time A time. @returns {string} The time of day. */
+export const timeOfDay = (time) => clock.format(time);
+
+/** @param {Date} time A time. @returns {string} Its day and time of day. */
+export const dayAndTime = (time) => moment.format(time);
 
 /**
- * The name of a day.
+ * Name a day.
  *
- * @param {Date} time Any moment of it.
+ * @param {Date} time Any time of the day.
+ * @param {Date} [now] The present time.
  * @returns {string} "Today", "Yesterday", "Monday 16 November", "16 November 2024".
  */
-export function dayName(time) {
-  const now = new Date();
+export function dayName(time, now = new Date()) {
   const age = Math.round((startOfDay(now) - startOfDay(time)) / 86_400_000);
   if (age < 2) {
     return age < 1 ? "Today" : "Yesterday";
@@ -78,28 +74,29 @@ export function dayName(time) {
 }
 
 /**
- * Whether two moments are on one day, here.
+ * Test whether two times are on the same day, in this time zone.
  *
- * @param {Date} one A moment.
+ * @param {Date} one A time.
  * @param {Date} other Another.
  * @returns {boolean} Whether they are.
  */
 export const isSameDay = (one, other) => one.toDateString() === other.toDateString();
 
-const startOfDay = (time) => new Date(time.getFullYear(), time.getMonth(), time.getDate()).getTime();
+const startOfDay = (/** @type {Date} */ time) =>
+  new Date(time.getFullYear(), time.getMonth(), time.getDate()).getTime();
 
 /**
- * A number of things.
+ * Write a number of things.
  *
  * @param {number} number How many.
- * @param {string} thing What, if it is one.
+ * @param {string} thing The word for one.
  * @returns {string} "1 message", "2,500 messages".
  */
 export const counted = (number, thing) =>
   `${number.toLocaleString(LOCALE)} ${thing}${number === 1 ? "" : "s"}`;
 
 /**
- * Names in a row.
+ * Write a list of names.
  *
  * @param {string[]} names The names.
  * @returns {string} "Ada", "Ada and Ben", "Ada, Ben, Cy, Dan, Eve and 7 others".

@@ -1,5 +1,5 @@
 /**
- * What somebody has written in a room and is not known to be stored: shown below the messages until it is.
+ * The messages that a user has written in a room and that are not known to be stored: shown below the others.
  *
  * @module
  */
@@ -7,20 +7,25 @@
 import { byId, element } from "./dom.js";
 import { Rejected } from "./fanline.js";
 import * as outbox from "./outbox.js";
+import { messageRow } from "./rows.js";
 import { loginId } from "./session.js";
-import { messageRow } from "./timeline.js";
 
-const FINISH = 5_000; // milliseconds that a room is held open for answers that are due
+/** @import { Room, RoomEvent } from "./fanline.js" */
+/** @import { Entry } from "./outbox.js" */
+/** @import { Session } from "./session.js" */
+/** @import { Timeline } from "./timeline.js" */
+
+const FINISH = 5_000; // milliseconds that a room is held open for pending answers
 
 /**
  * A message on the page.
  *
  * @typedef {object} Note
- * @property {outbox.Entry} entry What is kept of it.
+ * @property {Entry} entry What is kept of it.
  * @property {HTMLElement} row Its row.
- * @property {HTMLElement} status What is said about it.
+ * @property {HTMLElement} status The line about its state.
  * @property {boolean} isUnderway Whether it is being sent, now or as soon as there is a connection.
- * @property {number} [seq] Where it is stored; its event has not come yet.
+ * @property {number} [seq] Its position, if it is stored and its event has not come yet.
  */
 
 /** The unsent messages of one room. */
@@ -29,23 +34,27 @@ export class Unsent {
   #timeline;
   #roomId;
   #session;
+  #login;
+  /** @type {string | undefined} */
   #member;
   #newest = 0;
   /** @type {Map<string, Note>} */
   #notes = new Map();
+  /** @type {Set<Promise<void>>} */
   #answers = new Set();
 
   /**
-   * @param {import("./fanline.js").Room} room Where to send them.
-   * @param {import("./timeline.js").Timeline} timeline What they stand below.
+   * @param {Room} room Where to send them.
+   * @param {Timeline} timeline The messages that they are shown below.
    * @param {string} roomId The id of the room.
-   * @param {import("./session.js").Session} session Who writes.
+   * @param {Session} session The user's login.
    */
   constructor(room, timeline, roomId, session) {
     this.#room = room;
     this.#timeline = timeline;
     this.#roomId = roomId;
     this.#session = session;
+    this.#login = loginId(session);
     byId("unsent").replaceChildren();
     for (const entry of outbox.kept(roomId)) {
       const note = this.#add(entry);
@@ -55,23 +64,22 @@ export class Unsent {
     }
   }
 
-  /** @param {string} text A new message. */
+  /** @param {string} text The text of a new message. */
   write(text) {
-    const entry = { id: crypto.randomUUID(), room: this.#roomId, text, written: Date.now() };
-    this.#send(this.#add(entry));
+    this.#send(this.#add({ id: crypto.randomUUID(), room: this.#roomId, text, written: Date.now() }));
   }
 
   /**
-   * Note that there is a connection, before anything is sent on it. What was sent so long ago that the server may
-   * have forgotten its id is not sent again.
+   * Begin a connection, before anything is sent on it. A message that was sent so long ago that the server may have
+   * forgotten its id is not sent again.
    *
-   * @param {string} member Who one is on it.
+   * @param {string} member The id of the member that the user is on it.
    */
   joined(member) {
     this.#member = member;
     for (const note of this.#notes.values()) {
       if (note.isUnderway && this.#isSafe(note)) {
-        this.#try(note);
+        this.#try(note, member);
       } else if (note.isUnderway) {
         note.isUnderway = false;
         this.#room.withdraw(note.entry.id);
@@ -81,46 +89,46 @@ export class Unsent {
   }
 
   /**
-   * Take away what is there now as a message.
+   * Remove messages that have become events of the room.
    *
-   * @param {import("./fanline.js").RoomEvent[]} messages What was said.
+   * @param {RoomEvent[]} messages Events that have come.
    */
   settle(messages) {
-    for (const { seq, memberId, memberName, message } of messages) {
-      this.#newest = Math.max(this.#newest, seq);
-      const isOwn = memberName === this.#session.name;
-      const note =
-        isOwn && [...this.#notes.values()].find((each) => isSame(each, { seq, memberId, message }));
+    for (const message of messages) {
+      this.#newest = Math.max(this.#newest, message.seq);
+      const isOwn = message.memberName === this.#session.name;
+      const note = isOwn && [...this.#notes.values()].find((each) => isSame(each, message));
       if (note) {
         this.#remove(note);
       }
     }
   }
 
-  /** Say of each what it waits for. */
+  /** Show the state of each message again. */
   relabel() {
     for (const note of this.#notes.values()) {
       this.#label(note);
     }
   }
 
-  /** Wait for the answers that are due, but not for long. */
+  /** Wait for pending answers, for at most five seconds. */
   async finish() {
     if (this.#room.state.phase === "open") {
-      await Promise.race([
-        Promise.allSettled(this.#answers),
-        new Promise((done) => setTimeout(done, FINISH)),
-      ]);
+      const timeout = new Promise((done) => setTimeout(done, FINISH));
+      await Promise.race([Promise.allSettled(this.#answers), timeout]);
     }
   }
 
+  /** @param {Entry} entry A message. */
   #add(entry) {
     const time = new Date(entry.written);
     const row = messageRow(this.#session.name, entry.text, time, { isOwn: true });
     const status = element("div.status");
     row.append(status);
     row.classList.add("unsent");
-    row.classList.toggle("continued", this.#notes.size > 0 || this.#timeline.isContinuedAt(time));
+    const isContinued = this.#notes.size > 0 || this.#timeline.isContinuedBy(this.#session.name, time);
+    row.classList.toggle("continued", isContinued);
+    /** @type {Note} */
     const note = { entry, row, status, isUnderway: false };
     this.#notes.set(entry.id, note);
     byId("unsent").append(row);
@@ -129,12 +137,13 @@ export class Unsent {
     return note;
   }
 
+  /** @param {Note} note A message. */
   #send(note) {
     const { entry } = note;
     note.isUnderway = true;
     delete entry.failure;
     if (this.#room.state.phase === "open" && this.#member) {
-      this.#try(note);
+      this.#try(note, this.#member);
     }
     this.#label(note);
     const answer = this.#room.say(entry.text, { id: entry.id }).then(
@@ -145,19 +154,20 @@ export class Unsent {
     answer.finally(() => this.#answers.delete(answer));
   }
 
-  #sendAgain(note) {
-    delete note.entry.tried;
-    this.#send(note);
-  }
-
-  /** Note, before it is sent, as whom it is. */
-  #try({ entry }) {
+  /**
+   * Keep who sends a message, before it is sent.
+   *
+   * @param {Note} note The message.
+   * @param {string} member The id of the member that the user is.
+   */
+  #try({ entry }, member) {
     entry.tried ??= Date.now();
-    entry.login = loginId(this.#session);
-    entry.members = [...(entry.members ?? []), this.#member];
+    entry.login = this.#login;
+    entry.members = [...(entry.members ?? []), member];
     outbox.keep(entry);
   }
 
+  /** @param {Note} note @param {number} seq */
   #stored(note, seq) {
     outbox.drop(note.entry);
     note.seq = seq;
@@ -166,6 +176,7 @@ export class Unsent {
     }
   }
 
+  /** @param {Note} note @param {Error} error */
   #failed(note, error) {
     if (error instanceof Rejected && this.#notes.has(note.entry.id)) {
       note.isUnderway = false;
@@ -175,52 +186,54 @@ export class Unsent {
     }
   }
 
+  /** @param {Note} note A message that is stored, or was given up. */
   #remove({ entry, row }) {
     this.#notes.delete(entry.id);
     outbox.drop(entry);
     row.remove();
   }
 
+  /** @param {Note} note A message that the user gives up. */
   #discard(note) {
     this.#remove(note);
     this.#room.withdraw(note.entry.id);
     byId("text").focus();
   }
 
+  /** @param {Note} note A message. */
   #isSafe({ entry }) {
-    return outbox.isSafe(entry, loginId(this.#session));
+    return outbox.isSafe(entry, this.#login);
   }
 
+  /** @param {Note} note A message. */
   #label(note) {
     const { entry, row, status, isUnderway } = note;
+    const discard = button("Discard", () => this.#discard(note));
     row.classList.toggle("failed", !isUnderway);
     if (isUnderway) {
       const isOpen = this.#room.state.phase === "open";
       row.classList.toggle("waiting", !isOpen);
-      status.replaceChildren(isOpen ? "Sending…" : "Not sent yet: waiting for the connection");
+      status.replaceChildren(isOpen ? "Sending…" : "Not sent yet: waiting for the connection ");
       if (!isOpen) {
-        status.append(
-          " ",
-          button("Discard", () => this.#discard(note)),
-        );
+        status.append(discard);
       }
-      return;
+    } else if (this.#isSafe(note)) {
+      const again = button("Try again", () => this.#send(note));
+      status.replaceChildren(`Not sent. ${entry.failure ?? ""} `, again, " ", discard);
+    } else {
+      const again = button("Send again", () => {
+        delete entry.tried;
+        this.#send(note);
+      });
+      status.replaceChildren("Unknown whether this was sent. ", again, " ", discard);
     }
-    const isSafe = this.#isSafe(note);
-    status.replaceChildren(
-      isSafe ? `Not sent. ${entry.failure ?? ""} ` : "Nobody knows whether this was sent. ",
-      button(isSafe ? "Try again" : "Send again", () => (isSafe ? this.#send(note) : this.#sendAgain(note))),
-      " ",
-      button("Discard", () => this.#discard(note)),
-    );
   }
 }
 
-function isSame({ entry, seq }, message) {
-  return (
-    seq === message.seq ||
-    (entry.members?.includes(message.memberId) === true && entry.text === message.message)
-  );
+/** @param {Note} note @param {RoomEvent} message */
+function isSame({ entry, seq }, { seq: position, memberId, message }) {
+  return seq === position || (entry.members?.includes(memberId) === true && entry.text === message);
 }
 
+/** @param {string} text @param {() => void} onclick */
 const button = (text, onclick) => element("button.link", { type: "button", onclick }, text);

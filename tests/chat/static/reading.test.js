@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { Reading } from "../../../chat/static/reading.js";
+import { emptyStorage } from "./storage.js";
+
+/** @param {number} messages @param {number} seq */
+const room = (messages, seq, roomId = "a") => ({ roomId, messages, seq });
+
+beforeEach(emptyStorage);
+
+test("counts each message once, in whichever order the news come", () => {
+  const reading = new Reading("Ada");
+  reading.replace([room(2, 5)]);
+  assert.equal(reading.unread("a"), 0);
+  reading.count(room(0, 5));
+  assert.equal(reading.unread("a"), 0);
+  reading.count(room(0, 6));
+  assert.equal(reading.unread("a"), 1);
+  reading.update(room(3, 6));
+  assert.equal(reading.unread("a"), 1);
+  reading.update(room(2, 5));
+  assert.equal(reading.unread("a"), 1);
+  reading.see("a");
+  assert.equal(reading.unread("a"), 0);
+  reading.update(room(5, 9));
+  assert.equal(reading.unread("a"), 2);
+  reading.count(room(0, 8));
+  assert.equal(reading.unread("a"), 2);
+});
+
+test("begins again with a room that was deleted", () => {
+  const reading = new Reading("Ada");
+  reading.replace([room(2, 5)]);
+  reading.forget("a");
+  assert.equal(reading.unread("a"), 0);
+  reading.update(room(1, 12));
+  assert.equal(reading.unread("a"), 1);
+});
+
+test("remembers what was read, for each user", () => {
+  new Reading("Ada").replace([room(2, 5)]);
+  const later = new Reading("Ada");
+  later.replace([room(7, 30), room(1, 31, "b")]);
+  assert.deepEqual([later.unread("a"), later.unread("b"), later.unread("unknown")], [5, 1, 0]);
+  const other = new Reading("Ben");
+  other.replace([room(7, 30)]);
+  assert.equal(other.unread("a"), 0);
+});
+
+test("forgets a room that was made again while the user was away", () => {
+  new Reading("Ada").replace([room(5, 9), room(1, 10, "b")]);
+  const later = new Reading("Ada");
+  later.replace([room(3, 40)]);
+  assert.equal(later.unread("a"), 3);
+});
+
+test("takes over what was read in another tab", () => {
+  const [one, other] = [new Reading("Ada"), new Reading("Ada")];
+  one.replace([room(2, 5)]);
+  other.replace([room(2, 5)]);
+  for (const reading of [one, other]) {
+    reading.update(room(4, 8));
+  }
+  other.see("a");
+  assert.equal(one.unread("a"), 2);
+  assert.ok(!one.reload("fanline.session"));
+  assert.ok(one.reload("fanline.read.Ada"));
+  assert.equal(one.unread("a"), 0);
+});

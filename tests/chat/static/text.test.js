@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { counted, dayName, isSameDay, namesOf, splitLinks } from "../../../chat/static/text.js";
+
+/** @param {string} text */
+const links = (text) =>
+  splitLinks(text)
+    .filter((part) => part.isLink)
+    .map((part) => part.text);
+
+test("finds web addresses, without the punctuation after them", () => {
+  assert.deepEqual(links("see https://a.example/b?c=d, (http://e.example/f)."), [
+    "https://a.example/b?c=d",
+    "http://e.example/f",
+  ]);
+  assert.deepEqual(links("https://a.example/b_(c)."), ["https://a.example/b_(c)"]);
+  assert.deepEqual(links('<a href="https://a.example">'), ["https://a.example"]);
+});
+
+test("makes no link of anything else", () => {
+  for (const text of [
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "xhttps://a.example",
+    "https://",
+    "a.example",
+  ]) {
+    assert.deepEqual(links(text), []);
+  }
+});
+
+test("splits without losing anything", () => {
+  for (const text of ["", "x", "a https://b.example, c", "https://b.example"]) {
+    const parts = splitLinks(text);
+    assert.equal(parts.map((part) => part.text).join(""), text);
+    assert.ok(parts.every((part) => part.text !== ""));
+  }
+});
+
+test("names days", () => {
+  const now = new Date(2026, 10, 20, 0, 30);
+  assert.equal(dayName(new Date(2026, 10, 20, 0, 1), now), "Today");
+  assert.equal(dayName(new Date(2026, 10, 19, 23, 59), now), "Yesterday");
+  assert.match(dayName(new Date(2026, 10, 16), now), /Monday.*16|Monday.*November 16/);
+  assert.match(dayName(new Date(2024, 10, 16), now), /2024/);
+  assert.ok(isSameDay(new Date(2026, 10, 20, 0, 1), new Date(2026, 10, 20, 23, 59)));
+  assert.ok(!isSameDay(new Date(2026, 10, 20), new Date(2026, 11, 20)));
+});
+
+test("writes numbers of things", () => {
+  const texts = [0, 1, 2_500].map((number) => counted(number, "message"));
+  assert.deepEqual(texts, ["0 messages", "1 message", "2,500 messages"]);
+});
+
+test("writes at most five names and the number of the others", () => {
+  assert.equal(namesOf(["Ada"]), "Ada");
+  assert.match(namesOf(["Ada", "Ben", "Cy"]), /^Ada, Ben,? and Cy$/);
+  assert.doesNotMatch(namesOf([..."abcdef"]), /other/);
+  assert.match(namesOf([..."abcdefg"]), /^a, b, c, d, e,? and 2 others$/);
+});
