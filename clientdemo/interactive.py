@@ -12,7 +12,7 @@ from clientdemo.login import Login
 from clientdemo.output import STDOUT
 from clientdemo.subscribe import explain_gap
 from clientdemo.terminal import Kind, Pipe, Screen, Terminal, Topics, kept_history
-from fanline.client import Gap, Publisher, Receipt, Subscriber
+from fanline.client import Gap, Publisher, PublishResult, Subscriber
 from fanline.errors import Disconnected, ErrorCode, Rejected
 
 # How long the last commands may take when the program is told to end.
@@ -45,7 +45,7 @@ class _Client:
         self._screen = screen
         self._topics = topics
         self._commands: asyncio.Queue[Sub | Unsub | Send] = asyncio.Queue(1_000)
-        self._receipts: asyncio.Queue[Receipt] = asyncio.Queue()
+        self._receipts: asyncio.Queue[PublishResult] = asyncio.Queue()
         self._publisher = Publisher(
             login.publisher_url,
             user=login.user,

@@ -8,7 +8,7 @@ from clientdemo.batch import LineError, send_lines
 from clientdemo.exit_codes import ExitCode, Watch
 from clientdemo.grammar import Mistake, parse_send
 from clientdemo.login import Login
-from fanline.client import Publisher, Receipt
+from fanline.client import Publisher, PublishResult
 
 
 class Item(msgspec.Struct):
@@ -65,7 +65,7 @@ async def publish_lines(
     """
     async with _publisher(login) as publisher:
 
-        async def send(line: str) -> Receipt | None:
+        async def send(line: str) -> PublishResult | None:
             item = parse(line)
             if item is None:
                 return None

@@ -3,7 +3,7 @@
 What is exported here is the public interface of the client; :mod:`fanline.client` explains it.
 """
 
-from fanline.client import Ack, Gap, Message, Publisher, Receipt, Subscriber
+from fanline.client import Ack, Gap, Message, Publisher, PublishResult, Subscriber
 from fanline.errors import (
     Closed,
     ConfigurationError,
@@ -24,8 +24,8 @@ __all__ = [
     "Gap",
     "LoginRefused",
     "Message",
+    "PublishResult",
     "Publisher",
-    "Receipt",
     "Rejected",
     "Subscriber",
 ]

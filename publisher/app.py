@@ -1,15 +1,15 @@
 """The publisher service: the edge that takes messages in, behind ``/publish``."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
-from fanline.client.connection import ReconnectingConnection
-from fanline.queue.connection import link_to_queue
+from fanline.queue.remote import RemoteQueue
 from fanline.server import metrics
 from fanline.server.connection import Connection
 from fanline.server.service import App, Route
 from fanline.settings import Settings
-from publisher.forward import Forwarder
+from fanline.tasks import cancel_and_wait
 from publisher.intake import Intake
 
 
@@ -21,8 +21,8 @@ class Publisher(App):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._link: ReconnectingConnection
-        self._forwarder: Forwarder
+        self._queue: RemoteQueue
+        self._forwarding: asyncio.Task[None]
         self._intake: Intake
 
     def routes(self) -> Mapping[str, Route]:
@@ -32,13 +32,10 @@ class Publisher(App):
     async def start(self) -> None:
         """Begin to connect to msgqueue; it need not be there yet."""
         settings = self.settings
-        self._link = link_to_queue(settings, "/pushmsg")
-        self._forwarder = Forwarder(
-            self._link, buffer_bytes=settings.queue_buffer, patience=settings.queue_wait
-        )
-        self._forwarder.start()
+        self._queue = RemoteQueue.from_settings(settings)
+        self._forwarding = asyncio.create_task(self._queue.run())
         self._intake = Intake(
-            self._forwarder,
+            self._queue,
             max_content=settings.max_content,
             max_in_flight=settings.max_in_flight,
             registry=self.metrics,
@@ -47,20 +44,20 @@ class Publisher(App):
             self.metrics,
             "fanline_messages_in_flight",
             "Messages without an answer of msgqueue.",
-            lambda: len(self._forwarder),
+            lambda: self._queue.pending,
         )
 
     def unready(self) -> str | None:
         """Return why messages cannot be forwarded at present."""
-        return self._link.problem
+        return self._queue.problem
 
     async def drain(self) -> None:
         """Wait for the answers that are outstanding."""
-        await self._forwarder.flush()
+        await self._queue.flush()
 
     async def stop(self) -> None:
         """Disconnect from msgqueue."""
-        await self._forwarder.close()
+        await cancel_and_wait(self._forwarding)
 
     async def _handle_publish(self, connection: Connection) -> None:
         await self._intake.handle(connection)

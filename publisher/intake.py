@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry, Counter
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import Dialect, NewMessage, check_message, encode, refusal
+from fanline.queue.base import QueueClient
 from fanline.server import metrics
 from fanline.server.connection import Connection, text_frame
-from publisher.forward import Forwarder
-from publisher.ordered_replies import Answers
+from publisher.ordered_replies import OrderedReplies
 
 logger = logging.getLogger(__name__)
 
@@ -21,16 +21,16 @@ class Intake:
     """Handles the connections to ``/publish``.
 
     Args:
-        forwarder: Where accepted messages go.
+        queue: Where accepted messages go.
         max_content: Largest content of one message, in bytes.
         max_in_flight: Messages of one connection without an answer, beyond which it is not read from.
         registry: Where to register the counters.
     """
 
     def __init__(
-        self, forwarder: Forwarder, *, max_content: int, max_in_flight: int, registry: CollectorRegistry
+        self, queue: QueueClient, *, max_content: int, max_in_flight: int, registry: CollectorRegistry
     ) -> None:
-        self._forwarder = forwarder
+        self._queue = queue
         self._max_content = max_content
         self._max_in_flight = max_in_flight
         self._received = 0
@@ -48,12 +48,12 @@ class Intake:
         replies = _Replies(connection)
         async for frame in connection.frames():
             for entry in self._read(frame, connection):
-                slot = replies.answers.open()
+                reply = replies.replies.open()
                 if isinstance(entry, Rejected):
-                    slot.settle(refusal(entry))
+                    reply.settle(refusal(entry))
                 else:
-                    self._forwarder.submit(entry, slot)
-            await self._forwarder.room()
+                    self._queue.append(entry, reply)
+            await self._queue.wait_for_space()
             await replies.fewer_than(self._max_in_flight)
 
     async def _handle_plain(self, connection: Connection) -> None:
@@ -61,12 +61,12 @@ class Intake:
         async for frame in connection.frames():
             for entry in self._read(frame, connection):
                 if isinstance(entry, NewMessage):
-                    self._forwarder.submit(entry, None)
+                    self._queue.append(entry, None)
                     continue
                 ignored += 1
                 if ignored == 1:
                     logger.info("ignoring frames of %s: %s", connection.user.name, entry)
-            await self._forwarder.room()
+            await self._queue.wait_for_space()
         if ignored > 1:
             logger.info("ignored %d frames of %s", ignored, connection.user.name)
 
@@ -115,7 +115,7 @@ class _Replies:
     """Sends the answers of one connection, all that are due in one turn of the event loop in one frame."""
 
     def __init__(self, connection: Connection) -> None:
-        self.answers = Answers(self._schedule)
+        self.replies = OrderedReplies(self._schedule)
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._is_scheduled = False
@@ -123,7 +123,7 @@ class _Replies:
 
     async def fewer_than(self, limit: int) -> None:
         """Wait until fewer than ``limit`` messages are without an answer."""
-        while len(self.answers) >= limit:
+        while len(self.replies) >= limit:
             await asyncio.shield(self._sent.next)
 
     def _schedule(self) -> None:
@@ -133,8 +133,8 @@ class _Replies:
 
     def _send(self) -> None:
         self._is_scheduled = False
-        answers = self.answers.take()
-        if answers:
-            payload = encode(answers[0]) if len(answers) == 1 else encode(answers)
+        outcomes = self.replies.take()
+        if outcomes:
+            payload = encode(outcomes[0]) if len(outcomes) == 1 else encode(outcomes)
             self._connection.write(text_frame(payload))
             self._sent.fire()

@@ -1,58 +1,58 @@
-"""The answers of one publishing connection, kept in the order of its messages. No I/O."""
+"""The replies to one publishing connection, kept in the order of its messages. No I/O."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from fanline.protocol import Ack, Refusal
 
-Answer = Ack | Refusal
+Outcome = Ack | Refusal
 
 
-class Slot:
-    """The place of one answer; settled once, and then sent when all before it are settled."""
+class Reply:
+    """The place of one reply; settled once, and then sent when all before it are settled.
 
-    __slots__ = ("answer", "answers")
+    Attributes:
+        group: The replies of the same connection, which this is one of.
+        outcome: What to reply; None until it is settled.
+    """
 
-    def __init__(self, answers: "Answers") -> None:
-        self.answers = answers
-        self.answer: Answer | None = None
+    __slots__ = ("group", "outcome")
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether the answer is there; a second one would come too late."""
-        return self.answer is not None
+    def __init__(self, group: "OrderedReplies") -> None:
+        self.group = group
+        self.outcome: Outcome | None = None
 
-    def settle(self, answer: Answer) -> None:
-        """Put the answer in its place, unless there is one already."""
-        if self.answer is None:
-            self.answer = answer
-            self.answers.on_settled()
+    def settle(self, outcome: Outcome) -> None:
+        """Set the outcome, unless there is one already."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.group.on_settled()
 
 
-class Answers:
-    """Slots in order, and the run of settled ones at their head.
+class OrderedReplies:
+    """Replies in order, of which those at the front that are settled can be sent.
 
     Args:
-        on_settled: Called whenever a slot is settled; schedules :meth:`take`.
+        on_settled: Called whenever a reply is settled; schedules :meth:`take`.
     """
 
     def __init__(self, on_settled: Callable[[], None]) -> None:
         self.on_settled = on_settled
-        self._slots: deque[Slot] = deque()
+        self._replies: deque[Reply] = deque()
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._replies)
 
-    def open(self) -> Slot:
-        """Return a place behind all others."""
-        slot = Slot(self)
-        self._slots.append(slot)
-        return slot
+    def open(self) -> Reply:
+        """Return a place after all others."""
+        reply = Reply(self)
+        self._replies.append(reply)
+        return reply
 
-    def take(self) -> Sequence[Answer]:
-        """Remove and return the answers that no unsettled one precedes."""
+    def take(self) -> Sequence[Outcome]:
+        """Remove and return the outcomes that no unsettled reply precedes."""
         taken = []
-        while self._slots and (answer := self._slots[0].answer) is not None:
-            self._slots.popleft()
-            taken.append(answer)
+        while self._replies and (outcome := self._replies[0].outcome) is not None:
+            self._replies.popleft()
+            taken.append(outcome)
         return taken

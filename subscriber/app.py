@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
-from fanline.client.connection import ReconnectingConnection
-from fanline.queue.connection import link_to_queue
+from fanline.queue.remote import RemoteQueue
 from fanline.server import metrics
 from fanline.server.connection import Connection
 from fanline.server.service import App, Page, PageRequest, PageResponse, Route
@@ -15,9 +14,7 @@ from fanline.settings import Settings
 from fanline.tasks import cancel_and_wait
 from subscriber import history
 from subscriber.history import History
-from subscriber.history_reader import Archive
 from subscriber.live_feed import Live
-from subscriber.log_follower import Tail
 from subscriber.session import Session
 
 
@@ -32,9 +29,8 @@ class Subscriber(App):
         self._refused = Counter(
             "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=self.metrics
         )
-        self._link: ReconnectingConnection
+        self._queue: RemoteQueue
         self._live: Live
-        self._archive: Archive
         self._history: History
         self._following: asyncio.Task[None]
 
@@ -50,15 +46,14 @@ class Subscriber(App):
         """Begin to follow msgqueue; it need not be there yet."""
         settings = self.settings
         self._live = Live(recent_bytes=settings.recent_bytes, join_window=settings.join_window)
-        self._link = link_to_queue(settings, "/popmsg")
-        self._archive = Archive(link_to_queue(settings, "/popmsg"), self._live)
-        self._history = History(self._archive, patience=settings.queue_wait)
-        self._following = asyncio.create_task(Tail(self._link, self._live, self._archive).run())
+        self._queue = RemoteQueue.from_settings(settings)
+        self._history = History(self._queue, patience=settings.queue_wait)
+        self._following = asyncio.create_task(self._queue.follow(self._live))
         self._measure()
 
     def unready(self) -> str | None:
         """Return why no messages come in at present."""
-        return self._link.problem
+        return self._queue.problem
 
     async def drain(self) -> None:
         """Hand out what is held back."""
@@ -72,7 +67,7 @@ class Subscriber(App):
         session = Session(
             connection,
             self._live,
-            self._archive,
+            self._queue,
             max_subscriptions=self.settings.max_subscriptions,
             patience=self.settings.queue_wait,
             refused=self._refused,

@@ -23,8 +23,8 @@ import msgspec
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read, encode, parse_position, refusal
 from fanline.protocol.topics import require_pattern
+from fanline.queue.base import QueueClient
 from fanline.server.service import PageRequest, PageResponse
-from subscriber.history_reader import Archive
 
 PREFIX: Final = "/topics/"
 SUFFIX: Final = "/messages"
@@ -46,12 +46,12 @@ class History:
     """Answers requests for pages of the log.
 
     Args:
-        archive: Where they are read.
+        queue: Where they are read.
         patience: Seconds that a request waits for the queue.
     """
 
-    def __init__(self, archive: Archive, *, patience: float) -> None:
-        self._archive = archive
+    def __init__(self, queue: QueueClient, *, patience: float) -> None:
+        self._queue = queue
         self._patience = patience
 
     async def answer(self, request: PageRequest) -> PageResponse:
@@ -88,7 +88,7 @@ class History:
     async def _ask(self, read: Read) -> PageAnswer:
         try:
             async with asyncio.timeout(self._patience):
-                return await self._archive.read(read)
+                return await self._queue.read(read)
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not answer; try again") from None
 

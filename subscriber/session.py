@@ -23,13 +23,13 @@ from fanline.protocol import (
     SubscribeRefusal,
     Unsubscribed,
 )
+from fanline.queue.base import QueueClient
 from fanline.server.connection import Connection
 from fanline.tasks import cancel_and_wait
 from subscriber import commands
 from subscriber.backlog import Catchup
 from subscriber.commands import Command
 from subscriber.fanout import encode_frame
-from subscriber.history_reader import Archive
 from subscriber.live_feed import Live
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Session:
     Args:
         connection: Its connection.
         live: Where the live messages come from.
-        archive: Where the others come from.
+        queue: Where the others come from.
         max_subscriptions: How many it may hold.
         patience: Seconds that a command waits for the queue.
         refused: Counts the commands that were refused, by code.
@@ -61,7 +61,7 @@ class Session:
         self,
         connection: Connection,
         live: Live,
-        archive: Archive,
+        queue: QueueClient,
         *,
         max_subscriptions: int,
         patience: float,
@@ -72,7 +72,7 @@ class Session:
         self._connection = connection
         self._live = live
         self._fanout = live.fanout
-        self._archive = archive
+        self._queue = queue
         self._max_subscriptions = max_subscriptions
         self._patience = patience
         self._refused = refused
@@ -190,7 +190,7 @@ class Session:
     async def _start_after(self, pattern: str, after: int) -> _Start:
         if self._live.recent.covers(after) and after <= self._fanout.head:
             return _Start(after)
-        page = await self._archive.read(Read([pattern], after=after, limit=1))
+        page = await self._queue.read(Read([pattern], after=after, limit=1))
         if after > page.last:
             reason = f"after must be 0 to {page.last}, the end of the log, and is {after}"
             raise Rejected(ErrorCode.BAD_POSITION, reason)
@@ -200,7 +200,7 @@ class Session:
     async def _start_before_last(self, pattern: str, last: int) -> _Start:
         before, wanted = self._fanout.head + 1, last
         while wanted > 0:
-            page = await self._archive.read(Read([pattern], before=before, limit=wanted))
+            page = await self._queue.read(Read([pattern], before=before, limit=wanted))
             if not page.messages:
                 break
             before = page.position
@@ -264,7 +264,7 @@ class Session:
         position, patterns = self._catchup.position, self._catchup.patterns
         if self._live.recent.covers(position):
             return self._live.recent.read(position, patterns=patterns, max_bytes=PAGE_BYTES)
-        page = await self._archive.read(Read(patterns, after=position, limit=self._catchup.limit))
+        page = await self._queue.read(Read(patterns, after=position, limit=self._catchup.limit))
         self._report(page.gap)
         return page.records()
 

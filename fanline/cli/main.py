@@ -3,8 +3,9 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,8 +15,8 @@ from rich.text import Text
 from fanline import settings
 from fanline.cli.up import up
 from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
-from fanline.protocol import PopCommand
-from fanline.queue.connection import ask_queue
+from fanline.protocol import ConsumerState
+from fanline.queue.remote import RemoteQueue
 from fanline.security.authenticator import Authenticator
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
@@ -183,15 +184,15 @@ def issue_token(
 def list_consumers() -> None:
     """Show the durable consumers: how far each is, and how many connections share it."""
     table = Table("name", "position", "behind", "connections")
-    for state in _ask(PopCommand(consumers=True))["consumers"]:
-        table.add_row(*(Text(str(state[column.header])) for column in table.columns))
+    for state in asyncio.run(_list_consumers()):
+        table.add_row(*(Text(str(getattr(state, str(column.header)))) for column in table.columns))
     Console().print(table)
 
 
 @consumer_app.command("delete")
 def delete_consumer(name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)]) -> None:
     """Forget a durable consumer, and with it how far it is; nobody may be using it."""
-    _ask(PopCommand(forget=name))
+    asyncio.run(_forget_consumer(name))
     typer.echo(f"{name}: forgotten")
 
 
@@ -230,9 +231,12 @@ def _run_beside(module: str, *arguments: Path) -> None:
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
-def _ask(command: PopCommand) -> dict[str, Any]:
-    values = settings.build()
-    return asyncio.run(ask_queue(values, command, timeout=values.queue_wait))
+async def _list_consumers() -> Sequence[ConsumerState]:
+    return await RemoteQueue.from_settings(settings.build()).consumers()
+
+
+async def _forget_consumer(name: str) -> None:
+    await RemoteQueue.from_settings(settings.build()).forget(name)
 
 
 def _users(file: Path | None) -> UsersFile:

@@ -29,7 +29,8 @@ All three belong to the event loop they were entered in, and any number of its t
 
 from fanline.client.history import History, HistoryPage
 from fanline.client.https import check_ready
-from fanline.client.publisher import Publisher, Receipt
+from fanline.client.publisher import Publisher
+from fanline.client.sending import PublishResult
 from fanline.client.subscriber import Subscriber
 from fanline.client.subscription_state import Gap
 from fanline.protocol import Ack, Message
@@ -40,8 +41,8 @@ __all__ = [
     "History",
     "HistoryPage",
     "Message",
+    "PublishResult",
     "Publisher",
-    "Receipt",
     "Subscriber",
     "check_ready",
 ]

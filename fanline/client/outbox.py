@@ -1,40 +1,55 @@
-"""Messages on their way: those that wait to be sent, and those sent that wait for their answer. No I/O."""
+"""Messages that wait to be sent, and those sent that wait for their outcome. No I/O, no clock."""
 
+import math
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Generic, TypeVar
 
 
-class Parcel:
-    """One message on its way.
+class PendingMessage:
+    """One message without an outcome.
 
     Attributes:
         id: The idempotency key that lets it be sent again safely.
         body: Its JSON text, as it is sent.
-        withdrawn: Whether its sender has lost interest: it is not sent (again).
+        group: Messages with the same one expire together; a message with None never expires.
+        deadline: When it expires, by the owner's clock.
+        was_sent: Whether it was sent, on this connection or an earlier one.
+        is_abandoned: Whether its sender does not wait for it any more: it is not sent (again).
     """
 
-    __slots__ = ("body", "id", "withdrawn")
+    __slots__ = ("body", "deadline", "group", "id", "is_abandoned", "was_sent")
 
-    def __init__(self, id: str, body: bytes) -> None:  # noqa: A002 - wire name
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - wire name
+        body: bytes,
+        *,
+        group: object = None,
+        deadline: float = math.inf,
+    ) -> None:
         self.id = id
         self.body = body
-        self.withdrawn = False
+        self.group = group
+        self.deadline = deadline
+        self.was_sent = False
+        self.is_abandoned = False
 
 
-P = TypeVar("P", bound=Parcel)
+P = TypeVar("P", bound=PendingMessage)
 
 
-class Flight(Generic[P]):
-    """Parcels in one order: that in which they were added, are sent, and are answered.
+class Outbox(Generic[P]):
+    """Pending messages in one order: that in which they were added, are sent, and are settled.
 
     Args:
-        max_count: Parcels with which it is full.
+        max_count: Messages with which it is full.
         max_bytes: Bytes of their bodies with which it is full.
     """
 
-    def __init__(self, max_count: int, max_bytes: int) -> None:
+    def __init__(self, *, max_count: int = sys.maxsize, max_bytes: int) -> None:
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._waiting: OrderedDict[P, None] = OrderedDict()
@@ -43,8 +58,13 @@ class Flight(Generic[P]):
 
     @property
     def is_full(self) -> bool:
-        """Whether no further parcel should be added for now."""
-        return len(self) >= self._max_count or self._bytes >= self._max_bytes
+        """Whether no further message should be added for now."""
+        return self._bytes >= self._max_bytes or len(self) >= self._max_count
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._waiting)
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._sent)
@@ -52,66 +72,94 @@ class Flight(Generic[P]):
     def __iter__(self) -> Iterator[P]:
         return chain(self._sent, self._waiting)
 
-    def add(self, parcel: P) -> None:
-        """Let a parcel wait to be sent."""
-        self._waiting[parcel] = None
-        self._bytes += len(parcel.body)
+    def add(self, message: P) -> None:
+        """Let a message wait to be sent, after all others."""
+        self._waiting[message] = None
+        self._bytes += len(message.body)
 
-    def take(self, max_bytes: int) -> list[P]:
-        """Return the next parcels to send together: as many as fit, and one at least if any waits."""
+    def take(self, max_bytes: int, max_count: int = sys.maxsize) -> list[P]:
+        """Return the next messages to send together: as many as fit, and one at least if any waits."""
+        waiting = self._waiting
         taken: list[P] = []
         size = 0
-        while self._waiting:
-            parcel = next(iter(self._waiting))
-            size += len(parcel.body)
+        while waiting and len(taken) < max_count:
+            message, _ = waiting.popitem(last=False)
+            size += len(message.body)
             if taken and size > max_bytes:
+                waiting[message] = None
+                waiting.move_to_end(message, last=False)
                 break
-            del self._waiting[parcel]
-            taken.append(parcel)
+            message.was_sent = True
+            taken.append(message)
         self._sent.extend(taken)
         return taken
 
-    def answered(self, id: str | None) -> P | None:  # noqa: A002 - wire name
-        """Take out the parcel that the next answer is for.
+    def settle_next(self, id: str | None) -> P | None:  # noqa: A002 - wire name
+        """Remove the message that the next reply is for, where replies come in the order of sending.
 
         Args:
-            id: What the answer says; None if it does not.
+            id: What the reply says; None if it does not.
 
         Returns:
-            The oldest parcel sent, or None if that is another one than the answer says.
+            The oldest message sent, or None if that is another one than the reply says.
         """
         if not self._sent or id not in (None, self._sent[0].id):
             return None
-        parcel = self._sent.popleft()
-        self._bytes -= len(parcel.body)
-        return parcel
+        return self._removed(self._sent.popleft())
 
-    def withdraw(self, parcel: P) -> None:
-        """Do not send a parcel (again); if it is on its way already, its answer is still to come."""
-        parcel.withdrawn = True
-        if parcel in self._waiting:
-            del self._waiting[parcel]
-            self._bytes -= len(parcel.body)
+    def settle(self, id: str) -> P | None:  # noqa: A002 - wire name
+        """Remove the sent message of this id, where replies come in any order; None if there is none."""
+        for index, message in enumerate(self._sent):
+            if message.id == id:
+                del self._sent[index]
+                return self._removed(message)
+        return None
 
-    def rewind(self) -> None:
-        """Let everything without an answer wait to be sent again, except what was withdrawn."""
-        self._waiting = OrderedDict.fromkeys(parcel for parcel in self if not parcel.withdrawn)
+    def settle_largest(self) -> P | None:
+        """Remove the largest message that was sent on this connection; None if none was."""
+        if not self._sent:
+            return None
+        largest = max(self._sent, key=lambda message: len(message.body))
+        self._sent.remove(largest)
+        return self._removed(largest)
+
+    def abandon(self, message: P) -> None:
+        """Do not send a message (again); if it was sent on this connection, its reply is still to come."""
+        message.is_abandoned = True
+        if message in self._waiting:
+            del self._waiting[message]
+            self._removed(message)
+
+    def expire(self, now: float) -> list[P]:
+        """Abandon every message past its deadline, and all others of its group.
+
+        If later messages of a sender were kept, they would overtake the expired one when it is sent again.
+        Deadlines must not decrease from one message to the next.
+
+        Returns:
+            What was abandoned, in order.
+        """
+        overdue = takewhile(lambda message: message.deadline <= now, self)
+        groups = {message.group for message in overdue if not message.is_abandoned} - {None}
+        expired = [message for message in self if message.group in groups and not message.is_abandoned]
+        for message in expired:
+            self.abandon(message)
+        return expired
+
+    def put_back(self) -> None:
+        """Let everything without an outcome wait to be sent again, in order, except what was abandoned."""
+        self._waiting = OrderedDict.fromkeys(message for message in self if not message.is_abandoned)
         self._sent.clear()
-        self._bytes = sum(len(parcel.body) for parcel in self._waiting)
+        self._bytes = sum(len(message.body) for message in self._waiting)
 
     def clear(self) -> list[P]:
-        """Take everything out, and return it."""
+        """Remove everything, and return it."""
         everything = list(self)
         self._waiting.clear()
         self._sent.clear()
         self._bytes = 0
         return everything
 
-    def take_largest_sent(self) -> P | None:
-        """Take out the largest parcel that waits for its answer; None if none does."""
-        if not self._sent:
-            return None
-        largest = max(self._sent, key=lambda parcel: len(parcel.body))
-        self._sent.remove(largest)
-        self._bytes -= len(largest.body)
-        return largest
+    def _removed(self, message: P) -> P:
+        self._bytes -= len(message.body)
+        return message

@@ -1,1 +1,1 @@
-"""The way of services and tools to the log that msgqueue keeps, and a cache of its newest records."""
+"""The log that msgqueue keeps, as services and tools use it; and a cache of its newest records."""

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
-from fanline.client import Publisher, Receipt
+from fanline.client import Publisher, PublishResult
 from fanline.client.connection import run_until_first
 from fanline.errors import FanlineError
 from fanline.verify.load import Load
@@ -89,7 +89,7 @@ class Pipelined(Sender):
 
     async def publish(self) -> None:
         """See :meth:`Sender.publish`."""
-        receipts: asyncio.Queue[tuple[int, Receipt] | None] = asyncio.Queue()
+        receipts: asyncio.Queue[tuple[int, PublishResult] | None] = asyncio.Queue()
         async with self.client(WINDOW) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(self._take_acks(receipts))
             while burst := await self.next_burst():
@@ -99,7 +99,7 @@ class Pipelined(Sender):
                     receipts.put_nowait((number, receipt))
             receipts.put_nowait(None)
 
-    async def _take_acks(self, receipts: asyncio.Queue[tuple[int, Receipt] | None]) -> None:
+    async def _take_acks(self, receipts: asyncio.Queue[tuple[int, PublishResult] | None]) -> None:
         while (handed_over := await receipts.get()) is not None:
             number, receipt = handed_over
             self.note_ack(number, (await receipt).seq)

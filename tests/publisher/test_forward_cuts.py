@@ -12,10 +12,11 @@ import msgspec
 from fanline.backoff import Backoff
 from fanline.client.connection import Login, ReconnectingConnection
 from fanline.protocol import Ack, NewMessage
+from fanline.queue.appender import Appender
 from fanline.server.service import Service
+from fanline.tasks import running_task
 from msgqueue.app import MsgQueue
-from publisher.forward import Forwarder
-from publisher.ordered_replies import Answers
+from publisher.ordered_replies import OrderedReplies
 from tests.conftest import Dial, StartService
 from tests.stubs import PASSWORD, USER
 
@@ -97,23 +98,22 @@ async def test_cut_anywhere(start_service: StartService, dial: Dial, tls: ssl.SS
             tls=tls,
             backoff=Backoff(0.001, 0.002, random.Random(2)),
         )
-        forwarder = Forwarder(link, buffer_bytes=1 << 20, patience=60)
-        forwarder.start()
+        appender = Appender(link, buffer_bytes=1 << 20, timeout=60)
         room = asyncio.Semaphore(WINDOW)
         acks: list[int] = []
 
         def settled() -> None:
-            for answer in answers.take():
+            for answer in replies.take():
                 assert isinstance(answer, Ack)
                 acks.append(answer.seq)
                 room.release()
 
-        answers = Answers(settled)
-        for number in range(MESSAGES):
-            await room.acquire()
-            forwarder.submit(NewMessage("t", msgspec.Raw(str(number).encode())), answers.open())
-        await forwarder.flush()
-        await forwarder.close()
+        replies = OrderedReplies(settled)
+        async with running_task(appender.run()):
+            for number in range(MESSAGES):
+                await room.acquire()
+                appender.append(NewMessage("t", msgspec.Raw(str(number).encode())), replies.open())
+            await appender.flush()
     assert proxy.cuts > 500
     assert acks == list(range(1, MESSAGES + 1))
     assert await stored_contents(queue, dial) == list(range(MESSAGES))

@@ -1,10 +1,10 @@
-"""Tests of the answers of one connection, and their order."""
+"""Tests of the replies of one connection, and their order."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.protocol import Ack, Refusal
-from publisher.ordered_replies import Answer, Answers
+from publisher.ordered_replies import OrderedReplies, Outcome
 
 
 def ack(number: int) -> Ack:
@@ -13,59 +13,57 @@ def ack(number: int) -> Ack:
 
 @settings(max_examples=100)
 @given(st.data(), st.integers(0, 12))
-def test_answers_leave_in_the_order_of_the_messages(data: st.DataObject, count: int) -> None:
+def test_replies_leave_in_the_order_of_the_messages(data: st.DataObject, count: int) -> None:
     """In whatever order they are settled and taken, each leaves once, when all before it are there."""
-    answers = Answers(lambda: None)
-    slots = [answers.open() for _ in range(count)]
+    replies = OrderedReplies(lambda: None)
+    opened = [replies.open() for _ in range(count)]
     settled: set[int] = set()
-    taken: list[Answer] = []
+    taken: list[Outcome] = []
     for number in data.draw(st.permutations(range(count))):
-        slots[number].settle(ack(number))
+        opened[number].settle(ack(number))
         settled.add(number)
         if data.draw(st.booleans()):
-            taken.extend(answers.take())
+            taken.extend(replies.take())
             ready = next((each for each in range(count) if each not in settled), count)
             assert taken == [ack(each) for each in range(ready)]
-            assert len(answers) == count - ready
-    taken.extend(answers.take())
+            assert len(replies) == count - ready
+    taken.extend(replies.take())
     assert taken == [ack(number) for number in range(count)]
-    assert len(answers) == 0
+    assert len(replies) == 0
 
 
-def test_an_open_slot_holds_up_those_behind_it_alone() -> None:
+def test_an_open_reply_holds_up_those_behind_it_alone() -> None:
     """Slots can be opened at any time, and are behind all others."""
-    answers = Answers(lambda: None)
-    first, second = answers.open(), answers.open()
+    replies = OrderedReplies(lambda: None)
+    first, second = replies.open(), replies.open()
     first.settle(ack(1))
-    assert answers.take() == [ack(1)]
-    third = answers.open()
+    assert replies.take() == [ack(1)]
+    third = replies.open()
     third.settle(ack(3))
-    assert answers.take() == []
+    assert replies.take() == []
     second.settle(ack(2))
-    assert answers.take() == [ack(2), ack(3)]
+    assert replies.take() == [ack(2), ack(3)]
 
 
 def test_an_answer_that_comes_too_late_is_dropped() -> None:
     """A message is answered once: what was told its publisher stays as it is, before and after it is sent."""
     calls: list[int] = []
-    answers = Answers(lambda: calls.append(len(answers)))
-    slot = answers.open()
-    assert not slot.is_settled
+    replies = OrderedReplies(lambda: calls.append(len(replies)))
+    reply = replies.open()
     refused = Refusal("queue-unavailable", "the queue cannot be reached", "id-1")
-    slot.settle(refused)
-    assert slot.is_settled
-    slot.settle(ack(1))
-    assert answers.take() == [refused]
-    slot.settle(ack(1))
-    assert answers.take() == []
+    reply.settle(refused)
+    reply.settle(ack(1))
+    assert replies.take() == [refused]
+    reply.settle(ack(1))
+    assert replies.take() == []
     assert calls == [1]
 
 
 def test_each_answer_is_announced_when_it_is_there_to_be_taken() -> None:
     """Whoever is called may take it right away."""
-    taken: list[Answer] = []
-    answers = Answers(lambda: taken.extend(answers.take()))
-    first, second = answers.open(), answers.open()
+    taken: list[Outcome] = []
+    replies = OrderedReplies(lambda: taken.extend(replies.take()))
+    first, second = replies.open(), replies.open()
     second.settle(ack(2))
     assert taken == []
     first.settle(ack(1))

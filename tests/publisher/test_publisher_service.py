@@ -1,7 +1,6 @@
 """The publisher between real clients and a stub of msgqueue."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
@@ -10,13 +9,10 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from fanline.client.connection import Login, ReconnectingConnection
 from fanline.errors import Rejected
-from fanline.protocol import Dialect, NewMessage
+from fanline.protocol import Dialect
 from fanline.server.service import Service
 from publisher.app import Publisher
-from publisher.forward import Forwarder
-from publisher.ordered_replies import Answers
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as answers
 from tests.stubs import Do, StubPublisher
@@ -114,36 +110,6 @@ async def test_queue_away_too_long(queue: StubPublisher, start_service: StartSer
     await client.send('{"topic":"t","content":2,"id":"b"}')
     assert await answers(client, 1) == [{"ok": "b", "seq": 1}]
     assert queue.contents == [2]
-
-
-async def test_later_messages_do_not_overtake_a_refused_one(tls: ssl.SSLContext) -> None:
-    """With one message all later ones of its connection are refused, so that they are sent again in order."""
-    link = ReconnectingConnection("wss://localhost:1/pushmsg", login=Login.by_password("u", "p"), tls=tls)
-    forwarder = Forwarder(link, buffer_bytes=1000, patience=5)
-    first, second = Answers(lambda: None), Answers(lambda: None)
-    slots = [first.open(), first.open(), second.open()]
-    for slot in slots:
-        forwarder.submit(NewMessage("t", msgspec.Raw(b"1")), slot)
-    forwarder._to_send[1].deadline += 1
-    forwarder._to_send[2].deadline += 2
-    forwarder._expire(forwarder._to_send[0].deadline - 1)
-    assert [slot.is_settled for slot in slots] == [False, False, False]
-    forwarder._expire(forwarder._to_send[0].deadline)
-    assert [slot.is_settled for slot in slots] == [True, True, False]
-    assert len(forwarder) == 1
-
-
-async def test_what_is_sent_again_goes_before_what_was_not_sent(tls: ssl.SSLContext) -> None:
-    """After a lost connection everything without an answer is in line again, in its order (promise 6)."""
-    link = ReconnectingConnection("wss://localhost:1/pushmsg", login=Login.by_password("u", "p"), tls=tls)
-    forwarder = Forwarder(link, buffer_bytes=1000, patience=5)
-    for number in range(5):
-        forwarder.submit(NewMessage("t", msgspec.Raw(str(number).encode())), None)
-        if number == 2:
-            assert len(list(forwarder._next_bodies())) == 3
-    forwarder._put_back_in_line()
-    bodies = [msgspec.json.decode(body) for body in forwarder._next_bodies()]
-    assert [body["content"] for body in bodies] == [0, 1, 2, 3, 4]
 
 
 async def test_unanswered_message_may_be_stored(

@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from fanline import Ack, Closed, ConfigurationError, Disconnected, LoginRefused, Publisher, Receipt, Rejected
+from fanline import (
+    Ack,
+    Closed,
+    ConfigurationError,
+    Disconnected,
+    LoginRefused,
+    Publisher,
+    PublishResult,
+    Rejected,
+)
 from tests.stubs import DEADLINE, PASSWORD, USER, Do, StubPublisher
 
 MakePublisher = Callable[..., Publisher]
@@ -380,7 +389,7 @@ async def test_a_server_without_acks_is_accepted_on_request(
 async def test_an_exception_closes_at_once(stub: StubPublisher, make_publisher: MakePublisher) -> None:
     """What has no ack then is told so, and the exception is the one that comes out."""
     stub.holding = True
-    receipts: list[Receipt] = []
+    receipts: list[PublishResult] = []
 
     async def fail_inside() -> None:
         async with make_publisher() as publisher:

@@ -1,10 +1,7 @@
-"""The part of the log that is not in memory any more, read page by page from msgqueue.
+"""Pages of the log, read from msgqueue over a connection of their own.
 
-A link of its own to ``/popmsg``, so that long reads never hold up the live messages. Any number of requests
-may be on the way; each carries a number that comes back with its page.
-
-The link is there only while the live end speaks v1. A queue that speaks the plain dialect keeps no log to
-read, and worse, deals its messages out to all connections to ``/popmsg``: this one would take half of them.
+Of its own, so that long reads never hold up the live messages. Any number of requests may be on the way;
+each carries a number that comes back with its page.
 """
 
 import asyncio
@@ -18,34 +15,39 @@ from fanline.change_notifier import ChangeNotifier
 from fanline.client.connection import ReconnectingConnection
 from fanline.errors import Disconnected, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, PopCommand, Read, decode_page, encode
-from subscriber.live_feed import Live
 
 
-class Archive:
+class PageReader:
     """Reads the log at msgqueue.
 
     Args:
-        link: A link to ``/popmsg``, for this alone.
-        live: Knows whether the queue keeps a log.
+        link: A connection to ``/popmsg``, for this alone.
+
+    Attributes:
+        has_log: Whether the queue keeps a log, as far as is known; to be set by the owner.
     """
 
-    def __init__(self, link: ReconnectingConnection, live: Live) -> None:
+    def __init__(self, link: ReconnectingConnection) -> None:
+        self.has_log = True
         self._link = link
-        self._live = live
         self._refs = itertools.count(1)
         self._asked: dict[int, asyncio.Future[PageAnswer]] = {}
         self._connection: ClientConnection | None = None
         self._connected = ChangeNotifier()
 
     async def run(self) -> None:
-        """Keep the link up until cancelled; for as long as the queue is known to speak v1."""
-        await self._link.run(self._session)
+        """Keep the connection up until cancelled; to be called only while the queue is known to speak v1.
+
+        A queue that speaks the plain dialect deals its messages out to all connections to ``/popmsg``: this
+        one would take some of them away.
+        """
+        await self._link.run(self._serve)
 
     async def read(self, read: Read) -> PageAnswer:
-        """Return the page that is asked for; while msgqueue is away, wait.
+        """Return a page; while msgqueue is away, wait.
 
         Raises:
-            Rejected: If msgqueue refuses, or cannot be asked because it speaks the plain dialect.
+            Rejected: If msgqueue refuses, or keeps no log.
         """
         while True:
             connection = await self._open_connection()
@@ -58,7 +60,7 @@ class Archive:
 
     async def _open_connection(self) -> ClientConnection:
         while self._connection is None:
-            if not self._live.can_resume:
+            if not self.has_log:
                 raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "the queue keeps no log that could be read")
             await asyncio.shield(self._connected.next)
         return self._connection
@@ -76,7 +78,7 @@ class Archive:
             raise Rejected(page.error, page.reason)
         return page
 
-    async def _session(self, connection: ClientConnection) -> None:
+    async def _serve(self, connection: ClientConnection) -> None:
         self._connection = connection
         self._connected.fire()
         try:
@@ -92,7 +94,7 @@ class Archive:
         try:
             page = decode_page(frame)
         except msgspec.ValidationError:
-            return  # something newer than this program; whoever waits goes on waiting for its page
+            return  # something newer than this program
         answer = self._asked.get(page.page)
         if answer is not None and not answer.done():
             answer.set_result(page)

@@ -1,8 +1,7 @@
-"""The live end of the log: everything that msgqueue commits, from now on and without a hole.
+"""The newest part of the log: everything that msgqueue commits, from now on and without a gap.
 
-After a lost connection it resumes where it was, so that subscribers do not notice. A queue that speaks the
-plain dialect cannot resume; its messages are numbered here, for the order only, and subscribers are not
-told these numbers.
+After a lost connection it resumes where it was, so that the listener does not notice. A queue that speaks
+the plain dialect cannot resume; its messages are numbered here, for their order only.
 """
 
 import logging
@@ -25,66 +24,70 @@ from fanline.protocol import (
     encode,
     split_array,
 )
+from fanline.queue.base import LogListener
+from fanline.queue.page_reader import PageReader
 from fanline.tasks import running_task
-from subscriber.history_reader import Archive
-from subscriber.live_feed import Live
 
 logger = logging.getLogger(__name__)
 
 
-class Tail:
-    """Follows the log.
+class LogFollower:
+    """Follows the log of msgqueue.
 
     Args:
-        link: A link to ``/popmsg``, for this alone.
-        live: Gets everything.
-        archive: Is kept connected while the queue speaks v1.
+        link: A connection to ``/popmsg``, for this alone.
+        listener: Gets everything.
+        reader: Is kept connected while the queue speaks v1.
     """
 
-    def __init__(self, link: ReconnectingConnection, live: Live, archive: Archive) -> None:
+    def __init__(self, link: ReconnectingConnection, listener: LogListener, reader: PageReader) -> None:
         self._link = link
-        self._live = live
-        self._archive = archive
+        self._listener = listener
+        self._reader = reader
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        await self._link.run(self._session)
+        await self._link.run(self._serve)
 
-    async def _session(self, connection: ClientConnection) -> None:
+    async def _serve(self, connection: ClientConnection) -> None:
         has_log = self._link.dialect is Dialect.V1
-        if self._live.is_ready and self._live.can_resume != has_log:
+        if self._listener.is_ready and self._listener.can_resume != has_log:
             logger.warning("the queue was replaced by one that speaks the other dialect")
-            self._live.restart()
+            self._listener.restart()
         await (self._follow_log(connection) if has_log else self._follow_plain(connection))
 
     async def _follow_log(self, connection: ClientConnection) -> None:
-        pop = Pop(after=self._live.head) if self._live.is_ready else Pop(after="latest")
+        listener = self._listener
+        pop = Pop(after=listener.head) if listener.is_ready else Pop(after="latest")
         await connection.send(encode(PopCommand(pop=pop)), text=True)
         self._begin(await connection.recv(decode=False))
-        async with running_task(self._archive.run()):
-            await self._follow(connection, self._read)
+        async with running_task(self._reader.run()):
+            await self._feed(connection, self._read)
 
     async def _follow_plain(self, connection: ClientConnection) -> None:
         logger.warning("the queue speaks the plain dialect: subscribers cannot resume")
-        if not self._live.is_ready:
-            self._live.begin(0, can_resume=False)
-        await self._follow(connection, self._number)
+        self._reader.has_log = False
+        if not self._listener.is_ready:
+            self._listener.begin(0, can_resume=False)
+        await self._feed(connection, self._number)
 
     def _begin(self, frame: bytes) -> None:
+        listener = self._listener
         try:
             answer = decode_popping(frame)
         except msgspec.DecodeError:
-            logger.error("the queue refuses to resume after %d: %r", self._live.head, frame[:200])
-            self._live.restart()
+            logger.error("the queue refuses to resume after %d: %r", listener.head, frame[:200])
+            listener.restart()
             raise Disconnected(
                 "the queue does not know the position reached: its log is another one"
             ) from None
-        if not self._live.is_ready:
-            self._live.begin(answer.seq, can_resume=True)
+        self._reader.has_log = True
+        if not listener.is_ready:
+            listener.begin(answer.seq, can_resume=True)
         elif answer.gap is not None:
-            self._live.report(answer.gap)
+            listener.report(answer.gap)
 
-    async def _follow(self, connection: ClientConnection, read: Callable[[bytes], Sequence[Record]]) -> None:
+    async def _feed(self, connection: ClientConnection, read: Callable[[bytes], Sequence[Record]]) -> None:
         while True:
             # Undecoded: the original msgqueue passes on whatever it was given, as text.
             frame = await connection.recv(decode=False)
@@ -93,16 +96,16 @@ class Tail:
             except msgspec.DecodeError as error:
                 logger.warning("ignored a frame of the queue: %s", error)
             else:
-                self._live.take(records)
+                self._listener.take(records)
 
     def _number(self, frame: bytes) -> Sequence[Record]:
         message = decode_plain(frame)
-        return [Record(self._live.head + 1, message.topic, encode(message))]
+        return [Record(self._listener.head + 1, message.topic, encode(message))]
 
     def _read(self, frame: bytes) -> Sequence[Record]:
         if frame.startswith(b'{"drain"'):
             return ()
         if frame.startswith(b'{"gap"'):
-            self._live.report(decode_gap_notice(frame).gap)
+            self._listener.report(decode_gap_notice(frame).gap)
             return ()
         return [decode_record(body) for body in split_array(frame)]

@@ -1,0 +1,141 @@
+"""A client that sends messages and waits for their acks: what publishing and chatting have in common."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Generator
+from itertools import count
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection
+
+from fanline.client.base import Client
+from fanline.client.connection import ReconnectingConnection
+from fanline.client.outbox import Outbox, PendingMessage
+from fanline.errors import ErrorCode, Rejected
+from fanline.protocol import Ack, join_array
+
+# What may be without an ack at a time, besides the number of messages.
+WINDOW_BYTES: Final = 16 * 2**20
+
+
+class PublishResult(PendingMessage):
+    """A message handed over for sending: await it for its :class:`~fanline.protocol.Ack`.
+
+    Waiting raises what :meth:`Publisher.publish` raises, or what :meth:`ChatRoom.send` tells. If it is
+    cancelled, the message is withdrawn unless it is on its way already. It is for one task at a time.
+
+    Attributes:
+        id: The message's idempotency key.
+    """
+
+    __slots__ = ("future", "is_awaited", "withdraw")
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - wire name
+        body: bytes,
+        withdraw: Callable[["PublishResult"], None],
+        *,
+        group: object = None,
+    ) -> None:
+        super().__init__(id, body, group=group)
+        self.future: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
+        self.is_awaited = False
+        self.withdraw = withdraw
+
+    def __await__(self) -> Generator[Any, None, Ack]:
+        self.is_awaited = True
+        return self._ack().__await__()
+
+    def done(self) -> bool:
+        """Return whether awaiting it returns, or raises, at once."""
+        return self.future.done()
+
+    async def _ack(self) -> Ack:
+        try:
+            return await self.future
+        except asyncio.CancelledError:
+            self.withdraw(self)
+            raise
+
+
+class SendingClient(Client):
+    """Sends messages in order, again on each new connection until they are acknowledged.
+
+    Args:
+        link: The connection, for this alone.
+        window: Messages that may be without an ack at a time.
+        frame_bytes: What is joined into one frame; a message that is larger travels alone.
+    """
+
+    def __init__(self, link: ReconnectingConnection, *, window: int, frame_bytes: int) -> None:
+        super().__init__(link)
+        self._outbox: Outbox[PublishResult] = Outbox(max_count=window, max_bytes=WINDOW_BYTES)
+        self._frame_bytes = frame_bytes
+        self._turn = asyncio.Lock()
+        self._has_space = asyncio.Event()
+        self._work = asyncio.Event()
+        prefix = secrets.token_urlsafe(9)
+        self._ids = (f"{prefix}-{number}" for number in count(1))
+
+    async def _hand_over(self, result: PublishResult) -> PublishResult:
+        """Put a message into the outbox; wait only while that is full. If cancelled, it is not sent."""
+        async with self._turn:
+            self._require_open()
+            while self._outbox.is_full:
+                self._has_space.clear()
+                await self._has_space.wait()
+                self._require_open()
+            self._outbox.add(result)
+        self._work.set()
+        return result
+
+    def _send_again(self) -> None:
+        """Begin a connection: everything without an ack is sent again, in order."""
+        self._outbox.put_back()
+        self._has_space.set()
+        self._work.set()
+
+    async def _write(self, connection: ClientConnection) -> None:
+        while True:
+            await self._work.wait()
+            results = self._outbox.take(self._frame_bytes)
+            if not results:
+                self._work.clear()
+                continue
+            self._on_sending(results)
+            bodies = [result.body for result in results]
+            await connection.send(bodies[0] if len(bodies) == 1 else join_array(bodies), text=True)
+
+    def _on_sending(self, results: list[PublishResult]) -> None:
+        """Note that messages are being sent."""
+
+    def _acknowledge(self, result: PublishResult, ack: Ack) -> None:
+        self._has_space.set()
+        if not result.future.done():
+            result.future.set_result(ack)
+
+    def _fail(self, result: PublishResult, error: BaseException) -> bool:
+        """Let a message fail; return whether this was its outcome."""
+        self._has_space.set()
+        if result.future.done():
+            return False
+        result.future.set_exception(error)
+        result.future.exception()  # asyncio need not warn if it is never awaited
+        return True
+
+    def _withdraw(self, result: PublishResult) -> None:
+        self._outbox.abandon(result)
+        self._has_space.set()
+
+    def _refuse_largest(self) -> None:
+        """Refuse the message that the server did not take: it closed with 1009, which names none."""
+        result = self._outbox.settle_largest()
+        if result is not None:
+            reason = f"{len(result.body):,} bytes are more than the server takes"
+            self._fail(result, Rejected(ErrorCode.TOO_BIG, reason, result.id))
+
+    def _give_up(self, error: BaseException) -> None:
+        for result in self._outbox.clear():
+            self._fail(result, error)
+        self._has_space.set()

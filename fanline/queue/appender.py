@@ -1,0 +1,205 @@
+"""Messages on their way to msgqueue, and its replies back to where they belong.
+
+Every message is kept until the reply comes. When the connection is lost, what has no reply is sent again in
+the same order; because each message has an id, msgqueue stores none of them twice. A queue that speaks the
+plain dialect does not reply: messages that need a reply are refused, the others are sent as they are.
+"""
+
+import asyncio
+import logging
+import secrets
+from typing import Final
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+
+from fanline.client.connection import ReconnectingConnection, run_until_first
+from fanline.client.outbox import Outbox, PendingMessage
+from fanline.errors import ErrorCode
+from fanline.protocol import (
+    Ack,
+    Dialect,
+    NewMessage,
+    PublishReply,
+    Refusal,
+    decode_publish_reply,
+    encode,
+    join_array,
+    split_array,
+)
+from fanline.queue.base import ReplySlot
+from fanline.tasks import running_task
+
+logger = logging.getLogger(__name__)
+
+# One frame to msgqueue carries at most this, so that none comes near its frame limit.
+MAX_FRAME_BYTES: Final = 256 << 10
+
+EXPIRY_CHECK_SECONDS: Final = 0.25
+
+
+class _Appended(PendingMessage):
+    """A message without a reply; ``reply`` is None if nobody waits for one."""
+
+    __slots__ = ("message", "reply")
+
+    def __init__(
+        self, message: NewMessage, message_id: str, reply: ReplySlot | None, deadline: float
+    ) -> None:
+        group = None if reply is None else reply.group
+        super().__init__(message_id, encode(message), group=group, deadline=deadline)
+        self.message = message
+        self.reply = reply
+
+    def settle(self, outcome: Ack | Refusal) -> None:
+        if self.reply is not None and not self.is_abandoned:
+            self.reply.settle(outcome)
+
+
+class Appender:
+    """Keeps every message until msgqueue has replied.
+
+    Args:
+        link: A connection to ``/pushmsg``, for this alone.
+        buffer_bytes: Size of the messages without a reply with which :meth:`wait_for_space` waits.
+        timeout: Seconds after which a message that msgqueue cannot take is refused.
+    """
+
+    def __init__(self, link: ReconnectingConnection, *, buffer_bytes: int, timeout: float) -> None:
+        self._link = link
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._outbox: Outbox[_Appended] = Outbox(max_bytes=buffer_bytes)
+        self._work = asyncio.Event()
+        self._has_space = asyncio.Event()
+        self._has_space.set()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._id_prefix = f"${secrets.token_hex(6)}-"
+        self._ids = 0
+
+    async def run(self) -> None:
+        """Send what is appended, until cancelled; messages without a reply then stay without one."""
+        async with running_task(self._expire_forever()):
+            await self._link.run(self._serve)
+
+    def __len__(self) -> int:
+        return len(self._outbox)
+
+    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
+        """Send a message after all that were appended before it."""
+        if message.id is None:
+            self._ids += 1
+            message.id = f"{self._id_prefix}{self._ids:x}"
+        deadline = self._loop.time() + self._timeout
+        self._outbox.add(_Appended(message, message.id, reply, deadline))
+        if self._outbox.is_full:
+            self._has_space.clear()
+        self._is_empty.clear()
+        self._work.set()
+
+    async def wait_for_space(self) -> None:
+        """Wait while the buffer is full."""
+        await self._has_space.wait()
+
+    async def flush(self) -> None:
+        """Wait until every message has its reply."""
+        await self._is_empty.wait()
+
+    # One connection.
+
+    async def _serve(self, connection: ClientConnection) -> None:
+        self._outbox.put_back()
+        self._on_removed()
+        self._work.set()
+        if self._link.dialect is Dialect.PLAIN:
+            logger.warning("the queue speaks the plain dialect: no acks are to be had")
+            sending, receiving = self._send_plain(connection), _discard(connection)
+        else:
+            sending, receiving = self._send(connection), self._receive(connection)
+        await run_until_first(sending, receiving)
+
+    async def _send(self, connection: ClientConnection) -> None:
+        while True:
+            await self._work.wait()
+            messages = self._outbox.take(MAX_FRAME_BYTES)
+            if not self._outbox.has_waiting:
+                self._work.clear()
+            if messages:
+                await connection.send(join_array([message.body for message in messages]), text=True)
+
+    async def _receive(self, connection: ClientConnection) -> None:
+        while True:
+            frame = await connection.recv(decode=False)
+            try:
+                replies = [decode_publish_reply(part) for part in split_array(frame)]
+            except msgspec.DecodeError:
+                logger.exception("the queue has sent something that is no reply; connecting again")
+                return
+            if not all(map(self._settle, replies)):
+                logger.error("the queue has replied to another message than the oldest; connecting again")
+                return
+            self._on_removed()
+
+    def _settle(self, reply: PublishReply) -> bool:
+        outcome = reply.outcome()
+        if outcome is None:
+            return True  # it is about no message
+        message_id = outcome.ok if isinstance(outcome, Ack) else outcome.id
+        if message_id is None:
+            return True
+        message = self._outbox.settle_next(message_id)
+        if message is None:
+            return False
+        message.settle(outcome)
+        return True
+
+    async def _send_plain(self, connection: ClientConnection) -> None:
+        encode_published = self._link.dialect.codec.encode_published
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while taken := self._outbox.take(1):
+                (message,) = taken
+                if message.reply is None:
+                    await connection.send(encode_published(message.message), text=True)
+                else:
+                    reason = "the queue does not acknowledge messages: publish in the plain dialect"
+                    message.settle(Refusal(ErrorCode.ACK_UNAVAILABLE, reason, message.id))
+                self._outbox.settle_next(message.id)
+                self._on_removed()
+
+    # Messages that cannot be sent.
+
+    async def _expire_forever(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRY_CHECK_SECONDS)
+            self._expire(self._loop.time())
+
+    def _expire(self, now: float) -> None:
+        """Refuse what msgqueue has not taken in time, and with it all of the same sender.
+
+        A sender that tries again then sends all of it again, in order.
+        """
+        for message in self._outbox.expire(now):
+            if message.reply is not None:
+                message.reply.settle(self._unavailable(message))
+        self._on_removed()
+
+    def _unavailable(self, message: _Appended) -> Refusal:
+        if message.was_sent:
+            reason = "the queue has not answered; the message may be stored: send it again with the same id"
+        else:
+            reason = f"the queue cannot be reached: {self._link.problem or 'it does not keep up'}"
+        return Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id)
+
+    def _on_removed(self) -> None:
+        if not self._outbox.is_full:
+            self._has_space.set()
+        if not self._outbox:
+            self._is_empty.set()
+
+
+async def _discard(connection: ClientConnection) -> None:
+    async for _ in connection:
+        pass

@@ -1,0 +1,139 @@
+"""The interface through which services and tools use the log: :class:`QueueClient`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from fanline.protocol import Ack, ConsumerState, GapRange, NewMessage, PageAnswer, Read, Record, Refusal
+
+
+class ReplySlot(Protocol):
+    """Where the outcome of an appended message belongs."""
+
+    @property
+    def group(self) -> object:
+        """What sent the message: when one of a group is refused for its age, all of the group are."""
+        ...
+
+    def settle(self, outcome: Ack | Refusal) -> None:
+        """Take the outcome; must not raise. A second one is ignored."""
+        ...
+
+
+class LogListener(Protocol):
+    """What :meth:`QueueClient.follow` feeds; its methods must neither wait nor raise."""
+
+    @property
+    def head(self) -> int:
+        """Position of the newest record taken, or at which it began."""
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has begun, and was not restarted since."""
+        ...
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it began on a queue that keeps a log."""
+        ...
+
+    def begin(self, head: int, *, can_resume: bool) -> None:
+        """Start at a position: everything after it comes.
+
+        Args:
+            head: The position.
+            can_resume: Whether positions mean something: not with a queue that speaks the plain dialect.
+        """
+        ...
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Take new records, in order."""
+        ...
+
+    def report(self, gap: GapRange) -> None:
+        """Learn that retention has removed records before they could be taken."""
+        ...
+
+    def restart(self) -> None:
+        """Forget everything: the log was replaced. :meth:`begin` follows."""
+        ...
+
+
+class QueueClient(ABC):
+    """A way to the log, remote or in this process.
+
+    It belongs to one event loop, and any number of its tasks may use it at once.
+    """
+
+    # Writing.
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Store what is appended, until cancelled. One call at a time."""
+
+    @property
+    @abstractmethod
+    def pending(self) -> int:
+        """How many appended messages have no outcome yet."""
+
+    @abstractmethod
+    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
+        """Hand over a message to be stored after all that were handed over before it.
+
+        What is appended in one turn of the event loop travels together.
+
+        Args:
+            message: A checked message; without an id it may get one, so that it can be sent again.
+            reply: Is settled with the outcome, later. None if nobody waits for it; then the message is kept
+                until it is stored, however long that takes.
+        """
+
+    @abstractmethod
+    async def wait_for_space(self) -> None:
+        """Wait until no more than the buffer's size has no outcome yet."""
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Wait until every appended message has its outcome."""
+
+    # Reading.
+
+    @abstractmethod
+    async def follow(self, listener: LogListener) -> None:
+        """Feed a listener with everything that is stored, from its head on, until cancelled.
+
+        One that has not begun is begun at the end of the log. One call at a time.
+        """
+
+    @abstractmethod
+    async def read(self, read: Read) -> PageAnswer:
+        """Return a page of the log; wait for as long as the queue is away.
+
+        Raises:
+            Rejected: If it is refused, or there is no log because the queue speaks the plain dialect.
+        """
+
+    @property
+    @abstractmethod
+    def problem(self) -> str | None:
+        """Why the log cannot be used at present, in one sentence without secrets; None if it can."""
+
+    # Durable consumers.
+
+    @abstractmethod
+    async def consumers(self) -> Sequence[ConsumerState]:
+        """Return the durable consumers that there are.
+
+        Raises:
+            Disconnected: If the queue does not answer in time.
+        """
+
+    @abstractmethod
+    async def forget(self, consumer: str) -> None:
+        """Remove a durable consumer.
+
+        Raises:
+            Rejected: If there is none of that name, or it is in use.
+            Disconnected: If the queue does not answer in time.
+        """

@@ -1,0 +1,155 @@
+"""The log at a msgqueue that runs elsewhere, over TLS WebSockets."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+
+from fanline.client.connection import Login, ReconnectingConnection
+from fanline.errors import Disconnected, Rejected
+from fanline.protocol import (
+    ConsumerList,
+    ConsumerState,
+    Forgotten,
+    NewMessage,
+    PageAnswer,
+    PopCommand,
+    Read,
+    Refusal,
+    encode,
+)
+from fanline.queue.appender import Appender
+from fanline.queue.base import LogListener, QueueClient, ReplySlot
+from fanline.queue.log_follower import LogFollower
+from fanline.queue.page_reader import PageReader
+from fanline.security.tls import client_context
+from fanline.settings import Settings
+from fanline.tasks import running_task
+
+# A refused login can be put right on the other side; until then it is not tried more often than this.
+REFUSED_DELAY: Final = 5.0
+
+T = TypeVar("T")
+
+_decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
+
+
+class RemoteQueue(QueueClient):
+    """Reaches msgqueue, and again whenever a connection is lost.
+
+    Only what is used is connected: :meth:`run` opens a connection for appending, :meth:`follow` two for
+    reading, and each question about consumers one of its own.
+
+    Args:
+        connect: Returns a connection to an endpoint of msgqueue, ``/pushmsg`` or ``/popmsg``.
+        buffer_bytes: Size of the messages without an outcome with which :meth:`wait_for_space` waits.
+        timeout: Seconds after which a message that msgqueue cannot take is refused, and a question about
+            consumers given up.
+    """
+
+    def __init__(
+        self, connect: Callable[[str], ReconnectingConnection], *, buffer_bytes: int, timeout: float
+    ) -> None:
+        self._connect = connect
+        self._timeout = timeout
+        self._appending = connect("/pushmsg")
+        self._following = connect("/popmsg")
+        self._appender = Appender(self._appending, buffer_bytes=buffer_bytes, timeout=timeout)
+        self._reader = PageReader(connect("/popmsg"))
+        self._in_use: list[ReconnectingConnection] = []
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the msgqueue that the settings name, as the user that they name.
+
+        Raises:
+            ConfigurationError: If the CA or the password file cannot be read, or the URL is wrong.
+        """
+        login = Login.by_password(settings.link_user, settings.link_secret())
+        tls = client_context(settings.cert_dir)
+
+        def connect(path: str) -> ReconnectingConnection:
+            return ReconnectingConnection(
+                settings.queue_url + path,
+                login=login,
+                tls=tls,
+                ping_interval=settings.ping_interval,
+                silence_limit=settings.silence_limit,
+                refused_delay=REFUSED_DELAY,
+            )
+
+        return cls(connect, buffer_bytes=settings.queue_buffer, timeout=settings.queue_wait)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a connection that is needed is not there; None if all are."""
+        needed = self._in_use or [self._following]
+        return next((link.problem for link in needed if link.problem), None)
+
+    async def run(self) -> None:
+        """Send what is appended, until cancelled."""
+        await self._use(self._appending, self._appender.run)
+
+    @property
+    def pending(self) -> int:
+        """How many appended messages have no reply yet."""
+        return len(self._appender)
+
+    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
+        """Send a message after all that were appended before it."""
+        self._appender.append(message, reply)
+
+    async def wait_for_space(self) -> None:
+        """Wait while the buffer is full."""
+        await self._appender.wait_for_space()
+
+    async def flush(self) -> None:
+        """Wait until every message has its reply."""
+        await self._appender.flush()
+
+    async def follow(self, listener: LogListener) -> None:
+        """Feed a listener, until cancelled."""
+        await self._use(self._following, LogFollower(self._following, listener, self._reader).run)
+
+    async def read(self, read: Read) -> PageAnswer:
+        """Return a page of the log; only while :meth:`follow` runs, which tells whether there is a log."""
+        return await self._reader.read(read)
+
+    async def consumers(self) -> Sequence[ConsumerState]:
+        """Return the durable consumers that there are."""
+        return (await self._ask(PopCommand(consumers=True), ConsumerList)).consumers
+
+    async def forget(self, consumer: str) -> None:
+        """Remove a durable consumer."""
+        await self._ask(PopCommand(forget=consumer), Forgotten)
+
+    async def _ask(self, command: PopCommand, kind: type[T]) -> T:
+        """Ask one thing, on a connection of its own."""
+        link = self._connect("/popmsg")
+        answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def ask(connection: ClientConnection) -> None:
+            await connection.send(encode(command), text=True)
+            answered.set_result(await connection.recv(decode=False))
+            await connection.wait_closed()
+
+        try:
+            async with running_task(link.run(ask)), asyncio.timeout(self._timeout):
+                frame = await answered
+        except TimeoutError:
+            raise Disconnected(link.problem or "msgqueue does not answer") from None
+        try:
+            return msgspec.json.decode(frame, type=kind)
+        except msgspec.ValidationError:
+            refusal = _decode_refusal(frame)
+            raise Rejected(refusal.error, refusal.reason) from None
+
+    async def _use(self, link: ReconnectingConnection, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let a connection count for :attr:`problem` while it is kept up."""
+        self._in_use.append(link)
+        try:
+            await run()
+        finally:
+            self._in_use.remove(link)
