@@ -37,9 +37,9 @@ class File:
 
 
 def routes(folder: Path = FOLDER) -> Iterator[Route]:
-    """Yield where each file of a folder is found; ``index.html`` is the page itself."""
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        place = "/" if path.name == "index.html" else f"/{path.name}"
+    """Yield the route of each file in a folder, at any depth; ``index.html`` is the page itself."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        place = "/" if path.name == "index.html" else f"/{path.relative_to(folder).as_posix()}"
         yield Route(place, _read(path).answer, methods=["GET"], include_in_schema=False)
 
 

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { enterAsGuest, logIn } from "./api.js";
-import { Chat } from "./chat.js";
-import { byId } from "./dom.js";
-import { closeDrawers } from "./drawers.js";
-import * as session from "./session.js";
+import { enterAsGuest, logIn } from "./model/api.js";
+import * as session from "./model/session.js";
+import { Chat } from "./page/chat.js";
+import { byId } from "./page/dom.js";
+import { closeDrawers } from "./page/drawers.js";
 
 const NAME = "fanline.name";
 

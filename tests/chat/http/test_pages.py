@@ -5,9 +5,10 @@ from tests.chat.client import ChatClient
 
 
 async def test_every_file_of_the_page_is_served(chat: ChatClient) -> None:
-    """The page itself, and each file beside it, come as they are, without a login (line 31)."""
-    for path in (path for path in FOLDER.iterdir() if path.is_file()):
-        response = await chat.http.get("/" if path.name == "index.html" else f"/{path.name}")
+    """The page itself, and each of its files, come as they are, without a login (line 31)."""
+    for path in (path for path in FOLDER.rglob("*") if path.is_file()):
+        place = "/" if path.name == "index.html" else f"/{path.relative_to(FOLDER).as_posix()}"
+        response = await chat.http.get(place)
         assert response.content == path.read_bytes()
         if path.suffix in (".html", ".js", ".css", ".svg"):
             kinds = {

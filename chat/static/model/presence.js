@@ -7,7 +7,7 @@
  * @module
  */
 
-/** @import { RoomEvent } from "./fanline.js" */
+/** @import { RoomEvent } from "../fanline.js" */
 
 const GRACE = 10_000; // a user who is back within this time was never gone
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Reading } from "../../../chat/static/reading.js";
+import { Reading } from "../../../../chat/static/model/reading.js";
 import { emptyStorage } from "./storage.js";
 
 /** @param {number} messages @param {number} seq */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { claims } from "./fanline.js";
+import { claims } from "../fanline.js";
 
 /** @typedef {import("./api.js").Session} Session */
 

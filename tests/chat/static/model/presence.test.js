@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { Departures, Members, netEffect } from "../../../chat/static/presence.js";
+import { Departures, Members, netEffect } from "../../../../chat/static/model/presence.js";
 
 /**
  * @param {"joined" | "left"} type
  * @param {string} memberName
- * @returns {import("../../../chat/static/fanline.js").RoomEvent}
+ * @returns {import("../../../../chat/static/fanline.js").RoomEvent}
  */
 const event = (type, memberName, memberId = memberName) => ({
   type,

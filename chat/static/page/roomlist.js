@@ -4,8 +4,8 @@
  * @module
  */
 
+import { counted } from "../model/text.js";
 import { byId, element } from "./dom.js";
-import { counted } from "./text.js";
 
 const FILTER_FROM = 8; // rooms from which on there is a field to find one
 const MOST_SHOWN = 99;

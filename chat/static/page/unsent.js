@@ -4,15 +4,15 @@
  * @module
  */
 
+import { Rejected } from "../fanline.js";
+import * as outbox from "../model/outbox.js";
+import { loginId } from "../model/session.js";
 import { byId, element } from "./dom.js";
-import { Rejected } from "./fanline.js";
-import * as outbox from "./outbox.js";
 import { messageRow } from "./rows.js";
-import { loginId } from "./session.js";
 
-/** @import { Room, RoomEvent } from "./fanline.js" */
-/** @import { Entry } from "./outbox.js" */
-/** @import { Session } from "./session.js" */
+/** @import { Room, RoomEvent } from "../fanline.js" */
+/** @import { Entry } from "../model/outbox.js" */
+/** @import { Session } from "../model/session.js" */
 /** @import { Timeline } from "./timeline.js" */
 
 const FINISH = 5_000; // milliseconds that a room is held open for pending answers

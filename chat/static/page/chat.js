@@ -4,20 +4,20 @@
  * @module
  */
 
-import { Api } from "./api.js";
+import { CloseCode, Link } from "../fanline.js";
+import { Api } from "../model/api.js";
+import * as outbox from "../model/outbox.js";
+import { Reading } from "../model/reading.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { askForName, confirm, note } from "./dialogs.js";
 import { avatar, byId } from "./dom.js";
 import { closeDrawers } from "./drawers.js";
-import { CloseCode, Link } from "./fanline.js";
-import * as outbox from "./outbox.js";
-import { Reading } from "./reading.js";
 import { RoomList } from "./roomlist.js";
 
-/** @import { State } from "./fanline.js" */
+/** @import { State } from "../fanline.js" */
 /** @import { Summary } from "./roomlist.js" */
-/** @import { Session } from "./session.js" */
+/** @import { Session } from "../model/session.js" */
 
 const LOBBY = "lobby";
 const ROOM_ID = /^[A-Za-z0-9_-]{1,64}$/;

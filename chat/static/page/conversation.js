@@ -4,16 +4,16 @@
  * @module
  */
 
+import { Room } from "../fanline.js";
+import { Departures, Members } from "../model/presence.js";
+import { counted } from "../model/text.js";
 import { avatar, byId, element } from "./dom.js";
-import { Room } from "./fanline.js";
-import { Departures, Members } from "./presence.js";
-import { counted } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { Unsent } from "./unsent.js";
 
-/** @import { Api } from "./api.js" */
-/** @import { RoomEvent, State } from "./fanline.js" */
-/** @import { Session } from "./session.js" */
+/** @import { Api } from "../model/api.js" */
+/** @import { RoomEvent, State } from "../fanline.js" */
+/** @import { Session } from "../model/session.js" */
 
 const PAGE = 100;
 const HISTORY_RETRY = 3_000; // milliseconds

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** @import { RoomEvent } from "./fanline.js" */
+/** @import { RoomEvent } from "../fanline.js" */
 
 /** A request that failed. */
 export class Failure extends Error {

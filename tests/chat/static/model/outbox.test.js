@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { drop, isSafe, keep, kept } from "../../../chat/static/outbox.js";
+import { drop, isSafe, keep, kept } from "../../../../chat/static/model/outbox.js";
 import { emptyStorage } from "./storage.js";
 
 /** @param {string} id @param {number} written */

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { counted, dayAndTime, splitLinks, timeOfDay } from "../model/text.js";
 import { avatar, element } from "./dom.js";
-import { counted, dayAndTime, splitLinks, timeOfDay } from "./text.js";
 
 const LONG_CHARACTERS = 1_500;
 const LONG_LINES = 24;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { counted, dayName, isSameDay, namesOf, splitLinks } from "../../../chat/static/text.js";
+import { counted, dayName, isSameDay, namesOf, splitLinks } from "../../../../chat/static/model/text.js";
 
 /** @param {string} text */
 const links = (text) =>

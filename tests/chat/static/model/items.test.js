@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Items } from "../../../chat/static/items.js";
+import { Items } from "../../../../chat/static/model/items.js";
 
 const NOON = new Date(2026, 10, 20, 12).getTime();
 

@@ -7,12 +7,12 @@
  * @module
  */
 
+import { Items } from "../model/items.js";
+import { dayName } from "../model/text.js";
 import { element } from "./dom.js";
-import { Items } from "./items.js";
 import { messageRow } from "./rows.js";
-import { dayName } from "./text.js";
 
-/** @import { RoomEvent } from "./fanline.js" */
+/** @import { RoomEvent } from "../fanline.js" */
 
 const MOST_ROWS = 300;
 const STEP = 60;

@@ -7,7 +7,7 @@
 import { netEffect } from "./presence.js";
 import { isSameDay, namesOf } from "./text.js";
 
-/** @import { RoomEvent } from "./fanline.js" */
+/** @import { RoomEvent } from "../fanline.js" */
 
 const TOGETHER = 5 * 60_000; // messages of one sender this close together stand together
 
