@@ -1,4 +1,4 @@
-"""A real browser, and chat behind it as a real process: what the tests of the web page stand on."""
+"""A real browser, and chat as a real process, for the tests of the web page."""
 
 import asyncio
 import base64
@@ -43,7 +43,7 @@ class NoBrowser(Exception):
 
 
 def chromium() -> str:
-    """Where the browser is."""
+    """Return the path of the browser."""
     found = shutil.which("chromium") or shutil.which("chromium", path="/usr/bin")
     if found is None:
         raise NoBrowser("the web page is tested in Chromium, and there is none: apt-get install chromium")
@@ -51,7 +51,7 @@ def chromium() -> str:
 
 
 def key_pin(cert_dir: Path) -> str:
-    """The hash of the key that the services prove themselves by: the one key that the browser may trust."""
+    """Return the hash of the services' key: the one key that the browser may trust."""
     certificate = x509.load_pem_x509_certificate((cert_dir / "server.crt").read_bytes())
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(key).digest()).decode()
@@ -59,7 +59,7 @@ def key_pin(cert_dir: Path) -> str:
 
 @asynccontextmanager
 async def open_browser(cert_dir: Path) -> AsyncIterator[Browser]:
-    """A browser that knows nothing yet."""
+    """Open a browser with an empty profile."""
     pin = f"--ignore-certificate-errors-spki-list={key_pin(cert_dir)}"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, pin])
@@ -90,7 +90,7 @@ class Installation:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         return f"https://localhost:{self.chat.port}"
 
     async def __aenter__(self) -> Self:
@@ -110,14 +110,14 @@ class Installation:
         await self.pipeline.__aexit__(*problem)
 
     async def start_chat(self) -> None:
-        """Start chat, and wait until it can do its work."""
+        """Start chat, and wait until it is ready."""
         await self.chat.start()
         async with asyncio.timeout(DEADLINE), self.http() as http:
             while (await http.get("/api/healthz")).is_error:
                 await asyncio.sleep(0.02)
 
     def http(self) -> httpx.AsyncClient:
-        """A client of the HTTP side of chat."""
+        """Return a client of the HTTP side of chat."""
         return httpx.AsyncClient(base_url=self.url, verify=self.tls, trust_env=False)
 
     async def log_in(self, name: str) -> "Person":
@@ -133,14 +133,14 @@ class Installation:
             return str(answer.raise_for_status().json()["roomId"])
 
     async def messages(self, room: str) -> list[str]:
-        """What was said in a room, of the newest 500 things that have happened there."""
+        """Return the messages among the newest 500 events of a room."""
         async with self.http() as http:
             answer = await http.get(f"/api/room/{room}/messages", params={"limit": 500})
             return [each["message"] for each in answer.raise_for_status().json() if each["type"] == "chat"]
 
 
 class Person:
-    """Somebody who is logged in, and uses chat without a browser."""
+    """A logged-in user who uses chat without a browser."""
 
     def __init__(self, installation: Installation, name: str, token: str) -> None:
         self.name = name
@@ -186,7 +186,7 @@ class Visit:
 
 
 class Site:
-    """A web site of somebody else: files on an origin of its own.
+    """Another web site: files on an origin of its own.
 
     Args:
         cert_dir: The certificates.
@@ -258,12 +258,12 @@ async def say(page: Page, text: str) -> None:
 
 
 async def shown(page: Page) -> list[str]:
-    """The messages on the page, those that are not sent yet included, in order."""
+    """Return the messages on the page, unsent ones included, in order."""
     return await page.locator(".bubble").all_inner_texts()
 
 
 def problems_of(context: BrowserContext) -> list[str]:
-    """A list that grows with every error of the pages of a context, breaches of the CSP included."""
+    """Return a list that grows with every error of a context's pages, breaches of the CSP included."""
     found: list[str] = []
     context.on("weberror", lambda error: found.append(str(error.error)))
     context.on("console", lambda line: found.append(line.text) if line.type == "error" else None)
@@ -271,5 +271,5 @@ def problems_of(context: BrowserContext) -> list[str]:
 
 
 def is_network(problem: str) -> bool:
-    """Whether an error only says that a server could not be reached, or has refused something."""
+    """Test whether an error only says that a server could not be reached, or has refused a request."""
     return problem.startswith(("Failed to load resource", "WebSocket connection to"))

@@ -1,4 +1,4 @@
-"""One browser for all tests, one installation for each module, and a window of its own for everybody."""
+"""One browser for all tests, one installation for each module, one window for each user."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +28,7 @@ async def browser(cert_dir: Path) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(cert_dir: Path) -> AsyncIterator[Site]:
-    """The web site of somebody else, whom the services allow in."""
+    """Another web site, which the services allow."""
     async with Site(cert_dir) as site:
         yield site
 
@@ -45,7 +45,7 @@ async def installation(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_window(browser: Browser) -> AsyncIterator[OpenWindow]:
-    """Open browser windows that know nothing of each other; at the end, none may have had an error.
+    """Open separate browser windows; at the end, none may have had an error.
 
     Where connections are cut or requests refused, ``is_rough`` allows for what the browser itself says of it.
     """

@@ -1,7 +1,7 @@
 """Takes the pictures of the web page that the documents show: ``python -m tests.chat.static.screenshots``.
 
-The page, the services and the messages in them are real. Only the times of day are made up, because nobody
-wants to wait a morning for a picture.
+The page, the services and the messages in them are real. Only the times of day are made up, so that a
+picture does not take a morning.
 """
 
 import tempfile
@@ -29,14 +29,14 @@ TALK = [
     (1125, "Noor", "41 minutes! It was two hours in spring."),
     (81, "Noor", "Good morning, all. Shall we do production today, then?"),
     (79, "Tomás", "Fine with me. I would like to restart the queue once while it runs, on purpose."),
-    (78, "Tomás", "If somebody notices, we were not ready."),
+    (78, "Tomás", "If users notice, we were not ready."),
     (
         74,
         WHO,
         "I am for it. Same plan as on staging:\n1. both edges\n2. the queue\n3. count, on both sides",
     ),
     (73, WHO, "Dashboard to watch: https://grafana.example.org/d/fanline"),
-    (41, "Jonas", "Steps 1 and 2 are done. Did anybody get thrown out?"),
+    (41, "Jonas", "Steps 1 and 2 are done. Was any user thrown out?"),
     (40, "Noor", "My page said “Reconnecting” for about a second. All messages are there."),
     (
         38,

@@ -1,0 +1,131 @@
+"""The messages on the page, in a real browser, on real services."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.chat.static.browser import Installation, is_connected, log_in, until
+from tests.chat.static.conftest import OpenWindow
+from tests.stubs import DEADLINE
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+# The most rows that may be on the page, however long the room is.
+MOST_ROWS = 300
+MORE_ROWS = "(count) => document.querySelectorAll('#messages > li').length > count"
+EARLIER = "(number) => parseInt(document.querySelector('#messages .bubble').innerText) < number"
+
+
+async def rows(page: Page) -> int:
+    return await page.locator("#messages > li").count()
+
+
+async def numbers(page: Page) -> list[int]:
+    """Return the numbers that the messages on the page begin with, in order."""
+    return [int(text.split()[0]) for text in await page.locator("#messages .bubble").all_inner_texts()]
+
+
+async def walk_up(page: Page, number: int) -> list[int]:
+    """Scroll up to a message of a room of numbered ones; return the numbers as they are met, from the end."""
+    met = list(reversed(await numbers(page)))
+    async with asyncio.timeout(DEADLINE):
+        while met[-1] > number:
+            await page.locator("#scroller").evaluate("scroller => scroller.scrollTo(0, 0)")
+            await until(page, EARLIER, met[-1])
+            met += [each for each in reversed(await numbers(page)) if each < met[-1]]
+            assert await rows(page) <= MOST_ROWS
+    return met
+
+
+async def test_history_is_loaded_by_scrolling(installation: Installation, open_window: OpenWindow) -> None:
+    """Scrolling up brings everything, in order, once, and what is looked at stays there (lines 22, 31)."""
+    room = await installation.make_room("History")
+    ben = await installation.log_in("Ben")
+    await ben.say(room, *(f"{number} said" for number in range(350)))
+    page = await (await open_window()).new_page()
+    await log_in(page, installation.url, "Ada", room)
+    await expect(page.locator(".bubble").last).to_be_in_viewport()
+    await expect(page.locator(".bubble").last).to_have_text("349 said")
+    count = await rows(page)
+    mark = page.locator(".bubble", has_text="300 said")
+    before = await mark.evaluate("row => { row.scrollIntoView(); return row.getBoundingClientRect().top; }")
+    await until(page, MORE_ROWS, count)
+    after = await mark.evaluate("row => row.getBoundingClientRect().top")
+    assert after == pytest.approx(before, abs=1)
+    assert await walk_up(page, 0) == list(reversed(range(350)))
+    await page.locator("#scroller").evaluate("scroller => scroller.scrollTo(0, 0)")
+    await expect(page.locator("#beginning")).to_have_text("This is the beginning of the room.")
+    await page.get_by_role("button", name="Newest messages").click()
+    await expect(page.locator(".bubble").last).to_be_in_viewport()
+    await expect(page.locator(".bubble").last).to_have_text("349 said")
+
+
+async def test_a_room_of_ten_thousand_messages(installation: Installation, open_window: OpenWindow) -> None:
+    """Ten thousand messages come to an open page, all of them, and the page stays small (line 31)."""
+    room = await installation.make_room("Long")
+    ben = await installation.log_in("Ben")
+    page = await (await open_window()).new_page()
+    await log_in(page, installation.url, "Ada", room)
+    await ben.say(room, *(f"{number} said" for number in range(10_000)))
+    await expect(page.locator(".bubble").last).to_have_text("9999 said")
+    await expect(page.locator(".bubble").last).to_be_in_viewport()
+    assert await rows(page) <= MOST_ROWS
+    assert await page.locator("#chat *").count() < 3_000
+    await page.reload()
+    await is_connected(page)
+    assert await rows(page) <= 120
+    met = await walk_up(page, 8_500)
+    assert met == list(reversed(range(met[-1], 10_000)))
+
+
+SCROLLING = """async () => {
+  const { Timeline } = await import("/page/timeline.js");
+  const list = document.createElement("ol");
+  const column = document.createElement("div");
+  const scroller = document.createElement("div");
+  column.append(list);
+  scroller.append(column);
+  document.body.append(scroller);
+  scroller.style = "height: 300px; overflow: auto";
+  const { signal } = new AbortController();
+  const options = { name: "Ada", onNeedOlder: () => {}, onScroll: () => {}, signal };
+  const timeline = new Timeline(scroller, list, options);
+  const sent = new Date().toISOString();
+  const event = (seq) => ({ seq, type: "chat", memberName: "Ben", message: "x", sent });
+  timeline.append(Array.from({ length: 50 }, (_, seq) => event(seq)));
+  const isAtBottom = scroller.scrollTop === scroller.scrollHeight - scroller.clientHeight;
+  scroller.scrollTop = 100;
+  timeline.append([event(50)]);
+  return [isAtBottom, scroller.scrollTop, timeline.isAtBottom];
+}"""
+
+
+async def test_a_message_at_the_moment_of_scrolling(
+    installation: Installation, open_window: OpenWindow
+) -> None:
+    """A reader who begins to scroll up is not pulled down by a message before the scroll event."""
+    page = await (await open_window()).new_page()
+    await page.goto(installation.url)
+    assert await page.evaluate(SCROLLING) == [True, 100, False]
+
+
+async def test_new_messages_while_scrolled_up(installation: Installation, open_window: OpenWindow) -> None:
+    """A reader of old messages is told of new ones, and is not moved."""
+    room = await installation.make_room("Old")
+    ben = await installation.log_in("Ben")
+    await ben.say(room, *(f"{number} said" for number in range(60)))
+    page = await (await open_window()).new_page()
+    await log_in(page, installation.url, "Ada", room)
+    mark = page.locator(".bubble", has_text="20 said")
+    before = await mark.evaluate("row => { row.scrollIntoView(); return row.getBoundingClientRect().top; }")
+    pill = page.locator("#newest")
+    await expect(pill).to_be_visible()
+    await ben.say(room, "60 said", "61 said")
+    await expect(pill).to_have_text("2 new messages")
+    await expect(page.locator("#announcer")).to_contain_text("Ben: 61 said")
+    after = await mark.evaluate("row => row.getBoundingClientRect().top")
+    assert after == pytest.approx(before, abs=1)
+    await pill.click()
+    await expect(page.locator(".bubble", has_text="61 said")).to_be_in_viewport()
+    await expect(pill).to_be_hidden()
