@@ -7,6 +7,7 @@ what a wrong setting leads to, and that a stop is clean.
 import asyncio
 import logging
 import math
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
@@ -21,7 +22,7 @@ from chat.http.api import Services
 from chat.http.app import build
 from chat.http.middleware import Edge
 from chat.http.sockets import FRAMES, Sockets
-from chat.service.house import House
+from chat.service.chat_service import ChatService
 from chat.service.login import Logins
 from fanline.errors import CannotListen
 from fanline.security.authenticator import Authenticator, check_exposure
@@ -43,7 +44,7 @@ class Server:
 
     Attributes:
         settings: As given.
-        house: The rooms.
+        chat: Executes commands.
 
     Raises:
         ConfigurationError: If a setting, certificate, users file, password or key is wrong.
@@ -52,13 +53,14 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         check_exposure(settings)
         self.settings = settings
-        self.house = House(settings)
+        self.chat = ChatService.from_settings(settings)
         self._registry = prometheus_client.CollectorRegistry()
-        logins = Logins(settings, self.house.is_revoked)
-        sockets = Sockets(self.house, logins)
-        services = Services(self.house, logins, Authenticator(settings.users_file), self._registry)
+        logins = Logins(settings, self.chat.rooms.is_revoked)
+        sockets = Sockets(self.chat, logins)
+        services = Services(self.chat, logins, Authenticator(settings.users_file), self._registry)
         self._listener = _Listener(_configure(build(services, sockets, settings), settings), settings)
         self._register_metrics(sockets)
+        self._running = AsyncExitStack()
 
     @property
     def port(self) -> int:
@@ -71,11 +73,11 @@ class Server:
         Raises:
             ConfigurationError: If the port cannot be listened on.
         """
-        await self.house.__aenter__()
+        await self._running.enter_async_context(self.chat.running())
         try:
             await self._listener.open()
         except OSError as error:
-            await self.house.__aexit__(None, None, None)
+            await self._running.aclose()
             raise CannotListen("chat", self.settings.host, self.settings.chat_port, error) from error
         logger.info("listening on https://%s:%d", self.settings.host, self.port)
 
@@ -85,23 +87,23 @@ class Server:
         Takes at most about the ``drain_timeout`` setting, whatever the clients do.
         """
         self._listener.stop_accepting()
-        await self.house.drain()
+        await self.chat.lifecycle.drain()
         await self._listener.close()
-        await self.house.__aexit__(None, None, None)
+        await self._running.aclose()
         logger.info("stopped")
 
     def _register_metrics(self, sockets: Sockets) -> None:
-        house, registry = self.house, self._registry
+        view, registry = self.chat.state.view, self._registry
         prometheus_client.ProcessCollector(registry=registry)
         metrics.gauge(
             registry, "fanline_connections", "Open WebSocket connections.", lambda: sockets.connections
         )
-        metrics.gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(house.state.rooms))
+        metrics.gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(view.rooms.by_id))
         metrics.gauge(
             registry,
             "fanline_chat_members",
             "Members who are connected to this server.",
-            lambda: house.state.population[house.server],
+            lambda: view.rooms.population[view.server],
         )
 
 

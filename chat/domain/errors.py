@@ -1,24 +1,24 @@
-"""What chat refuses, and why it closes connections.
+"""Errors and close reasons of chat.
 
 Exceptions::
 
     FanlineError
-    ├── Rejected            a name, id or text that cannot be used, or something that nobody may do
-    ├── UnknownRoom         there is no such room, or not any more
-    ├── RoomExists          there is a room with this id already
-    ├── TooManyRooms        there are as many rooms as there may be
-    ├── BadPage             history has no page with this number
-    ├── Unavailable         the pipeline does not answer; trying again later may help
-    └── MemberClosed        the server has closed a connection, with a close code and a reason
+    ├── Rejected            a name, id or text is invalid, or the action is forbidden
+    ├── UnknownRoom         no room has this id
+    ├── RoomExists          a room has this id already
+    ├── TooManyRooms        the limit of rooms is reached
+    ├── BadPage             the history has no page with this number
+    ├── Unavailable         the pipeline does not answer; a later attempt may succeed
+    └── MemberClosed        the server closed a connection, with a close code and a reason
 """
 
 from enum import StrEnum
 
-from fanline.errors import FanlineError
+from fanline import FanlineError
 
 
 class ChatCode(StrEnum):
-    """Codes of what chat rejects, besides those of :class:`fanline.errors.ErrorCode`."""
+    """Codes of rejections, in addition to :class:`fanline.errors.ErrorCode`."""
 
     BAD_NAME = "bad-name"
     BAD_ROOM = "bad-room"
@@ -27,10 +27,10 @@ class ChatCode(StrEnum):
 
 
 class UnknownRoom(FanlineError):
-    """There is no such room.
+    """No room has this id.
 
     Args:
-        room: The id that was asked for.
+        room: The requested id.
     """
 
     def __init__(self, room: str) -> None:
@@ -38,11 +38,11 @@ class UnknownRoom(FanlineError):
         super().__init__(room)
 
     def __str__(self) -> str:
-        return f"there is no room {_shown(self.room)}"
+        return f"there is no room {_quoted(self.room)}"
 
 
 class RoomExists(FanlineError):
-    """There is a room with this id already.
+    """A room has this id already.
 
     Args:
         room: The id.
@@ -53,14 +53,14 @@ class RoomExists(FanlineError):
         super().__init__(room)
 
     def __str__(self) -> str:
-        return f"there is a room {_shown(self.room)} already; give another id, or none for a random one"
+        return f"there is a room {_quoted(self.room)} already; choose another id, or none for a random one"
 
 
 class TooManyRooms(FanlineError):
-    """There are as many rooms as there may be.
+    """The limit of rooms is reached.
 
     Args:
-        limit: How many that is.
+        limit: The limit.
     """
 
     def __init__(self, limit: int) -> None:
@@ -68,15 +68,15 @@ class TooManyRooms(FanlineError):
         super().__init__(limit)
 
     def __str__(self) -> str:
-        return f"there are {self.limit:,} rooms, and there may be no more; delete one that nobody needs"
+        return f"the limit of {self.limit:,} rooms is reached; delete a room that is no longer used"
 
 
 class BadPage(FanlineError):
-    """History has no page with this number.
+    """The history has no page with this number.
 
     Args:
-        page: The number that was asked for.
-        pages: How many there are.
+        page: The requested number.
+        pages: The number of pages.
     """
 
     def __init__(self, page: int, pages: int) -> None:
@@ -85,18 +85,18 @@ class BadPage(FanlineError):
         super().__init__(page, pages)
 
     def __str__(self) -> str:
-        return f"there is no page {self.page}: they are numbered from 1 to {self.pages}"
+        return f"there is no page {self.page}; pages are numbered from 1 to {self.pages}"
 
 
 class Unavailable(FanlineError):
-    """The pipeline does not answer; the text says what is known of the reason."""
+    """The pipeline does not answer; the text gives the reason, if known."""
 
 
 class MemberClosed(FanlineError):
-    """The server has closed a connection.
+    """The server closed a connection.
 
     Args:
-        code: The close code, which says what the client should do.
+        code: The WebSocket close code, which tells the client what to do.
         reason: A sentence for people.
     """
 
@@ -109,5 +109,5 @@ class MemberClosed(FanlineError):
         return f"{self.reason} ({self.code})"
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return ascii(text if len(text) <= 64 else text[:64] + "…")

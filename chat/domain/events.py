@@ -1,17 +1,17 @@
-"""What chat writes to the log, and reads back from it: the only truth that its servers share.
+"""The events that chat writes to the log and reads back from it.
 
-Each event is the content of one message, a JSON object whose ``type`` tells what it is::
+Each event is the content of one message, a JSON object whose ``type`` names the event::
 
-    chat.rooms      {"type":"made","room":ID,"name":NAME,"key":KEY,"by":WHO}
-                    {"type":"deleted","room":ID,"key":KEY,"by":WHO}
+    chat.rooms      {"type":"made","room":ID,"name":NAME,"key":KEY,"by":USER}
+                    {"type":"deleted","room":ID,"key":KEY,"by":USER}
     chat.room.ID    {"type":"chat","key":KEY,"member":MEMBER,"name":NAME,"text":TEXT}
                     {"type":"joined","key":KEY,"member":MEMBER,"name":NAME,"server":SERVER}
                     {"type":"left","key":KEY,"member":MEMBER,"name":NAME,"server":SERVER}
     chat.revoked    {"type":"revoked","token":ID,"until":SECONDS}
     chat.servers    {"type":"beat","server":SERVER}
 
-``key`` tells rooms apart that had the same id one after the other. What carries another key than the room of
-its topic has was written to a room that has been deleted, and is nothing to the one that is there now.
+``key`` distinguishes rooms that had the same id one after the other. An event whose key differs from the
+key of the current room was written to a deleted room, and is ignored.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from fanline.protocol import Message
+from fanline import Message
 
-EVERYTHING: Final = "chat.>"
+ALL_TOPICS: Final = "chat.>"
 ROOMS: Final = "chat.rooms"
 REVOKED: Final = "chat.revoked"
 SERVERS: Final = "chat.servers"
@@ -34,7 +34,7 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, gc=Fa
 
 
 class Made(_Event, frozen=True):
-    """A room was made; the first of an id that is free counts."""
+    """A room was made. The first event for an unused id counts."""
 
     room: str
     name: str
@@ -51,7 +51,7 @@ class Deleted(_Event, frozen=True):
 
 
 class Chat(_Event, frozen=True):
-    """A member has said something."""
+    """A member sent a message."""
 
     key: str
     member: str
@@ -60,7 +60,7 @@ class Chat(_Event, frozen=True):
 
 
 class Joined(_Event, frozen=True):
-    """Somebody has become a member of a room, on some server."""
+    """A member joined a room on a server."""
 
     key: str
     member: str
@@ -69,7 +69,7 @@ class Joined(_Event, frozen=True):
 
 
 class Left(_Event, frozen=True):
-    """Somebody is a member no more; any server may write it of those whose own server is gone."""
+    """A member left a room. Any server may write it for the members of a dead server."""
 
     key: str
     member: str
@@ -78,7 +78,7 @@ class Left(_Event, frozen=True):
 
 
 class Revoked(_Event, frozen=True):
-    """A token must not be used any more; ``until`` it expires, in Unix seconds."""
+    """A token was revoked; ``until`` is its expiry in Unix seconds."""
 
     token: str
     until: int
@@ -94,14 +94,14 @@ RoomEvent: TypeAlias = Chat | Joined | Left
 Event: TypeAlias = Made | Deleted | RoomEvent | Revoked | Beat
 
 
-class Logged(NamedTuple):
-    """An event in its place in the log.
+class LoggedEvent(NamedTuple):
+    """An event with its place in the log.
 
     Attributes:
-        seq: Its position.
-        time: When it was committed, in Unix milliseconds.
-        room: The id of the room whose topic it stands on; empty on the other topics.
-        event: What has happened.
+        seq: The position.
+        time: The time of the commit, in Unix milliseconds.
+        room: The id of the room that the topic names; empty on the other topics.
+        event: The event.
     """
 
     seq: int
@@ -123,12 +123,12 @@ def room_topic(room: str) -> str:
     return f"{_ROOM}{room}"
 
 
-def read_event(message: Message, author: str) -> Logged | None:
-    """Return the event that a message of the log stands for; None if it is none of ours.
+def read_event(message: Message, author: str) -> LoggedEvent | None:
+    """Decode the event of a message; return None for anything else.
 
     Args:
-        message: The message.
-        author: The user as which the chat servers write; what others publish on their topics does not count.
+        message: A message of the log.
+        author: The user as which the chat servers publish; messages of other users are ignored.
     """
     if message.sender != author:
         return None
@@ -141,4 +141,4 @@ def read_event(message: Message, author: str) -> Logged | None:
             return None
     except msgspec.DecodeError:
         return None
-    return Logged(message.seq, message.time, room, event)
+    return LoggedEvent(message.seq, message.time, room, event)

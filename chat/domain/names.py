@@ -1,4 +1,4 @@
-"""Names: of rooms and members, random ones, and which ids and texts can be used."""
+"""Names, ids and texts: validation, and random names."""
 
 import re
 import secrets
@@ -7,13 +7,13 @@ import uuid
 from typing import Final
 
 from chat.domain.errors import ChatCode
-from fanline.errors import ErrorCode, Rejected
+from fanline import ErrorCode, Rejected
 
 MAX_LENGTH: Final = 64
 
 _ROOM_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-# Controls, formats such as those that turn the direction of writing, halves of characters, line ends.
+# Controls, formats (for example changes of the writing direction), surrogates, line and paragraph ends.
 _UNUSABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _FIRST_WORDS: Final = """
@@ -43,59 +43,65 @@ _SECOND: Final = tuple(_SECOND_WORDS.split())
 
 
 def random_name() -> str:
-    """Return a name of two words; chance may give the same one twice."""
+    """Return a random name of two words; it need not be unique."""
     return f"{secrets.choice(_FIRST)} {secrets.choice(_SECOND)}"
 
 
 def new_room_id() -> str:
-    """Return an id that no room has."""
+    """Return a random, unused room id."""
     return str(uuid.uuid4())
 
 
+def new_key() -> str:
+    """Return a random id of a member, a server, or the key of a room."""
+    return uuid.uuid4().hex
+
+
 def is_room_id(text: str) -> bool:
-    """Whether a room can have this id."""
+    """Return whether a room id is valid."""
     return _ROOM_ID.fullmatch(text) is not None
 
 
 def require_room_id(text: str) -> None:
-    """Raise :class:`~fanline.errors.Rejected` unless a room can have this id."""
+    """Raise :class:`~fanline.Rejected` unless a room id is valid."""
     if not is_room_id(text):
-        reason = (
-            f"the id of a room has 1 to {MAX_LENGTH} characters, each a letter from A to z, a digit, _ or -"
-        )
+        reason = f"a room id has 1 to {MAX_LENGTH} characters, each a letter from A to z, a digit, _ or -"
         raise Rejected(ChatCode.BAD_ROOM, reason)
 
 
 def require_name(text: str) -> str:
-    """Return a name, of a room or member, in the form in which it is kept: NFC, without space around it.
+    """Return the normalized form of a name: NFC, without surrounding whitespace.
+
+    Args:
+        text: A name of a room or member.
 
     Raises:
-        Rejected: If nobody can be called that.
+        Rejected: If the name is empty, too long, or has characters that cannot be seen.
     """
     name = unicodedata.normalize("NFC", text).strip()
     if not 0 < len(name) <= MAX_LENGTH:
         raise Rejected(
-            ChatCode.BAD_NAME, f"a name has 1 to {MAX_LENGTH} characters, and this one has {len(name):,}"
+            ChatCode.BAD_NAME, f"a name has 1 to {MAX_LENGTH} characters; this one has {len(name):,}"
         )
     for character in name:
         if unicodedata.category(character) in _UNUSABLE:
-            raise Rejected(ChatCode.BAD_NAME, f"a name cannot have U+{ord(character):04X} in it")
+            raise Rejected(ChatCode.BAD_NAME, f"a name cannot contain U+{ord(character):04X}")
     return name
 
 
 def require_text(text: str, *, max_bytes: int) -> None:
-    """Raise :class:`~fanline.errors.Rejected` unless somebody can say this.
+    """Raise :class:`~fanline.Rejected` unless a text can be sent as a message.
 
     Args:
-        text: What is to be said.
-        max_bytes: How long it may be in UTF-8.
+        text: The text of a message.
+        max_bytes: The limit of its length in UTF-8.
     """
     if not text or text.isspace():
         raise Rejected(ErrorCode.BAD_MESSAGE, "a message has at least one character that is not a space")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise Rejected(ErrorCode.BAD_MESSAGE, "a message must be text that can be written in UTF-8") from None
+        raise Rejected(ErrorCode.BAD_MESSAGE, "a message must be text that can be encoded in UTF-8") from None
     if size > max_bytes:
-        reason = f"the message has {size:,} bytes, and {max_bytes:,} are allowed"
+        reason = f"the message has {size:,} bytes; {max_bytes:,} are allowed"
         raise Rejected(ErrorCode.TOO_BIG, reason)

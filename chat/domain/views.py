@@ -1,75 +1,147 @@
-"""What clients are shown of rooms and of what happens in them."""
+"""The JSON objects of the API: what clients see of rooms and events.
 
+Each class is both the type of a value and its schema in the OpenAPI description; keys are spelled as on the
+wire.
+"""
+
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import (
+    Annotated,
+    Final,
+    Literal,
+    NotRequired,  # pydantic needs this one before Python 3.12
+)
 
 import msgspec
+from pydantic import Field
+from typing_extensions import TypedDict
 
-from chat.domain.events import Chat, Logged, RoomEvent
-from chat.domain.state import Room
+from chat.domain.events import Chat, Joined, Left, LoggedEvent, RoomEvent
+from chat.domain.names import MAX_LENGTH
+from chat.domain.rooms import Room
 
+ROOM_ID: Final = "^[A-Za-z0-9_-]{1,64}$"
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", gc=False):
-    """Something that has happened in a room.
+RoomId = Annotated[str, Field(examples=["lobby"], pattern=ROOM_ID)]
+Name = Annotated[str, Field(examples=["Coral Otter"], min_length=1, max_length=MAX_LENGTH)]
+MemberId = Annotated[str, Field(examples=["9c1185a5c5e9fc54612808977ee8f548"])]
+Seq = Annotated[int, Field(examples=[42], ge=0, description="A position in the log.")]
+Count = Annotated[int, Field(examples=[3], ge=0)]
 
-    Attributes:
-        id: Its position as text.
-        seq: Its position in the log.
-        room_id: The room.
-        member_id: Whose doing it is.
-        member_name: How they were called.
-        type: ``chat``, ``joined`` or ``left``.
-        message: What they said; empty if it is no message.
-        sent: When it was stored, in UTC (RFC 3339).
-        is_self: Whether it is one's own ``joined``, which tells a client who it is (``self`` on the wire).
-    """
-
-    id: str
-    seq: int
-    room_id: str
-    member_id: str
-    member_name: str
-    type: str
-    message: str
-    sent: str
-    is_self: bool = msgspec.field(name="self", default=False)
+encode: Final = msgspec.json.Encoder().encode
 
 
-class Summary(msgspec.Struct, frozen=True, gc=False):
-    """A room in a list of rooms.
+class RoomEntry(TypedDict):
+    """An event in a room."""
 
-    Attributes:
-        id: ``roomId`` on the wire.
-        name: ``roomName`` on the wire.
-        members: How many are in it.
-        messages: How many were said in it.
-        seq: The position of the newest thing that happened in it.
-    """
-
-    id: str = msgspec.field(name="roomId")
-    name: str = msgspec.field(name="roomName")
-    members: int
-    messages: int
-    seq: int
-
-
-def entry_of(logged: Logged, event: RoomEvent, *, is_self: bool = False) -> Entry:
-    """Return what clients are shown of an event in a room."""
-    return Entry(
-        id=str(logged.seq),
-        seq=logged.seq,
-        room_id=logged.room,
-        member_id=event.member,
-        member_name=event.name,
-        type=type(event).__name__.lower(),
-        message=event.text if isinstance(event, Chat) else "",
-        sent=_utc(logged.time),
-        is_self=is_self,
-    )
+    id: Annotated[str, Field(examples=["42"], description="The position as text.")]
+    seq: Seq
+    roomId: RoomId
+    memberId: MemberId
+    memberName: Name
+    type: Literal["chat", "joined", "left"]
+    message: Annotated[
+        str, Field(examples=["Hello, world"], description="The text; empty unless `type` is `chat`.")
+    ]
+    sent: Annotated[
+        str, Field(examples=["2026-11-20T09:18:15.123Z"], description="The time of storage, UTC (RFC 3339).")
+    ]
+    self: NotRequired[Annotated[bool, Field(description="Marks a client's own `joined`; WebSocket only.")]]
 
 
-def summary_of(room: Room) -> Summary:
-    """Return what a list of rooms shows of a room."""
-    return Summary(room.id, room.name, len(room.members), room.count, room.last)
+class MessagePage(TypedDict):
+    """A page of the messages of a room, oldest first."""
+
+    page: Annotated[int, Field(examples=[1], ge=1, description="The number of the page, from 1.")]
+    pages: Annotated[int, Field(examples=[1], ge=1, description="The number of pages.")]
+    messages: list[RoomEntry]
+
+
+class RoomName(TypedDict):
+    """The id and name of a room."""
+
+    roomId: RoomId
+    roomName: Name
+
+
+class RoomSummary(RoomName):
+    """A room in a list of rooms."""
+
+    members: Annotated[Count, Field(description="The number of members present.")]
+    messages: Annotated[Count, Field(description="The number of messages sent in the room.")]
+    seq: Annotated[Seq, Field(description="The position of the newest event of the room.")]
+
+
+class PresentMember(TypedDict):
+    """A member who is present in a room."""
+
+    id: MemberId
+    name: Name
+
+
+class RoomDetails(RoomName):
+    """A room with its present members."""
+
+    members: list[PresentMember]
+    messages: Annotated[Count, Field(description="The number of messages sent in the room.")]
+    seq: Annotated[Seq, Field(description="The position of the newest event of the room.")]
+
+
+class IssuedToken(TypedDict):
+    """A token and the name that it stands for."""
+
+    token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…"])]
+    name: Name
+    expires: Annotated[int, Field(examples=[1_795_209_095_000], description="In Unix milliseconds.")]
+
+
+_TYPES: Final[Mapping[type[RoomEvent], Literal["chat", "joined", "left"]]] = {
+    Chat: "chat",
+    Joined: "joined",
+    Left: "left",
+}
+
+
+def entry_of(logged: LoggedEvent, event: RoomEvent) -> RoomEntry:
+    """Return an event in a room as clients see it."""
+    return {
+        "id": str(logged.seq),
+        "seq": logged.seq,
+        "roomId": logged.room,
+        "memberId": event.member,
+        "memberName": event.name,
+        "type": _TYPES[type(event)],
+        "message": event.text if isinstance(event, Chat) else "",
+        "sent": _utc(logged.time),
+    }
+
+
+def name_of(room: Room) -> RoomName:
+    """Return the id and name of a room."""
+    return {"roomId": room.id, "roomName": room.name}
+
+
+def summary_of(room: Room) -> RoomSummary:
+    """Return a room as it is shown in a list."""
+    return {
+        "roomId": room.id,
+        "roomName": room.name,
+        "members": len(room.members),
+        "messages": room.count,
+        "seq": room.last,
+    }
+
+
+def details_of(room: Room) -> RoomDetails:
+    """Return a room with its present members."""
+    return {
+        "roomId": room.id,
+        "roomName": room.name,
+        "members": [{"id": member.id, "name": member.name} for member in room.members.values()],
+        "messages": room.count,
+        "seq": room.last,
+    }
 
 
 def _utc(milliseconds: int) -> str:

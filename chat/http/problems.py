@@ -1,6 +1,6 @@
-"""What a client is told when it cannot have what it asked for: a status, a code for programs, a sentence.
+"""Refusals of requests: a status, a code for programs, a sentence for people.
 
-It is the same for pages and for WebSockets that are refused: JSON, ``{"error": code, "reason": sentence}``.
+Requests and WebSocket handshakes are refused alike, with JSON: ``{"error": code, "reason": sentence}``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from fanline.security.authenticator import Unauthorized
 
 
 class ProblemCode(StrEnum):
-    """Codes of problems, besides ``ErrorCode`` and :class:`~chat.domain.errors.ChatCode`."""
+    """Codes of refusals, in addition to ``ErrorCode`` and :class:`~chat.domain.errors.ChatCode`."""
 
     BAD_REQUEST = "bad-request"
     BAD_PAGE = "bad-page"
@@ -41,7 +41,7 @@ class ProblemCode(StrEnum):
 
 BEARER: Final = {"WWW-Authenticate": 'Bearer realm="chat"'}
 
-# Of an error of several classes, the first line that fits counts.
+# For an error with several base classes, the first match counts.
 _PROBLEMS: Final[Mapping[type[FanlineError], tuple[HTTPStatus, ProblemCode, Mapping[str, str]]]] = {
     WrongPassword: (HTTPStatus.UNAUTHORIZED, ProblemCode.WRONG_PASSWORD, BEARER),
     Unauthorized: (HTTPStatus.UNAUTHORIZED, ProblemCode.UNAUTHORIZED, BEARER),
@@ -61,13 +61,13 @@ _PROBLEMS: Final[Mapping[type[FanlineError], tuple[HTTPStatus, ProblemCode, Mapp
 
 @dataclass(frozen=True)
 class Problem:
-    """Why there is another answer than the one that was asked for.
+    """The reason of a refusal.
 
     Attributes:
-        status: The kind of it, in HTTP's terms.
-        error: The kind of it, in ours: what programs should look at.
+        status: The HTTP status.
+        error: The code for programs.
         reason: A sentence for people.
-        headers: What else the answer says.
+        headers: Further headers of the answer.
     """
 
     status: HTTPStatus
@@ -77,16 +77,16 @@ class Problem:
 
     @property
     def body(self) -> bytes:
-        """The JSON of the answer."""
+        """The body of the answer."""
         return msgspec.json.encode({"error": self.error, "reason": self.reason})
 
     def response(self) -> Response:
-        """Return the answer itself, to a request for a page or for a WebSocket."""
+        """Return the answer to a request or a WebSocket handshake."""
         return Response(self.body, self.status, dict(self.headers), "application/json")
 
 
 class Refused(FanlineError):
-    """A request is not answered with what it asked for, but with this problem."""
+    """A request was refused with a problem."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -97,10 +97,10 @@ class Refused(FanlineError):
 
 
 def problem_of(error: FanlineError) -> Problem:
-    """Return what to tell a client of an error.
+    """Return the refusal for an error.
 
     Raises:
-        FanlineError: The error itself, if it is none that a client can do anything about.
+        FanlineError: The error itself, if it is a defect of the server.
     """
     if isinstance(error, Refused):
         return error.problem
@@ -115,7 +115,7 @@ def problem_of(error: FanlineError) -> Problem:
 
 
 def sentences(errors: Iterable[Any]) -> str:
-    """Return in words what pydantic found wrong with something, without what was given: it may be secret."""
+    """Return the messages of pydantic errors, without the input, which may be secret."""
     return "; ".join(_sentence(error["loc"], error["msg"]) for error in errors)
 
 

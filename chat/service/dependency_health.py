@@ -1,4 +1,4 @@
-"""Whether the services that chat stands on can do their work."""
+"""The health of the services that chat depends on."""
 
 import asyncio
 import ssl
@@ -9,17 +9,17 @@ from typing import Final
 from fanline.client import check_ready
 from fanline.errors import FanlineError
 
-# Seconds for which an answer counts: whoever asks chat, and however often, asks the others no more than that.
-FRESH: Final = 1.0
+# Seconds for which an answer is reused, so that frequent checks of chat do not multiply.
+MAX_AGE: Final = 1.0
 
 
-class Neighbours:
-    """Asks services whether they are ready. Any number of tasks may ask at once.
+class DependencyHealth:
+    """Check whether services are ready. Concurrent calls share one check.
 
     Args:
         urls: The services, ``wss://HOST:PORT``.
         tls: How to verify them.
-        clock: Seconds of a clock that never goes back.
+        clock: Returns seconds of a monotonic clock.
     """
 
     def __init__(
@@ -28,23 +28,23 @@ class Neighbours:
         self._urls = urls
         self._tls = tls
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._problem: str | None = None
-        self._fresh_until = float("-inf")
+        self._expires = float("-inf")
 
     async def problem(self) -> str | None:
-        """Return in one sentence why one of them is not ready, or None if all are."""
-        async with self._turn:
-            if self._clock() >= self._fresh_until:
-                self._problem = await self._ask()
-                self._fresh_until = self._clock() + FRESH
+        """Return in one sentence why a service is not ready; None if all are."""
+        async with self._lock:
+            if self._clock() >= self._expires:
+                self._problem = await self._check_all()
+                self._expires = self._clock() + MAX_AGE
             return self._problem
 
-    async def _ask(self) -> str | None:
-        answers = await asyncio.gather(*map(self._ask_one, self._urls))
+    async def _check_all(self) -> str | None:
+        answers = await asyncio.gather(*map(self._check, self._urls))
         return next((answer for answer in answers if answer), None)
 
-    async def _ask_one(self, url: str) -> str | None:
+    async def _check(self, url: str) -> str | None:
         try:
             await check_ready(url, tls=self._tls)
         except FanlineError as error:

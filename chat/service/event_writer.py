@@ -1,4 +1,4 @@
-"""Writing to the log, and waiting for what was written to come back from it."""
+"""Writing events to the log, and waiting until they come back from it."""
 
 import asyncio
 import secrets
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from chat.domain.errors import Unavailable
 from chat.domain.events import Event
-from chat.domain.state import Change
+from chat.domain.rooms import Change
 from fanline.client import Publisher
 from fanline.errors import FanlineError, Rejected
 
 
 class Written(NamedTuple):
-    """What became of an event that is in the log.
+    """The result of writing an event.
 
     Attributes:
-        seq: Its position.
-        has_come_back: Whether it is known if it counts. It is not if an earlier attempt had stored it
-            already, or if it is stored but has not come back yet.
-        change: What it has changed; None if it does not count.
+        seq: The position of the event.
+        has_come_back: Whether its effect is known. It is not if an earlier attempt had stored the event, or
+            if the event is stored but has not come back in time.
+        change: The effect; None if the event does not count.
     """
 
     seq: int
@@ -29,74 +29,87 @@ class Written(NamedTuple):
     change: Change | None = None
 
 
-class Journal:
-    """Writes events, and recognizes them when they come back. Any number of tasks may write at once.
+class EventWriter:
+    """Write events, and recognize them when they come back. Concurrent calls are allowed.
 
     Args:
-        patience: Seconds that writing may take.
+        timeout: Seconds that a write may take.
 
     Attributes:
-        position: Up to where the log has come back.
-        publisher: What to write with; None while there is none.
+        position: The position up to which the log has come back.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, timeout: float) -> None:
         self.position = 0
-        self.publisher: Publisher | None = None
-        self._patience = patience
+        self._publisher: Publisher | None = None
+        self._timeout = timeout
         self._waiting: defaultdict[str, list[asyncio.Future[Written]]] = defaultdict(list)
 
-    async def write(self, topic: str, event: Event, id: str | None = None) -> Written:  # noqa: A002
+    @property
+    def waiting(self) -> int:
+        """The number of events that are being written."""
+        return len(self._waiting)
+
+    @contextmanager
+    def connected(self, publisher: Publisher) -> Iterator[None]:
+        """Write with this publisher while the block runs; without one, writing fails at once."""
+        self._publisher = publisher
+        try:
+            yield
+        finally:
+            self._publisher = None
+
+    async def write(self, topic: str, event: Event, event_id: str | None = None) -> Written:
         """Write an event, and wait until it has come back.
 
-        If cancelled, the event may be stored or not.
+        If cancelled, the event may or may not be stored.
 
         Args:
-            topic: Where to write it.
-            event: What to write.
-            id: What tells it from all others, so that it is stored once however often it is written.
+            topic: The topic.
+            event: The event.
+            event_id: An id with which repeated writes are stored once; None for a random one.
 
         Raises:
-            Rejected: If the pipeline refuses it.
-            Unavailable: If the pipeline has not stored it in time. It may still be stored, unless the text
-                says otherwise; writing it again with the same id is safe.
+            Rejected: If the pipeline refuses the event.
+            Unavailable: If the pipeline has not stored the event in time. It may still be stored, unless the
+                text says otherwise; writing it again with the same id is safe.
         """
-        id = id or secrets.token_urlsafe(12)  # noqa: A001
+        event_id = event_id or secrets.token_urlsafe(12)
         written: Written | None = None
-        with self._expect(id) as coming:
+        with self._wait_for(event_id) as arrival:
             try:
-                async with asyncio.timeout(self._patience):
-                    written = await self._store(topic, event, id)
+                async with asyncio.timeout(self._timeout):
+                    written = await self._store(topic, event, event_id)
                     if written.seq > self.position:
-                        await coming
+                        await arrival
             except TimeoutError:
                 pass
-            if coming.done() and not coming.cancelled():
-                return coming.result()
+            if arrival.done() and not arrival.cancelled():
+                return arrival.result()
         if written is None:
             raise Unavailable(f"it could not be stored in time: {self._problem}")
         return written
 
-    def settle(self, seq: int, id: str | None, change: Change | None) -> None:  # noqa: A002
-        """Note that the log has come back up to a position, and what stood there.
+    def settle(self, seq: int, event_id: str | None, change: Change | None) -> None:
+        """Record that the log has come back up to a position.
 
         Args:
             seq: The position.
-            id: The id of what stood there.
-            change: What it has changed; None if it does not count.
+            event_id: The id of the message at this position, if any.
+            change: The effect of the message; None if it does not count.
         """
         self.position = seq
-        if id is None:
+        if event_id is None:
             return
-        for coming in self._waiting.pop(id, ()):
-            if not coming.done():
-                coming.set_result(Written(seq, has_come_back=True, change=change))
+        for arrival in self._waiting.pop(event_id, ()):
+            if not arrival.done():
+                arrival.set_result(Written(seq, has_come_back=True, change=change))
 
-    async def _store(self, topic: str, event: Event, id: str) -> Written:  # noqa: A002
-        if self.publisher is None:
+    async def _store(self, topic: str, event: Event, event_id: str) -> Written:
+        if self._publisher is None:
             raise Unavailable("there is no connection to the pipeline; try again later")
         try:
-            ack = await self.publisher.publish(topic, event, id=id)
+            ack = await self._publisher.publish(topic, event, id=event_id)
         except Rejected:
             raise
         except FanlineError as error:
@@ -105,17 +118,17 @@ class Journal:
 
     @property
     def _problem(self) -> str:
-        problem = self.publisher and self.publisher.problem
+        problem = self._publisher and self._publisher.problem
         return problem or "the pipeline does not answer"
 
     @contextmanager
-    def _expect(self, id: str) -> Iterator[asyncio.Future[Written]]:  # noqa: A002
-        coming: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
-        self._waiting[id].append(coming)
+    def _wait_for(self, event_id: str) -> Iterator[asyncio.Future[Written]]:
+        arrival: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        self._waiting[event_id].append(arrival)
         try:
-            yield coming
+            yield arrival
         finally:
-            if id in self._waiting:
-                self._waiting[id].remove(coming)
-                if not self._waiting[id]:
-                    del self._waiting[id]
+            if event_id in self._waiting:
+                self._waiting[event_id].remove(arrival)
+                if not self._waiting[event_id]:
+                    del self._waiting[event_id]

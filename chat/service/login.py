@@ -1,59 +1,44 @@
-"""Logins: the password that everybody shares, guests, and the tokens that both get for it."""
+"""Logins with the shared password or as a guest, and the tokens issued for them."""
 
 import hmac
 import time
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from chat.domain.names import random_name, require_name
+from chat.domain.views import IssuedToken
 from fanline.errors import FanlineError
 from fanline.security.authenticator import SECONDS_TO_FORGET_ONE, FailureDelay, Unauthorized, network
 from fanline.security.tokens import CHAT, Claims, TokenKey
 from fanline.settings import Settings
 
-# What a login is refused with while too many have failed. Those that are refused count no more, so that there
-# is never more than one failure too many, and this is how long it takes until one is forgotten.
+# Seconds to wait after too many failed logins. Refused logins are not counted as failures, so that the count
+# exceeds the limit by one at most, and this is the time after which one failure is forgotten.
 RETRY_SECONDS: Final = round(SECONDS_TO_FORGET_ONE)
 
 
 class WrongPassword(Unauthorized):
-    """It is not the password of this server."""
+    """The password is wrong."""
 
 
 class TooManyFailures(FanlineError):
-    """Too many logins from one network have failed; :data:`RETRY_SECONDS` later one may be tried again."""
+    """Too many logins from one network have failed; the next may be tried after :data:`RETRY_SECONDS`."""
 
 
 class NoGuests(FanlineError):
-    """This server lets nobody in without a password."""
-
-
-class Login(msgspec.Struct, frozen=True):
-    """What somebody gets who has logged in.
-
-    Attributes:
-        token: What to show from now on.
-        name: The display name, as the others will see it.
-        expires: Until when the token is good, in Unix milliseconds.
-    """
-
-    token: str
-    name: str
-    expires: int
+    """This server does not allow guests."""
 
 
 class Logins:
-    """Issues tokens, and tells whose they are.
+    """Issue and verify tokens.
 
     Args:
-        settings: The password, whether guests may come in, and how long a token is good.
-        is_revoked: Tells of the id of a token whether it was logged out.
-        clock: Seconds of a clock that never goes back.
+        settings: The password, the lifetime of tokens, and whether guests are allowed.
+        is_revoked: Returns whether a token id was revoked.
+        clock: Returns seconds of a monotonic clock.
 
     Raises:
-        ConfigurationError: If the key of the tokens or the password cannot be used.
+        ConfigurationError: If the token key or the password cannot be used.
     """
 
     def __init__(
@@ -73,18 +58,19 @@ class Logins:
         self._key.create_if_missing()
         self._key.check()
 
-    def log_in(self, password: str, name: str, address: str) -> Login:
-        """Return a login for who knows the password.
+    def log_in(self, password: str, name: str, address: str) -> IssuedToken:
+        """Issue a token for the shared password.
 
         Args:
-            password: The password of this server.
-            name: The display name that is asked for.
-            address: The IP address that it is asked for from.
+            password: The password.
+            name: The display name.
+            address: The IP address of the client.
 
         Raises:
-            WrongPassword: If it is another one.
-            TooManyFailures: If too many of that network were; the password is then not even looked at.
-            Rejected: If nobody can be called that.
+            WrongPassword: If the password is wrong.
+            TooManyFailures: If too many logins from the client's network have failed; the password is then
+                not checked.
+            Rejected: If the name is invalid.
         """
         source, now = network(address), self._clock()
         if self._failures.delay(source, now) > 0:
@@ -96,21 +82,21 @@ class Logins:
             raise WrongPassword("this is not the password of this server")
         return self._issue(require_name(name))
 
-    def guest(self) -> Login:
-        """Return a login for somebody without a password, with a name that is not their choice.
+    def guest(self) -> IssuedToken:
+        """Issue a token without a password, for a random name.
 
         Raises:
-            NoGuests: If this server has no guests.
+            NoGuests: If guests are not allowed.
         """
         if not self.guests_allowed:
-            raise NoGuests("this server lets nobody in without its password: POST /login")
+            raise NoGuests("this server does not allow guests: POST /login with its password")
         return self._issue(random_name())
 
     def identify(self, token: str | None) -> Claims:
-        """Return whose token it is.
+        """Return the claims of a token.
 
         Raises:
-            Unauthorized: If there is none, or it is not good, or not any more.
+            Unauthorized: If the token is missing, invalid, expired or revoked.
         """
         if token is None:
             raise Unauthorized("a token is needed: POST /login gives one")
@@ -120,13 +106,13 @@ class Logins:
         return claims
 
     def admit(self, token: str | None) -> Claims | None:
-        """Return whose token it is; None for a guest, who needs none.
+        """Return the claims of a token; None for a guest without one.
 
         Raises:
-            Unauthorized: If it is not good; or if there is none, and this server has no guests.
+            Unauthorized: If the token is invalid, expired or revoked; or missing, and guests are not allowed.
         """
         return None if token is None and self.guests_allowed else self.identify(token)
 
-    def _issue(self, name: str) -> Login:
+    def _issue(self, name: str) -> IssuedToken:
         claims = Claims.new(name, lifetime=self._lifetime)
-        return Login(self._key.issue(claims, CHAT), name, claims.expires * 1000)
+        return {"token": self._key.issue(claims, CHAT), "name": name, "expires": claims.expires * 1000}

@@ -1,55 +1,59 @@
-"""Those who are connected to this server: what waits for each of them, and why they were closed."""
+"""The members connected to this server, and the queue of JSON texts to deliver to each."""
 
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from chat.domain.errors import MemberClosed
-from chat.domain.state import Room
+from chat.domain.events import Left
+from chat.domain.names import new_key
+from chat.domain.rooms import Room
+from chat.service.pending_leaves import PendingLeaves
 from fanline.errors import CloseCode
 from fanline.hub import Stream
 from fanline.security.tokens import Claims
 
-# What may wait for a client that does not read.
+# Limits of what may wait for a client that does not read.
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 4 * 2**20
 
 
-class Outbox(ABC):
-    """What waits for one client, as JSON texts; one that lets too much pile up is closed with 4008.
+class DeliveryQueue(ABC):
+    """Queue JSON texts for one client; close the client with 4008 when too many wait.
 
     Args:
-        token: What the client has logged in with; when it expires the client is closed with 4001.
+        token: The token of the client, if any; the client is closed with 4001 when it expires.
+        max_waiting: The number of texts that may wait.
 
     Attributes:
         token: As given.
-        end: Why it was closed; None as long as it is not.
+        end: Why the client was closed; None while it is open.
     """
 
-    def __init__(self, token: Claims | None) -> None:
+    def __init__(self, token: Claims | None, *, max_waiting: int = MAX_WAITING) -> None:
         self.token = token
         self.end: MemberClosed | None = None
-        self._stream: Stream[bytes] = Stream(MAX_WAITING, max_size=MAX_WAITING_BYTES, size_of=len)
+        self._stream: Stream[bytes] = Stream(max_waiting, max_size=MAX_WAITING_BYTES, size_of=len)
         self._expiry = self._close_on_expiry(token) if token else None
 
     @property
     def is_closed(self) -> bool:
-        """Whether it takes nothing any more."""
+        """Whether nothing more is accepted."""
         return self.end is not None
 
     def push(self, body: bytes) -> None:
-        """Let a JSON text wait for the client; what comes after it was closed is dropped."""
+        """Queue a JSON text; drop it if the client is closed."""
         if self.end is None and not self._stream.put(body):
             self._stream.take_all()
-            self.close(CloseCode.SLOW_CONSUMER, "too much was waiting to be read: reconnect with after")
+            self.close(CloseCode.SLOW_CONSUMER, "too many messages were waiting: reconnect with after")
 
     async def take(self) -> list[bytes]:
-        """Return everything that waits, in order; wait if there is nothing. Cancelling it loses nothing.
+        """Return all waiting texts in order; wait while there are none. Cancellation loses nothing.
 
         Raises:
-            MemberClosed: If there is nothing any more, and it was closed.
+            MemberClosed: If no texts are left and the client was closed.
         """
         if await self._stream.wait():
             return [body for body in self._stream.take_all() if isinstance(body, bytes)]
@@ -57,11 +61,11 @@ class Outbox(ABC):
         raise self.end
 
     def close(self, code: int, reason: str) -> None:
-        """Take nothing more; what waits can still be taken. Closing it again changes nothing.
+        """Accept nothing more; waiting texts can still be taken. Later calls change nothing.
 
         Args:
             code: The close code for the client.
-            reason: A sentence for people, also for the client.
+            reason: A sentence for people, shown to the client.
         """
         if self.end is not None:
             return
@@ -69,16 +73,16 @@ class Outbox(ABC):
         self._stream.close()
         if self._expiry is not None:
             self._expiry.cancel()
-        self._depart()
+        self._on_close()
 
-    def log_out(self, token: str) -> None:
-        """Close it if the client has logged in with this token, given by its id."""
+    def revoke(self, token: str) -> None:
+        """Close the client if it uses the token with this id."""
         if self.token is not None and self.token.token_id == token:
             self.close(CloseCode.LOGGED_OUT, "logged out")
 
     @abstractmethod
-    def _depart(self) -> None:
-        """Take note that it is closed: called once, at the end of :meth:`close`."""
+    def _on_close(self) -> None:
+        """Handle the close; called once, at the end of :meth:`close`."""
 
     def _close_on_expiry(self, token: Claims) -> asyncio.TimerHandle:
         seconds = max(0.0, token.expires - time.time())
@@ -87,100 +91,113 @@ class Outbox(ABC):
         )
 
 
-class LocalMember(Outbox):
-    """A member of a room who is connected to this server.
-
-    Args:
-        id: The id of the member.
-        name: How they are called.
-        room: The room.
-        token: As for :class:`Outbox`.
-        depart: Called once, when the member is closed.
+class LocalMember(DeliveryQueue):
+    """A member of a room who is connected to this server. Made by :meth:`ConnectedMembers.add_pending`.
 
     Attributes:
-        id: As given.
-        name: As given.
-        room: As given.
-        joined: The position of their own ``joined``; what waits to be taken comes behind it.
-        first: Their own ``joined``, as a JSON text that tells them who they are. It is not among what waits.
+        id: The id of the member.
+        name: The display name.
+        room: The room.
+        joined: The position of the member's own ``joined``; queued texts come after it.
+        first: The member's own ``joined`` as a JSON text, which is not queued. Empty while pending.
     """
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - as everywhere
         name: str,
         room: Room,
         token: Claims | None,
-        depart: Callable[["LocalMember"], None],
+        members: "ConnectedMembers",
+        *,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
-        super().__init__(token)
-        self.id = id
+        super().__init__(token, max_waiting=max_waiting)
+        self.id = new_key()
         self.name = name
         self.room = room
         self.joined = 0
         self.first = b""
-        self._note_departure = depart
+        self._members = members
 
-    def _depart(self) -> None:
-        self._note_departure(self)
+    def _on_close(self) -> None:
+        self._members.leave(self)
 
 
-class Hall:
-    """The members who are connected to this server: those in their rooms, and those still on their way in."""
+class ConnectedMembers:
+    """Track the members connected to this server: active ones, by room, and pending ones.
 
-    def __init__(self) -> None:
-        self._arriving: dict[str, LocalMember] = {}
-        self._seated: dict[str, dict[str, LocalMember]] = {}
+    A member is pending from the command to join until its ``joined`` has come back from the log.
+
+    Args:
+        server: The id of this server.
+        leaves: Receives the ``left`` of each active member that is closed.
+        max_waiting: The number of texts that may wait for a member.
+    """
+
+    def __init__(self, server: str, leaves: PendingLeaves, *, max_waiting: int = MAX_WAITING) -> None:
+        self._server = server
+        self._leaves = leaves
+        self._max_waiting = max_waiting
+        self._pending: dict[str, LocalMember] = {}
+        self._active: dict[str, dict[str, LocalMember]] = {}
 
     def __iter__(self) -> Iterator[LocalMember]:
-        """Yield all of them; any may be closed or taken out meanwhile."""
-        yield from tuple(self._arriving.values())
-        for members in tuple(self._seated.values()):
+        """Yield all members; they may be closed or removed during the iteration."""
+        yield from tuple(self._pending.values())
+        for members in tuple(self._active.values()):
             yield from tuple(members.values())
 
-    def expect(self, member: LocalMember) -> None:
-        """Let a member be on the way in."""
-        self._arriving[member.id] = member
+    def add_pending(self, name: str, room: Room, token: Claims | None) -> LocalMember:
+        """Return a new member whose join is pending."""
+        member = LocalMember(name, room, token, self, max_waiting=self._max_waiting)
+        self._pending[member.id] = member
+        return member
 
-    def unexpect(self, member: LocalMember) -> None:
-        """Let a member not be on the way in any more, if they were."""
-        self._arriving.pop(member.id, None)
+    def cancel_pending(self, member: LocalMember) -> None:
+        """Cancel a pending join, if any."""
+        self._pending.pop(member.id, None)
 
-    def seat(self, id: str, joined: int, first: bytes) -> bool:  # noqa: A002
-        """Let a member be in their room.
+    def activate(self, member_id: str, joined: int, first: bytes) -> bool:
+        """Activate a pending member.
 
         Args:
-            id: The member.
-            joined: The position at which they joined.
-            first: The JSON text that tells them who they are.
+            member_id: The id of the member.
+            joined: The position of the member's ``joined``.
+            first: That event as a JSON text for the member.
 
         Returns:
-            Whether they are; not if nobody waits for it any more.
+            Whether the member is active; False if the join is not pending, or the member was closed.
         """
-        member = self._arriving.pop(id, None)
+        member = self._pending.pop(member_id, None)
         if member is None or member.is_closed:
             return False
         member.joined, member.first = joined, first
-        self._seated.setdefault(member.room.key, {})[id] = member
+        self._active.setdefault(member.room.key, {})[member_id] = member
         return True
 
-    def remove(self, room: Room, id: str) -> LocalMember | None:  # noqa: A002
-        """Take a member out of a room, and return them; None if they are not in it, or not here."""
-        members = self._seated.get(room.key, {})
-        member = members.pop(id, None)
+    def remove(self, room: Room, member_id: str) -> LocalMember | None:
+        """Remove an active member of a room; return it, or None if there is none."""
+        members = self._active.get(room.key, {})
+        member = members.pop(member_id, None)
         if member is not None and not members:
-            del self._seated[room.key]
+            del self._active[room.key]
         return member
 
-    def clear(self, room: Room) -> Collection[LocalMember]:
-        """Take everybody out of a room, and return them."""
-        return self._seated.pop(room.key, {}).values()
+    def leave(self, member: LocalMember) -> None:
+        """Remove a member, and record the leave if the member was active."""
+        if self.remove(member.room, member.id):
+            room = member.room
+            self._leaves.add(room.id, Left(room.key, member.id, member.name, self._server))
 
-    def is_empty(self, room: Room) -> bool:
-        """Whether nobody here is in a room."""
-        return room.key not in self._seated
+    def remove_all(self, room: Room) -> Collection[LocalMember]:
+        """Remove and return all active members of a room."""
+        return self._active.pop(room.key, {}).values()
 
-    def tell(self, room: Room, body: bytes) -> None:
-        """Give a JSON text to everybody who is in a room here."""
-        for member in tuple(self._seated.get(room.key, {}).values()):
+    def has_any(self, room: Room) -> bool:
+        """Return whether a room has active members here."""
+        return room.key in self._active
+
+    def deliver(self, room: Room, body: bytes) -> None:
+        """Queue a JSON text for all active members of a room."""
+        for member in tuple(self._active.get(room.key, {}).values()):
             member.push(body)

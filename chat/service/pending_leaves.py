@@ -1,4 +1,4 @@
-"""Members who have gone, and of whom it is not in the log yet that they have left."""
+"""Leaves that are not yet in the log."""
 
 import asyncio
 from collections import deque
@@ -7,56 +7,57 @@ from chat.domain.events import Left, room_topic
 from fanline.client import Publisher
 
 
-class Farewells:
-    """Sees to it that every ``left`` gets into the log, however long the pipeline is away.
+class PendingLeaves:
+    """Write each ``left`` to the log, however long the pipeline is away.
 
-    Each has the member for an id, so that several servers that write it store it once.
+    Each message has an id made from the member's, so that it is stored once even if several servers write it.
     """
 
     def __init__(self) -> None:
-        self._due: dict[str, tuple[str, Left]] = {}
+        self._pending: dict[str, tuple[str, Left]] = {}
         self._unsent: deque[str] = deque()
-        self._news = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._added = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def __len__(self) -> int:
-        return len(self._due)
+        """Return the number of leaves that have not come back from the log."""
+        return len(self._pending)
 
     def add(self, room: str, left: Left) -> None:
-        """Write that a member has left; once is enough."""
-        if left.member in self._due:
+        """Write a leave, unless it is pending already."""
+        if left.member in self._pending:
             return
-        self._due[left.member] = room_topic(room), left
+        self._pending[left.member] = room_topic(room), left
         self._unsent.append(left.member)
-        self._settled.clear()
-        self._news.set()
+        self._empty.clear()
+        self._added.set()
 
     def discard(self, member: str) -> None:
-        """Note that a member has left, or that there is nothing any more that could be left."""
-        self._due.pop(member, None)
-        if not self._due:
-            self._settled.set()
+        """Forget a leave that has come back, or whose room is deleted."""
+        self._pending.pop(member, None)
+        if not self._pending:
+            self._empty.set()
 
     def clear(self) -> None:
-        """Forget everything: there is another log."""
-        self._due.clear()
-        self._settled.set()
+        """Forget all leaves, to begin with another log."""
+        self._pending.clear()
+        self._empty.set()
 
-    async def settled(self) -> None:
-        """Wait until everything has been written, and has come back."""
-        await self._settled.wait()
+    async def wait_until_empty(self) -> None:
+        """Wait until all leaves have been written and have come back."""
+        await self._empty.wait()
 
     async def run(self, publisher: Publisher) -> None:
-        """Write what is due, and what will be, until cancelled; begin with what an earlier publisher had."""
-        self._unsent = deque(self._due)
+        """Write pending leaves until cancelled, beginning with those that an earlier publisher had."""
+        self._unsent = deque(self._pending)
         while True:
             while self._unsent:
                 await self._send(publisher, self._unsent.popleft())
-            self._news.clear()
-            await self._news.wait()
+            self._added.clear()
+            await self._added.wait()
 
     async def _send(self, publisher: Publisher, member: str) -> None:
-        if member in self._due:
-            topic, left = self._due[member]
+        if member in self._pending:
+            topic, left = self._pending[member]
             await publisher.send(topic, left, id=f"left:{member}")

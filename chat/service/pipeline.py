@@ -1,93 +1,97 @@
-"""The connections to the pipeline: one to write with, one to read with."""
+"""The connections to the pipeline: one to publish, one to subscribe."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
-from chat.domain.events import EVERYTHING
+from chat.domain.events import ALL_TOPICS
 from fanline.client import Gap, Publisher, Subscriber
 from fanline.errors import ErrorCode, FanlineError, Rejected
 from fanline.settings import Settings
 
-# Seconds until the pipeline is tried again after it has refused this server, which may be put right there.
-REFUSED_DELAY: Final = 5.0
+# Seconds between attempts after the pipeline has refused this server, until an operator has fixed the cause.
+RETRY_DELAY: Final = 5.0
 
 Session = Callable[[Publisher, Subscriber], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
 
-class AnotherLog(FanlineError):
-    """The log ends before the position up to which it has been read: it is not the same as before."""
+class LogReplaced(FanlineError):
+    """The log ends before the position up to which it was read: it is another log."""
 
 
-class Uplink:
-    """Connects to the pipeline, and again where the connections have ended for good.
+class PipelineConnection:
+    """Connect to the pipeline, and reconnect after a refusal.
 
-    A connection that is merely lost is made again by the clients themselves.
+    The clients themselves re-establish a connection that is merely lost.
 
     Args:
-        settings: Where the pipeline is.
-        login: Who to log in as, and how to verify the services.
+        settings: The URLs of the pipeline.
+        login: The user, the password, and how to verify the services.
+        retry_delay: Seconds between attempts after a refusal.
     """
 
-    def __init__(self, settings: Settings, login: dict[str, Any]) -> None:
+    def __init__(
+        self, settings: Settings, login: dict[str, Any], *, retry_delay: float = RETRY_DELAY
+    ) -> None:
         self._settings = settings
         self._login = login
+        self._retry_delay = retry_delay
         self._clients: Sequence[Publisher | Subscriber] = ()
         self._refusal: str | None = "not connected yet"
 
     @property
     def problem(self) -> str | None:
-        """Why there is no connection at this moment, in one sentence; None while there are both."""
+        """Why one of the connections is missing, in one sentence; None while both are there."""
         return self._refusal or next((each.problem for each in self._clients if each.problem), None)
 
     async def run(self, after: Callable[[], int], session: Session) -> NoReturn:
-        """Run a session on both connections, until cancelled, and another one when it was refused.
+        """Run a session on both connections until cancelled; run another one after a refusal.
 
         Args:
-            after: Returns the position behind which to begin to read.
+            after: Returns the position after which reading begins.
             session: Writes and reads until an error ends it.
 
         Raises:
-            AnotherLog: If there is no such position any more.
-            Exception: Whatever the session raises that is not about the pipeline.
+            LogReplaced: If the position does not exist.
+            Exception: Any error of the session that is not a :class:`FanlineError`.
         """
         while True:
             refusals: list[FanlineError] = []
             try:
                 await self._connect(after(), session)
             except* FanlineError as errors:
-                refusals += _flat(errors)
+                refusals += _flatten(errors)
             for refusal in refusals:
-                self._note(refusal)
-            await asyncio.sleep(REFUSED_DELAY)
+                self._record(refusal)
+            await asyncio.sleep(self._retry_delay)
 
     async def _connect(self, after: int, session: Session) -> None:
         publisher = Publisher(self._settings.publisher_url, **self._login)
         subscriber = Subscriber(
-            EVERYTHING, url=self._settings.subscriber_url, after=after, on_gap=_note_gap, **self._login
+            ALL_TOPICS, url=self._settings.subscriber_url, after=after, on_gap=_log_gap, **self._login
         )
         async with publisher, subscriber:
             self._clients, self._refusal = (publisher, subscriber), None
             await session(publisher, subscriber)
 
-    def _note(self, error: FanlineError) -> None:
+    def _record(self, error: FanlineError) -> None:
         self._refusal = str(error)
         if isinstance(error, Rejected) and error.code == ErrorCode.BAD_POSITION:
-            raise AnotherLog(error.reason) from error
-        logger.warning("%s; next attempt in %g s", error, REFUSED_DELAY)
+            raise LogReplaced(error.reason) from error
+        logger.warning("%s; next attempt in %g s", error, self._retry_delay)
 
 
-def _flat(errors: BaseExceptionGroup[FanlineError]) -> Iterator[FanlineError]:
+def _flatten(errors: BaseExceptionGroup[FanlineError]) -> Iterator[FanlineError]:
     for error in errors.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _flat(error)
+            yield from _flatten(error)
         else:
             yield error
 
 
-def _note_gap(gap: Gap) -> None:
-    """Say what retention has removed: as it should be for what was said, but never for chat.rooms."""
-    logger.info("positions %s to %s: some are not in the log any more", gap.first, gap.last)
+def _log_gap(gap: Gap) -> None:
+    """Log a gap, which retention may leave in the topics of rooms, but must not leave in chat.rooms."""
+    logger.info("positions %s to %s: some records were removed by retention", gap.first, gap.last)

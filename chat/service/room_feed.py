@@ -1,99 +1,103 @@
-"""What happens to the rooms, for those who watch all of them: room lists, and counts of what is unread."""
+"""The feed of all rooms: room lists, and counts of members and messages."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
-from chat.domain.state import Room, State
-from chat.domain.views import summary_of
-from chat.service.members import Outbox
-from fanline.protocol import encode
+from chat.domain.rooms import Room, Rooms
+from chat.domain.views import encode, summary_of
+from chat.service.members import DeliveryQueue
 from fanline.security.tokens import Claims
 
-# Seconds for which changes of a room are gathered.
+# Seconds for which changes of a room are collected.
 WINDOW: Final = 0.3
 
 
-class Watcher(Outbox):
-    """Somebody who watches all rooms.
+class FeedSubscriber(DeliveryQueue):
+    """A client of the feed. Made by :meth:`RoomFeed.subscribe`."""
 
-    Args:
-        token: As for :class:`~chat.service.members.Outbox`.
-        depart: Called once, when the watcher is closed.
-    """
-
-    def __init__(self, token: Claims | None, depart: Callable[["Watcher"], None]) -> None:
+    def __init__(self, token: Claims | None, feed: "RoomFeed") -> None:
         super().__init__(token)
-        self._note_departure = depart
+        self._feed = feed
 
-    def _depart(self) -> None:
-        self._note_departure(self)
+    def _on_close(self) -> None:
+        self._feed.unsubscribe(self)
 
 
-class Feed:
-    """Tells watchers what changes.
+class RoomFeed:
+    """Tell subscribers about changes of all rooms.
 
     Each gets JSON texts: first ``{"rooms": [...]}``, then ``{"made": {...}}``, ``{"deleted": {"roomId"}}``,
-    and ``{"room": {...}}`` where somebody came, went or said something, a few times a second for each room at
-    most.
+    and ``{"room": {...}}`` after a join, leave or message, at most once per window and room.
 
     Args:
-        state: The rooms.
+        rooms: The rooms.
+        window: Seconds for which changes of a room are collected.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._watchers: dict[Watcher, None] = {}
+    def __init__(self, rooms: Rooms, *, window: float = WINDOW) -> None:
+        self._rooms = rooms
+        self._window = window
+        self._subscribers: dict[FeedSubscriber, None] = {}
         self._changed: dict[str, None] = {}
-        self._tick: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, token: Claims | None) -> Watcher:
-        """Return a new watcher; to be closed in the end."""
-        watcher = Watcher(token, self._forget)
-        self._watchers[watcher] = None
-        watcher.push(encode({"rooms": [summary_of(room) for room in self._state.rooms.values()]}))
-        return watcher
+    def __len__(self) -> int:
+        """Return the number of subscribers."""
+        return len(self._subscribers)
 
-    def log_out(self, token: str) -> None:
-        """Close those who watch with a token, by its id, that was logged out."""
-        for watcher in tuple(self._watchers):
-            watcher.log_out(token)
+    @property
+    def has_changes(self) -> bool:
+        """Whether changes wait to be told."""
+        return self._timer is not None or bool(self._changed)
+
+    def subscribe(self, token: Claims | None) -> FeedSubscriber:
+        """Return a new subscriber, which must be closed in the end."""
+        subscriber = FeedSubscriber(token, self)
+        self._subscribers[subscriber] = None
+        subscriber.push(encode({"rooms": [summary_of(room) for room in self._rooms.by_id.values()]}))
+        return subscriber
+
+    def unsubscribe(self, subscriber: FeedSubscriber) -> None:
+        """Remove a subscriber, if present."""
+        self._subscribers.pop(subscriber, None)
+
+    def revoke(self, token: str) -> None:
+        """Close the subscribers that use the token with this id."""
+        for subscriber in tuple(self._subscribers):
+            subscriber.revoke(token)
 
     def close(self, code: int, reason: str) -> None:
-        """Close all watchers."""
+        """Close all subscribers."""
         self._changed.clear()
-        for watcher in tuple(self._watchers):
-            watcher.close(code, reason)
+        for subscriber in tuple(self._subscribers):
+            subscriber.close(code, reason)
 
-    def made(self, room: Room) -> None:
-        """Tell of a room that is new."""
+    def room_made(self, room: Room) -> None:
+        """Tell about a new room."""
         self._tell({"made": summary_of(room)})
 
-    def deleted(self, room: Room) -> None:
-        """Tell of a room that is gone."""
+    def room_deleted(self, room: Room) -> None:
+        """Tell about a deleted room."""
         self._changed.pop(room.id, None)
         self._tell({"deleted": {"roomId": room.id}})
 
-    def changed(self, room: Room) -> None:
-        """Tell of a room, soon, how many members and messages it has."""
-        if not self._watchers:
+    def room_changed(self, room: Room) -> None:
+        """Tell about a room's counts, at the end of the window."""
+        if not self._subscribers:
             return
         self._changed[room.id] = None
-        if self._tick is None:
-            self._tick = asyncio.get_running_loop().call_later(WINDOW, self._tell_changes)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._window, self._tell_changes)
 
     def _tell_changes(self) -> None:
-        self._tick = None
+        self._timer = None
         changed, self._changed = self._changed, {}
         for room in changed:
-            self._tell({"room": summary_of(self._state.rooms[room])})
+            self._tell({"room": summary_of(self._rooms.by_id[room])})
 
     def _tell(self, news: object) -> None:
-        if not self._watchers:
+        if not self._subscribers:
             return
         body = encode(news)
-        for watcher in tuple(self._watchers):
-            watcher.push(body)
-
-    def _forget(self, watcher: Watcher) -> None:
-        self._watchers.pop(watcher, None)
+        for subscriber in tuple(self._subscribers):
+            subscriber.push(body)

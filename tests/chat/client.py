@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from chat.http.sockets import SUBPROTOCOL
+from chat.http.frames import SUBPROTOCOL
 from tests.stubs import DEADLINE, PASSWORD
 
 

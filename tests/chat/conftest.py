@@ -1,4 +1,4 @@
-"""What the tests of chat share: a pipeline in this process, and houses on it."""
+"""Fixtures of the chat tests: a pipeline in this process, and chat servers on it."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chat.server import Server
-from chat.service.house import House
+from chat.service.chat_service import ChatService, Tuning
 from fanline.server.service import Service
 from fanline.settings import Settings
 from msgqueue.app import MsgQueue
@@ -19,9 +19,13 @@ from tests.chat.client import ChatClient
 from tests.conftest import StartService, until
 from tests.processes import ServiceProcess
 
-OpenHouse = Callable[..., Awaitable[House]]
+NewServer = Callable[..., ChatService]
+OpenServer = Callable[..., Awaitable[ChatService]]
 StartChat = Callable[..., Awaitable[ChatClient]]
 StartChatProcess = StartChat
+
+
+DEFAULT = Tuning()
 
 
 class Services(NamedTuple):
@@ -45,27 +49,38 @@ async def services(start_service: StartService) -> Services:
 
 
 @pytest.fixture
-async def open_house(services: Services, make_settings: Callable[..., Settings]) -> AsyncIterator[OpenHouse]:
-    """Open houses on the pipeline, each as another chat server would; wait until they are ready."""
+def new_server(services: Services, make_settings: Callable[..., Settings]) -> NewServer:
+    """Make chat services for the pipeline, each a server of its own, not running yet."""
+    urls = {
+        "publisher_url": f"wss://localhost:{services.publisher.port}",
+        "subscriber_url": f"wss://localhost:{services.subscriber.port}",
+    }
+
+    def make(tuning: Tuning = DEFAULT, **changes: Any) -> ChatService:
+        return ChatService.from_settings(make_settings(**(urls | changes)), tuning)
+
+    return make
+
+
+@pytest.fixture
+async def open_server(new_server: NewServer) -> AsyncIterator[OpenServer]:
+    """Run chat services on the pipeline; wait until they are ready."""
     async with AsyncExitStack() as opened:
 
-        async def open_one(*, ready: bool = True, **changes: Any) -> House:
-            usual = {
-                "publisher_url": f"wss://localhost:{services.publisher.port}",
-                "subscriber_url": f"wss://localhost:{services.subscriber.port}",
-            }
-            house = await opened.enter_async_context(House(make_settings(**(usual | changes))))
+        async def open_one(*, ready: bool = True, **how: Any) -> ChatService:
+            server = new_server(**how)
+            await opened.enter_async_context(server.running())
             if ready:
-                await until(lambda: house.ready)
-            return house
+                await until(lambda: server.lifecycle.is_ready)
+            return server
 
         yield open_one
 
 
 @pytest.fixture
-async def house(open_house: OpenHouse) -> House:
-    """A house on the pipeline."""
-    return await open_house()
+async def server(open_server: OpenServer) -> ChatService:
+    """A chat service on the pipeline."""
+    return await open_server()
 
 
 @pytest.fixture
@@ -84,7 +99,7 @@ async def start_chat(
             await server.start()
             running.push_async_callback(server.stop)
             if is_ready:
-                await until(lambda: server.house.ready)
+                await until(lambda: server.chat.lifecycle.is_ready)
             return await running.enter_async_context(ChatClient(server, tls))
 
         yield start

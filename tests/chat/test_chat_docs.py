@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio import client
 
 from chat.domain.errors import ChatCode
+from chat.http.frames import SUBPROTOCOL
 from chat.http.problems import ProblemCode
-from chat.http.sockets import SUBPROTOCOL
 from tests.chat.client import ChatClient
 from tests.stubs import DEADLINE
 

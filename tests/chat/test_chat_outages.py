@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from chat.domain import server_liveness as presence
 from chat.domain.errors import Unavailable
-from chat.domain.state import LOBBY
-from chat.service import pipeline as uplink_module
-from chat.service.house import House
+from chat.domain.rooms import LOBBY
+from chat.domain.server_liveness import BEAT_INTERVAL, MISSED_BEATS
+from chat.service.chat_service import ChatService, Tuning
 from fanline.settings import Settings
-from tests.chat.houses import brief, end_of, receive, said
+from tests.chat.frames import brief, end_of, receive, said
 from tests.conftest import until
 from tests.processes import Pipeline
 
-OpenHouse = Callable[..., Awaitable[House]]
+OpenServer = Callable[..., Awaitable[ChatService]]
 
-CHILD = Path(__file__).with_name("house_child.py")
+DEFAULT, QUICK = Tuning(), Tuning(beat_interval=0.2)
+
+CHILD = Path(__file__).with_name("server_child.py")
 ROOT = CHILD.parent.parent.parent
 
 
@@ -35,24 +36,20 @@ async def pipeline(tmp_path: Path, cert_dir: Path) -> AsyncIterator[Pipeline]:
 
 
 @pytest.fixture
-async def open_house(pipeline: Pipeline, make_settings: Callable[..., Settings]) -> AsyncIterator[OpenHouse]:
-    """Open houses on the pipeline, and wait until they are ready."""
+async def open_server(
+    pipeline: Pipeline, make_settings: Callable[..., Settings]
+) -> AsyncIterator[OpenServer]:
+    """Run chat services on the pipeline, and wait until they are ready."""
     async with AsyncExitStack() as opened:
 
-        async def open_one(**changes: Any) -> House:
-            usual = {"publisher_url": pipeline.publisher.url, "subscriber_url": pipeline.subscriber.url}
-            house = await opened.enter_async_context(House(make_settings(**(usual | changes))))
-            await until(lambda: house.ready)
-            return house
+        async def open_one(tuning: Tuning = DEFAULT, **changes: Any) -> ChatService:
+            urls = {"publisher_url": pipeline.publisher.url, "subscriber_url": pipeline.subscriber.url}
+            server = ChatService.from_settings(make_settings(**(urls | changes)), tuning)
+            await opened.enter_async_context(server.running())
+            await until(lambda: server.lifecycle.is_ready)
+            return server
 
         yield open_one
-
-
-@pytest.fixture
-def quick_beats(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Let the houses in this process beat often, and return how often."""
-    monkeypatch.setattr(presence, "INTERVAL", 0.2)
-    return 0.2
 
 
 class Child:
@@ -108,12 +105,12 @@ async def child(pipeline: Pipeline, cert_dir: Path, *, members: int, interval: f
 
 
 async def test_a_killed_server_is_noticed_in_time(
-    pipeline: Pipeline, open_house: OpenHouse, cert_dir: Path
+    pipeline: Pipeline, open_server: OpenServer, cert_dir: Path
 ) -> None:
     """The members of a server that is killed are shown as left within 15 seconds, once each (line 27)."""
-    houses = [await open_house(), await open_house()]
-    watchers = [await house.join(LOBBY, "Watcher", None) for house in houses]
-    async with child(pipeline, cert_dir, members=3, interval=presence.INTERVAL) as other:
+    servers = [await open_server(), await open_server()]
+    watchers = [await server.join(LOBBY, "Watcher", None) for server in servers]
+    async with child(pipeline, cert_dir, members=3, interval=BEAT_INTERVAL) as other:
         await receive(watchers[0], 4)
         await receive(watchers[1], 3)
         other.send(signal.SIGKILL)
@@ -122,31 +119,30 @@ async def test_a_killed_server_is_noticed_in_time(
                 frames = await receive(watcher, 3)
                 assert {frame["memberId"] for frame in frames} == {*other.members}
                 assert {frame["type"] for frame in frames} == {"left"}
-    for house in houses:
-        assert {*house.state.rooms[LOBBY].members} == {watcher.id for watcher in watchers}
-    entries = await houses[0].messages(LOBBY, limit=100)
-    assert [entry.type for entry in entries].count("left") == 3
+    for server in servers:
+        assert {*server.rooms.by_id[LOBBY].members} == {watcher.id for watcher in watchers}
+    entries = await servers[0].messages(LOBBY, limit=100)
+    assert [entry["type"] for entry in entries].count("left") == 3
 
 
-@pytest.mark.usefixtures("quick_beats")
-async def test_its_successor_notices(pipeline: Pipeline, open_house: OpenHouse, cert_dir: Path) -> None:
+async def test_its_successor_notices(pipeline: Pipeline, open_server: OpenServer, cert_dir: Path) -> None:
     """Where the server that was killed was the only one, the next one has its members leave (line 27)."""
     async with child(pipeline, cert_dir, members=3, interval=0.1) as other:
         other.send(signal.SIGKILL)
         await other.process.wait()
-    house = await open_house()
-    assert {*house.state.rooms[LOBBY].members} == {*other.members}
-    await until(lambda: not house.state.population)
-    assert not house._farewells
+    server = await open_server(QUICK)
+    assert {*server.rooms.by_id[LOBBY].members} == {*other.members}
+    await until(lambda: not server.rooms.population)
+    assert not server.state.leaves
 
 
 async def test_a_frozen_server_comes_back(
-    pipeline: Pipeline, open_house: OpenHouse, cert_dir: Path, quick_beats: float
+    pipeline: Pipeline, open_server: OpenServer, cert_dir: Path
 ) -> None:
     """A server that was taken for dead, and is not, closes its members with 1013: come back (line 27)."""
-    house = await open_house()
-    watcher = await house.join(LOBBY, "Watcher", None)
-    async with child(pipeline, cert_dir, members=2, interval=quick_beats / 3) as other:
+    server = await open_server(QUICK)
+    watcher = await server.join(LOBBY, "Watcher", None)
+    async with child(pipeline, cert_dir, members=2, interval=QUICK.beat_interval / 3) as other:
         await receive(watcher, 2)
         other.send(signal.SIGSTOP)
         assert {frame["memberId"] for frame in await receive(watcher, 2)} == {*other.members}
@@ -155,96 +151,93 @@ async def test_a_frozen_server_comes_back(
         assert other.process.stdin is not None
         other.process.stdin.close()
         assert await other.process.wait() == 0
-    assert [*house.state.rooms[LOBBY].members] == [watcher.id]
+    assert [*server.rooms.by_id[LOBBY].members] == [watcher.id]
 
 
-async def test_living_servers_leave_each_other_alone(
-    open_house: OpenHouse, pipeline: Pipeline, quick_beats: float
-) -> None:
+async def test_living_servers_leave_each_other_alone(open_server: OpenServer, pipeline: Pipeline) -> None:
     """Neither time nor an outage that is longer than death takes makes anybody leave (line 27)."""
-    houses = [await open_house(), await open_house(), await open_house()]
-    members = [await house.join(LOBBY, "Ada", None) for house in houses]
+    servers = [await open_server(QUICK) for _ in range(3)]
+    members = [await server.join(LOBBY, "Ada", None) for server in servers]
     await pipeline.msgqueue.kill()
-    position = houses[0]._journal.position
-    await asyncio.sleep(
-        2 * presence.PATIENCE * quick_beats
-    )  # that nothing happens in this time is what is tested
-    assert houses[0]._journal.position == position
+    position = servers[0].state.writer.position
+    # That nothing happens in this time is what is tested.
+    await asyncio.sleep(2 * MISSED_BEATS * QUICK.beat_interval)
+    assert servers[0].state.writer.position == position
     await pipeline.msgqueue.start()
-    beats = 3 * len(houses) * presence.PATIENCE
-    await until(lambda: all(house._journal.position >= position + beats for house in houses))
-    for house in houses:
-        assert {*house.state.rooms[LOBBY].members} == {member.id for member in members}
+    beats = 3 * len(servers) * MISSED_BEATS
+    await until(lambda: all(server.state.writer.position >= position + beats for server in servers))
+    for server in servers:
+        assert {*server.rooms.by_id[LOBBY].members} == {member.id for member in members}
     assert not any(member.is_closed for member in members)
 
 
-async def test_beats_only_where_they_are_needed(open_house: OpenHouse, quick_beats: float) -> None:
+async def test_beats_only_where_they_are_needed(open_server: OpenServer) -> None:
     """Without members there are no beats, nor on a server that is alone; otherwise there are (line 29)."""
-    house = await open_house()
-    ada = await house.join(LOBBY, "Ada", None)
-    await asyncio.sleep(3 * quick_beats)  # that nothing happens in this time is what is tested
-    assert house._journal.position == ada.joined
-    other = await open_house()
-    await until(lambda: house._journal.position > ada.joined + 4)
-    await house.leave(ada)
-    await until(lambda: not other.state.population)
-    await asyncio.sleep(quick_beats)  # for a beat that was on its way
-    position = house._journal.position
-    await asyncio.sleep(3 * quick_beats)
-    assert house._journal.position == position
+    server = await open_server(QUICK)
+    ada = await server.join(LOBBY, "Ada", None)
+    await asyncio.sleep(3 * QUICK.beat_interval)  # that nothing happens in this time is what is tested
+    assert server.state.writer.position == ada.joined
+    other = await open_server(QUICK)
+    await until(lambda: server.state.writer.position > ada.joined + 4)
+    server.leave(ada)
+    await until(lambda: not other.rooms.population)
+    await asyncio.sleep(QUICK.beat_interval)  # for a beat that was on its way
+    position = server.state.writer.position
+    await asyncio.sleep(3 * QUICK.beat_interval)
+    assert server.state.writer.position == position
 
 
-async def test_leaving_while_the_pipeline_is_away(open_house: OpenHouse, pipeline: Pipeline) -> None:
+async def test_leaving_while_the_pipeline_is_away(open_server: OpenServer, pipeline: Pipeline) -> None:
     """That somebody left while nothing could be written is written once that is possible (line 23)."""
-    house, other = await open_house(), await open_house()
+    server, other = await open_server(), await open_server()
     watcher = await other.join(LOBBY, "Bob", None)
-    ada = await house.join(LOBBY, "Ada", None)
+    ada = await server.join(LOBBY, "Ada", None)
     await receive(watcher, 1)
     await pipeline.publisher.kill()
-    await house.leave(ada)
-    assert ada.id in house.state.rooms[LOBBY].members
+    server.leave(ada)
+    assert ada.id in server.rooms.by_id[LOBBY].members
     await pipeline.publisher.start()
     assert brief(await receive(watcher, 1)) == [("left", "Ada", "")]
-    await until(lambda: not house._farewells)
+    await until(lambda: not server.state.leaves)
 
 
-async def test_what_never_got_out_is_never_seen(open_house: OpenHouse, pipeline: Pipeline) -> None:
+async def test_what_never_got_out_is_never_seen(open_server: OpenServer, pipeline: Pipeline) -> None:
     """What could not be stored in time fails, and nobody sees it, also not later (line 25)."""
-    house = await open_house(queue_wait=0.3)
-    ada, bob = await house.join(LOBBY, "Ada", None), await house.join(LOBBY, "Bob", None)
+    server = await open_server(queue_wait=0.3)
+    ada, bob = await server.join(LOBBY, "Ada", None), await server.join(LOBBY, "Bob", None)
     await receive(ada, 1)
     await pipeline.publisher.kill()
-    await until(lambda: house._uplink.problem is not None)
+    await until(lambda: server.lifecycle.connection_problem is not None)
     with pytest.raises(Unavailable, match="not be stored in time"):
-        await house.say(ada, "lost")
+        await server.say(ada, "lost")
     with pytest.raises(Unavailable):
-        await house.make_room("a", None, "ada")
+        await server.make_room("a", None, None)
     with pytest.raises(Unavailable):
-        await house.join(LOBBY, "Eve", None)
-    assert await house.problem() is not None
+        await server.join(LOBBY, "Eve", None)
+    assert await server.lifecycle.problem() is not None
     await pipeline.publisher.start()
-    await until(lambda: house._uplink.problem is None)
-    await house.say(ada, "found")
+    await until(lambda: server.lifecycle.connection_problem is None)
+    await server.say(ada, "found")
     assert brief(await receive(bob, 1)) == [("chat", "Ada", "found")]
-    assert said(await house.messages(LOBBY, limit=100)) == ["found"]
-    assert {*house.state.rooms[LOBBY].members} == {ada.id, bob.id}
-    assert [*house.state.rooms] == [LOBBY]
-    assert await house.problem() is None
+    assert said(await server.messages(LOBBY, limit=100)) == ["found"]
+    assert {*server.rooms.by_id[LOBBY].members} == {ada.id, bob.id}
+    assert [*server.rooms.by_id] == [LOBBY]
+    assert await server.lifecycle.problem() is None
 
 
-async def test_what_was_on_its_way_is_not_doubled(open_house: OpenHouse, pipeline: Pipeline) -> None:
+async def test_what_was_on_its_way_is_not_doubled(open_server: OpenServer, pipeline: Pipeline) -> None:
     """What failed because its ack came too late, and is said again with its key, is there once (line 25)."""
-    house = await open_house(queue_wait=0.3)
-    ada = await house.join(LOBBY, "Ada", None)
+    server = await open_server(queue_wait=0.3)
+    ada = await server.join(LOBBY, "Ada", None)
     await pipeline.msgqueue.kill()
     with pytest.raises(Unavailable):
-        await house.say(ada, "once", "k1")
+        await server.say(ada, "once", "k1")
     await pipeline.msgqueue.start()
 
     async def insist() -> int:
         while True:
             try:
-                return (await house.say(ada, "once", "k1")).seq
+                return (await server.say(ada, "once", "k1")).seq
             except Unavailable:
                 pass
 
@@ -252,27 +245,27 @@ async def test_what_was_on_its_way_is_not_doubled(open_house: OpenHouse, pipelin
         seq = await insist()
     (frame,) = await receive(ada, 1)
     assert (frame["message"], frame["seq"]) == ("once", seq)
-    assert said(await house.messages(LOBBY, limit=100)) == ["once"]
+    assert said(await server.messages(LOBBY, limit=100)) == ["once"]
 
 
-async def test_reading_while_the_pipeline_is_away(open_house: OpenHouse, pipeline: Pipeline) -> None:
+async def test_reading_while_the_pipeline_is_away(open_server: OpenServer, pipeline: Pipeline) -> None:
     """Without the subscriber service the log cannot be read, and health says so (line 30)."""
-    house = await open_house()
+    server = await open_server()
     await pipeline.subscriber.kill()
     with pytest.raises(Unavailable, match="cannot be read"):
-        await house.messages(LOBBY, limit=1)
-    assert await house.problem() is not None
+        await server.messages(LOBBY, limit=1)
+    assert await server.lifecycle.problem() is not None
     await pipeline.subscriber.start()
-    await until(lambda: house._uplink.problem is None)
-    assert await house.messages(LOBBY, limit=1) == []
+    await until(lambda: server.lifecycle.connection_problem is None)
+    assert await server.messages(LOBBY, limit=1) == []
 
 
-async def test_everything_is_killed_under_members(open_house: OpenHouse, pipeline: Pipeline) -> None:
+async def test_everything_is_killed_under_members(open_server: OpenServer, pipeline: Pipeline) -> None:
     """Members stay through a restart of the whole pipeline, and miss nothing (line 25)."""
-    house = await open_house()
-    ada, bob = await house.join(LOBBY, "Ada", None), await house.join(LOBBY, "Bob", None)
-    sending = [asyncio.create_task(house.say(ada, str(n), str(n))) for n in range(200)]
-    await until(lambda: house.state.rooms[LOBBY].count > 10)
+    server = await open_server()
+    ada, bob = await server.join(LOBBY, "Ada", None), await server.join(LOBBY, "Bob", None)
+    sending = [asyncio.create_task(server.say(ada, str(n), str(n))) for n in range(200)]
+    await until(lambda: server.rooms.by_id[LOBBY].count > 10)
     for service in pipeline.services:
         await service.kill()
     for service in pipeline.services:
@@ -283,24 +276,21 @@ async def test_everything_is_killed_under_members(open_house: OpenHouse, pipelin
     assert sorted(int(frame["message"]) for frame in frames) == [*range(200)]
 
 
-async def test_another_log(
-    open_house: OpenHouse, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_another_log(open_server: OpenServer, pipeline: Pipeline, tmp_path: Path) -> None:
     """Where the log has been replaced, a server starts over, and closes its members with 1013."""
-    monkeypatch.setattr(uplink_module, "REFUSED_DELAY", 0.1)
-    house = await open_house()
-    await house.make_room("a", None, "ada")
-    ada = await house.join("a", "Ada", None)
-    key = house.state.rooms[LOBBY].key
+    server = await open_server(Tuning(retry_delay=0.1))
+    await server.make_room("a", None, None)
+    ada = await server.join("a", "Ada", None)
+    key = server.rooms.by_id[LOBBY].key
     for service in pipeline.services:
         await service.kill()
     (tmp_path / "data").rename(tmp_path / "old")
     for service in pipeline.services:
         await service.start()
     assert (await end_of(ada)).code == 1013
-    await until(lambda: house.ready)
-    assert [*house.state.rooms] == [LOBBY]
-    assert house.state.rooms[LOBBY].key != key
-    again = await house.join(LOBBY, "Ada", None)
-    await house.say(again, "hi")
-    assert said(await house.messages(LOBBY, limit=10)) == ["hi"]
+    await until(lambda: server.lifecycle.is_ready)
+    assert [*server.rooms.by_id] == [LOBBY]
+    assert server.rooms.by_id[LOBBY].key != key
+    again = await server.join(LOBBY, "Ada", None)
+    await server.say(again, "hi")
+    assert said(await server.messages(LOBBY, limit=10)) == ["hi"]

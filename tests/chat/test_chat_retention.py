@@ -5,24 +5,24 @@ from collections.abc import Callable
 
 import pytest
 
-from chat.domain.state import LOBBY
-from chat.service.house import House
+from chat.domain.rooms import LOBBY
+from chat.service.chat_service import ChatService
 from fanline.settings import RetentionRule, Settings
 from msgqueue import retention as retention_module
 from msgqueue.app import MsgQueue
 from publisher.app import Publisher
 from subscriber.app import Subscriber
-from tests.chat.houses import said
+from tests.chat.frames import said
 from tests.conftest import StartService, until
 from tests.stubs import DEADLINE
 
 KEPT = 30
 
 
-async def messages_left(house: House, count: int) -> None:
+async def messages_left(server: ChatService, count: int) -> None:
     """Wait until so much is left of the lobby."""
     async with asyncio.timeout(DEADLINE):
-        while len(await house.messages(LOBBY, after=0, limit=500)) > count:
+        while len(await server.messages(LOBBY, after=0, limit=500)) > count:
             await asyncio.sleep(0.01)
 
 
@@ -39,17 +39,18 @@ async def test_what_was_said_is_not_kept_for_ever(
     settings = make_settings(
         publisher_url=f"wss://localhost:{publisher.port}", subscriber_url=f"wss://localhost:{subscriber.port}"
     )
-    async with House(settings) as house:
-        await until(lambda: house.ready)
-        await house.make_room("a", "A", "ada")
-        ada = await house.join(LOBBY, "Ada", None)
-        await asyncio.gather(*(house.say(ada, str(n)) for n in range(250)))
-        await messages_left(house, KEPT)
-        assert [len((await house.history(LOBBY, page)).messages) for page in (1, 2, 3)] == [0, 0, KEPT]
-        assert said(await house.messages(LOBBY, limit=100)) == [str(n) for n in range(220, 250)]
-        async with House(settings) as later:
-            await until(lambda: later.ready)
-            assert [*later.state.rooms] == [LOBBY, "a"]
-            assert later.state.rooms[LOBBY].count == KEPT
-            page = await later.history(LOBBY, None)
-            assert (page.page, page.pages, len(page.messages)) == (1, 1, KEPT)
+    server, later = ChatService.from_settings(settings), ChatService.from_settings(settings)
+    async with server.running():
+        await until(lambda: server.lifecycle.is_ready)
+        await server.make_room("a", "A", None)
+        ada = await server.join(LOBBY, "Ada", None)
+        await asyncio.gather(*(server.say(ada, str(n)) for n in range(250)))
+        await messages_left(server, KEPT)
+        assert [len((await server.page(LOBBY, page))["messages"]) for page in (1, 2, 3)] == [0, 0, KEPT]
+        assert said(await server.messages(LOBBY, limit=100)) == [str(n) for n in range(220, 250)]
+        async with later.running():
+            await until(lambda: later.lifecycle.is_ready)
+            assert [*later.rooms.by_id] == [LOBBY, "a"]
+            assert later.rooms.by_id[LOBBY].count == KEPT
+            page = await later.page(LOBBY, None)
+            assert (page["page"], page["pages"], len(page["messages"])) == (1, 1, KEPT)

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from chat.http.sockets import SUBPROTOCOL
+from chat.http.frames import SUBPROTOCOL
 from fanline.security.tokens import CHAT, Claims, TokenKey
 from tests.processes import Pipeline, ServiceProcess
 
@@ -57,7 +57,7 @@ async def receive(member: ClientConnection) -> list[str]:
     while len(heard) < MEMBERS:
         entries = decode(await member.recv(decode=False))
         batch = entries if isinstance(entries, list) else [entries]
-        heard += [entry.message for entry in batch if entry.type == "chat"]
+        heard += [entry["message"] for entry in batch if entry["type"] == "chat"]
     return heard
 
 

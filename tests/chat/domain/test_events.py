@@ -13,7 +13,7 @@ from chat.domain.events import (
     Event,
     Joined,
     Left,
-    Logged,
+    LoggedEvent,
     Made,
     Revoked,
     read_event,
@@ -55,7 +55,7 @@ def test_written_and_read_back(topic: str, event: Event, content: bytes) -> None
     """Each event is written as documented, and read back as it was."""
     assert encode(event) == content
     room = "r" if topic == room_topic("r") else ""
-    assert read_event(message(topic, content), AUTHOR) == Logged(3, 1_000, room, event)
+    assert read_event(message(topic, content), AUTHOR) == LoggedEvent(3, 1_000, room, event)
 
 
 @pytest.mark.parametrize(

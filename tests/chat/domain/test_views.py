@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat.domain.events import Chat, Joined, Left, Logged, RoomEvent
-from chat.domain.state import Member, Room
+from chat.domain.events import Chat, Joined, Left, LoggedEvent, RoomEvent
+from chat.domain.rooms import Member, Room
 from chat.domain.views import entry_of, summary_of
 from fanline.protocol import encode
 
@@ -24,13 +24,7 @@ def test_an_entry(event: RoomEvent, kind: str, message: str) -> None:
         '{"id":"42","seq":42,"roomId":"a","memberId":"m","memberName":"Ada",'
         f'"type":"{kind}","message":"{message}","sent":"2026-11-20T21:11:35.123Z"}}'
     )
-    assert encode(entry_of(Logged(42, TIME, "a", event), event)) == expected.encode()
-
-
-def test_ones_own_entry() -> None:
-    """One's own joined says that it is (line 16)."""
-    event = Joined("k", "m", "Ada", "s")
-    assert encode(entry_of(Logged(42, TIME, "a", event), event, is_self=True)).endswith(b'Z","self":true}')
+    assert encode(entry_of(LoggedEvent(42, TIME, "a", event), event)) == expected.encode()
 
 
 @pytest.mark.parametrize(
@@ -39,7 +33,7 @@ def test_ones_own_entry() -> None:
 def test_the_time(time: int, sent: str) -> None:
     """Times are in UTC with milliseconds, also where those are zero."""
     event = Joined("k", "m", "Ada", "s")
-    assert entry_of(Logged(42, time, "a", event), event).sent == sent
+    assert entry_of(LoggedEvent(42, time, "a", event), event)["sent"] == sent
 
 
 def test_a_summary() -> None:

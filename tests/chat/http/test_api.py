@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from chat.http.api import MAX_LIMIT
-from chat.http.schema import MAX_POSITION
+from fanline.protocol import MAX_POSITION
 from tests.chat.client import ChatClient
 from tests.chat.conftest import Services, StartChat
 from tests.stubs import PASSWORD, USER

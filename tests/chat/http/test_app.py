@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from chat.service.house import House
 from tests.chat.client import ChatClient
 
 
@@ -58,7 +57,7 @@ async def test_a_defect_of_ours(
     async def fail(*_: object) -> str:
         raise RuntimeError("something secret")
 
-    monkeypatch.setattr(House, "problem", fail)
+    monkeypatch.setattr(chat.server.chat.lifecycle, "problem", fail)
     response = await chat.http.get("/api/healthz")
     assert (response.status_code, response.json()["error"]) == (500, "internal")
     assert "secret" not in response.text

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from chat.http.sockets import FRAME_BYTES
+from chat.http.frames import FRAME_BYTES
 from fanline.errors import ErrorCode
 from tests.chat.client import ChatClient, Member
 from tests.chat.conftest import Services, StartChat
@@ -400,7 +400,7 @@ async def test_nothing_is_left_of_those_who_have_gone(chat: ChatClient) -> None:
     await chat.http.aclose()
     await until(lambda: not chat.server._listener._state.connections)
     await until(lambda: not chat.server._listener._state.tasks)
-    await until(lambda: not chat.server.house.state.population)
+    await until(lambda: not chat.server.chat.rooms.population)
     await until(lambda: len(asyncio.all_tasks()) <= before)
 
 

@@ -5,8 +5,8 @@ import ssl
 
 import pytest
 
-from chat.service.dependency_health import FRESH, Neighbours
-from tests.chat.conftest import OpenHouse, Services
+from chat.service.dependency_health import MAX_AGE, DependencyHealth
+from tests.chat.conftest import OpenServer, Services
 from tests.stubs import DEADLINE
 
 
@@ -24,55 +24,55 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def neighbours(services: Services, tls: ssl.SSLContext, clock: Clock) -> Neighbours:
+async def dependencies(services: Services, tls: ssl.SSLContext, clock: Clock) -> DependencyHealth:
     """The services of a pipeline, all of them ready; at first nothing is known of them."""
     urls = [f"wss://localhost:{each.port}" for each in (services.publisher, services.subscriber)]
-    neighbours = Neighbours(urls, tls, clock=clock)
+    dependencies = DependencyHealth(urls, tls, clock=clock)
     async with asyncio.timeout(DEADLINE):
-        while await neighbours.problem() is not None:
-            clock.now += FRESH
-    clock.now += FRESH
-    return neighbours
+        while await dependencies.problem() is not None:
+            clock.now += MAX_AGE
+    clock.now += MAX_AGE
+    return dependencies
 
 
-async def test_all_are_ready(neighbours: Neighbours) -> None:
+async def test_all_are_ready(dependencies: DependencyHealth) -> None:
     """While all services can work there is no problem (line 30)."""
-    assert await neighbours.problem() is None
+    assert await dependencies.problem() is None
 
 
-async def test_one_is_not(neighbours: Neighbours, services: Services) -> None:
+async def test_one_is_not(dependencies: DependencyHealth, services: Services) -> None:
     """The problem is what the service says that cannot work (line 30)."""
     await services.msgqueue.stop()
-    problem = await neighbours.problem()
+    problem = await dependencies.problem()
     assert problem is not None
     assert "/pushmsg" in problem
 
 
-async def test_one_is_away(neighbours: Neighbours, services: Services) -> None:
+async def test_one_is_away(dependencies: DependencyHealth, services: Services) -> None:
     """A service that does not answer is a problem, whichever of them it is (line 30)."""
     port = services.subscriber.port
     await services.subscriber.stop()
-    problem = await neighbours.problem()
+    problem = await dependencies.problem()
     assert problem is not None
     assert str(port) in problem
 
 
 async def test_they_are_not_asked_for_every_question(
-    neighbours: Neighbours, services: Services, clock: Clock
+    dependencies: DependencyHealth, services: Services, clock: Clock
 ) -> None:
     """However many ask at once, the services are asked once a second at most."""
-    assert await asyncio.gather(*(neighbours.problem() for _ in range(100))) == [None] * 100
+    assert await asyncio.gather(*(dependencies.problem() for _ in range(100))) == [None] * 100
     await services.publisher.stop()
-    assert await neighbours.problem() is None
-    clock.now += FRESH
-    assert await neighbours.problem() is not None
+    assert await dependencies.problem() is None
+    clock.now += MAX_AGE
+    assert await dependencies.problem() is not None
 
 
-async def test_the_house_says_so(open_house: OpenHouse, services: Services) -> None:
-    """A house is healthy only while the queue behind both services is there (line 30)."""
-    house = await open_house()
+async def test_the_house_says_so(open_server: OpenServer, services: Services) -> None:
+    """A server is healthy only while the queue behind both services is there (line 30)."""
+    server = await open_server()
     await services.msgqueue.stop()
-    problem = await house.problem()
+    problem = await server.lifecycle.problem()
     assert problem is not None
     assert "/pushmsg" in problem
-    assert house.ready
+    assert server.lifecycle.is_ready

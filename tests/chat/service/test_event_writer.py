@@ -1,20 +1,24 @@
 """Writing to the log, and recognizing what comes back."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from chat.domain.errors import Unavailable
 from chat.domain.events import SERVERS, Beat
-from chat.domain.state import Change
-from chat.service.event_writer import Journal, Written
+from chat.domain.rooms import Change
+from chat.service.event_writer import EventWriter, Written
 from fanline.errors import Disconnected, FanlineError, LoginRefused, Rejected
 from fanline.protocol import Ack
 from tests.stubs import DEADLINE
 
 BEAT = Beat("s")
 CHANGE = Change(BEAT)
+
+MakeWriter = Callable[..., EventWriter]
 
 
 class FakePublisher:
@@ -39,103 +43,109 @@ class FakePublisher:
         return await self.answers[-1]
 
 
-def journal_on(publisher: Any, *, patience: float = DEADLINE) -> Journal:
-    journal = Journal(patience)
-    journal.publisher = publisher
-    return journal
+@pytest.fixture
+def publisher() -> FakePublisher:
+    return FakePublisher()
 
 
-async def begin(journal: Journal, publisher: FakePublisher, id: str = "x") -> "asyncio.Task[Written]":  # noqa: A002
+@pytest.fixture
+def make_writer(publisher: Any) -> Iterator[MakeWriter]:
+    """Make writers that are connected to the publisher."""
+    with ExitStack() as connections:
+
+        def make(timeout: float = DEADLINE) -> EventWriter:
+            writer = EventWriter(timeout)
+            connections.enter_context(writer.connected(publisher))
+            return writer
+
+        yield make
+
+
+@pytest.fixture
+def writer(make_writer: MakeWriter) -> EventWriter:
+    return make_writer()
+
+
+async def begin(writer: EventWriter, publisher: FakePublisher, id: str = "x") -> "asyncio.Task[Written]":  # noqa: A002
     """Begin to write, and return when the publisher has been asked to."""
     publisher.asked.clear()
-    writing = asyncio.create_task(journal.write(SERVERS, BEAT, id))
+    writing = asyncio.create_task(writer.write(SERVERS, BEAT, id))
     await publisher.asked.wait()
     return writing
 
 
-async def test_returns_when_it_has_come_back() -> None:
+async def test_returns_when_it_has_come_back(writer: EventWriter, publisher: FakePublisher) -> None:
     """Writing returns once the event is stored and has come back, and says what it has changed."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher)
-    writing = await begin(journal, publisher)
+    writing = await begin(writer, publisher)
     publisher.answers[0].set_result(Ack("x", 7))
-    journal.settle(6, "other", CHANGE)
-    journal.settle(7, "x", CHANGE)
+    writer.settle(6, "other", CHANGE)
+    writer.settle(7, "x", CHANGE)
     assert await writing == Written(7, has_come_back=True, change=CHANGE)
 
 
-async def test_it_may_come_back_before_its_ack() -> None:
+async def test_it_may_come_back_before_its_ack(writer: EventWriter, publisher: FakePublisher) -> None:
     """Which of the two is first does not matter."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher)
-    writing = await begin(journal, publisher)
-    journal.settle(7, "x", None)
+    writing = await begin(writer, publisher)
+    writer.settle(7, "x", None)
     publisher.answers[0].set_result(Ack("x", 7))
     assert await writing == Written(7, has_come_back=True, change=None)
 
 
-async def test_what_was_there_before_does_not_come_back() -> None:
+async def test_an_earlier_event_does_not_come_back(
+    writer: EventWriter, publisher: FakePublisher
+) -> None:
     """A repetition of what came back earlier returns the position, and does not wait."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher)
-    journal.settle(9, "y", CHANGE)
-    writing = await begin(journal, publisher)
+    writer.settle(9, "y", CHANGE)
+    writing = await begin(writer, publisher)
     publisher.answers[0].set_result(Ack("x", 7, duplicate=True))
     async with asyncio.timeout(DEADLINE / 2):
         assert await writing == Written(7, has_come_back=False)
 
 
-async def test_two_write_the_same() -> None:
+async def test_two_write_the_same(writer: EventWriter, publisher: FakePublisher) -> None:
     """Two who write with the same id, one repeating the other, are both told."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher)
-    both = [await begin(journal, publisher) for _ in range(2)]
+    both = [await begin(writer, publisher) for _ in range(2)]
     publisher.answers[0].set_result(Ack("x", 7))
     publisher.answers[1].set_result(Ack("x", 7, duplicate=True))
-    journal.settle(7, "x", CHANGE)
+    writer.settle(7, "x", CHANGE)
     assert await asyncio.gather(*both) == [Written(7, has_come_back=True, change=CHANGE)] * 2
 
 
-async def test_each_gets_an_id() -> None:
+async def test_each_gets_an_id(writer: EventWriter, publisher: FakePublisher) -> None:
     """What has no id gets one of its own."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher)
     for n in range(2):
         publisher.asked.clear()
-        writing = asyncio.create_task(journal.write(SERVERS, BEAT))
+        writing = asyncio.create_task(writer.write(SERVERS, BEAT))
         await publisher.asked.wait()
         publisher.answers[n].set_result(Ack("x", n + 1))
-        journal.settle(n + 1, publisher.ids[n], CHANGE)
+        writer.settle(n + 1, publisher.ids[n], CHANGE)
         assert (await writing).has_come_back
     assert publisher.ids[0] != publisher.ids[1]
 
 
-async def test_in_time_or_not_at_all() -> None:
+async def test_in_time_or_not_at_all(make_writer: MakeWriter, publisher: FakePublisher) -> None:
     """What is not stored in time is unavailable, and the reason is that of the publisher (line 25)."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher, patience=0.01)
+    writer = make_writer(0.01)
     with pytest.raises(Unavailable, match="the pipeline does not answer"):
-        await journal.write(SERVERS, BEAT, "x")
+        await writer.write(SERVERS, BEAT, "x")
     publisher.problem = "it is not connected"
     with pytest.raises(Unavailable, match="it is not connected"):
-        await journal.write(SERVERS, BEAT, "x")
+        await writer.write(SERVERS, BEAT, "x")
 
 
-async def test_stored_but_not_back_in_time() -> None:
+async def test_stored_but_not_back_in_time(make_writer: MakeWriter, publisher: FakePublisher) -> None:
     """What is stored but does not come back in time is not said to have failed."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher, patience=0.05)
-    writing = await begin(journal, publisher)
+    writer = make_writer(0.05)
+    writing = await begin(writer, publisher)
     publisher.answers[0].set_result(Ack("x", 7))
     assert await writing == Written(7, has_come_back=False)
 
 
-async def test_back_but_never_acked() -> None:
+async def test_back_but_never_acked(make_writer: MakeWriter, publisher: FakePublisher) -> None:
     """What has come back is in the log, whatever has become of the ack."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher, patience=0.05)
-    writing = await begin(journal, publisher)
-    journal.settle(7, "x", CHANGE)
+    writer = make_writer(0.05)
+    writing = await begin(writer, publisher)
+    writer.settle(7, "x", CHANGE)
     assert await writing == Written(7, has_come_back=True, change=CHANGE)
 
 
@@ -147,11 +157,11 @@ async def test_back_but_never_acked() -> None:
         (LoginRefused("who are you"), Unavailable),
     ],
 )
-async def test_what_the_pipeline_refuses(error: FanlineError, raised: type[FanlineError]) -> None:
+async def test_what_the_pipeline_refuses(
+    writer: EventWriter, publisher: FakePublisher, error: FanlineError, raised: type[FanlineError]
+) -> None:
     """A refusal of the message is passed on; any trouble with the pipeline means that it is unavailable."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher)
-    writing = await begin(journal, publisher)
+    writing = await begin(writer, publisher)
     publisher.answers[0].set_exception(error)
     with pytest.raises(raised):
         await writing
@@ -160,18 +170,16 @@ async def test_what_the_pipeline_refuses(error: FanlineError, raised: type[Fanli
 async def test_without_a_publisher() -> None:
     """Without any connection nothing is even tried."""
     with pytest.raises(Unavailable):
-        await journal_on(None).write(SERVERS, BEAT)
+        await EventWriter(DEADLINE).write(SERVERS, BEAT)
 
 
-async def test_nothing_is_kept_of_what_was_given_up() -> None:
+async def test_nothing_is_kept_of_what_was_given_up(writer: EventWriter, publisher: FakePublisher) -> None:
     """A cancelled write is forgotten, and what comes back of it later does no harm (line 37)."""
-    publisher = FakePublisher()
-    journal = journal_on(publisher)
-    writing = await begin(journal, publisher)
+    writing = await begin(writer, publisher)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    assert not journal._waiting
-    journal.settle(7, "x", CHANGE)
-    journal.settle(8, None, None)
-    assert journal.position == 8
+    assert not writer._waiting
+    writer.settle(7, "x", CHANGE)
+    writer.settle(8, None, None)
+    assert writer.position == 8

@@ -58,16 +58,16 @@ def test_a_login_is_whom_it_says(make_logins: MakeLogins) -> None:
     """The token of a login stands for its name, on every server that has the same key (line 13)."""
     here, there = make_logins(), make_logins()
     login = here.log_in("test", "Ada", HOME)
-    claims = there.identify(login.token)
-    assert (claims.name, claims.expires * 1000) == ("Ada", login.expires)
-    assert there.admit(login.token) == claims
+    claims = there.identify(login["token"])
+    assert (claims.name, claims.expires * 1000) == ("Ada", login["expires"])
+    assert there.admit(login["token"]) == claims
 
 
 def test_the_password_is_that_of_the_settings(make_logins: MakeLogins, tmp_path: Path) -> None:
     """The password may be in a file; the one of the demo is then no more (line 13)."""
     (tmp_path / "password").write_text("pässword\n")
     logins = make_logins(chat_password_file=tmp_path / "password")
-    assert logins.log_in("pässword", "Ada", HOME).name == "Ada"
+    assert logins.log_in("pässword", "Ada", HOME)["name"] == "Ada"
     for wrong in ("test", "", "pässword\n", "p"):
         with pytest.raises(WrongPassword):
             logins.log_in(wrong, "Ada", NEIGHBOUR)
@@ -127,7 +127,7 @@ def test_a_customer_of_a_provider_is_one_network(make_logins: MakeLogins) -> Non
 
 def test_guests_are_for_loopback_or_by_leave(make_logins: MakeLogins) -> None:
     """Guests are let in where the setting says so."""
-    assert make_logins().guest().name
+    assert make_logins().guest()["name"]
     logins = make_logins(chat_guests=False)
     with pytest.raises(NoGuests):
         logins.guest()
@@ -147,13 +147,13 @@ def test_tokens_that_are_not_good(make_logins: MakeLogins, revoked: set[str], tm
         "",
         "nonsense",
         "a.b.c",
-        login.token[:-4] + "AAAA",
-        other.token,
+        login["token"][:-4] + "AAAA",
+        other["token"],
         pipeline,
         "x" * 10**6,
     ):
         with pytest.raises(Unauthorized):
             logins.identify(token)
-    revoked.add(logins.identify(login.token).token_id)
+    revoked.add(logins.identify(login["token"]).token_id)
     with pytest.raises(Unauthorized, match="logged out"):
-        logins.identify(login.token)
+        logins.identify(login["token"])

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from chat.domain.events import Left
-from chat.service.pending_leaves import Farewells
+from chat.service.pending_leaves import PendingLeaves
 from fanline.client import Publisher
 from fanline.tasks import running_task
 from tests.conftest import until
@@ -26,12 +26,12 @@ def left(member: str) -> Left:
 
 async def test_each_is_written_once() -> None:
     """Who has gone is written once, with an id that is the same on every server."""
-    farewells, publisher = Farewells(), FakePublisher()
-    farewells.add("a", left("m"))
-    async with running_task(farewells.run(cast("Publisher", publisher))):
+    leaves, publisher = PendingLeaves(), FakePublisher()
+    leaves.add("a", left("m"))
+    async with running_task(leaves.run(cast("Publisher", publisher))):
         await until(lambda: len(publisher.sent) == 1)
-        farewells.add("a", left("m"))
-        farewells.add("b", left("n"))
+        leaves.add("a", left("m"))
+        leaves.add("b", left("n"))
         await until(lambda: len(publisher.sent) == 2)
     assert publisher.sent == [
         ("chat.room.a", left("m"), "left:m"),
@@ -41,41 +41,41 @@ async def test_each_is_written_once() -> None:
 
 async def test_until_it_has_come_back() -> None:
     """What has not come back is written again with the next publisher; the rest is not."""
-    farewells = Farewells()
+    leaves = PendingLeaves()
     for member in ("m", "n"):
-        farewells.add("a", left(member))
+        leaves.add("a", left(member))
     first, second = FakePublisher(), FakePublisher()
-    async with running_task(farewells.run(cast("Publisher", first))):
+    async with running_task(leaves.run(cast("Publisher", first))):
         await until(lambda: len(first.sent) == 2)
-    farewells.discard("m")
-    async with running_task(farewells.run(cast("Publisher", second))):
+    leaves.discard("m")
+    async with running_task(leaves.run(cast("Publisher", second))):
         await until(lambda: len(second.sent) == 1)
         assert second.sent[0][2] == "left:n"
-        settled = asyncio.create_task(farewells.settled())
+        settled = asyncio.create_task(leaves.wait_until_empty())
         await asyncio.sleep(0)
         assert not settled.done()
-        farewells.discard("n")
+        leaves.discard("n")
         await settled
-    assert not farewells
+    assert not leaves
 
 
 async def test_what_is_settled_meanwhile_is_not_written() -> None:
     """Somebody else may have written it, or the room is gone: then there is nothing to write."""
-    farewells, publisher = Farewells(), FakePublisher()
+    leaves, publisher = PendingLeaves(), FakePublisher()
     for member in ("m", "n"):
-        farewells.add("a", left(member))
-    farewells.discard("m")
-    farewells.discard("unknown")
-    async with running_task(farewells.run(cast("Publisher", publisher))):
+        leaves.add("a", left(member))
+    leaves.discard("m")
+    leaves.discard("unknown")
+    async with running_task(leaves.run(cast("Publisher", publisher))):
         await until(lambda: len(publisher.sent) == 1)
     assert publisher.sent[0][2] == "left:n"
 
 
 async def test_another_log_knows_nobody() -> None:
     """After clearing, nothing is due."""
-    farewells = Farewells()
-    await farewells.settled()
-    farewells.add("a", left("m"))
-    farewells.clear()
-    await farewells.settled()
-    assert not farewells
+    leaves = PendingLeaves()
+    await leaves.wait_until_empty()
+    leaves.add("a", left("m"))
+    leaves.clear()
+    await leaves.wait_until_empty()
+    assert not leaves

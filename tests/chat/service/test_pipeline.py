@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.service import pipeline as uplink_module
-from chat.service.pipeline import AnotherLog, Uplink
+from chat.service.pipeline import LogReplaced, PipelineConnection
 from fanline.client import Publisher, Subscriber
 from fanline.errors import ErrorCode, Rejected
 from fanline.settings import Settings
@@ -19,21 +18,21 @@ from tests.stubs import PASSWORD, USER, StubPublisher, StubSubscriber
 
 
 @pytest.fixture
-def make_uplink(
-    make_settings: Callable[..., Settings], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[StubPublisher, StubSubscriber], Uplink]:
-    """Uplinks that try again soon."""
-    monkeypatch.setattr(uplink_module, "REFUSED_DELAY", 0.05)
+def make_connection(
+    make_settings: Callable[..., Settings], tls: ssl.SSLContext
+) -> Callable[[StubPublisher, StubSubscriber], PipelineConnection]:
+    """Make connections that try again soon."""
 
-    def make(publisher: StubPublisher, subscriber: StubSubscriber) -> Uplink:
+    def make(publisher: StubPublisher, subscriber: StubSubscriber) -> PipelineConnection:
         settings = make_settings(publisher_url=publisher.url, subscriber_url=subscriber.url)
-        return Uplink(settings, {"user": USER, "password": PASSWORD, "tls": tls})
+        login = {"user": USER, "password": PASSWORD, "tls": tls}
+        return PipelineConnection(settings, login, retry_delay=0.05)
 
     return make
 
 
 async def test_a_refused_login_may_be_put_right(
-    cert_dir: Path, make_uplink: Callable[[StubPublisher, StubSubscriber], Uplink]
+    cert_dir: Path, make_connection: Callable[[StubPublisher, StubSubscriber], PipelineConnection]
 ) -> None:
     """While the pipeline refuses the login that is the problem; once it does not, all is well."""
     seen: list[str] = []
@@ -42,21 +41,21 @@ async def test_a_refused_login_may_be_put_right(
         seen.append((await anext(subscriber)).topic)
 
     async with StubPublisher(cert_dir) as publisher, StubSubscriber(cert_dir) as subscriber:
-        uplink = make_uplink(publisher, subscriber)
-        assert uplink.problem is not None
+        connection = make_connection(publisher, subscriber)
+        assert connection.problem is not None
         subscriber.answer = HTTPStatus.UNAUTHORIZED
-        async with running_task(uplink.run(lambda: 0, session)):
+        async with running_task(connection.run(lambda: 0, session)):
             await until(lambda: len(subscriber.logins) > 2)
-            await until(lambda: "refuses user" in (uplink.problem or ""))
+            await until(lambda: "refuses user" in (connection.problem or ""))
             subscriber.answer = None
-            await until(lambda: uplink.problem is None)
+            await until(lambda: connection.problem is None)
             await subscriber.until(lambda: subscriber.is_subscribed("chat.>"))
             await subscriber.publish("chat.rooms", 1)
             await until(lambda: seen == ["chat.rooms"])
 
 
 async def test_it_goes_on_where_it_was(
-    cert_dir: Path, make_uplink: Callable[[StubPublisher, StubSubscriber], Uplink]
+    cert_dir: Path, make_connection: Callable[[StubPublisher, StubSubscriber], PipelineConnection]
 ) -> None:
     """Each session begins behind the position that is given then."""
     position = 0
@@ -72,13 +71,13 @@ async def test_it_goes_on_where_it_was(
     async with StubPublisher(cert_dir) as publisher, StubSubscriber(cert_dir) as subscriber:
         for n in range(3):
             subscriber.store("chat.rooms", n)
-        uplink = make_uplink(publisher, subscriber)
-        async with running_task(uplink.run(lambda: position, session)):
+        connection = make_connection(publisher, subscriber)
+        async with running_task(connection.run(lambda: position, session)):
             await until(lambda: sessions == 3 and position == 3)
 
 
 async def test_another_log_is_told(
-    cert_dir: Path, make_uplink: Callable[[StubPublisher, StubSubscriber], Uplink]
+    cert_dir: Path, make_connection: Callable[[StubPublisher, StubSubscriber], PipelineConnection]
 ) -> None:
     """A position that the log does not have ends it: it is not the log that was read before."""
 
@@ -86,12 +85,12 @@ async def test_another_log_is_told(
         raise Rejected(ErrorCode.BAD_POSITION, "after must be 0 to 4")
 
     async with StubPublisher(cert_dir) as publisher, StubSubscriber(cert_dir) as subscriber:
-        with pytest.raises(AnotherLog, match="0 to 4"):
-            await make_uplink(publisher, subscriber).run(lambda: 99, session)
+        with pytest.raises(LogReplaced, match="0 to 4"):
+            await make_connection(publisher, subscriber).run(lambda: 99, session)
 
 
 async def test_a_defect_is_not_swallowed(
-    cert_dir: Path, make_uplink: Callable[[StubPublisher, StubSubscriber], Uplink]
+    cert_dir: Path, make_connection: Callable[[StubPublisher, StubSubscriber], PipelineConnection]
 ) -> None:
     """An error that is not about the pipeline ends it."""
 
@@ -100,4 +99,4 @@ async def test_a_defect_is_not_swallowed(
 
     async with StubPublisher(cert_dir) as publisher, StubSubscriber(cert_dir) as subscriber:
         with pytest.raises(KeyError):
-            await make_uplink(publisher, subscriber).run(lambda: 0, session)
+            await make_connection(publisher, subscriber).run(lambda: 0, session)

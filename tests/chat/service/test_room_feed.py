@@ -7,37 +7,37 @@ import msgspec
 import pytest
 
 from chat.domain.errors import MemberClosed
-from chat.domain.events import Chat, Deleted, Event, Joined, Logged, Made
-from chat.domain.state import State
-from chat.service import room_feed as feed_module
-from chat.service.room_feed import Feed, Watcher
+from chat.domain.events import Chat, Deleted, Event, Joined, LoggedEvent, Made
+from chat.domain.rooms import Rooms
+from chat.service.room_feed import FeedSubscriber, RoomFeed
 from fanline.security.tokens import Claims
+from tests.conftest import until
 
 
 class World:
     """A state and its feed, changed by events."""
 
     def __init__(self) -> None:
-        self.state = State()
-        self.feed = Feed(self.state)
+        self.rooms = Rooms()
+        self.feed = RoomFeed(self.rooms, window=0.02)
         self.seq = 0
 
     def happen(self, event: Event, room: str = "") -> None:
         self.seq += 1
-        change = self.state.apply(Logged(self.seq, self.seq * 1_000, room, event))
+        change = self.rooms.apply(LoggedEvent(self.seq, self.seq * 1_000, room, event))
         assert change is not None
         assert change.room is not None
-        tell = {Made: self.feed.made, Deleted: self.feed.deleted}.get(type(event), self.feed.changed)
+        tellers = {Made: self.feed.room_made, Deleted: self.feed.room_deleted}
+        tell = tellers.get(type(event), self.feed.room_changed)
         tell(change.room)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(feed_module, "WINDOW", 0.02)
+def world() -> World:
     return World()
 
 
-async def told(watcher: Watcher) -> list[Any]:
+async def told(watcher: FeedSubscriber) -> list[Any]:
     return [msgspec.json.decode(body) for body in await watcher.take()]
 
 
@@ -55,13 +55,13 @@ async def test_begins_with_all_rooms(world: World) -> None:
     """The first thing that a watcher gets is the list of rooms."""
     world.happen(Made("a", "A", "k", "ada"))
     world.happen(Joined("k", "m", "Ada", "s"), "a")
-    watcher = world.feed.watch(None)
+    watcher = world.feed.subscribe(None)
     assert await told(watcher) == [{"rooms": [summary("a", members=1, seq=2)]}]
 
 
 async def test_tells_what_happens(world: World) -> None:
     """New and deleted rooms are told at once."""
-    watcher = world.feed.watch(None)
+    watcher = world.feed.subscribe(None)
     world.happen(Made("a", "A", "k", "ada"))
     world.happen(Deleted("a", "k", "ada"))
     assert await told(watcher) == [
@@ -75,7 +75,7 @@ async def test_gathers_what_changes(world: World) -> None:
     """However much happens in a room, it is told once in a while, with the numbers as they are then."""
     world.happen(Made("a", "A", "k", "ada"))
     world.happen(Made("b", "B", "l", "ada"))
-    watchers = [world.feed.watch(None) for _ in range(2)]
+    watchers = [world.feed.subscribe(None) for _ in range(2)]
     for watcher in watchers:
         await told(watcher)
     for _ in range(50):
@@ -91,7 +91,7 @@ async def test_a_deleted_room_is_not_told_again(world: World) -> None:
     """What changed in a room just before it was deleted is not told afterwards."""
     world.happen(Made("a", "A", "k", "ada"))
     world.happen(Made("b", "B", "l", "ada"))
-    watcher = world.feed.watch(None)
+    watcher = world.feed.subscribe(None)
     world.happen(Chat("k", "m", "Ada", "hi"), "a")
     world.happen(Chat("l", "m", "Ada", "hi"), "b")
     world.happen(Deleted("a", "k", "ada"))
@@ -101,29 +101,28 @@ async def test_a_deleted_room_is_not_told_again(world: World) -> None:
 
 async def test_nobody_watches(world: World) -> None:
     """Without watchers nothing is gathered; and of those who go, nothing is kept (line 37)."""
-    watcher = world.feed.watch(None)
+    watcher = world.feed.subscribe(None)
     watcher.close(1000, "left")
     world.happen(Made("a", "A", "k", "ada"))
     world.happen(Chat("k", "m", "Ada", "hi"), "a")
-    assert not world.feed._watchers
-    assert not world.feed._changed
-    assert world.feed._tick is None
+    assert len(world.feed) == 0
+    assert not world.feed.has_changes
 
 
 async def test_another_log_has_other_rooms(world: World) -> None:
     """What changed in a room of a log that has been replaced is not told any more."""
     world.happen(Made("a", "A", "k", "ada"))
-    world.feed.watch(None)
+    world.feed.subscribe(None)
     world.happen(Chat("k", "m", "Ada", "hi"), "a")
     world.feed.close(1013, "this server starts over")
-    world.state.restart()
-    world.feed._tell_changes()
+    world.rooms.clear()
+    await until(lambda: not world.feed.has_changes)
 
 
 async def test_a_logout_ends_watching(world: World) -> None:
     """Who watches with a token that is logged out is closed with 4001, the others go on (line 15)."""
-    ada, bob = (world.feed.watch(Claims(name, name, int(time.time()) + 60)) for name in ("ada", "bob"))
-    world.feed.log_out("ada")
+    ada, bob = (world.feed.subscribe(Claims(name, name, int(time.time()) + 60)) for name in ("ada", "bob"))
+    world.feed.revoke("ada")
     assert ada.end is not None
     assert ada.end.code == 4001
     assert not bob.is_closed

@@ -8,8 +8,8 @@ import pytest
 
 from chat.domain.errors import Unavailable
 from chat.domain.events import Chat, Joined, RoomEvent, room_topic
-from chat.domain.state import Room
-from chat.service.room_history import Transcript
+from chat.domain.rooms import Room
+from chat.service.room_history import RoomHistory
 from fanline.client import History, HistoryPage, Message
 from fanline.errors import Disconnected
 from fanline.protocol import encode
@@ -58,49 +58,51 @@ def history() -> FakeHistory:
 
 
 @pytest.fixture
-def transcript(history: FakeHistory) -> Transcript:
-    return Transcript(cast("History", history), AUTHOR)
+def room_history(history: FakeHistory) -> RoomHistory:
+    return RoomHistory(cast("History", history), AUTHOR)
 
 
-async def test_short_pages_are_filled_up(transcript: Transcript, room: Room) -> None:
+async def test_short_pages_are_filled_up(room_history: RoomHistory, room: Room) -> None:
     """As many entries come as were asked for, although the pages of the log are shorter."""
-    assert [entry.seq for entry in await transcript.after(room, 0, 20)] == [*range(101, 121)]
-    assert [entry.seq for entry in await transcript.before(room, None, 20)] == [*range(111, 131)]
-    assert [entry.seq for entry in await transcript.before(room, 111, 20)] == [*range(101, 111)]
+    assert [entry["seq"] for entry in await room_history.after(room, 0, 20)] == [*range(101, 121)]
+    assert [entry["seq"] for entry in await room_history.before(room, None, 20)] == [*range(111, 131)]
+    assert [entry["seq"] for entry in await room_history.before(room, 111, 20)] == [*range(101, 111)]
 
 
 async def test_nothing_before_the_room_is_looked_at(
-    transcript: Transcript, history: FakeHistory, room: Room
+    room_history: RoomHistory, history: FakeHistory, room: Room
 ) -> None:
     """What was on the topic before the room was made is not even read, but for the page it ends on."""
-    await transcript.after(room, 0, 5)
+    await room_history.after(room, 0, 5)
     assert history.asked == [100]
     history.asked.clear()
-    await transcript.before(room, 105, 100)
+    await room_history.before(room, 105, 100)
     assert history.asked == [105]
     history.asked.clear()
-    assert await transcript.before(room, 100, 100) == []
+    assert await room_history.before(room, 100, 100) == []
     assert history.asked == []
 
 
 async def test_nothing_behind_the_end_is_looked_at(
-    transcript: Transcript, history: FakeHistory, room: Room
+    room_history: RoomHistory, history: FakeHistory, room: Room
 ) -> None:
     """Reading ends at the given end, or at the newest that has happened, without another page to see it."""
-    assert [entry.seq for entry in await transcript.after(room, 121, 100)] == [*range(122, 131)]
+    assert [entry["seq"] for entry in await room_history.after(room, 121, 100)] == [*range(122, 131)]
     assert history.asked == [121, 128]
-    assert await transcript.after(room, 130, 100) == []
+    assert await room_history.after(room, 130, 100) == []
     assert history.asked == [121, 128]
     history.asked.clear()
-    assert [entry.seq for entry in await transcript.after(room, 100, 100, end=105)] == [*range(101, 105)]
+    assert [entry["seq"] for entry in await room_history.after(room, 100, 100, end=105)] == [*range(101, 105)]
     assert history.asked == [100]
 
 
-async def test_joins_are_no_messages(transcript: Transcript, room: Room) -> None:
+async def test_joins_are_no_messages(room_history: RoomHistory, room: Room) -> None:
     """A page of messages has nothing else on it, however much is between them."""
     room.starts.append(101)
-    page = await transcript.page(room, 1)
-    assert [entry.message for entry in page.messages] == [str(seq) for seq in range(101, 131) if seq % 3]
+    page = await room_history.page(room, 1)
+    assert [entry["message"] for entry in page["messages"]] == [
+        str(seq) for seq in range(101, 131) if seq % 3
+    ]
 
 
 async def test_a_log_that_cannot_be_read(room: Room) -> None:
@@ -111,4 +113,4 @@ async def test_a_log_that_cannot_be_read(room: Room) -> None:
             raise Disconnected("gone")
 
     with pytest.raises(Unavailable, match="gone"):
-        await Transcript(cast("History", Broken()), AUTHOR).after(room, 0, 1)
+        await RoomHistory(cast("History", Broken()), AUTHOR).after(room, 0, 1)

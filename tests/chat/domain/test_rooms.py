@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.domain.events import Beat, Chat, Deleted, Event, Joined, Left, Logged, Made, Revoked
-from chat.domain.state import PAGE, Change, State
+from chat.domain.events import Beat, Chat, Deleted, Event, Joined, Left, LoggedEvent, Made, Revoked
+from chat.domain.rooms import PAGE, Change, Rooms
 
 rooms = st.sampled_from(["a", "b", "lobby"])
 keys = st.sampled_from(["k", "l"])
@@ -32,23 +32,23 @@ placed_events = st.one_of(
 )
 logs = st.lists(placed_events, max_size=60).map(
     lambda events: [
-        Logged(seq, seq * 1_000, room, event) for seq, (room, event) in enumerate(events, start=1)
+        LoggedEvent(seq, seq * 1_000, room, event) for seq, (room, event) in enumerate(events, start=1)
     ]
 )
 
 
-def at(seq: int, event: Event, room: str = "") -> Logged:
-    return Logged(seq, seq * 1_000, room, event)
+def at(seq: int, event: Event, room: str = "") -> LoggedEvent:
+    return LoggedEvent(seq, seq * 1_000, room, event)
 
 
-def state_of(log: Sequence[Logged]) -> State:
-    state = State()
+def state_of(log: Sequence[LoggedEvent]) -> Rooms:
+    state = Rooms()
     for logged in log:
         state.apply(logged)
     return state
 
 
-def snapshot(state: State) -> Any:
+def snapshot(state: Rooms) -> Any:
     """Everything that can be seen of a state, in its order."""
     seen = [
         (
@@ -61,14 +61,14 @@ def snapshot(state: State) -> Any:
             [*room.starts],
             [*room.members.items()],
         )
-        for room in state.rooms.values()
+        for room in state.by_id.values()
     ]
     return seen, dict(state.population), [token for token in "xyz" if state.is_revoked(token)]
 
 
-def life_of(log: Sequence[Logged], room: str) -> Sequence[Logged]:
+def life_of(log: Sequence[LoggedEvent], room: str) -> Sequence[LoggedEvent]:
     """The part of a log that begins with the ``made`` of the room that has this id at its end; else empty."""
-    life: Sequence[Logged] = ()
+    life: Sequence[LoggedEvent] = ()
     for position, logged in enumerate(log):
         match logged.event:
             case Made(room=other) if other == room and not life:
@@ -78,12 +78,12 @@ def life_of(log: Sequence[Logged], room: str) -> Sequence[Logged]:
     return life
 
 
-def key_of(life: Sequence[Logged]) -> str:
+def key_of(life: Sequence[LoggedEvent]) -> str:
     assert isinstance(life[0].event, Made)
     return life[0].event.key
 
 
-def present(life: Sequence[Logged], room: str) -> list[str]:
+def present(life: Sequence[LoggedEvent], room: str) -> list[str]:
     """The members who are in a room at the end of its life so far."""
     there: list[str] = []
     for logged in life:
@@ -97,7 +97,7 @@ def present(life: Sequence[Logged], room: str) -> list[str]:
     return there
 
 
-def said(life: Sequence[Logged], room: str) -> list[int]:
+def said(life: Sequence[LoggedEvent], room: str) -> list[int]:
     """The positions of what was said in a room."""
     return [
         logged.seq
@@ -107,23 +107,23 @@ def said(life: Sequence[Logged], room: str) -> list[int]:
 
 
 @given(logs)
-def test_every_server_comes_to_the_same(log: Sequence[Logged]) -> None:
+def test_every_server_comes_to_the_same(log: Sequence[LoggedEvent]) -> None:
     """Whatever the log holds, two servers that read it have the same state at every position (line 27)."""
-    one, other = State(), State()
+    one, other = Rooms(), Rooms()
     for logged in log:
         assert (one.apply(logged) is None) == (other.apply(logged) is None)
         assert snapshot(one) == snapshot(other)
 
 
 @given(logs)
-def test_the_state_is_what_the_log_says(log: Sequence[Logged]) -> None:
+def test_the_state_is_what_the_log_says(log: Sequence[LoggedEvent]) -> None:
     """Rooms, members and counts are those that follow from the whole log at once."""
     state = state_of(log)
     for room in ("a", "b", "lobby"):
         life = life_of(log, room)
-        assert (room in state.rooms) == bool(life)
+        assert (room in state.by_id) == bool(life)
         if life:
-            found = state.rooms[room]
+            found = state.by_id[room]
             assert (found.key, found.made) == (key_of(life), life[0].seq)
             assert [*found.members] == present(life, room)
             assert found.count == len(said(life, room))
@@ -131,10 +131,10 @@ def test_the_state_is_what_the_log_says(log: Sequence[Logged]) -> None:
 
 
 @given(logs)
-def test_who_is_counted_is_there(log: Sequence[Logged]) -> None:
+def test_who_is_counted_is_there(log: Sequence[LoggedEvent]) -> None:
     """The population of each server is the number of its members, and those can be found."""
     state = state_of(log)
-    there = Counter(member.server for room in state.rooms.values() for member in room.members.values())
+    there = Counter(member.server for room in state.by_id.values() for member in room.members.values())
     assert state.population == there
     assert all(state.population.values())
     for server in ("s", "t"):
@@ -144,9 +144,9 @@ def test_who_is_counted_is_there(log: Sequence[Logged]) -> None:
 
 
 @given(logs)
-def test_what_does_not_count_changes_nothing(log: Sequence[Logged]) -> None:
+def test_what_does_not_count_changes_nothing(log: Sequence[LoggedEvent]) -> None:
     """An event that does not count leaves everything as it was, and so does one that is there twice."""
-    state = State()
+    state = Rooms()
     for logged in log:
         before = snapshot(state)
         if state.apply(logged) is None:
@@ -155,17 +155,17 @@ def test_what_does_not_count_changes_nothing(log: Sequence[Logged]) -> None:
 
 def test_first_made_counts() -> None:
     """Of two servers that make the same room at once, one has made it (line 20)."""
-    state = State()
+    state = Rooms()
     made = state.apply(at(1, Made("a", "One", "k", "ada")))
-    assert made == Change(Made("a", "One", "k", "ada"), state.rooms["a"])
+    assert made == Change(Made("a", "One", "k", "ada"), state.by_id["a"])
     assert state.apply(at(2, Made("a", "Two", "l", "bob"))) is None
-    assert state.rooms["a"].name == "One"
+    assert state.by_id["a"].name == "One"
 
 
 @pytest.mark.parametrize("room", ["", "a/b", "a.b", "x" * 65])
 def test_impossible_rooms_are_not_made(room: str) -> None:
     """A room whose id could not be part of its topic is never there, whoever writes that it is made."""
-    assert State().apply(at(1, Made(room, "Room", "k", "ada"))) is None
+    assert Rooms().apply(at(1, Made(room, "Room", "k", "ada"))) is None
 
 
 def test_nothing_leaks_into_the_next_room() -> None:
@@ -180,7 +180,7 @@ def test_nothing_leaks_into_the_next_room() -> None:
     for late in (Chat("k", "m", "Ada", "late"), Joined("k", "n", "Bob", "s"), Left("k", "m", "Ada", "s")):
         assert state.apply(at(5, late, "a")) is None
     assert state.apply(at(6, Deleted("a", "k", "ada"))) is None
-    room = state.rooms["a"]
+    room = state.by_id["a"]
     assert (room.key, room.made, room.last, room.count, room.members) == ("l", 4, 4, 0, {})
 
 
@@ -188,14 +188,14 @@ def test_rooms_do_not_leak_into_each_other() -> None:
     """What stands on the topic of another room does not count, whatever its key (line 26)."""
     state = state_of([at(1, Made("a", "A", "k", "ada")), at(2, Made("b", "B", "l", "ada"))])
     assert state.apply(at(3, Chat("k", "m", "Ada", "hi"), "b")) is None
-    assert (state.rooms["a"].count, state.rooms["b"].count) == (0, 0)
+    assert (state.by_id["a"].count, state.by_id["b"].count) == (0, 0)
 
 
 def test_the_lobby_stays() -> None:
     """No event deletes the lobby."""
     state = state_of([at(1, Made("lobby", "Lobby", "k", "s"))])
     assert state.apply(at(2, Deleted("lobby", "k", "ada"))) is None
-    assert "lobby" in state.rooms
+    assert "lobby" in state.by_id
 
 
 def test_pages_begin_at_every_hundredth_message() -> None:
@@ -204,13 +204,13 @@ def test_pages_begin_at_every_hundredth_message() -> None:
     for n in range(1, 202):
         state.apply(at(2 * n, Chat("k", "m", "Ada", "hi"), "a"))
         state.apply(at(2 * n + 1, Joined("k", f"m{n}", "Ada", "s"), "a"))
-    assert [*state.rooms["a"].starts] == [2, 202, 402]
-    assert state.rooms["a"].count == 201
+    assert [*state.by_id["a"].starts] == [2, 202, 402]
+    assert state.by_id["a"].count == 201
 
 
 def test_expired_tokens_are_forgotten() -> None:
     """What was logged out is known until it would have expired anyway, by the clock of the log (line 14)."""
-    state = State()
+    state = Rooms()
     state.apply(at(10, Revoked("x", 20)))
     state.apply(at(11, Revoked("x", 20)))
     state.apply(at(20, Revoked("y", 90)))
@@ -227,7 +227,7 @@ def test_an_empty_room_costs_little() -> None:
     for n in range(1_000):
         state.apply(at(2 * n + 2, Joined("k", f"m{n}", "Ada", "s"), "a"))
         state.apply(at(2 * n + 3, Left("k", f"m{n}", "Ada", "s"), "a"))
-    assert state.rooms["a"].members == {}
+    assert state.by_id["a"].members == {}
     assert not state.population
     assert state.apply(at(3_000, Joined("k", "again", "Ada", "s"), "a")) is not None
 
@@ -235,5 +235,5 @@ def test_an_empty_room_costs_little() -> None:
 def test_another_log_begins_with_nothing() -> None:
     """Nothing is left after a restart."""
     state = state_of([at(1, Made("a", "A", "k", "ada")), at(2, Joined("k", "m", "Ada", "s"), "a")])
-    state.restart()
-    assert snapshot(state) == snapshot(State())
+    state.clear()
+    assert snapshot(state) == snapshot(Rooms())

@@ -1,0 +1,92 @@
+"""The frames of a member's WebSocket, in both protocols: decoding, and joining bodies into frames."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from fanline.errors import ErrorCode, Rejected
+from fanline.protocol import join_array, split_array
+
+SUBPROTOCOL: Final = "fanline.chat.v1"
+
+# The size up to which bodies are joined into one frame; a larger body is a frame of its own.
+FRAME_BYTES: Final = 65_536
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """A message from a client.
+
+    Attributes:
+        message: The text.
+        id: Identifies the message among all of the same token.
+    """
+
+    message: str
+    id: str | None = None
+
+
+class Failed(msgspec.Struct, frozen=True, omit_defaults=True, tag="failed", rename="camel"):
+    """Tells the sender that a message could not be stored."""
+
+    room_id: str
+    message: str
+    reason: str
+    id: str | None = None
+
+
+class _Id(msgspec.Struct):
+    id: str | None = None
+
+
+_decode_message: Final = msgspec.json.Decoder(ChatMessage).decode
+_decode_id: Final = msgspec.json.Decoder(_Id).decode
+
+
+def read_plain(frame: bytes) -> Iterator[ChatMessage | Rejected]:
+    """Yield the message of a frame in the plain protocol: its text."""
+    try:
+        yield ChatMessage(frame.decode())
+    except UnicodeDecodeError:
+        yield Rejected(ErrorCode.BAD_MESSAGE, "a message must be text in UTF-8")
+
+
+def read_v1(frame: bytes) -> Iterator[ChatMessage | Rejected]:
+    """Yield the messages of a frame in ``fanline.chat.v1``, and a rejection for each invalid one."""
+    try:
+        for body in split_array(frame):
+            yield _read_message(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        yield Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}")
+
+
+def join_bodies(bodies: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield the payloads of few frames: arrays of JSON texts, or a single text as it is."""
+    batch: list[bytes] = []
+    size = 0
+    for body in bodies:
+        if batch and size + len(body) > FRAME_BYTES:
+            yield _join(batch)
+            batch, size = [], 0
+        batch.append(body)
+        size += len(body)
+    yield _join(batch)
+
+
+def _join(bodies: Sequence[bytes]) -> bytes:
+    return bodies[0] if len(bodies) == 1 else join_array(bodies)
+
+
+def _read_message(body: bytes) -> ChatMessage | Rejected:
+    try:
+        return _decode_message(body)
+    except msgspec.ValidationError as error:
+        return Rejected(ErrorCode.BAD_MESSAGE, f"not a message: {error}", _read_id(body))
+
+
+def _read_id(body: bytes) -> str | None:
+    """Return the id of an invalid message, so that its sender can tell which one it is."""
+    try:
+        return _decode_id(body).id
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,311 @@
+"""The commands of chat: rooms, members, messages and logouts.
+
+The path of a message: :meth:`ChatService.say` → :meth:`EventWriter.write` → publisher → msgqueue →
+subscriber → :meth:`LogReader.take` → :meth:`LogView.apply` → :meth:`ConnectedMembers.deliver` → a client.
+New rooms, members and logouts take the same path: a server acts on an event only when it comes back from the
+log, as every other server does.
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, Self
+
+from chat.domain.errors import ChatCode, RoomExists, Unavailable, UnknownRoom
+from chat.domain.events import REVOKED, ROOMS, Chat, Event, Joined, Revoked, room_topic
+from chat.domain.log_view import LogView
+from chat.domain.names import require_text
+from chat.domain.rooms import Change, Room, Rooms
+from chat.domain.server_liveness import BEAT_INTERVAL
+from chat.domain.views import MessagePage, RoomEntry, encode
+from chat.service.dependency_health import DependencyHealth
+from chat.service.event_writer import EventWriter
+from chat.service.lifecycle import Lifecycle
+from chat.service.log_reader import LogReader, ServerState
+from chat.service.members import MAX_WAITING, ConnectedMembers, LocalMember
+from chat.service.pending_leaves import PendingLeaves
+from chat.service.pipeline import RETRY_DELAY, PipelineConnection
+from chat.service.room_feed import FeedSubscriber, RoomFeed
+from chat.service.room_history import RoomHistory
+from fanline.client import Ack, History
+from fanline.errors import CloseCode, ErrorCode, Rejected
+from fanline.security.tls import client_context
+from fanline.security.tokens import Claims
+from fanline.settings import Settings
+
+# Entries per step of what a reconnected member has missed.
+MISSED_STEP: Final = 500
+
+# The close code of a client that simply leaves (RFC 6455, 7.4.1).
+NORMAL_CLOSURE: Final = 1000
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Times and limits that are not settings.
+
+    Attributes:
+        beat_interval: Seconds between the beats of a server.
+        retry_delay: Seconds between attempts after the pipeline has refused this server.
+        max_waiting: The number of JSON texts that may wait for a client.
+    """
+
+    beat_interval: float = BEAT_INTERVAL
+    retry_delay: float = RETRY_DELAY
+    max_waiting: int = MAX_WAITING
+
+
+class ChatService:
+    """Execute commands on the rooms, on behalf of clients of this server. Concurrent calls are allowed.
+
+    A write is in the log, or raises Unavailable, within ``queue_wait`` seconds.
+
+    Args:
+        state: The state of this server.
+        lifecycle: Connects this server to the pipeline.
+        history: Reads rooms back.
+        max_rooms: The number of rooms allowed.
+        max_message: The number of bytes allowed in a message.
+
+    Attributes:
+        state: As given.
+        rooms: The rooms, as of the position up to which the log was read.
+        lifecycle: As given.
+    """
+
+    def __init__(
+        self,
+        state: ServerState,
+        lifecycle: Lifecycle,
+        history: RoomHistory,
+        *,
+        max_rooms: int,
+        max_message: int,
+    ) -> None:
+        self.state = state
+        self.rooms: Rooms = state.view.rooms
+        self.lifecycle = lifecycle
+        self._history = history
+        self._max_rooms = max_rooms
+        self._max_message = max_message
+
+    @classmethod
+    def from_settings(cls, settings: Settings, tuning: Tuning = Tuning()) -> Self:
+        """Return a service that is not connected to the pipeline yet; see :meth:`running`.
+
+        Raises:
+            ConfigurationError: If the CA or the password for the pipeline cannot be read.
+        """
+        tls = client_context(settings.cert_dir)
+        login: dict[str, Any] = {"user": settings.link_user, "password": settings.link_secret(), "tls": tls}
+        state = _new_state(settings, tuning)
+        lifecycle = Lifecycle(
+            state,
+            LogReader(state, settings.link_user),
+            PipelineConnection(settings, login, retry_delay=tuning.retry_delay),
+            DependencyHealth((settings.publisher_url, settings.subscriber_url), tls),
+            beat_interval=tuning.beat_interval,
+            drain_timeout=settings.drain_timeout / 2,
+        )
+        history = RoomHistory(History(settings.subscriber_url, **login), settings.link_user)
+        return cls(
+            state,
+            lifecycle,
+            history,
+            max_rooms=settings.chat_max_rooms,
+            max_message=settings.chat_max_message,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Stay connected to the pipeline while the block runs, and drain at its end."""
+        async with self._history.opened(), self.lifecycle.running():
+            yield
+
+    async def make_room(self, room_id: str | None, name: str | None, token: Claims | None) -> Room:
+        """Make a room.
+
+        Args:
+            room_id: The id; None for a random one.
+            name: The display name; None for a random one of two words.
+            token: The token of the user; None for a guest.
+
+        Raises:
+            Rejected: If the id or name is invalid.
+            RoomExists: If a room has this id.
+            TooManyRooms: If the limit is reached.
+            Unavailable: If it could not be stored in time.
+        """
+        made = self.rooms.plan_room(room_id, name, _user(token), limit=self._max_rooms)
+        change = await self._write(ROOMS, made)
+        if change is None or change.room is None:
+            raise RoomExists(made.room)
+        return change.room
+
+    async def delete_room(self, room_id: str, token: Claims | None) -> None:
+        """Delete a room; its members are closed with 4004.
+
+        Raises:
+            UnknownRoom: If no room has this id.
+            Rejected: With ``forbidden``, if the room is the lobby.
+            Unavailable: If it could not be stored in time.
+        """
+        if await self._write(ROOMS, self.rooms.plan_deletion(room_id, _user(token))) is None:
+            raise UnknownRoom(room_id)
+
+    async def join(self, room_id: str, name: str, token: Claims | None) -> LocalMember:
+        """Join a room, and return when the ``joined`` has come back.
+
+        The member must be passed to :meth:`leave` in the end. If cancelled, the member has not joined, or
+        has left again.
+
+        Args:
+            room_id: The room.
+            name: The display name, as :func:`~chat.domain.names.require_name` returns it.
+            token: The token, if any; the member is closed with 4001 when it expires or is revoked.
+
+        Returns:
+            The member; ``first`` is the first text for the client, ``take()`` returns all others.
+
+        Raises:
+            UnknownRoom: If no room has this id.
+            Unavailable: If it could not be stored in time, this server stops, or the token was revoked.
+        """
+        room = self.rooms.get(room_id)
+        member = self.state.members.add_pending(name, room, token)
+        try:
+            joined = Joined(room.key, member.id, name, self.state.view.server)
+            if await self._write(room_topic(room_id), joined) is None:
+                raise UnknownRoom(room_id)
+            if not member.first:
+                raise Unavailable("you were logged out, or this server stops")
+        except BaseException:
+            self.state.members.cancel_pending(member)
+            member.close(CloseCode.TRY_AGAIN_LATER, "could not join")
+            raise
+        return member
+
+    async def missed(self, member: LocalMember, after: int) -> AsyncIterator[list[bytes]]:
+        """Yield the events of a member's room between a position and the member's own ``joined``.
+
+        Args:
+            member: The member; ``take()`` returns what comes after ``joined``.
+            after: The position.
+
+        Raises:
+            Unavailable: If the log cannot be read.
+        """
+        while entries := await self._history.after(member.room, after, MISSED_STEP, end=member.joined):
+            yield [encode(entry) for entry in entries]
+            after = entries[-1]["seq"]
+
+    def leave(self, member: LocalMember) -> None:
+        """Close a member; the leave is written to the log however long that takes."""
+        member.close(NORMAL_CLOSURE, "left")
+
+    async def say(self, member: LocalMember, text: str, key: str | None = None) -> Ack:
+        """Send a message to a member's room, and return when it has come back.
+
+        Args:
+            member: The sender.
+            text: The text.
+            key: Identifies the message: with the same key, sent again in the same room, on this connection or
+                with the same token on another one, it is stored once, and acknowledged alike each time.
+
+        Returns:
+            The key and the position.
+
+        Raises:
+            Rejected: If the text is invalid, with ``bad-message`` or ``too-big``; if the member was closed
+                before, with ``closed``; if the room was deleted, with ``room-deleted``.
+            Unavailable: If the message was not stored in time. A message already sent is not withdrawn, and
+                may still be stored; with a key it can safely be sent again.
+        """
+        if member.end is not None:
+            raise Rejected(ChatCode.CLOSED, member.end.reason, key)
+        require_text(text, max_bytes=self._max_message)
+        room = member.room
+        event = Chat(room.key, member.id, member.name, text)
+        written = await self.state.writer.write(room_topic(room.id), event, _message_id(member, key))
+        if written.has_come_back and written.change is None:
+            raise Rejected(ChatCode.ROOM_DELETED, "the room has been deleted", key)
+        return Ack(key, written.seq)
+
+    async def messages(
+        self, room_id: str, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> list[RoomEntry]:
+        """Return events of a room, oldest first; without a position, the newest.
+
+        Args:
+            room_id: The room.
+            before: Return the newest events before this position.
+            after: Return the oldest events after this position; excludes ``before``.
+            limit: The number of events, at least 1; fewer are returned only if there are no more.
+
+        Raises:
+            Rejected: With ``bad-position``, if both positions are given.
+            UnknownRoom: If no room has this id.
+            Unavailable: If the log cannot be read.
+        """
+        if before is not None and after is not None:
+            raise Rejected(ErrorCode.BAD_POSITION, "give before or after, not both")
+        room = self.rooms.get(room_id)
+        if after is None:
+            return await self._history.before(room, before, limit)
+        return await self._history.after(room, after, limit)
+
+    async def page(self, room_id: str, number: int | None) -> MessagePage:
+        """Return a page of a room's messages; None for the newest.
+
+        Raises:
+            UnknownRoom: If no room has this id.
+            BadPage: If the number is out of range.
+            Unavailable: If the log cannot be read.
+        """
+        return await self._history.page(self.rooms.get(room_id), number)
+
+    async def revoke(self, token: Claims) -> None:
+        """Revoke a token on all servers; connections that use it are closed with 4001.
+
+        Raises:
+            Unavailable: If it could not be stored in time.
+        """
+        await self._write(REVOKED, Revoked(token.token_id, token.expires))
+
+    def watch(self, token: Claims | None) -> FeedSubscriber:
+        """Return a new subscriber of the feed, which must be closed in the end.
+
+        Raises:
+            Unavailable: If this server is not ready, or stops.
+        """
+        self.lifecycle.require_open()
+        return self.state.feed.subscribe(token)
+
+    async def _write(self, topic: str, event: Event) -> Change | None:
+        """Write an event without an id of its own, and return its effect."""
+        self.lifecycle.require_open()
+        written = await self.state.writer.write(topic, event)
+        if not written.has_come_back:
+            raise Unavailable("it is stored, but the pipeline has not delivered it yet; look again later")
+        return written.change
+
+
+def _new_state(settings: Settings, tuning: Tuning) -> ServerState:
+    view, leaves = LogView(), PendingLeaves()
+    members = ConnectedMembers(view.server, leaves, max_waiting=tuning.max_waiting)
+    return ServerState(view, members, RoomFeed(view.rooms), leaves, EventWriter(settings.queue_wait))
+
+
+def _user(token: Claims | None) -> str:
+    return "a guest" if token is None else token.name
+
+
+def _message_id(member: LocalMember, key: str | None) -> str | None:
+    """Return a message id unique for the sender, the room and the sender's key; None without a key."""
+    if key is None:
+        return None
+    sender = member.token.token_id if member.token else member.id
+    digest = sha256("\0".join((sender, member.room.key, key)).encode()).digest()
+    return urlsafe_b64encode(digest).decode()

@@ -1,0 +1,156 @@
+"""The lifecycle of a chat server on the pipeline: connect, read, beat, start over, drain."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
+
+from chat.domain.errors import Unavailable
+from chat.domain.events import ROOMS, SERVERS, Beat, Made
+from chat.domain.log_view import LogView
+from chat.domain.names import new_key
+from chat.domain.rooms import LOBBY
+from chat.service.dependency_health import DependencyHealth
+from chat.service.log_reader import LogReader, ServerState
+from chat.service.pipeline import LogReplaced, PipelineConnection
+from fanline.client import Publisher, Subscriber
+from fanline.errors import CloseCode
+from fanline.tasks import running_task
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Write the beats of a server, and make the lobby if there is none.
+
+    Args:
+        view: The state of the server.
+        caught_up: Set once the first beat has come back.
+        interval: Seconds between beats.
+    """
+
+    def __init__(self, view: LogView, caught_up: asyncio.Event, interval: float) -> None:
+        self._view = view
+        self._caught_up = caught_up
+        self._interval = interval
+
+    async def run(self, publisher: Publisher) -> NoReturn:
+        """Write beats until cancelled."""
+        await publisher.publish(SERVERS, Beat(self._view.server))
+        await self._caught_up.wait()
+        if LOBBY not in self._view.rooms.by_id:
+            await publisher.publish(ROOMS, Made(LOBBY, "Lobby", new_key(), self._view.server))
+        while True:
+            await asyncio.sleep(self._interval)
+            # Without a connection a beat is written anyway, to find out whether one can be had again.
+            if self._view.needs_beats or not publisher.connected:
+                await publisher.publish(SERVERS, Beat(self._view.server))
+
+
+class Lifecycle:
+    """Keep one server connected to the pipeline, from its start to its drain.
+
+    Args:
+        state: The state of this server.
+        reader: Reads the log.
+        pipeline: The connections.
+        dependencies: The health of the services that chat depends on.
+        beat_interval: Seconds between beats.
+        drain_timeout: Seconds that a drain may take.
+    """
+
+    def __init__(
+        self,
+        state: ServerState,
+        reader: LogReader,
+        pipeline: PipelineConnection,
+        dependencies: DependencyHealth,
+        *,
+        beat_interval: float,
+        drain_timeout: float,
+    ) -> None:
+        self._view = state.view
+        self._leaves = state.leaves
+        self._writer = state.writer
+        self._reader = reader
+        self._pipeline = pipeline
+        self._dependencies = dependencies
+        self._heartbeat = Heartbeat(state.view, reader.caught_up, beat_interval)
+        self._drain_timeout = drain_timeout
+        self._is_draining = False
+        self._has_failed = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the log has been read up to its end once."""
+        return self._view.is_ready
+
+    @property
+    def connection_problem(self) -> str | None:
+        """Why this server is not connected to the pipeline, in one sentence; None if it is."""
+        return self._pipeline.problem
+
+    def require_ready(self) -> None:
+        """Raise :class:`Unavailable` unless the log has been read up to its end once."""
+        if not self.is_ready:
+            raise Unavailable("this server is not ready yet: it is still reading the log")
+
+    def require_open(self) -> None:
+        """Raise :class:`Unavailable` unless new members and writes are accepted."""
+        if self._is_draining:
+            raise Unavailable("this server stops")
+        self.require_ready()
+
+    async def problem(self) -> str | None:
+        """Return in one sentence why this server cannot work; None if it can."""
+        if self._is_draining:
+            return "this server stops"
+        if self._has_failed:
+            return "this server has failed and must be restarted; its log has the cause"
+        if self.connection_problem:
+            return self.connection_problem
+        if not self.is_ready:
+            return f"this server is still reading the log, and is at position {self._reader.position:,}"
+        return await self._dependencies.problem()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Stay connected while the block runs, and drain at its end. Becoming ready takes a while."""
+        async with running_task(self._run()):
+            try:
+                yield
+            finally:
+                if not self._is_draining:
+                    await self.drain()
+
+    async def drain(self) -> None:
+        """Close all clients with 1001, and wait a limited time until their leaves are in the log."""
+        self._is_draining = True
+        self._reader.close_all(CloseCode.GOING_AWAY, "this server stops: reconnect")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_timeout):
+                await self._leaves.wait_until_empty()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._pipeline.run(lambda: self._reader.position, self._session)
+                except LogReplaced as error:
+                    logger.error("%s: the log was replaced, and is read from its beginning", error)
+                    self._reader.start_over()
+        except Exception:
+            self._has_failed = True
+            logger.critical("chat has failed", exc_info=True)
+
+    async def _session(self, publisher: Publisher, subscriber: Subscriber) -> None:
+        with self._writer.connected(publisher):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(subscriber))
+                group.create_task(self._heartbeat.run(publisher))
+                group.create_task(self._leaves.run(publisher))
+
+    async def _read(self, subscriber: Subscriber) -> None:
+        async for message in subscriber:
+            self._reader.take(message)

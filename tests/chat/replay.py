@@ -1,0 +1,35 @@
+"""A chat server without a pipeline, which is given the log one event after the other."""
+
+import msgspec
+
+from chat.domain.events import Event
+from chat.domain.log_view import LogView
+from chat.domain.views import encode
+from chat.service.event_writer import EventWriter
+from chat.service.log_reader import LogReader, ServerState
+from chat.service.members import ConnectedMembers
+from chat.service.pending_leaves import PendingLeaves
+from chat.service.room_feed import RoomFeed
+from fanline.client import Message
+from tests.stubs import DEADLINE, USER
+
+
+class Replay:
+    """Feed events to a reader of the log.
+
+    Attributes:
+        state: The state that the reader keeps.
+        reader: The reader.
+    """
+
+    def __init__(self) -> None:
+        view, leaves = LogView(), PendingLeaves()
+        members = ConnectedMembers(view.server, leaves)
+        self.state = ServerState(view, members, RoomFeed(view.rooms), leaves, EventWriter(DEADLINE))
+        self.reader = LogReader(self.state, USER)
+
+    def take(self, topic: str, *events: Event) -> None:
+        """Let the reader take events of a topic."""
+        for event in events:
+            seq = self.reader.position + 1
+            self.reader.take(Message(topic, msgspec.Raw(encode(event)), seq, seq * 1_000, sender=USER))

@@ -1,0 +1,115 @@
+"""Starting, working and stopping, on a pipeline in this process."""
+
+from typing import cast
+
+import pytest
+
+from chat.domain.errors import Unavailable
+from chat.domain.events import ROOMS, SERVERS, Beat, Made
+from chat.domain.rooms import LOBBY
+from chat.service.lifecycle import Heartbeat
+from fanline.client import Publisher
+from fanline.tasks import running_task
+from tests.chat.conftest import NewServer, OpenServer
+from tests.chat.frames import end_of, receive, say_all
+from tests.chat.replay import Replay
+from tests.conftest import until
+
+
+async def test_a_later_server_knows_everything(open_server: OpenServer) -> None:
+    """Rooms, members, counts and pages are rebuilt from the log (line 27)."""
+    server = await open_server()
+    await server.make_room("a", "A", None)
+    await server.make_room("b", "B", None)
+    await server.delete_room("b", None)
+    ada = await server.join("a", "Ada", None)
+    await say_all(server, ada, [str(n) for n in range(201)])
+    later = await open_server()
+    one, other = server.rooms.by_id["a"], later.rooms.by_id["a"]
+    assert [*later.rooms.by_id] == [*server.rooms.by_id]
+    for field in ("name", "key", "made", "count", "last", "members", "starts"):
+        assert getattr(other, field) == getattr(one, field)
+    assert (await later.page("a", 3))["messages"][0]["message"] == "200"
+
+
+async def test_a_stop_is_clean(open_server: OpenServer) -> None:
+    """A server that stops closes everybody with 1001, and the others see them leave at once (line 27)."""
+    server, other = await open_server(), await open_server()
+    bob = await other.join(LOBBY, "Bob", None)
+    members = [await server.join(LOBBY, "Ada", None) for _ in range(3)]
+    watcher = server.watch(None)
+    await receive(bob, 3)
+    await server.lifecycle.drain()
+    assert not server.state.leaves
+    assert server.rooms.by_id[LOBBY].members.keys() == {bob.id}
+    assert [(await end_of(each)).code for each in (*members, watcher)] == [1001] * 4
+    assert [frame["type"] for frame in await receive(bob, 3)] == ["left"] * 3
+    for attempt in (server.join(LOBBY, "Ada", None), server.make_room("a", None, None)):
+        with pytest.raises(Unavailable, match="stops"):
+            await attempt
+    with pytest.raises(Unavailable, match="stops"):
+        server.watch(None)
+
+
+async def test_beats_without_connection() -> None:
+    """Without a connection a beat is written although no member is there, to find out whether one returns."""
+    publisher, replay = FakePublisher(), Replay()
+    replay.take(ROOMS, Made(LOBBY, "Lobby", "l", "own"))
+    replay.take(SERVERS, Beat(replay.state.view.server))
+    heartbeat = Heartbeat(replay.state.view, replay.reader.caught_up, 0.001)
+    async with running_task(heartbeat.run(cast("Publisher", publisher))):
+        await until(lambda: publisher.beats == 1)
+        publisher.connected = False
+        await until(lambda: publisher.beats > 1)
+
+
+class FakePublisher:
+    """A publisher that counts beats."""
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.beats = 0
+
+    async def publish(self, topic: str, content: object) -> None:
+        assert isinstance(content, Beat)
+        self.beats += 1
+
+
+async def test_writes_fail_after_the_end(new_server: NewServer) -> None:
+    """A server that has stopped has no connection, and says so."""
+    server = new_server()
+    async with server.running():
+        await until(lambda: server.lifecycle.is_ready)
+    with pytest.raises(Unavailable, match="no connection"):
+        await server.state.writer.write(SERVERS, Beat(server.state.view.server))
+
+
+async def test_nothing_is_done_before_the_log_is_read(open_server: OpenServer) -> None:
+    """A server that does not know yet what there is says so."""
+    server = await open_server(ready=False)
+    assert not server.lifecycle.is_ready
+    assert await server.lifecycle.problem()
+    with pytest.raises(Unavailable, match="not ready"):
+        await server.make_room("a", None, None)
+    with pytest.raises(Unavailable, match="not ready"):
+        server.watch(None)
+    await until(lambda: server.lifecycle.is_ready)
+    assert await server.lifecycle.problem() is None
+
+
+async def test_a_defect_is_told(
+    open_server: OpenServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that cannot go on is not healthy, and says why in its log."""
+    server = await open_server(queue_wait=0.3)
+
+    def fail(logged: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(server.state.view, "apply", fail)
+    with pytest.raises(Unavailable):
+        await server.make_room("a", None, None)
+    problem = await server.lifecycle.problem()
+    assert problem is not None
+    assert "restarted" in problem
+    assert "ZeroDivisionError" in caplog.text
