@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from chat.http.frames import FRAME_BYTES
 from fanline.errors import ErrorCode
+from fanline.protocol import MAX_POSITION
 from tests.chat.client import ChatClient, Member
 from tests.chat.conftest import Services, StartChat
 from tests.conftest import until
@@ -87,7 +88,7 @@ async def test_an_unknown_room_is_an_error(chat: ChatClient) -> None:
 
 async def test_a_bad_position_is_an_error(chat: ChatClient) -> None:
     """What is no position cannot be gone on from."""
-    for after in ("", "x", "-1", "1.5", "1e3", "²", str(10**18), "9" * 5000):
+    for after in ("", "x", "-1", "1.5", "1e3", "²", str(MAX_POSITION + 1), "9" * 5000):
         status, problem = await chat.refused(f"/api/serve/lobby?after={after}")
         assert (status, problem["error"]) == (400, ErrorCode.BAD_POSITION)
 

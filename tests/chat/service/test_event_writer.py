@@ -91,9 +91,7 @@ async def test_it_may_come_back_before_its_ack(writer: EventWriter, publisher: F
     assert await writing == Written(7, has_come_back=True, change=None)
 
 
-async def test_an_earlier_event_does_not_come_back(
-    writer: EventWriter, publisher: FakePublisher
-) -> None:
+async def test_an_earlier_event_does_not_come_back(writer: EventWriter, publisher: FakePublisher) -> None:
     """A repetition of what came back earlier returns the position, and does not wait."""
     writer.settle(9, "y", CHANGE)
     writing = await begin(writer, publisher)
