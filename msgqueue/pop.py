@@ -7,23 +7,20 @@ answer to a ping sent behind the messages says so in its place.
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from fanline.errors import CloseCode, ErrorCode, Rejected, StoreError
 from fanline.protocol import (
-    MAX_POSITION,
     ConsumerList,
     Dialect,
     Forgotten,
     GapNotice,
-    GapRange,
     PageAnswer,
     Pop,
     PopCommand,
     Popping,
-    Read,
     Record,
     Refusal,
     decode_pop_command,
@@ -32,12 +29,11 @@ from fanline.protocol import (
     split_array,
 )
 from fanline.protocol.topics import matches_any, require_pattern
+from fanline.queue.pages import Pages
 from fanline.server.connection import Connection, text_frame
 from fanline.tasks import cancel_and_wait, running_task
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import PAGE_BYTES, Log
-
-MAX_PAGE_RECORDS: Final = 1_000
 
 
 class PopEndpoint:
@@ -85,6 +81,7 @@ class _Session:
 
     def __init__(self, log: Log, consumers: Consumers, connection: Connection) -> None:
         self._log = log
+        self._pages = Pages(log)
         self._consumers = consumers
         self._connection = connection
         self._consumer: Consumer | None = None
@@ -112,7 +109,7 @@ class _Session:
 
     async def _obey(self, command: PopCommand) -> None:
         if command.read is not None:
-            await self._read(command.read)
+            self._connection.send_json(await self._pages.read(command.read))
         elif command.pop is not None:
             await self._pop(command.pop)
         elif command.done is not None and self._consumer is not None:
@@ -146,7 +143,7 @@ class _Session:
         for pattern in pop.topics or ():
             require_pattern(pattern)
         position = await self._start(pop.after)
-        gap = await self._gap(position, pop.topics)
+        gap = await self._pages.gap(position, pop.topics)
         self._connection.send_json(Popping(None, position, gap))
         told = gap.last if gap else 0
         self._feeding = asyncio.create_task(self._guard(self._feed_from(position, pop.topics, told)))
@@ -159,7 +156,7 @@ class _Session:
         start = await self._start("earliest" if pop.after is None else pop.after)
         self._consumer = self._consumers.get(name, start)
         position = self._consumer.position
-        self._connection.send_json(Popping(name, position, await self._gap(position, None)))
+        self._connection.send_json(Popping(name, position, await self._pages.gap(position, None)))
         self._feeding = asyncio.create_task(self._guard(self._feed_share(self._consumer)))
 
     async def _start(self, after: int | str | None) -> int:
@@ -172,14 +169,6 @@ class _Session:
             raise Rejected(ErrorCode.BAD_POSITION, reason)
         return after
 
-    async def _gap(self, position: int, topics: Sequence[str] | None, told: int = 0) -> GapRange | None:
-        """Return what does not come after a position though it was stored, beyond what was ``told`` of."""
-        if self._log.covers(position):
-            return None
-        known = max(position, told)
-        trimmed = await self._log.trimmed(topics)
-        return GapRange(known + 1, trimmed) if trimmed > known else None
-
     async def _guard(self, feeding: Coroutine[Any, Any, None]) -> None:
         try:
             await feeding
@@ -190,7 +179,7 @@ class _Session:
         while True:
             while position < self._log.head:
                 page = await self._log.read(position, topics)
-                gap = await self._gap(position, topics, told)
+                gap = await self._pages.gap(position, topics, told)
                 if gap is not None:
                     self._connection.send_json(GapNotice(gap))
                     told = gap.last
@@ -236,28 +225,6 @@ class _Session:
         if records:
             self._connection.write(text_frame(join_array([record.body for record in records])))
 
-    # Reading pages.
-
-    async def _read(self, read: Read) -> None:
-        for pattern in read.topics:
-            require_pattern(pattern)
-        limit = max(1, min(read.limit, MAX_PAGE_RECORDS))
-        answer = await (self._page_back(read, limit) if read.after is None else self._page(read, limit))
-        self._connection.send_json(answer)
-
-    async def _page(self, read: Read, limit: int) -> PageAnswer:
-        after = min(max(read.after or 0, 0), MAX_POSITION)
-        page = await self._log.read(after, read.topics, limit)
-        gap = await self._gap(after, read.topics)
-        return PageAnswer(read.ref, _raws(page.records), page.position, self._log.head, gap)
-
-    async def _page_back(self, read: Read, limit: int) -> PageAnswer:
-        end = self._log.head + 1
-        before = end if read.before is None else min(max(read.before, 0), end)
-        records = await self._log.read_back(before, read.topics, limit)
-        position = records[0].seq if records else before
-        return PageAnswer(read.ref, _raws(records), position, self._log.head)
-
 
 def _is_wanted(record: Record, topics: Sequence[str] | None) -> bool:
     return topics is None or matches_any(topics, record.topic)
@@ -267,7 +234,3 @@ def _as_rejected(error: Rejected | StoreError) -> Rejected:
     if isinstance(error, Rejected):
         return error
     return Rejected(ErrorCode.QUEUE_UNAVAILABLE, f"the log cannot be read: {error}")
-
-
-def _raws(records: Sequence[Record]) -> list[msgspec.Raw]:
-    return [msgspec.Raw(record.body) for record in records]

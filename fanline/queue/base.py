@@ -85,8 +85,8 @@ class QueueClient(ABC):
 
         Args:
             message: A checked message; without an id it may get one, so that it can be sent again.
-            reply: Is settled with the outcome, later. None if nobody waits for it; then the message is kept
-                until it is stored, however long that takes.
+            reply: Is settled with the outcome, later. None if the outcome does not matter; then the
+                message is kept while the queue is away, however long that is.
         """
 
     @abstractmethod

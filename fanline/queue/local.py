@@ -1,0 +1,172 @@
+"""A log in this process, reached by function calls."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, Final, Protocol
+
+from fanline.errors import ErrorCode, Rejected, StoreError
+from fanline.protocol import Ack, ConsumerState, NewMessage, PageAnswer, Read, Record, Refusal
+from fanline.queue.base import LogListener, QueueClient, ReplySlot
+from fanline.queue.pages import Pages, ReadableLog
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 0.2
+
+
+class LocalLog(ReadableLog, Protocol):
+    """The log, as msgqueue keeps it."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot be written at present."""
+        ...
+
+    def append(self, messages: Sequence[NewMessage]) -> "asyncio.Future[list[Any]]":
+        """Return a future of each message's position, and of whether it was stored before under its id.
+
+        It fails with StoreError if none of them is stored.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Wait while too much waits to be written."""
+        ...
+
+    def followed_by(self, listener: Callable[[Sequence[Record]], None]) -> AbstractContextManager[None]:
+        """Call a listener with everything that is stored while the block runs."""
+        ...
+
+
+class LocalConsumers(Protocol):
+    """The durable consumers of the log."""
+
+    def states(self) -> Sequence[ConsumerState]:
+        """Return what there is to tell of each."""
+        ...
+
+    async def forget(self, name: str) -> None:
+        """Remove one."""
+        ...
+
+
+Batch = list[tuple[NewMessage, ReplySlot | None]]
+
+
+class LocalQueue(QueueClient):
+    """Calls the log; the log itself is opened and closed by its owner.
+
+    Args:
+        log: The log.
+        consumers: Its durable consumers.
+    """
+
+    def __init__(self, log: LocalLog, consumers: LocalConsumers) -> None:
+        self._log = log
+        self._consumers = consumers
+        self._pages = Pages(log)
+        self._loop = asyncio.get_running_loop()
+        self._batch: Batch = []
+        self._pending = 0
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._read_error: str | None = None
+
+    async def run(self) -> None:
+        """Wait until cancelled: the log writes by itself."""
+        await asyncio.Event().wait()
+
+    @property
+    def problem(self) -> str | None:
+        """Why the log cannot be written or read at present."""
+        return self._log.trouble or self._read_error
+
+    @property
+    def pending(self) -> int:
+        """How many appended messages are not stored yet."""
+        return self._pending
+
+    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
+        """Store a message after all that were appended before it."""
+        if not self._batch:
+            self._loop.call_soon(self._write)
+        self._batch.append((message, reply))
+        self._pending += 1
+        self._is_empty.clear()
+
+    async def wait_for_space(self) -> None:
+        """Wait while too much waits to be written."""
+        await self._log.room()
+
+    async def flush(self) -> None:
+        """Wait until every message is stored, or refused."""
+        await self._is_empty.wait()
+
+    def _write(self) -> None:
+        batch, self._batch = self._batch, []
+        storing = self._log.append([message for message, _ in batch])
+        storing.add_done_callback(partial(self._settle, batch))
+
+    def _settle(self, batch: Batch, storing: "asyncio.Future[list[Any]]") -> None:
+        error = storing.exception()
+        if error is None:
+            for (message, reply), stored in zip(batch, storing.result(), strict=True):
+                if reply is not None:
+                    reply.settle(Ack(message.id, *stored))
+        else:
+            reason = f"the log cannot be written: {error}"
+            for message, reply in batch:
+                if reply is not None:
+                    reply.settle(Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id))
+        self._pending -= len(batch)
+        if not self._pending:
+            self._is_empty.set()
+
+    async def follow(self, listener: LogListener) -> None:
+        """Feed a listener, until cancelled."""
+        if listener.is_ready and not (listener.can_resume and listener.head <= self._log.head):
+            listener.restart()
+        if not listener.is_ready:
+            listener.begin(self._log.head, can_resume=True)
+        while True:
+            try:
+                await self._catch_up(listener)
+            except StoreError as error:
+                self._read_error = f"the log cannot be read: {error}"
+                logger.warning("%s; trying again", self._read_error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._read_error = None
+            with self._log.followed_by(listener.take):
+                await asyncio.Event().wait()
+
+    async def _catch_up(self, listener: LogListener) -> None:
+        """Feed a listener up to the end of the log; there is no wait after the last look at the end."""
+        position, told = listener.head, 0
+        while position < self._log.head:
+            page = await self._log.read(position)
+            gap = await self._pages.gap(position, None, told)
+            if gap is not None:
+                listener.report(gap)
+                told = gap.last
+            if page.records:
+                listener.take(page.records)
+            position = page.position
+
+    async def read(self, read: Read) -> PageAnswer:
+        """Return a page of the log."""
+        try:
+            return await self._pages.read(read)
+        except StoreError as error:
+            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, f"the log cannot be read: {error}") from error
+
+    async def consumers(self) -> Sequence[ConsumerState]:
+        """Return the durable consumers that there are."""
+        return self._consumers.states()
+
+    async def forget(self, consumer: str) -> None:
+        """Remove a durable consumer."""
+        await self._consumers.forget(consumer)

@@ -1,0 +1,84 @@
+"""Pages of a log in this process: read, limited, and with what retention has removed."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from fanline.protocol import MAX_POSITION, GapRange, Page, PageAnswer, Read, Record
+from fanline.protocol.topics import require_pattern
+
+MAX_PAGE_RECORDS: Final = 1_000
+
+
+class ReadableLog(Protocol):
+    """What pages are read from."""
+
+    @property
+    def head(self) -> int:
+        """Position of the newest record."""
+        ...
+
+    async def read(self, after: int, patterns: Sequence[str] | None = None, limit: int = ...) -> Page:
+        """Return what comes after a position."""
+        ...
+
+    async def read_back(self, before: int, patterns: Sequence[str], limit: int) -> Sequence[Record]:
+        """Return the newest matching records before a position, oldest first."""
+        ...
+
+    def covers(self, after: int) -> bool:
+        """Return whether everything after a position is there, whatever retention removes."""
+        ...
+
+    async def trimmed(self, patterns: Sequence[str] | None) -> int:
+        """Return the highest position that retention has removed among the matching topics, or 0."""
+        ...
+
+
+class Pages:
+    """Reads pages of a log.
+
+    Args:
+        log: The log.
+    """
+
+    def __init__(self, log: ReadableLog) -> None:
+        self._log = log
+
+    async def read(self, read: Read) -> PageAnswer:
+        """Return a page.
+
+        Raises:
+            Rejected: If a topic is not one.
+            StoreError: If the log cannot be read.
+        """
+        for pattern in read.topics:
+            require_pattern(pattern)
+        limit = max(1, min(read.limit, MAX_PAGE_RECORDS))
+        return await (self._read_back(read, limit) if read.after is None else self._read(read, limit))
+
+    async def gap(self, position: int, topics: Sequence[str] | None, told: int = 0) -> GapRange | None:
+        """Return what retention has removed after a position, beyond what was ``told`` of."""
+        if self._log.covers(position):
+            return None
+        known = max(position, told)
+        trimmed = await self._log.trimmed(topics)
+        return GapRange(known + 1, trimmed) if trimmed > known else None
+
+    async def _read(self, read: Read, limit: int) -> PageAnswer:
+        after = min(max(read.after or 0, 0), MAX_POSITION)
+        page = await self._log.read(after, read.topics, limit)
+        gap = await self.gap(after, read.topics)
+        return PageAnswer(read.ref, _raws(page.records), page.position, self._log.head, gap)
+
+    async def _read_back(self, read: Read, limit: int) -> PageAnswer:
+        end = self._log.head + 1
+        before = end if read.before is None else min(max(read.before, 0), end)
+        records = await self._log.read_back(before, read.topics, limit)
+        position = records[0].seq if records else before
+        return PageAnswer(read.ref, _raws(records), position, self._log.head)
+
+
+def _raws(records: Sequence[Record]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(record.body) for record in records]

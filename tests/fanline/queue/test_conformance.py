@@ -1,0 +1,221 @@
+"""What every queue client does: the same tests with msgqueue elsewhere, and with its log in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fanline.errors import ErrorCode, Rejected
+from fanline.protocol import Ack, GapRange, NewMessage, Read, Record, Refusal
+from fanline.queue.base import QueueClient
+from fanline.queue.local import LocalQueue
+from fanline.queue.remote import RemoteQueue
+from fanline.settings import Settings
+from fanline.tasks import running_task
+from msgqueue.app import MsgQueue
+from msgqueue.consumers import Consumers
+from msgqueue.log import Log
+from msgqueue.store.sqlite.engine import SqliteStore
+from tests.conftest import StartService, until
+from tests.stubs import DEADLINE
+
+Outcome = Ack | Refusal
+
+
+class Reply:
+    """Waits for the outcome of one message."""
+
+    def __init__(self) -> None:
+        self.group: object = self
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def settle(self, outcome: Outcome) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+
+class Listener:
+    """Notes what it is fed with, in order."""
+
+    def __init__(self, head: int | None = None) -> None:
+        self.head = head or 0
+        self.is_ready = head is not None
+        self.can_resume = True
+        self.events: list[object] = []
+
+    def begin(self, head: int, *, can_resume: bool) -> None:
+        self.head, self.can_resume, self.is_ready = head, can_resume, True
+        self.events.append(("begin", head))
+
+    def take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.head = record.seq
+            self.events.append(record.seq)
+
+    def report(self, gap: GapRange) -> None:
+        self.events.append(gap)
+
+    def restart(self) -> None:
+        self.is_ready = False
+        self.events.append("restart")
+
+
+@asynccontextmanager
+async def local_queue(settings: Settings) -> AsyncIterator[LocalQueue]:
+    """A log in this process, in the data folder of the settings."""
+    store = await SqliteStore.open(settings.data_dir, dedupe_window=60)
+    log = Log(store, tail_bytes=1 << 20, buffer_bytes=1 << 20, patience=5)
+    await log.start()
+    consumers = Consumers(log)
+    await consumers.start()
+    try:
+        yield LocalQueue(log, consumers)
+    finally:
+        await consumers.close()
+        await log.close()
+
+
+@asynccontextmanager
+async def remote_queue(settings: Settings, start_service: StartService) -> AsyncIterator[RemoteQueue]:
+    """A msgqueue in the data folder of the settings, over TLS WebSockets."""
+    service = await start_service(MsgQueue)
+    url = f"wss://localhost:{service.port}"
+    yield RemoteQueue.from_settings(settings.model_copy(update={"queue_url": url}))
+
+
+@pytest.fixture(params=["remote", "local"])
+async def queue(
+    request: pytest.FixtureRequest, make_settings: Callable[[], Settings], start_service: StartService
+) -> AsyncIterator[QueueClient]:
+    """A queue client of each kind; with what :func:`prefill` has stored before, if a test asks for it."""
+    settings = make_settings()
+    opening = local_queue(settings) if request.param == "local" else remote_queue(settings, start_service)
+    async with opening as client, running_task(client.run()):
+        yield client
+
+
+@pytest.fixture
+async def prefilled(make_settings: Callable[[], Settings]) -> Path:
+    """A log of ten messages, of which retention has removed the first four, and a durable consumer at 7."""
+    folder = make_settings().data_dir
+    store = await SqliteStore.open(folder, dedupe_window=60)
+    await store.append([new(number) for number in range(1, 11)])
+    await store.trim([line.seq for line in await store.outline(0)][:4])
+    await store.set_cursor("billing", 7)
+    await store.close()
+    return folder
+
+
+def new(number: int, topic: str = "t", id: str | None = None) -> NewMessage:  # noqa: A002
+    return NewMessage(topic, msgspec.Raw(str(number).encode()), id, sender="hello")
+
+
+async def append(queue: QueueClient, *messages: NewMessage) -> list[Outcome]:
+    """Append messages, and wait for their outcomes."""
+    replies = [Reply() for _ in messages]
+    for message, reply in zip(messages, replies, strict=True):
+        queue.append(message, reply)
+    async with asyncio.timeout(DEADLINE):
+        return [await reply.outcome for reply in replies]
+
+
+def positions(messages: Sequence[msgspec.Raw]) -> list[int]:
+    return [msgspec.json.decode(message)["seq"] for message in messages]
+
+
+async def test_appended_messages_get_positions_in_order(queue: QueueClient) -> None:
+    """Each message has its own outcome, with the position after that of the message before."""
+    outcomes = await append(queue, new(1, id="a"), new(2, id="b"), new(3, id="c"))
+    assert outcomes == [Ack("a", 1), Ack("b", 2), Ack("c", 3)]
+    assert queue.pending == 0
+
+
+async def test_a_repeated_id_is_stored_once(queue: QueueClient) -> None:
+    """The outcome is the position of the first, and says so."""
+    assert await append(queue, new(1, id="a"), new(1, id="a")) == [Ack("a", 1), Ack("a", 1, duplicate=True)]
+
+
+async def test_flush_waits_for_every_message(queue: QueueClient) -> None:
+    """Also for those whose outcome has no reply."""
+    for number in range(1_000):
+        queue.append(new(number), None)
+    assert queue.pending == 1_000
+    await queue.wait_for_space()
+    async with asyncio.timeout(DEADLINE):
+        await queue.flush()
+    assert queue.pending == 0
+    assert await append(queue, new(1, id="a")) == [Ack("a", 1_001)]
+
+
+async def test_follows_from_the_end_of_the_log(queue: QueueClient) -> None:
+    """A new listener begins at the end, and gets what is stored from then on."""
+    await append(queue, new(1), new(2))
+    listener = Listener()
+    async with running_task(queue.follow(listener)):
+        await until(lambda: listener.is_ready)
+        await append(queue, new(3), new(4))
+        await until(lambda: listener.head == 4)
+    assert listener.events == [("begin", 2), 3, 4]
+    assert queue.problem is None or "not connected" in queue.problem
+
+
+async def test_resumes_after_the_head_of_the_listener(queue: QueueClient) -> None:
+    """What was stored in between comes, once, and then what is new."""
+    await append(queue, *(new(number) for number in range(5)))
+    listener = Listener(head=2)
+    async with running_task(queue.follow(listener)):
+        await until(lambda: listener.head == 5)
+        await append(queue, new(6))
+        await until(lambda: listener.head == 6)
+    assert listener.events == [3, 4, 5, 6]
+
+
+async def test_reports_a_gap_before_what_follows_it(prefilled: Path, queue: QueueClient) -> None:
+    """A listener learns what retention has removed after its head."""
+    listener = Listener(head=2)
+    async with running_task(queue.follow(listener)):
+        await until(lambda: listener.head == 10)
+    assert listener.events == [GapRange(3, 4), 5, 6, 7, 8, 9, 10]
+
+
+async def test_restarts_a_listener_when_the_log_is_another_one(queue: QueueClient) -> None:
+    """A head after the end of the log belongs to a log that was replaced."""
+    await append(queue, new(1))
+    listener = Listener(head=100)
+    async with running_task(queue.follow(listener)):
+        await until(lambda: len(listener.events) == 2)
+    assert listener.events == ["restart", ("begin", 1)]
+
+
+async def test_reads_pages(prefilled: Path, queue: QueueClient) -> None:
+    """Forwards from after a position, backwards from before one, with the gap and the end of the log."""
+    async with running_task(queue.follow(Listener())), asyncio.timeout(DEADLINE):
+        page = await queue.read(Read(["t"], after=6, limit=2))
+        assert (positions(page.messages), page.position, page.last, page.gap) == ([7, 8], 8, 10, None)
+        page = await queue.read(Read(["t"], after=1, limit=1))
+        assert (positions(page.messages), page.gap) == ([5], GapRange(2, 4))
+        page = await queue.read(Read([">"], before=9, limit=3))
+        assert (positions(page.messages), page.position) == ([6, 7, 8], 6)
+        page = await queue.read(Read(["other"], after=10))
+        assert (page.messages, page.position, page.last) == ([], 10, 10)
+
+
+async def test_refuses_to_read_what_is_no_pattern(queue: QueueClient) -> None:
+    """A page of something else is refused, with the code that subscribers know."""
+    async with running_task(queue.follow(Listener())), asyncio.timeout(DEADLINE):
+        with pytest.raises(Rejected) as rejected:
+            await queue.read(Read(["a..b"], after=0))
+    assert rejected.value.code == ErrorCode.BAD_TOPIC
+
+
+async def test_lists_and_forgets_durable_consumers(prefilled: Path, queue: QueueClient) -> None:
+    """A consumer is listed with its position, and is gone once it was forgotten."""
+    states = [(state.name, state.position, state.behind) for state in await queue.consumers()]
+    assert states == [("billing", 7, 3)]
+    await queue.forget("billing")
+    assert list(await queue.consumers()) == []
+    with pytest.raises(Rejected, match="no durable consumer"):
+        await queue.forget("billing")
