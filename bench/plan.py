@@ -1,272 +1,178 @@
-"""What is measured by default, and about how long it takes: in full, and quickly."""
+"""The parts, and which cases each command measures: in full, and quickly."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench import chat, disk, durable, fanout, growth, idle, latency, peak, reconnect
-from bench.peers.base import Peer
-from bench.rig import Load
-from bench.samples import Sample
-from bench.setup import Site, choose
+from bench import parts
+from bench.runner import Case, Part, Step
 
-SUBSCRIBERS: Final = (1, 10, 100, 1_000)
-RATES: Final = (10, 100, 500, 1_000, 5_000)
-SIZES: Final = (100, 1_024, 16_384)
-
-# Beyond either, it is the machine that is measured, or the generator.
-MOST_DELIVERIES: Final = 1_000_000
-MOST_BYTES: Final = 600_000_000
-
-# Those points of the grid at which all servers are measured, also the slower ones.
-_COMMON_SUBSCRIBERS: Final = (10, 100, 1_000)
-_COMMON_RATES: Final = (100, 500)
-
-# Seconds that it takes to start a server, and to connect a thousand subscribers to it.
-_START: Final = 3.0
-_CONNECT: Final = 2.0
-
+_FANLINE: Final = ("fanline",)
+_PAIR: Final = ("fanline", "nats")
+_LIVE: Final = ("fanline", "nats", "mosquitto", "naive", "centrifugo")
 _STORING: Final = ("fanline", "jetstream-always", "jetstream")
 
+_POINT: Final = ("topics", "subscribers", "rate", "size")
+_ACKED: Final = ("clients", "window", "together", "size")
 
-class Options(NamedTuple):
-    """How to measure.
+FANOUT: Final = Part("fanout", parts.fanout, _LIVE, _POINT)
+PEAK: Final = Part("peak", parts.peak, _LIVE, ("subscribers", "size"))
+DISK: Final = Part("disk", parts.disk, _FANLINE, ())
+DURABLE: Final = Part("durable", parts.durable, (*_STORING, "centrifugo"), _ACKED)
+LATENCY: Final = Part("latency", parts.latency, _STORING, ("rate", "size"))
+IDLE: Final = Part("idle", parts.idle, _LIVE, ("subscribers",))
+RECONNECT: Final = Part("reconnect", parts.reconnect, _LIVE, ("subscribers",))
+LOG: Final = Part("log", parts.log, _FANLINE, ("rows",))
+WORKERS: Final = Part("workers", parts.fanout, ("fanline", "fanline, 2 workers"), _POINT)
+CHAT: Final = Part("chat", parts.chat, ("fanline", "chat"), ("subscribers", "rate", "size"))
+
+# The limits of the grid: beyond them the machine or the generator would be measured.
+MAX_DELIVERIES: Final = 1_000_000
+MAX_BYTES: Final = 600_000_000
+
+
+class Scope(NamedTuple):
+    """How much to measure.
 
     Attributes:
-        rounds: How often each measurement is made.
-        is_quick: Whether to see only that all works, and roughly where things are.
-        peers: Which servers, where a part has more.
-        log: The folder of a large log to measure with as well, if there is one.
+        is_quick: Whether to measure little, to see that everything works.
+        log: The folder of a long log to measure as well.
     """
 
-    rounds: int
-    is_quick: bool
-    peers: Sequence[str]
+    is_quick: bool = False
     log: Path | None = None
 
-    @property
-    def fewer(self) -> "Options":
-        """The same with a round less, for what takes long."""
-        return self._replace(rounds=max(1, self.rounds - 1))
 
-    def among(self, *names: str) -> list[type[Peer]]:
-        """Return those of these servers that are wanted and can be run here."""
-        return choose([name for name in names if name in self.peers])[0]
-
-
-class Step(NamedTuple):
-    """A stretch of a run.
-
-    Attributes:
-        samples: How many samples it yields.
-        seconds: How long it takes, about.
-        measure: Does it.
-    """
-
-    samples: int
-    seconds: float
-    measure: Callable[[Site], Iterator[Sample]]
-
-
-def grid(seconds: float) -> list[fanout.Point]:
-    """Return the points of the grid that this machine can be expected to bear, by subscribers."""
+def grid() -> list[Case]:
+    """Return the cases of fan-out that this machine can be expected to bear."""
     return [
-        fanout.Point("one", subscribers, Load(rate, size, seconds))
-        for subscribers, size, rate in product(SUBSCRIBERS, SIZES, RATES)
-        if is_bearable(subscribers, rate, size)
+        Case("one", subscribers, rate, size, 1.2)
+        for subscribers, size, rate in product(
+            (1, 10, 100, 1_000), (100, 1_024, 16_384), (10, 100, 500, 1_000, 5_000)
+        )
+        if subscribers * rate <= MAX_DELIVERIES and subscribers * rate * size <= MAX_BYTES
     ]
 
 
-def is_bearable(subscribers: int, rate: float, size: int) -> bool:
-    """Whether a point is within the limits."""
-    return subscribers * rate <= MOST_DELIVERIES and subscribers * rate * size <= MOST_BYTES
+def _together(cases: Sequence[Case]) -> list[list[Case]]:
+    """Return groups of neighboring cases with the same subscribers."""
+    return [list(group) for _, group in groupby(cases, lambda case: (case.topics, case.subscribers))]
 
 
-def fan_out(options: Options) -> list[Step]:
-    """Return the grid, the points at which all servers are measured, and the other layouts of topics."""
-    seconds = 1.0 if options.is_quick else 1.2
-    if options.is_quick:
-        points = [fanout.Point("one", each, Load(500, 120, seconds)) for each in (10, 100, 1_000)]
-        return [fan_out_step(options, ("fanline", "nats"), points)]
-    common = [
-        fanout.Point("one", subscribers, Load(rate, 100, seconds))
-        for subscribers, rate in product(_COMMON_SUBSCRIBERS, _COMMON_RATES)
-    ]
-    rest = [point for point in grid(seconds) if point not in common]
-    others = [fanout.Point("own", topics, Load(1_000, 120, 3.0)) for topics in (100, 1_000, 10_000)]
-    others += [fanout.Point(layout, 1_000, Load(500, 120, 2.0)) for layout in ("random", "wild")]
-    return [
-        fan_out_step(options, ("fanline", "nats", "mosquitto", "naive"), common),
-        fan_out_step(options.fewer, ("fanline", "nats"), rest),
-        fan_out_step(options.fewer, ("fanline", "nats"), others),
-    ]
+def _alone(*cases: Case) -> list[list[Case]]:
+    return [[case] for case in cases]
 
 
-def fan_out_step(options: Options, names: Sequence[str], points: Sequence[fanout.Point]) -> Step:
-    """Return the measurement of some servers at some points."""
-    peers = options.among(*names)
-    sessions = {(point.layout, point.subscribers) for point in points}
-    once = sum(_START + _CONNECT * subscribers / 1_000 for _, subscribers in sessions)
-    once += sum(point.load.seconds + 0.3 for point in points)
-    return Step(
-        len(points) * len(peers) * options.rounds,
-        once * len(peers) * options.rounds,
-        lambda site: fanout.measure(site, peers, points, options.rounds),
-    )
+def _fanout(scope: Scope) -> Iterator[Step]:
+    if scope.is_quick:
+        yield Step(FANOUT, _alone(*(Case(subscribers=each, seconds=1) for each in (10, 100, 1_000))), _PAIR)
+        return
+    common = [Case("one", *each, 100, 1.2) for each in product((10, 100, 1_000), (100, 500))]
+    yield Step(FANOUT, _together(common), _LIVE)
+    yield Step(FANOUT, _together([case for case in grid() if case not in common]), _PAIR, 1)
+    others = [Case("own", topics, 1_000, 120, 3) for topics in (100, 1_000, 10_000)]
+    others += [Case(layout, 1_000, 500) for layout in ("random", "wild")]
+    yield Step(FANOUT, _alone(*others), _PAIR, 1)
 
 
-def highest(options: Options) -> list[Step]:
-    """Return the search for the highest rate."""
-    crowds = (200,) if options.is_quick else (100, 1_000)
-    cases = [peak.Case(subscribers, 120, 1.0 if options.is_quick else 1.5) for subscribers in crowds]
-    return [peak_step(options.fewer, cases)]
+def _peak(scope: Scope) -> Iterator[Step]:
+    crowds = (200,) if scope.is_quick else (100, 1_000)
+    cases = [DEFAULTS["peak"]._replace(subscribers=each) for each in crowds]
+    yield Step(PEAK, _alone(*cases), _PAIR, 1)
 
 
-def peak_step(options: Options, cases: Sequence[peak.Case]) -> Step:
-    """Return the search for the highest rate in some cases."""
-    peers, rounds = options.among("fanline", "nats"), options.rounds
-    once = sum(8 * case.seconds + 3 * (_START + 5 + _CONNECT * case.subscribers / 1_000) for case in cases)
-    return Step(
-        len(cases) * len(peers) * rounds,
-        once * len(peers) * rounds,
-        lambda site: peak.measure(site, peers, cases, rounds),
-    )
-
-
-def durable_publishing(options: Options) -> list[Step]:
-    """Return the floor that the disk sets, and every way to wait for acknowledgements."""
-    seconds = 1.0 if options.is_quick else 3.0
+def _durable(scope: Scope) -> Iterator[Step]:
+    seconds = 1.0 if scope.is_quick else 3.0
+    ways = [(1, 1, 1), (1, 1_000, 1), (1, 1_000, 100), (100, 1, 1), (100, 100, 1)]
     cases = [
-        durable.Case(clients=1, window=1, seconds=seconds),
-        durable.Case(clients=1, window=1_000, seconds=seconds),
-        durable.Case(clients=1, window=1_000, together=100, seconds=seconds),
-        durable.Case(clients=100, window=1, seconds=seconds),
-        durable.Case(clients=100, window=100, seconds=seconds),
+        Case(clients=clients, window=window, together=together, size=128, seconds=seconds)
+        for clients, window, together in ways
     ]
-    floor = Step(2 * options.rounds, 1.0 * options.rounds, lambda site: disk.measure(site, options.rounds))
-    return [floor, durable_step(options, cases)]
+    yield Step(DISK, _alone(Case()), _FANLINE)
+    yield Step(DURABLE, _alone(*cases), _STORING)
 
 
-def durable_step(options: Options, cases: Sequence[durable.Case]) -> Step:
-    """Return the measurement of durable publishing in some cases."""
-    peers = options.among(*_STORING)
-    once = sum(case.seconds + _START for case in cases)
-    return Step(
-        len(cases) * len(peers) * options.rounds,
-        once * len(peers) * options.rounds,
-        lambda site: durable.measure(site, peers, cases, options.rounds),
-    )
+def _latency(scope: Scope) -> Iterator[Step]:
+    full = Case(rate=10, seconds=6), Case(rate=1_000, seconds=3), Case(rate=20_000, seconds=3)
+    quick = Case(rate=1_000, seconds=1)
+    cases = [case._replace(subscribers=1) for case in ([quick] if scope.is_quick else full)]
+    yield Step(LATENCY, _alone(*cases), _STORING)
 
 
-def end_to_end(options: Options) -> list[Step]:
-    """Return the time from publishing to delivery, at three rates."""
-    if options.is_quick:
-        return [latency_step(options, [Load(1_000, 120, 1.0)])]
-    return [latency_step(options, [Load(10, 120, 6.0), Load(1_000, 120, 3.0), Load(20_000, 120, 3.0)])]
+def _idle(scope: Scope) -> Iterator[Step]:
+    if scope.is_quick:
+        yield Step(IDLE, _alone(DEFAULTS["idle"]), _PAIR)
+        return
+    yield Step(IDLE, _alone(DEFAULTS["idle"]._replace(subscribers=2_000)), _LIVE, 1)
+    yield Step(IDLE, _alone(DEFAULTS["idle"]._replace(subscribers=10_000)), _PAIR, 2)
 
 
-def latency_step(options: Options, loads: Sequence[Load]) -> Step:
-    """Return the time from publishing to delivery under some loads."""
-    peers = options.among(*_STORING)
-    once = sum(load.seconds + _START + 2.0 for load in loads)
-    return Step(
-        len(loads) * len(peers) * options.rounds,
-        once * len(peers) * options.rounds,
-        lambda site: latency.measure(site, peers, loads, options.rounds),
-    )
+def _reconnect(scope: Scope) -> Iterator[Step]:
+    yield Step(RECONNECT, _alone(Case(subscribers=1_000 if scope.is_quick else 5_000)), _PAIR, 2)
 
 
-def waiting(options: Options) -> list[Step]:
-    """Return what connections take that wait; with Mosquitto only few, for it takes them in slowly."""
-    if options.is_quick:
-        return [idle_step(options, ("fanline", "nats"), [1_000])]
-    every = ("fanline", "nats", "mosquitto", "naive")
-    return [
-        idle_step(options.fewer, every, [2_000]),
-        idle_step(options.fewer.fewer, ("fanline", "nats"), [10_000]),
+def _growth(scope: Scope) -> Iterator[Step]:
+    rows = (0, 1_000_000) if scope.is_quick else (0, 1_000_000, 10_000_000)
+    cases = [DEFAULTS["growth"]._replace(rows=each) for each in rows]
+    cases += [DEFAULTS["growth"]._replace(log=scope.log)] if scope.log else []
+    yield Step(LOG, _alone(*cases), _FANLINE, 1)
+    yield Step(WORKERS, _alone(Case(subscribers=1_000, seconds=1 if scope.is_quick else 2)), WORKERS.peers)
+
+
+def _chat(scope: Scope) -> Iterator[Step]:
+    members = (100,) if scope.is_quick else (100, 500)
+    cases = [
+        Case("one", each, rate, 300, 1 if scope.is_quick else 2) for each in members for rate in (10, 100)
     ]
+    yield Step(CHAT, _together(cases), CHAT.peers, 1)
 
 
-def idle_step(options: Options, names: Sequence[str], crowds: Sequence[int]) -> Step:
-    """Return what some servers take for some numbers of connections."""
-    peers, rounds = options.among(*names), options.rounds
-    once = sum(_START + 4 + 2 * _CONNECT * crowd / 1_000 for crowd in crowds)
-    return Step(
-        len(crowds) * len(peers) * rounds,
-        once * len(peers) * rounds,
-        lambda site: idle.measure(site, peers, crowds, rounds),
-    )
+def _compare(scope: Scope) -> Iterator[Step]:
+    seconds, crowd = (0.5, 200) if scope.is_quick else (3.0, 2_000)
+    yield Step(FANOUT, _alone(*(Case(subscribers=each, seconds=seconds) for each in (100, 1_000))), _FANLINE)
+    acked = [Case(clients=1, window=window, size=128, seconds=seconds) for window in (1, 1_000)]
+    yield Step(DURABLE, _alone(*acked), _FANLINE)
+    yield Step(IDLE, _alone(Case(subscribers=crowd, seconds=seconds)), _FANLINE)
 
 
-def coming_back(options: Options) -> list[Step]:
-    """Return how long it takes all subscribers to come back."""
-    return [reconnect_step(options.fewer.fewer, [1_000 if options.is_quick else 5_000])]
+def _all(scope: Scope) -> Iterator[Step]:
+    for name, plan in PLANS.items():
+        if name not in ("all", "compare"):
+            yield from plan(scope)
 
 
-def reconnect_step(options: Options, crowds: Sequence[int]) -> Step:
-    """Return the same for some numbers of subscribers."""
-    peers, rounds = options.among("fanline", "nats"), options.rounds
-    once = sum(2 * _START + 5 * _CONNECT * crowd / 1_000 for crowd in crowds)
-    return Step(
-        len(crowds) * len(peers) * rounds,
-        once * len(peers) * rounds,
-        lambda site: reconnect.measure(site, peers, crowds, rounds),
-    )
-
-
-def growing(options: Options) -> list[Step]:
-    """Return how the cost grows with the log, and with more processes."""
-    lengths = [0, 1_000_000] if options.is_quick else [0, 1_000_000, 10_000_000]
-    return [log_step(options.fewer, lengths), workers_step(options)]
-
-
-def log_step(options: Options, lengths: Sequence[int]) -> Step:
-    """Return what publishing and resuming cost with logs of some lengths, and with one that is there."""
-    logs: list[int | Path] = [*lengths, *([options.log] if options.log else [])]
-    filling = sum(rows / 200_000 for rows in lengths)
-    return Step(
-        len(logs) * options.rounds,
-        filling + len(logs) * options.rounds * (_START + 6.0),
-        lambda site: growth.measure_log(site, logs, options.rounds),
-    )
-
-
-def workers_step(options: Options) -> Step:
-    """Return what a delivery costs with one process of each edge and with two."""
-    load, subscribers = Load(500, 120, 1.0 if options.is_quick else 2.0), 1_000
-    return Step(
-        2 * options.rounds,
-        2 * options.rounds * (_START + _CONNECT + load.seconds + 1.0),
-        lambda site: growth.measure_workers(site, load, subscribers, options.rounds),
-    )
-
-
-def chatting(options: Options) -> list[Step]:
-    """Return what chat takes, beside the pipeline alone."""
-    crowds = (100,) if options.is_quick else (100, 500)  # each who enters is told to all
-    loads = [Load(rate, 300, 1.0 if options.is_quick else 2.0) for rate in (10, 100)]
-    return [chat_step(options.fewer, crowds, loads)]
-
-
-def chat_step(options: Options, crowds: Sequence[int], loads: Sequence[Load]) -> Step:
-    """Return what chat takes for some numbers of members and some loads."""
-    each = sum(load.seconds + 0.3 for load in loads) + _START + 4.0
-    once = sum(each + 3 * _CONNECT * crowd / 1_000 for crowd in crowds)
-    return Step(
-        2 * len(crowds) * len(loads) * options.rounds,
-        2 * once * options.rounds,
-        lambda site: chat.measure(site, crowds, loads, options.rounds),
-    )
-
-
-PARTS: Final[dict[str, Callable[[Options], list[Step]]]] = {
-    "fanout": fan_out,
-    "peak": highest,
-    "durable": durable_publishing,
-    "latency": end_to_end,
-    "idle": waiting,
-    "reconnect": coming_back,
-    "growth": growing,
-    "chat": chatting,
+PLANS: Final[dict[str, Callable[[Scope], Iterator[Step]]]] = {
+    "fanout": _fanout,
+    "peak": _peak,
+    "durable": _durable,
+    "latency": _latency,
+    "idle": _idle,
+    "reconnect": _reconnect,
+    "growth": _growth,
+    "chat": _chat,
+    "compare": _compare,
+    "all": _all,
 }
+
+# The case that the options of a command change, and its part.
+PARTS: Final = {
+    "fanout": FANOUT, "peak": PEAK, "durable": DURABLE, "latency": LATENCY, "idle": IDLE,
+    "reconnect": RECONNECT, "growth": LOG, "chat": CHAT,
+}  # fmt: skip
+DEFAULTS: Final = {
+    "fanout": Case(),
+    "peak": Case(rate=100_000, seconds=1.5),
+    "durable": Case(seconds=3, size=128),
+    "latency": Case(subscribers=1, rate=1_000, seconds=3),
+    "idle": Case(subscribers=1_000, seconds=3),
+    "reconnect": Case(subscribers=1_000),
+    "growth": Case(window=1_000, size=128),
+    "chat": Case(rate=100, size=300),
+}
+
+
+def one_case(command: str, **given: object) -> Step:
+    """Return the step of a command's default case with some fields replaced."""
+    part, case = PARTS[command], DEFAULTS[command]._replace(**given)  # type: ignore[arg-type]
+    return Step(part, _alone(case), part.peers)

@@ -1,148 +1,113 @@
-"""The images of the report."""
+"""The images of the page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.samples import Sample, Setting, Summary
+from bench.samples import Sample, Setting, Spread, Summary
 
-_COLOURS: Final = {
+_COLORS: Final = {
     "fanline": "#c2410c",
     "nats": "#1d4ed8",
     "mosquitto": "#15803d",
     "naive": "#737373",
+    "centrifugo": "#7e22ce",
     "jetstream-always": "#1d4ed8",
     "jetstream": "#93c5fd",
 }
-_INCHES: Final = (10.0, 4.2)
 
 
-class Image(NamedTuple):
-    """An image of the report.
-
-    Attributes:
-        part: What it belongs to.
-        path: Its file.
-        shows: What is to be seen on it.
-    """
-
-    part: str
-    path: Path
-    shows: str
-
-
-def draw(samples: Sequence[Sample], folder: Path) -> list[Image]:
-    """Draw an image of each part that has one and was measured, and return them."""
+def draw(samples: Sequence[Sample], folder: Path) -> None:
+    """Draw an image of each measured part that has one, as ``PART.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    images = []
-    for part, (shows, draw_one) in _IMAGES.items():
+    for part, draw_one in _IMAGES.items():
         summary = Summary(sample for sample in samples if sample.part == part)
-        if summary.peers():
-            figure = Figure(figsize=_INCHES, layout="constrained")
+        if summary.peers:
+            figure = Figure(figsize=(10.0, 4.2), layout="constrained")
             draw_one(figure, summary)
-            path = folder / f"{part}.png"
-            figure.savefig(path)
-            images.append(Image(part, path, shows))
-    return images
+            figure.savefig(folder / f"{part}.png")
 
 
 def _draw_fanout(figure: Figure, summary: Summary) -> None:
-    """Draw the CPU of a delivery against the rate, and against the number of subscribers."""
     by_rate, by_subscribers = figure.subplots(1, 2, sharey=True)
-    smallest = [case for case in summary.cases() if case["topics"] == "one" and int(case["size"]) <= 120]
-    hundred = [case for case in smallest if case["subscribers"] == 100]
-    _draw_lines(by_rate, summary, hundred, "rate", "cpu")
+    small = [case for case in summary.settings if case["topics"] == "one" and int(case["size"]) <= 120]
+    _draw_lines(by_rate, summary, [case for case in small if case["subscribers"] == 100], "rate")
+    _draw_lines(by_subscribers, summary, [case for case in small if case["rate"] == 500], "subscribers")
     by_rate.set_xlabel("messages/s, to 100 subscribers")
     by_rate.set_ylabel("µs of CPU for each delivery")
-    steady = [case for case in smallest if case["rate"] == 500]
-    _draw_lines(by_subscribers, summary, steady, "subscribers", "cpu")
     by_subscribers.set_xlabel("subscribers, at 500 messages/s")
     by_rate.legend()
 
 
-def _draw_lines(
-    axes: Axes, summary: Summary, settings: Sequence[Setting], against: str, figure: str, scale: float = 1e6
-) -> None:
-    """Draw a line for each server, with what its rounds differ by."""
-    for peer in summary.peers():
+def _draw_lines(axes: Axes, summary: Summary, settings: Sequence[Setting], against: str) -> None:
+    """Draw the CPU of a delivery as a line for each server, with the spread of the rounds."""
+    for peer in summary.peers:
         points = sorted(
             (float(setting[against]), found)
             for setting in settings
-            if (found := summary.figure(setting, peer, figure)) is not None
+            if (found := summary.figure(setting, peer, "cpu")) is not None
         )
         if points:
             places = [place for place, _ in points]
-            colour = _COLOURS.get(peer)
-            middle = [scale * found.median for _, found in points]
-            axes.plot(places, middle, marker="o", label=peer, color=colour)
-            low, high = ([scale * found[side] for _, found in points] for side in (1, 2))
-            axes.fill_between(places, low, high, alpha=0.15, color=colour)
+            middle, low, high = ([1e6 * found[side] for _, found in points] for side in range(3))
+            axes.plot(places, middle, marker="o", label=peer, color=_COLORS.get(peer))
+            axes.fill_between(places, low, high, alpha=0.15, color=_COLORS.get(peer))
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    for axis, minor in ((axes.xaxis, ""), (axes.yaxis, "{x:g}")):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(minor)
     axes.grid(visible=True, which="major", alpha=0.3)
 
 
 def _draw_peak(figure: Figure, summary: Summary) -> None:
-    axes = figure.subplots()
-    names = [f"{case['subscribers']:,} subscribers" for case in summary.cases()]
-    _draw_bars(axes, summary, names, "rate", 1e-3)
-    axes.set_ylabel("thousand deliveries/s")
+    names = [f"{case['subscribers']:,} subscribers" for case in summary.settings]
+    _draw_bars(figure.subplots(), summary, names, "rate", 1e-3, "thousand deliveries/s")
 
 
 def _draw_durable(figure: Figure, summary: Summary) -> None:
+    names = [
+        f"{case['clients']} client{'s' if case['clients'] != 1 else ''},\n"
+        + (f"{case['window']} unacknowledged" if case["window"] != 1 else "each ack awaited")
+        + (f"\n{case['together']} to a frame" if case["together"] != 1 else "")
+        for case in summary.settings
+    ]
     axes = figure.subplots()
-    names = [_way(case) for case in summary.cases()]
-    _draw_bars(axes, summary, names, "rate", 1)
+    _draw_bars(axes, summary, names, "rate", 1, "messages stored and acknowledged/s")
     axes.set_yscale("log")
-    axes.set_ylabel("messages stored and acknowledged/s")
-
-
-def _way(case: Setting) -> str:
-    clients = "1 client" if case["clients"] == 1 else f"{case['clients']} clients"
-    if case["window"] == 1:
-        return f"{clients},\neach ack awaited"
-    frames = f"\n{case['together']} to a frame" if case["together"] != 1 else ""
-    return f"{clients},\n{case['window']} on the way{frames}"
 
 
 def _draw_latency(figure: Figure, summary: Summary) -> None:
-    """Draw p50 and p99 beside each other."""
-    names = [f"{case['rate']:,} messages/s" for case in summary.cases()]
+    names = [f"{case['rate']:,} messages/s" for case in summary.settings]
     for axes, quantile in zip(figure.subplots(1, 2, sharey=True), ("p50", "p99"), strict=True):
-        _draw_bars(axes, summary, names, quantile, 1e3)
+        _draw_bars(axes, summary, names, quantile, 1e3, "ms from publishing to delivery")
         axes.set_yscale("log")
         axes.set_title(quantile)
-    figure.axes[0].set_ylabel("ms from publishing to delivery")
 
 
-def _draw_bars(axes: Axes, summary: Summary, names: Sequence[str], figure: str, scale: float) -> None:
-    """Draw a group of bars for each setting, a bar for each server; none where it has no figure."""
-    peers = summary.peers()
-    width = 0.8 / len(peers)
-    for number, peer in enumerate(peers):
-        found = [summary.figure(setting, peer, figure) for setting in summary.cases()]
-        heights = [0.0 if each is None else scale * each.median for each in found]
-        errors = [
-            [0.0 if each is None else scale * abs(each.median - each[side]) for each in found]
-            for side in (1, 2)
-        ]
+def _draw_bars(
+    axes: Axes, summary: Summary, names: Sequence[str], figure: str, scale: float, label: str
+) -> None:
+    """Draw a group of bars for each setting, a bar for each server."""
+    width = 0.8 / len(summary.peers)
+    for number, peer in enumerate(summary.peers):
+        found = [summary.figure(setting, peer, figure) or Spread(0, 0, 0) for setting in summary.settings]
+        heights = [scale * each.median for each in found]
+        errors = [[scale * abs(each.median - each[side]) for each in found] for side in (1, 2)]
         places = [place + number * width for place in range(len(names))]
-        axes.bar(places, heights, width, yerr=errors, label=peer, color=_COLOURS.get(peer), capsize=2)
-    axes.set_xticks([place + width * (len(peers) - 1) / 2 for place in range(len(names))], names)
+        axes.bar(places, heights, width, yerr=errors, label=peer, color=_COLORS.get(peer), capsize=2)
+    axes.set_xticks([place + width * (len(summary.peers) - 1) / 2 for place in range(len(names))], names)
+    axes.set_ylabel(label)
     axes.grid(visible=True, axis="y", alpha=0.3)
     axes.legend()
 
 
-_IMAGES: Final = {
-    "fanout": ("CPU of a delivery, against messages a second and against subscribers", _draw_fanout),
-    "peak": ("highest sustained rate of deliveries", _draw_peak),
-    "durable": ("messages stored and acknowledged a second", _draw_durable),
-    "latency": ("median and 99th percentile of the time from publishing to delivery", _draw_latency),
+_IMAGES: Final[dict[str, Callable[[Figure, Summary], None]]] = {
+    "fanout": _draw_fanout,
+    "peak": _draw_peak,
+    "durable": _draw_durable,
+    "latency": _draw_latency,
 }

@@ -1,288 +1,155 @@
-"""The tables of a run: each a setting to a row, and a figure of a server to a column."""
+"""The tables of a run, in Markdown."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-import rich.table
+from bench.samples import Sample, Setting, Spread, Summary
 
-from bench.samples import Sample, Setting, Summary
-from bench.stats import Spread
-
-# Above this share of a core a figure is large enough to be held to the target.
-BUSY: Final = 0.1
+# The target for the CPU of a delivery counts where a server uses more than this share of a core.
+_BUSY: Final = 0.1
 
 
-class Column(NamedTuple):
-    """A figure of one server.
-
-    Attributes:
-        title: What stands above it.
-        peer: The server.
-        figure: The name of the figure.
-        scale: What it is multiplied with.
-        digits: How many follow the point.
-    """
+class Unit(NamedTuple):
+    """How a figure is shown: title, factor, and digits after the point."""
 
     title: str
-    peer: str
-    figure: str
     scale: float = 1.0
-    digits: int = 1
+    digits: int = 0
 
 
-class Ratio(NamedTuple):
-    """How many times one figure is as large as another."""
-
-    title: str
-    over: tuple[str, str]
-    under: tuple[str, str]
+UNITS: Final = {
+    "cpu": Unit("µs", 1e6, 2),
+    "cpu_all": Unit("all processes µs", 1e6, 2),
+    "rate": Unit("/s"),
+    "cores_all": Unit("cores", digits=2),
+    "p50": Unit("p50 ms", 1e3, 2),
+    "p99": Unit("p99 ms", 1e3, 2),
+    "p99.9": Unit("p99.9 ms", 1e3, 2),
+    "fsync_p50": Unit("fsync p50 ms", 1e3, 3),
+    "fsync_p99": Unit("fsync p99 ms", 1e3, 3),
+    "commit_p50": Unit("commit p50 ms", 1e3, 3),
+    "commit_p99": Unit("commit p99 ms", 1e3, 3),
+    "rss": Unit("RSS KB", 1e-3, 1),
+    "pss": Unit("PSS KB", 1e-3, 1),
+    "served_rss": Unit("served KB", 1e-3, 1),
+    "cores_idle": Unit("idle cores", digits=3),
+    "connections": Unit("new /s"),
+    "delivered": Unit("delivered"),
+    "seconds": Unit("s", digits=1),
+    "resumed": Unit("resumed"),
+    "resume": Unit("resume p50 ms", 1e3, 1),
+    "resume_worst": Unit("slowest ms", 1e3, 1),
+}
 
 
 class Table(NamedTuple):
-    """One table, all in words.
+    """A table of a part.
 
     Attributes:
-        part: What was measured.
+        part: The part.
         title: What it shows.
-        header: What stands above each column.
-        rows: The cells.
-        notes: What there is to say below it.
+        figures: The names of the figures, each a column for each server.
+        ratio: A figure that is also shown divided by Fanline's, if any.
     """
 
     part: str
     title: str
-    header: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-
-    def rich(self) -> rich.table.Table:
-        """Return it for a terminal."""
-        table = rich.table.Table(title=self.title, caption="\n".join(self.notes) or None)
-        for title in self.header:
-            table.add_column(title, justify="right")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def markdown(self) -> str:
-        """Return it for a page."""
-        lines = [self.header, ["---:"] * len(self.header), *self.rows]
-        text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        notes = "".join(f"\n- {note}" for note in self.notes)
-        return f"**{self.title}**\n\n{text}\n{notes and chr(10) + notes[1:] + chr(10)}"
+    figures: str
+    ratio: str = ""
 
 
-def tables(samples: Sequence[Sample]) -> Iterator[Table]:
-    """Yield the tables of every part that was measured."""
-    for part, make in _TABLES.items():
+TABLES: Final = (
+    Table("fanout", "CPU of a delivery", "cpu cpu_all", "cpu"),
+    Table("fanout", "From the scheduled moment of a message until a subscriber has it", "p50 p99"),
+    Table("peak", "Highest rate of deliveries that is sustained", "rate cores_all p99", "rate"),
+    Table("disk", "fsync of 4 KiB, and commit of SQLite", "fsync_p50 fsync_p99 commit_p50 commit_p99"),
+    Table("durable", "Messages stored and acknowledged", "rate", "rate"),
+    Table("durable", "CPU of such a message, and time to its acknowledgement", "cpu_all p50 p99", "cpu_all"),
+    Table("latency", "From publishing to delivery, stored on the way", "p50 p99 p99.9"),
+    Table("idle", "Memory of an idle connection", "rss pss served_rss cores_idle", "rss"),
+    Table(
+        "idle", "New connections, and deliveries of one message", "connections cpu delivered", "connections"
+    ),
+    Table("reconnect", "All come back at once after a SIGKILL", "seconds cpu resumed"),
+    Table("log", "With a longer log", "rate cpu_all p50 resume resume_worst"),
+    Table("workers", "CPU of a delivery, with two processes of publisher and subscriber", "cpu cpu_all"),
+    Table("chat", "CPU of a message to a member of a room", "cpu cpu_all rss p50 p99", "cpu"),
+)
+
+
+def tables(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield the tables of every part that was measured, and a list of the reservations."""
+    notes = list[str]()
+    for part in dict.fromkeys(table.part for table in TABLES):
         summary = Summary(sample for sample in samples if sample.part == part)
-        if summary.peers():
-            yield from make(summary)
+        if summary.peers:
+            yield from (_markdown(table, summary) for table in TABLES if table.part == part)
+            notes += _reservations(part, summary)
+    notes += _verdict(Summary(sample for sample in samples if sample.part == "fanout"))
+    if notes:
+        yield "\n".join(f"- {note}" for note in notes)
 
 
-def compare(
-    part: str,
-    title: str,
-    summary: Summary,
-    columns: Sequence[Column],
-    ratios: Sequence[Ratio] = (),
-) -> Table:
-    """Return a table of those columns whose server was measured."""
-    shown = [column for column in columns if column.peer in summary.peers()]
-    settings = list(summary.cases())
-    names = list(settings[0])
-    apart = [ratio for ratio in ratios if {ratio.over[0], ratio.under[0]} <= set(summary.peers())]
-    header = names + [column.title for column in shown] + [ratio.title for ratio in apart]
-    rows = []
-    for setting in settings:
-        row = [_plain(value) for value in setting.values()]
-        row += [_cell(summary, setting, column) for column in shown]
-        row += [_quotient(summary, setting, ratio) for ratio in apart]
-        rows.append(row)
-    return Table(part, title, header, rows, _notes(summary))
+def _markdown(table: Table, summary: Summary) -> str:
+    columns = [
+        (peer, figure)
+        for figure in table.figures.split()
+        for peer in summary.peers
+        if any(_has(summary, setting, peer, figure) for setting in summary.settings)
+    ]
+    others = [
+        peer for peer in summary.peers if table.ratio and peer != "fanline" and "fanline" in summary.peers
+    ]
+    header = [*summary.settings[0], *(f"{peer} {UNITS[figure].title}" for peer, figure in columns)]
+    lines = [[*header, *(f"{peer} ÷ fanline" for peer in others)]]
+    lines.append(["---:"] * len(lines[0]))
+    for setting in summary.settings:
+        row = [value if isinstance(value, str) else f"{value:,.10g}" for value in setting.values()]
+        row += [_cell(summary, setting, *each) for each in columns]
+        row += [_ratio(summary, setting, peer, table.ratio) for peer in others]
+        lines.append(row)
+    return "\n".join([f"**{table.title}**\n", *(f"| {' | '.join(cells)} |" for cells in lines)])
 
 
-def _plain(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:,g}" if value < 1e6 else f"{value:,.0f}"
+def _has(summary: Summary, setting: Setting, peer: str, figure: str) -> bool:
+    """Return whether there is a figure; that of all processes only where it says more than that of one."""
+    found, alone = summary.figure(setting, peer, figure), summary.figure(setting, peer, "cpu")
+    return found is not None and not (figure == "cpu_all" and found == alone)
 
 
-def _cell(summary: Summary, setting: Setting, column: Column) -> str:
-    found = summary.figure(setting, column.peer, column.figure)
-    doubt = " †" if summary.is_doubtful(setting, column.peer) else ""
-    if found is None:
-        return f"-{doubt}"
-    return written(Spread(*(column.scale * value for value in found)), column.digits) + doubt
+def _cell(summary: Summary, setting: Setting, peer: str, figure: str) -> str:
+    found, unit = summary.figure(setting, peer, figure), UNITS[figure]
+    text = "-" if found is None else written(Spread(*(unit.scale * each for each in found)), unit.digits)
+    return f"{text} †" if summary.warnings(setting, peer) else text
 
 
 def written(values: Spread, digits: int) -> str:
-    """Return a median, and behind it least and most if they can be told from it."""
+    """Return the median, with least and greatest value in brackets if they can be told apart."""
     middle, low, high = (f"{value:,.{digits}f}" for value in values)
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def _quotient(summary: Summary, setting: Setting, ratio: Ratio) -> str:
-    over = summary.figure(setting, *ratio.over)
-    under = summary.figure(setting, *ratio.under)
-    if over is None or under is None or not under.median:
-        return "-"
-    return f"{over.median / under.median:.2f}"
+def _ratio(summary: Summary, setting: Setting, peer: str, figure: str) -> str:
+    over, under = summary.figure(setting, peer, figure), summary.figure(setting, "fanline", figure)
+    return f"{over.median / under.median:.2f}" if over and under and under.median else "-"
 
 
-def _notes(summary: Summary) -> list[str]:
-    if any(summary.is_doubtful(setting, peer) for setting in summary.cases() for peer in summary.peers()):
-        return ["† with a reservation: see the list of them"]
-    return []
-
-
-def _of_each(peers: Iterable[str], title: str, figure: str, scale: float, digits: int) -> list[Column]:
-    """Return the columns of one figure, one for each server."""
-    return [Column(f"{peer} {title}", peer, figure, scale, digits) for peer in peers]
-
-
-def _fanout(summary: Summary) -> Iterator[Table]:
-    costs = [
-        Column("fanline µs", "fanline", "cpu", 1e6, 2),
-        Column("its three services µs", "fanline", "cpu_all", 1e6, 2),
-        *_of_each(("nats", "mosquitto", "naive"), "µs", "cpu", 1e6, 2),
-    ]
-    ratio = Ratio("nats ÷ fanline", ("nats", "cpu"), ("fanline", "cpu"))
-    table = compare("fanout", "CPU of a delivery", summary, costs, [ratio])
-    yield table._replace(notes=[*table.notes, *_verdict(summary)])
-    waits = [
-        Column(f"{peer} {name} ms", peer, name, 1e3, 1)
-        for peer in ("fanline", "nats", "mosquitto", "naive")
-        for name in ("p50", "p99")
-    ]
-    yield compare("fanout", "From the moment a message is due until a subscriber has it", summary, waits)
+def _reservations(part: str, summary: Summary) -> Iterator[str]:
+    for setting in summary.settings:
+        for peer in summary.peers:
+            if warnings := summary.warnings(setting, peer):
+                words = [part, peer, *(f"{name} {value}" for name, value in setting.items())]
+                yield f"† {', '.join(words)}: {'; '.join(warnings)}"
 
 
 def _verdict(summary: Summary) -> Iterator[str]:
-    """Yield at how many points the target for the CPU of a delivery is met."""
-    if not {"fanline", "nats"} <= set(summary.peers()):
-        return
-    busy = [setting for setting in summary.cases() if _is_busy(summary, setting)]
-    met = sum(_ratio(summary, setting) >= 2 for setting in busy)
-    where = f"the {len(busy)} points where either uses over {BUSY:.0%} of a core"
-    yield f"at most half of NATS's at {met} of {where}"
-
-
-def _is_busy(summary: Summary, setting: Setting) -> bool:
-    shares = [summary.figure(setting, peer, "cores") for peer in ("fanline", "nats")]
-    return all(share is not None for share in shares) and any(
-        share is not None and share.median > BUSY for share in shares
-    )
-
-
-def _ratio(summary: Summary, setting: Setting) -> float:
-    nats, fanline = (summary.figure(setting, peer, "cpu") for peer in ("nats", "fanline"))
-    assert nats is not None
-    assert fanline is not None
-    return nats.median / fanline.median
-
-
-def _peak(summary: Summary) -> Iterator[Table]:
-    peers = summary.peers()
-    columns = _of_each(peers, "thousand/s", "rate", 1e-3, 0)
-    columns += _of_each(peers, "cores", "cores_all", 1, 2)
-    columns += _of_each(peers, "p99 ms", "p99", 1e3, 1)
-    ratio = Ratio("fanline ÷ nats", ("fanline", "rate"), ("nats", "rate"))
-    yield compare("peak", "Highest rate of deliveries that is sustained", summary, columns, [ratio])
-
-
-def _durable(summary: Summary) -> Iterator[Table]:
-    peers = ("fanline", "jetstream-always", "jetstream")
-    ratios = [
-        Ratio("fanline ÷ always", ("fanline", "rate"), ("jetstream-always", "rate")),
-        Ratio("fanline ÷ default", ("fanline", "rate"), ("jetstream", "rate")),
-    ]
-    rates = _of_each(peers, "/s", "rate", 1, 0)
-    yield compare("durable", "Messages stored and acknowledged a second", summary, rates, ratios)
-    costs = _of_each(peers, "µs", "cpu_all", 1e6, 1)
-    costs += _of_each(peers, "ack p50 ms", "p50", 1e3, 2)
-    costs += _of_each(peers, "p99 ms", "p99", 1e3, 2)
-    yield compare("durable", "CPU of such a message, and how long its acknowledgement takes", summary, costs)
-
-
-def _latency(summary: Summary) -> Iterator[Table]:
-    columns = [
-        Column(f"{peer} {name} ms", peer, name, 1e3, 2)
-        for peer in ("fanline", "jetstream-always", "jetstream")
-        for name in ("p50", "p99", "p99.9")
-    ]
-    yield compare("latency", "From publishing to delivery, stored on the way", summary, columns)
-
-
-def _idle(summary: Summary) -> Iterator[Table]:
-    peers = summary.peers()
-    memory = _of_each(peers, "RSS KB", "rss", 1e-3, 1)
-    memory += _of_each(peers, "PSS KB", "pss", 1e-3, 1)
-    memory += _of_each(peers, "served KB", "served_rss", 1e-3, 1)
-    memory += _of_each(peers, "idle cores", "cores_idle", 1, 3)
-    yield compare("idle", "Memory of a connection that waits", summary, memory)
-    rates = _of_each(peers, "/s", "connections", 1, 0)
-    rates += _of_each(peers, "CPU ms", "cpu", 1e3, 2)
-    rates += _of_each(peers, "got it", "delivered", 1, 0)
-    yield compare("idle", "New connections, and to how many a message then came", summary, rates)
-
-
-def _reconnect(summary: Summary) -> Iterator[Table]:
-    peers = summary.peers()
-    columns = _of_each(peers, "s", "seconds", 1, 1)
-    columns += _of_each(peers, "CPU ms each", "cpu", 1e3, 2)
-    columns += _of_each(peers, "resumed", "resumed", 1, 0)
-    yield compare("reconnect", "All come back at once after a SIGKILL", summary, columns)
-
-
-def _log(summary: Summary) -> Iterator[Table]:
-    columns = [
-        Column("stored /s", "fanline", "rate", 1, 0),
-        Column("µs of CPU each", "fanline", "cpu_all", 1e6, 1),
-        Column("ack p50 ms", "fanline", "p50", 1e3, 2),
-        Column("resume p50 ms", "fanline", "resume", 1e3, 1),
-        Column("slowest ms", "fanline", "resume_worst", 1e3, 1),
-    ]
-    yield compare("log", "With a longer log", summary, columns)
-
-
-def _workers(summary: Summary) -> Iterator[Table]:
-    peers = summary.peers()
-    columns = _of_each(peers, "µs", "cpu", 1e6, 2)
-    columns += _of_each(peers, "all services µs", "cpu_all", 1e6, 2)
-    yield compare("workers", "CPU of a delivery, with two processes of each edge", summary, columns)
-
-
-def _chat(summary: Summary) -> Iterator[Table]:
-    columns = [
-        Column("chat µs", "chat", "cpu", 1e6, 2),
-        Column("with the pipeline µs", "chat", "cpu_all", 1e6, 2),
-        Column("subscriber µs", "fanline", "cpu", 1e6, 2),
-        Column("with the others µs", "fanline", "cpu_all", 1e6, 2),
-        Column("KB of a member", "chat", "rss", 1e-3, 1),
-        Column("KB of a subscriber", "fanline", "rss", 1e-3, 1),
-        Column("chat p50 ms", "chat", "p50", 1e3, 1),
-        Column("chat p99 ms", "chat", "p99", 1e3, 1),
-        Column("subscriber p50 ms", "fanline", "p50", 1e3, 1),
-    ]
-    ratio = Ratio("chat ÷ subscriber", ("chat", "cpu"), ("fanline", "cpu"))
-    yield compare("chat", "CPU of a message to a member of a room", summary, columns, [ratio])
-
-
-def _disk(summary: Summary) -> Iterator[Table]:
-    columns = [
-        Column(f"{what} {name} ms", what, name, 1e3, 3) for what in summary.peers() for name in ("p50", "p99")
-    ]
-    yield compare("disk", "The disk itself", summary, columns)
-
-
-_TABLES: Final[dict[str, Callable[[Summary], Iterator[Table]]]] = {
-    "fanout": _fanout,
-    "peak": _peak,
-    "disk": _disk,
-    "durable": _durable,
-    "latency": _latency,
-    "idle": _idle,
-    "reconnect": _reconnect,
-    "log": _log,
-    "workers": _workers,
-    "chat": _chat,
-}
+    """Yield at how many points of the fan-out its CPU is at most half of NATS's, the target."""
+    ratios = []
+    for setting in summary.settings:
+        cores = [summary.figure(setting, peer, "cores") for peer in ("fanline", "nats")]
+        if all(cores) and any(each.median > _BUSY for each in cores if each):
+            ratios.append(float(_ratio(summary, setting, "nats", "cpu")))
+    if ratios:
+        met = sum(ratio >= 2 for ratio in ratios)
+        where = f"the {len(ratios)} points where either uses over {_BUSY:.0%} of a core"
+        yield f"at most half of NATS's at {met} of {where}"

@@ -1,94 +1,111 @@
-"""What is asked of a server that is to be measured, and of the language that its clients speak.
+"""The interfaces of a measured server (:class:`Peer`) and of its protocol (:class:`Dialect`).
 
-The *size* of a message is that of the JSON object that a subscriber gets, the same at every server::
+The *size* of a message is that of the JSON object that a subscriber receives, the same at every server::
 
     {"topic":"bench.0","seq":1000001,"content":"000010800123456xxxxxxxxx"}
 
-Of the content the first digits are a *stamp*: when the message was due, in microseconds.
+The first digits of the content are a *stamp*: the scheduled moment of the message, in microseconds.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Final, NamedTuple, Self
 
-from bench.wire import Address, Stream, client_frame
+from bench.load.wire import TEXT, Address, Stream, client_frame, server_header_size
+from bench.peers.process import ServerProcess, free_port, is_listening
 from fanline.errors import ConfigurationError
 
 STAMP_DIGITS: Final = 15
+ERROR_MARK: Final = b'"error":'
 
-# Every log begins behind this position, so that no message grows a digit while it is measured.
+# Every log begins after this position, so that no message grows a digit while it is measured.
 FIRST_POSITION: Final = 1_000_000
 
 
 class Template(NamedTuple):
-    """A publication, complete but for the stamp, which belongs between the two."""
+    """A publication, complete but for the stamp between its two parts."""
 
     before: bytes
     after: bytes
 
 
 class Dialect(ABC):
-    """How clients speak to one kind of server. Can be pickled.
+    """The protocol between one kind of server and its clients. Can be pickled.
 
     Attributes:
-        trifles: Sizes of TLS records that hold nothing but frame headers, where there are such records.
-        mark: What stands once in every message, if the messages must be told by it and not by their size.
-        settling: Seconds after which a new connection hears nothing any more but messages.
+        opcode: The kind of frames.
+        ignored: Sizes of TLS records that hold nothing but frame headers, if the server sends such records.
+        mark: Bytes that every message has once, if messages cannot be counted by their size.
+        ack_mark: Bytes that every acknowledgement has once.
+        settling: Seconds after which a new connection receives nothing but messages.
+        keepalive: What a subscriber sends between two loads.
     """
 
-    trifles: ClassVar[frozenset[int]] = frozenset()
+    opcode: ClassVar[int] = TEXT
+    ignored: ClassVar[frozenset[int]] = frozenset()
     mark: ClassVar[bytes | None] = None
+    ack_mark: ClassVar[bytes] = b'"seq":'
     settling: ClassVar[float] = 0.0
+    keepalive: ClassVar[bytes] = b""
 
     @abstractmethod
-    def subscribe(self, stream: Stream, topics: Sequence[str]) -> None:
-        """Make a new connection that of a subscriber; when it returns, everything published is delivered."""
-
-    @abstractmethod
-    def prepare_publisher(self, stream: Stream) -> None:
-        """Make a new connection that of a publisher."""
-
-    @abstractmethod
-    def publication(self, topic: str, size: int) -> Template:
-        """Return what to send to publish a message of ``size`` bytes."""
-
-    @abstractmethod
-    def delivery_size(self, topic: str, size: int) -> int:
-        """Return the bytes that such a message takes when it is delivered, all that is counted of it."""
-
-    def resume(self, stream: Stream, topic: str, position: int) -> None:
-        """Make a new connection that of a subscriber who comes back; of no use where nothing is kept.
+    def subscribe(self, stream: Stream, topics: Sequence[str], after: int | None = None) -> None:
+        """Log in on a new connection, and subscribe; when it returns, every new message is delivered.
 
         Args:
             stream: The connection.
-            topic: What it was subscribed to.
-            position: How far it had got.
+            topics: Topics or patterns.
+            after: The position after which to resume, where the server keeps messages.
         """
-        del position
-        self.subscribe(stream, [topic])
 
-    def sign_of_life(self) -> bytes:
-        """Return what a subscriber sends now and then, so that it is not taken for dead."""
-        return b""
+    @abstractmethod
+    def prepare_publisher(self, stream: Stream, name: str = "publisher") -> None:
+        """Log in on a new connection as a publisher; ``name`` is unique among acknowledged publishers."""
+
+    @abstractmethod
+    def payload(self, topic: str, size: int) -> Template:
+        """Return the payload of a frame that publishes a message of ``size`` bytes."""
+
+    def acked_payload(self, name: str, size: int, together: int) -> bytes:
+        """Return the payload of a frame that publishes ``together`` contents of ``size`` bytes."""
+        raise NotImplementedError
+
+    def delivery_size(self, topic: str, size: int) -> int:
+        """Return the counted bytes of the delivery of a message of ``size`` bytes."""
+        del topic
+        return size + server_header_size(size)
+
+    def publication(self, topic: str, size: int) -> Template:
+        """Return the frame around :meth:`payload`."""
+        before, after = self.payload(topic, size)
+        frame = client_frame(before + bytes(STAMP_DIGITS) + after, self.opcode)
+        end = len(frame) - len(after)
+        return Template(frame[: end - STAMP_DIGITS], frame[end:])
+
+    def acked_publication(self, name: str, size: int, together: int) -> bytes:
+        """Return the frame around :meth:`acked_payload`."""
+        return client_frame(self.acked_payload(name, size, together), self.opcode)
 
 
 class Peer(ABC):
-    """A server, or several that work together, while a ``with`` block runs.
+    """A server, or several that work together, inside a ``with`` block.
 
     Args:
-        folder: An empty folder for its files.
+        folder: A folder for its files.
         certificates: The folder with ``ca.crt``, ``server.crt`` and ``server.key``.
 
     Attributes:
-        name: What it is called.
-        keeps: Whether a subscriber who comes back gets what it has missed.
-        dialect: What its clients speak.
+        name: Its name in tables.
+        keeps: Whether a subscriber that reconnects receives the messages it missed.
+        matches_patterns: Whether it has wildcards.
+        dialect: The protocol of its clients.
     """
 
     name: ClassVar[str]
     keeps: ClassVar[bool] = False
+    matches_patterns: ClassVar[bool] = True
     dialect: Dialect
 
     def __init__(self, folder: Path, certificates: Path) -> None:
@@ -97,7 +114,7 @@ class Peer(ABC):
 
     @classmethod
     def missing(cls) -> str | None:
-        """Return why this machine cannot run it, or None if it can."""
+        """Return why it cannot run on this machine, or None if it can."""
         return None
 
     @classmethod
@@ -114,11 +131,11 @@ class Peer(ABC):
     @property
     @abstractmethod
     def pids(self) -> Mapping[str, int]:
-        """Its processes, by name; each with all of its children."""
+        """Its processes, by name; descendants belong to them. The first is the one that delivers."""
 
     @property
     def delivering(self) -> str:
-        """The name of the one that delivers: the first."""
+        """The name of the process that delivers."""
         return next(iter(self.pids))
 
     @abstractmethod
@@ -127,50 +144,88 @@ class Peer(ABC):
 
     @abstractmethod
     def restart(self, name: str) -> None:
-        """Start one of its processes again, on the port that it had."""
+        """Start a killed process again, on the same port."""
 
     @property
     @abstractmethod
     def publish_at(self) -> Address:
-        """Where publishers connect."""
+        """The address for publishers."""
 
     @property
     @abstractmethod
     def subscribe_at(self) -> Address:
-        """Where subscribers connect."""
+        """The address for subscribers."""
 
     def address(self, port: int) -> Address:
         """Return the address with one of its ports."""
         return Address(port, self.certificates / "ca.crt")
 
 
-@dataclass(frozen=True)
-class Plain:
-    """The JSON object of a message for servers that hand on what they are given."""
+class SingleServer(Peer):
+    """A server that is one process with one port.
 
-    topic: str
-    size: int
+    Attributes:
+        port: Its port.
+    """
 
-    def template(self) -> Template:
-        """Return the object, without its stamp."""
-        before = f'{{"topic":"{self.topic}","seq":{FIRST_POSITION},"content":"'.encode()
-        return filled(before, b'"}', self.size)
+    def __init__(self, folder: Path, certificates: Path) -> None:
+        super().__init__(folder, certificates)
+        self.port = free_port()
+        self._running = ExitStack()
+        self._process: ServerProcess
+
+    @abstractmethod
+    def command(self) -> Sequence[str]:
+        """Write its configuration, and return its command line."""
+
+    def prepare(self) -> None:
+        """Do what remains once it listens."""
+
+    def __enter__(self) -> Self:
+        with self._running:
+            self.restart(self.name)
+            self.prepare()
+            self._running = self._running.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        return {self.name: self._process.pid}
+
+    @property
+    def publish_at(self) -> Address:
+        return self.address(self.port)
+
+    @property
+    def subscribe_at(self) -> Address:
+        return self.address(self.port)
+
+    def kill(self, name: str) -> None:
+        del name
+        self._process.kill()
+
+    def restart(self, name: str) -> None:
+        del name
+        self._process = process = ServerProcess(self.command(), self.folder / "log")
+        self._running.callback(process.stop)
+        process.wait_until(lambda: is_listening(self.port))
 
 
-def filled(before: bytes, after: bytes, size: int) -> Template:
-    """Return a template with so much filling behind the stamp that it comes to ``size`` bytes.
+def message(topic: str, size: int) -> Template:
+    """Return the JSON object of a message, for servers that deliver exactly what is published."""
+    return padded(f'{{"topic":"{topic}","seq":{FIRST_POSITION},"content":"'.encode(), b'"}', size)
+
+
+def padded(before: bytes, after: bytes, size: int) -> Template:
+    """Return a template filled up to ``size`` bytes after the stamp.
 
     Raises:
-        ConfigurationError: If it has more already.
+        ConfigurationError: If it is longer than that without filling.
     """
     filling = size - len(before) - STAMP_DIGITS - len(after)
     if filling < 0:
         raise ConfigurationError(f"size: {size} bytes are too few for a message, which has {size - filling}")
     return Template(before, b"x" * filling + after)
-
-
-def framed(template: Template, opcode: int) -> Template:
-    """Return the template of a WebSocket frame around that of its payload."""
-    frame = client_frame(template.before + bytes(STAMP_DIGITS) + template.after, opcode)
-    before, after = len(frame) - len(template.after) - STAMP_DIGITS, len(template.after)
-    return Template(frame[:before], frame[len(frame) - after :])

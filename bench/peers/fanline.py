@@ -1,7 +1,7 @@
-"""The three services of this project."""
+"""The services of this project: the pipeline, and chat on it."""
 
 import base64
-import re
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,116 +12,89 @@ from typing import ClassVar, Final, Self
 
 import msgspec
 
-from bench.logfile import begin_at
-from bench.peers.acked import TOPIC, AckedDialect
-from bench.peers.base import FIRST_POSITION, Dialect, Peer, Template, filled, framed
-from bench.processes import ServerProcess
-from bench.wire import PONG, TEXT, Address, Stream, client_frame, server_header_size
+from bench.load.layouts import TOPIC
+from bench.load.wire import PONG, Address, Stream, client_frame
+from bench.peers.base import FIRST_POSITION, Dialect, Peer, Template, padded
+from bench.peers.logfile import begin_at
+from bench.peers.process import ServerProcess, free_port
+from bench.system import commit
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
-
-_LISTENING: Final = re.compile(r"listening on https://[^:]+:(\d+)")
-
-_NEIGHBOURS: Final = {
-    "queue_url": "msgqueue",
-    "publisher_url": "publisher",
-    "subscriber_url": "subscriber",
-}
 
 _LOGIN: Final = {
     "Authorization": "Basic " + base64.b64encode(f"{DEMO_USER}:{DEMO_PASSWORD}".encode()).decode(),
     "Sec-WebSocket-Protocol": "fanline.v1",
 }
 
+# What a delivered message has after its content.
+_ADDED: Final = f',"seq":{FIRST_POSITION},"time":{"0" * 13},"from":"{DEMO_USER}"'
 
-class FanlineDialect(AckedDialect):
+_URLS: Final = {"msgqueue": "queue_url", "publisher": "publisher_url", "subscriber": "subscriber_url"}
+
+
+class FanlineDialect(Dialect):
     """``fanline.v1``, one message to a frame."""
 
-    def subscribe(self, stream: Stream, topics: Sequence[str]) -> None:
-        """Log in, subscribe to each topic, and wait for the answers."""
+    keepalive = client_frame(b"", PONG)  # unsolicited, which RFC 6455 allows (5.5.3)
+
+    def subscribe(self, stream: Stream, topics: Sequence[str], after: int | None = None) -> None:
         stream.upgrade("/subscribe", _LOGIN)
-        stream.send(b"".join(client_frame(msgspec.json.encode({"sub": topic})) for topic in topics))
+        resume = {} if after is None else {"after": after}
+        stream.send(b"".join(client_frame(msgspec.json.encode({"sub": topic} | resume)) for topic in topics))
         for _ in topics:
             stream.read_until(b'{"subscribed":')
             stream.read_until(b"}")
 
-    def prepare_publisher(self, stream: Stream) -> None:
-        """Log in."""
+    def prepare_publisher(self, stream: Stream, name: str = "publisher") -> None:
+        del name
         stream.upgrade("/publish", _LOGIN)
 
-    def publication(self, topic: str, size: int) -> Template:
-        """Return a message so much shorter as the services will add to it."""
-        before = f'{{"topic":"{topic}","content":"'.encode()
-        return framed(filled(before, b'"}', size - len(_added())), TEXT)
+    def payload(self, topic: str, size: int) -> Template:
+        """Return a message that has ``size`` bytes once the services have added their fields."""
+        return padded(f'{{"topic":"{topic}","content":"'.encode(), b'"}', size - len(_ADDED))
 
-    def delivery_size(self, topic: str, size: int) -> int:
-        """Return the message with the header of its frame."""
-        return size + server_header_size(size)
-
-    def prepare_acked(self, stream: Stream, name: str) -> None:
-        """Log in; every publisher gets acknowledgements."""
-        del name
-        self.prepare_publisher(stream)
-
-    def acked_publication(self, name: str, size: int, together: int) -> bytes:
-        """Return one frame: a message, or an array of them."""
+    def acked_payload(self, name: str, size: int, together: int) -> bytes:
         del name
         one = f'{{"topic":"{TOPIC}","content":"{"x" * (size - 2)}"}}'
-        return client_frame((one if together == 1 else f"[{','.join([one] * together)}]").encode())
-
-    def resume(self, stream: Stream, topic: str, position: int) -> None:
-        """Make a new connection that of a subscriber who has had everything up to a position."""
-        stream.upgrade("/subscribe", _LOGIN)
-        stream.send(client_frame(msgspec.json.encode({"sub": topic, "after": position})))
-        stream.read_until(b'{"subscribed":')
-        stream.read_until(b"}")
-
-    def sign_of_life(self) -> bytes:
-        """Return a pong that nobody has asked for, which RFC 6455 allows (5.5.3)."""
-        return client_frame(b"", PONG)
-
-
-def _added() -> str:
-    """Return what stands behind the content of a message when it is delivered, and not before."""
-    return f',"seq":{FIRST_POSITION},"time":{"0" * 13},"from":"{DEMO_USER}"'
+        return (one if together == 1 else f"[{','.join([one] * together)}]").encode()
 
 
 class Fanline(Peer):
-    """Msgqueue, publisher and subscriber, with the settings that they have by default.
+    """Msgqueue, publisher and subscriber with their default settings.
 
     A log that is in the folder already, as ``data``, is used.
 
     Attributes:
-        services: Those that are started, the one that delivers first.
-        workers: How many processes there are of the publisher, and of the subscriber.
+        checkout: The source tree, with a virtual environment in ``.venv``; None for this one.
+        services: The services that are started, the one that delivers first.
+        workers: Number of processes of the publisher, and of the subscriber.
     """
 
     name: ClassVar[str] = "fanline"
     keeps: ClassVar[bool] = True
     dialect: Dialect = FanlineDialect()
-
+    checkout: ClassVar[Path | None] = None
     services: ClassVar[Sequence[str]] = ("subscriber", "publisher", "msgqueue")
     workers: ClassVar[int] = 1
 
     def __init__(self, folder: Path, certificates: Path) -> None:
         super().__init__(folder, certificates)
-        self.ports: dict[str, int] = {}
+        self.ports = {name: free_port() for name in self.services}
         self._processes: dict[str, ServerProcess] = {}
         self._running = ExitStack()
 
     @classmethod
     def version(cls) -> str:
-        """Return the version of the package."""
-        return version("fanline")
+        return version("fanline") if cls.checkout is None else f"commit {commit(cls.checkout)}"
 
     def __enter__(self) -> Self:
-        with ExitStack() as starting:
+        with self._running:
             if not (self.folder / "data").exists():
                 begin_at(self.folder / "data", FIRST_POSITION)
             for name in reversed(self.services):
-                self._start(starting, name)
+                self._start(name)
             for name in self.services:
                 self._processes[name].wait_until(partial(self._is_ready, name))
-            self._running = starting.pop_all()
+            self._running = self._running.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,53 +102,46 @@ class Fanline(Peer):
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """The services, the one that delivers first."""
         return {name: self._processes[name].pid for name in self.services}
 
     @property
     def publish_at(self) -> Address:
-        """The publisher service."""
         return self.address(self.ports["publisher"])
 
     @property
     def subscribe_at(self) -> Address:
-        """The subscriber service."""
         return self.address(self.ports["subscriber"])
 
-    def restart(self, name: str) -> None:
-        """Start a service again, on the port that it had."""
-        self._start(self._running, name)
-
     def kill(self, name: str) -> None:
-        """Kill a service, as a power cut would."""
         self._processes[name].kill()
 
-    def _start(self, running: ExitStack, name: str) -> None:
+    def restart(self, name: str) -> None:
+        self._start(name)
+        self._processes[name].wait_until(partial(self._is_ready, name))
+
+    def _start(self, name: str) -> None:
         settings: dict[str, object] = {
             "cert_dir": self.certificates,
             "data_dir": self.folder / "data",
             "token_key_file": self.folder / "token.key",
             "workers": self.workers,
-            f"{name}_port": self.ports.get(name, 0),
+            f"{name}_port": self.ports[name],
         }
-        for setting, neighbour in _NEIGHBOURS.items():
-            if neighbour in self.ports:
-                settings[setting] = f"wss://localhost:{self.ports[neighbour]}"
+        settings |= {url: f"wss://localhost:{self.ports[service]}" for service, url in _URLS.items()}
         environment = {f"FANLINE_{key.upper()}": str(value) for key, value in settings.items()}
+        python = sys.executable if self.checkout is None else str(self.checkout / ".venv/bin/python")
+        command = [python, "-m", name]
         log = self.folder / f"{name}.log"
-        log.write_bytes(b"")
-        process = ServerProcess([sys.executable, "-m", name], log, environment)
-        running.callback(process.stop)
-        process.wait_until(lambda: _LISTENING.search(log.read_text()) is not None)
-        found = _LISTENING.search(log.read_text())
-        assert found is not None
-        self.ports[name] = int(found[1])
-        self._processes[name] = process
+        process = self._processes[name] = ServerProcess(command, log, environment, self.checkout)
+        self._running.callback(process.stop)
 
     def _is_ready(self, name: str) -> bool:
         address = self.address(self.ports[name])
-        with Stream(address, address.context()) as stream:
-            return stream.get("/readyz") == 200
+        try:
+            with Stream(address, address.context()) as stream:
+                return stream.get("/readyz") == 200
+        except OSError:
+            return False
 
 
 class TwoWorkers(Fanline):
@@ -183,3 +149,48 @@ class TwoWorkers(Fanline):
 
     name: ClassVar[str] = "fanline, 2 workers"
     workers: ClassVar[int] = 2
+
+
+class ChatDialect(Dialect):
+    """Members of one room, as the web page is one.
+
+    A member receives messages in arrays, so that they are counted by a mark.
+    """
+
+    mark = b'"type":"chat"'
+    keepalive = FanlineDialect.keepalive
+
+    def subscribe(self, stream: Stream, topics: Sequence[str], after: int | None = None) -> None:
+        """Enter the room, whatever the topics are."""
+        del topics, after
+        stream.upgrade("/api/serve/lobby", {"Sec-WebSocket-Protocol": "fanline.chat.v1"})
+        stream.read_until(b'"self":true')
+
+    def prepare_publisher(self, stream: Stream, name: str = "publisher") -> None:
+        """Enter the room: only members can speak."""
+        self.subscribe(stream, ())
+
+    def payload(self, topic: str, size: int) -> Template:
+        """Return a message that has ``size`` bytes once the services have added their fields."""
+        entry = {
+            "id": "1000001", "seq": 1000001, "roomId": "lobby", "memberId": "0" * 32,
+            "memberName": "Some Body", "type": "chat", "message": "", "sent": "2026-01-01T00:00:00.000Z",
+        }  # fmt: skip
+        added = len(json.dumps(entry, separators=(",", ":"))) - len('{"message":""}')
+        return padded(b'{"message":"', b'"}', size - added)
+
+
+class Chat(Fanline):
+    """Chat, and the pipeline under it."""
+
+    name: ClassVar[str] = "chat"
+    services: ClassVar[Sequence[str]] = ("chat", *Fanline.services)
+    dialect: Dialect = ChatDialect()
+
+    @property
+    def publish_at(self) -> Address:
+        return self.address(self.ports["chat"])
+
+    @property
+    def subscribe_at(self) -> Address:
+        return self.address(self.ports["chat"])

@@ -1,4 +1,4 @@
-"""Logs that are not new: begun at a position, or filled."""
+"""Logs made without a service: empty ones that begin at a position, and long ones."""
 
 import time
 from collections.abc import Callable
@@ -18,53 +18,44 @@ _BATCH: Final = 20_000
 
 
 def begin_at(folder: Path, position: int) -> None:
-    """Make a log whose first message will stand behind ``position``, as if all before it had been removed."""
-    log = LogFile(folder)
-    try:
+    """Make an empty log whose first message will come after ``position``."""
+    with closing(LogFile(folder)) as log:
         log.prepare()
         with closing(log.connect()) as connection:
             connection.execute("UPDATE log SET trimmed = ?", [position])
             connection.commit()
-    finally:
-        log.close()
 
 
 def fill(folder: Path, rows: int, on_progress: Callable[[int], None] = lambda _: None) -> None:
-    """Make a log with so many messages of 120 bytes, in turn on a thousand topics; several million a minute.
+    """Make a log of so many messages of 120 bytes, in turn on a thousand topics; several million a minute.
 
     Args:
-        folder: Where to.
-        rows: How many.
-        on_progress: Called now and then with how many there are.
+        folder: Its folder, a ``data_dir``.
+        rows: Number of messages.
+        on_progress: Called with the number of messages written so far.
     """
-    log = LogFile(folder)
-    try:
+    with closing(LogFile(folder)) as log:
         log.prepare()
         with closing(log.connect()) as connection:
-            connection.execute("PRAGMA synchronous = OFF")  # made anew if it is interrupted
+            connection.execute("PRAGMA synchronous = OFF")  # an interrupted log is made again
             writer = Writer(connection, dedupe_window=1, clock=time.time)
             batch = [_message(number) for number in range(TOPICS)] * (_BATCH // TOPICS)
             for done in range(0, rows, _BATCH):
                 writer.append(batch[: rows - done])
                 on_progress(done)
-    finally:
-        log.close()
 
 
 def rounded_length(folder: Path) -> int:
-    """Return how many messages a log was filled with, in millions, whatever measurements have added since."""
-    log = LogFile(folder)
-    try:
+    """Return the length of a log, rounded down to millions, so that what measurements added is left out."""
+    with closing(LogFile(folder)) as log:
         log.require_whole()
         with closing(log.connect()) as connection:
             (rows,) = connection.execute("SELECT max(seq) FROM messages").fetchone()
-    finally:
-        log.close()
     return int(rows // 1_000_000 * 1_000_000)
 
 
 def topic(number: int) -> str:
-    """Return one of the topics of a log that was filled."""
+    """Return one of the topics of a filled log."""
     return f"log.{number % TOPICS:03}"
 
 

@@ -1,4 +1,4 @@
-"""Parts of the load generator in processes of their own, called from the one that conducts."""
+"""Objects in processes of their own, called from the process that runs the measurement."""
 
 import multiprocessing
 import os
@@ -8,17 +8,15 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Final, Self
 
-from fanline.server.child_process import die_with_parent
-
 _CONTEXT: Final = multiprocessing.get_context("spawn")
 
 
 class WorkerFailed(Exception):
-    """A worker raised an exception; the text is its traceback."""
+    """A method in a worker raised an exception, or the worker has died; the text says which."""
 
 
 class Worker:
-    """An object that lives in a process of its own, while a ``with`` block runs.
+    """Runs an object in a process of its own, inside a ``with`` block.
 
     Args:
         make: Makes the object, in that process; must be importable by its name.
@@ -30,12 +28,6 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self._process.pid is not None
-        return self._process.pid
-
     def __enter__(self) -> Self:
         return self
 
@@ -45,43 +37,39 @@ class Worker:
         self._process.join()
 
     def ask(self, method: str, *args: object) -> None:
-        """Call a method of the object, without waiting; :meth:`answer` gets what it returns."""
+        """Call a method of the object without waiting; :meth:`answer` returns its result."""
         self._pipe.send((method, args))
 
     def answer(self) -> Any:
-        """Wait for the answer to the oldest question.
+        """Return the result of the oldest call that has not been answered.
 
         Raises:
             WorkerFailed: If the method raised an exception, or the process is gone.
         """
         try:
-            is_good, value = self._pipe.recv()
+            succeeded, value = self._pipe.recv()
         except EOFError:
             raise WorkerFailed(f"{self._process.name} has died") from None
-        if not is_good:
+        if not succeeded:
             raise WorkerFailed(value)
         return value
 
     def call(self, method: str, *args: object) -> Any:
-        """Call a method of the object, and return what it returns."""
+        """Call a method of the object, and return its result."""
         self.ask(method, *args)
         return self.answer()
 
 
 def _serve(make: Callable[[], object], pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that conducts
-    die_with_parent(signal.SIGKILL)()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this process
+    served = make()
     try:
-        served = make()
         while True:
             method, args = pipe.recv()
-            pipe.send(_perform(served, method, args))
+            try:
+                answer = True, getattr(served, method)(*args)
+            except Exception:  # noqa: BLE001 - reported where the call was made
+                answer = False, traceback.format_exc()
+            pipe.send(answer)
     except (EOFError, BrokenPipeError):
         os._exit(0)
-
-
-def _perform(served: object, method: str, args: tuple[object, ...]) -> tuple[bool, Any]:
-    try:
-        return True, getattr(served, method)(*args)
-    except Exception:  # noqa: BLE001 - whatever it is, it is reported where the call was made
-        return False, traceback.format_exc()

@@ -1,10 +1,8 @@
-"""TLS connections and WebSocket frames by hand: only so much of them that the load generator stays cheap.
+"""TLS connections and WebSocket frames, just complete enough for a cheap load generator.
 
-The receivers never decrypt what they count. A TLS 1.3 record shows its length on the outside::
+Receivers count most data without decrypting it, because a TLS 1.3 record shows its length (RFC 8446, 5.2)::
 
     17 03 03 LL LL  <LL LL bytes of ciphertext>     of which 17 are the tag and the type, and the rest is data
-
-so the bytes of data are known without the work of getting at them (RFC 8446, 5.2).
 """
 
 import base64
@@ -13,14 +11,13 @@ import socket
 import ssl
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 RECORD_HEADER: Final = 5
 RECORD_OVERHEAD: Final = 17
 
-# The mask of every frame: a client must send one, and this one changes nothing (RFC 6455, 5.3).
+# A client must mask its frames; this mask changes nothing (RFC 6455, 5.3).
 _NO_MASK: Final = bytes(4)
 
 TEXT: Final = 0x1
@@ -31,12 +28,11 @@ _READ_SIZE: Final = 1 << 18
 
 
 class Refused(Exception):
-    """A server answered something else than was expected; the text shows what."""
+    """A server gave an unexpected answer; the text shows it."""
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where a server listens, and how to verify it.
+class Address(NamedTuple):
+    """An address of a server, and how to verify the server.
 
     Attributes:
         port: Its port on loopback.
@@ -47,38 +43,30 @@ class Address:
     authority: Path
 
     def context(self) -> ssl.SSLContext:
-        """Return what trusts this server, over TLS 1.3 alone."""
+        """Return a TLS context that trusts this server and speaks TLS 1.3 alone."""
         context = ssl.create_default_context(cafile=str(self.authority))
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context
 
 
 class Stream:
-    """A TLS connection that is read and written by blocking calls.
+    """A blocking TLS connection.
 
     Args:
-        address: Where to connect to.
-        context: Made once for many connections, because that is what takes longest.
-        source: The last byte of the loopback address to come from; each has ephemeral ports of its own.
-        session: A TLS session to go on with.
+        address: The server.
+        context: Made once for many connections, because making it takes longest.
+        source: Last byte of the loopback address to connect from; each has ephemeral ports of its own.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        context: ssl.SSLContext,
-        *,
-        source: int = 1,
-        session: ssl.SSLSession | None = None,
-    ) -> None:
+    def __init__(self, address: Address, context: ssl.SSLContext, *, source: int = 1) -> None:
         plain = socket.socket()
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Gone at once when it is closed: no TIME_WAIT holds its port.
+        # Reset on close: no TIME_WAIT holds the port.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         try:
             plain.bind((f"127.0.0.{source}", 0))
             plain.connect(("127.0.0.1", address.port))
-            self.socket = context.wrap_socket(plain, server_hostname="localhost", session=session)
+            self.socket = context.wrap_socket(plain, server_hostname="localhost")
         except BaseException:
             plain.close()
             raise
@@ -91,24 +79,20 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """Close it at once, without a word to the peer."""
+        """Reset the connection."""
         self.socket.close()
 
     @property
     def unread(self) -> int:
-        """Bytes that have been received and decrypted, and not been read."""
+        """Bytes that are decrypted and not read yet."""
         return len(self._unread)
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of ``data``."""
         self.socket.sendall(data)
 
     def receive(self) -> bytes:
-        """Return what comes next.
-
-        Raises:
-            Refused: If the connection has ended.
-        """
+        """Return the next received bytes; raise :exc:`Refused` at the end of the connection."""
         if self._unread:
             data, self._unread = self._unread, b""
             return data
@@ -134,13 +118,10 @@ class Stream:
         return data[:size]
 
     def upgrade(self, path: str, headers: Mapping[str, str]) -> None:
-        """Turn it into a WebSocket.
-
-        Raises:
-            Refused: If the server does not want to.
-        """
+        """Upgrade to a WebSocket; raise :exc:`Refused` with any other answer than 101."""
         lines = [f"GET {path} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"]
-        lines += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {_key()}"]
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.send("\r\n".join([*lines, "", ""]).encode())
         answer = self.read_until(b"\r\n\r\n")
@@ -148,61 +129,51 @@ class Stream:
             raise Refused(answer.decode(errors="replace"))
 
     def get(self, path: str) -> int:
-        """Send a GET request, and return the status of the answer; good for one."""
+        """Send the connection's only request, a GET, and return the status of the answer."""
         self.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return int(self.read_until(b"\r\n").split()[1])
 
 
 def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """Return the WebSocket frame of a client around ``payload``."""
-    return frame_header(len(payload), opcode) + payload
-
-
-def frame_header(size: int, opcode: int = TEXT) -> bytes:
-    """Return what comes before the ``size`` bytes of a client's frame."""
-    first = bytes([0x80 | opcode])
+    """Return a client's WebSocket frame around ``payload``."""
+    size, first = len(payload), bytes([0x80 | opcode])
     if size < 126:
-        return first + bytes([0x80 | size]) + _NO_MASK
-    if size < 1 << 16:
-        return first + b"\xfe" + struct.pack(">H", size) + _NO_MASK
-    return first + b"\xff" + struct.pack(">Q", size) + _NO_MASK
+        length = bytes([0x80 | size])
+    else:
+        length = b"\xfe" + struct.pack(">H", size) if size < 1 << 16 else b"\xff" + struct.pack(">Q", size)
+    return first + length + _NO_MASK + payload
 
 
 def server_header_size(size: int) -> int:
-    """Return the length of what comes before the ``size`` bytes of a server's frame."""
+    """Return the length of the header of a server's frame with ``size`` bytes of payload."""
     if size < 126:
         return 2
     return 4 if size < 1 << 16 else 10
 
 
-def _key() -> str:
-    return base64.b64encode(os.urandom(16)).decode()
-
-
 class RecordCounter:
-    """Counts the data in a stream of TLS records, by their outsides.
+    """Counts the data in a stream of TLS records without decrypting it.
 
     Args:
-        trifles: Sizes of records that are not to be counted: a server's frame headers, where it sends
-            these in records of their own.
+        ignored: Sizes of records that do not count: frame headers in records of their own.
 
     Attributes:
         total: Bytes of data in the records that have begun.
-        records: How many there were.
+        records: Number of these records.
     """
 
-    __slots__ = ("_pending", "records", "total", "trifles")
+    __slots__ = ("_ignored", "_pending", "records", "total")
 
-    def __init__(self, trifles: frozenset[int] = frozenset()) -> None:
+    def __init__(self, ignored: frozenset[int] = frozenset()) -> None:
         self.total = 0
         self.records = 0
-        self.trifles = trifles
-        self._pending: int | bytes = 0  # bytes to skip, or the part of a header that was there
+        self._ignored = ignored
+        self._pending: int | bytes = 0  # bytes to skip, or the first part of a header
 
     def feed(self, received: bytearray, size: int) -> None:
-        """Take the next ``size`` bytes of the stream, which lie in ``received`` behind its first few.
+        """Count the next ``size`` bytes of the stream.
 
-        The first :data:`RECORD_HEADER` bytes of ``received`` are room for what was left over.
+        They are in ``received`` after its first :data:`RECORD_HEADER` bytes, which are overwritten.
         """
         position, end = RECORD_HEADER, RECORD_HEADER + size
         if isinstance(self._pending, bytes):
@@ -215,7 +186,7 @@ class RecordCounter:
             length = received[position + 3] << 8 | received[position + 4]
             position += RECORD_HEADER + length
             records += 1
-            if length - RECORD_OVERHEAD not in self.trifles:
+            if length - RECORD_OVERHEAD not in self._ignored:
                 data += length - RECORD_OVERHEAD
         self.total += data
         self.records += records
@@ -223,14 +194,14 @@ class RecordCounter:
 
 
 class MarkCounter:
-    """Counts what stands once in every message, in what comes on a connection.
+    """Counts the occurrences of a mark in a stream of decrypted bytes.
 
     Args:
-        mark: What to count.
+        mark: Bytes that every message has once.
 
     Attributes:
-        total: How often it came.
-        records: In how many pieces.
+        total: Occurrences so far.
+        records: Number of :meth:`feed` calls.
     """
 
     __slots__ = ("_mark", "_rest", "records", "total")
@@ -242,9 +213,9 @@ class MarkCounter:
         self._rest = b""
 
     def feed(self, received: bytes) -> int:
-        """Take what comes next, and return how often the mark came with it."""
+        """Count the marks that end in the next bytes of the stream, and return their number."""
         data = self._rest + received
-        self._rest = data[-len(self._mark) + 1 :]  # too short for a mark that was counted
+        self._rest = data[-len(self._mark) + 1 :]  # too short for a whole mark
         found = data.count(self._mark)
         self.total += found
         self.records += 1
