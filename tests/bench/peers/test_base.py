@@ -12,7 +12,7 @@ from bench.peers.mosquitto import MqttDialect
 from bench.peers.naive import NaiveDialect
 from bench.peers.nats import NatsDialect
 from fanline.errors import ConfigurationError
-from fanline.protocol.message import Message, encode
+from fanline.protocol import Message, encode
 
 TOPIC = "bench.0"
 OTHERS = (CentrifugoDialect(), MqttDialect(), NaiveDialect(), NatsDialect())
