@@ -1,4 +1,4 @@
-"""Runs ``python -m clientdemo``."""
+"""Run ``python -m clientdemo``."""
 
 from clientdemo.cli import main
 

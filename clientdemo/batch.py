@@ -1,4 +1,4 @@
-"""Lines on their way to a service: sent in order, their acks awaited, and what came of them told."""
+"""Send lines to a service in order, await their acks, and report progress and failures."""
 
 import asyncio
 import sys
@@ -11,10 +11,10 @@ from clientdemo.exit_codes import CLEAR_LINE, ExitCode, tell, ungrouped
 from fanline.errors import Disconnected, Rejected
 from fanline.protocol import Ack
 
-# Lines that went wrong are named; of a flood, the first are enough.
+# Number of failed lines that are reported one by one.
 MAX_TOLD: Final = 20
 
-# Lines sent whose acks are awaited.
+# Lines sent and not yet acknowledged.
 WINDOW: Final = 1_000
 
 PROGRESS_SECONDS: Final = 5.0
@@ -25,17 +25,17 @@ class LineError(Exception):
     """A line that cannot be sent; the text says why."""
 
 
-class Answer(Protocol):
-    """What is to be awaited for the ack of a line."""
+class PendingAck(Protocol):
+    """Awaitable for the ack of a line."""
 
     def done(self) -> bool:
-        """Whether it is there."""
+        """Return whether the ack has arrived."""
         ...
 
     def __await__(self) -> Generator[Any, None, Ack]: ...
 
 
-Send = Callable[[str], Coroutine[Any, Any, Answer | None]]
+Send = Callable[[str], Coroutine[Any, Any, PendingAck | None]]
 
 
 async def send_lines(
@@ -46,18 +46,17 @@ async def send_lines(
     timeout: float,
     is_silent: bool = False,
 ) -> ExitCode:
-    """Send every line, and say which could not be.
+    """Send every line; report the lines that fail.
 
     Args:
         lines: The lines; None stands for one that is too long.
-        send: Sends one; returns None for one that holds nothing. Raises LineError or Rejected if it cannot
-            be sent.
-        problem: Tells why there is no connection.
-        timeout: Seconds that a line may be without an ack before the rest is given up.
-        is_silent: Whether to tell of the outcome alone, and not of progress.
+        send: Sends a line; returns None for an empty one. Raises LineError or Rejected if it cannot be sent.
+        problem: Returns why there is no connection, if there is none.
+        timeout: Seconds to wait for the ack of a line before giving up.
+        is_silent: Report only the outcome, no progress.
 
     Raises:
-        FanlineError: If the rest was given up.
+        FanlineError: If a line was not acknowledged in time.
     """
     batch = _Batch(send, problem, timeout)
     async with _counting(batch), nullcontext() if is_silent else _reporting(batch):
@@ -66,7 +65,7 @@ async def send_lines(
 
 
 class _Batch:
-    """Lines on their way: one task sends them, another takes their acks, in the same order.
+    """A batch of lines: one task sends them, another awaits their acks, in the same order.
 
     Attributes:
         stored: Lines acknowledged.
@@ -79,7 +78,7 @@ class _Batch:
         self._send = send
         self._problem = problem
         self._timeout = timeout
-        self._sent: asyncio.Queue[tuple[int, Answer] | None] = asyncio.Queue(WINDOW)
+        self._sent: asyncio.Queue[tuple[int, PendingAck] | None] = asyncio.Queue(WINDOW)
 
     async def run(self, lines: AsyncIterator[bytes | None]) -> None:
         with ungrouped():
@@ -108,15 +107,15 @@ class _Batch:
             except Rejected as error:
                 self._fail(number, error)
 
-    async def _wait(self, number: int, answer: Answer) -> None:
+    async def _wait(self, number: int, answer: PendingAck) -> None:
         try:
             async with asyncio.timeout(None if answer.done() else self._timeout):
                 await answer
         except TimeoutError:
             problem = self._problem() or "the server does not answer"
             raise Disconnected(
-                f"line {number}: not acknowledged within {self._timeout:g} s, so this line and those "
-                f"behind it may be stored or not: {problem}"
+                f"line {number}: not acknowledged within {self._timeout:g} s, so this line and the "
+                f"following ones may be stored or not: {problem}"
             ) from None
 
     def _fail(self, number: int, error: Exception) -> None:
@@ -129,7 +128,7 @@ class _Batch:
 
 @asynccontextmanager
 async def _counting(batch: _Batch) -> AsyncIterator[None]:
-    """Tell of the outcome at the end of the block."""
+    """Report the outcome at the end of the block."""
     start = time.monotonic()
     try:
         yield
@@ -142,7 +141,7 @@ async def _counting(batch: _Batch) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _reporting(batch: _Batch) -> AsyncIterator[None]:
-    """Tell of progress while the block runs."""
+    """Report progress during the block."""
     reporting = asyncio.create_task(_report(batch))
     try:
         yield

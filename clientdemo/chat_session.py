@@ -1,4 +1,4 @@
-"""``chat``: take part in a room, in person or as a script."""
+"""``chat``: take part in a room, interactively or from a script."""
 
 import asyncio
 import os
@@ -9,9 +9,9 @@ from typing import Final, NoReturn, TypeVar
 from prompt_toolkit.history import InMemoryHistory
 
 from clientdemo.batch import send_lines
-from clientdemo.escape import harmless, on_one_line
-from clientdemo.exit_codes import ExitCode, Watch, tell, ungrouped
-from clientdemo.interactive import EXIT_PATIENCE
+from clientdemo.escape import escape_controls, on_one_line
+from clientdemo.exit_codes import ConnectionNotices, ExitCode, tell, ungrouped
+from clientdemo.interactive import EXIT_TIMEOUT
 from clientdemo.login import ChatLogin
 from clientdemo.output import STDOUT, abandon_output, while_output_is_read
 from clientdemo.pages import Pages, Past
@@ -21,7 +21,7 @@ from fanline.backoff import Backoff
 from fanline.errors import Disconnected, LoginRefused, Rejected
 from fanline.protocol import Ack
 
-HINT: Final = "what you type is said in the room; exit, or Ctrl-D, leaves it"
+HINT: Final = "what you type is sent to the room; exit or Ctrl-D leaves it"
 
 T = TypeVar("T")
 
@@ -30,29 +30,29 @@ Say = Callable[[str], None]
 
 
 def event_as_text(event: Event) -> str | None:
-    """Return an event as ``HH:MM name: text``; None for one's own comings and goings."""
-    who = f"{event.sent.astimezone():%H:%M} {harmless(event.member_name)}"
+    """Return an event as ``HH:MM name: text``; None for one's own joining and leaving."""
+    who = f"{event.sent.astimezone():%H:%M} {escape_controls(event.member_name)}"
     if event.type == "chat":
-        return f"{who}: {harmless(event.message)}"
+        return f"{who}: {escape_controls(event.message)}"
     return None if event.is_own else f"{who} {event.type}"
 
 
 def event_as_json(event: Event) -> str:
-    """Return a whole event as the JSON that it came as."""
+    """Return a whole event as JSON, as received."""
     return on_one_line(event.json).decode()
 
 
-async def converse(login: ChatLogin, room: str, render: Render, *, last: int) -> ExitCode:
-    """Show what happens in a room, and say what a person types, until ``exit`` or the end of the input.
+async def run_chat(login: ChatLogin, room: str, render: Render, *, last: int) -> ExitCode:
+    """Show the events of a room and send typed lines, until ``exit`` or the end of input.
 
     Args:
-        login: Where to connect, and as whom.
-        room: The id of the room.
-        render: Makes a line of an event, or nothing.
-        last: How many of the newest messages to begin with.
+        login: Service and credentials.
+        room: Id of the room.
+        render: Converts an event to a line, or to None.
+        last: Number of newest messages to begin with.
 
     Raises:
-        FanlineError: If one cannot be there, or not any more, or not all was stored at the end.
+        FanlineError: If the room cannot be entered, was deleted, or not all lines were stored at the end.
         BrokenPipeError: If standard output was closed.
         KeyboardInterrupt: On Ctrl-C.
     """
@@ -62,11 +62,11 @@ async def converse(login: ChatLogin, room: str, render: Render, *, last: int) ->
     view = _View(screen, render, say)
     with screen.open():
         async with while_output_is_read(), _entered(login, room, view, last=last) as entered:
-            await _Person(entered, view, screen).run()
+            await _Typist(entered, view, screen).run()
     return ExitCode.DONE
 
 
-async def say_lines(
+async def send_to_room(
     login: ChatLogin,
     room: str,
     lines: AsyncIterator[bytes | None],
@@ -75,18 +75,18 @@ async def say_lines(
     last: int,
     timeout: float,
 ) -> ExitCode:
-    """Say every line in a room, and show what happens there meanwhile, as long as anybody reads it.
+    """Send every line to a room, and show its events as long as standard output is open.
 
     Args:
-        login: As for :func:`converse`.
-        room: As for :func:`converse`.
+        login: Service and credentials.
+        room: Id of the room.
         lines: The lines; None stands for one that is too long.
-        render: As for :func:`converse`.
-        last: As for :func:`converse`.
-        timeout: Seconds for getting in, and again for each line to be stored, before the rest is given up.
+        render: Converts an event to a line, or to None.
+        last: Number of newest messages to begin with.
+        timeout: Seconds to enter the room, and to wait for the ack of each line, before giving up.
 
     Raises:
-        FanlineError: If the rest was given up.
+        FanlineError: If the room was not entered or a line not acknowledged in time.
     """
     view = _View(_UnreadPipe(), render, tell)
     async with _entered(login, room, view, last=last, timeout=timeout) as entered:
@@ -105,7 +105,7 @@ async def say_lines(
 
 
 class _UnreadPipe(Pipe):
-    """Standard output, which nobody need read for what is said to be stored."""
+    """Standard output that may be closed while lines are still being sent."""
 
     def show(self, kind: Kind, text: str) -> None:
         try:
@@ -115,10 +115,10 @@ class _UnreadPipe(Pipe):
 
 
 class _View:
-    """How one sees a room.
+    """Shows the events of a room.
 
     Attributes:
-        say: Says something about the program itself.
+        say: Prints a notice about the program itself.
     """
 
     def __init__(self, screen: Screen, render: Render, say: Say) -> None:
@@ -128,7 +128,7 @@ class _View:
         self._is_in = False
 
     async def show_all(self, room: Room) -> NoReturn:
-        """Show what happens, until the room is closed for good."""
+        """Show events until the room raises its final error."""
         while True:
             self.show(await anext(room))
 
@@ -136,14 +136,14 @@ class _View:
         """Show one event."""
         if event.is_own and not self._is_in:
             self._is_in = True
-            self.say(f"you are {harmless(event.member_name)}")
+            self.say(f"you are {escape_controls(event.member_name)}")
         line = self._render(event)
         if line is not None:
             self._screen.show(Kind.SENT if event.is_own else Kind.ARRIVED, line)
 
 
-class _Person:
-    """Somebody at a keyboard. What they type waits, so that they can go on while there is no connection."""
+class _Typist:
+    """A user at a keyboard; typed lines wait, so that typing works without a connection."""
 
     def __init__(self, room: Room, view: _View, screen: Screen) -> None:
         self._room = room
@@ -171,11 +171,11 @@ class _Person:
 
     async def _send(self, line: str) -> None:
         if self._room.problem:
-            self._view.say(f"not connected; to be said later: {harmless(line)}")
+            self._view.say(f"not connected; will be sent later: {escape_controls(line)}")
         try:
             self._said.put_nowait((line, await self._room.send(line)))
         except Rejected as rejected:
-            self._view.say(f"not said: {rejected.reason}")
+            self._view.say(f"not sent: {rejected.reason}")
 
     async def _confirm_all(self) -> None:
         while True:
@@ -183,18 +183,18 @@ class _Person:
             try:
                 await answer
             except Rejected as rejected:
-                self._view.say(f"not known to be said: {harmless(line)}: {rejected.reason}")
+                self._view.say(f"not known to be sent: {escape_controls(line)}: {rejected.reason}")
             finally:
                 self._said.task_done()
 
     async def _finish(self) -> None:
-        """Wait, but not for ever, until everything typed so far is stored.
+        """Wait until all typed lines are stored, at most :data:`EXIT_TIMEOUT`.
 
         Raises:
-            Disconnected: If it is not.
+            Disconnected: If not all are stored by then.
         """
         try:
-            async with asyncio.timeout(EXIT_PATIENCE):
+            async with asyncio.timeout(EXIT_TIMEOUT):
                 await self._said.join()
         except TimeoutError:
             problem = self._room.problem or "the server does not answer"
@@ -205,9 +205,9 @@ class _Person:
 async def _entered(
     login: ChatLogin, room: str, view: _View, *, last: int, timeout: float | None = None
 ) -> AsyncIterator[Room]:
-    """Log in, show what was said before, and be in the room while the block runs."""
-    watch = Watch(view.say)
-    token, past = await _persist(lambda: _prepare(login, room, last), watch, timeout=timeout)
+    """Log in, show earlier messages, and stay in the room during the block."""
+    watch = ConnectionNotices(view.say)
+    token, past = await _retry(lambda: _prepare(login, room, last), watch, timeout=timeout)
     for event in past.messages:
         view.show(event)
     entered = Room(login.url, room, token=token, tls=login.tls, after=past.position, on_state=watch)
@@ -224,8 +224,10 @@ async def _prepare(login: ChatLogin, room: str, last: int) -> tuple[str, Past]:
         return token, await pages.newest(token, room, last)
 
 
-async def _persist(attempt: Callable[[], Awaitable[T]], watch: Watch, *, timeout: float | None) -> T:
-    """Try until it succeeds, at growing intervals, as long as trying again may help."""
+async def _retry(
+    attempt: Callable[[], Awaitable[T]], watch: ConnectionNotices, *, timeout: float | None
+) -> T:
+    """Retry with growing delays until success, or an error that retrying cannot help."""
     backoff = Backoff()
     problem: str | None = None
     try:
@@ -242,7 +244,7 @@ async def _persist(attempt: Callable[[], Awaitable[T]], watch: Watch, *, timeout
 
 
 async def _try(attempt: Callable[[], Awaitable[T]]) -> T | Disconnected:
-    """Return what came of one attempt, or why it is worth another one."""
+    """Return the result of one attempt, or the error if retrying may help."""
     try:
         return await attempt()
     except LoginRefused:

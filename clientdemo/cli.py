@@ -1,4 +1,4 @@
-"""The command line: for people without a command, for scripts with one."""
+"""The command line: interactive without a command, for scripts with one."""
 
 import asyncio
 import os
@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 import typer
 
-from clientdemo.chat_session import converse, event_as_json, event_as_text, say_lines
+from clientdemo.chat_session import event_as_json, event_as_text, run_chat, send_to_room
 from clientdemo.exit_codes import ExitCode, code_of, tell
 from clientdemo.interactive import interact
 from clientdemo.lines import STDIN, read_lines
 from clientdemo.login import (
     ChatLogin,
-    Login,
+    PipelineLogin,
     chat_url,
     read_chat_password,
     read_password,
@@ -70,7 +70,7 @@ User = Annotated[
     typer.Option(
         metavar="NAME",
         envvar="CLIENTDEMO_USER",
-        help="Who to log in as; not for chat.",
+        help="User name; not for chat.",
         show_default="the link_user setting",
     ),
 ]
@@ -79,8 +79,8 @@ PasswordFile = Annotated[
     typer.Option(
         metavar="FILE",
         envvar="CLIENTDEMO_PASSWORD_FILE",
-        help="File whose first line is the password. CLIENTDEMO_PASSWORD holds it too; else it is that of "
-        "the settings, or asked for.",
+        help="File whose first line is the password. CLIENTDEMO_PASSWORD takes precedence; without both "
+        "the password comes from the settings, or is asked for.",
         show_default=False,
     ),
 ]
@@ -89,13 +89,13 @@ CaFile = Annotated[
     typer.Option(
         metavar="FILE",
         envvar="CLIENTDEMO_CAFILE",
-        help="CA certificates to verify the services by.",
+        help="CA certificates that verify the services.",
         show_default="ca.crt in the cert_dir setting",
     ),
 ]
 Words = Annotated[
     list[str],
-    typer.Argument(metavar="WORD", help="What to publish, as above.", show_default=False),
+    typer.Argument(metavar="WORD", help="Topic and message, as above.", show_default=False),
 ]
 Topics = Annotated[
     list[str],
@@ -111,8 +111,8 @@ def main() -> None:
 
 
 @dataclass(frozen=True)
-class Connection:
-    """The options that say where to connect, and as whom."""
+class ConnectionOptions:
+    """Options of the connection: services and credentials."""
 
     publisher: str | None
     subscriber: str | None
@@ -121,14 +121,14 @@ class Connection:
     password_file: Path | None
     cafile: Path | None
 
-    def login(self) -> Login:
-        """Return what publisher and subscriber need, completed from the settings of the installation.
+    def login(self) -> PipelineLogin:
+        """Return the login for publisher and subscriber, completed from the settings.
 
         Raises:
             ConfigurationError: If a setting, the password or the CA is wrong or missing.
         """
         settings = settings_module.build()
-        return Login(
+        return PipelineLogin(
             publisher_url=self.publisher or f"wss://localhost:{settings.publisher_port}",
             subscriber_url=self.subscriber or f"wss://localhost:{settings.subscriber_port}",
             user=self.user or settings.link_user,
@@ -137,7 +137,7 @@ class Connection:
         )
 
     def chat_login(self, name: str | None) -> ChatLogin:
-        """Return what chat needs, completed likewise.
+        """Return the login for chat, completed from the settings.
 
         Args:
             name: The display name; None for a guest.
@@ -163,8 +163,8 @@ def connect(
     password_file: PasswordFile = None,
     cafile: CaFile = None,
 ) -> None:
-    """Publish to Fanline, and subscribe to it: interactively, or with a command; chat with one."""
-    connection = context.obj = Connection(publisher, subscriber, chat, user, password_file, cafile)
+    """Publish, subscribe and chat: interactively without a command, or with one."""
+    connection = context.obj = ConnectionOptions(publisher, subscriber, chat, user, password_file, cafile)
     if context.invoked_subcommand is None:
         _run(lambda: interact(connection.login()))
 
@@ -173,13 +173,13 @@ def connect(
 def pub(
     context: typer.Context,
     words: Words,
-    json: Annotated[bool, typer.Option("--json", help="What is published is JSON, not text.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The messages are JSON, not text.")] = False,
     timeout: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0.001, help="Longest time that a message may wait for its ack."),
+        typer.Option(metavar="SECONDS", min=0.001, help="Longest time to wait for the ack of a message."),
     ] = 30.0,
 ) -> None:
-    """Publish, and exit with 0 only if everything is stored.
+    """Publish messages; exit with 0 only if all are stored.
 
     \b
     pub TOPIC MESSAGE...     one message
@@ -206,7 +206,7 @@ def sub(
     context: typer.Context,
     topics: Topics,
     after: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Begin behind this position.", show_default="now")
+        int | None, typer.Option(metavar="N", min=0, help="Begin after this position.", show_default="now")
     ] = None,
     last: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Begin with the N newest messages of each topic.")
@@ -218,7 +218,10 @@ def sub(
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0.001, help="Give up when nothing comes for so long.", show_default="never"
+            metavar="SECONDS",
+            min=0.001,
+            help="Give up after this time without a message.",
+            show_default="never",
         ),
     ] = None,
 ) -> None:
@@ -241,7 +244,7 @@ def chat(
         typer.Option(
             metavar="NAME",
             envvar="CLIENTDEMO_NAME",
-            help="What to be called. The password is that of the service; without a name one is a guest.",
+            help="Display name; its password is that of the service. Without a name you enter as a guest.",
             show_default="a guest",
         ),
     ] = None,
@@ -251,7 +254,7 @@ def chat(
             metavar="N",
             min=0,
             help="Begin with the N newest messages.",
-            show_default="20, or 0 if standard input is no terminal",
+            show_default="20, or 0 if standard input is not a terminal",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write whole events, as JSON.")] = False,
@@ -260,24 +263,24 @@ def chat(
         typer.Option(
             metavar="SECONDS",
             min=0.001,
-            help="Longest time that a line of a script may wait for a connection, and for its ack.",
+            help="Longest time that a script waits for the room, and for the ack of each line.",
         ),
     ] = 30.0,
 ) -> None:
-    """Take part in a room of chat: what is typed is said, and what happens is shown.
+    """Take part in a chat room: send typed lines and show its events.
 
-    If standard input is no terminal, each of its lines is said, except blank ones, and the exit code is 0
+    If standard input is not a terminal, each of its lines is sent, except blank ones, and the exit code is 0
     only if all are stored.
     """
     render = event_as_json if json else event_as_text
     login = _connection(context).chat_login
     if os.isatty(STDIN):
-        _run(lambda: converse(login(name), room, render, last=20 if last is None else last))
-    _run(lambda: say_lines(login(name), room, read_lines(STDIN), render, last=last or 0, timeout=timeout))
+        _run(lambda: run_chat(login(name), room, render, last=20 if last is None else last))
+    _run(lambda: send_to_room(login(name), room, read_lines(STDIN), render, last=last or 0, timeout=timeout))
 
 
-def _connection(context: typer.Context) -> Connection:
-    connection: Connection = context.obj
+def _connection(context: typer.Context) -> ConnectionOptions:
+    connection: ConnectionOptions = context.obj
     return connection
 
 

@@ -1,4 +1,4 @@
-"""Messages as text: one line each, with nothing in it that a terminal would obey."""
+"""Convert messages to text of one line, without control characters."""
 
 from typing import Final
 
@@ -12,26 +12,26 @@ _CONTROLS: Final = {
 }
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Return ``text`` with its control characters written as escapes."""
     return text.translate(_CONTROLS)
 
 
 def content_of(message: Message) -> str:
-    """Return the content for people: a string as it is, anything else as JSON, on one line."""
+    """Return the content for display: a string itself, other values as JSON, on one line."""
     json = bytes(message.content)
     try:
         text = message.value() if json.startswith(b'"') else json.decode()
-    except ValueError:  # half a surrogate pair, which JSON can spell and text cannot hold
+    except ValueError:  # half a surrogate pair, possible in JSON but not in text
         text = json.decode(errors="backslashreplace")
-    return harmless(text)
+    return escape_controls(text)
 
 
 def json_line(message: Message) -> bytes:
-    """Return the whole message for programs, as JSON on one line."""
+    """Return the whole message as JSON on one line."""
     return on_one_line(encode(message))
 
 
 def on_one_line(json: bytes) -> bytes:
-    """Return JSON text without line breaks; what has none is returned as it is."""
+    """Return JSON text without line breaks."""
     return msgspec.json.format(json, indent=-1) if b"\n" in json or b"\r" in json else json

@@ -1,4 +1,4 @@
-"""How the program ends: its exit codes, and the errors that lead to them."""
+"""Exit codes of the program, and the errors that lead to them."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,14 +8,14 @@ from typing import Final
 
 from fanline.errors import ConfigurationError, Disconnected, FanlineError, LoginRefused
 
-# Back to the start of the line, and erase it.
+# Return to the start of the line and erase it.
 CLEAR_LINE: Final = "\r\x1b[K"
 
 
 class ExitCode(IntEnum):
-    """What a script can rely on."""
+    """Exit codes, a contract with scripts."""
 
-    DONE = 0  # everything was acknowledged, or received, or nobody reads the output any more
+    DONE = 0  # everything was acknowledged, or received, or standard output was closed
     REFUSED = 1  # something was refused, a line could not be sent, or the room was deleted
     USAGE = 2  # an argument, a setting, the login or a certificate is wrong
     UNREACHABLE = 3  # no connection, or no answer, within the time given
@@ -33,7 +33,7 @@ def code_of(error: FanlineError) -> ExitCode:
 
 @contextmanager
 def ungrouped() -> Iterator[None]:
-    """Raise the first error of a task group as what it is: the others came of it."""
+    """Raise the first error of a task group without the group: the others follow from it."""
     first: FanlineError | BrokenPipeError | None = None
     try:
         yield
@@ -45,18 +45,18 @@ def ungrouped() -> Iterator[None]:
 
 
 def tell(text: str) -> None:
-    """Say something about the program itself; standard output is for messages alone."""
+    """Print a notice about the program to standard error; standard output is for messages."""
     # On a terminal the line may hold a progress report: overwrite it.
     start = CLEAR_LINE if sys.stderr.isatty() else ""
     print(f"{start}[clientdemo] {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is a command line
 
 
-class Watch:
-    """Says when a connection is lost, and when it is there again.
+class ConnectionNotices:
+    """Prints when a connection is lost, and when it is established again.
 
     Args:
-        say: Where to say it.
-        recovered: What to say when it is there again.
+        say: Prints a notice.
+        recovered: Notice after a reconnect.
     """
 
     def __init__(self, say: Callable[[str], None] = tell, recovered: str = "connected") -> None:
@@ -65,7 +65,7 @@ class Watch:
         self._is_down = False
 
     def __call__(self, problem: str | None) -> None:
-        """Take the new state, as the clients report it."""
+        """Handle a new state of the connection, as the clients report it."""
         if problem is not None:
             self._say(f"{problem}; trying again")
         elif self._is_down:

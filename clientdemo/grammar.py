@@ -1,11 +1,11 @@
-"""What a person types, line by line.
+"""Parse the lines of the interactive client.
 
-::
+The forms of a line::
 
-sub TOPIC [after=N | last=N]
-unsub TOPIC
-TOPIC message words
-exit
+    sub TOPIC [after=N | last=N]
+    unsub TOPIC
+    TOPIC message words
+    exit
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Leave:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A line that fits none; ``reason`` says why, and what does."""
+    """A line of none of these forms; ``reason`` says why, and what is expected."""
 
     reason: str
 
@@ -59,7 +59,7 @@ Line = Sub | Unsub | Send | Leave | Mistake
 
 
 def parse(line: str) -> Line | None:
-    """Read one line; an empty one is None."""
+    """Parse a line; return None for an empty one."""
     verb, _, rest = line.strip().partition(" ")
     words = rest.split()
     if not verb:
@@ -76,7 +76,7 @@ def parse(line: str) -> Line | None:
 
 
 def parse_send(line: str) -> Send | Mistake:
-    """Read one line of the form ``TOPIC message words``."""
+    """Parse a line of the form ``TOPIC message words``."""
     topic, _, content = line.strip().partition(" ")
     try:
         require_topic(topic)
@@ -93,5 +93,5 @@ def _parse_sub(pattern: str, options: list[str]) -> Sub | Mistake:
     name, _, value = options[0].partition("=")
     if len(options) > 1 or name not in ("after", "last") or not (value.isascii() and value.isdigit()):
         found = " ".join(options)
-        return Mistake(f'"{found}" behind sub {pattern}: expected after=N or last=N, with a whole number')
+        return Mistake(f'"{found}" after sub {pattern}: expected after=N or last=N, with a whole number')
     return Sub(pattern, **{name: int(value)})

@@ -1,29 +1,29 @@
-"""The interactive client: what is typed is obeyed line by line, and what arrives is shown meanwhile."""
+"""The interactive client: execute typed lines and show incoming messages."""
 
 import asyncio
 import os
 from typing import Final
 
-from clientdemo.escape import content_of, harmless
-from clientdemo.exit_codes import ExitCode, Watch, ungrouped
+from clientdemo.escape import content_of, escape_controls
+from clientdemo.exit_codes import ConnectionNotices, ExitCode, ungrouped
 from clientdemo.grammar import HELP, Leave, Mistake, Send, Sub, Unsub, parse
 from clientdemo.lines import STDIN
-from clientdemo.login import Login
+from clientdemo.login import PipelineLogin
 from clientdemo.output import STDOUT
 from clientdemo.subscribe import explain_gap
 from clientdemo.terminal import Kind, Pipe, Screen, Terminal, Topics, kept_history
 from fanline.client import Gap, Publisher, PublishResult, Subscriber
 from fanline.errors import Disconnected, ErrorCode, Rejected
 
-# How long the last commands may take when the program is told to end.
-EXIT_PATIENCE: Final = 5.0
+# Seconds that the last commands may take when the program ends.
+EXIT_TIMEOUT: Final = 5.0
 
 
-async def interact(login: Login) -> ExitCode:
-    """Read and obey lines until ``exit`` or the end of the input.
+async def interact(login: PipelineLogin) -> ExitCode:
+    """Read and execute lines until ``exit`` or the end of input.
 
     Raises:
-        FanlineError: If the services cannot be used at all, or not all was acknowledged at the end.
+        FanlineError: If the services cannot be used, or not all messages were acknowledged at the end.
         BrokenPipeError: If standard output was closed.
         KeyboardInterrupt: On Ctrl-C.
     """
@@ -38,10 +38,10 @@ async def interact(login: Login) -> ExitCode:
 class _Client:
     """One publisher, one subscriber and one screen.
 
-    Commands wait in a queue, so that one can go on typing while there is no connection.
+    Commands wait in a queue, so that typing works without a connection.
     """
 
-    def __init__(self, login: Login, screen: Screen, topics: Topics) -> None:
+    def __init__(self, login: PipelineLogin, screen: Screen, topics: Topics) -> None:
         self._screen = screen
         self._topics = topics
         self._commands: asyncio.Queue[Sub | Unsub | Send] = asyncio.Queue(1_000)
@@ -52,7 +52,7 @@ class _Client:
             password=login.password,
             tls=login.tls,
             allow_plain=True,
-            on_state=Watch(self._say, recovered="connected to the publisher"),
+            on_state=ConnectionNotices(self._say, recovered="connected to the publisher"),
         )
         self._subscriber = Subscriber(
             url=login.subscriber_url,
@@ -60,8 +60,8 @@ class _Client:
             password=login.password,
             tls=login.tls,
             on_gap=self._show_gap,
-            on_state=Watch(
-                self._say, recovered="connected to the subscriber; subscriptions go on where they were"
+            on_state=ConnectionNotices(
+                self._say, recovered="connected to the subscriber; subscriptions resume where they were"
             ),
         )
 
@@ -70,7 +70,7 @@ class _Client:
             async with self._publisher, self._subscriber, asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(each)
-                    for each in (self._obey_all(), self._confirm_all(), self._receive())
+                    for each in (self._execute_all(), self._confirm_all(), self._receive())
                 ]
                 await self._read()
                 await self._finish()
@@ -83,37 +83,35 @@ class _Client:
             if isinstance(line, Leave):
                 return
             if isinstance(line, Mistake):
-                self._say(harmless(line.reason), Kind.PROBLEM)
+                self._say(escape_controls(line.reason), Kind.PROBLEM)
             elif line is not None:
                 await self._commands.put(line)
 
     async def _finish(self) -> None:
-        """Wait, but not for ever, until everything typed so far is done.
+        """Wait until all typed commands are done, at most :data:`EXIT_TIMEOUT`.
 
         Raises:
-            Disconnected: If it is not.
+            Disconnected: If not all are done by then.
         """
         try:
-            async with asyncio.timeout(EXIT_PATIENCE):
+            async with asyncio.timeout(EXIT_TIMEOUT):
                 await self._commands.join()
                 await self._receipts.join()
         except TimeoutError:
             problem = self._publisher.problem or self._subscriber.problem or "there is no answer"
             raise Disconnected(f"not everything was done: {problem}") from None
 
-    # Commands.
-
-    async def _obey_all(self) -> None:
+    async def _execute_all(self) -> None:
         while True:
             command = await self._commands.get()
             try:
-                await self._obey(command)
+                await self._execute(command)
             except Rejected as rejected:
                 self._say(rejected.reason, Kind.PROBLEM)
             finally:
                 self._commands.task_done()
 
-    async def _obey(self, command: Sub | Unsub | Send) -> None:
+    async def _execute(self, command: Sub | Unsub | Send) -> None:
         match command:
             case Sub(pattern, after, last):
                 seq = await self._subscriber.subscribe(pattern, after=after, last=last)
@@ -123,7 +121,7 @@ class _Client:
                 await self._subscriber.unsubscribe(pattern)
                 self._say(f"unsubscribed from {pattern}", Kind.DETAIL)
             case Send(topic, content):
-                self._screen.show(Kind.SENT, f">[{topic}] {harmless(content)}")
+                self._screen.show(Kind.SENT, f">[{topic}] {escape_controls(content)}")
                 self._topics.add(topic)
                 self._receipts.put_nowait(await self._publisher.send(topic, content))
 
@@ -138,8 +136,6 @@ class _Client:
                 self._say(f"{outcome}: {rejected.reason}", Kind.PROBLEM)
             finally:
                 self._receipts.task_done()
-
-    # What arrives.
 
     async def _receive(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Standard input, line by line, without threads and within bounded memory."""
+"""Read standard input line by line, without threads and in bounded memory."""
 
 import asyncio
 import os
@@ -11,14 +11,14 @@ STDIN: Final = 0
 
 CHUNK_BYTES: Final = 65_536
 
-# Far above what any service takes in one message.
+# Far above the largest message that a service accepts.
 MAX_LINE: Final = 16 * 2**20
 
 
 class Splitter:
-    """Cuts chunks into lines; what follows the last line break waits for more. No I/O.
+    """Splits chunks into lines, without I/O; an incomplete last line waits for the next chunk.
 
-    A line comes without its line break. One longer than ``max_line`` bytes comes as None.
+    Lines have no line break. A line of more than ``max_line`` bytes becomes None.
     """
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
@@ -54,10 +54,10 @@ class Splitter:
 
 
 async def read_lines(fd: int) -> AsyncIterator[bytes | None]:
-    """Yield the lines of a file descriptor, as they come; None for one that is too long.
+    """Yield the lines of a file descriptor as they arrive; None for one that is too long.
 
     Raises:
-        ConfigurationError: If it cannot be read.
+        ConfigurationError: If the descriptor cannot be read.
     """
     splitter = Splitter()
     try:
@@ -75,7 +75,7 @@ async def _read(fd: int) -> bytes:
     readable = asyncio.Event()
     try:
         loop.add_reader(fd, readable.set)
-    except PermissionError:  # a regular file: it never makes anybody wait, and so cannot be waited for
+    except PermissionError:  # a regular file: always readable, so epoll does not accept it
         return os.read(fd, CHUNK_BYTES)
     try:
         await readable.wait()

@@ -1,4 +1,4 @@
-"""Where to connect, and as whom."""
+"""Complete services, credentials and CA from options and settings."""
 
 import getpass
 import os
@@ -18,8 +18,8 @@ PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
 
 
 @dataclass(frozen=True)
-class Login:
-    """What both clients are made with."""
+class PipelineLogin:
+    """Services and credentials of the publisher and subscriber clients."""
 
     publisher_url: str
     subscriber_url: str
@@ -30,13 +30,13 @@ class Login:
 
 @dataclass(frozen=True)
 class ChatLogin:
-    """What it takes to come into a room of chat.
+    """Service and credentials of a chat client.
 
     Attributes:
-        url: The service.
-        name: The display name; None for a guest, whose name the service makes up.
-        password: The password of the service; a guest needs none.
-        tls: What the service is verified by.
+        url: URL of the service.
+        name: Display name; None for a guest, who gets one from the service.
+        password: Password of the service; empty for a guest.
+        tls: TLS context that verifies the service.
     """
 
     url: str
@@ -46,15 +46,15 @@ class ChatLogin:
 
 
 def read_password(user: str | None, file: Path | None, settings: Settings) -> str:
-    """Return the password: from the environment, from a file, the one of the installation, or as typed.
+    """Return the password from the environment, a file, the settings or the keyboard.
 
     Args:
-        user: Who logs in; None for the user of the installation.
-        file: A file whose first line it is.
-        settings: The settings of the installation.
+        user: User name; None for the user of the settings.
+        file: File whose first line is the password.
+        settings: Settings of the installation.
 
     Raises:
-        ConfigurationError: If there is none, or the file cannot be read.
+        ConfigurationError: If there is no password, or the file cannot be read.
     """
     given = _given_password(file)
     if given is not None:
@@ -68,13 +68,13 @@ def read_chat_password(name: str, url: str, file: Path | None, settings: Setting
     """Return the password of a chat service, from the same places as :func:`read_password`.
 
     Args:
-        name: Who logs in.
-        url: The service; the settings know the password of that on this machine alone.
-        file: A file whose first line it is.
-        settings: The settings of the installation.
+        name: Display name.
+        url: URL of the service; the settings have the password of the local one only.
+        file: File whose first line is the password.
+        settings: Settings of the installation.
 
     Raises:
-        ConfigurationError: If there is none, or the file cannot be read.
+        ConfigurationError: If there is no password, or the file cannot be read.
     """
     given = _given_password(file)
     if given is not None:
@@ -83,22 +83,26 @@ def read_chat_password(name: str, url: str, file: Path | None, settings: Setting
 
 
 def chat_url(settings: Settings) -> str:
-    """Return where chat is on this machine."""
+    """Return the URL of chat on this machine."""
     return f"wss://localhost:{settings.chat_port}"
 
 
 def require_service_url(url: str) -> None:
-    """Raise :class:`~fanline.errors.ConfigurationError` unless a URL has the form ``wss://HOST:PORT``."""
+    """Check that a URL has the form ``wss://HOST:PORT``.
+
+    Raises:
+        ConfigurationError: If it has another form.
+    """
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ConfigurationError(f"{url}: {error}") from error
     if parts.scheme != "wss" or not parts.host or parts.userinfo:
-        raise ConfigurationError("a service is named by a URL of the form wss://HOST:PORT, without a login")
+        raise ConfigurationError("the URL of a service has the form wss://HOST:PORT, without a login")
 
 
 def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
-    """Return what the services are verified by: a CA file, or the CA of the installation.
+    """Create the TLS context that verifies the services, from a CA file or the settings.
 
     Raises:
         ConfigurationError: If the file is missing or holds no certificate.
@@ -107,7 +111,7 @@ def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
         return client_context(cert_dir)
     try:
         return ssl.create_default_context(cafile=cafile)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # also the base class of ssl.SSLError
         reason = "holds no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigurationError(f"--cafile {cafile}: {reason}") from error
 

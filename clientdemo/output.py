@@ -1,4 +1,4 @@
-"""Standard output, and what to do when its reader goes away: ``clientdemo sub T | head``."""
+"""Handle the end of the reader of standard output, as in ``clientdemo sub T | head``."""
 
 import asyncio
 import os
@@ -13,12 +13,12 @@ STDOUT: Final = 1
 
 @asynccontextmanager
 async def while_output_is_read() -> AsyncIterator[None]:
-    """Run the block, and end it when standard output is a pipe that nobody reads any more.
+    """Run the block, and end it when the reader of standard output has closed the pipe.
 
-    Without this a program that is waiting would notice only when it next writes.
+    Without this a program that waits would notice only when it next writes.
 
     Raises:
-        BrokenPipeError: If that was so.
+        BrokenPipeError: If the reader closed the pipe.
     """
     if not stat.S_ISFIFO(os.fstat(STDOUT).st_mode):
         yield
@@ -31,7 +31,7 @@ async def while_output_is_read() -> AsyncIterator[None]:
 
     try:
         async with asyncio.timeout(None) as scope:
-            # The end that is written to is never readable: the only event that it can report is an error.
+            # The write end of a pipe is never readable: the only event it can report is an error.
             loop.add_reader(STDOUT, end)
             yield
     except TimeoutError:
@@ -41,7 +41,7 @@ async def while_output_is_read() -> AsyncIterator[None]:
 
 
 def abandon_output() -> None:
-    """Write to nowhere from now on: whoever reads standard output has closed it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Discard further output, because the reader of standard output has closed it."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -1,4 +1,4 @@
-"""The pages of chat that one needs before one is in a room: logging in, and what was said before."""
+"""Use the HTTP interface of chat: log in and read earlier messages."""
 
 import ssl
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from clientdemo.room import Event, read_event
 from fanline.client.translate import refused, unreachable
 from fanline.errors import ConfigurationError
 
-# Events asked for at a time: as many as the service gives.
+# Events per request, the most that the service returns.
 PAGE: Final = 500
 
-# As for a room: the service itself waits for its pipeline.
+# Seconds; as for a room, because the service waits for its pipeline.
 TIMEOUT: Final = 15.0
 
 T = TypeVar("T")
 
 
 class Past(NamedTuple):
-    """What was said before.
+    """Earlier messages of a room.
 
     Attributes:
-        messages: Oldest first.
-        position: Where what is new begins.
+        messages: The messages, oldest first.
+        position: Position after which newer events follow.
     """
 
     messages: Sequence[Event]
@@ -43,14 +43,14 @@ _decode_page: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Pages:
-    """Asks a chat service over HTTP, while an ``async with`` block runs. Nothing is tried again.
+    """Client of the HTTP interface of chat, for an ``async with`` block; never retries.
 
-    Every method raises LoginRefused if the service does not let one in, ConfigurationError if there is no
-    such room or service, or it cannot be trusted, and Disconnected if trying again may help.
+    Every method raises LoginRefused if the service refuses the login, ConfigurationError if there is no such
+    room or service or its certificate is not trusted, and Disconnected if retrying may help.
 
     Args:
-        url: The service, ``wss://HOST:PORT``.
-        tls: How to verify it.
+        url: URL of the service, ``wss://HOST:PORT``.
+        tls: TLS context that verifies the service.
     """
 
     def __init__(self, url: str, *, tls: ssl.SSLContext) -> None:
@@ -70,23 +70,23 @@ class Pages:
         await self._client.aclose()
 
     async def log_in(self, name: str, password: str) -> str:
-        """Return a token for this display name."""
+        """Log in; return a token for a display name."""
         login = await self._ask(_decode_login, "POST", "/login", json={"password": password, "name": name})
         return login.token
 
     async def enter_as_guest(self) -> str:
-        """Return a token for a display name that the service makes up."""
+        """Log in as a guest; return a token for a name that the service chooses."""
         return (await self._ask(_decode_login, "POST", "/guest")).token
 
     async def newest(self, token: str, room: str, count: int) -> Past:
-        """Return the newest messages of a room, as many as that or fewer.
+        """Return the newest messages of a room, at most ``count``.
 
-        Comings and goings are left out; beyond a page of nothing else, no more is looked for.
+        Joins and leaves are skipped; a page with nothing else ends the search.
 
         Args:
-            token: Who asks.
-            room: The id of the room.
-            count: How many, or 0 for the position alone.
+            token: Token of the login.
+            room: Id of the room.
+            count: Number of messages, or 0 for the position only.
         """
         page = await self._page(token, room, {})
         position = page[-1].seq if page else 0
@@ -117,7 +117,7 @@ class Pages:
         try:
             return decoder.decode(response.content)
         except msgspec.DecodeError:
-            raise ConfigurationError(f"{self._url}: does not answer as a chat service") from None
+            raise ConfigurationError(f"{self._url}: is not a chat service; check the URL") from None
 
 
 def _messages(events: Sequence[Event]) -> list[Event]:

@@ -1,13 +1,13 @@
-"""``pub``: publish one message, or every line of standard input, and end well only if all are stored."""
+"""``pub``: publish one message or every line of standard input."""
 
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from clientdemo.batch import LineError, send_lines
-from clientdemo.exit_codes import ExitCode, Watch
+from clientdemo.exit_codes import ConnectionNotices, ExitCode
 from clientdemo.grammar import Mistake, parse_send
-from clientdemo.login import Login
+from clientdemo.login import PipelineLogin
 from fanline.client import Publisher, PublishResult
 
 
@@ -23,24 +23,24 @@ Parse = Callable[[str], Item | None]
 
 
 def read_text(topic: str | None) -> Parse:
-    """Return what makes a message of a line of text: for ``topic``, or ``TOPIC message words``."""
+    """Return a parser of text lines: for one topic, or ``TOPIC message words``."""
     if topic is not None:
         return lambda line: Item(topic, msgspec.Raw(msgspec.json.encode(line)))
     return _read_topic_and_words
 
 
 def read_json(topic: str | None) -> Parse:
-    """Return what makes a message of a line of JSON: content for ``topic``, or a whole message."""
+    """Return a parser of JSON lines: content for one topic, or whole messages."""
     if topic is not None:
         return lambda line: Item(topic, msgspec.Raw(line.encode()))
     return _read_object
 
 
-async def publish_one(login: Login, item: Item, *, timeout: float) -> ExitCode:
-    """Publish one message, and say where it was stored.
+async def publish_one(login: PipelineLogin, item: Item, *, timeout: float) -> ExitCode:
+    """Publish one message; print its position.
 
     Raises:
-        FanlineError: If it was not.
+        FanlineError: If it was not stored.
     """
     async with _publisher(login) as publisher:
         ack = await publisher.publish(item.topic, item.content, id=item.id, timeout=timeout)
@@ -50,18 +50,18 @@ async def publish_one(login: Login, item: Item, *, timeout: float) -> ExitCode:
 
 
 async def publish_lines(
-    login: Login, lines: AsyncIterator[bytes | None], parse: Parse, *, timeout: float
+    login: PipelineLogin, lines: AsyncIterator[bytes | None], parse: Parse, *, timeout: float
 ) -> ExitCode:
-    """Publish every line, and say which could not be.
+    """Publish every line; report the lines that fail.
 
     Args:
-        login: Where to connect, and as whom.
+        login: Services and credentials.
         lines: The lines; None stands for one that is too long.
-        parse: Makes a message of a line, or None of one that holds none.
-        timeout: Seconds that a message may be without an ack before the rest is given up.
+        parse: Converts a line to a message, or to None if it is blank.
+        timeout: Seconds to wait for the ack of a message before giving up.
 
     Raises:
-        FanlineError: If the rest was given up.
+        FanlineError: If a message was not acknowledged in time.
     """
     async with _publisher(login) as publisher:
 
@@ -74,9 +74,13 @@ async def publish_lines(
         return await send_lines(lines, send, problem=lambda: publisher.problem, timeout=timeout)
 
 
-def _publisher(login: Login) -> Publisher:
+def _publisher(login: PipelineLogin) -> Publisher:
     return Publisher(
-        login.publisher_url, user=login.user, password=login.password, tls=login.tls, on_state=Watch()
+        login.publisher_url,
+        user=login.user,
+        password=login.password,
+        tls=login.tls,
+        on_state=ConnectionNotices(),
     )
 
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from clientdemo.escape import content_of, json_line
-from clientdemo.exit_codes import ExitCode, Watch, tell
-from clientdemo.login import Login
+from clientdemo.exit_codes import ConnectionNotices, ExitCode, tell
+from clientdemo.login import PipelineLogin
 from clientdemo.output import while_output_is_read
 from fanline.client import Gap, Message, Subscriber
 from fanline.errors import Disconnected
@@ -25,7 +25,7 @@ def as_json(message: Message) -> bytes:
 
 
 async def follow(
-    login: Login,
+    login: PipelineLogin,
     topics: Sequence[str],
     render: Render,
     *,
@@ -34,19 +34,19 @@ async def follow(
     count: int | None,
     timeout: float | None,
 ) -> ExitCode:
-    """Write messages until ``count`` of them are written, or for ever.
+    """Write messages to standard output, ``count`` of them or without end.
 
     Args:
-        login: Where to connect, and as whom.
-        topics: What to subscribe to.
-        render: Makes a line of a message.
-        after: Begin behind this position.
-        last: Begin with so many of the newest messages of each topic.
-        count: How many to write; None for all that come.
-        timeout: Seconds without a message after which to give up; None waits for ever.
+        login: Services and credentials.
+        topics: Topics and patterns to subscribe to.
+        render: Converts a message to a line.
+        after: Begin after this position.
+        last: Begin with this number of the newest messages of each topic.
+        count: Number of messages to write; None for no limit.
+        timeout: Seconds without a message after which to give up; None for no limit.
 
     Raises:
-        FanlineError: If a topic is refused, or nothing came within ``timeout``.
+        FanlineError: If a topic is refused, or no message came within ``timeout``.
         BrokenPipeError: If standard output was closed.
     """
     subscriber = Subscriber(
@@ -58,7 +58,7 @@ async def follow(
         after=after,
         last=last,
         on_gap=tell_gap,
-        on_state=Watch(),
+        on_state=ConnectionNotices(),
     )
     output = sys.stdout.buffer
     written = 0
@@ -73,16 +73,16 @@ async def follow(
 
 
 def tell_gap(gap: Gap) -> None:
-    """Say which messages will not come."""
+    """Print which messages are missing."""
     tell(explain_gap(gap))
 
 
 def explain_gap(gap: Gap) -> str:
-    """Return which messages will not come, and why."""
+    """Return a sentence about missing messages and the reason."""
     where = gap.topic or "all subscriptions"
     if gap.first is None:
-        return f"{where}: what came while there was no connection is lost, as the queue keeps no positions"
-    return f"{where}: positions {gap.first} to {gap.last} are missing, as retention has dropped them"
+        return f"{where}: messages of the interruption are lost, because msgqueue keeps no positions"
+    return f"{where}: positions {gap.first} to {gap.last} are missing, because retention has removed them"
 
 
 async def _next(subscriber: Subscriber, timeout: float | None) -> Message:
@@ -90,4 +90,4 @@ async def _next(subscriber: Subscriber, timeout: float | None) -> Message:
         async with asyncio.timeout(timeout):
             return await anext(subscriber)
     except TimeoutError:
-        raise Disconnected(subscriber.problem or f"nothing has come for {timeout:g} s") from None
+        raise Disconnected(subscriber.problem or f"no message for {timeout:g} s") from None

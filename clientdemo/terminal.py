@@ -1,4 +1,4 @@
-"""What the interactive client reads from and writes to: a terminal, or plain lines in a pipe."""
+"""Input and output of the interactive client: a terminal, or lines in a pipe."""
 
 import os
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from clientdemo.lines import STDIN, read_lines
 
 
 class Kind(StrEnum):
-    """What a line on the screen is about; gives it its colour."""
+    """Kind of a line on the screen, which gives it its color."""
 
     SENT = "sent"
     ARRIVED = "arrived"
@@ -42,21 +42,21 @@ STYLE = Style.from_dict(
 
 
 class Topics:
-    """The topics seen so far, newest first, for completion."""
+    """Topics seen so far, newest first, for completion."""
 
     def __init__(self, limit: int = 1_000) -> None:
         self._limit = limit
         self._topics: dict[str, None] = {}
 
     def add(self, topic: str) -> None:
-        """Note a topic; the one not seen for longest makes room."""
+        """Add a topic; drop the one not seen for the longest time if there are too many."""
         self._topics.pop(topic, None)
         self._topics[topic] = None
         if len(self._topics) > self._limit:
             del self._topics[next(iter(self._topics))]
 
     def complete(self, text: str) -> Iterable[str]:
-        """Return how the last word of ``text`` could go on: as a command or a topic."""
+        """Return the commands and topics that complete the last word of ``text``."""
         *before, word = text.split(" ")
         words: list[str] = []
         if not before:
@@ -67,7 +67,7 @@ class Topics:
 
 
 class Screen(ABC):
-    """Where lines come from, and where they are shown."""
+    """Source of typed lines, and destination of shown ones."""
 
     @abstractmethod
     def show(self, kind: Kind, text: str) -> None:
@@ -75,27 +75,27 @@ class Screen(ABC):
 
     @abstractmethod
     def lines(self) -> AsyncIterator[str]:
-        """Yield what is typed, line by line, until its end.
+        """Yield typed lines until the end of input.
 
         Raises:
             KeyboardInterrupt: On Ctrl-C.
-            ConfigurationError: If there is nothing to read from.
+            ConfigurationError: If standard input cannot be read.
         """
 
     def open(self) -> AbstractContextManager[None]:
-        """Return what must be open while lines are read or shown."""
+        """Return the context in which lines are read and shown."""
         return nullcontext()
 
 
 class Pipe(Screen):
-    """Standard input and output, where one of them is no terminal."""
+    """Standard input and output, if one of them is not a terminal."""
 
     def show(self, kind: Kind, text: str) -> None:
-        """Write one line, at once."""
+        """Write one line and flush it."""
         print(text, flush=True)  # noqa: T201 - this is a command line
 
     async def lines(self) -> AsyncIterator[str]:
-        """Yield the lines of standard input; what is not UTF-8 in them comes as escapes."""
+        """Yield the lines of standard input; invalid UTF-8 is escaped."""
         async for line in read_lines(STDIN):
             yield "" if line is None else line.decode(errors="backslashreplace")
 
@@ -104,9 +104,9 @@ class Terminal(Screen):
     """A prompt at the foot of a terminal, with history and completion; lines appear above it.
 
     Args:
-        hint: What can be typed.
-        history: What was typed before.
-        topics: What can be completed.
+        hint: Forms of a line, shown at the start.
+        history: Lines typed before.
+        topics: Topics to complete.
     """
 
     def __init__(self, hint: str, history: History, topics: Topics | None = None) -> None:
@@ -117,19 +117,19 @@ class Terminal(Screen):
             history=history,
             completer=None if topics is None else _Completer(topics),
             complete_while_typing=False,
-            erase_when_done=True,  # what was typed is shown again, as what it became
+            erase_when_done=True,  # typed lines are shown again in their final form
         )
 
     def open(self) -> AbstractContextManager[None]:
-        """Keep what is shown above the prompt."""
+        """Return a context that keeps output above the prompt."""
         return patch_stdout(raw=True)
 
     def show(self, kind: Kind, text: str) -> None:
-        """Show one line above the prompt, in the colour of its kind."""
+        """Show one line above the prompt, in the color of its kind."""
         print_formatted_text(FormattedText([(f"class:{kind}", text)]), style=STYLE)
 
     async def lines(self) -> AsyncIterator[str]:
-        """Say what can be typed, and yield it until Ctrl-D."""
+        """Show the hint; yield typed lines until Ctrl-D."""
         self.show(Kind.DETAIL, f"[clientdemo] {self._hint}")
         while True:
             try:
@@ -149,7 +149,7 @@ class _Completer(Completer):
 
 
 def kept_history() -> History:
-    """Return the lines typed before, kept in the user's folder for state if there can be one."""
+    """Return the history of typed lines, in the user's state folder if it can be written."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     path = state / "fanline" / "clientdemo-history"
     try:

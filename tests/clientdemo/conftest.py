@@ -103,7 +103,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """Everything shown so far, without colours and cursor movements."""
+        """Everything shown so far, without colors and cursor movements."""
         return self._text
 
     async def end(self) -> int:
@@ -112,7 +112,7 @@ class Terminal:
             return await self.process.wait()
 
     def close(self) -> None:
-        """Let go of the terminal."""
+        """Close the terminal."""
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
 

@@ -29,7 +29,7 @@ _LENGTH = re.compile(rb"\r\nContent-Length: (\d+)")
 
 
 class Do(StrEnum):
-    """What :class:`StubChat` does with one message."""
+    """Reaction of :class:`StubChat` to one message."""
 
     STORE = auto()  # store it, and show and acknowledge it
     IGNORE = auto()  # say nothing, ever
@@ -76,13 +76,13 @@ class StubChat(Stub):
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        """Who has said what."""
+        """The messages received, with their senders."""
         return [(event["memberName"], event["message"]) for event in self.log if event["type"] == "chat"]
 
     def store(
         self, name: str, message: str = "", *, kind: str = "chat", member: str = "other"
     ) -> dict[str, Any]:
-        """Let something happen without showing it: what happens while nobody is connected."""
+        """Add an event without sending it, as while no client is connected."""
         seq = 2 * len(self.log) + 1
         sent = (START + timedelta(minutes=len(self.log))).isoformat(timespec="milliseconds")
         event = {
@@ -99,13 +99,13 @@ class StubChat(Stub):
         return event
 
     async def happen(self, name: str, message: str = "", **more: str) -> dict[str, Any]:
-        """Let something happen, and show it to everybody."""
+        """Add an event, and send it to all clients."""
         event = self.store(name, message, **more)
         await self.say(event)
         return event
 
     async def say(self, frame: object) -> None:
-        """Send one frame to everybody."""
+        """Send one frame to all clients."""
         await self.send(msgspec.json.encode(frame).decode())
 
     async def start(self) -> None:

@@ -120,7 +120,7 @@ async def test_every_line_is_stored_once(chat: StubChat, start: Start, tmp_path:
 
 
 async def test_names_the_lines_that_were_refused(chat: StubChat, run: Run) -> None:
-    """What cannot be said is told by its number, and the rest is said; exit code 1."""
+    """A line that cannot be sent is reported by its number, the others are sent; exit code 1."""
     chat.script.append(Rejected("too-big", "it has 17,000 bytes"))
     result = await run("chat", ROOM, stdin=b"one\n\xff\ntwo\n")
     assert result.code == 1
@@ -132,7 +132,7 @@ async def test_names_the_lines_that_were_refused(chat: StubChat, run: Run) -> No
 
 
 async def test_names_the_line_that_is_too_big_for_a_frame(chat: StubChat, run: Run) -> None:
-    """A line for which the server closes the connection is not said again; the others are."""
+    """A line for which the server closes the connection is not sent again; the others are."""
     result = await run("chat", ROOM, stdin=b"one\n" + b"x" * 70_000 + b"\nthree\n")
     assert result.code == 1
     assert lines_of(chat) == ["one", "three"]
@@ -140,7 +140,7 @@ async def test_names_the_line_that_is_too_big_for_a_frame(chat: StubChat, run: R
     assert "bytes are more than the server takes (too-big)\n" in result.err
 
 
-async def test_ends_when_nobody_answers(chat: StubChat, run: Run) -> None:
+async def test_ends_when_the_service_does_not_answer(chat: StubChat, run: Run) -> None:
     """Without an ack in time it is exit code 3."""
     chat.script.append(Do.IGNORE)
     result = await run("chat", ROOM, "--timeout", "0.3", stdin=b"one\n")
@@ -172,7 +172,7 @@ async def test_waits_for_a_service_that_comes_back(chat: StubChat, start: Start)
     assert "[clientdemo] connected" in result.err.splitlines()
 
 
-async def test_what_is_said_counts_even_if_nobody_reads(chat: StubChat, start: Start) -> None:
+async def test_lines_are_sent_even_if_output_is_closed(chat: StubChat, start: Start) -> None:
     """When the output is closed, the lines are sent all the same."""
     reading, writing = os.pipe()
     chat.store("Bea", "read by nobody")
@@ -190,7 +190,7 @@ async def test_what_is_said_counts_even_if_nobody_reads(chat: StubChat, start: S
 
 
 async def test_shows_what_happens(chat: StubChat, start: Start) -> None:
-    """What was said before, as much as was asked for, and then all that happens, a line for each."""
+    """The newest messages asked for, and then all events, a line for each."""
     for text in ("old", "new\x1b[31m", "newest"):
         chat.store("Bea", text)
     chat.store("Bea", kind="left")
@@ -236,7 +236,7 @@ async def test_looks_for_messages_behind_comings_and_goings(chat: StubChat, run:
 
 
 async def test_goes_on_where_it_was(chat: StubChat, start: Start) -> None:
-    """What happens while there is no connection comes once, and so does everything else."""
+    """Events during an interruption come once, like all others."""
     chat.store("Bea", "before")
     process = await start("chat", ROOM)
     await chat.until(lambda: len(chat.connections) == 1)
@@ -284,7 +284,7 @@ async def test_a_room_that_is_closed_for_good(
     assert last.endswith(problem)
 
 
-async def test_a_room_that_was_deleted_meanwhile(chat: StubChat, start: Start, idle: int) -> None:
+async def test_a_room_deleted_during_an_interruption(chat: StubChat, start: Start, idle: int) -> None:
     """A room that is not there any more after a reconnect is as one that is deleted."""
     process = await start("chat", ROOM, stdin=idle)
     await process.error_line()
@@ -324,7 +324,10 @@ async def test_what_is_no_chat_service(chat: StubChat, run: Run) -> None:
     assert result.err.endswith("does not speak fanline.chat.v1\n")
     chat.problem = "/guest", HTTPStatus.OK, "hello"
     result = await run("chat", ROOM, stdin=b"x\n")
-    assert (result.code, result.err) == (2, f"[clientdemo] {chat.url}: does not answer as a chat service\n")
+    assert (result.code, result.err) == (
+        2,
+        f"[clientdemo] {chat.url}: is not a chat service; check the URL\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -332,14 +335,14 @@ async def test_what_is_no_chat_service(chat: StubChat, run: Run) -> None:
     [
         (["chat"], "Missing argument"),
         (["chat", ROOM, "--last", "-1"], "'--last'"),
-        (["--chat", "ws://localhost", "chat", ROOM], "of the form wss://HOST:PORT, without a login"),
-        (["--chat", "wss://a:b@localhost", "chat", ROOM], "of the form wss://HOST:PORT, without a login"),
+        (["--chat", "ws://localhost", "chat", ROOM], "has the form wss://HOST:PORT, without a login"),
+        (["--chat", "wss://a:b@localhost", "chat", ROOM], "has the form wss://HOST:PORT, without a login"),
         (["--chat", "wss://localhost:x", "chat", ROOM], "wss://localhost:x: "),
         (["--cafile", "/etc/ssl/certs/ca-certificates.crt", "chat", ROOM], "certificate cannot be trusted"),
     ],
 )
 async def test_wrong_arguments(chat: StubChat, run: Run, arguments: list[str], problem: str) -> None:
-    """What is wrong is told; exit code 2."""
+    """A wrong argument is reported; exit code 2."""
     result = await run(*arguments)
     assert (result.code, result.out) == (2, "")
     assert problem in result.err
@@ -349,7 +352,7 @@ async def test_wrong_arguments(chat: StubChat, run: Run, arguments: list[str], p
 
 
 async def test_a_conversation(chat: StubChat, open_terminal: Open) -> None:
-    """What was said, what is said, what one says, once, and leaving: as a person does it."""
+    """An interactive session: earlier messages, new ones, own ones once, and leaving."""
     for n in range(25):
         chat.store("Bea", f"message {n}")
     terminal = await open_terminal("chat", ROOM, "--name", "Ada")
@@ -369,14 +372,14 @@ async def test_a_conversation(chat: StubChat, open_terminal: Open) -> None:
 
 
 async def test_one_can_type_without_a_connection(chat: StubChat, open_terminal: Open) -> None:
-    """What is typed meanwhile is noted, and said when there is a connection; Ctrl-D leaves."""
+    """Lines typed without a connection are sent after the reconnect; Ctrl-D leaves."""
     terminal = await open_terminal("chat", ROOM)
     await terminal.expect("you are Coral Otter")
     await terminal.ready()
     await chat.stop()
     await terminal.expect(r"has closed the connection: 1006; trying again")
     terminal.type("patience\r")
-    await terminal.expect(r"not connected; to be said later: patience")
+    await terminal.expect(r"not connected; will be sent later: patience")
     await chat.start()
     await terminal.expect(r"\[clientdemo\] connected")
     await terminal.expect(r"\d\d:\d\d Coral Otter: patience")
@@ -404,7 +407,7 @@ async def test_what_was_refused_is_shown_again(chat: StubChat, open_terminal: Op
     await terminal.expect("you are Coral Otter")
     await terminal.ready()
     terminal.type("precious\r")
-    await terminal.expect("not known to be said: precious: there is no room for it")
+    await terminal.expect("not known to be sent: precious: there is no room for it")
     terminal.type("exit\r")
     assert await terminal.end() == 0
 
@@ -446,7 +449,7 @@ async def test_the_output_of_a_person_may_be_a_pipe(chat: StubChat, start: Start
 
 
 async def test_a_closed_output_ends_it(chat: StubChat, start: Start, keyboard: Keyboard) -> None:
-    """At a keyboard, when nobody reads any more, it ends at once, although nothing happens."""
+    """An interactive session ends at once when output is closed, even without events."""
     reading, writing = os.pipe()
     process = await start("chat", ROOM, stdin=keyboard.terminal, stdout=writing)
     os.close(writing)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from clientdemo.escape import content_of, harmless, json_line
+from clientdemo.escape import content_of, escape_controls, json_line
 from fanline import Message
 
 
@@ -29,9 +29,9 @@ def test_content_for_people(content: bytes, shown: str) -> None:
     assert content_of(message(content)) == shown
 
 
-def test_harmless_leaves_other_text_alone() -> None:
+def test_escape_controls_leaves_other_text_alone() -> None:
     """Only control characters are written as escapes."""
-    assert harmless("ä ☃ \u2028\x7f") == "ä ☃ \\u2028\\x7f"
+    assert escape_controls("ä ☃ \u2028\x7f") == "ä ☃ \\u2028\\x7f"
 
 
 def test_json_is_one_line() -> None:

@@ -40,15 +40,15 @@ def test_what_fits_nothing_is_explained(text: str) -> None:
     "options", ["after", "after=", "after=x", "after=-1", "since=1", "after=1 last=2", "x y"]
 )
 def test_options_that_are_none_are_explained(options: str) -> None:
-    """Behind sub there is a topic, and at most one position."""
+    """After sub comes a topic, and at most one option."""
     parsed = parse(f"sub t {options}")
     assert isinstance(parsed, Mistake)
-    assert parsed.reason == f'"{options}" behind sub t: expected after=N or last=N, with a whole number'
+    assert parsed.reason == f'"{options}" after sub t: expected after=N or last=N, with a whole number'
 
 
 @pytest.mark.parametrize("text", ["a..b hello", "a.* hello", "sp\tace hello"])
 def test_a_message_to_no_topic_is_explained(text: str) -> None:
-    """What cannot be a topic is not sent anywhere."""
+    """A message to an invalid topic is not sent."""
     parsed = parse(text)
     assert isinstance(parsed, Mistake)
     assert "is not a topic" in parsed.reason

@@ -150,7 +150,7 @@ async def test_completes_topics_seen(publisher: StubPublisher, open_terminal: Op
 async def test_remembers_what_was_typed(
     publisher: StubPublisher, open_terminal: Open, tmp_path: Path
 ) -> None:
-    """The history outlives the program, for nobody else's eyes."""
+    """The history is kept in a file that only the user can read."""
     first = await open_terminal()
     await first.ready()
     first.type("t one\r")
@@ -181,7 +181,7 @@ async def test_works_where_no_history_can_be_kept(
 
 
 async def test_shows_lost_connections_and_goes_on(subscriber: StubSubscriber, open_terminal: Open) -> None:
-    """What happens to the connection is shown, the prompt stays usable, and nothing is missed."""
+    """Changes of the connection are shown, the prompt stays usable, and no message is missed."""
     terminal = await open_terminal()
     await terminal.ready()
     terminal.type("sub t\r")
@@ -189,11 +189,11 @@ async def test_shows_lost_connections_and_goes_on(subscriber: StubSubscriber, op
     await subscriber.stop()
     await terminal.expect("/subscribe has closed the connection: 1006; trying again")
     terminal.type("sub u\r")
-    subscriber.store("t", "meanwhile")
+    subscriber.store("t", "unseen")
     await subscriber.start()
-    await terminal.expect("connected to the subscriber; subscriptions go on where they were")
-    await terminal.expect(r"<\[t\] meanwhile|subscribed to u")
-    await terminal.expect(r"<\[t\] meanwhile|subscribed to u")
+    await terminal.expect("connected to the subscriber; subscriptions resume where they were")
+    await terminal.expect(r"<\[t\] unseen|subscribed to u")
+    await terminal.expect(r"<\[t\] unseen|subscribed to u")
 
 
 async def test_ctrl_c_ends_it(open_terminal: Open) -> None:

@@ -53,7 +53,7 @@ async def test_reads_a_pipe_as_it_is_written(pipe: tuple[int, int]) -> None:
 
 
 async def test_waiting_for_a_line_can_be_cancelled(pipe: tuple[int, int]) -> None:
-    """Nobody is left waiting for input that does not come."""
+    """No task is left waiting for input that does not come."""
     waiting = asyncio.ensure_future(anext(read_lines(pipe[0])))
     await asyncio.sleep(0)
     waiting.cancel()

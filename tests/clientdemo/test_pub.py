@@ -86,7 +86,7 @@ async def test_names_the_lines_that_cannot_be_sent(publisher: StubPublisher, run
 
 
 async def test_names_the_lines_of_json_that_cannot_be_sent(publisher: StubPublisher, run: Run) -> None:
-    """What is no JSON, or no message, is explained by its number."""
+    """A line that is not JSON, or not a message, is reported by its number."""
     result = await run("pub", "--json", "-", stdin=b'{"topic":"a"}\n{oops\n{"topic":"a","content":1}\n')
     assert result.code == 1
     assert publisher.contents == [1]
@@ -124,7 +124,7 @@ async def test_one_message_that_was_refused(publisher: StubPublisher, run: Run) 
 
 
 async def test_a_refusal_is_told_before_the_input_ends(publisher: StubPublisher, start: Start) -> None:
-    """Whoever feeds lines slowly hears at once that one was refused."""
+    """A refusal is reported at once, also while lines come slowly."""
     publisher.script.append(Rejected("forbidden", "not for hello"))
     process = await start("pub", "t", "-")
     await process.type("x")
@@ -132,7 +132,7 @@ async def test_a_refusal_is_told_before_the_input_ends(publisher: StubPublisher,
     assert (await process.end(b"y\n")).code == 1
 
 
-async def test_ends_when_nobody_answers(publisher: StubPublisher, run: Run) -> None:
+async def test_ends_when_the_service_does_not_answer(publisher: StubPublisher, run: Run) -> None:
     """Without an ack in time it is exit code 3, and the first line without one is named."""
     publisher.script.extend([Do.ACK, Do.IGNORE, Do.IGNORE])
     result = await run("pub", "--timeout", "0.3", "t", "-", stdin=b"one\ntwo\nthree\n")
@@ -190,7 +190,7 @@ async def test_a_wrong_password_is_told(publisher: StubPublisher, run: Run) -> N
     ],
 )
 async def test_wrong_arguments(run: Run, arguments: list[str], problem: str) -> None:
-    """What cannot be done is told before anything is sent; exit code 2."""
+    """A wrong argument is reported before anything is sent; exit code 2."""
     result = await run("pub", *arguments)
     assert result.code == 2
     assert problem in result.err

@@ -59,24 +59,24 @@ async def test_a_long_log_comes_out_whole(subscriber: StubSubscriber, start: Sta
 
 
 async def test_tells_of_a_gap(subscriber: StubSubscriber, run: Run) -> None:
-    """What retention has dropped is told beside the messages, not among them."""
+    """Messages removed by retention are reported on standard error, not among the messages."""
     for n in range(3):
         subscriber.store("t", n)
     subscriber.floor = 2
     result = await run("sub", "t", "--after", "0", "--count", "1")
     assert result.out == "t: 2\n"
-    assert result.err == "[clientdemo] t: positions 1 to 2 are missing, as retention has dropped them\n"
+    assert result.err == "[clientdemo] t: positions 1 to 2 are missing, because retention has removed them\n"
 
 
 async def test_tells_of_lost_connections(subscriber: StubSubscriber, start: Start) -> None:
-    """Reconnecting is told beside the messages, and goes on where it was."""
+    """A reconnect is reported on standard error, and the subscription resumes."""
     process = await start("sub", "t")
     await subscriber.until(lambda: subscriber.is_subscribed("t"))
     await subscriber.stop()
     assert "closed the connection: 1006; trying again" in await process.error_line()
-    subscriber.store("t", "meanwhile")
+    subscriber.store("t", "unseen")
     await subscriber.start()
-    assert await process.line() == "t: meanwhile"
+    assert await process.line() == "t: unseen"
     assert (await process.error_line()).endswith(("connected", "refused; trying again"))
 
 
@@ -84,7 +84,7 @@ async def test_gives_up_in_time(subscriber: StubSubscriber, run: Run) -> None:
     """With --timeout, silence ends it with exit code 3; what came before is written."""
     subscriber.store("t", 1)
     result = await run("sub", "t", "--after", "0", "--timeout", "0.3")
-    assert (result.code, result.out, result.err) == (3, "t: 1\n", "[clientdemo] nothing has come for 0.3 s\n")
+    assert (result.code, result.out, result.err) == (3, "t: 1\n", "[clientdemo] no message for 0.3 s\n")
     await subscriber.stop()
     result = await run("sub", "t", "--timeout", "0.3")
     assert result.code == 3
@@ -120,13 +120,13 @@ async def test_a_wrong_password_is_told(subscriber: StubSubscriber, run: Run) ->
     ],
 )
 async def test_wrong_arguments(run: Run, arguments: list[str], problem: str) -> None:
-    """What cannot be asked for is told at once; exit code 2."""
+    """A wrong argument is reported at once; exit code 2."""
     result = await run("sub", *arguments)
     assert result.code == 2
     assert problem in result.err
 
 
-async def test_ends_when_nobody_reads(subscriber: StubSubscriber, start: Start) -> None:
+async def test_ends_when_output_is_closed(subscriber: StubSubscriber, start: Start) -> None:
     """As part of a pipeline it ends quietly with its reader, also while nothing arrives."""
     reading, writing = os.pipe()
     process = await start("sub", "t", stdout=writing)

@@ -24,7 +24,7 @@ def test_completes_topics_behind_sub_and_unsub() -> None:
 
 
 def test_does_not_complete_messages_and_options() -> None:
-    """What a person writes is left alone, and so is what is complete."""
+    """Text of messages and complete words are not completed."""
     seen = topics("orders")
     assert seen.complete("orders or") == []
     assert seen.complete("sub orders or") == []
