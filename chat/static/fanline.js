@@ -106,15 +106,16 @@ function randomId() {
  *
  * @param {() => void} callback The function; not called while the page is hidden.
  * @param {AbortSignal} signal Ends this.
+ * @param {Partial<EventTarget> & {document?: EventTarget & {visibilityState: string}}} [scope] The global object.
  */
-function onWake(callback, signal) {
-  const page = globalThis.document;
+function onWake(callback, signal, scope = globalThis) {
+  const page = scope.document;
   const wake = () => {
     if (page === undefined || page.visibilityState === "visible") {
       callback();
     }
   };
-  globalThis.addEventListener?.("online", wake, { signal });
+  scope.addEventListener?.("online", wake, { signal });
   page?.addEventListener("visibilitychange", wake, { signal });
 }
 

@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 import * as fanline from "../src/fanline.js";
-import { randomId } from "../src/platform.js";
 
 /** A server that closes every connection. */
 const server = createServer((socket) => socket.destroy());
@@ -66,11 +65,6 @@ test("reports an address that is none, and goes on trying", async () => {
   const open = (/** @type {any} */ onState) =>
     new fanline.Link({ url: () => "not an address", onFrame: () => {}, onState });
   assert.match(await firstFailure(open), /not an address|URL/);
-});
-
-test("makes ids that differ", () => {
-  assert.match(randomId(), /^[0-9a-f]{32}$/);
-  assert.notEqual(randomId(), randomId());
 });
 
 test("matches patterns as the server does", () => {
