@@ -10,10 +10,13 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 import typer
 
-from clientdemo.chat_session import event_as_json, event_as_text, run_chat, send_to_room
+from clientdemo.commands.chat_session import event_as_json, event_as_text, run_chat, send_to_room
+from clientdemo.commands.interactive import interact
+from clientdemo.commands.publish import Item, publish_lines, publish_one, read_json, read_text
+from clientdemo.commands.subscribe import as_json, as_text, follow
+from clientdemo.console.lines import STDIN, read_lines
+from clientdemo.console.output import abandon_output
 from clientdemo.exit_codes import ExitCode, code_of, tell
-from clientdemo.interactive import interact
-from clientdemo.lines import STDIN, read_lines
 from clientdemo.login import (
     ChatLogin,
     PipelineLogin,
@@ -23,9 +26,6 @@ from clientdemo.login import (
     require_service_url,
     trust,
 )
-from clientdemo.output import abandon_output
-from clientdemo.publish import Item, publish_lines, publish_one, read_json, read_text
-from clientdemo.subscribe import as_json, as_text, follow
 from fanline import settings as settings_module
 from fanline.errors import FanlineError, Rejected
 from fanline.protocol.topics import require_pattern, require_topic

@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from clientdemo.lines import STDIN
+from clientdemo.console.lines import STDIN
 from fanline.errors import ConfigurationError
 from fanline.security.tls import client_context
 from fanline.settings import Settings

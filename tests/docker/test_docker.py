@@ -30,7 +30,7 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import UsersFile
 from fanline.settings import ENV_PREFIX, Settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "docker/Dockerfile"
 COMPOSE_FILE = ROOT / "docker/compose.yaml"
 FIRST_START = ROOT / "docker/first_start.py"

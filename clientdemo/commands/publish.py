@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from clientdemo.batch import LineError, send_lines
+from clientdemo.commands.batch import LineError, send_lines
+from clientdemo.console.grammar import Mistake, parse_send
 from clientdemo.exit_codes import ConnectionNotices, ExitCode
-from clientdemo.grammar import Mistake, parse_send
 from clientdemo.login import PipelineLogin
 from fanline.client import Publisher, PublishResult
 

@@ -1,6 +1,6 @@
 """Tests of completion; the rest of the screen is tested at a terminal."""
 
-from clientdemo.terminal import Topics
+from clientdemo.console.terminal import Topics
 
 
 def topics(*names: str, limit: int = 1_000) -> Topics:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clientdemo.grammar import Leave, Line, Mistake, Send, Sub, Unsub, parse
+from clientdemo.console.grammar import Leave, Line, Mistake, Send, Sub, Unsub, parse
 
 
 @pytest.mark.parametrize(

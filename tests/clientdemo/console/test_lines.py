@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
-from clientdemo.lines import Splitter, read_lines
+from clientdemo.console.lines import Splitter, read_lines
 from fanline import ConfigurationError
 
 

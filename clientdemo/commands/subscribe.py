@@ -4,10 +4,10 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 
-from clientdemo.escape import content_of, json_line
+from clientdemo.console.escape import content_of, json_line
+from clientdemo.console.output import while_output_is_read
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, tell
 from clientdemo.login import PipelineLogin
-from clientdemo.output import while_output_is_read
 from fanline.client import Gap, Message, Subscriber
 from fanline.errors import Disconnected
 

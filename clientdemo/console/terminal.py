@@ -15,8 +15,8 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from clientdemo.grammar import COMMANDS
-from clientdemo.lines import STDIN, read_lines
+from clientdemo.console.grammar import COMMANDS
+from clientdemo.console.lines import STDIN, read_lines
 
 
 class Kind(StrEnum):

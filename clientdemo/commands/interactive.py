@@ -4,14 +4,14 @@ import asyncio
 import os
 from typing import Final
 
-from clientdemo.escape import content_of, escape_controls
+from clientdemo.commands.subscribe import explain_gap
+from clientdemo.console.escape import content_of, escape_controls
+from clientdemo.console.grammar import HELP, Leave, Mistake, Send, Sub, Unsub, parse
+from clientdemo.console.lines import STDIN
+from clientdemo.console.output import STDOUT
+from clientdemo.console.terminal import Kind, Pipe, Screen, Terminal, Topics, kept_history
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, ungrouped
-from clientdemo.grammar import HELP, Leave, Mistake, Send, Sub, Unsub, parse
-from clientdemo.lines import STDIN
 from clientdemo.login import PipelineLogin
-from clientdemo.output import STDOUT
-from clientdemo.subscribe import explain_gap
-from clientdemo.terminal import Kind, Pipe, Screen, Terminal, Topics, kept_history
 from fanline.client import Gap, Publisher, PublishResult, Subscriber
 from fanline.errors import Disconnected, ErrorCode, Rejected
 

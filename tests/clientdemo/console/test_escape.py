@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from clientdemo.escape import content_of, escape_controls, json_line
+from clientdemo.console.escape import content_of, escape_controls, json_line
 from fanline import Message
 
 

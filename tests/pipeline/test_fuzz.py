@@ -18,7 +18,7 @@ from publisher.app import Publisher
 from subscriber.app import Subscriber
 from tests.conftest import Dial, StartService, until
 
-# `FUZZ_INPUTS=20000 pytest tests/test_fuzz.py` for a longer run, `FUZZ_SEED=7` for another one.
+# `FUZZ_INPUTS=20000 pytest tests/pipeline/test_fuzz.py` for a longer run, `FUZZ_SEED=7` for another one.
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "300"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 

@@ -8,15 +8,15 @@ from typing import Final, NoReturn, TypeVar
 
 from prompt_toolkit.history import InMemoryHistory
 
-from clientdemo.batch import send_lines
-from clientdemo.escape import escape_controls, on_one_line
+from clientdemo.commands.batch import send_lines
+from clientdemo.commands.interactive import EXIT_TIMEOUT
+from clientdemo.commands.pages import Pages, Past
+from clientdemo.console.escape import escape_controls, on_one_line
+from clientdemo.console.output import STDOUT, abandon_output, while_output_is_read
+from clientdemo.console.terminal import Kind, Pipe, Screen, Terminal
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, tell, ungrouped
-from clientdemo.interactive import EXIT_TIMEOUT
 from clientdemo.login import ChatLogin
-from clientdemo.output import STDOUT, abandon_output, while_output_is_read
-from clientdemo.pages import Pages, Past
 from clientdemo.room import Event, Room
-from clientdemo.terminal import Kind, Pipe, Screen, Terminal
 from fanline.backoff import Backoff
 from fanline.errors import Disconnected, LoginRefused, Rejected
 from fanline.protocol import Ack

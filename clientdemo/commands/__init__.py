@@ -1,0 +1,1 @@
+"""Execute the commands: publish, subscribe, chat, and the interactive client."""
