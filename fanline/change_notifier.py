@@ -11,10 +11,17 @@ class ChangeNotifier:
     """
 
     def __init__(self) -> None:
-        self.next: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._next: asyncio.Future[None] | None = None
+
+    @property
+    def next(self) -> asyncio.Future[None]:
+        """A future that is done at the next change; take it on the event loop."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        return self._next
 
     def fire(self) -> None:
         """Wake all waiters."""
-        fired = self.next
-        self.next = asyncio.get_running_loop().create_future()
-        fired.set_result(None)
+        fired, self._next = self._next, None
+        if fired is not None:
+            fired.set_result(None)
