@@ -35,13 +35,13 @@ class RecordCache:
         """Forget everything, and begin again after ``head``."""
         self.__init__(self._max_bytes, head)  # type: ignore[misc]
 
-    def skip(self) -> None:
-        """Note that something between the head and the next record will never come.
+    def skip(self, position: int) -> None:
+        """Note that records after the head and up to ``position`` may be missing here.
 
-        A reader that is at the head, or before it, needs the log itself, which says what is missing.
+        A reader before ``position`` needs the log itself, which says what is missing.
         """
         self.restart(self.head)
-        self.floor = self.head + 1
+        self.floor = position
 
     def add(self, record: Record) -> None:
         """Append a record newer than every one before it, and drop the oldest that no longer fit."""
@@ -99,7 +99,7 @@ class RecordCache:
 
     def _drop_oldest(self) -> None:
         oldest = self._all.drop_oldest()
-        self.floor = oldest.seq
+        self.floor = max(self.floor, oldest.seq)
         self._bytes -= len(oldest.body)
         same_topic = self._by_topic[oldest.topic]
         same_topic.drop_oldest()

@@ -178,13 +178,22 @@ def test_memory_stays_within_the_limit() -> None:
     assert held < 2 * capacity
 
 
-def test_what_will_never_come_is_not_covered() -> None:
-    """Over a skipped part nobody reads, not even from the head; behind it all is as before."""
+def test_skipped_positions_are_not_covered() -> None:
+    """A reader before the end of what is skipped needs the log, whatever has arrived since."""
     recent = RecordCache(EVERYTHING)
     recent.add(record(5))
-    recent.skip()
-    assert not recent.covers(5)
-    recent.add(record(9))
-    assert not recent.covers(5)
-    assert recent.covers(8)
+    recent.skip(8)
+    for seq in (6, 9):
+        recent.add(record(seq))
+        assert not recent.covers(7)
+        assert recent.covers(8)
     assert recent.read(8, max_bytes=EVERYTHING) == Page([record(9)], 9)
+
+
+def test_skipped_positions_stay_uncovered_when_records_are_dropped() -> None:
+    """The floor never goes back."""
+    recent = RecordCache(1)
+    recent.skip(8)
+    for seq in (6, 7):
+        recent.add(record(seq))
+    assert recent.floor == 8
