@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
+from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
 from fanline.server import metrics
 from fanline.server.connection import Connection
@@ -13,8 +14,9 @@ from fanline.server.service import App, Page, PageRequest, PageResponse, Route
 from fanline.settings import Settings
 from fanline.tasks import cancel_and_wait
 from subscriber import history
+from subscriber.fanout import Fanout
 from subscriber.history import History
-from subscriber.live_feed import Live
+from subscriber.live_feed import LiveFeed
 from subscriber.session import Session
 
 
@@ -26,11 +28,11 @@ class Subscriber(App):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._refused = Counter(
+        self._rejected = Counter(
             "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=self.metrics
         )
         self._queue: RemoteQueue
-        self._live: Live
+        self._feed: LiveFeed
         self._history: History
         self._following: asyncio.Task[None]
 
@@ -45,10 +47,14 @@ class Subscriber(App):
     async def start(self) -> None:
         """Begin to follow msgqueue; it need not be there yet."""
         settings = self.settings
-        self._live = Live(recent_bytes=settings.recent_bytes, join_window=settings.join_window)
+        self._feed = LiveFeed(
+            RecordCache(settings.recent_bytes),
+            Fanout(settings.join_window),
+            asyncio.get_running_loop().call_later,
+        )
         self._queue = RemoteQueue.from_settings(settings)
         self._history = History(self._queue, patience=settings.queue_wait)
-        self._following = asyncio.create_task(self._queue.follow(self._live))
+        self._following = asyncio.create_task(self._queue.follow(self._feed))
         self._measure()
 
     def unready(self) -> str | None:
@@ -57,7 +63,7 @@ class Subscriber(App):
 
     async def drain(self) -> None:
         """Hand out what is held back."""
-        self._live.flush()
+        self._feed.flush()
 
     async def stop(self) -> None:
         """Disconnect from msgqueue."""
@@ -66,11 +72,11 @@ class Subscriber(App):
     async def _handle_subscribe(self, connection: Connection) -> None:
         session = Session(
             connection,
-            self._live,
+            self._feed,
             self._queue,
             max_subscriptions=self.settings.max_subscriptions,
-            patience=self.settings.queue_wait,
-            refused=self._refused,
+            timeout=self.settings.queue_wait,
+            rejected=self._rejected,
         )
         await session.run()
 
@@ -79,11 +85,11 @@ class Subscriber(App):
 
     def _measure(self) -> None:
         metrics.gauge(
-            self.metrics, "fanline_log_head", "Position of the newest message seen.", lambda: self._live.head
+            self.metrics, "fanline_log_head", "Position of the newest message seen.", lambda: self._feed.head
         )
         metrics.counter(
             self.metrics,
             "fanline_messages_delivered",
             "Messages handed to subscribers, counted once for each of them.",
-            lambda: self._live.fanout.delivered,
+            lambda: self._feed.fanout.delivered,
         )

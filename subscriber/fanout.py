@@ -1,82 +1,85 @@
-"""Who gets what: routing by topic, and frames joined so that many of them cost one write. No I/O.
+"""Fan-out: routing by topic, and frames joined so that many of them cost one write. No I/O.
 
-Subscribers with the same subscriptions form an *audience*. A message is put once into each audience that it
-concerns; when an audience is flushed, its frames are joined once, and each member gets the same bytes in
-one write. So the work per delivery is one call of ``write`` per member and flush, nothing else.
+Members with the same codec and patterns form a *subscriber group*. A record is encoded once for each codec
+and put once into each group that it matches. When a group is flushed its frames are joined once, and each
+member gets the same bytes in one write. So the work per delivery is one call of ``write`` per member and
+flush, nothing else.
 
-The rule that makes positions exact: an audience is flushed before its membership changes. A member that
-leaves has been handed everything up to :attr:`Fanout.head`, and one that joins gets everything after it.
+The rule that makes positions exact: a group is flushed before its members change. A member that leaves was
+written everything up to :attr:`Fanout.head`, and one that joins is written everything after it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Final, Protocol
 
-from fanline.protocol import Dialect, Record
+from fanline.protocol import Record
 from fanline.protocol.topics import PatternIndex
-from fanline.server.connection import text_frame
+from subscriber.frame_codec import FrameCodec
 
-# A subscriber with more subscriptions than this is an audience by itself: that others have the same set is
-# unlikely, and comparing sets would make every change of a long list cost the whole list.
-MAX_SHARED: Final = 16
+# A member with more patterns than this is a group by itself: that others have the same set is unlikely, and
+# comparing sets would make every change of a long list cost the whole list.
+MAX_SHARED_PATTERNS: Final = 16
 
-# An audience is flushed when this much has gathered, whatever the window.
+# A group is flushed when this much has gathered, whatever the window.
 MAX_PENDING_BYTES: Final = 65_536
 
 MAX_CACHED_ROUTES: Final = 50_000
 
-# Holding messages back pays if there are many writes to be saved: so many a second, a tenth of a core; ...
+# Holding messages back pays if it saves many writes: so many a second, a tenth of a core; ...
 BUSY_RATE: Final = 10_000
 
-# ... and if the next message is likely to come meanwhile: if the one before came so many windows ago at most.
+# ... and if the next message is likely to come in time: if the last one came at most so many windows ago.
 BUSY_WINDOWS: Final = 1.5
 
-# What is due so soon is due now: the event loop's timers count whole milliseconds.
+# A window that ends so soon has ended: the event loop's timers count whole milliseconds.
 TIMER_GRAIN: Final = 0.0005
 
 
 class Member(Protocol):
-    """A subscriber as fan-out sees it; compared by identity."""
+    """A subscriber, for fan-out; compared by identity."""
 
     @property
-    def dialect(self) -> Dialect:
-        """How it wants its frames spelled."""
+    def codec(self) -> FrameCodec:
+        """Makes its frames."""
         ...
 
-    def write(self, frames: bytes) -> None:
-        """Take complete frames; must neither wait nor raise. It may make the member leave."""
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Writes complete frames; must neither wait nor raise. It may make the member leave."""
         ...
 
 
-class Audience:
-    """Members with the same subscriptions, and the frames that wait for them."""
+class SubscriberGroup:
+    """Members with the same codec and patterns, and the frames that wait for them."""
 
     __slots__ = (
-        "dialect", "due", "heard_at", "key", "members", "patterns", "pending", "pending_bytes", "writers",
+        "codec", "flush_at", "key", "last_message_at", "members", "patterns", "pending", "pending_bytes",
+        "writers",
     )  # fmt: skip
 
-    def __init__(self, key: object, dialect: Dialect, patterns: Iterable[str]) -> None:
+    def __init__(self, key: object, codec: FrameCodec, patterns: Iterable[str]) -> None:
         self.key = key
-        self.dialect = dialect
+        self.codec = codec
         self.patterns = set(patterns)
         self.members: dict[Member, None] = {}
         self.writers: tuple[Callable[[bytes], None], ...] = ()
         self.pending: list[bytes] = []
         self.pending_bytes = 0
-        self.heard_at = self.due = float("-inf")
+        self.last_message_at = self.flush_at = float("-inf")
 
-    def admit(self, member: Member) -> None:
-        """Add a member; the audience must have been flushed."""
+    def add(self, member: Member) -> None:
+        """Add a member; the group must have been flushed."""
         self.members[member] = None
         self.writers = tuple(each.write for each in self.members)
 
-    def dismiss(self, member: Member) -> None:
-        """Remove a member; the audience must have been flushed."""
+    def remove(self, member: Member) -> None:
+        """Remove a member; the group must have been flushed."""
         del self.members[member]
         self.writers = tuple(each.write for each in self.members)
 
     def flush(self) -> None:
-        """Hand what waits to every member."""
+        """Write the pending frames to every member."""
         frames = b"".join(self.pending)
         self.pending.clear()
         self.pending_bytes = 0
@@ -86,173 +89,186 @@ class Audience:
 
 
 class Fanout:
-    """Delivers records to the members whose subscriptions match.
+    """Delivers records to the members whose patterns match.
 
     Args:
-        window: Seconds for which a message to a busy audience may be held back, to be joined with the next;
-            one to an audience that was idle never is.
+        window: Seconds for which a message to a busy group may be held back, to be joined with the next;
+            one to a group that was idle never is.
         busy_rate: Writes a second up to which nothing is held back.
+        max_shared_patterns: Patterns up to which members share a group.
+        max_pending_bytes: Bytes of pending frames at which a group is flushed.
+        max_cached_routes: Topics whose groups are remembered.
 
     Attributes:
-        head: Position up to which everything was delivered.
-        delivered: Messages handed to members so far, counted once per member.
+        head: Position up to which everything was delivered; the head of the whole service.
+        delivered: Messages written to members so far, counted once per member.
     """
 
-    def __init__(self, window: float, busy_rate: float = BUSY_RATE) -> None:
+    def __init__(
+        self,
+        window: float,
+        *,
+        busy_rate: float = BUSY_RATE,
+        max_shared_patterns: int = MAX_SHARED_PATTERNS,
+        max_pending_bytes: int = MAX_PENDING_BYTES,
+        max_cached_routes: int = MAX_CACHED_ROUTES,
+    ) -> None:
         self.head = 0
         self.delivered = 0
         self._window = window
         self._busy_rate = busy_rate
+        self._max_shared_patterns = max_shared_patterns
+        self._max_pending_bytes = max_pending_bytes
+        self._max_cached_routes = max_cached_routes
         self._delivered_at = float("-inf")
-        self._index: PatternIndex[Audience] = PatternIndex()
-        self._audiences: dict[object, Audience] = {}
-        self._of_member: dict[Member, Audience] = {}
-        self._routes: dict[str, tuple[Audience, ...]] = {}
-        self._waiting: dict[Audience, None] = {}
+        self._index: PatternIndex[SubscriberGroup] = PatternIndex()
+        self._groups: dict[object, SubscriberGroup] = {}
+        self._of_member: dict[Member, SubscriberGroup] = {}
+        self._routes: dict[str, tuple[SubscriberGroup, ...]] = {}
+        self._waiting: dict[SubscriberGroup, None] = {}
 
     # Membership.
 
     def join(self, member: Member, patterns: Iterable[str]) -> None:
-        """Begin to deliver to a member everything after :attr:`head` that one of ``patterns`` matches."""
+        """Deliver to a member every record after :attr:`head` that one of ``patterns`` matches."""
         wanted = frozenset(patterns)
-        key: object = (member.dialect, wanted) if len(wanted) <= MAX_SHARED else member
-        if key in self._audiences:
-            self._flush(self._audiences[key])  # its members may all leave over this, and it be dissolved
-        audience = self._audiences.get(key) or self._found(key, member.dialect, wanted)
-        audience.admit(member)
-        self._of_member[member] = audience
+        key: object = (member.codec, wanted) if len(wanted) <= self._max_shared_patterns else member
+        if key in self._groups:
+            self._flush(self._groups[key])  # its members may all leave by this, and the group be discarded
+        group = self._groups.get(key) or self._create(key, member.codec, wanted)
+        group.add(member)
+        self._of_member[member] = group
 
     def leave(self, member: Member) -> None:
-        """Stop delivering to a member, which has then been handed everything up to :attr:`head`."""
-        audience = self._of_member.get(member)
-        if audience is None:
+        """Stop delivering to a member, if it is one, after writing everything up to :attr:`head`."""
+        group = self._of_member.get(member)
+        if group is None:
             return
-        self._flush(audience)
+        self._flush(group)
         if self._of_member.pop(member, None) is None:
-            return  # its own write has made it leave
-        audience.dismiss(member)
-        if not audience.members:
-            self._dissolve(audience)
+            return  # it has left by what it was written
+        group.remove(member)
+        if not group.members:
+            self._discard(group)
 
     def add(self, member: Member, pattern: str) -> None:
-        """Let a member have one more pattern from now on."""
-        audience = self._of_member[member]
-        if audience.key is member:
-            audience.patterns.add(pattern)
-            self._index.add(pattern, audience)
+        """Add a pattern to those of a member."""
+        group = self._of_member[member]
+        if group.key is member:
+            group.patterns.add(pattern)
+            self._index.add(pattern, group)
             self._routes.clear()
         else:
-            self._move(member, audience.patterns | {pattern})
+            self._move(member, group.patterns | {pattern})
 
     def remove(self, member: Member, pattern: str) -> None:
-        """Let a member have one pattern less from now on."""
-        audience = self._of_member[member]
-        if audience.key is member:
-            self._flush(audience)
-            audience.patterns.discard(pattern)
-            self._index.discard(pattern, audience)
+        """Remove a pattern from those of a member, which keeps others."""
+        group = self._of_member[member]
+        if group.key is member:
+            self._flush(group)
+            group.patterns.discard(pattern)
+            self._index.discard(pattern, group)
             self._routes.clear()
         else:
-            self._move(member, audience.patterns - {pattern})
+            self._move(member, group.patterns - {pattern})
+
+    def flush_for(self, member: Member) -> None:
+        """Write what is held back for a member, and so for its group."""
+        self._flush(self._of_member[member])
 
     def is_member(self, member: Member) -> bool:
-        """Whether a member is delivered to."""
+        """Return whether a member has joined and not left."""
         return member in self._of_member
 
     # Delivery.
 
     def deliver(self, records: Sequence[Record], now: float) -> float | None:
-        """Route records, in order, and hand out what is not worth holding back.
+        """Route records, in order, and write what is not worth holding back.
 
         Args:
             records: Newer than everything before.
-            now: The time, in seconds of any clock.
+            now: The time, in seconds, of a clock that never goes back.
 
         Returns:
-            The time at which :meth:`flush` must be called for what is held back; None if nothing is.
+            The time at which to call :meth:`flush` for what is held back; None if nothing is.
         """
-        fresh: dict[Audience, float] = {}
+        fresh: dict[SubscriberGroup, float] = {}
         for record in records:
             self._route(record, now, fresh)
-        writes = sum(len(audience.writers) for audience in fresh)
+        writes = sum(len(group.writers) for group in fresh)
         is_busy = writes > self._busy_rate * (now - self._delivered_at)
         self._delivered_at = now
-        for audience, heard_at in fresh.items():
-            if is_busy and now - heard_at <= BUSY_WINDOWS * self._window:
-                self._hold(audience, now)
+        for group, last_message_at in fresh.items():
+            if is_busy and now - last_message_at <= BUSY_WINDOWS * self._window:
+                self._hold(group, now)
             else:
-                audience.flush()
+                group.flush()
         return self.flush(now)
 
     def flush(self, now: float) -> float | None:
-        """Hand out what was held back until now; return when to call again, as :meth:`deliver` does."""
+        """Write what was held back until ``now``; return when to call again, as :meth:`deliver` does."""
         latest = now + TIMER_GRAIN
-        for audience in tuple(takewhile(lambda audience: audience.due <= latest, self._waiting)):
-            self._flush(audience)
-        return next((audience.due for audience in self._waiting), None)
+        for group in tuple(takewhile(lambda group: group.flush_at <= latest, self._waiting)):
+            self._flush(group)
+        return next((group.flush_at for group in self._waiting), None)
 
-    def _route(self, record: Record, now: float, fresh: dict[Audience, float]) -> None:
-        """Put a record into the audiences that it concerns.
+    def _route(self, record: Record, now: float, fresh: dict[SubscriberGroup, float]) -> None:
+        """Put a record into the groups that it matches.
 
-        Those that had nothing go into ``fresh``, with the time at which there was something for them last.
+        Groups that had nothing pending go into ``fresh``, with the time of their last message.
         """
         self.head = record.seq
-        audiences = self._routes.get(record.topic)
-        if audiences is None:
-            audiences = self._find_route(record.topic)
-        frames: dict[Dialect, bytes] = {}
-        for audience in audiences:
-            frame = frames.get(audience.dialect)
+        groups = self._routes.get(record.topic)
+        if groups is None:
+            groups = self._find_route(record.topic)
+        frames: dict[FrameCodec, bytes] = {}
+        for group in groups:
+            frame = frames.get(group.codec)
             if frame is None:
-                frame = frames[audience.dialect] = encode_frame(record, audience.dialect)
-            if not audience.pending:
-                fresh.setdefault(audience, audience.heard_at)
-            audience.heard_at = now
-            audience.pending.append(frame)
-            audience.pending_bytes += len(frame)
-            self.delivered += len(audience.writers)
-            if audience.pending_bytes >= MAX_PENDING_BYTES:
-                self._flush(audience)
+                frame = frames[group.codec] = group.codec.encode_record(record)
+            if not group.pending:
+                fresh.setdefault(group, group.last_message_at)
+            group.last_message_at = now
+            group.pending.append(frame)
+            group.pending_bytes += len(frame)
+            self.delivered += len(group.writers)
+            if group.pending_bytes >= self._max_pending_bytes:
+                self._flush(group)
 
-    def _hold(self, audience: Audience, now: float) -> None:
-        """Let an audience wait for the window; as all windows are alike, they wait in order."""
-        audience.due = now + self._window
-        self._waiting[audience] = None
+    def _hold(self, group: SubscriberGroup, now: float) -> None:
+        """Hold a group back for the window; as all windows have one length, the order is that of time."""
+        group.flush_at = now + self._window
+        self._waiting[group] = None
 
-    def _find_route(self, topic: str) -> tuple[Audience, ...]:
-        if len(self._routes) >= MAX_CACHED_ROUTES:
+    def _find_route(self, topic: str) -> tuple[SubscriberGroup, ...]:
+        if len(self._routes) >= self._max_cached_routes:
             self._routes.clear()
         route = tuple(dict.fromkeys(self._index.match(topic)))
         self._routes[topic] = route
         return route
 
-    def _flush(self, audience: Audience) -> None:
-        self._waiting.pop(audience, None)
-        audience.flush()
+    def _flush(self, group: SubscriberGroup) -> None:
+        self._waiting.pop(group, None)
+        group.flush()
 
-    # Audiences.
+    # Groups.
 
     def _move(self, member: Member, patterns: Iterable[str]) -> None:
-        """Put a member into another audience, unless its write makes it leave altogether."""
+        """Move a member to another group, unless it leaves by what it is written first."""
         self._flush(self._of_member[member])
         if self.is_member(member):
             self.leave(member)
             self.join(member, patterns)
 
-    def _found(self, key: object, dialect: Dialect, patterns: Iterable[str]) -> Audience:
-        audience = self._audiences[key] = Audience(key, dialect, patterns)
-        for pattern in audience.patterns:
-            self._index.add(pattern, audience)
+    def _create(self, key: object, codec: FrameCodec, patterns: Iterable[str]) -> SubscriberGroup:
+        group = self._groups[key] = SubscriberGroup(key, codec, patterns)
+        for pattern in group.patterns:
+            self._index.add(pattern, group)
         self._routes.clear()
-        return audience
+        return group
 
-    def _dissolve(self, audience: Audience) -> None:
-        del self._audiences[audience.key]
-        for pattern in audience.patterns:
-            self._index.discard(pattern, audience)
+    def _discard(self, group: SubscriberGroup) -> None:
+        del self._groups[group.key]
+        for pattern in group.patterns:
+            self._index.discard(pattern, group)
         self._routes.clear()
-
-
-def encode_frame(record: Record, dialect: Dialect) -> bytes:
-    """Return the frame that carries a record to a client of a dialect."""
-    return text_frame(dialect.codec.encode_delivery(record.body))

@@ -30,6 +30,7 @@ from fanline.protocol import (
 )
 from msgqueue.store.sqlite.engine import SqliteStore
 from subscriber.fanout import Fanout
+from subscriber.frame_codec import FRAME_CODECS
 from tests.processes import Pipeline
 from tests.stubs import DEADLINE, PASSWORD, USER
 
@@ -40,7 +41,7 @@ SUBSCRIBERS = 100
 class Member:
     """A subscriber whose write costs one call."""
 
-    dialect = Dialect.V1
+    codec = FRAME_CODECS[Dialect.V1]
 
     def __init__(self) -> None:
         self.write = deque[bytes](maxlen=1).append

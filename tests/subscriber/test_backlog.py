@@ -1,4 +1,4 @@
-"""Tests of what a connection still has to be sent from the log."""
+"""Tests of what a subscriber still has to be sent from the log."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.protocol.topics import matches
-from subscriber.backlog import FIRST_PAGE, LARGEST_PAGE, Catchup
+from subscriber.backlog import FIRST_PAGE_RECORDS, MAX_PAGE_RECORDS, Backlog
 
 TOPICS = ["a", "b", "a.a", "a.b"]
 PATTERNS = [*TOPICS, "*", "a.*", ">", "a.>"]
@@ -16,7 +16,7 @@ PATTERNS = [*TOPICS, "*", "a.*", ">", "a.>"]
 
 @dataclass
 class Want:
-    """A subscription by itself: everything of it up to ``reached`` was sent, or never wanted."""
+    """A pattern by itself: everything of it up to ``reached`` was sent, or never wanted."""
 
     pattern: str
     reached: int
@@ -54,101 +54,88 @@ steps = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(logs, steps)
-def test_every_subscription_gets_its_own_once_and_in_order(
+def test_every_pattern_gets_its_records_once_and_in_order(
     log: list[str], steps: list[Add | Remove | Read]
 ) -> None:
-    """A record is sent exactly if some subscription, looked at by itself, has still to get it."""
-    catchup = Catchup()
+    """A record is sent exactly if some pattern, looked at by itself, still lacks it."""
+    backlog = Backlog()
     wants: dict[str, Want] = {}
     for step in [*steps, Read(25), Read(25)]:
         if isinstance(step, Add) and step.pattern not in wants:
             wants[step.pattern] = Want(*step)
-            catchup.add(*step)
+            backlog.add(*step)
         elif isinstance(step, Remove):
             wants.pop(step.pattern, None)
-            catchup.remove(step.pattern)
+            backlog.remove(step.pattern)
         elif isinstance(step, Read) and wants:
-            read_on(catchup, wants, log, step.length)
-        assert catchup.patterns == list(wants)
-        assert {pattern: catchup.position_of(pattern) for pattern in wants} == {
+            read_on(backlog, wants, log, step.length)
+        assert backlog.patterns == list(wants)
+        assert {pattern: backlog.position_of(pattern) for pattern in wants} == {
             pattern: want.reached for pattern, want in wants.items()
         }
-    assert not wants or catchup.position >= len(log)
+    assert not wants or backlog.position >= len(log)
 
 
-def read_on(catchup: Catchup, wants: dict[str, Want], log: list[str], count: int) -> None:
-    """Go over the next stretch of the log, and compare record by record with each subscription alone."""
-    start, end = catchup.position, min(catchup.position + count, len(log))
+def read_on(backlog: Backlog, wants: dict[str, Want], log: list[str], count: int) -> None:
+    """Read the next part of the log, and compare record by record with each pattern alone."""
+    start, end = backlog.position, min(backlog.position + count, len(log))
     assert start <= min(want.reached for want in wants.values())
     for seq in range(start + 1, end + 1):
         topic = log[seq - 1]
         takers = [want for want in wants.values() if want.reached < seq and matches(want.pattern, topic)]
-        assert catchup.wants(topic, seq) == bool(takers), (topic, seq)
-    catchup.advance(end)
+        assert backlog.wants(topic, seq) == bool(takers), (topic, seq)
+    backlog.advance(end)
     for want in wants.values():
         want.reached = max(want.reached, end)
 
 
-def test_nothing_is_wanted_at_first() -> None:
-    """Without a subscription there is nothing to read for."""
-    catchup = Catchup()
-    assert not catchup
-    assert catchup.patterns == []
-    assert not catchup.wants("a", 1)
+def test_wants_nothing_at_first() -> None:
+    """Without a pattern there is nothing to read."""
+    backlog = Backlog()
+    assert not backlog
+    assert backlog.patterns == []
+    assert not backlog.wants("a", 1)
 
 
-def test_reading_begins_where_the_first_subscription_does() -> None:
-    """Also where all those before it were removed again."""
-    catchup = Catchup()
-    catchup.add("a", 7)
-    assert catchup
-    assert catchup.position == 7
-    catchup.remove("a")
-    assert not catchup
-    catchup.add("b", 3)
-    assert catchup.position == 3
+def test_reading_begins_after_the_first_position() -> None:
+    """Also when all earlier patterns were removed again."""
+    backlog = Backlog()
+    backlog.add("a", 7)
+    assert backlog
+    assert backlog.position == 7
+    backlog.remove("a")
+    assert not backlog
+    backlog.add("b", 3)
+    assert backlog.position == 3
 
 
-def test_a_subscription_further_back_takes_nobody_else_back() -> None:
-    """Reading goes back for it, and what others were sent on the way is not sent to them again."""
-    catchup = Catchup()
-    catchup.add("a", 0)
-    catchup.advance(50)
-    catchup.add("b", 20)
-    assert catchup.position == 20
-    assert (catchup.wants("a", 50), catchup.wants("b", 50)) == (False, True)
-    assert (catchup.wants("a", 51), catchup.wants("b", 51)) == (True, True)
-    assert (catchup.position_of("a"), catchup.position_of("b")) == (50, 20)
+def test_earlier_position_repeats_nothing_of_other_patterns() -> None:
+    """Reading goes back for the new pattern, and sends only its records again."""
+    backlog = Backlog()
+    backlog.add("a", 0)
+    backlog.advance(50)
+    backlog.add("b", 20)
+    assert backlog.position == 20
+    assert (backlog.wants("a", 50), backlog.wants("b", 50)) == (False, True)
+    assert (backlog.wants("a", 51), backlog.wants("b", 51)) == (True, True)
+    assert (backlog.position_of("a"), backlog.position_of("b")) == (50, 20)
 
 
-def test_a_subscription_further_on_waits_for_its_place() -> None:
-    """Reading does not skip what others want before it."""
-    catchup = Catchup()
-    catchup.add("a", 10)
-    catchup.add("b", 30)
-    assert catchup.position == 10
-    assert (catchup.wants("a", 11), catchup.wants("b", 30), catchup.wants("b", 31)) == (True, False, True)
+def test_later_position_skips_nothing_of_other_patterns() -> None:
+    """Reading does not go on to the position of the new pattern at once."""
+    backlog = Backlog()
+    backlog.add("a", 10)
+    backlog.add("b", 30)
+    assert backlog.position == 10
+    assert (backlog.wants("a", 11), backlog.wants("b", 30), backlog.wants("b", 31)) == (True, False, True)
 
 
-def test_the_log_is_never_read_backwards() -> None:
-    """A page that ends before the position, because it was asked for earlier, changes nothing."""
-    catchup = Catchup()
-    catchup.add("a", 10)
-    catchup.advance(5)
-    assert catchup.position == 10
-
-
-def test_every_change_makes_pages_that_were_asked_for_useless() -> None:
-    """They were read for other subscriptions."""
-    catchup = Catchup()
-    versions = [catchup.version]
-    catchup.add("a", 1)
-    versions.append(catchup.version)
-    catchup.add("b", 1)
-    versions.append(catchup.version)
-    catchup.remove("a")
-    versions.append(catchup.version)
-    assert len(set(versions)) == 4
+def test_advancing_never_goes_back() -> None:
+    """A page that ends before the position changes nothing."""
+    backlog = Backlog()
+    backlog.add("a", 10)
+    backlog.advance(5)
+    assert backlog.position == 10
 
 
 @pytest.mark.parametrize(
@@ -161,24 +148,22 @@ def test_every_change_makes_pages_that_were_asked_for_useless() -> None:
         ({"a": 21, "b": 10}, 20, False),
     ],
 )
-def test_it_is_complete_when_the_live_path_can_take_over(
-    afters: dict[str, int], position: int, is_complete: bool
-) -> None:
-    """Everything up to the head was sent, and nothing after it was seen elsewhere already."""
-    catchup = Catchup()
+def test_is_complete_when_fan_out_can_go_on(afters: dict[str, int], position: int, is_complete: bool) -> None:
+    """Everything up to the head was sent, and nothing after it by another service."""
+    backlog = Backlog()
     for pattern, after in afters.items():
-        catchup.add(pattern, after)
-    catchup.advance(position)
-    assert catchup.is_complete(20) is is_complete
+        backlog.add(pattern, after)
+    backlog.advance(position)
+    assert backlog.is_complete(20) is is_complete
 
 
 def test_pages_grow() -> None:
-    """The first page is small, because somebody waits for it; each further one is larger, to a bound."""
-    catchup = Catchup()
-    catchup.add("a", 0)
+    """The first page is small, because the subscriber waits for it; later ones double, up to a bound."""
+    backlog = Backlog()
+    backlog.add("a", 0)
     limits = []
     for position in range(1, 9):
-        limits.append(catchup.limit)
-        catchup.advance(position)
-    assert limits[:3] == [FIRST_PAGE, 2 * FIRST_PAGE, 4 * FIRST_PAGE]
-    assert limits[-1] == LARGEST_PAGE == max(limits)
+        limits.append(backlog.limit)
+        backlog.advance(position)
+    assert limits[:3] == [FIRST_PAGE_RECORDS, 2 * FIRST_PAGE_RECORDS, 4 * FIRST_PAGE_RECORDS]
+    assert limits[-1] == MAX_PAGE_RECORDS == max(limits)

@@ -1,0 +1,308 @@
+"""The state of one subscriber: its patterns, and whether it is live or catching up. No I/O.
+
+A subscriber is live as long as it keeps up: each new record is written by fan-out. When its write buffer is
+full it leaves fan-out, at a position that is known exactly, and is sent pages of the log from there, as fast
+as it takes them, until it reaches the head and is live again. A pattern that begins in the past goes the
+same way::
+
+    subscribe from now         ┌────────┐   pause, or subscribe from the past   ┌─────────────┐
+    ──────────────────────────▶│  live  │──────────────────────────────────────▶│ catching up │
+                               │        │◀──────────────────────────────────────│             │
+                               └────────┘       at the head, and not paused     └─────────────┘
+
+The caller does the waiting. :meth:`Subscription.execute` yields what a command has to wait for, and
+:meth:`Subscription.advance` returns the page to read next.
+"""
+
+from collections.abc import Generator
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from fanline.errors import CloseCode, ErrorCode, Rejected
+from fanline.protocol import GapNotice, GapRange, Page, PageAnswer, Read, Subscribed, Unsubscribed
+from fanline.security.users import User
+from subscriber.backlog import Backlog
+from subscriber.commands import Command
+from subscriber.frame_codec import FrameCodec
+from subscriber.live_feed import LiveFeed
+
+# Bytes of records taken from memory at a time: with the write buffer, all that is held for a slow subscriber.
+CACHED_PAGE_BYTES: Final = 65_536
+
+# What a command waits for: a page of the log, or, for None, until the end of the log is known.
+Steps = Generator[Read | None, PageAnswer | None, None]
+
+
+class Writer(Protocol):
+    """The connection of a subscriber."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether its write buffer is full."""
+        ...
+
+    def write(self, frames: bytes) -> None:
+        """Write complete frames; must neither wait nor raise."""
+        ...
+
+    def cut(self, code: CloseCode, reason: str) -> None:
+        """Close without waiting for the peer."""
+        ...
+
+
+class _Start(NamedTuple):
+    """Where a pattern begins, and which positions after it retention has removed."""
+
+    after: int
+    gap: GapRange | None = None
+
+
+class Subscription:
+    """Decides what one subscriber is sent, and when.
+
+    Args:
+        writer: Its connection.
+        codec: How its frames are made.
+        feed: The live end of the log.
+        user: Whose rights it has.
+        max_patterns: How many patterns it may hold.
+    """
+
+    __slots__ = (
+        "_backlog", "_cache", "_fanout", "_feed", "_gap", "_max_patterns", "_patterns", "_read",
+        "_user", "_writer", "codec", "write",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        writer: Writer,
+        codec: FrameCodec,
+        feed: LiveFeed,
+        *,
+        user: User,
+        max_patterns: int,
+    ) -> None:
+        self.codec = codec
+        self.write = writer.write
+        self._writer = writer
+        self._feed = feed
+        self._fanout = feed.fanout
+        self._cache = feed.cache
+        self._user = user
+        self._max_patterns = max_patterns
+        self._patterns: set[str] = set()
+        self._backlog: Backlog | None = None
+        self._read: Read | None = None
+        self._gap = GapRange(0, 0)
+        feed.subscriptions.add(self)
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether there is something to send from the log before it is live."""
+        return self._backlog is not None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it was sent records, by another service, that have not arrived in this one."""
+        head, backlog = self._fanout.head, self._backlog
+        return backlog is not None and backlog.position >= head and not backlog.is_complete(head)
+
+    def close(self) -> None:
+        """End all delivery; allowed at any time, and again."""
+        self._feed.subscriptions.discard(self)
+        self._fanout.leave(self)
+        self._patterns.clear()
+        self._backlog = self._read = None
+
+    def cut(self, code: CloseCode, reason: str) -> None:
+        """End all delivery, and close the connection."""
+        self.close()
+        self._writer.cut(code, reason)
+
+    def send(self, notice: msgspec.Struct) -> None:
+        """Write an answer or a notice, if the subscriber is sent such."""
+        if self.codec.has_notices:
+            self.write(self.codec.encode_notice(notice))
+
+    # Commands.
+
+    def execute(self, command: Command) -> Steps:
+        """Execute a command, and answer it.
+
+        Nothing happens before the generator is started, and only one may be in progress.
+
+        Yields:
+            The page of the log that is needed, to be sent to the generator; None to wait until the end of
+            the log is known. Most commands need neither.
+
+        Raises:
+            Rejected: If the command cannot be executed; then it has changed nothing.
+        """
+        if command.subscribe:
+            yield from self._subscribe(command)
+        else:
+            self._unsubscribe(command.pattern)
+
+    def _subscribe(self, command: Command) -> Steps:
+        self._check(command.pattern)
+        # A subscriber without notices is told no position, nor could it be told that msgqueue is away.
+        if not self._feed.is_ready and (self.codec.has_notices or not command.is_from_now):
+            yield None
+        if command.pattern in self._patterns:
+            if self._fanout.is_member(self):
+                self._fanout.flush_for(self)
+            self._answer(command.pattern, self._position_of(command.pattern))
+            return
+        start = yield from self._find_start(command)
+        self._add(command.pattern, start.after)
+        # Not before: frames held back for the other patterns have been written by now.
+        self._answer(command.pattern, start.after, start.gap)
+
+    def _check(self, pattern: str) -> None:
+        if not self._user.may_subscribe(pattern):
+            raise Rejected(ErrorCode.FORBIDDEN, f'{self._user.name} may not subscribe to "{pattern}"')
+        if len(self._patterns) >= self._max_patterns and pattern not in self._patterns:
+            reason = f"a connection may hold {self._max_patterns:,} subscriptions"
+            raise Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
+
+    def _position_of(self, pattern: str) -> int:
+        return self._fanout.head if self._backlog is None else self._backlog.position_of(pattern)
+
+    def _answer(self, pattern: str, seq: int, gap: GapRange | None = None) -> None:
+        self.send(Subscribed(pattern, seq if self._feed.can_resume else None, gap))
+
+    def _add(self, pattern: str, after: int) -> None:
+        if self._backlog is None and self._is_live_end(after):
+            self._patterns.add(pattern)
+            if self._fanout.is_member(self):
+                self._fanout.add(self, pattern)
+            else:
+                self._fanout.join(self, self._patterns)
+            return
+        self.leave_live()
+        self._patterns.add(pattern)
+        self._read = None
+        if self._backlog is None:
+            self._backlog = Backlog()
+        self._backlog.add(pattern, after)
+
+    def _is_live_end(self, position: int) -> bool:
+        """Return whether fan-out can go on from a position."""
+        return position == self._fanout.head and self._cache.covers(position) and not self._writer.paused
+
+    def _unsubscribe(self, pattern: str) -> None:
+        if pattern in self._patterns:
+            self._patterns.discard(pattern)
+            if self._backlog is not None:
+                self._read = None
+                self._backlog.remove(pattern)
+            elif self._patterns:
+                self._fanout.remove(self, pattern)
+            else:
+                self._fanout.leave(self)
+            # Also after a pause that the frames held back until now have caused.
+            if not self._patterns:
+                self._backlog = None
+        self.send(Unsubscribed(pattern))
+
+    def _find_start(self, command: Command) -> Generator[Read, PageAnswer | None, _Start]:
+        if command.is_from_now:
+            return _Start(self._fanout.head)
+        if not self._feed.can_resume:
+            raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "msgqueue keeps no log that could be read")
+        if command.last is not None:
+            return (yield from self._find_start_of_last(command.pattern, command.last))
+        assert command.after is not None
+        return (yield from self._find_start_after(command.pattern, command.after))
+
+    def _find_start_after(self, pattern: str, after: int) -> Generator[Read, PageAnswer | None, _Start]:
+        if self._cache.covers(after) and after <= self._fanout.head:
+            return _Start(after)
+        page = yield Read([pattern], after=after, limit=1)
+        assert page is not None
+        if after > page.last:
+            reason = f"after must be 0 to {page.last}, the end of the log, and is {after}"
+            raise Rejected(ErrorCode.BAD_POSITION, reason)
+        if page.gap is not None:
+            self._note_gap(page.gap)
+        return _Start(after, page.gap)
+
+    def _find_start_of_last(self, pattern: str, last: int) -> Generator[Read, PageAnswer | None, _Start]:
+        before, wanted = self._fanout.head + 1, last
+        while wanted > 0:
+            page = yield Read([pattern], before=before, limit=wanted)
+            assert page is not None
+            if not page.messages:
+                break
+            before = page.position
+            wanted -= len(page.messages)
+        return _Start(before - 1)
+
+    # Between live and the log.
+
+    def leave_live(self) -> None:
+        """Leave fan-out, if in it, because the write buffer is full: catch up from the head."""
+        if not self._fanout.is_member(self):
+            return
+        self._fanout.leave(self)  # which writes what was held back, and so may call this method again
+        if self._backlog is None:
+            self._backlog = Backlog(self._patterns, self._fanout.head)
+
+    def advance(self) -> Read | None:
+        """Take the next step back to live: write a page from memory, or join fan-out.
+
+        Returns:
+            The page of the log to read, for :meth:`take_page`, if the next records are not in memory. None
+            otherwise, and if there is nothing to do because it is live, ahead or paused.
+        """
+        backlog = self._backlog
+        if backlog is None or self._writer.paused:
+            return None
+        if backlog.is_complete(self._fanout.head) and self._is_live_end(backlog.position):
+            self._backlog = None
+            self._fanout.join(self, self._patterns)
+        elif not self._cache.covers(backlog.position):
+            self._read = Read(backlog.patterns, after=backlog.position, limit=backlog.limit)
+            return self._read
+        elif backlog.position < self._fanout.head:
+            self._write_page(
+                backlog,
+                self._cache.read(backlog.position, patterns=backlog.patterns, max_bytes=CACHED_PAGE_BYTES),
+            )
+        return None
+
+    def take_page(self, read: Read, page: PageAnswer) -> None:
+        """Write a page that was read, unless the patterns have changed since it was asked for."""
+        if self._backlog is None or read is not self._read:
+            return
+        self._read = None
+        if page.gap is not None and self._note_gap(page.gap):
+            self.send(GapNotice(page.gap))
+        self._write_page(self._backlog, page.records())
+
+    def report(self, gap: GapRange) -> None:
+        """Tell a live subscriber of positions that do not come; any other is told when it gets there."""
+        if self._fanout.is_member(self) and self._note_gap(gap):
+            self.send(GapNotice(gap))
+
+    def _write_page(self, backlog: Backlog, page: Page) -> None:
+        frames = [
+            self.codec.encode_record(record)
+            for record in page.records
+            if backlog.wants(record.topic, record.seq)
+        ]
+        backlog.advance(page.position)
+        if frames:
+            self._fanout.delivered += len(frames)
+            self.write(b"".join(frames))
+
+    def _note_gap(self, gap: GapRange) -> bool:
+        """Note that a gap is reported; return whether it was not before."""
+        last = self._gap
+        if last.first <= gap.first and gap.last <= last.last:
+            return False
+        if gap.first <= last.last + 1 and last.first <= gap.last + 1:
+            gap = GapRange(min(last.first, gap.first), max(last.last, gap.last))
+        self._gap = gap
+        return True
