@@ -69,12 +69,6 @@ def _delivery_figures(server: Peer, outcome: Outcome, more_deliveries: int = 0) 
     } | outcome.waits
 
 
-def latency(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure the time from publishing to delivery, stored on the way."""
-    for case in cases:
-        yield from fanout(lab, peer, [case])
-
-
 def peak(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
     """Find the highest rate of deliveries that a server sustains."""
     for case in cases:
