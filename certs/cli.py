@@ -91,7 +91,7 @@ def renew(
 
 
 def _folder(given: Path | None) -> Path:
-    configured = settings.build().cert_dir
+    configured = settings.read(settings.Settings).cert_dir
     return given or configured
 
 
@@ -104,6 +104,6 @@ def _tell(folder: Path, outcome: Outcome) -> None:
 
 
 def _tell_use(ca: Path) -> None:
-    url = f"https://localhost:{settings.build().publisher_port}/healthz"
+    url = f"https://localhost:{settings.read_service('publisher').port}/healthz"
     typer.echo(f"\ncurl      curl --cacert {shlex.quote(str(ca))} {url}")
     typer.echo(f"browsers  import {ca} as a certificate authority (settings: certificates, authorities)")

@@ -20,7 +20,7 @@ from clientdemo.exit_codes import ExitCode, code_of, tell
 from clientdemo.login import (
     ChatLogin,
     PipelineLogin,
-    chat_url,
+    local_url,
     read_chat_password,
     read_password,
     require_service_url,
@@ -127,10 +127,10 @@ class ConnectionOptions:
         Raises:
             ConfigurationError: If a setting, the password or the CA is wrong or missing.
         """
-        settings = settings_module.build()
+        settings = settings_module.read(settings_module.Settings)
         return PipelineLogin(
-            publisher_url=self.publisher or f"wss://localhost:{settings.publisher_port}",
-            subscriber_url=self.subscriber or f"wss://localhost:{settings.subscriber_port}",
+            publisher_url=self.publisher or local_url("publisher"),
+            subscriber_url=self.subscriber or local_url("subscriber"),
             user=self.user or settings.link_user,
             password=read_password(self.user, self.password_file, settings),
             tls=trust(self.cafile, settings.cert_dir),
@@ -145,8 +145,8 @@ class ConnectionOptions:
         Raises:
             ConfigurationError: If a setting, the URL, the password or the CA is wrong or missing.
         """
-        settings = settings_module.build()
-        url = (self.chat or chat_url(settings)).rstrip("/")
+        settings = settings_module.read_service("chat")
+        url = (self.chat or local_url("chat")).rstrip("/")
         require_service_url(url)
         tls = trust(self.cafile, settings.cert_dir)
         password = "" if name is None else read_chat_password(name, url, self.password_file, settings)

@@ -12,7 +12,7 @@ import httpx
 from clientdemo.console.lines import STDIN
 from fanline.errors import ConfigurationError
 from fanline.security.tls import client_context
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings, Settings, read_service
 
 PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
 
@@ -64,14 +64,14 @@ def read_password(user: str | None, file: Path | None, settings: Settings) -> st
     return _ask(user)
 
 
-def read_chat_password(name: str, url: str, file: Path | None, settings: Settings) -> str:
+def read_chat_password(name: str, url: str, file: Path | None, settings: ServiceSettings) -> str:
     """Return the password of a chat service, from the same places as :func:`read_password`.
 
     Args:
         name: Display name.
         url: URL of the service; the settings have the password of the local one only.
         file: File whose first line is the password.
-        settings: Settings of the installation.
+        settings: Settings of chat.
 
     Raises:
         ConfigurationError: If there is no password, or the file cannot be read.
@@ -79,12 +79,12 @@ def read_chat_password(name: str, url: str, file: Path | None, settings: Setting
     given = _given_password(file)
     if given is not None:
         return given
-    return settings.chat_secret() if url == chat_url(settings) else _ask(name)
+    return settings.client_password() if url == local_url("chat") else _ask(name)
 
 
-def chat_url(settings: Settings) -> str:
-    """Return the URL of chat on this machine."""
-    return f"wss://localhost:{settings.chat_port}"
+def local_url(service: str) -> str:
+    """Return the URL of a service on this machine."""
+    return f"wss://localhost:{read_service(service).port}"
 
 
 def require_service_url(url: str) -> None:

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Final
 
 import certs
+from chat.settings import ChatSettings
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.security.tls import CA_CERT, SERVER_CERT, SERVER_KEY
 from fanline.security.tokens import TokenKey
 from fanline.security.users import User, UsersFile
-from fanline.settings import Settings, build
+from fanline.settings import Settings, read
 
 FIRST_USER: Final = "admin"
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     """Prepare the folders that ``argv`` and the settings name; print how to log in."""
     private, names = Path(argv[0]), argv[1:]
     os.umask(0o077)
-    settings = build()
+    settings = read(ChatSettings)
     make_certificates(private, settings.cert_dir, names)
     TokenKey(settings.token_key_file).create_if_missing()
     admin_password = private / f"{FIRST_USER}-password"

@@ -1,9 +1,10 @@
-"""Every setting of every service, in one typed model.
+"""Settings that all services share, and how settings are read.
 
+Every service declares the rest of its settings in a subclass of :class:`ServiceSettings`, in its own package.
 A setting has one name in all three places that it can be written, most important first::
 
-    --msgqueue-port 9080            a flag (secrets have none: a command line can be read by everyone)
-    FANLINE_MSGQUEUE_PORT=9080      an environment variable
+    --msgqueue-port 9080            a flag (secrets have none: other users can read a command line)
+    FANLINE_MSGQUEUE_PORT=9080      an environment variable; an empty one counts as unset
     msgqueue_port = 9080            a line of the TOML file that FANLINE_CONFIG or --config names
 
 ``WS_CERT_DIR``, the variable of the original Go services, stands in for an unset ``FANLINE_CERT_DIR``.
@@ -11,11 +12,13 @@ A setting has one name in all three places that it can be written, most importan
 
 import argparse
 import ipaddress
-import json
 import os
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
+from pkgutil import resolve_name
+from typing import Annotated, ClassVar, Final, Literal, NoReturn, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,22 +31,31 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic.fields import FieldInfo
 
-from fanline.errors import ConfigurationError, Rejected
-from fanline.protocol.topics import covers, require_pattern
+from fanline.errors import ConfigurationError
 
-ENV_PREFIX = "FANLINE_"
+ENV_PREFIX: Final = "FANLINE_"
 
-DEMO_USER = "hello"
-DEMO_PASSWORD = "test"
+# Variables with the prefix that are no settings: the file to read, and where to report readiness.
+CONFIG_VARIABLE: Final = "FANLINE_CONFIG"
+READY_FD_VARIABLE: Final = "FANLINE_READY_FD"
+
+DEMO_USER: Final = "hello"
+DEMO_PASSWORD: Final = "test"
+
+# The services, in the order in which their settings are documented, and where each declares them. By name,
+# because this package does not import the services.
+_SECTIONS: Final = {
+    "msgqueue": "msgqueue.settings:MsgQueueSettings",
+    "publisher": "publisher.settings:PublisherSettings",
+    "subscriber": "subscriber.settings:SubscriberSettings",
+    "chat": "chat.settings:ChatSettings",
+}
+SERVICES: Final = tuple(_SECTIONS)
+
+# Marks a setting whose value is not repeated in an error, because a secret may stand there by mistake.
+_HIDDEN: Final = object()
 
 
 def _service_url(text: str) -> str:
@@ -55,113 +67,54 @@ def _service_url(text: str) -> str:
     return url
 
 
-def _pattern(text: str) -> str:
-    try:
-        require_pattern(text)
-    except Rejected as rejected:
-        raise ValueError(rejected.reason) from None
-    return text
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
-Age = Annotated[float, Field(gt=0, le=86_400 * 36_600)]
-Count = Annotated[int, Field(ge=1)]
-Bytes = Annotated[int, Field(ge=1024)]
-ServiceUrl = Annotated[str, AfterValidator(_service_url)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-
-
-class RetentionRule(BaseModel):
-    """How much is kept of the topics that match; without any limit, everything."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    topics: Pattern = Field(description="The topics, as a subscription spells them.")
-    max_age: Age | None = Field(None, description="Seconds for which a message is kept.")
-    max_count: Count | None = Field(None, description="Messages kept of each topic.")
-    max_bytes: Bytes | None = Field(None, description="Bytes of messages kept of all these topics together.")
-
-
-def _from_json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f"expected a JSON array of rules: {error}") from None
-
-
-def _without_idle_rules(rules: tuple[RetentionRule, ...]) -> tuple[RetentionRule, ...]:
-    """Refuse rules that would never apply."""
-    for number, rule in enumerate(rules):
-        for before, other in enumerate(rules[:number]):
-            if covers(other.topics, rule.topics):
-                raise ValueError(
-                    f'rule {number + 1} never applies to "{rule.topics}", because rule {before + 1},'
-                    f' "{other.topics}", comes first: put it behind or leave one out'
-                )
-    return rules
-
-
 def _split_origins(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _origin(text: str) -> str:
     parts = urlsplit(text)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or f"{parts.scheme}://{parts.netloc}" != text
-    ):
+    is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    if not is_web or f"{parts.scheme}://{parts.netloc}" != text:
         raise ValueError("expected https://HOST or https://HOST:PORT, without a path")
     return text.lower()
 
 
-Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split_origins)
-]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1024)]
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split_origins)]
+PasswordFile = Annotated[Path | None, _HIDDEN]
 
-RetentionRules = Annotated[
-    tuple[RetentionRule, ...], NoDecode, BeforeValidator(_from_json), AfterValidator(_without_idle_rules)
-]
 
+class Settings(BaseModel):
+    """Settings that all services share."""
 
-class Settings(BaseSettings):
-    """The settings of an installation; each service reads those that concern it."""
-
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(
         "127.0.0.1", description="Address to listen on. Other than loopback needs `users_file`.", min_length=1
     )
-    msgqueue_port: Port = Field(8080, description="Port of msgqueue; 0 takes any free one.")
-    publisher_port: Port = Field(8081, description="Port of publisher; 0 takes any free one.")
-    subscriber_port: Port = Field(8082, description="Port of subscriber; 0 takes any free one.")
-    chat_port: Port = Field(8083, description="Port of chat; 0 takes any free one.")
     queue_url: ServiceUrl = Field(
         "wss://localhost:8080", description="Where publisher and subscriber find msgqueue."
     )
-    publisher_url: ServiceUrl = Field("wss://localhost:8081", description="Where chat finds publisher.")
-    subscriber_url: ServiceUrl = Field("wss://localhost:8082", description="Where chat finds subscriber.")
     cert_dir: Path = Field(
         Path("var/certs"),
         description="Folder with `ca.crt`, `server.crt` and `server.key` (`python -m certs`).",
     )
-    data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
     users_file: Path | None = Field(
         None,
-        description="Users in htpasswd format (bcrypt); their rights in a TOML file beside it, of that name "
+        description="Users in htpasswd format (bcrypt); their rights in a TOML file next to it, of that name "
         "with `.toml` added. Without it the only login is hello/test, on loopback.",
     )
     link_user: str = Field(
-        DEMO_USER, description="The user as which a service logs in to its neighbour.", min_length=1
+        DEMO_USER, description="The user as which a service logs in to another.", min_length=1
     )
     link_password: SecretStr | None = Field(
         None, description="Its password. Environment or file only; `link_password_file` is safer."
     )
-    link_password_file: Path | None = Field(None, description="File whose first line is that password.")
+    link_password_file: PasswordFile = Field(None, description="File whose first line is that password.")
     token_key_file: Path = Field(
         Path("var/token.key"),
         description="Key of the tokens, the same for all services that issue or accept them; chat and "
@@ -169,8 +122,8 @@ class Settings(BaseSettings):
     )
     allowed_origins: Origins = Field(
         (),
-        description="Origins of the web pages elsewhere that may use the services from a browser, with "
-        "commas between. A service's own pages always may.",
+        description="Origins of the web pages elsewhere that may use the services from a browser, separated "
+        "by commas. A service's own pages always may.",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="Processes of publisher, and of subscriber, that share its port."
@@ -180,10 +133,6 @@ class Settings(BaseSettings):
     )
 
     max_content: Bytes = Field(1_048_576, description="Largest content of one message, in bytes.")
-    max_subscriptions: Count = Field(1_000, description="Subscriptions that one connection may hold.")
-    max_in_flight: Count = Field(
-        10_000, description="Messages that one publishing connection may have waiting for their ack."
-    )
     max_connections_per_user: Count = Field(
         20_000, description="Connections that one user may hold per service."
     )
@@ -200,9 +149,6 @@ class Settings(BaseSettings):
     write_buffer: Bytes = Field(
         65_536, description="Bytes waiting for one slow connection above which it is no longer fed live."
     )
-    join_window: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.002, description="Seconds during which frames due to a busy connection are joined into one write."
-    )
     recent_bytes: Bytes = Field(
         16_777_216,
         description="Bytes of the newest messages kept in memory for readers that fell a little behind.",
@@ -214,38 +160,19 @@ class Settings(BaseSettings):
         67_108_864,
         description="Bytes of unacknowledged messages a service holds before it stops reading more.",
     )
-    dedupe_window: Seconds = Field(
-        600, description="Seconds during which a message sent again with the same id is stored only once."
-    )
-    retention: RetentionRules = Field(
-        (),
-        description="Rules for what is removed from the log, a `[[retention]]` table for each in the file, a "
-        "JSON array of them elsewhere. Without any rule everything is kept.",
-    )
     return_spread: Seconds = Field(
         5, description="Seconds over which the clients of a stopping service are told to come back."
     )
     drain_timeout: Seconds = Field(10, description="Seconds that a stopping service takes at most.")
 
-    chat_password: SecretStr | None = Field(
-        None,
-        description="What everybody logs in to chat with. Environment or file only; `chat_password_file` is "
-        "safer. Without either it is test, on loopback.",
-    )
-    chat_password_file: Path | None = Field(None, description="File whose first line is that password.")
-    chat_guests: bool | None = Field(
-        None, description="Whether chat lets in guests, without a password; unset, only on loopback."
-    )
-    chat_token_lifetime: Seconds = Field(86_400, description="Seconds for which a login to chat is good.")
-    chat_max_message: Bytes = Field(16_384, description="Largest text of a chat message, in bytes.")
-    chat_max_rooms: Count = Field(10_000, description="Rooms that there may be in chat.")
-
     @model_validator(mode="after")
-    def _one_of_each_password(self) -> Self:
-        for name in ("link_password", "chat_password"):
-            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
-                raise ValueError(f"{name} and {name}_file are both set: set one")
-        return self
+    def _one_link_password(self) -> Self:
+        return self.require_one_password("link_password", self.link_password, self.link_password_file)
+
+    @classmethod
+    def fields(cls) -> dict[str, FieldInfo]:
+        """Return the settings by the names that users write."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @property
     def is_loopback(self) -> bool:
@@ -259,79 +186,122 @@ class Settings(BaseSettings):
 
     @property
     def max_frame(self) -> int:
-        """Largest frame read from a client, in bytes; a message over its own limit still fits and is refused.
+        """Largest frame read from a client, in bytes; a larger one closes the connection with 1009.
 
-        What is larger still closes the connection with 1009, unread.
+        It leaves room for a message over its own limit, which is refused without closing the connection.
         """
         return 4 * self.max_content
 
-    @property
-    def guests_allowed(self) -> bool:
-        """Whether chat lets in who has no login."""
-        return self.is_loopback if self.chat_guests is None else self.chat_guests
-
     def link_secret(self) -> str:
-        """Return the password for the neighbours.
+        """Return the password for other services.
 
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
         """
-        return self._secret("link_password") or DEMO_PASSWORD
+        path = self.link_password_file
+        return read_password("link_password_file", self.link_password, path) or DEMO_PASSWORD
 
-    def chat_secret(self) -> str:
-        """Return the password that everybody logs in to chat with.
+    def require_one_password(self, name: str, password: SecretStr | None, file: Path | None) -> Self:
+        """Return the settings unless a password and its file are both set.
 
         Raises:
-            ConfigurationError: If the password file cannot be read, or is empty; or if there is no password
-                and others than this machine can reach chat.
+            ValueError: If they are.
         """
-        secret = self._secret("chat_password")
-        if secret is None and not self.is_loopback:
-            raise ConfigurationError(
-                f"host: {self.host} is open to other machines, and the password of chat is the one that "
-                "everybody knows; set FANLINE_CHAT_PASSWORD_FILE, or listen on 127.0.0.1"
-            )
-        return secret or DEMO_PASSWORD
-
-    def _secret(self, name: str) -> str | None:
-        """Return a password from its setting, or else from the file that stands for it."""
-        given: SecretStr | None = getattr(self, name)
-        path: Path | None = getattr(self, f"{name}_file")
-        if given is not None:
-            return given.get_secret_value()
-        if path is None:
-            return None
-        try:
-            lines = path.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{name}_file {path}: {error}") from error
-        if not lines or not lines[0]:
-            raise ConfigurationError(f"{name}_file {path}: the first line is empty")
-        return lines[0]
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank flags over the environment over the file; pydantic-settings calls this."""
-        sources = [init_settings, env_settings]
-        if "WS_CERT_DIR" in os.environ:
-            sources.append(InitSettingsSource(settings_cls, {"cert_dir": os.environ["WS_CERT_DIR"]}))
-        if config := os.environ.get(f"{ENV_PREFIX}CONFIG"):
-            sources.append(TomlConfigSettingsSource(settings_cls, Path(config)))
-        return tuple(sources)
+        if password is not None and file is not None:
+            raise ValueError(f"{name} and {name}_file are both set: set one")
+        return self
 
 
-def load(argv: Sequence[str], *, program: str, description: str) -> Settings:
-    """Read the settings of a service from its command line, the environment and the TOML file.
+class ServiceSettings(Settings):
+    """Settings of one service: its own, and those that all share.
+
+    Attributes:
+        service: Name of the service.
+    """
+
+    service: ClassVar[str]
+
+    port: Port
+
+    def client_password(self) -> str:
+        """Return the password with which clients on this machine log in.
+
+        Raises:
+            ConfigurationError: If it is in a file that cannot be used.
+        """
+        return self.link_secret()
+
+
+def read_password(name: str, password: SecretStr | None, path: Path | None) -> str | None:
+    """Return a password, or the first line of the file that holds it; None without either.
 
     Args:
-        argv: The command line, without the program's name.
+        name: The setting that names the file.
+        password: The password as set.
+        path: The file.
+
+    Raises:
+        ConfigurationError: If the file cannot be read, or its first line is empty.
+    """
+    if password is not None:
+        return password.get_secret_value()
+    if path is None:
+        return None
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{name} {path}: {error}") from error
+    if not lines or not lines[0]:
+        raise ConfigurationError(f"{name} {path}: the first line is empty")
+    return lines[0]
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+class Sources:
+    """Values of settings: from flags, then the environment, then the TOML file.
+
+    Args:
+        flags: Values that a command line or a caller gives, by name.
+        config: The TOML file; None for the one that FANLINE_CONFIG names, if any.
+
+    Raises:
+        ConfigurationError: If a variable or a line of the file is no setting, or the file cannot be read.
+    """
+
+    def __init__(self, flags: Mapping[str, object], config: str | None = None) -> None:
+        variables = {name: value for name, value in os.environ.items() if value}
+        config = config or variables.get(CONFIG_VARIABLE)
+        from_file = {} if config is None else _read_file(config)
+        from_environment = {
+            name: variables[variable] for name in _known() if (variable := variable_of(name)) in variables
+        }
+        _refuse_unknown_variables(variables)
+        original = {"cert_dir": variables["WS_CERT_DIR"]} if "WS_CERT_DIR" in variables else {}
+        self._values: dict[str, object] = {**from_file, **original, **from_environment, **flags}
+
+    def section(self, kind: type[AnySettings]) -> AnySettings:
+        """Return the settings of one kind.
+
+        Raises:
+            ConfigurationError: If any is wrong; the text has a line for each.
+        """
+        fields = kind.fields()
+        try:
+            return kind.model_validate(
+                {name: value for name, value in self._values.items() if name in fields}
+            )
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(_sentences(error, fields))) from None
+
+
+def load(section: type[AnySettings], argv: Sequence[str], *, program: str, description: str) -> AnySettings:
+    """Read settings from a command line, the environment and the TOML file.
+
+    Args:
+        section: Which settings.
+        argv: The command line, without the program's name; settings of other services are ignored.
         program: How the program is called, for ``--help``.
         description: What it does, for ``--help``.
 
@@ -339,35 +309,71 @@ def load(argv: Sequence[str], *, program: str, description: str) -> Settings:
         ConfigurationError: If a setting is unknown or wrong; the text names it and says what was expected.
         SystemExit: After ``--help``.
     """
-    parsed, unknown = _parser(program, description).parse_known_args(argv)
-    _reject_unknown_flags(unknown)
+    return parse(argv, program=program, description=description, listed=section.fields()).section(section)
+
+
+def parse(argv: Sequence[str], *, program: str, description: str, listed: Mapping[str, FieldInfo]) -> Sources:
+    """Parse a command line that may have a flag for any setting; ``--help`` shows those ``listed``.
+
+    Otherwise like :func:`load`.
+    """
+    parsed, unknown = _parser(program, description, listed).parse_known_args(argv)
+    _refuse_unknown_flags(unknown)
     flags = {name: value for name, value in vars(parsed).items() if value is not None}
-    if config := flags.pop("config", None):
-        os.environ[f"{ENV_PREFIX}CONFIG"] = config
-    return build(flags)
+    config = flags.pop("config", None)
+    return Sources(flags, config)
 
 
-def build(flags: Mapping[str, Any] | None = None) -> Settings:
-    """Return the settings, with ``flags`` over what the environment and the TOML file say.
+def read(section: type[AnySettings], **given: object) -> AnySettings:
+    """Return settings, with the values ``given`` over what the environment and the TOML file say.
 
     Raises:
         ConfigurationError: As for :func:`load`.
     """
-    _reject_unknown_variables()
-    _check_config_file()
-    try:
-        return Settings(**(flags or {}))
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(_sentences(error))) from None
-    except (ValueError, OSError) as error:  # the TOML file is not TOML, or cannot be read
-        config = os.environ.get(f"{ENV_PREFIX}CONFIG")
-        raise ConfigurationError(f"{config}: {error}") from error
+    return Sources(given).section(section)
+
+
+def read_service(name: str) -> ServiceSettings:
+    """Return the settings of a service by its name, as :func:`read` does."""
+    return read(section_of(name))
+
+
+def section_of(name: str) -> type[ServiceSettings]:
+    """Return the class with the settings of a service, one of :data:`SERVICES`."""
+    section: type[ServiceSettings] = resolve_name(_SECTIONS[name])
+    return section
+
+
+def all_fields() -> dict[str, FieldInfo]:
+    """Return every setting, those that services share first."""
+    fields = Settings.fields()
+    for name in SERVICES:
+        fields |= section_of(name).fields()
+    return fields
 
 
 def describe() -> Iterator[tuple[str, str, str]]:
     """Yield name, default and description of every setting, for documentation."""
-    for name, field in Settings.model_fields.items():
-        yield name, "" if field.default in (None, ()) else str(field.default), field.description or ""
+    for name, field in all_fields().items():
+        yield name, _default(field), field.description or ""
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{ENV_PREFIX}{name.upper()}"
+
+
+@cache
+def _known() -> Mapping[str, FieldInfo]:
+    return all_fields()
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _default(field: FieldInfo) -> str:
+    return "" if field.default in (None, ()) else str(field.default)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -375,58 +381,72 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigurationError(f"{message}; --help lists what there is")
 
 
-def _parser(program: str, description: str) -> argparse.ArgumentParser:
+def _parser(program: str, description: str, listed: Mapping[str, FieldInfo]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program, description=description, epilog=(__doc__ or ""), allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
-    for name, field in Settings.model_fields.items():
-        if "SecretStr" in str(field.annotation):
-            parser.add_argument_group(f"{ENV_PREFIX}{name.upper()}, without a flag", field.description)
-            continue
-        default = "" if field.default in (None, ()) else f" [{field.default}]"
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            flag, dest=name, metavar="VALUE", help=f"{field.description}{default}".replace("%", "%%")
-        )
+    for name, field in _known().items():
+        if not _is_secret(field):
+            default = f" [{_default(field)}]" if _default(field) else ""
+            shown = f"{field.description}{default}".replace("%", "%%")
+            parser.add_argument(
+                f"--{name.replace('_', '-')}",
+                metavar="VALUE",
+                help=shown if name in listed else argparse.SUPPRESS,
+            )
+        elif name in listed:
+            parser.add_argument_group(f"{variable_of(name)}, without a flag", field.description)
     return parser
 
 
-def _reject_unknown_flags(words: Sequence[str]) -> None:
-    """Raise an error that names flags only: of what stands behind them, anything may be a password."""
-    if words:
-        flags = [word.partition("=")[0] for word in words if word.startswith("-")]
-        problem = f"{', '.join(flags)}: no such flag" if flags else "there is a value without a flag"
-        raise ConfigurationError(f"{problem}; --help lists what there is")
-
-
-def _reject_unknown_variables() -> None:
-    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{ENV_PREFIX}CONFIG"}
-    unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
+def _refuse(unknown: Sequence[str], what: str = "setting") -> None:
     if unknown:
-        raise ConfigurationError(f"{', '.join(unknown)}: no such setting; --help lists what there is")
+        raise ConfigurationError(f"{', '.join(unknown)}: no such {what}; --help lists what there is")
 
 
-def _check_config_file() -> None:
-    config = os.environ.get(f"{ENV_PREFIX}CONFIG")
-    if config and not Path(config).is_file():
-        raise ConfigurationError(f"{ENV_PREFIX}CONFIG: there is no file {config}")
+def _refuse_unknown_flags(words: Sequence[str]) -> None:
+    """Raise an error that names flags only: a word after one may be a password."""
+    _refuse([word.partition("=")[0] for word in words if word.startswith("-")], "flag")
+    if words:
+        raise ConfigurationError("there is a value without a flag; --help lists what there is")
 
 
-def _sentences(error: ValidationError) -> Iterator[str]:
+def _refuse_unknown_variables(variables: Mapping[str, str]) -> None:
+    known = {*map(variable_of, _known()), CONFIG_VARIABLE, READY_FD_VARIABLE}
+    _refuse(sorted(name for name in variables if name.startswith(ENV_PREFIX) and name not in known))
+
+
+def _read_file(config: str) -> dict[str, object]:
+    path = Path(config)
+    if not path.is_file():
+        raise ConfigurationError(f"{CONFIG_VARIABLE}: there is no file {config}")
+    try:
+        lines = tomllib.loads(path.read_text())
+    except (ValueError, OSError) as error:  # it is not TOML, or not UTF-8, or cannot be read
+        raise ConfigurationError(f"{config}: {error}") from error
+    _refuse([name for name in lines if name not in _known()])
+    return lines
+
+
+def _sentences(error: ValidationError, fields: Mapping[str, FieldInfo]) -> Iterator[str]:
     for problem in error.errors():
-        kind = "rule" if "retention" in problem["loc"] else "value"
-        name = " ".join(part if isinstance(part, str) else f"{kind} {part + 1}" for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            yield message
+            continue
+        setting, *inner = problem["loc"]
+        kind = "rule" if setting == "retention" else "value"
+        name = " ".join([str(setting), *(p if isinstance(p, str) else f"{kind} {p + 1}" for p in inner)])
         if problem["type"] == "extra_forbidden":
             yield f"{name}: no such setting; --help lists what there is"
-        elif name:
-            message = problem["msg"].removeprefix("Value error, ")
-            yield f"{name}: {message[0].lower()}{message[1:]}{_given(name, problem['input'])}"
         else:
-            yield problem["msg"].removeprefix("Value error, ")
+            given = _given(fields[str(setting)], problem["input"])
+            yield f"{name}: {message[0].lower()}{message[1:]}{given}"
 
 
-def _given(name: str, value: object) -> str:
-    """Return what to say of a wrong value: nothing of one that is a password, or may have one in it."""
-    return "" if "password" in name or "@" in str(value) else f", got {value!r}"
+def _given(field: FieldInfo, value: object) -> str:
+    """Return how an error shows a value: not at all if it is or may contain a secret."""
+    is_hidden = _is_secret(field) or _HIDDEN in field.metadata or "@" in str(value)
+    return "" if is_hidden else f", got {value!r}"

@@ -7,12 +7,13 @@ from typing import ClassVar, Final
 from fanline.server import metrics
 from fanline.server.connection import Connection
 from fanline.server.service import App, Route
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.pop import PopEndpoint
 from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
+from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.sqlite.engine import SqliteStore
 
 # For so long the event loop may keep the interpreter from the threads of the store, which want it back after
@@ -23,10 +24,11 @@ SWITCH_SECONDS: Final = 0.0005
 class MsgQueue(App):
     """The one ordered, durable FIFO log: publishers push to it, subscribers pop from it."""
 
-    name: ClassVar[str] = "msgqueue"
+    settings_class: ClassVar[type[ServiceSettings]] = MsgQueueSettings
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MsgQueueSettings) -> None:
         super().__init__(settings)
+        self._settings = settings
         self._log: Log
         self._retention: Retention
         self._consumers: Consumers
@@ -43,7 +45,7 @@ class MsgQueue(App):
     async def start(self) -> None:
         """Open the log; fails if another process has it open, or it is damaged."""
         sys.setswitchinterval(SWITCH_SECONDS)
-        settings = self.settings
+        settings = self._settings
         store = await SqliteStore.open(settings.data_dir, dedupe_window=settings.dedupe_window)
         self._log = Log(
             store,

@@ -22,8 +22,8 @@ from typing import Final
 
 from fanline.errors import StoreError
 from fanline.protocol.topics import PatternIndex
-from fanline.settings import RetentionRule
 from fanline.tasks import cancel_and_wait
+from msgqueue.settings import RetentionRule
 from msgqueue.store.base import Line, Store
 
 logger = logging.getLogger(__name__)

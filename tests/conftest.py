@@ -19,7 +19,7 @@ from fanline.protocol import SUBPROTOCOL
 from fanline.security.tls import client_context
 from fanline.server.process import raise_file_limit
 from fanline.server.service import App, Service
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings, Settings
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 StartService = Callable[..., Awaitable[Service]]
@@ -54,7 +54,7 @@ def tls(cert_dir: Path) -> ssl.SSLContext:
 def make_settings(cert_dir: Path, tmp_path: Path) -> Callable[..., Settings]:
     """Settings for a service on a free port, with a data folder of its own."""
 
-    def make(**changes: Any) -> Settings:
+    def make(section: type[Settings] = Settings, **changes: Any) -> Settings:
         usual: dict[str, Any] = {
             "host": "127.0.0.1",
             "msgqueue_port": 0,
@@ -67,7 +67,8 @@ def make_settings(cert_dir: Path, tmp_path: Path) -> Callable[..., Settings]:
             "drain_timeout": 4,
             "return_spread": 0.2,
         }
-        return Settings(**(usual | changes))
+        fields = section.fields()
+        return section(**{name: value for name, value in usual.items() if name in fields} | changes)
 
     return make
 
@@ -78,7 +79,9 @@ async def start_service(make_settings: Callable[..., Settings]) -> AsyncIterator
     running: list[Service] = []
 
     async def start(app_class: type[App], **changes: Any) -> Service:
-        service = Service(app_class(make_settings(**changes)))
+        settings = make_settings(app_class.settings_class, **changes)
+        assert isinstance(settings, ServiceSettings)
+        service = Service(app_class(settings))
         await service.start()
         running.append(service)
         return service

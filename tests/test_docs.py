@@ -23,8 +23,9 @@ import fanline
 from fanline.errors import CloseCode, ErrorCode
 from fanline.protocol import SUBPROTOCOL
 from fanline.server.service import Service
-from fanline.settings import build, describe
+from fanline.settings import describe, read
 from msgqueue.app import MsgQueue
+from msgqueue.settings import MsgQueueSettings
 from publisher.app import Publisher
 from subscriber.app import Subscriber
 from tests.conftest import Dial, StartService
@@ -185,8 +186,8 @@ def test_every_rule_of_retention_shown_is_one() -> None:
     text = OPERATIONS.read_text()
     (table,) = TOML.findall(text)
     (array,) = re.findall(r"FANLINE_RETENTION='(.*)'", text)
-    assert len(build(tomllib.loads(table)).retention) == 3
-    assert len(build({"retention": array}).retention) == 2
+    assert len(read(MsgQueueSettings, **tomllib.loads(table)).retention) == 3
+    assert len(read(MsgQueueSettings, retention=array).retention) == 2
 
 
 def test_every_error_code_is_documented() -> None:

@@ -18,11 +18,11 @@ from chat.http.description import documentation, let_guests_in
 from chat.http.middleware import Edge
 from chat.http.problems import Problem, ProblemCode, problem_of, sentences
 from chat.http.sockets import Sockets
+from chat.settings import ChatSettings
 from fanline.errors import FanlineError
-from fanline.settings import Settings
 
 
-def build(services: api.Services, sockets: Sockets, settings: Settings) -> Edge:
+def build(services: api.Services, sockets: Sockets, settings: ChatSettings) -> Edge:
     """Return the application, for an ASGI server to run.
 
     Args:
@@ -55,7 +55,7 @@ def build(services: api.Services, sockets: Sockets, settings: Settings) -> Edge:
     )
 
 
-def _cors(settings: Settings) -> Middleware:
+def _cors(settings: ChatSettings) -> Middleware:
     """Let pages of the sites that are allowed read the answers."""
     return Middleware(
         CORSMiddleware,

@@ -13,22 +13,17 @@ from typing import Final
 
 from fanline.errors import Disconnected, FanlineError
 from fanline.security.tls import client_context
-from fanline.settings import Settings, build
+from fanline.settings import SERVICES, ServiceSettings, Settings, read_service
 
 TIMEOUT: Final = 3.0
-
-SERVICES: Final = tuple(
-    name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port")
-)
 
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
-def check(service: str, settings: Settings, path: str = "/healthz") -> None:
+def check(settings: ServiceSettings, path: str = "/healthz") -> None:
     """Return if the service says that it is alive, or with ``/readyz`` for a path, ready.
 
     Args:
-        service: One of :data:`SERVICES`.
         settings: Those of the service: its address, its port, and where the CA certificate is.
         path: Where to ask.
 
@@ -36,8 +31,7 @@ def check(service: str, settings: Settings, path: str = "/healthz") -> None:
         ConfigurationError: If the CA certificate cannot be read.
         Disconnected: If there is no answer within :data:`TIMEOUT` seconds, or another one than 200.
     """
-    host = "localhost" if settings.host in _EVERY_ADDRESS else settings.host
-    port = getattr(settings, f"{service}_port")
+    service, host, port = settings.service, reachable_host(settings), settings.port
     context = client_context(settings.cert_dir)
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
     try:
@@ -52,6 +46,11 @@ def check(service: str, settings: Settings, path: str = "/healthz") -> None:
         raise Disconnected(f"{service} at {host}:{port} answers {response.status} to {path}: {said}")
 
 
+def reachable_host(settings: Settings) -> str:
+    """Return the host under which this machine reaches its own services."""
+    return "localhost" if settings.host in _EVERY_ADDRESS else settings.host
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Check the service that the command line names."""
     parser = argparse.ArgumentParser(
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("service", choices=SERVICES)
     service = parser.parse_args(argv).service
     try:
-        check(service, build())
+        check(read_service(service))
     except FanlineError as error:
         sys.exit(f"healthcheck: {error}")
 

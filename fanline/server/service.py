@@ -35,7 +35,7 @@ from fanline.security.tokens import find_token
 from fanline.security.users import User
 from fanline.server import metrics
 from fanline.server.connection import Connection
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
 
@@ -93,22 +93,17 @@ class App(ABC):
     ``metrics`` is the registry that ``/metrics`` shows; an app adds its own to it.
 
     Attributes:
-        name: Of the service.
+        settings_class: Its settings, which name it.
         is_scalable: Whether several processes of it can serve one port.
     """
 
-    name: ClassVar[str]
+    settings_class: ClassVar[type[ServiceSettings]]
     is_scalable: ClassVar[bool] = False
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.metrics = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self.metrics)
-
-    @property
-    def port(self) -> int:
-        """The port that the settings give this service."""
-        return int(getattr(self.settings, f"{self.name}_port"))
 
     @abstractmethod
     def routes(self) -> Mapping[str, Route]:
@@ -184,7 +179,7 @@ class Service:
             self._server = await serve(
                 self._handle,
                 self.settings.host,
-                self.app.port,
+                self.settings.port,
                 ssl=context,
                 process_request=self._admit,
                 select_subprotocol=_select_subprotocol,
@@ -201,7 +196,9 @@ class Service:
             )
         except OSError as error:
             await self.app.stop()
-            raise CannotListen(self.app.name, self.settings.host, self.app.port, error) from error
+            raise CannotListen(
+                self.settings.service, self.settings.host, self.settings.port, error
+            ) from error
         self._life_checks = asyncio.create_task(self._check_lives())
         logger.info("listening on https://%s:%d", self.settings.host, self.port)
 

@@ -5,25 +5,20 @@ import json
 import socket
 import ssl
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chat.server import Server
 from fanline.errors import ConfigurationError
-from fanline.settings import Settings
 from tests.chat.client import ChatClient
-from tests.chat.conftest import Services, StartChat, StartChatProcess
+from tests.chat.conftest import MakeSettings, Services, StartChat, StartChatProcess
 from tests.stubs import DEADLINE, PASSWORD
-
-MakeSettings = Callable[..., Settings]
-
 
 # Starting.
 
 
-async def test_what_is_missing_is_named(make_settings: MakeSettings, tmp_path: Path) -> None:
+async def test_what_is_missing_is_named(make_chat_settings: MakeSettings, tmp_path: Path) -> None:
     """Without what it needs the server does not start, and says which file or setting it is (line 3)."""
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -39,12 +34,12 @@ async def test_what_is_missing_is_named(make_settings: MakeSettings, tmp_path: P
     ]
     for changes, said in mistakes:
         with pytest.raises(ConfigurationError, match=said):
-            Server(make_settings(**changes))
+            Server(make_chat_settings(**changes))
 
 
-async def test_a_port_that_is_taken_is_named(chat: ChatClient, make_settings: MakeSettings) -> None:
+async def test_a_port_that_is_taken_is_named(chat: ChatClient, make_chat_settings: MakeSettings) -> None:
     """A port that another program listens on is said to be taken."""
-    server = Server(make_settings(chat_port=chat.server.port))
+    server = Server(make_chat_settings(chat_port=chat.server.port))
     with pytest.raises(
         ConfigurationError, match=f"cannot listen on 127.0.0.1:{chat.server.port}: address already"
     ):

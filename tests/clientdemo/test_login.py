@@ -112,7 +112,7 @@ def test_a_password_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="is not text"):
-        read_password("me", path, settings.build())
+        read_password("me", path, settings.read(settings.Settings))
 
 
 def test_the_ca_of_the_installation_is_the_default(cert_dir: Path) -> None:

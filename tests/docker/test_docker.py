@@ -28,14 +28,13 @@ from cryptography import x509
 from fanline.security.tls import client_context
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import UsersFile
-from fanline.settings import ENV_PREFIX, Settings
+from fanline.settings import ENV_PREFIX, SERVICES, Settings, all_fields, section_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "docker/Dockerfile"
 COMPOSE_FILE = ROOT / "docker/compose.yaml"
 FIRST_START = ROOT / "docker/first_start.py"
 
-SERVICES = tuple(name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port"))
 DEPENDENCIES = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
 HEALTH_DEADLINE = 30
 
@@ -128,7 +127,7 @@ def test_every_setting_named_exists(path: Path) -> None:
     """Each FANLINE_ variable in the docker files is a setting."""
     named = re.findall(rf"{ENV_PREFIX}(\w+)", path.read_text())
     assert named
-    assert {name.lower() for name in named} <= set(Settings.model_fields)
+    assert {name.lower() for name in named} <= set(all_fields())
 
 
 def test_every_module_run_exists() -> None:
@@ -151,7 +150,7 @@ def test_image_of_each_service(service: str) -> None:
     assert stage.last("HEALTHCHECK").endswith(
         f'CMD ["python", "-m", "fanline.server.healthcheck", "{service}"]'
     )
-    assert stage.last("EXPOSE") == str(Settings.model_fields[f"{service}_port"].default)
+    assert stage.last("EXPOSE") == str(section_of(service).model_fields["port"].default)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -224,7 +223,7 @@ def test_ports_are_those_of_the_settings() -> None:
     services = COMPOSE["services"]
     assert "ports" not in services["msgqueue"]
     for edge in ("publisher", "subscriber", "chat"):
-        port = Settings.model_fields[f"{edge}_port"].default
+        port = section_of(edge).model_fields["port"].default
         assert services[edge]["ports"] == [f"${{PUBLISH_ON:-127.0.0.1}}:{port}:{port}"]
 
 
@@ -234,7 +233,7 @@ def test_services_find_each_other(service: str) -> None:
     environment = COMPOSE["services"][service]["environment"]
     for setting, dependency in DEPENDENCIES.items():
         url = urlsplit(environment[f"{ENV_PREFIX}{setting.upper()}"])
-        port = Settings.model_fields[f"{dependency}_port"].default
+        port = section_of(dependency).model_fields["port"].default
         assert (url.scheme, url.hostname, url.port) == ("wss", dependency, port)
 
 

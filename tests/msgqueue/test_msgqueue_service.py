@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -489,7 +490,9 @@ async def test_unreadable_log_sends_consumers_away(
     assert (answer["page"], answer["error"]) == (9, "queue-unavailable")
 
 
-async def test_second_queue_on_the_same_log(queue: Service, start_service: StartService) -> None:
+async def test_second_queue_on_the_same_log(
+    queue: Service, start_service: StartService, tmp_path: Path
+) -> None:
     """Two processes cannot have one log open: the second one does not start."""
-    with pytest.raises(Exception, match=str(queue.settings.data_dir)):
+    with pytest.raises(Exception, match=str(tmp_path / "data")):
         await start_service(MsgQueue)

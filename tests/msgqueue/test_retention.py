@@ -13,10 +13,10 @@ from websockets.asyncio.client import ClientConnection
 
 from fanline.errors import StoreError
 from fanline.protocol.topics import matches
-from fanline.settings import RetentionRule
 from msgqueue import retention as retention_module
 from msgqueue.app import MsgQueue
 from msgqueue.retention import Accounts, Retention
+from msgqueue.settings import RetentionRule
 from msgqueue.store.base import Bounds, Line
 from msgqueue.store.sqlite.engine import SqliteStore
 from publisher.app import Publisher

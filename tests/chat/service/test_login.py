@@ -9,7 +9,7 @@ from chat.service.login import RETRY_SECONDS, Logins, NoGuests, TooManyFailures,
 from fanline.errors import ConfigurationError, Rejected
 from fanline.security.authenticator import Unauthorized
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
-from fanline.settings import Settings
+from tests.chat.conftest import MakeSettings
 
 MakeLogins = Callable[..., Logins]
 
@@ -39,11 +39,11 @@ def revoked() -> set[str]:
 
 
 @pytest.fixture
-def make_logins(make_settings: Callable[..., Settings], clock: Clock, revoked: set[str]) -> MakeLogins:
+def make_logins(make_chat_settings: MakeSettings, clock: Clock, revoked: set[str]) -> MakeLogins:
     """Logins by settings."""
 
     def make(**changes: object) -> Logins:
-        return Logins(make_settings(**changes), revoked.__contains__, clock=clock)
+        return Logins(make_chat_settings(**changes), revoked.__contains__, clock=clock)
 
     return make
 

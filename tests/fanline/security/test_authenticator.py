@@ -247,14 +247,14 @@ async def test_who_is_a_user(logins: Authenticator, file: UsersFile, clock: Cloc
 def test_the_demo_is_refused_on_open_addresses(host: str) -> None:
     """A listener that others can reach needs users; the error says how to make them."""
     with pytest.raises(ConfigurationError, match=r"`fanline user add NAME` and set FANLINE_USERS_FILE"):
-        check_exposure(settings.build({"host": host}))
-    check_exposure(settings.build({"host": host, "users_file": "users"}))
+        check_exposure(settings.read(settings.Settings, host=host))
+    check_exposure(settings.read(settings.Settings, host=host, users_file="users"))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_the_demo_is_fine_on_loopback(host: str) -> None:
     """On a listener that only this machine can reach no users file is needed."""
-    check_exposure(settings.build({"host": host}))
+    check_exposure(settings.read(settings.Settings, host=host))
 
 
 # Which web pages may use a login

@@ -302,7 +302,7 @@ class TestMistakes:
         """``WS_CERT_DIR`` is used with and without a trailing slash (line 3)."""
         monkeypatch.delenv("FANLINE_CERT_DIR", raising=False)
         monkeypatch.setenv("WS_CERT_DIR", f"{folder}{slash}")
-        cert_dir = settings.build().cert_dir
+        cert_dir = settings.read(settings.Settings).cert_dir
         assert (await greeting(cert_dir, client_context(cert_dir), "localhost"))[0] == b"hello"
         (folder / CA_CERT).unlink()
         complaint(client_context, cert_dir, CA_CERT)

@@ -12,7 +12,8 @@ import certs
 from fanline.errors import ConfigurationError, Disconnected
 from fanline.security.tls import server_context
 from fanline.server import healthcheck
-from fanline.settings import Settings, build
+from fanline.settings import read
+from msgqueue.settings import MsgQueueSettings
 
 
 class Service(HTTPServer):
@@ -51,53 +52,55 @@ def service(cert_dir: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def settings(cert_dir: Path, service: Service) -> Settings:
-    return build({"cert_dir": cert_dir, "msgqueue_port": service.server_port})
+def settings(cert_dir: Path, service: Service) -> MsgQueueSettings:
+    return read(MsgQueueSettings, cert_dir=cert_dir, msgqueue_port=service.server_port)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
-def test_alive(settings: Settings, service: Service, host: str) -> None:
+def test_alive(settings: MsgQueueSettings, service: Service, host: str) -> None:
     """A service that answers /healthz with 200 is alive, also when it listens on every address."""
-    healthcheck.check("msgqueue", settings.model_copy(update={"host": host}))
+    healthcheck.check(settings.model_copy(update={"host": host}))
     assert service.paths == ["/healthz"]
 
 
-def test_another_answer(settings: Settings, service: Service) -> None:
+def test_another_answer(settings: MsgQueueSettings, service: Service) -> None:
     """A service that answers anything else is not alive."""
     service.status = HTTPStatus.SERVICE_UNAVAILABLE
     with pytest.raises(Disconnected, match="answers 503 to /healthz"):
-        healthcheck.check("msgqueue", settings)
+        healthcheck.check(settings)
 
 
-def test_not_ready(settings: Settings, service: Service) -> None:
+def test_not_ready(settings: MsgQueueSettings, service: Service) -> None:
     """Asked at /readyz, a service that is not ready is quoted with its reason."""
     service.status = HTTPStatus.SERVICE_UNAVAILABLE
     with pytest.raises(Disconnected, match="answers 503 to /readyz: the queue is away"):
-        healthcheck.check("msgqueue", settings, "/readyz")
+        healthcheck.check(settings, "/readyz")
 
 
-def test_nobody_there(settings: Settings, service: Service) -> None:
+def test_nobody_there(settings: MsgQueueSettings, service: Service) -> None:
     """A port on which nobody listens is not alive; the error names the address."""
     service.server_close()
     with pytest.raises(Disconnected, match=f"does not answer at 127.0.0.1:{service.server_port}"):
-        healthcheck.check("msgqueue", settings)
+        healthcheck.check(settings)
 
 
-def test_certificate_of_another_authority(settings: Settings, service: Service, tmp_path: Path) -> None:
+def test_certificate_of_another_authority(
+    settings: MsgQueueSettings, service: Service, tmp_path: Path
+) -> None:
     """A service whose certificate another CA has signed is not believed, nor asked anything."""
     certs.ensure(tmp_path)
     with pytest.raises(Disconnected, match="certificate verify failed"):
-        healthcheck.check("msgqueue", settings.model_copy(update={"cert_dir": tmp_path}))
+        healthcheck.check(settings.model_copy(update={"cert_dir": tmp_path}))
     assert service.paths == []
 
 
-def test_no_certificate(settings: Settings, tmp_path: Path) -> None:
+def test_no_certificate(settings: MsgQueueSettings, tmp_path: Path) -> None:
     """A missing CA certificate is the operator's mistake, and is named."""
     with pytest.raises(ConfigurationError, match=r"ca\.crt"):
-        healthcheck.check("msgqueue", settings.model_copy(update={"cert_dir": tmp_path}))
+        healthcheck.check(settings.model_copy(update={"cert_dir": tmp_path}))
 
 
-def test_program(settings: Settings, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program(settings: MsgQueueSettings, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program reads the service's own settings; unless it is alive, it ends with a sentence."""
     monkeypatch.setenv("FANLINE_CERT_DIR", str(settings.cert_dir))
     monkeypatch.setenv("FANLINE_SUBSCRIBER_PORT", str(service.server_port))

@@ -24,7 +24,8 @@ from fanline.server import log
 from fanline.server.connection import Connection
 from fanline.server.process import main
 from fanline.server.service import App, Page, PageRequest, PageResponse, Route, Service
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings
+from subscriber.settings import SubscriberSettings
 from tests.conftest import Dial, StartService, until
 from tests.stubs import DEADLINE
 
@@ -37,9 +38,9 @@ ELSEWHERE = "https://pages.example.org"
 class Echo(App):
     """Sends back every frame, and says in between what the kernel has told it."""
 
-    name: ClassVar[str] = "subscriber"
+    settings_class: ClassVar[type[ServiceSettings]] = SubscriberSettings
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         super().__init__(settings)
         self.calls: list[str] = []
         self.problem: str | None = None

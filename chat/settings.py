@@ -1,0 +1,64 @@
+"""Settings of chat."""
+
+from typing import ClassVar, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from fanline.errors import ConfigurationError
+from fanline.settings import (
+    DEMO_PASSWORD,
+    Bytes,
+    Count,
+    PasswordFile,
+    Port,
+    Seconds,
+    ServiceSettings,
+    ServiceUrl,
+    read_password,
+)
+
+
+class ChatSettings(ServiceSettings):
+    """Settings of chat."""
+
+    service: ClassVar[str] = "chat"
+
+    port: Port = Field(8083, alias="chat_port", description="Port of chat; 0 takes any free one.")
+    publisher_url: ServiceUrl = Field("wss://localhost:8081", description="Where chat finds publisher.")
+    subscriber_url: ServiceUrl = Field("wss://localhost:8082", description="Where chat finds subscriber.")
+    chat_password: SecretStr | None = Field(
+        None,
+        description="The password with which people log in to chat. Environment or file only; "
+        "`chat_password_file` is safer. Without either it is test, on loopback.",
+    )
+    chat_password_file: PasswordFile = Field(None, description="File whose first line is that password.")
+    chat_guests: bool | None = Field(
+        None, description="Whether chat lets in guests, without a password; unset, only on loopback."
+    )
+    chat_token_lifetime: Seconds = Field(86_400, description="Seconds for which a login to chat is valid.")
+    chat_max_message: Bytes = Field(16_384, description="Largest text of a chat message, in bytes.")
+    chat_max_rooms: Count = Field(10_000, description="Rooms that there may be in chat.")
+
+    @model_validator(mode="after")
+    def _one_chat_password(self) -> Self:
+        return self.require_one_password("chat_password", self.chat_password, self.chat_password_file)
+
+    @property
+    def guests_allowed(self) -> bool:
+        """Whether chat lets in people without a login."""
+        return self.is_loopback if self.chat_guests is None else self.chat_guests
+
+    def client_password(self) -> str:
+        """Return the password with which people log in to chat.
+
+        Raises:
+            ConfigurationError: If the password file cannot be read, or is empty; or if there is no password
+                and other machines can reach chat.
+        """
+        secret = read_password("chat_password_file", self.chat_password, self.chat_password_file)
+        if secret is None and not self.is_loopback:
+            raise ConfigurationError(
+                f"host: {self.host} is open to other machines, and chat has the password of the demo; "
+                "set FANLINE_CHAT_PASSWORD_FILE, or listen on 127.0.0.1"
+            )
+        return secret or DEMO_PASSWORD

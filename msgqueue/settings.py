@@ -1,0 +1,77 @@
+"""Settings of msgqueue."""
+
+import json
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from fanline.errors import Rejected
+from fanline.protocol.topics import covers, require_pattern
+from fanline.settings import Bytes, Count, Port, Seconds, ServiceSettings
+
+
+def _pattern(text: str) -> str:
+    try:
+        require_pattern(text)
+    except Rejected as rejected:
+        raise ValueError(rejected.reason) from None
+    return text
+
+
+class RetentionRule(BaseModel):
+    """How much is kept of the topics that match; without any limit, everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topics: Annotated[str, AfterValidator(_pattern)] = Field(
+        description="The topics, as a subscription spells them."
+    )
+    max_age: Annotated[float, Field(gt=0, le=86_400 * 36_600)] | None = Field(
+        None, description="Seconds for which a message is kept."
+    )
+    max_count: Count | None = Field(None, description="Messages kept of each topic.")
+    max_bytes: Bytes | None = Field(None, description="Bytes of messages kept of all these topics together.")
+
+
+def _from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"expected a JSON array of rules: {error}") from None
+
+
+def _without_idle_rules(rules: tuple[RetentionRule, ...]) -> tuple[RetentionRule, ...]:
+    """Refuse rules that would never apply."""
+    for number, rule in enumerate(rules):
+        for before, other in enumerate(rules[:number]):
+            if covers(other.topics, rule.topics):
+                raise ValueError(
+                    f'rule {number + 1} never applies to "{rule.topics}", because rule {before + 1},'
+                    f' "{other.topics}", comes first: put it after or leave one out'
+                )
+    return rules
+
+
+RetentionRules = Annotated[
+    tuple[RetentionRule, ...], BeforeValidator(_from_json), AfterValidator(_without_idle_rules)
+]
+
+
+class MsgQueueSettings(ServiceSettings):
+    """Settings of msgqueue."""
+
+    service: ClassVar[str] = "msgqueue"
+
+    port: Port = Field(8080, alias="msgqueue_port", description="Port of msgqueue; 0 takes any free one.")
+    data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
+    dedupe_window: Seconds = Field(
+        600, description="Seconds during which a message sent again with the same id is stored only once."
+    )
+    retention: RetentionRules = Field(
+        (),
+        description="Rules for what is removed from the log, a `[[retention]]` table for each in the file, a "
+        "JSON array of them elsewhere. Without any rule everything is kept.",
+    )

@@ -1,0 +1,19 @@
+"""Settings of subscriber."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from fanline.settings import Count, Port, ServiceSettings
+
+
+class SubscriberSettings(ServiceSettings):
+    """Settings of subscriber."""
+
+    service: ClassVar[str] = "subscriber"
+
+    port: Port = Field(8082, alias="subscriber_port", description="Port of subscriber; 0 takes any free one.")
+    max_subscriptions: Count = Field(1_000, description="Subscriptions that one connection may hold.")
+    join_window: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.002, description="Seconds during which frames for a busy connection are joined into one write."
+    )
