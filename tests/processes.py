@@ -1,28 +1,24 @@
 """The three services as real processes, to be killed and started again."""
 
 import asyncio
-import os
-import re
 import signal
-import sys
 from pathlib import Path
 from typing import Self
 
+from fanline.server.child_process import ChildProcess, environment_of, module_command
 from tests.stubs import DEADLINE
-
-_LISTENING = re.compile(rb"listening on https://[^:]+:(\d+)")
 
 
 class ServiceProcess:
     """One service, run as ``python -m NAME``; it keeps the port of its first start.
 
     Args:
-        name: Which service.
+        name: The service.
         settings: Its settings, by name; the port is set here.
 
     Attributes:
         port: Where it listens; known once it has started.
-        log: What it has written so far.
+        log: The lines of its log so far.
     """
 
     def __init__(self, name: str, **settings: object) -> None:
@@ -30,8 +26,7 @@ class ServiceProcess:
         self.port = 0
         self.log: list[bytes] = []
         self._settings = settings
-        self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._child: ChildProcess | None = None
 
     @property
     def url(self) -> str:
@@ -41,22 +36,19 @@ class ServiceProcess:
     @property
     def pid(self) -> int:
         """Its process."""
-        assert self._process is not None
-        return self._process.pid
+        assert self._child is not None
+        return self._child.pid
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
-        settings = self._settings | {f"{self.name}_port": self.port}
-        for key, value in settings.items():
-            environment[f"FANLINE_{key.upper()}"] = str(value)
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", self.name, env=environment, stderr=asyncio.subprocess.PIPE
-        )
-        listening = asyncio.get_running_loop().create_future()
-        self._reading = asyncio.create_task(self._read_log(listening))
+        environment = environment_of(self._settings | {f"{self.name}_port": self.port})
+        self._child = await ChildProcess.spawn(module_command(self.name), environment, self.log.append)
         async with asyncio.timeout(DEADLINE):
-            self.port = await listening
+            port = await self._child.listening()
+            if port is None:
+                await self._child.wait()
+                raise AssertionError(b"\n".join(self.log).decode())
+        self.port = port
 
     async def kill(self) -> None:
         """Kill it with SIGKILL, as a power cut would."""
@@ -67,23 +59,10 @@ class ServiceProcess:
         return await self._end(signal.SIGTERM)
 
     async def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None
-        assert self._reading is not None
-        if self._process.returncode is None:
-            self._process.send_signal(number)
+        assert self._child is not None
+        self._child.send_signal(number)
         async with asyncio.timeout(DEADLINE):
-            await self._reading
-            return await self._process.wait()
-
-    async def _read_log(self, listening: "asyncio.Future[int]") -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        async for line in self._process.stderr:
-            self.log.append(line)
-            if (found := _LISTENING.search(line)) and not listening.done():
-                listening.set_result(int(found[1]))
-        if not listening.done():
-            listening.set_exception(AssertionError(b"".join(self.log).decode()))
+            return await self._child.wait()
 
 
 class Pipeline:

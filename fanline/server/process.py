@@ -1,14 +1,17 @@
-"""A service as a program: its command line, log, signals, memory, processes, and exit code."""
+"""A service as a program: command line, log, signals, memory, workers, readiness and exit code."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeVar
 
 import uvloop
 
@@ -17,14 +20,19 @@ from fanline.errors import EXIT_CONFIGURATION, CannotListen, ConfigurationError
 from fanline.server import log
 from fanline.server.service import App, Service
 from fanline.server.workers import Workers, find_port
-from fanline.settings import Settings
+from fanline.settings import READY_FD_VARIABLE, ServiceSettings
 
 
 class Runnable(Protocol):
-    """What a program runs: a service, from its start to its end."""
+    """A service that a program can start and stop."""
+
+    @property
+    def port(self) -> int:
+        """Port that it listens on; known once it has started."""
+        ...
 
     async def start(self) -> None:
-        """Begin to serve.
+        """Start to serve; return when it listens.
 
         Raises:
             ConfigurationError: If it cannot start as configured.
@@ -32,26 +40,23 @@ class Runnable(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Finish what is in flight, and release everything."""
+        """Finish what is in progress, and release everything."""
         ...
 
 
-Make = Callable[[Settings], Runnable]
+SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 logger = logging.getLogger(__name__)
 
-# New objects between two looks of the garbage collector. A service keeps tens of thousands of messages, and
-# looking at them every 700 costs a fifth of its time; what a connection leaves behind needs no collector.
+# New objects between two runs of the garbage collector. A service keeps tens of thousands of messages, and
+# scanning them after every 700 costs a fifth of its time; a closed connection leaves no cycles to collect.
 COLLECT_EVERY: Final = 50_000
 
 
 def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
-    """Run an app of the kernel as a program: the whole body of its ``__main__.py``.
-
-    Exits as :func:`run_program` does.
-    """
+    """Run an app of the server kit as a program; exits as :func:`run_program` does."""
     run_program(
-        app_class.name,
+        app_class.settings_class,
         (app_class.__doc__ or "").splitlines()[0],
         lambda settings: Service(app_class(settings)),
         argv,
@@ -60,70 +65,113 @@ def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
 
 
 def run_program(
-    name: str, description: str, make: Make, argv: Sequence[str] | None = None, *, is_scalable: bool = False
+    section: type[SomeSettings],
+    description: str,
+    make: Callable[[SomeSettings], Runnable],
+    argv: Sequence[str] | None = None,
+    *,
+    is_scalable: bool = False,
 ) -> None:
     """Run a service as a program.
 
-    Exits with 0 after a signal, and with 2 and one sentence if it cannot start as configured.
+    Exits with 0 after SIGTERM or SIGINT, and with 2 and one sentence if it cannot start as configured.
 
     Args:
-        name: The service.
+        section: The settings of the service.
         description: What it does, for ``--help``.
-        make: Makes it; it is started, and stopped at SIGTERM or SIGINT.
+        make: Makes it; it is started, and stopped at the signal.
         argv: The command line without the program's name; None for that of this process.
         is_scalable: Whether to run as many processes of it as the setting ``workers`` says.
     """
+    name = section.service
     try:
         settings = settings_module.load(
-            sys.argv[1:] if argv is None else argv, program=f"python -m {name}", description=description
+            section,
+            sys.argv[1:] if argv is None else argv,
+            program=f"python -m {name}",
+            description=description,
         )
         log.configure(name, settings.log_level)
         raise_file_limit()
         if is_scalable and settings.workers > 1:
-            sys.exit(_run_workers(name, settings, make))
+            sys.exit(_run_workers(settings, make))
     except ConfigurationError as error:
         _give_up(name, error)
-    _run(name, settings, make)
+    _run(settings, make, report_ready)
 
 
 def raise_file_limit() -> None:
-    """Allow this process as many open files, and so connections, as the system lets it have."""
+    """Allow this process as many open files, and so connections, as the system permits."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _run(name: str, settings: Settings, make: Make) -> None:
-    # What is there by now stays for ever.
+def report_ready(port: int) -> None:
+    """Tell the parent process and systemd that this service listens.
+
+    The parent gets one line with the port on the descriptor that FANLINE_READY_FD names, if any.
+
+    Raises:
+        ConfigurationError: If there is no such descriptor.
+    """
+    if descriptor := os.environ.pop(READY_FD_VARIABLE, None):
+        try:
+            with open(int(descriptor), "w") as pipe:
+                pipe.write(f"{port}\n")
+        except (ValueError, OSError) as error:
+            raise ConfigurationError(f"{READY_FD_VARIABLE}: {error}") from error
+    notify_systemd("READY=1")
+
+
+def notify_systemd(state: str) -> None:
+    """Send a state to systemd, as sd_notify(3) does, if it started this process with ``Type=notify``."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    # A name that begins with @ is in the abstract namespace, which the kernel marks by a null byte.
+    address = f"\0{address[1:]}" if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying, contextlib.suppress(OSError):
+        notifying.sendto(state.encode(), address)
+
+
+def _run(
+    settings: SomeSettings, make: Callable[[SomeSettings], Runnable], on_ready: Callable[[int], None]
+) -> None:
+    # What exists now lives as long as the process.
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, make))
+            runner.run(_serve(settings, make, on_ready))
     except ConfigurationError as error:
-        _give_up(name, error)
+        _give_up(settings.service, error)
 
 
-async def _serve(settings: Settings, make: Make) -> None:
+async def _serve(
+    settings: SomeSettings, make: Callable[[SomeSettings], Runnable], on_ready: Callable[[int], None]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     service = make(settings)
     await service.start()
+    on_ready(service.port)
     await stop.wait()
     logger.info("stopping")
+    notify_systemd("STOPPING=1")
     await service.stop()
 
 
-def _run_workers(name: str, settings: Settings, make: Make) -> int:
-    field = f"{name}_port"
-    port = getattr(settings, field)
+def _run_workers(settings: SomeSettings, make: Callable[[SomeSettings], Runnable]) -> int:
     try:
-        shared = settings.model_copy(update={field: find_port(settings.host, port)})
+        port = find_port(settings.host, settings.port)
     except OSError as error:
-        raise CannotListen(name, settings.host, port, error) from error
-    return Workers(settings.workers, partial(_run, name, shared, make)).run()
+        raise CannotListen(settings.service, settings.host, settings.port, error) from error
+    shared = settings.model_copy(update={"port": port})
+    work = partial(_run, shared, make)
+    return Workers(settings.workers, work, on_ready=lambda: report_ready(port)).run()
 
 
 def _give_up(name: str, error: ConfigurationError) -> NoReturn:

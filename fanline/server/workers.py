@@ -1,11 +1,12 @@
-"""Several processes of one service that share its port: the kernel deals the connections out among them.
+"""Several processes of one service that share its port; the kernel distributes the connections.
 
-The parent serves nobody. It forks the workers before there is an event loop, starts one that dies again,
-hands on the signal to stop, and ends when all of them have.
+The parent serves no connections. It forks the workers before there is an event loop, starts another when one
+dies, passes on the signal to stop, and ends when all of them have ended.
 """
 
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import time
@@ -37,23 +38,29 @@ def find_port(host: str, port: int) -> int:
 
 
 class Workers:
-    """Keeps a number of processes running until SIGTERM or SIGINT.
+    """Keep a number of processes running until SIGTERM or SIGINT.
 
     Args:
-        count: How many.
-        work: What each of them does; it stops when it gets SIGTERM.
+        count: Number of workers.
+        work: Runs in each worker until it gets SIGTERM; calls its argument once it is ready, with the port.
+        on_ready: Called in the parent once all workers are ready.
     """
 
-    def __init__(self, count: int, work: Callable[[], None]) -> None:
+    def __init__(
+        self, count: int, work: Callable[[Callable[[int], None]], None], *, on_ready: Callable[[], None]
+    ) -> None:
         self._count = count
         self._work = work
+        self._on_ready = on_ready
+        self._ready_count = 0
+        self._ready_reader, self._ready_writer = os.pipe()
         self._running: list[BaseProcess] = []
         self._backoff = Backoff()
         self._is_stopping = False
         self._exit_code = 0
 
     def run(self) -> int:
-        """Run them; to be called in the main thread, while it is the only one.
+        """Run the workers; call it in the main thread, while it is the only one.
 
         Returns:
             The exit code: 2 if a worker could not start as configured, after it has said why; else 0.
@@ -63,13 +70,17 @@ class Workers:
         for _ in range(self._count):
             self._start()
         while self._running:
-            wait([worker.sentinel for worker in self._running])
+            events = wait([self._ready_reader, *(worker.sentinel for worker in self._running)])
+            if self._ready_reader in events:
+                self._count_ready()
             for worker in [each for each in self._running if not each.is_alive()]:
                 self._replace(worker)
+        os.close(self._ready_reader)
+        os.close(self._ready_writer)
         return self._exit_code
 
     def _start(self) -> None:
-        """Start a worker; a signal that comes meanwhile is seen by both sides when they know what to do."""
+        """Start a worker; block signals until both sides have their handlers."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             worker = _fork.Process(target=self._begin)
@@ -85,10 +96,20 @@ class Workers:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        self._work()
+        self._work(self._report_ready)
+
+    def _report_ready(self, _port: int) -> None:
+        os.write(self._ready_writer, b".")
+
+    def _count_ready(self) -> None:
+        """Count the workers that are ready; one that replaces another does not count."""
+        was_ready = self._ready_count >= self._count
+        self._ready_count += len(os.read(self._ready_reader, 256))
+        if self._ready_count >= self._count and not was_ready:
+            self._on_ready()
 
     def _replace(self, worker: BaseProcess) -> None:
-        """Take note that a worker has ended, and start another unless it was to end."""
+        """Remove a worker that has ended, and start another unless all are stopping."""
         self._running.remove(worker)
         if worker.exitcode == EXIT_CONFIGURATION and not self._is_stopping:
             self._exit_code = EXIT_CONFIGURATION

@@ -1,7 +1,6 @@
 """Injects the faults of a plan into an installation, and puts everything right in the end."""
 
 import asyncio
-import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -85,10 +84,10 @@ class Injector:
         services = [self._installation.services[name] for name in names]
         if event.fault is Fault.FREEZE:
             for service in services:
-                service.send_signal(signal.SIGSTOP)
+                service.freeze()
             await asyncio.sleep(event.seconds)
             for service in services:
-                service.send_signal(signal.SIGCONT)
+                service.thaw()
             return
         if event.fault is Fault.KILL:
             await asyncio.gather(*(service.kill() for service in services))

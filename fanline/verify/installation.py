@@ -9,7 +9,6 @@ services as from service to service::
 import asyncio
 import random
 import ssl
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -18,13 +17,14 @@ from typing import Final, Self
 
 from fanline.errors import ConfigurationError
 from fanline.security.tls import client_context
+from fanline.server.child_process import environment_of, module_command
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 from fanline.verify.findings import Findings, Kind
 from fanline.verify.plan import LINKS, SERVICES
-from fanline.verify.processes import ServiceProcess, environment
+from fanline.verify.processes import ServiceProcess
 from fanline.verify.proxy import Proxy
 
-COMMANDS: Final[Mapping[str, Sequence[str]]] = {name: (sys.executable, "-m", name) for name in SERVICES}
+COMMANDS: Final[Mapping[str, Sequence[str]]] = {name: module_command(name) for name in SERVICES}
 
 QUEUE_WAIT: Final = 4.0
 DRAIN_TIMEOUT: Final = 4.0
@@ -150,7 +150,7 @@ class Installation:
         return ServiceProcess(
             name,
             self._commands[name],
-            environment({**_SETTINGS, **settings}),
+            environment_of({**_SETTINGS, **settings}),
             log=self._folder / f"{name}.log",
             on_port=lambda port: self._point(name, port),
             on_death=lambda code: self._findings.add(Kind.DIED, f"{name}: exit code {code}"),
@@ -168,7 +168,7 @@ class Installation:
 
 async def _make_certificates(folder: Path) -> None:
     making = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "certs", "make", "--dir", str(folder), env=environment({}),
+        *module_command("certs", "make", "--dir", str(folder)), env=environment_of({}),
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, said = await making.communicate()

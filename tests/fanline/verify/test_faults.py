@@ -1,7 +1,9 @@
 """The faults of ``fanline verify``, done to services that are played by small programs."""
 
 import asyncio
+import os
 import random
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -20,7 +22,9 @@ from tests.conftest import until
 from tests.stubs import DEADLINE
 
 # Listens under its own process id, which makes a port that tells one start from another.
-LISTEN = "print(f'listening on https://127.0.0.1:{os.getpid()}', file=sys.stderr, flush=True); time.sleep(60)"
+LISTEN = (
+    "os.write(int(os.environ['FANLINE_READY_FD']), str(os.getpid()).encode() + bytes([10])); time.sleep(60)"
+)
 IMPORTS = "import os, signal, sys, time"
 POLITE = f"{IMPORTS}; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); {LISTEN}"
 RUDE = f"{IMPORTS}; {LISTEN}"
@@ -168,8 +172,9 @@ async def test_a_late_end_is_found(scene: Scene, monkeypatch: pytest.MonkeyPatch
 async def test_a_death_is_found_and_healed(scene: Scene) -> None:
     """A service that ends by itself is a violation, and runs again when everything is healed."""
     service = scene.installation.services["msgqueue"]
-    assert service._process is not None
-    service._process.kill()
+    pid = scene.pid("msgqueue")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     await until(lambda: not service.is_running)
     assert scene.findings.examples == {Kind.DIED: ["msgqueue: exit code -9"]}
     assert scene.pid("msgqueue") is None
