@@ -24,11 +24,11 @@ from chat.http.middleware import Edge
 from chat.http.sockets import FRAMES, Sockets
 from chat.service.chat_service import ChatService
 from chat.service.login import Logins
+from chat.settings import ChatSettings
 from fanline.errors import CannotListen
 from fanline.security.authenticator import Authenticator, check_exposure
 from fanline.security.tls import server_context
 from fanline.server import metrics
-from fanline.settings import Settings
 
 # A frame holds a message of the greatest length in whatever way JSON may spell it, within reason.
 FRAME_PER_MESSAGE: Final = 4
@@ -50,7 +50,7 @@ class Server:
         ConfigurationError: If a setting, certificate, users file, password or key is wrong.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ChatSettings) -> None:
         check_exposure(settings)
         self.settings = settings
         self.chat = ChatService.from_settings(settings)
@@ -78,7 +78,7 @@ class Server:
             await self._listener.open()
         except OSError as error:
             await self._running.aclose()
-            raise CannotListen("chat", self.settings.host, self.settings.chat_port, error) from error
+            raise CannotListen("chat", self.settings.host, self.settings.port, error) from error
         logger.info("listening on https://%s:%d", self.settings.host, self.port)
 
     async def stop(self) -> None:
@@ -115,7 +115,7 @@ class _Listener:
         settings: How long everything may take.
     """
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: ChatSettings) -> None:
         self._config = config
         self._patience = settings.handshake_timeout
         self._close_timeout = settings.drain_timeout / 2
@@ -196,7 +196,7 @@ class _WebSocket(WebSocketsSansIOProtocol):
             self.transport.write(frames)
 
 
-def _configure(application: Edge, settings: Settings) -> uvicorn.Config:
+def _configure(application: Edge, settings: ChatSettings) -> uvicorn.Config:
     """Return how uvicorn is to run the application.
 
     Raises:
@@ -206,7 +206,7 @@ def _configure(application: Edge, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         host=settings.host,
-        port=settings.chat_port,
+        port=settings.port,
         ssl_context_factory=lambda *_: context,
         ws=_WebSocket,
         ws_max_size=FRAME_PER_MESSAGE * settings.chat_max_message,

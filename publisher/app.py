@@ -8,19 +8,21 @@ from fanline.queue.remote import RemoteQueue
 from fanline.server import metrics
 from fanline.server.connection import Connection
 from fanline.server.service import App, Route
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings
 from fanline.tasks import cancel_and_wait
 from publisher.intake import Intake
+from publisher.settings import PublisherSettings
 
 
 class Publisher(App):
     """The edge that takes messages in: authenticates, validates, limits, forwards, acknowledges."""
 
-    name: ClassVar[str] = "publisher"
+    settings_class: ClassVar[type[ServiceSettings]] = PublisherSettings
     is_scalable: ClassVar[bool] = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: PublisherSettings) -> None:
         super().__init__(settings)
+        self._settings = settings
         self._queue: RemoteQueue
         self._forwarding: asyncio.Task[None]
         self._intake: Intake
@@ -31,7 +33,7 @@ class Publisher(App):
 
     async def start(self) -> None:
         """Begin to connect to msgqueue; it need not be there yet."""
-        settings = self.settings
+        settings = self._settings
         self._queue = RemoteQueue.from_settings(settings)
         self._forwarding = asyncio.create_task(self._queue.run())
         self._intake = Intake(

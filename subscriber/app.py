@@ -11,23 +11,25 @@ from fanline.queue.remote import RemoteQueue
 from fanline.server import metrics
 from fanline.server.connection import Connection
 from fanline.server.service import App, Page, PageRequest, PageResponse, Route
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings
 from fanline.tasks import cancel_and_wait
 from subscriber import history
 from subscriber.fanout import Fanout
 from subscriber.history import History
 from subscriber.live_feed import LiveFeed
 from subscriber.session import Session
+from subscriber.settings import SubscriberSettings
 
 
 class Subscriber(App):
     """The edge that hands messages out: follows the queue, routes by topic, fans out."""
 
-    name: ClassVar[str] = "subscriber"
+    settings_class: ClassVar[type[ServiceSettings]] = SubscriberSettings
     is_scalable: ClassVar[bool] = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SubscriberSettings) -> None:
         super().__init__(settings)
+        self._settings = settings
         self._rejected = Counter(
             "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=self.metrics
         )
@@ -46,7 +48,7 @@ class Subscriber(App):
 
     async def start(self) -> None:
         """Begin to follow msgqueue; it need not be there yet."""
-        settings = self.settings
+        settings = self._settings
         self._feed = LiveFeed(
             RecordCache(settings.recent_bytes),
             Fanout(settings.join_window),
@@ -74,8 +76,8 @@ class Subscriber(App):
             connection,
             self._feed,
             self._queue,
-            max_subscriptions=self.settings.max_subscriptions,
-            timeout=self.settings.queue_wait,
+            max_subscriptions=self._settings.max_subscriptions,
+            timeout=self._settings.queue_wait,
             rejected=self._rejected,
         )
         await session.run()

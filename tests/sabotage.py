@@ -15,11 +15,11 @@ from typing import Any
 from unittest import mock
 
 import fanline.cli.main
+from fanline.cli import verify as cli
 from fanline.errors import Closed
 from fanline.protocol import NewMessage, Record
 from fanline.server.process import main
 from fanline.server.service import App
-from fanline.verify import cli
 from fanline.verify.run import Run
 from msgqueue.app import MsgQueue
 from msgqueue.store.base import Receipt
@@ -33,7 +33,7 @@ from subscriber.fanout import Fanout
 COMMIT_SECONDS = 1.0
 DROPPED = 1_000
 
-APPS: dict[str, type[App]] = {app.name: app for app in (MsgQueue, Publisher, Subscriber)}
+APPS: dict[str, type[App]] = {app.settings_class.service: app for app in (MsgQueue, Publisher, Subscriber)}
 
 
 def ack_before_writing() -> None:

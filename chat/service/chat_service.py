@@ -29,11 +29,11 @@ from chat.service.pending_leaves import PendingLeaves
 from chat.service.pipeline import RETRY_DELAY, PipelineConnection
 from chat.service.room_feed import FeedSubscriber, RoomFeed
 from chat.service.room_history import RoomHistory
+from chat.settings import ChatSettings
 from fanline.client import Ack, History
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.security.tls import client_context
 from fanline.security.tokens import Claims
-from fanline.settings import Settings
 
 # Entries per step of what a reconnected member has missed.
 MISSED_STEP: Final = 500
@@ -92,7 +92,7 @@ class ChatService:
         self._max_message = max_message
 
     @classmethod
-    def from_settings(cls, settings: Settings, tuning: Tuning = Tuning()) -> Self:
+    def from_settings(cls, settings: ChatSettings, tuning: Tuning = Tuning()) -> Self:
         """Return a service that is not connected to the pipeline yet; see :meth:`running`.
 
         Raises:
@@ -292,7 +292,7 @@ class ChatService:
         return written.change
 
 
-def _new_state(settings: Settings, tuning: Tuning) -> ServerState:
+def _new_state(settings: ChatSettings, tuning: Tuning) -> ServerState:
     view, leaves = LogView(), PendingLeaves()
     members = ConnectedMembers(view.server, leaves, max_waiting=tuning.max_waiting)
     return ServerState(view, members, RoomFeed(view.rooms), leaves, EventWriter(settings.queue_wait))

@@ -7,10 +7,10 @@ from typing import Final
 
 from chat.domain.names import random_name, require_name
 from chat.domain.views import IssuedToken
+from chat.settings import ChatSettings
 from fanline.errors import FanlineError
 from fanline.security.authenticator import SECONDS_TO_FORGET_ONE, FailureDelay, Unauthorized, network
 from fanline.security.tokens import CHAT, Claims, TokenKey
-from fanline.settings import Settings
 
 # Seconds to wait after too many failed logins. Refused logins are not counted as failures, so that the count
 # exceeds the limit by one at most, and this is the time after which one failure is forgotten.
@@ -43,13 +43,13 @@ class Logins:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ChatSettings,
         is_revoked: Callable[[str], bool],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.guests_allowed = settings.guests_allowed
-        self._password = settings.chat_secret().encode()
+        self._password = settings.client_password().encode()
         self._lifetime = settings.chat_token_lifetime
         self._is_revoked = is_revoked
         self._clock = clock

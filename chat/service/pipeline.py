@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 from chat.domain.events import ALL_TOPICS
+from chat.settings import ChatSettings
 from fanline.client import Gap, Publisher, Subscriber
 from fanline.errors import ErrorCode, FanlineError, Rejected
-from fanline.settings import Settings
 
 # Seconds between attempts after the pipeline has refused this server, until an operator has fixed the cause.
 RETRY_DELAY: Final = 5.0
@@ -34,7 +34,7 @@ class PipelineConnection:
     """
 
     def __init__(
-        self, settings: Settings, login: dict[str, Any], *, retry_delay: float = RETRY_DELAY
+        self, settings: ChatSettings, login: dict[str, Any], *, retry_delay: float = RETRY_DELAY
     ) -> None:
         self._settings = settings
         self._login = login

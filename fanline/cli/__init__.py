@@ -1,4 +1,4 @@
-"""The ``fanline`` command."""
+"""The ``fanline`` command, one module for each group of commands."""
 
 from fanline.cli.main import main
 

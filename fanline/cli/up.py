@@ -1,53 +1,118 @@
-"""``fanline up``: the whole pipeline on this machine, and chat on top of it, from one command.
+"""``fanline up``: the whole pipeline on this machine, and chat on it, from one command.
 
 Makes what is missing, starts the services as child processes, puts their names before their log lines, says
-when all are ready and what to type next, starts one that dies again, and stops all of them on Ctrl-C.
+when all are ready and what to type next, restarts one that dies, and stops all of them on Ctrl-C.
 """
 
 import asyncio
-import contextlib
 import os
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Self, TypeVar
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
-from fanline.backoff import Backoff
-from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, Disconnected
+from chat.settings import ChatSettings
+from fanline import settings
+from fanline.errors import CannotListen, ConfigurationError, Disconnected
 from fanline.security.tokens import TokenKey
-from fanline.server.child_process import die_with_parent
-from fanline.server.healthcheck import check
-from fanline.settings import DEMO_PASSWORD, DEMO_USER, ENV_PREFIX, Settings
+from fanline.security.users import UsersFile
+from fanline.server.child_process import ChildProcess, Supervisor, module_command
+from fanline.server.healthcheck import check, reachable_host
+from fanline.server.workers import find_port
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, ServiceSettings, Settings, Sources
+from msgqueue.settings import MsgQueueSettings
+from publisher.settings import PublisherSettings
+from subscriber.settings import SubscriberSettings
 
-# In the order in which messages pass them, which is the one to stop them in: each can then hand on what it
-# holds. The order of starting does not matter.
-SERVICES: Final = ("chat", "publisher", "msgqueue", "subscriber")
+_COLORS: Final = {"chat": "magenta", "publisher": "green", "msgqueue": "yellow", "subscriber": "cyan"}
 
-_COLOURS: Final = {"chat": "magenta", "publisher": "green", "msgqueue": "yellow", "subscriber": "cyan"}
-
-# The settings by which the services find each other, and whom they lead to.
-_NEIGHBOURS: Final = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
+# Hosts for which every certificate of ours is valid, and that clients look for first.
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 READY_POLL_SECONDS: Final = 0.1
 SLOW_START_SECONDS: Final = 20.0
-
-# A child that ran this long before it died is started again at once, or nearly.
-STEADY_SECONDS: Final = 10.0
 
 # How much longer than its own limit a child may take to stop before it is killed.
 STOP_GRACE: Final = 3.0
 
 
-async def up(settings: Settings, argv: Sequence[str]) -> None:
+AnyService = TypeVar("AnyService", bound=ServiceSettings)
+
+
+def start_all(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
+    """Start the whole pipeline on this machine; --help lists the settings, which all services share."""
+    sources = settings.parse(
+        flags or [],
+        program="fanline up",
+        description="Start the whole pipeline on this machine.",
+        listed=settings.all_fields(),
+    )
+    asyncio.run(up(Installation.read(sources), flags or []))
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The settings of all services, with a port for each."""
+
+    chat: ChatSettings
+    publisher: PublisherSettings
+    msgqueue: MsgQueueSettings
+    subscriber: SubscriberSettings
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        """Read the settings; 0 for a port becomes a free one.
+
+        Raises:
+            ConfigurationError: If a setting is wrong, or a port is in use.
+        """
+        return cls(
+            _with_port(sources.section(ChatSettings)),
+            _with_port(sources.section(PublisherSettings)),
+            _with_port(sources.section(MsgQueueSettings)),
+            _with_port(sources.section(SubscriberSettings)),
+        )
+
+    @property
+    def services(self) -> Sequence[ServiceSettings]:
+        """The services in the order in which messages pass them.
+
+        This is the order to stop them in: each can then pass on what it holds.
+        """
+        return self.chat, self.publisher, self.msgqueue, self.subscriber
+
+    def flags(self) -> list[str]:
+        """Return the flags that tell a service all ports."""
+        return [word for each in self.services for word in (f"--{each.service}-port", str(each.port))]
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment in which the services find each other."""
+        links = {
+            "queue_url": self.msgqueue,
+            "publisher_url": self.publisher,
+            "subscriber_url": self.subscriber,
+        }
+        given, defaults = self.chat.model_dump(include=set(links)), ChatSettings.fields()
+        return dict(os.environ) | {
+            settings.variable_of(name): _url(service)
+            for name, service in links.items()
+            if given[name] == defaults[name].default
+        }
+
+
+async def up(installation: Installation, argv: Sequence[str]) -> None:
     """Run the pipeline until SIGINT or SIGTERM.
 
     Args:
-        settings: What ``argv``, the environment and the TOML file say.
-        argv: The flags to hand to every service.
+        installation: The settings of all services.
+        argv: The flags to pass to every service.
 
     Raises:
         ConfigurationError: If a service cannot start as configured; it has said why on standard error.
@@ -57,18 +122,19 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    await _make_certificates(settings)
-    TokenKey(settings.token_key_file).create_if_missing()
-    children = [_Child(name, argv, settings, console) for name in SERVICES]
+    await _make_certificates(installation.chat)
+    TokenKey(installation.chat.token_key_file).create_if_missing()
+    supervisors = [_supervise(each, installation, argv, console) for each in installation.services]
+    stop_timeout = installation.chat.drain_timeout + STOP_GRACE
     failure: ConfigurationError | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(child.keep_running()) for child in children]
-            announcing = tasks.create_task(_announce(children, settings, console))
+            running = [tasks.create_task(each.run(stop_timeout)) for each in supervisors]
+            announcing = tasks.create_task(_announce(supervisors, installation, console))
             await stop.wait()
             announcing.cancel()
-            for child, task in zip(children, running, strict=True):
-                child.stop.set()
+            for supervisor, task in zip(supervisors, running, strict=True):
+                supervisor.stop()
                 await asyncio.wait([task])
     except* ConfigurationError as group:
         # Raised only below: raised here, Python 3.11.2 would wrap it in a group again.
@@ -77,173 +143,128 @@ async def up(settings: Settings, argv: Sequence[str]) -> None:
         raise failure
 
 
-async def _make_certificates(settings: Settings) -> None:
-    command = [sys.executable, "-m", "certs", "make", "--dir", str(settings.cert_dir)]
+def _with_port(section: AnyService) -> AnyService:
+    if section.port != 0:
+        return section
+    try:
+        return section.model_copy(update={"port": find_port(section.host, 0)})
+    except OSError as error:
+        raise CannotListen(section.service, section.host, 0, error) from error
+
+
+def _supervise(
+    service: ServiceSettings, installation: Installation, argv: Sequence[str], console: Console
+) -> Supervisor:
+    name = service.service
+
+    def say(text: str) -> None:
+        console.print(f"[{_COLORS[name]}]{name:>10} │[/] {escape(text)}")
+
+    async def spawn() -> ChildProcess:
+        return await ChildProcess.spawn(
+            module_command(name, *argv, *installation.flags()),
+            installation.environment(),
+            lambda line: say(line.decode(errors="replace").rstrip()),
+        )
+
+    return Supervisor(name, spawn, say)
+
+
+async def _make_certificates(common: Settings) -> None:
+    names = [] if (host := reachable_host(common)) in _LOCAL_HOSTS else ["--name", host]
+    command = module_command("certs", "make", "--dir", str(common.cert_dir), *names)
     making = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    said, _ = await making.communicate()
+    output, _ = await making.communicate()
     if making.returncode != 0:
         raise ConfigurationError("no certificates could be made; see above")
-    if b": made" in said:
-        sys.stderr.write(said.decode())
+    if b": made" in output:
+        sys.stderr.write(output.decode())
 
 
-async def _announce(children: Sequence["_Child"], settings: Settings, console: Console) -> None:
-    """Wait until every service is ready, and say so, or who is not."""
-    for child in children:
-        await child.listens.wait()  # before that, another installation may answer on its port
+async def _announce(supervisors: Sequence[Supervisor], installation: Installation, console: Console) -> None:
+    """Wait until every service is ready, and say so; say which are not every 20 seconds."""
+    for supervisor in supervisors:
+        await supervisor.has_listened.wait()  # before that, another installation may answer on its port
     waited = 0.0
-    while problems := await asyncio.to_thread(_not_ready, settings):
+    while problems := await asyncio.to_thread(_not_ready, installation):
         await asyncio.sleep(READY_POLL_SECONDS)
         waited += READY_POLL_SECONDS
         if waited >= SLOW_START_SECONDS:
             console.print(f"[bold]Still waiting:[/] {escape('; '.join(problems))}")
             waited = 0.0
-    _welcome(settings, console)
+    _welcome(installation, console)
 
 
-def _not_ready(settings: Settings) -> list[str]:
+def _not_ready(installation: Installation) -> list[str]:
     problems = []
-    for name in SERVICES:
+    for service in installation.services:
         try:
-            check(name, settings, "/readyz")
+            check(service, "/readyz")
         except Disconnected as error:
             problems.append(str(error))
     return problems
 
 
-def _welcome(settings: Settings, console: Console) -> None:
-    is_demo = settings.users_file is None
-    login = f"{DEMO_USER} / {DEMO_PASSWORD}" if is_demo else f"a user of {settings.users_file}"
+def _welcome(installation: Installation, console: Console) -> None:
+    chat, publisher, subscriber = installation.chat, installation.publisher, installation.subscriber
+    is_demo = chat.users_file is None
+    login = f"{DEMO_USER} / {DEMO_PASSWORD}" if is_demo else f"a user of {chat.users_file}"
     console.print(
         f"""
 [bold]Fanline is ready.[/]  Ctrl-C stops it.
 
-  publish to      {_url(settings, "publisher")}/publish
-  subscribe at    {_url(settings, "subscriber")}/subscribe
-  CA certificate  {escape(str(settings.cert_dir / "ca.crt"))}
+  publish to      {_url(publisher)}/publish
+  subscribe at    {_url(subscriber)}/subscribe
+  CA certificate  {escape(str(chat.cert_dir / "ca.crt"))}
   login           {escape(login)}
 
-  chat            [bold]https://localhost:{settings.chat_port}/[/]
-  chat login      {escape(_chat_login(settings))}
+  chat            [bold]{_url(chat).replace("wss", "https")}/[/]
+  chat login      {escape(chat_login(chat))}
 
-In a second terminal:   [bold]{escape(_demo(settings, "subscriber", "sub greetings"))}[/]
-and in a third:         [bold]{escape(_demo(settings, "publisher", 'pub greetings "Hello, world"'))}[/]
+In a second terminal:   [bold]{escape(_demo(subscriber, "sub greetings"))}[/]
+and in a third:         [bold]{escape(_demo(publisher, 'pub greetings "Hello, world"'))}[/]
 """
     )
 
 
-def _chat_login(settings: Settings) -> str:
-    """Return how people get into chat, without the password unless everybody knows it."""
-    if settings.chat_password_file is not None:
-        login = f"the password in {settings.chat_password_file}"
-    elif settings.chat_password is not None:
+def chat_login(chat: ChatSettings) -> str:
+    """Return how people get into chat; of passwords, only that of the demo is shown."""
+    if chat.chat_password_file is not None:
+        login = f"the password in {chat.chat_password_file}"
+    elif chat.chat_password is not None:
         login = "the password that is set"
     else:
         login = f"the password {DEMO_PASSWORD}"
-    return f"{login}, or enter as a guest" if settings.guests_allowed else login
+    return f"{login}, or enter as a guest" if chat.guests_allowed else login
 
 
-def _url(settings: Settings, service: str) -> str:
-    return f"wss://localhost:{getattr(settings, f'{service}_port')}"
+def _url(service: ServiceSettings) -> str:
+    host = reachable_host(service)
+    if host in _LOCAL_HOSTS:
+        host = "localhost"
+    return f"wss://[{host}]:{service.port}" if ":" in host else f"wss://{host}:{service.port}"
 
 
-def _demo(settings: Settings, service: str, words: str) -> str:
+def _demo(service: ServiceSettings, words: str) -> str:
     """Return what to type to try a service out, with only those options that it cannot do without."""
     options = [shlex.quote(_shown_python()), "-m clientdemo", words]
-    if getattr(settings, f"{service}_port") != Settings.model_fields[f"{service}_port"].default:
-        options.append(f"--{service} {_url(settings, service)}")
-    if settings.cert_dir != Settings.model_fields["cert_dir"].default:
-        options.append(f"--cafile {shlex.quote(str(settings.cert_dir / 'ca.crt'))}")
-    if settings.users_file is not None:
-        options.append("--user NAME")
+    fields = service.fields()
+    if _url(service) != f"wss://localhost:{fields[f'{service.service}_port'].default}":
+        options.append(f"--{service.service} {_url(service)}")
+    if service.cert_dir != fields["cert_dir"].default:
+        options.append(f"--cafile {shlex.quote(str(service.cert_dir / 'ca.crt'))}")
+    if service.users_file is not None:
+        options.append(f"--user {shlex.quote(_some_user(service.users_file))}")
     return " ".join(options)
+
+
+def _some_user(path: Path) -> str:
+    """Return the first user in a users file that is no service."""
+    users = (account.user for account in UsersFile(path).read().values())
+    return next((user.name for user in users if not user.is_service), "NAME")
 
 
 def _shown_python() -> str:
     """Return the interpreter, as briefly as it can be typed from here."""
     relative = os.path.relpath(sys.executable)
     return relative if not relative.startswith("..") else sys.executable
-
-
-class _Child:
-    """One service as a child process."""
-
-    def __init__(self, name: str, argv: Sequence[str], settings: Settings, console: Console) -> None:
-        self._name = name
-        self._argv = argv
-        self._settings = settings
-        self._console = console
-        self._backoff = Backoff()
-        self.stop = asyncio.Event()
-        self.listens = asyncio.Event()
-
-    async def keep_running(self) -> None:
-        """Run the service, again and again, until :attr:`stop` is set.
-
-        Raises:
-            ConfigurationError: If it cannot start as configured.
-        """
-        while not self.stop.is_set():
-            started = asyncio.get_running_loop().time()
-            code = await self._run_once()
-            if self.stop.is_set():
-                return
-            if code == EXIT_CONFIGURATION:
-                raise ConfigurationError(f"{self._name} cannot start; it says why above")
-            if asyncio.get_running_loop().time() - started > STEADY_SECONDS:
-                self._backoff.reset()
-            self._say(f"has died ({_cause(code)}) and is started again")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stop.wait(), self._backoff.next())
-
-    async def _run_once(self) -> int:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", self._name, *self._argv,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            # A session of its own, so that Ctrl-C reaches it through us and only once.
-            env=self._environment(), start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
-        )  # fmt: skip
-        log = asyncio.create_task(self._copy_log(process))
-        ending = asyncio.create_task(process.wait())
-        stopping = asyncio.create_task(self.stop.wait())
-        try:
-            await asyncio.wait([ending, stopping], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            await self._end(process)
-            await log
-        return await ending
-
-    def _environment(self) -> dict[str, str]:
-        environment = dict(os.environ)
-        for setting, service in _NEIGHBOURS.items():
-            if getattr(self._settings, setting) == Settings.model_fields[setting].default:
-                environment[f"{ENV_PREFIX}{setting.upper()}"] = _url(self._settings, service)
-        return environment
-
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(self._settings.drain_timeout + STOP_GRACE):
-                await process.wait()
-        except TimeoutError:
-            self._say("does not stop and is killed")
-            process.kill()
-            await process.wait()
-
-    async def _copy_log(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
-            if b" listening on " in line:
-                self.listens.set()
-            self._say(line.decode(errors="replace").rstrip())
-
-    def _say(self, text: str) -> None:
-        self._console.print(f"[{_COLOURS[self._name]}]{self._name:>10} │[/] {escape(text)}")
-
-
-def _cause(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

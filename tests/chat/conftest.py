@@ -10,6 +10,7 @@ import pytest
 
 from chat.server import Server
 from chat.service.chat_service import ChatService, Tuning
+from chat.settings import ChatSettings
 from fanline.server.service import Service
 from fanline.settings import Settings
 from msgqueue.app import MsgQueue
@@ -19,6 +20,7 @@ from tests.chat.client import ChatClient
 from tests.conftest import StartService, until
 from tests.processes import ServiceProcess
 
+MakeSettings = Callable[..., ChatSettings]
 NewServer = Callable[..., ChatService]
 OpenServer = Callable[..., Awaitable[ChatService]]
 StartChat = Callable[..., Awaitable[ChatClient]]
@@ -37,6 +39,18 @@ class Services(NamedTuple):
 
 
 @pytest.fixture
+def make_chat_settings(make_settings: Callable[..., Settings]) -> MakeSettings:
+    """Settings for a chat server on a free port."""
+
+    def make(**changes: Any) -> ChatSettings:
+        settings = make_settings(ChatSettings, **changes)
+        assert isinstance(settings, ChatSettings)
+        return settings
+
+    return make
+
+
+@pytest.fixture
 async def services(start_service: StartService) -> Services:
     """A pipeline in this process."""
     queue = await start_service(MsgQueue)
@@ -49,7 +63,7 @@ async def services(start_service: StartService) -> Services:
 
 
 @pytest.fixture
-def new_server(services: Services, make_settings: Callable[..., Settings]) -> NewServer:
+def new_server(services: Services, make_chat_settings: MakeSettings) -> NewServer:
     """Make chat services for the pipeline, each a server of its own, not running yet."""
     urls = {
         "publisher_url": f"wss://localhost:{services.publisher.port}",
@@ -57,7 +71,7 @@ def new_server(services: Services, make_settings: Callable[..., Settings]) -> Ne
     }
 
     def make(tuning: Tuning = DEFAULT, **changes: Any) -> ChatService:
-        return ChatService.from_settings(make_settings(**(urls | changes)), tuning)
+        return ChatService.from_settings(make_chat_settings(**(urls | changes)), tuning)
 
     return make
 
@@ -85,7 +99,7 @@ async def server(open_server: OpenServer) -> ChatService:
 
 @pytest.fixture
 async def start_chat(
-    services: Services, make_settings: Callable[..., Settings], tls: ssl.SSLContext
+    services: Services, make_chat_settings: MakeSettings, tls: ssl.SSLContext
 ) -> AsyncIterator[StartChat]:
     """Start chat servers on the pipeline, in this process; wait until they are ready."""
     async with AsyncExitStack() as running:
@@ -95,7 +109,7 @@ async def start_chat(
                 "publisher_url": f"wss://localhost:{services.publisher.port}",
                 "subscriber_url": f"wss://localhost:{services.subscriber.port}",
             }
-            server = Server(make_settings(**(usual | changes)))
+            server = Server(make_chat_settings(**(usual | changes)))
             await server.start()
             running.push_async_callback(server.stop)
             if is_ready:

@@ -14,7 +14,8 @@ from chat.domain.errors import MemberClosed
 from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService, Tuning
 from chat.service.members import LocalMember
-from fanline.settings import build
+from chat.settings import ChatSettings
+from fanline.settings import read
 
 
 def say(words: str) -> None:
@@ -30,7 +31,7 @@ async def report(member: LocalMember) -> None:
 
 
 async def main(count: int, interval: float) -> None:
-    server = ChatService.from_settings(build(), Tuning(beat_interval=interval))
+    server = ChatService.from_settings(read(ChatSettings), Tuning(beat_interval=interval))
     async with server.running():
         while not server.lifecycle.is_ready:
             await asyncio.sleep(0.01)

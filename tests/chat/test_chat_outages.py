@@ -15,7 +15,7 @@ from chat.domain.errors import Unavailable
 from chat.domain.rooms import LOBBY
 from chat.domain.server_liveness import BEAT_INTERVAL, MISSED_BEATS
 from chat.service.chat_service import ChatService, Tuning
-from fanline.settings import Settings
+from tests.chat.conftest import MakeSettings
 from tests.chat.frames import brief, end_of, receive, said
 from tests.conftest import until
 from tests.processes import Pipeline
@@ -36,15 +36,13 @@ async def pipeline(tmp_path: Path, cert_dir: Path) -> AsyncIterator[Pipeline]:
 
 
 @pytest.fixture
-async def open_server(
-    pipeline: Pipeline, make_settings: Callable[..., Settings]
-) -> AsyncIterator[OpenServer]:
+async def open_server(pipeline: Pipeline, make_chat_settings: MakeSettings) -> AsyncIterator[OpenServer]:
     """Run chat services on the pipeline, and wait until they are ready."""
     async with AsyncExitStack() as opened:
 
         async def open_one(tuning: Tuning = DEFAULT, **changes: Any) -> ChatService:
             urls = {"publisher_url": pipeline.publisher.url, "subscriber_url": pipeline.subscriber.url}
-            server = ChatService.from_settings(make_settings(**(urls | changes)), tuning)
+            server = ChatService.from_settings(make_chat_settings(**(urls | changes)), tuning)
             await opened.enter_async_context(server.running())
             await until(lambda: server.lifecycle.is_ready)
             return server

@@ -1,17 +1,17 @@
 """What remains of chat when retention has removed part of the log."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService
-from fanline.settings import RetentionRule, Settings
 from msgqueue import retention as retention_module
 from msgqueue.app import MsgQueue
+from msgqueue.settings import RetentionRule
 from publisher.app import Publisher
 from subscriber.app import Subscriber
+from tests.chat.conftest import MakeSettings
 from tests.chat.frames import said
 from tests.conftest import StartService, until
 from tests.stubs import DEADLINE
@@ -27,7 +27,7 @@ async def messages_left(server: ChatService, count: int) -> None:
 
 
 async def test_what_was_said_is_not_kept_for_ever(
-    start_service: StartService, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    start_service: StartService, make_chat_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rooms stay when what was said is removed; pages show what is left, and later servers count that."""
     monkeypatch.setattr(retention_module, "SWEEP_SECONDS", 0.01)
@@ -36,7 +36,7 @@ async def test_what_was_said_is_not_kept_for_ever(
     url = f"wss://localhost:{queue.port}"
     publisher = await start_service(Publisher, queue_url=url)
     subscriber = await start_service(Subscriber, queue_url=url, recent_bytes=1_024)
-    settings = make_settings(
+    settings = make_chat_settings(
         publisher_url=f"wss://localhost:{publisher.port}", subscriber_url=f"wss://localhost:{subscriber.port}"
     )
     server, later = ChatService.from_settings(settings), ChatService.from_settings(settings)

@@ -11,20 +11,20 @@ import pytest
 from chat.service.pipeline import LogReplaced, PipelineConnection
 from fanline.client import Publisher, Subscriber
 from fanline.errors import ErrorCode, Rejected
-from fanline.settings import Settings
 from fanline.tasks import running_task
+from tests.chat.conftest import MakeSettings
 from tests.conftest import until
 from tests.stubs import PASSWORD, USER, StubPublisher, StubSubscriber
 
 
 @pytest.fixture
 def make_connection(
-    make_settings: Callable[..., Settings], tls: ssl.SSLContext
+    make_chat_settings: MakeSettings, tls: ssl.SSLContext
 ) -> Callable[[StubPublisher, StubSubscriber], PipelineConnection]:
     """Make connections that try again soon."""
 
     def make(publisher: StubPublisher, subscriber: StubSubscriber) -> PipelineConnection:
-        settings = make_settings(publisher_url=publisher.url, subscriber_url=subscriber.url)
+        settings = make_chat_settings(publisher_url=publisher.url, subscriber_url=subscriber.url)
         login = {"user": USER, "password": PASSWORD, "tls": tls}
         return PipelineConnection(settings, login, retry_delay=0.05)
 

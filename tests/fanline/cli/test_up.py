@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from chat.settings import ChatSettings
 from fanline import Publisher
 from fanline.cli import up
 from fanline.client import check_ready
 from fanline.security.tls import client_context
-from fanline.settings import build
+from fanline.settings import read
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
@@ -62,7 +63,7 @@ class Up:
         """Return the process of each service by its name."""
         pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in pids}
-        return {command[2]: pid for pid, command in commands.items() if "-m" in command}
+        return {command[3]: pid for pid, command in commands.items() if "-m" in command}
 
 
 @asynccontextmanager
@@ -136,9 +137,9 @@ async def test_every_service_has_the_same_token_key(tmp_path: Path) -> None:
         ({"chat_password_file": "file", "host": "0.0.0.0"}, "the password in file"),
     ],
 )
-def test_how_to_log_in_to_chat_is_said(values: dict[str, object], said: str) -> None:
+def test_says_how_to_log_in_to_chat(values: dict[str, object], said: str) -> None:
     """It says what opens chat, but shows no password other than that which everybody knows."""
-    assert up._chat_login(build(values)) == said
+    assert up.chat_login(read(ChatSettings, **values)) == said
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -219,4 +220,4 @@ async def test_help_lists_the_settings(tmp_path: Path) -> None:
     said, _ = await process.communicate()
     assert process.returncode == 0
     assert b"--msgqueue-port" in said
-    assert b"password " not in said
+    assert b"--chat-password " not in said

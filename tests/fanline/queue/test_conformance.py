@@ -13,11 +13,11 @@ from fanline.protocol import Ack, GapRange, NewMessage, Read, Record, Refusal
 from fanline.queue.base import QueueClient
 from fanline.queue.local import LocalQueue
 from fanline.queue.remote import RemoteQueue
-from fanline.settings import Settings
 from fanline.tasks import running_task
 from msgqueue.app import MsgQueue
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
+from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.conftest import StartService, until
 from tests.stubs import DEADLINE
@@ -64,7 +64,7 @@ class Listener:
 
 
 @asynccontextmanager
-async def local_queue(settings: Settings) -> AsyncIterator[LocalQueue]:
+async def local_queue(settings: MsgQueueSettings) -> AsyncIterator[LocalQueue]:
     """A log in this process, in the data folder of the settings."""
     store = await SqliteStore.open(settings.data_dir, dedupe_window=60)
     log = Log(store, tail_bytes=1 << 20, buffer_bytes=1 << 20, patience=5)
@@ -79,7 +79,7 @@ async def local_queue(settings: Settings) -> AsyncIterator[LocalQueue]:
 
 
 @asynccontextmanager
-async def remote_queue(settings: Settings, start_service: StartService) -> AsyncIterator[RemoteQueue]:
+async def remote_queue(settings: MsgQueueSettings, start_service: StartService) -> AsyncIterator[RemoteQueue]:
     """A msgqueue in the data folder of the settings, over TLS WebSockets."""
     service = await start_service(MsgQueue)
     url = f"wss://localhost:{service.port}"
@@ -88,19 +88,21 @@ async def remote_queue(settings: Settings, start_service: StartService) -> Async
 
 @pytest.fixture(params=["remote", "local"])
 async def queue(
-    request: pytest.FixtureRequest, make_settings: Callable[[], Settings], start_service: StartService
+    request: pytest.FixtureRequest,
+    make_settings: Callable[..., MsgQueueSettings],
+    start_service: StartService,
 ) -> AsyncIterator[QueueClient]:
     """A queue client of each kind; with what :func:`prefill` has stored before, if a test asks for it."""
-    settings = make_settings()
+    settings = make_settings(MsgQueueSettings)
     opening = local_queue(settings) if request.param == "local" else remote_queue(settings, start_service)
     async with opening as client, running_task(client.run()):
         yield client
 
 
 @pytest.fixture
-async def prefilled(make_settings: Callable[[], Settings]) -> Path:
+async def prefilled(make_settings: Callable[..., MsgQueueSettings]) -> Path:
     """A log of ten messages, of which retention has removed the first four, and a durable consumer at 7."""
-    folder = make_settings().data_dir
+    folder = make_settings(MsgQueueSettings).data_dir
     store = await SqliteStore.open(folder, dedupe_window=60)
     await store.append([new(number) for number in range(1, 11)])
     await store.trim([line.seq for line in await store.outline(0)][:4])
