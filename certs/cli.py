@@ -57,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 @app.command()
 def make(folder: Folder = None, names: Names = None) -> None:
     """Make a CA and a server certificate, as far as they are missing."""
-    path = _folder(folder)
+    path, port = _folder(folder), settings.read_service("publisher").port
     _tell(path, ensure(path, names or []))
-    _tell_use(path / CA_CERT)
+    _tell_use(path / CA_CERT, port)
 
 
 @app.command()
@@ -103,7 +103,7 @@ def _tell(folder: Path, outcome: Outcome) -> None:
             typer.echo(f"  for {spell(names)}")
 
 
-def _tell_use(ca: Path) -> None:
-    url = f"https://localhost:{settings.read_service('publisher').port}/healthz"
+def _tell_use(ca: Path, port: int) -> None:
+    url = f"https://localhost:{port}/healthz"
     typer.echo(f"\ncurl      curl --cacert {shlex.quote(str(ca))} {url}")
     typer.echo(f"browsers  import {ca} as a certificate authority (settings: certificates, authorities)")

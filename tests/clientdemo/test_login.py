@@ -78,7 +78,7 @@ async def test_asks_for_the_password_at_a_terminal(publisher: StubPublisher, ope
         (["--publisher", "ws://localhost"], {}, "has no TLS; expected wss://"),
         (["--user", "a:b"], {"CLIENTDEMO_PASSWORD": "x"}, "a user name cannot have a colon"),
         ([], {"FANLINE_CERT_DIR": "/nowhere"}, "/nowhere/ca.crt"),
-        ([], {"FANLINE_PUBLISHER_PORT": "many"}, "publisher_port"),
+        ([], {"FANLINE_PING_INTERVAL": "often"}, "ping_interval"),
         ([], {"FANLINE_NONSENSE": "1"}, "FANLINE_NONSENSE: no such setting"),
     ],
 )
