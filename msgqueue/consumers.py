@@ -1,8 +1,8 @@
-"""Durable consumers: readers whose place in the log the queue remembers.
+"""Serve durable consumers: readers whose position in the log msgqueue stores.
 
-Connections with the same name share the work: each record goes to one of them. What one of them was given
-and has not said done when it leaves goes to the next. The remembered position is the one up to which
-everything is done, so that after a crash records may come again, and none is passed over.
+Connections with the same name share the work: each record goes to one of them. Records that a connection has
+not reported done when it leaves go to another one. All records up to the stored position are done, so after a
+crash records may be delivered again, and none is skipped.
 """
 
 import asyncio
@@ -21,60 +21,60 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_CONSUMER: Final = "default"
 
-# Records that one connection may hold without having said done.
+# Records that one connection may hold without reporting them done.
 MAX_OUTSTANDING: Final = 1_000
 
 SAVE_SECONDS: Final = 0.2
 
 
-class Ledger:
-    """Who holds which records: the bookkeeping of one durable consumer, without I/O.
+class DeliveryTracker:
+    """Tracks which member of a durable consumer holds which records. No I/O.
 
     Args:
-        position: Everything up to here is done.
+        position: All records up to this position are done.
 
     Attributes:
-        dealt: Everything up to here was given out at least once.
+        dealt: All records up to this position were delivered at least once.
     """
 
     def __init__(self, position: int) -> None:
         self.dealt = position
-        self._held: dict[Hashable, OrderedDict[int, Record]] = {}  # by seq, in the order of giving
+        self._held: dict[Hashable, OrderedDict[int, Record]] = {}  # by seq, in the order of delivery
         self._returned: list[Record] = []
 
     @property
     def position(self) -> int:
-        """Everything up to here is done."""
+        """All records up to this position are done."""
         held = [min(records) for records in self._held.values() if records]
         returned = [record.seq for record in self._returned[:1]]
         return min(held + returned, default=self.dealt + 1) - 1
 
     @property
     def has_returned(self) -> bool:
-        """Whether there are records that somebody left behind."""
+        """Return whether there are records that a former member has not done."""
         return bool(self._returned)
 
     def room(self, member: Hashable) -> int:
-        """Return how many more records a member may be given."""
+        """Return how many more records a member may receive."""
         return MAX_OUTSTANDING - len(self._held.get(member, ()))
 
     def deal(self, member: Hashable, records: Sequence[Record], position: int) -> None:
-        """Note that a member was given new records, and the log was looked at up to ``position``."""
+        """Assign new records to a member; the log was read up to ``position``."""
         self._hold(member, records)
         self.dealt = position
 
     def deal_returned(self, member: Hashable) -> list[Record]:
-        """Give a member what others left behind, as much as it has room for; older than anything new."""
+        """Assign returned records to a member, as many as it has room for."""
         room = self.room(member)
         records, self._returned = self._returned[:room], self._returned[room:]
         self._hold(member, records)
         return records
 
     def done(self, member: Hashable, seq: int) -> None:
-        """Take a member's word that it has done everything it was given, up to the record ``seq``.
+        """Mark the records of a member as done, up to ``seq`` in the order of delivery.
 
-        Up to in the order of giving, not of the log: when it speaks of a new record, older ones that another
-        left behind may still be on their way to it. A record that it does not hold says nothing.
+        Not in the order of the log: older, returned records may follow newer ones. A record that the member
+        does not hold is ignored.
         """
         held = self._held.get(member, OrderedDict())
         if seq in held:
@@ -82,7 +82,7 @@ class Ledger:
                 pass
 
     def leave(self, member: Hashable) -> None:
-        """Take back what a member has not done."""
+        """Take back the records that a member has not done."""
         self._returned = sorted((*self._returned, *self._held.pop(member, OrderedDict()).values()))
 
     def _hold(self, member: Hashable, records: Sequence[Record]) -> None:
@@ -94,31 +94,31 @@ class Consumer:
 
     Args:
         log: The log it reads.
-        position: Everything up to here is done.
+        position: All records up to this position are done.
     """
 
     def __init__(self, log: Log, position: int) -> None:
         self._log = log
-        self._ledger = Ledger(position)
+        self._deliveries = DeliveryTracker(position)
         self._dealing = asyncio.Lock()
         self._changed = ChangeNotifier()
         self._members: set[Hashable] = set()
 
     @property
     def position(self) -> int:
-        """Everything up to here is done."""
-        return self._ledger.position
+        """All records up to this position are done."""
+        return self._deliveries.position
 
     @property
     def members(self) -> int:
-        """How many share the work at present."""
+        """Number of connections that share the work."""
         return len(self._members)
 
     async def take(self, member: Hashable) -> Sequence[Record]:
-        """Wait for records for a member; those that another left behind come first.
+        """Wait for records for a member; returned ones come first.
 
         Args:
-            member: Whoever takes them; says :meth:`done`, and :meth:`leave` at the end.
+            member: Key of the member, which calls :meth:`done`, and :meth:`leave` at the end.
 
         Returns:
             At least one record. Cancelling it loses none.
@@ -129,7 +129,7 @@ class Consumer:
         self._members.add(member)
         while True:
             changes = [self._changed.next]
-            if self._ledger.room(member) > 0:
+            if self._deliveries.room(member) > 0:
                 changes.append(self._log.grown.next)
             async with self._dealing:
                 records = await self._deal(member)
@@ -138,26 +138,26 @@ class Consumer:
             await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)
 
     def done(self, member: Hashable, seq: int) -> None:
-        """Take a member's word that it has done everything it was given, up to ``seq``."""
-        self._ledger.done(member, seq)
+        """Mark the records of a member as done, up to ``seq``."""
+        self._deliveries.done(member, seq)
         self._changed.fire()
 
     def leave(self, member: Hashable) -> None:
-        """Take back what a member has not done, for the others or for later."""
+        """Take back the records that a member has not done, for other members."""
         self._members.discard(member)
-        self._ledger.leave(member)
+        self._deliveries.leave(member)
         self._changed.fire()
 
     async def _deal(self, member: Hashable) -> Sequence[Record]:
-        room = self._ledger.room(member)
+        room = self._deliveries.room(member)
         if room <= 0:
             return ()
-        if self._ledger.has_returned:
-            return self._ledger.deal_returned(member)
-        page = await self._log.read(self._ledger.dealt)
+        if self._deliveries.has_returned:
+            return self._deliveries.deal_returned(member)
+        page = await self._log.read(self._deliveries.dealt)
         records = page.records[:room]
         position = page.position if len(records) == len(page.records) else records[-1].seq
-        self._ledger.deal(member, records, position)
+        self._deliveries.deal(member, records, position)
         return records
 
 
@@ -171,7 +171,7 @@ class Consumers:
         self._saver: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Load the remembered positions, and begin to save them as they change."""
+        """Load the stored positions, and start to save changes."""
         self._saved = await self._log.cursors()
         self._by_name = {name: Consumer(self._log, position) for name, position in self._saved.items()}
         self._saver = asyncio.create_task(self._save_forever())
@@ -189,7 +189,7 @@ class Consumers:
         return self._by_name[name]
 
     def states(self) -> list[ConsumerState]:
-        """Return what there is to tell of each consumer, by name."""
+        """Return the state of each consumer, by name."""
         return [
             ConsumerState(name, consumer.position, self._log.head - consumer.position, consumer.members)
             for name, consumer in sorted(self._by_name.items())
@@ -199,7 +199,7 @@ class Consumers:
         """Remove a consumer and its position.
 
         Raises:
-            Rejected: If there is none of that name, or somebody uses it.
+            Rejected: If there is no such consumer, or a connection uses it.
             StoreError: If the log cannot be written.
         """
         consumer = self._by_name.get(name)

@@ -1,4 +1,4 @@
-"""What msgqueue asks of the engine that keeps the log.
+"""Define the interface between msgqueue and the engine that keeps the log.
 
 The log is one sequence of records. ``seq``, a record's position, is 1 or more, grows strictly over all
 topics, and is never given twice, even when everything was trimmed and the service restarted. ``time``, when a
@@ -35,7 +35,7 @@ class Bounds(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What there is to say of a record without its body; ``size`` is that of the body, in bytes."""
+    """A record without its body; ``size`` is that of the body, in bytes."""
 
     seq: int
     topic: str
@@ -76,7 +76,7 @@ class Store(ABC):
 
     @abstractmethod
     def follow(self, listener: Listener) -> None:
-        """Have ``listener`` called with every batch of records committed from now on, whoever wrote it.
+        """Have ``listener`` called with every batch of records committed from now on, by any writer.
 
         It is called on the event loop, in the order of the log and without a record left out, for this
         process's own records before their :meth:`append` returns. It must not block or raise.

@@ -1,4 +1,4 @@
-"""What can be wrong with a log, in words: what it is, what it means for its users, and what to do."""
+"""Describe the problems of a log: cause, consequence, and remedy."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 EXAMPLES: Final = 5
 
 _RESTORE: Final = "Stop msgqueue, keep the files, and restore a back-up (docs/operations.md, Restore)."
-_REINDEX: Final = "The messages are there: have the index made anew (docs/operations.md, Damage)."
+_REINDEX: Final = "The messages are there: rebuild the index (docs/operations.md, Damage)."
 
 
 class Kind(NamedTuple):
@@ -38,7 +38,7 @@ WAL_LOST: Final = Kind(
 )
 WAL_UNFINISHED: Final = Kind(
     "A commit at the end of log.sqlite3-wal may be lost",
-    "After a power cut that is what it interrupted: nobody had an acknowledgement, nothing is lost. Otherwise"
+    "After a power cut that is what it interrupted: it was never acknowledged, and nothing is lost. Otherwise"
     " the newest messages are lost.",
     "After a power cut nothing: start msgqueue, which drops it. Otherwise restore a back-up.",
     is_counted=False,
@@ -93,7 +93,7 @@ ID: Final = Kind(
 
 
 class Finding(NamedTuple):
-    """What was found of one kind: how often, and the first examples."""
+    """LogFindings of one kind: their number, and the first examples."""
 
     kind: Kind
     times: int
@@ -110,8 +110,8 @@ class Finding(NamedTuple):
         return "\n    ".join(lines)
 
 
-class Findings:
-    """What was found so far, by kind, in the order in which it was come upon."""
+class LogFindings:
+    """LogFindings by kind, in the order of discovery."""
 
     def __init__(self) -> None:
         self._found: dict[Kind, Finding] = {}

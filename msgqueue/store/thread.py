@@ -1,4 +1,4 @@
-"""A thread for calls that block, beside the event loop."""
+"""Run blocking calls in a thread next to the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -85,5 +85,5 @@ class CallThread:
                 self._tell(call.succeed, result)
 
     def _tell(self, tell: Callable[[T], None], outcome: T) -> None:
-        with suppress(RuntimeError):  # the event loop is closed, and nobody waits any more
+        with suppress(RuntimeError):  # the event loop is closed, and no task waits any more
             self._loop.call_soon_threadsafe(tell, outcome)

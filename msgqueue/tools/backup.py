@@ -1,7 +1,7 @@
 """Makes a back-up: ``python -m msgqueue.tools.backup DATA TARGET``, or ``fanline backup DATA TARGET``.
 
 msgqueue may go on running, and writing: what is copied is the log as it was at the beginning. Until the copy
-is made its WAL cannot begin anew, and grows by what is stored meanwhile.
+is made its WAL cannot restart, and grows by the messages stored during the copy.
 
 The exit code is 0 if there is a back-up now, and it is sound; 1 if it could not be made, or what was copied
 is damaged; 2 if something was given wrongly. Only with 0 is there a file of the name that was given.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from fanline.errors import ConfigurationError, StoreError
-from msgqueue.store.sqlite.check import Report, connect_read_only
+from msgqueue.store.sqlite.check import CheckReport, connect_read_only
 from msgqueue.store.sqlite.file import NAME, FolderInUse, LogFile, sync, translated
 from msgqueue.tools.fsck import INTERRUPTED, check, describe, find_log, showing
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def make(folder: Path, target: Path) -> tuple[Path, Report]:
+def make(folder: Path, target: Path) -> tuple[Path, CheckReport]:
     """Copy a log, and check the copy, which is kept only if it is sound.
 
     Args:
@@ -84,7 +84,7 @@ def make(folder: Path, target: Path) -> tuple[Path, Report]:
 
 
 def _require_room(copy: Path, part: Path) -> None:
-    """See that nothing is overwritten, and make an empty file that nobody else can read."""
+    """Create an empty file that only its owner can read; never overwrite one."""
     for path in (copy, *(copy.with_name(copy.name + suffix) for suffix in ("-wal", "-shm"))):
         if path.exists():
             raise ConfigurationError(f"{path}: it is there already, and is not overwritten")

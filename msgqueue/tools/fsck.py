@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fanline.errors import ConfigurationError, FanlineError
 from msgqueue.store.sqlite import check as sqlite_check
-from msgqueue.store.sqlite.check import Report, examine
+from msgqueue.store.sqlite.check import CheckReport, examine
 from msgqueue.store.sqlite.file import NAME, LogFile, translated
 
 SOUND: Final = 0
@@ -63,7 +63,7 @@ def find_log(path: Path) -> Path:
     raise ConfigurationError(f"{log}: there is no log{there}")
 
 
-def check(log: Path) -> Report:
+def check(log: Path) -> CheckReport:
     """Check a log, and show on a terminal how far it is.
 
     Raises:
@@ -74,7 +74,7 @@ def check(log: Path) -> Report:
         return examine(log, progress)
 
 
-def describe(log: Path, report: Report) -> str:
+def describe(log: Path, report: CheckReport) -> str:
     """Return what was found, in words."""
     if not report.findings:
         return f"{log}: sound; {report.messages:,} messages, the newest position is {report.head:,}\n"
@@ -84,7 +84,7 @@ def describe(log: Path, report: Report) -> str:
 
 @contextmanager
 def showing() -> Iterator[sqlite_check.Progress]:
-    """Show on standard error, if that is a terminal, what is reported meanwhile."""
+    """Show progress on standard error, if that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:

@@ -1,7 +1,7 @@
 """Many rows to and from SQLite in one step.
 
-The engine works on threads beside the event loop, and Python's SQLite module lets go of the interpreter, and
-waits to get it back, at every row that it steps to. Beside a busy event loop each of these waits can be 5 ms
+The engine works on threads next to the event loop, and Python's SQLite module releases the interpreter lock,
+and waits for it again, at every row. With a busy event loop each of these waits can be 5 ms
 long, and a thousand rows take seconds. So a statement takes all its rows as one JSON value, with their bodies
 as one blob, and gives all its rows in the same way.
 """

@@ -1,4 +1,4 @@
-"""The checks of a log that nobody has open: everything in it is read, and nothing changed.
+"""Check a log that no process has open: read all of it, and change nothing.
 
 What cannot be told: a message below the highest position ever trimmed that is missing, from one that was
 trimmed; and, of what carries no checksum, a wrong value that is possible, such as another position of a
@@ -18,7 +18,7 @@ import msgspec
 from fanline.protocol import Message, decode_message
 from fanline.protocol.topics import is_topic
 from msgqueue.store import findings as kinds
-from msgqueue.store.findings import Findings
+from msgqueue.store.findings import LogFindings
 from msgqueue.store.sqlite.file import Damage, check_tables, check_version
 from msgqueue.store.sqlite.wal import find_loss
 
@@ -50,8 +50,8 @@ FROM ids LEFT JOIN messages ON messages.seq = ids.seq
 """
 
 
-class Report(NamedTuple):
-    """What a check has found, and how much it has seen.
+class CheckReport(NamedTuple):
+    """Result of a check: the findings, and the amount checked.
 
     Attributes:
         findings: What is wrong; empty if the log is sound.
@@ -59,16 +59,16 @@ class Report(NamedTuple):
         head: The highest position given.
     """
 
-    findings: Findings
+    findings: LogFindings
     messages: int = 0
     head: int = 0
 
 
-def examine(path: Path, progress: Progress = lambda *_: None) -> Report:
+def examine(path: Path, progress: Progress = lambda *_: None) -> CheckReport:
     """Check a log from end to end.
 
     Args:
-        path: Its main file. No other process may have it open for writing meanwhile.
+        path: Its main file. No other process may have it open for writing during the check.
         progress: Told what is being done, how many steps of it are done, and how many there are; 0 of 0 where
             that is unknown.
 
@@ -77,9 +77,9 @@ def examine(path: Path, progress: Progress = lambda *_: None) -> Report:
         sqlite3.Error: If it cannot be opened, for another reason than damage.
         OSError: If it cannot be read.
     """
-    findings = Findings()
+    findings = LogFindings()
     if not _can_be_opened(path, findings):
-        return Report(findings)
+        return CheckReport(findings)
     wal = path.with_name(f"{path.name}-wal")
     has_wal = wal.exists() and wal.stat().st_size > 0
     with closing(connect_read_only(path, immutable=not has_wal)) as connection:
@@ -91,7 +91,7 @@ def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connect
 
     Args:
         path: Its main file.
-        immutable: Nobody writes to it, and it has no WAL: then SQLite makes no file beside it either.
+        immutable: No process writes to it, and it has no WAL: SQLite then creates no other file.
     """
     how = "mode=ro&immutable=1" if immutable else "mode=ro"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
@@ -99,7 +99,7 @@ def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connect
     return connection
 
 
-def _can_be_opened(path: Path, findings: Findings) -> bool:
+def _can_be_opened(path: Path, findings: LogFindings) -> bool:
     """Look at what SQLite would pass over, or throw away, by opening the log."""
     with path.open("rb") as file:
         header = file.read(20)
@@ -116,7 +116,7 @@ def _can_be_opened(path: Path, findings: Findings) -> bool:
 class _Examination:
     """One check of one log; each method looks at one thing."""
 
-    def __init__(self, connection: sqlite3.Connection, findings: Findings, progress: Progress) -> None:
+    def __init__(self, connection: sqlite3.Connection, findings: LogFindings, progress: Progress) -> None:
         self._connection = connection
         self._findings = findings
         self._progress = progress
@@ -126,13 +126,13 @@ class _Examination:
         self._last = 0
         self._time = 0
 
-    def run(self, path: Path) -> Report:
+    def run(self, path: Path) -> CheckReport:
         if self._is_log(path):
             with self._noting_damage():
                 self._check_structure()
             with self._noting_damage():
                 self._check_content()
-        return Report(self._findings, self._messages, self._head)
+        return CheckReport(self._findings, self._messages, self._head)
 
     @property
     def _head(self) -> int:

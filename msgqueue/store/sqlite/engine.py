@@ -1,6 +1,6 @@
 """The engine that is built in: the log as one SQLite file, in WAL mode with ``synchronous=FULL``.
 
-Two threads stand beside the event loop: the writer's, where one transaction follows the other, and the
+Two threads run next to the event loop: the writer's, where one transaction follows the other, and the
 reader's. Neither waits for the other. What is done on them is in :mod:`msgqueue.store.sqlite.writer` and
 :mod:`msgqueue.store.sqlite.reader`; here is the way there and back.
 """

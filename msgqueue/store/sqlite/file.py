@@ -5,7 +5,7 @@
     data/log.lock          locked (flock) by the one process that has the log open; freed with its last breath
     data/log.sqlite3       the log
     data/log.sqlite3-wal   what was committed and is not in log.sqlite3 yet: as precious as that
-    data/log.sqlite3-shm   SQLite's index of the former; made anew when it is missing
+    data/log.sqlite3-shm   SQLite's index of the former; created again when missing
 """
 
 import fcntl
@@ -85,7 +85,7 @@ _CAUSES: Final = {
 
 
 class Damage(Exception):
-    """What is in the file can be read, but does not hold together."""
+    """The file can be read, but its content is inconsistent."""
 
 
 class FolderInUse(ConfigurationError):
@@ -139,7 +139,7 @@ class LogFile:
             raise Damage(loss.what)
         if loss is not None:
             logger.warning(
-                "%s: %s: after a power cut that is what it interrupted, and nobody had an acknowledgement;"
+                "%s: %s: after a power cut these are interrupted commits, never acknowledged;"
                 " otherwise it was damaged",
                 self.path,
                 loss.what,

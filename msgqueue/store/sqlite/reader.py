@@ -1,4 +1,4 @@
-"""What reads the log: pages forwards and backwards, its ends, what was trimmed, and the cursors.
+"""Read the log: pages forwards and backwards, its ends, what was trimmed, and the cursors.
 
 A page is made in two steps, so that nothing large is read that is not returned. First its rows are found,
 in one of three ways:

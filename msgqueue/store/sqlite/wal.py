@@ -1,4 +1,4 @@
-"""What SQLite would lose in silence: commits of the WAL that it does not get to.
+"""Detect commits of the WAL that SQLite would drop without an error.
 
 From the WAL of a log that was not closed SQLite takes what is whole, up to the first frame that is not, and
 passes over the rest without a word. That is right for what a crash interrupted, and wrong for what was
@@ -13,7 +13,7 @@ damaged afterwards. Two things tell these apart:
     log.sqlite3-wal   magic, version, page size, checkpoint, salt 1, salt 2, checksum: 8 numbers of 4 bytes,
                       big-endian; then frames: page number, pages of the file if this ends a commit, salt 1,
                       salt 2, checksum, and the page. Frames of another salt are from before the WAL was begun
-                      anew. Each checksum, of 8 bytes, goes on from the one before it.
+                      again. Each checksum, of 8 bytes, goes on from the one before it.
     log.sqlite3-shm   version, 3 numbers, frames, 3 numbers, salts as above, checksum: 48 bytes, in the order
                       of this machine, twice; then the number of frames that are in log.sqlite3 already
 """
@@ -53,10 +53,10 @@ class Loss(NamedTuple):
 
 
 def find_loss(log: Path) -> Loss | None:
-    """Return what would be lost if a log that nobody has open were opened, or None.
+    """Return the loss that opening a closed log would cause, or None.
 
     Args:
-        log: Its main file, the others being beside it.
+        log: Its main file; the others are in the same folder.
 
     Raises:
         OSError: If a file cannot be read.
@@ -70,7 +70,7 @@ def find_loss(log: Path) -> Loss | None:
 
 
 class _Index(NamedTuple):
-    """What the index of the WAL says of it."""
+    """State of the WAL, as recorded in its index."""
 
     frames: int
     salts: bytes
@@ -113,7 +113,7 @@ class _Header(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """One page in a WAL, that was written since it was begun anew."""
+    """One page in a WAL, written since its last restart."""
 
     number: int
     is_commit: bool
@@ -169,7 +169,7 @@ def _frames(wal: BinaryIO, header: _Header) -> Iterator[_Frame]:
         if is_whole:
             checksum = _checksum(checksum, data[:8] + data[_FRAME.size :], header.order)
             is_whole = page > 0 and (salt_1, salt_2) == header.salts and checksum == (sum_1, sum_2)
-        # One of the two salts may be what was damaged. Both are new whenever the WAL is begun anew.
+        # One of the two salts may be what was damaged. Both are new whenever the WAL is restarted.
         if salt_1 == header.salts[0] or salt_2 == header.salts[1]:
             yield _Frame(number, pages > 0, is_whole)
 

@@ -1,4 +1,4 @@
-"""What changes the log: appends, trims and cursors, each of them one transaction."""
+"""Change the log: appends, trims and cursors, each in one transaction."""
 
 import sqlite3
 import zlib
@@ -47,7 +47,7 @@ SELECT json_array(
 """
 
 # An append is one statement, and so a transaction by itself: for each statement Python's SQLite module lets
-# go of the interpreter several times, and beside a busy event loop waits each time until it gets it back.
+# go of the interpreter several times, and next to a busy event loop waits each time until it gets it back.
 _BATCHES: Final = (
     """
     CREATE TEMP VIEW batches AS SELECT
@@ -106,7 +106,7 @@ _DELETE_CURSOR: Final = "DELETE FROM consumers WHERE name = :name"
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True):
-    """What an append has to know of the log: its newest position, the time, and what it has already.
+    """State of the log that an append needs: newest position, time, and known ids.
 
     ``taken`` has positions by those dedupe keys of the batch that are there, ``topics`` ids by those of its
     topics that are there and were not known. ``topic_id`` is the highest one given, ``sweep_until`` the key
@@ -125,7 +125,7 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Appended(NamedTuple):
-    """What became of a batch: a receipt for each of its messages, and the records that are new."""
+    """Result of a batch: a receipt for each of its messages, and the new records."""
 
     receipts: list[Receipt]
     records: list[Record]

@@ -1,4 +1,4 @@
-"""What every engine does: the contract of the store, run against each of them."""
+"""The contract of the store, run against every engine."""
 
 import asyncio
 import threading
@@ -73,7 +73,7 @@ def positions(records: Sequence[Record]) -> list[int]:
 
 
 async def test_stores_messages_in_order(store: Store, clock: Clock) -> None:
-    """What was appended is read in its order, with its position, time and sender (line 4)."""
+    """Records are read in the order of the appends, with its position, time and sender (line 4)."""
     receipts = await store.append([new("a", 1, id="x"), new("b", 2, sender=None)])
     assert [decode_message(record.body) for record in await read_all(store)] == [
         Message("a", msgspec.Raw(b"1"), receipts[0].seq, clock.ms, "x", "hello"),
@@ -138,7 +138,7 @@ async def test_stores_an_id_once_within_a_batch(store: Store) -> None:
 
 
 async def test_ids_are_each_senders_own(store: Store) -> None:
-    """Two users, and nobody in particular, may all use the same id."""
+    """Two users, and no user, may all use the same id."""
     receipts = await store.append([new(id="1", sender=sender) for sender in ("hello", "other", None)])
     assert not any(receipt.duplicate for receipt in receipts)
 
@@ -208,7 +208,7 @@ async def test_stores_concurrent_appends_in_their_order(store: Store) -> None:
 
 
 async def test_tells_of_a_cancelled_append_what_it_stored(store: Store) -> None:
-    """Who cancels an append does not learn if it was stored, but followers do, and the log goes on."""
+    """A cancelled append may be stored: followers get it, and the log continues."""
     told: list[Record] = []
     store.follow(told.extend)
     cancelled = [asyncio.create_task(append_on(store, f"cancelled{n}")) for n in range(20)]
@@ -414,7 +414,7 @@ async def test_keeps_cursors(reopen: Reopen) -> None:
 
 
 async def test_finishes_before_it_closes(reopen: Reopen) -> None:
-    """What was begun before the log is closed is done."""
+    """Calls begun before the log is closed are finished."""
     store = await reopen()
     appending = [asyncio.create_task(append_on(store, "a")) for _ in range(20)]
     await asyncio.sleep(0)

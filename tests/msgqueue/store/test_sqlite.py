@@ -1,4 +1,4 @@
-"""What is special to the SQLite engine: kills, locks, damage, full disks, and what things cost."""
+"""The SQLite engine: kills, locks, damage, full disks, and costs."""
 
 import asyncio
 import fcntl
@@ -101,7 +101,7 @@ def append_until_killed(folder: Path, *, run: str, lines: int) -> dict[int, str]
 
 
 async def test_knows_what_was_stored_unacknowledged(folder: Path) -> None:
-    """What a killed process may or may not have stored can be sent again, and is stored once (promise 3)."""
+    """Messages in flight when a process is killed can be sent again, and are stored once (promise 3)."""
     append_until_killed(folder, run="x", lines=500)
     store = await SqliteStore.open(folder, dedupe_window=600)
     again = [f"x.{batch}.{n}" for batch in range(200) for n in range(1 + batch % 40)]
@@ -144,7 +144,7 @@ async def test_frees_the_folder(folder: Path) -> None:
 
 
 async def test_frees_the_folder_when_it_cannot_open(folder: Path) -> None:
-    """What could not be opened for its damage can be once it is mended."""
+    """A damaged log can be opened once it is repaired."""
     folder.mkdir()
     (folder / FILE).write_bytes(b"x")
     with pytest.raises(ConfigurationError):
@@ -164,12 +164,12 @@ async def test_frees_the_folder_when_cancelled(folder: Path) -> None:
 
 
 async def test_makes_a_private_folder(store: SqliteStore, folder: Path) -> None:
-    """Nobody else can read the messages."""
+    """Only the owner can read the messages."""
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
 async def test_begins_again_where_it_was_interrupted(folder: Path) -> None:
-    """A log that was being made when the process died is made anew."""
+    """A log that was being created when the process died is created again."""
     folder.mkdir()
     (folder / f"{FILE}-new").write_bytes(b"half a log")
     store = await open_store(folder)
@@ -566,7 +566,7 @@ async def long_store(store: SqliteStore) -> SqliteStore:
 async def test_a_page_costs_no_more_in_a_long_log(
     long_store: SqliteStore, patterns: list[str] | None, most: int
 ) -> None:
-    """What a page costs does not depend on how long the log is, nor on where in it the page begins."""
+    """The cost of a page depends neither on the length of the log nor on where the page begins."""
     for after in (0, 20_000, 39_990):
         with counting_instructions(long_store._reader.connection) as instructions:
             await long_store.read(after, patterns=patterns, limit=20)
@@ -574,7 +574,7 @@ async def test_a_page_costs_no_more_in_a_long_log(
 
 
 async def test_a_trim_costs_no_more_in_a_long_log(long_store: SqliteStore) -> None:
-    """What a trim costs depends on what it removes alone."""
+    """The cost of a trim depends only on the records it removes."""
     for first in (1, 20_000, 39_990):
         with counting_instructions(long_store._writer.connection) as instructions:
             await long_store.trim(range(first, first + 10))
@@ -583,7 +583,7 @@ async def test_a_trim_costs_no_more_in_a_long_log(long_store: SqliteStore) -> No
 
 @pytest.mark.parametrize("topic", [None, "room.7"])
 async def test_an_outline_costs_no_more_in_a_long_log(long_store: SqliteStore, topic: str | None) -> None:
-    """What an outline costs depends on how many lines it has alone."""
+    """The cost of an outline depends only on its length."""
     for after in (0, 20_000, 39_990):
         with counting_instructions(long_store._reader.connection) as instructions:
             await long_store.outline(after, topic=topic, limit=20)
@@ -591,7 +591,7 @@ async def test_an_outline_costs_no_more_in_a_long_log(long_store: SqliteStore, t
 
 
 async def test_an_append_costs_no_more_in_a_long_log(long_store: SqliteStore) -> None:
-    """What an append costs depends on what it adds alone."""
+    """The cost of an append depends only on the records it adds."""
     for key in (None, "x"):
         with counting_instructions(long_store._writer.connection) as instructions:
             await long_store.append([new(id=key)])

@@ -1,4 +1,4 @@
-"""Tests of the thread beside the event loop."""
+"""Tests of the thread next to the event loop."""
 
 import asyncio
 import threading
@@ -34,7 +34,7 @@ async def test_calls_one_after_the_other(thread: CallThread) -> None:
 
 
 async def test_raises_what_was_raised(thread: CallThread) -> None:
-    """What a function raises is raised where it is waited for, and the thread goes on."""
+    """The error of a function is raised where it is awaited, and the thread continues."""
 
     def fail() -> None:
         raise OSError("no")
@@ -59,7 +59,7 @@ async def test_tells_of_success_before_the_future_is_done(thread: CallThread) ->
     assert told == [(7, False, True)]
 
 
-async def test_a_call_that_nobody_waits_for_is_made(thread: CallThread) -> None:
+async def test_a_call_that_is_not_awaited_is_made(thread: CallThread) -> None:
     """A wait that was cancelled does not take the call back, nor what comes of it, nor the later ones."""
     gate, told = threading.Event(), asyncio.Event()
     waiting = asyncio.ensure_future(asyncio.wait_for(thread.call(gate.wait, lambda _: told.set()), PATIENCE))

@@ -100,7 +100,7 @@ async def test_lets_the_writer_go_on(folder: Path, run: Backup) -> None:
 
 
 async def test_overwrites_nothing(folder: Path, target: Path, run: Backup) -> None:
-    """What is there is kept, whichever file it is; and so is what another back-up has begun."""
+    """Existing files are kept, and so is an unfinished backup of another process."""
     await make_log(folder)
     names = ("copy/log.sqlite3", "copy/log.sqlite3-wal", "copy/log.sqlite3-shm", "copy/log.sqlite3-part")
     for name in names:

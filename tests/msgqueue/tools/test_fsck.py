@@ -116,14 +116,14 @@ def test_a_sound_log_gets_no_other_file(closed: Log, folder: Path, fsck: Fsck) -
 
 
 def test_a_log_without_the_index_of_its_wal_is_sound(killed: Log, folder: Path, fsck: Fsck) -> None:
-    """What SQLite can make anew may be missing."""
+    """Files that SQLite can create again may be missing."""
     killed.put(folder)
     (folder / INDEX).unlink()
     assert "sound; 176 messages" in fsck(SOUND)
 
 
 def test_a_killed_log_is_sound(folder: Path, fsck: Fsck) -> None:
-    """Whenever the process is killed amid its appends, what it leaves is sound (promises 1-3)."""
+    """Whenever the process is killed during its appends, the log is sound (promises 1-3)."""
     for run in range(3):
         acknowledged = append_until_killed(folder, run=str(run), lines=50 + 170 * run)
         said = fsck(SOUND)
@@ -186,7 +186,7 @@ def test_what_cannot_be_got_at_is_not_checked(folder: Path, fsck: Fsck) -> None:
 
 
 def test_a_log_of_a_newer_version_is_not_checked(closed: Log, folder: Path, fsck: Fsck) -> None:
-    """What a newer version wrote is not called damaged."""
+    """A log of a newer version is not reported as damaged."""
     closed.put(folder)
     change(folder, f"PRAGMA user_version = {sqlite_file.VERSION + 1}")
     assert "a newer msgqueue wrote it" in fsck(NOT_CHECKED)
@@ -195,7 +195,7 @@ def test_a_log_of_a_newer_version_is_not_checked(closed: Log, folder: Path, fsck
 def test_a_log_that_cannot_be_read_is_not_checked(
     closed: Log, folder: Path, fsck: Fsck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has nothing to do with the file's content is not called damage."""
+    """Problems other than the content are not reported as damage."""
     closed.put(folder)
     error = sqlite3.OperationalError("no")
     error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
@@ -362,7 +362,7 @@ async def test_finds_what_is_not_harmless(
 
 
 def test_lost_commits_are_put_into_words(killed: Log, folder: Path, fsck: Fsck) -> None:
-    """What SQLite would pass over without a word is said, and is still there to be said the next time."""
+    """Commits that SQLite would drop are reported, and still there the next time."""
     half = killed.files[WAL][: len(killed.files[WAL]) // 2]
     killed.put(folder, wal=half)
     for _ in range(2):
@@ -387,11 +387,11 @@ async def test_tells_lost_commits_from_an_interrupted_one(
         assert await serves(folder) is None
     else:
         assert await serves(folder) == killed.records[:-20]
-        assert "after a power cut that is what it interrupted" in caplog.text
+        assert "after a power cut these are interrupted commits" in caplog.text
 
 
 def test_unfinished_commits_are_no_damage(killed: Log, folder: Path, fsck: Fsck) -> None:
-    """What a killed process had begun to write, and never acknowledged, is passed over."""
+    """Incomplete writes of a killed process, never acknowledged, are ignored."""
     begun = killed.files[WAL][32 : 32 + 4120 // 2]
     killed.put(folder, wal=killed.files[WAL] + begun)
     assert "sound; 176 messages" in fsck(SOUND)
