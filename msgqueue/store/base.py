@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fanline.protocol import NewMessage, Page, Record
 
 PAGE_RECORDS = 500
-PAGE_BYTES = 1 << 20
+DEFAULT_PAGE_BYTES = 1 << 20
 
 Listener = Callable[[Sequence[Record]], None]
 
@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
     last: int
 
 
-class Line(NamedTuple):
+class RecordHeader(NamedTuple):
     """A record without its body; ``size`` is that of the body, in bytes."""
 
     seq: int
@@ -89,7 +89,7 @@ class Store(ABC):
         *,
         patterns: Sequence[str] | None = None,
         limit: int = PAGE_RECORDS,
-        max_bytes: int = PAGE_BYTES,
+        max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> Page:
         """Return the oldest records after a position; all that match up to the page's own position.
 
@@ -111,7 +111,7 @@ class Store(ABC):
         *,
         patterns: Sequence[str] | None = None,
         limit: int = PAGE_RECORDS,
-        max_bytes: int = PAGE_BYTES,
+        max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> list[Record]:
         """Return the newest records before a position, in ascending order; an empty list if there is none.
 
@@ -126,13 +126,15 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def outline(self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS) -> list[Line]:
-        """Return what there is after a position, in ascending order; an empty list if there is no more.
+    async def headers(
+        self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS
+    ) -> list[RecordHeader]:
+        """Return the headers of records after a position, in order; an empty list if there is none.
 
         Args:
             after: Only records with a higher ``seq``.
             topic: Only those of this topic; None stands for every topic.
-            limit: Most lines returned; at least 1.
+            limit: Most headers returned; at least 1.
         """
 
     @abstractmethod

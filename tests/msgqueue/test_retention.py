@@ -15,9 +15,9 @@ from fanline.errors import StoreError
 from fanline.protocol.topics import matches
 from msgqueue import retention as retention_module
 from msgqueue.app import MsgQueue
-from msgqueue.retention import Accounts, Retention
+from msgqueue.retention import Retention, RuleUsages
 from msgqueue.settings import RetentionRule
-from msgqueue.store.base import Bounds, Line
+from msgqueue.store.base import Bounds, RecordHeader
 from msgqueue.store.sqlite.engine import SqliteStore
 from publisher.app import Publisher
 from subscriber.app import Subscriber
@@ -58,8 +58,8 @@ async def append_on(store: SqliteStore, *topics: str) -> None:
 async def kept(store: SqliteStore) -> dict[str, list[int]]:
     """Return the positions that are left, by topic."""
     left: dict[str, list[int]] = {}
-    for line in await store.outline(0, limit=10_000):
-        left.setdefault(line.topic, []).append(line.seq)
+    for header in await store.headers(0, limit=10_000):
+        left.setdefault(header.topic, []).append(header.seq)
     return left
 
 
@@ -111,14 +111,14 @@ async def test_keeps_so_many_bytes_of_all_topics_together(store: SqliteStore) ->
     """``max_bytes`` is a budget for the rule: the oldest go first, whichever topic they are on."""
     await store.append([new(f"t.{n % 3}", "x" * 900) for n in range(10)])
     await append_on(store, "other")
-    newest = await store.outline(0)
-    budget = sum(line.size for line in newest[6:10])
+    newest = await store.headers(0)
+    budget = sum(header.size for header in newest[6:10])
     retention = Retention(store, [rule("t.>", max_bytes=budget)])
     await retention.sweep()
-    assert await store.outline(0) == newest[6:]
+    assert await store.headers(0) == newest[6:]
     await store.append([new("t.9", "x" * 10)])
     await retention.sweep()
-    assert [line.seq for line in await store.outline(0)] == [8, 9, 10, 11, 12]
+    assert [header.seq for header in await store.headers(0)] == [8, 9, 10, 11, 12]
 
 
 async def test_the_first_rule_that_matches_applies(store: SqliteStore) -> None:
@@ -235,45 +235,49 @@ _rules = st.lists(
 )
 
 
-def should_keep(lines: Sequence[Line], rules: Sequence[RetentionRule], now: float) -> list[Line]:
+def should_keep(
+    headers: Sequence[RecordHeader], rules: Sequence[RetentionRule], now: float
+) -> list[RecordHeader]:
     """Return what is left, worked out from the rules as they are told."""
-    left: list[Line] = []
+    left: list[RecordHeader] = []
     spent = dict.fromkeys(range(len(rules)), 0)
     counts: dict[str, int] = {}
     is_full: set[int] = set()
-    for line in reversed(lines):
-        number = next((n for n, each in enumerate(rules) if matches(each.topics, line.topic)), None)
+    for header in reversed(headers):
+        number = next((n for n, each in enumerate(rules) if matches(each.topics, header.topic)), None)
         if number is not None:
             each = rules[number]
-            if each.max_age is not None and line.time < (now - each.max_age) * 1000:
+            if each.max_age is not None and header.time < (now - each.max_age) * 1000:
                 continue
-            counts[line.topic] = counts.get(line.topic, 0) + 1
-            if each.max_count is not None and counts[line.topic] > each.max_count:
+            counts[header.topic] = counts.get(header.topic, 0) + 1
+            if each.max_count is not None and counts[header.topic] > each.max_count:
                 continue
-            if each.max_bytes is not None and spent[number] + line.size > each.max_bytes:
+            if each.max_bytes is not None and spent[number] + header.size > each.max_bytes:
                 is_full.add(number)
             if number in is_full:
                 continue
-            spent[number] += line.size
-        left.append(line)
+            spent[number] += header.size
+        left.append(header)
     return left[::-1]
 
 
-class Lines:
-    """A store with nothing but an outline."""
+class HeaderStore:
+    """A store with nothing but headers."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.stored: list[RecordHeader] = []
         self.newest = 0
 
     async def bounds(self) -> Bounds:
         return Bounds(1, self.newest)
 
-    async def outline(self, after: int, *, topic: str | None = None, limit: int) -> list[Line]:
-        return [line for line in self.lines if line.seq > after and topic in (None, line.topic)][:limit]
+    async def headers(self, after: int, *, topic: str | None = None, limit: int) -> list[RecordHeader]:
+        return [header for header in self.stored if header.seq > after and topic in (None, header.topic)][
+            :limit
+        ]
 
     async def trim(self, seqs: Sequence[int]) -> None:
-        self.lines = [line for line in self.lines if line.seq not in seqs]
+        self.stored = [header for header in self.stored if header.seq not in seqs]
 
 
 @given(batches=st.lists(_lines, max_size=3), rules=_rules)
@@ -284,7 +288,7 @@ def test_leaves_what_the_rules_say(
     """Whatever comes, sweep by sweep, what is left is what the rules of the documentation leave."""
 
     async def go() -> None:
-        store = Lines()
+        store = HeaderStore()
         clock = Clock()
         retention = Retention(store, rules, clock=clock)  # type: ignore[arg-type]
         seq = 0
@@ -292,41 +296,41 @@ def test_leaves_what_the_rules_say(
             for topic, pause, size in batch:
                 clock.now += pause
                 seq += 1
-                store.lines.append(Line(seq, topic, clock.ms, size))
+                store.stored.append(RecordHeader(seq, topic, clock.ms, size))
             store.newest = seq
-            expected = should_keep(store.lines, rules, clock.now)
+            expected = should_keep(store.stored, rules, clock.now)
             await retention.sweep()
-            assert store.lines == expected
+            assert store.stored == expected
 
     asyncio.run(go())
 
 
-async def test_leaves_what_comes_meanwhile_for_the_next_sweep(clock: Clock) -> None:
+async def test_leaves_new_messages_for_the_next_sweep(clock: Clock) -> None:
     """What is not counted yet is not removed either, so that the count stays right."""
-    store = Lines()
+    store = HeaderStore()
     retention = Retention(store, [rule(max_age=1, max_bytes=2000)], clock=clock)  # type: ignore[arg-type]
-    store.lines = [Line(seq, "t", 0, 1000) for seq in range(1, 9)]
+    store.stored = [RecordHeader(seq, "t", 0, 1000) for seq in range(1, 9)]
     store.newest = 5
     await retention.sweep()
-    assert [line.seq for line in store.lines] == [6, 7, 8]
-    store.lines = [line._replace(time=clock.ms) for line in store.lines]
+    assert [header.seq for header in store.stored] == [6, 7, 8]
+    store.stored = [header._replace(time=clock.ms) for header in store.stored]
     store.newest = 8
     await retention.sweep()
-    assert [line.seq for line in store.lines] == [7, 8]
+    assert [header.seq for header in store.stored] == [7, 8]
 
 
 def test_forgets_topics_that_are_gone() -> None:
     """Nothing is kept in memory of a topic without messages."""
-    accounts = Accounts([rule(max_count=1)])
-    account = accounts.all[0]
-    lines = [Line(seq, f"t.{seq % 10}", 0, 1) for seq in range(20)]
-    for line in lines:
-        account.add(line)
-    assert account.crowded == {f"t.{n}": 1 for n in range(10)}
-    for line in lines:
-        account.remove(line)
-    assert not account.crowded
-    assert not account._counts
+    usages = RuleUsages([rule(max_count=1)])
+    usage = usages.all[0]
+    headers = [RecordHeader(seq, f"t.{seq % 10}", 0, 1) for seq in range(20)]
+    for header in headers:
+        usage.add(header)
+    assert usage.over_limit == {f"t.{n}": 1 for n in range(10)}
+    for header in headers:
+        usage.remove(header)
+    assert not usage.over_limit
+    assert not usage._counts
 
 
 # What the services do with it.

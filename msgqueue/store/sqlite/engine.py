@@ -14,7 +14,15 @@ from typing import ParamSpec, Self, TypeVar
 
 from fanline.errors import Closed, ConfigurationError, StoreError
 from fanline.protocol import NewMessage, Page, Record
-from msgqueue.store.base import PAGE_BYTES, PAGE_RECORDS, Bounds, Line, Listener, Receipt, Store
+from msgqueue.store.base import (
+    DEFAULT_PAGE_BYTES,
+    PAGE_RECORDS,
+    Bounds,
+    Listener,
+    Receipt,
+    RecordHeader,
+    Store,
+)
 from msgqueue.store.sqlite.file import LogFile, translated
 from msgqueue.store.sqlite.reader import Reader
 from msgqueue.store.sqlite.writer import Appended, Writer
@@ -78,7 +86,7 @@ class SqliteStore(Store):
         *,
         patterns: Sequence[str] | None = None,
         limit: int = PAGE_RECORDS,
-        max_bytes: int = PAGE_BYTES,
+        max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> Page:
         """See :meth:`Store.read`."""
         return await self._read(self._reader.read, after, patterns, limit, max_bytes)
@@ -89,14 +97,16 @@ class SqliteStore(Store):
         *,
         patterns: Sequence[str] | None = None,
         limit: int = PAGE_RECORDS,
-        max_bytes: int = PAGE_BYTES,
+        max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> list[Record]:
         """See :meth:`Store.read_back`."""
         return await self._last(self._reader.read_back(before, patterns, limit, max_bytes), [])
 
-    async def outline(self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS) -> list[Line]:
-        """See :meth:`Store.outline`."""
-        return await self._read(self._reader.outline, after, topic, limit)
+    async def headers(
+        self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS
+    ) -> list[RecordHeader]:
+        """See :meth:`Store.headers`."""
+        return await self._read(self._reader.headers, after, topic, limit)
 
     async def bounds(self) -> Bounds:
         """See :meth:`Store.bounds`."""

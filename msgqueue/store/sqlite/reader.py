@@ -25,7 +25,7 @@ import msgspec
 
 from fanline.protocol import Page, Record, decode_record
 from fanline.protocol.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
-from msgqueue.store.base import Bounds, Line
+from msgqueue.store.base import Bounds, RecordHeader
 from msgqueue.store.sqlite.bulk import fetch, to_json
 from msgqueue.store.sqlite.file import Damage
 
@@ -150,12 +150,12 @@ class Reader:
             max_bytes -= sum(row.size for row in fitting)
             yield records
 
-    def outline(self, after: int, topic: str | None, limit: int) -> list[Line]:
-        """Return the lines after a position, as :meth:`~msgqueue.store.base.Store.outline` describes."""
+    def headers(self, after: int, topic: str | None, limit: int) -> list[RecordHeader]:
+        """Return the headers after a position, as :meth:`~msgqueue.store.base.Store.headers` describes."""
         with self._snapshot():
             rows, _ = self._find(_UP, after, None if topic is None else [topic], limit)
             names = self._names({row.topic for row in rows})
-        return [Line(row.seq, names[row.topic], row.time, row.size) for row in rows]
+        return [RecordHeader(row.seq, names[row.topic], row.time, row.size) for row in rows]
 
     def bounds(self) -> Bounds:
         """Return the ends of the log."""

@@ -105,7 +105,7 @@ async def prefilled(make_settings: Callable[..., MsgQueueSettings]) -> Path:
     folder = make_settings(MsgQueueSettings).data_dir
     store = await SqliteStore.open(folder, dedupe_window=60)
     await store.append([new(number) for number in range(1, 11)])
-    await store.trim([line.seq for line in await store.outline(0)][:4])
+    await store.trim([line.seq for line in await store.headers(0)][:4])
     await store.set_cursor("billing", 7)
     await store.close()
     return folder

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fanline.protocol import Message, NewMessage, Record, decode_message, encode
 from fanline.protocol.topics import matches
-from msgqueue.store.base import Bounds, Line, Receipt, Store
+from msgqueue.store.base import Bounds, Receipt, RecordHeader, Store
 
 WINDOW = 10.0
 START = 1_700_000_000.0
@@ -90,9 +90,9 @@ class Model:
             newest = newest[1:]
         return newest
 
-    def outline(self, after: int, topic: str | None, limit: int) -> list[Line]:
+    def headers(self, after: int, topic: str | None, limit: int) -> list[RecordHeader]:
         own = self.matching(None if topic is None else [topic])
-        return [line_of(record) for record in own if record.seq > after][:limit]
+        return [header_of(record) for record in own if record.seq > after][:limit]
 
     def trim(self, seqs: Collection[int]) -> None:
         self.gone += [record for record in self.records if record.seq in seqs]
@@ -105,8 +105,8 @@ class Model:
         return Bounds(self.records[0].seq if self.records else self.last + 1, self.last)
 
 
-def line_of(record: Record) -> Line:
-    return Line(record.seq, record.topic, decode_message(record.body).time, len(record.body))
+def header_of(record: Record) -> RecordHeader:
+    return RecordHeader(record.seq, record.topic, decode_message(record.body).time, len(record.body))
 
 
 def is_wanted(patterns: Sequence[str] | None, record: Record) -> bool:
@@ -151,8 +151,8 @@ class Pair:
         records = await self.store.read_back(before, patterns=patterns, limit=limit, max_bytes=max_bytes)
         assert records == self.model.before(before, patterns, limit, max_bytes)
 
-    async def outline(self, after: int, topic: str | None, limit: int) -> None:
-        assert await self.store.outline(after, topic=topic, limit=limit) == self.model.outline(
+    async def headers(self, after: int, topic: str | None, limit: int) -> None:
+        assert await self.store.headers(after, topic=topic, limit=limit) == self.model.headers(
             after, topic, limit
         )
 
@@ -216,7 +216,7 @@ STEPS = st.lists(
         _step(Pair.pass_time, seconds=st.sampled_from([-20, 0.001, 2, 4.999, 5, 10, 10.001])),
         _step(Pair.read, after=_positions, patterns=_patterns, limit=_limits, max_bytes=_bytes),
         _step(Pair.read_back, before=_positions, patterns=_patterns, limit=_limits, max_bytes=_bytes),
-        _step(Pair.outline, after=_positions, topic=st.none() | _topics | st.just("none"), limit=_limits),
+        _step(Pair.headers, after=_positions, topic=st.none() | _topics | st.just("none"), limit=_limits),
         _step(Pair.trim, seqs=st.lists(_positions, max_size=12)),
         _step(Pair.trimmed, patterns=_patterns),
         _step(Pair.set_cursor, name=st.sampled_from("xyz"), position=_positions),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from fanline.errors import Closed
 from fanline.protocol import Message, NewMessage, Record, decode_message
-from msgqueue.store.base import Bounds, Line, Receipt, Store
+from msgqueue.store.base import Bounds, Receipt, RecordHeader, Store
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, OpenStore, Step, agree, new, sizes
 
@@ -315,16 +315,16 @@ async def test_reads_backwards(store: Store) -> None:
     assert positions(await store.read_back(1000, limit=1)) == [5]
 
 
-async def test_outlines_the_log(store: Store, clock: Clock) -> None:
+async def test_headers_of_the_log(store: Store, clock: Clock) -> None:
     """Every record has a line, with all that there is to say of it except its body."""
     await append_on(store, "a", "b", "a", "a")
     sizes_ = [len(record.body) for record in await read_all(store)]
-    lines = [Line(seq, topic, clock.ms, sizes_[seq - 1]) for seq, topic in enumerate("abaa", 1)]
-    assert await store.outline(0) == lines
-    assert await store.outline(1, limit=2) == lines[1:3]
-    assert await store.outline(0, topic="a", limit=2) == [lines[0], lines[2]]
-    assert await store.outline(1, topic="a") == lines[2:]
-    assert await store.outline(4) == await store.outline(0, topic="none") == []
+    lines = [RecordHeader(seq, topic, clock.ms, sizes_[seq - 1]) for seq, topic in enumerate("abaa", 1)]
+    assert await store.headers(0) == lines
+    assert await store.headers(1, limit=2) == lines[1:3]
+    assert await store.headers(0, topic="a", limit=2) == [lines[0], lines[2]]
+    assert await store.headers(1, topic="a") == lines[2:]
+    assert await store.headers(4) == await store.headers(0, topic="none") == []
 
 
 async def test_trims_what_it_is_told(store: Store) -> None:
@@ -431,7 +431,7 @@ async def test_finishes_before_it_closes(reopen: Reopen) -> None:
         lambda store: store.read_back(1),
         lambda store: store.bounds(),
         lambda store: store.trimmed(),
-        lambda store: store.outline(0),
+        lambda store: store.headers(0),
         lambda store: store.trim([1]),
         lambda store: store.cursors(),
         lambda store: store.set_cursor("x", 1),

@@ -296,7 +296,7 @@ async def read_or_refuse(folder: Path) -> list[Record] | None:
         records = [
             await store.read(0, patterns=patterns) for patterns in (None, [f"t.{n}" for n in range(7)])
         ]
-        await store.outline(0)
+        await store.headers(0)
         await store.trim(range(1, 101))
     except StoreError:
         return None
@@ -582,11 +582,11 @@ async def test_a_trim_costs_no_more_in_a_long_log(long_store: SqliteStore) -> No
 
 
 @pytest.mark.parametrize("topic", [None, "room.7"])
-async def test_an_outline_costs_no_more_in_a_long_log(long_store: SqliteStore, topic: str | None) -> None:
-    """The cost of an outline depends only on its length."""
+async def test_headers_cost_no_more_in_a_long_log(long_store: SqliteStore, topic: str | None) -> None:
+    """The cost of headers depends only on how many there are."""
     for after in (0, 20_000, 39_990):
         with counting_instructions(long_store._reader.connection) as instructions:
-            await long_store.outline(after, topic=topic, limit=20)
+            await long_store.headers(after, topic=topic, limit=20)
         assert instructions() < 2_000
 
 
