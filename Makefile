@@ -12,6 +12,7 @@ WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
+RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
 
 # Node comes with .venv; it checks and builds the JavaScript, and nothing runs on it.
@@ -24,7 +25,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: up
-up: $(INSTALLED) ## Start the whole pipeline here; ARGS="…" goes to `fanline up`
+up: $(RUNNABLE) ## Start the whole pipeline here; ARGS="…" goes to `fanline up`
 	@exec $(BIN)/fanline up $(ARGS)
 
 .PHONY: test
@@ -53,7 +54,7 @@ types: $(INSTALLED) ## Check the types, strictly
 	@$(BIN)/mypy
 
 .PHONY: verify
-verify: $(INSTALLED) ## Break a pipeline for a minute, and check every promise; ARGS="…" goes to `fanline verify`
+verify: $(RUNNABLE) ## Break a pipeline for a minute, and check every promise; ARGS="…" goes to `fanline verify`
 	@exec $(BIN)/fanline verify --duration 60 $(ARGS)
 
 .PHONY: bench
@@ -86,15 +87,19 @@ clean: ## Remove all that make has made; never var/, which holds the log and the
 	@rm -rf $(VENV) $(JS)/node_modules $(JS)/dist build dist htmlcov .coverage .coverage.* *.egg-info .*_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Made from nothing whenever what is to be installed has changed; the stamp comes last, so that an
-# interrupted installation is not taken for a whole one.
-$(INSTALLED): pyproject.toml constraints.txt
+# Made from nothing whenever what is to be installed has changed: first what running needs, then the tools.
+# The stamps come last, so that an interrupted installation is not taken for a whole one.
+$(RUNNABLE): pyproject.toml constraints.txt
 	$(check_python)
-	@printf 'Installing into $(VENV), once; this takes about a minute '
+	@printf 'Installing into $(VENV), once; this takes some seconds '
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
-		--constraint constraints.txt --editable '.[dev]' | $(dots)
-	@touch $(INSTALLED)
+	$(call install,cli)
+	@touch $@
+
+$(INSTALLED): $(RUNNABLE)
+	@printf 'Installing the tools into $(VENV), once; this takes about a minute '
+	$(call install,dev)
+	@touch $@
 
 $(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
 	@echo 'Installing into $(JS)/node_modules, once; this takes some seconds'
@@ -116,6 +121,11 @@ browser:
 			exit 1; \
 		fi; \
 	fi
+
+define install
+@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+	--constraint constraints.txt --editable '.[$(1)]' | $(dots)
+endef
 
 # One dot for each package, in place of pip's hundred lines; its errors go to standard error untouched.
 define dots

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Self, TypeVar
@@ -25,7 +26,7 @@ from fanline.security.tokens import TokenKey
 from fanline.security.users import UsersFile
 from fanline.server.child_process import ChildProcess, Supervisor, module_command
 from fanline.server.healthcheck import check, reachable_host
-from fanline.server.workers import find_port
+from fanline.server.workers import reserve_port
 from fanline.settings import DEMO_PASSWORD, DEMO_USER, ServiceSettings, Settings, Sources
 from msgqueue.settings import MsgQueueSettings
 from publisher.settings import PublisherSettings
@@ -54,7 +55,8 @@ def start_all(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTIN
         description="Start the whole pipeline on this machine.",
         listed=settings.all_fields(),
     )
-    asyncio.run(up(Installation.read(sources), flags or []))
+    with ExitStack() as reserved:
+        asyncio.run(up(Installation.read(sources, reserved), flags or []))
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,17 @@ class Installation:
     subscriber: SubscriberSettings
 
     @classmethod
-    def read(cls, sources: Sources) -> Self:
-        """Read the settings; 0 for a port becomes a free one.
+    def read(cls, sources: Sources, reserved: ExitStack) -> Self:
+        """Read the settings; 0 for a port becomes a free one, which ``reserved`` keeps for the services.
 
         Raises:
-            ConfigurationError: If a setting is wrong, or a port is in use.
+            ConfigurationError: If a setting is wrong, or there is no free port.
         """
         return cls(
-            _with_port(sources.section(ChatSettings)),
-            _with_port(sources.section(PublisherSettings)),
-            _with_port(sources.section(MsgQueueSettings)),
-            _with_port(sources.section(SubscriberSettings)),
+            _with_port(sources.section(ChatSettings), reserved),
+            _with_port(sources.section(PublisherSettings), reserved),
+            _with_port(sources.section(MsgQueueSettings), reserved),
+            _with_port(sources.section(SubscriberSettings), reserved),
         )
 
     @property
@@ -143,11 +145,12 @@ async def up(installation: Installation, argv: Sequence[str]) -> None:
         raise failure
 
 
-def _with_port(section: AnyService) -> AnyService:
+def _with_port(section: AnyService, reserved: ExitStack) -> AnyService:
     if section.port != 0:
         return section
     try:
-        return section.model_copy(update={"port": find_port(section.host, 0)})
+        free = reserved.enter_context(reserve_port(section.host))
+        return section.model_copy(update={"port": free.getsockname()[1]})
     except OSError as error:
         raise CannotListen(section.service, section.host, 0, error) from error
 

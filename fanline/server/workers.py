@@ -37,6 +37,26 @@ def find_port(host: str, port: int) -> int:
         return int(listener.getsockname()[1])
 
 
+def reserve_port(host: str) -> socket.socket:
+    """Return a socket bound to a free port; while it is open, only a listening socket gets that port.
+
+    Linux lets a second socket bind to a port as long as the first one does not listen and both have
+    SO_REUSEADDR, and never picks such a port for an outgoing connection.
+
+    Raises:
+        OSError: If there is no free port, or the host is not one of this machine.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
 class Workers:
     """Keep a number of processes running until SIGTERM or SIGINT.
 
