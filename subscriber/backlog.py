@@ -1,4 +1,4 @@
-"""What one subscriber still has to be sent from the log before it is live again. No I/O.
+"""The backlog of one subscriber: records of the log to send before it is live. No I/O.
 
 A subscriber is either live, and has been sent everything up to the head, or it is catching up: it reads the
 log from a position of its own. There is one position for all of its patterns, so that records are sent in

@@ -1,8 +1,8 @@
-"""What subscribers say: three spellings of the same two commands.
+"""Commands of subscribers: three spellings of ``sub`` and ``unsub``. No I/O.
 
 ::
 
-    sub orders.eu                             text, as a person types it; also after=41 or last=50 behind it
+    sub orders.eu                             text, as a person types it; then also after=41 or last=50
     {"Topic": "orders.eu", "Content": "sub"}  the original JSON, field names in any case
     {"sub": "orders.eu", "after": 41}         v1; also an array of these
 
@@ -24,13 +24,13 @@ _HINT: Final = 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TO
 
 
 class Command(NamedTuple):
-    """One command.
+    """A command to subscribe or unsubscribe.
 
     Attributes:
-        subscribe: Whether it is ``sub``; otherwise it is ``unsub``.
-        pattern: The topic or pattern it is about.
-        after: Position after which everything is wanted, or None.
-        last: How many of the newest messages are wanted besides what follows, or None.
+        subscribe: True for ``sub``, false for ``unsub``.
+        pattern: The topic or pattern.
+        after: Position after which to begin, or None.
+        last: Number of newest messages to begin with, or None.
     """
 
     subscribe: bool
@@ -40,7 +40,7 @@ class Command(NamedTuple):
 
     @property
     def is_from_now(self) -> bool:
-        """Whether nothing of the past is wanted."""
+        """True if no message of the past is wanted."""
         return self.after is None and self.last is None
 
 

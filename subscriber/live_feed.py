@@ -63,7 +63,7 @@ class LiveFeed:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the end of the log is known."""
+        """True once the end of the log is known."""
         return self._ready.is_set()
 
     async def wait_until_ready(self) -> None:
@@ -99,14 +99,14 @@ class LiveFeed:
         """Disconnect all subscribers: the log is another one, where their positions mean nothing."""
         self._ready.clear()
         for subscription in tuple(self.subscriptions):
-            subscription.cut(CloseCode.TRY_AGAIN_LATER, "the log was replaced; subscribe anew")
+            subscription.cut(CloseCode.TRY_AGAIN_LATER, "the log was replaced; subscribe again")
 
     def flush(self) -> None:
         """Write everything that is held back."""
         self.fanout.flush(float("inf"))
 
     def _write(self, hand_out: Callable[[float], float | None]) -> None:
-        """Let fan-out write at the time of its own clock, and set a timer for what it holds back."""
+        """Run a write of fan-out at its own time, and set a timer for what it holds back."""
         began = time.monotonic()
         now = began - self._time_writing
         flush_at = hand_out(now)

@@ -39,7 +39,7 @@ class Writer(Protocol):
 
     @property
     def paused(self) -> bool:
-        """Whether its write buffer is full."""
+        """True while its write buffer is full."""
         ...
 
     def write(self, frames: bytes) -> None:
@@ -99,12 +99,12 @@ class Subscription:
 
     @property
     def is_catching_up(self) -> bool:
-        """Whether there is something to send from the log before it is live."""
+        """True while there are records to send from the log."""
         return self._backlog is not None
 
     @property
     def is_ahead(self) -> bool:
-        """Whether it was sent records, by another service, that have not arrived in this one."""
+        """True if another service has sent it records that have not arrived in this one."""
         head, backlog = self._fanout.head, self._backlog
         return backlog is not None and backlog.position >= head and not backlog.is_complete(head)
 

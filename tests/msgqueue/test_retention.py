@@ -67,7 +67,7 @@ async def kept(store: SqliteStore) -> dict[str, list[int]]:
 
 
 async def test_keeps_everything_without_a_rule(store: SqliteStore, clock: Clock) -> None:
-    """What no rule matches stays, whatever its age."""
+    """A message that no rule matches stays, whatever its age."""
     await append_on(store, "a", "b", "$sys.a")
     clock.now += 1000 * DAY
     await Retention(store, [], clock=clock).sweep()
@@ -96,15 +96,15 @@ async def test_removes_what_is_too_old(store: SqliteStore, clock: Clock) -> None
 async def test_keeps_so_many_of_each_topic(store: SqliteStore) -> None:
     """``max_count`` counts each topic for itself, at the first sweep and with what comes later."""
     retention = Retention(store, [rule("room.*", max_count=2)])
-    await append_on(store, *["room.1"] * 9, "room.2", "hall", *["room.3"] * 3)
+    await append_on(store, *["room.1"] * 9, "room.2", "lobby", *["room.3"] * 3)
     await retention.sweep()
-    assert await kept(store) == {"room.1": [8, 9], "room.2": [10], "hall": [11], "room.3": [13, 14]}
+    assert await kept(store) == {"room.1": [8, 9], "room.2": [10], "lobby": [11], "room.3": [13, 14]}
     await append_on(store, "room.2", "room.2", "room.1")
     await retention.sweep()
-    assert await kept(store) == {"room.1": [9, 17], "room.2": [15, 16], "hall": [11], "room.3": [13, 14]}
+    assert await kept(store) == {"room.1": [9, 17], "room.2": [15, 16], "lobby": [11], "room.3": [13, 14]}
     assert await store.trimmed(["room.1"]) == 8
     assert await store.trimmed(["room.2"]) == 10
-    assert await store.trimmed(["hall"]) == 0
+    assert await store.trimmed(["lobby"]) == 0
 
 
 async def test_keeps_so_many_bytes_of_all_topics_together(store: SqliteStore) -> None:
@@ -130,7 +130,7 @@ async def test_the_first_rule_that_matches_applies(store: SqliteStore) -> None:
 
 
 async def test_counts_a_topic_under_its_own_rule_alone(store: SqliteStore) -> None:
-    """What is under one rule takes nothing of the budget of another."""
+    """Messages under one rule take nothing of the budget of another."""
     await store.append([new("a", "x" * 5000), new("b", "x" * 500), new("b", "x" * 500)])
     await Retention(store, [rule("a", max_bytes=6000), rule("*", max_bytes=2000)]).sweep()
     assert await kept(store) == {"a": [1], "b": [2, 3]}
@@ -151,7 +151,7 @@ async def test_goes_on_after_a_restart(store: SqliteStore, clock: Clock) -> None
 
 
 async def test_goes_on_after_an_error(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be removed goes with the next sweep, and is not forgotten or counted twice."""
+    """The next sweep removes the same messages, and counts them once."""
     trim = store.trim
     failures = iter([False, True, True, False])
 
@@ -306,7 +306,7 @@ def test_leaves_what_the_rules_say(
 
 
 async def test_leaves_new_messages_for_the_next_sweep(clock: Clock) -> None:
-    """What is not counted yet is not removed either, so that the count stays right."""
+    """Messages not counted yet are not removed, so that the count stays right."""
     store = HeaderStore()
     retention = Retention(store, [rule(max_age=1, max_bytes=2000)], clock=clock)  # type: ignore[arg-type]
     store.stored = [RecordHeader(seq, "t", 0, 1000) for seq in range(1, 9)]
@@ -397,8 +397,8 @@ async def test_who_resumes_is_told_what_is_gone(start_service: StartService, dia
     assert await resume("all.a", 0, 10) == ({"subscribed": "all.a", "seq": 0}, list(range(2, 21, 2)))
 
 
-async def test_what_is_in_memory_is_no_gap(start_service: StartService, dial: Dial) -> None:
-    """What was removed from disk and is still delivered from memory is not reported missing (promise 4)."""
+async def test_removed_messages_in_memory_are_no_gap(start_service: StartService, dial: Dial) -> None:
+    """Messages removed from disk and delivered from memory are not reported (promise 4)."""
     queue = await start_service(MsgQueue, retention=[{"topics": "t", "max_count": 1}])
     client = await dial(queue, "/pushmsg")
     await client.send(json.dumps([{"topic": "t", "content": n} for n in range(5)]))
@@ -443,7 +443,7 @@ async def test_positions_go_on_after_everything_was_removed(start_service: Start
 async def test_a_reader_on_its_way_is_told_what_is_gone(
     start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is removed in front of a reader that is far behind is named before the next (promise 4)."""
+    """A gap ahead of a late reader is named before the next message (promise 4)."""
     queue = await start_service(MsgQueue, recent_bytes=1024)
     pusher = await dial(queue, "/pushmsg")
     await pusher.send(json.dumps([{"topic": "t", "content": "x" * 100_000} for _ in range(6)]))

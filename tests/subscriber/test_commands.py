@@ -52,7 +52,7 @@ def refusal_of(frame: bytes) -> Rejected:
         b'[{"sub":"orders.eu"}]',
     ],
 )
-def test_there_are_three_ways_to_subscribe(frame: bytes) -> None:
+def test_parses_sub_in_three_spellings(frame: bytes) -> None:
     """Text, the original JSON and that of v1 say the same (line 5)."""
     assert parse(frame) == [Command(True, "orders.eu")]
 
@@ -60,7 +60,7 @@ def test_there_are_three_ways_to_subscribe(frame: bytes) -> None:
 @pytest.mark.parametrize(
     "frame", [b"unsub orders.*", b'{"Topic":"orders.*","Content":"unsub"}', b'{"unsub":"orders.*"}']
 )
-def test_there_are_three_ways_to_unsubscribe(frame: bytes) -> None:
+def test_parses_unsub_in_three_spellings(frame: bytes) -> None:
     """Likewise (line 5)."""
     assert parse(frame) == [Command(False, "orders.*")]
 
@@ -71,13 +71,13 @@ def test_there_are_three_ways_to_unsubscribe(frame: bytes) -> None:
     "frame",
     ["sub a.> {0}={1}", '{{"sub":"a.>","{0}":{1}}}', '{{"Topic":"a.>","Content":"sub","{0}":{1}}}'],
 )
-def test_a_subscription_can_begin_in_the_past(frame: str, name: str, value: int) -> None:
+def test_parses_options_in_every_spelling(frame: str, name: str, value: int) -> None:
     """After a position, or with so many of the newest messages; in every spelling (line 5)."""
     [command] = parse(frame.format(name, value).encode())
     assert command == Command(True, "a.>", **{name: value})
 
 
-def test_topics_are_text_of_any_language() -> None:
+def test_accepts_topics_of_any_language() -> None:
     """A topic may also look like a command, or like an option."""
     assert parse("sub käse.日本".encode()) == parse('{"sub":"käse.日本"}'.encode())
     assert parse(b"sub sub") == [Command(True, "sub")]
@@ -85,13 +85,13 @@ def test_topics_are_text_of_any_language() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"  \r\n", b"[]", b" [ ] "])
-def test_a_frame_without_a_command_says_nothing(frame: bytes) -> None:
+def test_ignores_empty_frames(frame: bytes) -> None:
     """It is not refused either (line 6)."""
     assert parse(frame) == []
 
 
-def test_an_array_has_any_number_of_commands() -> None:
-    """They are obeyed in order, and a wrong one among them harms no other (line 6)."""
+def test_parses_arrays_of_commands() -> None:
+    """They are executed in order, and a wrong one among them harms no other (line 6)."""
     entries = parse(b'[{"sub":"a","after":5},{"sub":7},{"unsub":"b"},"sub c",{"topic":"c","content":"sub"}]')
     assert [entry.code if isinstance(entry, Rejected) else entry for entry in entries] == [
         Command(True, "a", after=5),
@@ -102,8 +102,8 @@ def test_an_array_has_any_number_of_commands() -> None:
     ]
 
 
-def test_a_subscription_without_an_option_begins_now() -> None:
-    """It is not interested in the past; a position is one even if it is 0."""
+def test_subscription_without_option_begins_now() -> None:
+    """Position 0 is an option too."""
     assert Command(True, "a").is_from_now
     assert not Command(True, "a", after=0).is_from_now
     assert not Command(True, "a", last=0).is_from_now
@@ -137,7 +137,7 @@ def test_a_subscription_without_an_option_begins_now() -> None:
         b'{"after":5}',
     ],
 )
-def test_what_is_no_command_is_answered_with_what_would_be(frame: bytes) -> None:
+def test_unknown_command_is_answered_with_the_spellings(frame: bytes) -> None:
     """The spellings are shown (line 6)."""
     rejected = refusal_of(frame)
     assert rejected.code == ErrorCode.BAD_COMMAND
@@ -159,7 +159,7 @@ def test_what_is_no_command_is_answered_with_what_would_be(frame: bytes) -> None
         (b'{"sub":"a","after":1,"last":2}', "after and last exclude each other"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(frame: bytes, reason: str) -> None:
+def test_refuses_wrong_options(frame: bytes, reason: str) -> None:
     """The option is named, in few characters that any terminal can show (line 6)."""
     rejected = refusal_of(frame)
     assert (rejected.code, rejected.reason) == (ErrorCode.BAD_COMMAND, reason)
@@ -169,7 +169,7 @@ def test_options_that_make_no_sense_are_refused(frame: bytes, reason: str) -> No
 @pytest.mark.parametrize(
     "value", ["-1", "1.5", "1e3", "true", '"5"', "null", "[1]", str(LARGEST + 1), "9" * 400, "9" * 10_000]
 )
-def test_a_position_is_a_whole_number(name: str, value: str) -> None:
+def test_position_in_json_is_a_whole_number(name: str, value: str) -> None:
     """One that fits into 64 bits (line 6)."""
     rejected = refusal_of(f'{{"sub":"a","{name}":{value}}}'.encode())
     assert rejected.code in (ErrorCode.BAD_POSITION, ErrorCode.BAD_JSON)
@@ -179,7 +179,7 @@ def test_a_position_is_a_whole_number(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "x", "\u0665", "1_0", str(LARGEST + 1), "9" * 10_000])
-def test_a_position_typed_as_text_is_a_whole_number_too(value: str) -> None:
+def test_position_in_text_is_a_whole_number(value: str) -> None:
     """In the digits that JSON has (line 6)."""
     rejected = refusal_of(f"sub a after={value}".encode())
     assert (rejected.code, rejected.reason) == (
@@ -191,7 +191,7 @@ def test_a_position_typed_as_text_is_a_whole_number_too(value: str) -> None:
 @pytest.mark.parametrize(
     "frame", [b"sub a..b", b"sub a*", b'{"sub":""}', b'{"sub":"a b"}', b'{"Topic":"a\\n","Content":"sub"}']
 )
-def test_topics_are_checked(frame: bytes) -> None:
+def test_refuses_wrong_topics(frame: bytes) -> None:
     """In every spelling (line 6)."""
     assert refusal_of(frame).code == ErrorCode.BAD_TOPIC
 
@@ -213,7 +213,7 @@ def test_topics_are_checked(frame: bytes) -> None:
         b'{"sub":' + b"[" * 100_000,
     ],
 )
-def test_what_cannot_be_read_is_refused(frame: bytes) -> None:
+def test_refuses_what_is_not_json(frame: bytes) -> None:
     """Neither garbage nor endless nesting is more than one wrong frame (line 6)."""
     assert refusal_of(frame).code in (ErrorCode.BAD_JSON, ErrorCode.BAD_COMMAND)
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_read_is_refused(frame: bytes) -> None:
     | st.lists(objects.map(lambda each: json.dumps(each).encode()), max_size=3).map(join_array)
     | objects.map(lambda each: json.dumps(each, ensure_ascii=False).encode())
 )
-def test_whatever_is_sent_is_a_command_in_order_or_is_refused(frame: bytes) -> None:
+def test_any_bytes_are_commands_or_refused(frame: bytes) -> None:
     """No bytes raise, and no command that comes out needs checking again (line 6)."""
     for entry in parse(frame):
         if isinstance(entry, Rejected):
@@ -243,9 +243,7 @@ def test_whatever_is_sent_is_a_command_in_order_or_is_refused(frame: bytes) -> N
     st.lists(st.sampled_from(["a", "é", '"', "\\", "*"]), min_size=1, max_size=4).map(".".join),
     st.none() | st.tuples(st.sampled_from(["after", "last"]), st.integers(0, LARGEST)),
 )
-def test_all_spellings_of_a_command_mean_the_same(
-    subscribe: bool, pattern: str, option: tuple[str, int] | None
-) -> None:
+def test_all_spellings_mean_the_same(subscribe: bool, pattern: str, option: tuple[str, int] | None) -> None:
     """Whatever the topic and the option (line 5)."""
     verb = "sub" if subscribe else "unsub"
     options: dict[str, Any] = dict([option]) if option and subscribe else {}

@@ -37,7 +37,7 @@ def fanout() -> Fanout:
 
 
 def held_back(fanout: Fanout, *members: Listener, patterns: tuple[str, ...] = ("a",)) -> None:
-    """Let members join, write record 1 of ``a`` to them, and hold record 2 back."""
+    """Add members, write record 1 of ``a`` to them, and hold record 2 back."""
     for member in members:
         fanout.join(member, patterns)
     fanout.deliver([record(1)], now=0)
@@ -153,7 +153,7 @@ def test_head_is_the_newest_position_delivered(fanout: Fanout) -> None:
 # When frames are written
 
 
-def test_first_message_is_written_at_once_and_later_ones_together(fanout: Fanout) -> None:
+def test_first_message_is_written_at_once_later_ones_together(fanout: Fanout) -> None:
     """A message to an idle group does not wait; one to a busy group waits for the rest of the window."""
     member = Listener()
     fanout.join(member, ["a"])
@@ -229,7 +229,7 @@ def test_pending_bytes_are_bounded() -> None:
 # Members that leave during a write
 
 
-def test_member_that_leaves_during_a_write_has_everything_up_to_the_head() -> None:
+def test_member_that_leaves_during_a_write_is_at_the_head() -> None:
     """Its position is known exactly; the other members notice nothing."""
     fanout = Fanout(WINDOW, busy_rate=0, max_pending_bytes=6)
     positions: list[int] = []

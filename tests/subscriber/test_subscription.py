@@ -234,7 +234,7 @@ def test_pattern_without_the_right_is_rejected(log: Log) -> None:
 
 
 def test_patterns_are_limited(log: Log) -> None:
-    """Those held may be repeated, and one that ends makes room for another."""
+    """A pattern that is held may be repeated; one that ends makes room for another."""
     client = Client(log, max_patterns=2)
     client.sub("a")
     client.sub("b")
@@ -305,7 +305,7 @@ def test_unsubscribing_ends_a_pattern(log: Log, client: Client) -> None:
 
 
 def test_slow_subscriber_continues_from_the_log(log: Log, client: Client) -> None:
-    """What was written when its buffer was full is not repeated."""
+    """Records written when its buffer was full are not repeated."""
     client.sub("a")
     client.fills_up = True
     log.publish("a")
@@ -357,7 +357,7 @@ def test_replaced_log_closes_every_connection(log: Log, client: Client) -> None:
     """Positions mean nothing in it."""
     client.sub("a")
     log.feed.restart()
-    assert client.closed == (CloseCode.TRY_AGAIN_LATER, "the log was replaced; subscribe anew")
+    assert client.closed == (CloseCode.TRY_AGAIN_LATER, "the log was replaced; subscribe again")
     assert not log.feed.is_ready
 
 
@@ -484,7 +484,7 @@ class CheckedClient(Client):
             pass  # a position after the end
 
     def step(self) -> None:
-        """Let the next page arrive, or ask for it."""
+        """Receive the next page, or ask for it."""
         if self.steps is not None:
             steps, needs = self.steps
             answer = None if needs is None else self.log.read(needs)
@@ -512,7 +512,7 @@ class World:
         self.clients = [CheckedClient(self.log) for _ in range(3)]
 
     def turn(self) -> None:
-        """Let one thing happen."""
+        """Do one thing."""
         self.log.page_records = self.rng.randint(1, 6)
         happenings = [
             self.commit, self.follow, self.trim, self.subscribe, self.unsubscribe, self.drain, self.catch_up
