@@ -1,4 +1,4 @@
-"""What all clients have in common: one link, from ``async with`` to its end."""
+"""Run the one connection of a client, from ``async with`` to its end."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -28,7 +28,7 @@ class Client(ABC):
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection at this moment."""
+        """Return whether there is a connection at this moment."""
         return self._link.connected
 
     @property
@@ -60,7 +60,7 @@ class Client(ABC):
 
     @abstractmethod
     def _give_up(self, error: BaseException) -> None:
-        """Tell everybody who waits that there will be no connection any more, and why."""
+        """Fail all waiting calls, because there will be no further connection."""
 
     def _require_open(self) -> None:
         if self._over is not None:

@@ -1,4 +1,4 @@
-"""A connection that is made again whenever it is lost: from a service to its neighbour, or from a client.
+"""Keep a connection open, and open it again whenever it is lost: for services and clients.
 
 :class:`ReconnectingConnection` connects, logs in and hands the open connection to a *session*, a function
 that speaks on it until it ends. What happens then depends on why it ended:
@@ -137,7 +137,7 @@ class ReconnectingConnection:
 
     @property
     def connected(self) -> bool:
-        """Whether a session is under way."""
+        """Return whether a session is under way."""
         return self.problem is None
 
     def retry_after(self, seconds: float) -> None:
@@ -254,7 +254,7 @@ class ReconnectingConnection:
         code, reason = connection.close_code, connection.close_reason
         words = f"{code}, {reason}" if reason else str(code)
         if code == CloseCode.POLICY:
-            refusal = Disconnected(f"{self.url} has closed the connection for good: {words}")
+            refusal = Disconnected(f"{self.url} has closed the connection permanently: {words}")
             return _Loss(refusal, is_final=True)
         return _Loss(Disconnected(f"{self.url} has closed the connection: {words}"))
 

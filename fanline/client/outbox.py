@@ -58,12 +58,12 @@ class Outbox(Generic[P]):
 
     @property
     def is_full(self) -> bool:
-        """Whether no further message should be added for now."""
+        """Return whether no further message should be added for now."""
         return self._bytes >= self._max_bytes or len(self) >= self._max_count
 
     @property
     def has_waiting(self) -> bool:
-        """Whether there is something to send."""
+        """Return whether there is something to send."""
         return bool(self._waiting)
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Outbox(Generic[P]):
         return chain(self._sent, self._waiting)
 
     def add(self, message: P) -> None:
-        """Let a message wait to be sent, after all others."""
+        """Add a message to be sent, after all others."""
         self._waiting[message] = None
         self._bytes += len(message.body)
 
@@ -147,7 +147,7 @@ class Outbox(Generic[P]):
         return expired
 
     def put_back(self) -> None:
-        """Let everything without an outcome wait to be sent again, in order, except what was abandoned."""
+        """Mark all messages without an outcome to be sent again, in order, except abandoned ones."""
         self._waiting = OrderedDict.fromkeys(message for message in self if not message.is_abandoned)
         self._sent.clear()
         self._bytes = sum(len(message.body) for message in self._waiting)

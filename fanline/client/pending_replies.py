@@ -1,4 +1,4 @@
-"""Those who wait for the answer to a command."""
+"""Keep the calls that wait for the answer to a command."""
 
 import asyncio
 from collections import defaultdict
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Answers(Generic[T]):
-    """Those who wait for the answer to a command, by the pattern that it names."""
+    """The calls that wait for the answer to a command, by its pattern."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[str, list[asyncio.Future[T]]] = defaultdict(list)
@@ -25,19 +25,19 @@ class Answers(Generic[T]):
             answer.set_result(value)
 
     def fail(self, pattern: str, error: BaseException) -> bool:
-        """Give a refusal to those who wait for the answer; return whether anybody does."""
+        """Reject the calls that wait for the answer; return whether there were any."""
         answers = self._claim(pattern)
         for answer in answers:
             answer.set_exception(error)
         return bool(answers)
 
     def resolve_all(self, value: T) -> None:
-        """Give the same answer to everybody."""
+        """Give the same answer to all calls."""
         for pattern in tuple(self._waiting):
             self.resolve(pattern, value)
 
     def fail_all(self, error: BaseException) -> None:
-        """Give the same refusal to everybody."""
+        """Reject all calls for the same reason."""
         for pattern in tuple(self._waiting):
             self.fail(pattern, error)
 

@@ -28,7 +28,7 @@ from fanline.protocol import (
 # Small enough that the server works on one frame while the next is on its way.
 FRAME_BYTES: Final = 65_536
 
-# Failures that nobody awaits are kept for flush() to raise; of a flood, the first are enough.
+# Number of failures of messages not awaited that are kept for flush() to raise.
 MAX_UNSEEN: Final = 100
 
 
@@ -56,7 +56,7 @@ class Publisher(SendingClient):
             enough, whatever their number.
         allow_plain: Whether to publish to a service that speaks the plain dialect as well. It has no acks:
             each message is then sent once, and its result raises :class:`~fanline.errors.Rejected` with
-            ``ack-unavailable``, because nobody knows what became of it.
+            ``ack-unavailable``, because it is unknown whether it was stored.
         on_state: Called with None when a connection is made, and with the reason, a sentence, when it is
             lost or cannot be made.
 
@@ -101,7 +101,7 @@ class Publisher(SendingClient):
 
         Raises:
             Rejected: If the message was refused, by the server or because it cannot be written as JSON.
-            Disconnected: If there was no ack within ``timeout``, or the server closed for good.
+            Disconnected: If there was no ack within ``timeout``, or the server closed permanently.
             LoginRefused: If the server refuses the user.
             ConfigurationError: If there is no such endpoint, it has no acks, or the server cannot be trusted.
             Closed: If the publisher is closed, or was closed before the ack came.
@@ -124,12 +124,12 @@ class Publisher(SendingClient):
             id: As for :meth:`publish`.
 
         Returns:
-            What to await for the ack. If nobody does, a failure is raised by :meth:`flush`.
+            The result, to await the ack. If it is not awaited, :meth:`flush` raises a failure.
 
         Raises:
             Rejected: If the message cannot be written as JSON.
             Closed: If the publisher is closed.
-            FanlineError: If the link has ended for good; as for :meth:`publish`.
+            FanlineError: If the link has ended permanently; as for :meth:`publish`.
         """
         key = id or next(self._ids)
         return await self._hand_over(PublishResult(key, _encode(topic, content, key), self._withdraw))
@@ -138,7 +138,7 @@ class Publisher(SendingClient):
         """Wait until every message sent so far has its answer.
 
         Raises:
-            FanlineError: The first failure since the last flush of a message that nobody has awaited.
+            FanlineError: The first failure since the last flush of a message that was not awaited.
         """
         unanswered = [result.future for result in self._outbox]
         if unanswered:

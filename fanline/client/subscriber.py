@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from fanline.client.base import Client, OnState
 from fanline.client.connection import Login, ReconnectingConnection
 from fanline.client.pending_replies import Answers
-from fanline.client.subscription_state import Gap, Ledger
+from fanline.client.subscription_state import Gap, SubscriptionState
 from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
 from fanline.protocol import (
     Dialect,
@@ -50,18 +50,18 @@ class Subscriber(Client):
     """Receives the messages of any number of topics and patterns: iterate over it.
 
     After a lost connection it goes on, by itself, behind the last message received: nothing is left out and
-    nothing comes twice. What retention dropped meanwhile is reported to ``on_gap``, before the first
+    nothing comes twice. What retention has removed by then is reported to ``on_gap``, before the first
     message behind the gap is returned. (A queue of the plain dialect keeps no positions: the ``seq``
     and ``time`` of its messages are 0, and every reconnect is reported as a gap.)
 
-    While nobody iterates, only a few hundred messages are read ahead; then the server is left waiting.
+    Without iteration, only a few hundred messages are read ahead; then the server has to wait.
 
     Iterating raises :class:`~fanline.errors.Rejected` when a subscription is refused that no
     :meth:`subscribe` waits for: one of ``topics``, or any on a later connection. One can go on
-    iterating then. What ends it for good is :class:`~fanline.errors.LoginRefused`,
+    iterating then. What ends it permanently is :class:`~fanline.errors.LoginRefused`,
     :class:`~fanline.errors.ConfigurationError` (no such endpoint, one that cannot resume, or a server that
     cannot be trusted),
-    :class:`~fanline.errors.Disconnected` (the server closed the connection for good), and
+    :class:`~fanline.errors.Disconnected` (the server closed the connection permanently), and
     :class:`~fanline.errors.Closed`.
 
     Args:
@@ -70,7 +70,7 @@ class Subscriber(Client):
         user: Who to log in as.
         password: The password.
         tls: How to verify the server; None trusts the CAs of the system.
-        after: For ``topics``: begin behind this position.
+        after: For ``topics``: begin after this position.
         last: For ``topics``: begin with so many of the newest messages of each.
         on_gap: Called for each gap; by default it is logged.
         on_state: Called with None when a connection is made, and with the reason, a sentence, when it is
@@ -98,9 +98,9 @@ class Subscriber(Client):
             ReconnectingConnection(f"{url.rstrip('/')}/subscribe", login=login, tls=tls, on_state=on_state)
         )
         self._on_gap = on_gap
-        self._ledger = Ledger()
+        self._subscriptions = SubscriptionState()
         for topic in topics:
-            self._ledger.ask(_request(topic, after, last))
+            self._subscriptions.ask(_request(topic, after, last))
         self._connection: ClientConnection | None = None
         self._arrived: deque[Message | Gap | Rejected] = deque()
         self._news = asyncio.Event()
@@ -123,7 +123,7 @@ class Subscriber(Client):
 
         Args:
             pattern: What to subscribe to.
-            after: Begin behind this position.
+            after: Begin after this position.
             last: Begin with so many of the newest messages. With neither, begin with what is new.
 
         Returns:
@@ -131,11 +131,11 @@ class Subscriber(Client):
 
         Raises:
             Rejected: If the server refuses it, or the pattern or position is not one.
-            FanlineError: What ends the iteration for good, as described above.
+            FanlineError: What ends the iteration permanently, as described above.
         """
         self._require_open()
         request = _request(pattern, after, last)
-        self._ledger.ask(request)
+        self._subscriptions.ask(request)
         return await self._ask(request, self._subscribing, pattern)
 
     async def unsubscribe(self, pattern: str) -> None:
@@ -148,12 +148,14 @@ class Subscriber(Client):
             pattern: As it was subscribed to; one that was not does no harm.
 
         Raises:
-            FanlineError: What ends the iteration for good, as described above.
+            FanlineError: What ends the iteration permanently, as described above.
         """
         self._require_open()
-        self._ledger.forget(pattern)
+        self._subscriptions.forget(pattern)
         self._arrived = deque(
-            item for item in self._arrived if not isinstance(item, Message) or self._ledger.wants(item.topic)
+            item
+            for item in self._arrived
+            if not isinstance(item, Message) or self._subscriptions.wants(item.topic)
         )
         if self._connection is not None:
             await self._ask(UnsubscribeRequest(pattern), self._unsubscribing, pattern)
@@ -212,7 +214,7 @@ class Subscriber(Client):
         return True
 
     def _presume(self, command: Request) -> None:
-        """Take a command for obeyed: in the plain dialect nobody says so."""
+        """Treat a command as confirmed: the plain dialect has no answers."""
         if isinstance(command, SubscribeRequest):
             self._subscribed(command.sub, SubscriberNotice())
         else:
@@ -223,7 +225,7 @@ class Subscriber(Client):
     async def _speak(self, connection: ClientConnection) -> None:
         self._connection = connection
         try:
-            await self._send(connection, self._ledger.resume())
+            await self._send(connection, self._subscriptions.resume())
             await self._read(connection)
         finally:
             self._connection = None
@@ -247,7 +249,7 @@ class Subscriber(Client):
             logger.warning("%s has sent what is not JSON: %.100r", self._link.url, frame)
 
     def _admit(self, message: Message) -> None:
-        if self._ledger.admit(message.topic, message.seq):
+        if self._subscriptions.admit(message.topic, message.seq):
             self._put(message)
 
     def _obey(self, notice: SubscriberNotice) -> None:
@@ -263,7 +265,7 @@ class Subscriber(Client):
             self._missing(notice.gap.topic, notice.gap)
 
     def _subscribed(self, pattern: str, notice: SubscriberNotice) -> None:
-        if self._ledger.confirm(pattern, notice.seq):
+        if self._subscriptions.confirm(pattern, notice.seq):
             self._put(Gap(pattern))
         if notice.gap is not None:
             self._missing(pattern, notice.gap)
@@ -271,7 +273,7 @@ class Subscriber(Client):
 
     def _missing(self, topic: str | None, gap: GapRange) -> None:
         if topic is not None:
-            self._ledger.skip(topic, gap.last)
+            self._subscriptions.skip(topic, gap.last)
         self._put(Gap(topic, gap.first, gap.last))
 
     def _refused(self, code: str, notice: SubscriberNotice) -> None:
@@ -281,7 +283,7 @@ class Subscriber(Client):
         rejected = Rejected(code, notice.reason)
         is_awaited = False
         if notice.sub is not None:
-            self._ledger.refuse(notice.sub)
+            self._subscriptions.refuse(notice.sub)
             is_awaited = self._subscribing.fail(notice.sub, rejected)
         elif notice.unsub is not None:
             is_awaited = self._unsubscribing.fail(notice.unsub, rejected)

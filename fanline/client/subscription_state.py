@@ -1,4 +1,4 @@
-"""What a subscriber has asked for, and how far it has got with each: enough to resume from. No I/O."""
+"""Track the subscriptions of a client and their positions, to resume them. No I/O."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class _Entry:
     is_live: bool = False
 
 
-class Ledger:
+class SubscriptionState:
     """Subscriptions by pattern.
 
     It relies on one promise of the server: from the answer to a subscription on, what matches its pattern
@@ -107,7 +107,7 @@ class Ledger:
         return is_due and self._is_first(seq, is_early=is_early)
 
     def _is_first(self, seq: int, *, is_early: bool) -> bool:
-        """Whether a message that is due is so for the first time.
+        """Return whether a message is new to its subscription.
 
         One that comes early, for one subscription while another that it matches is not answered yet, may
         come for that one again.
@@ -120,7 +120,7 @@ class Ledger:
         return not had_before
 
     def wants(self, topic: str) -> bool:
-        """Whether a subscription matches ``topic``."""
+        """Return whether a subscription matches ``topic``."""
         return next(self._index.match(topic), None) is not None
 
     def resume(self) -> list[SubscribeRequest]:

@@ -1,4 +1,4 @@
-"""What goes wrong between this program and a server, in our own errors and in words.
+"""Translate exceptions of libraries to those of Fanline, with plain sentences.
 
 The libraries for HTTP, WebSockets, TLS and sockets have exceptions of their own, wrapped up in one another.
 They become ours here, and nowhere else.

@@ -32,7 +32,7 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001  # the service stops: reconnect
     POLICY = 1008  # this connection broke a rule: do not reconnect unchanged
     TOO_BIG = 1009  # a frame over the limit: do not send it again
-    TRY_AGAIN_LATER = 1013  # overloaded, or a neighbour is missing: reconnect later
+    TRY_AGAIN_LATER = 1013  # overloaded, or a dependency is missing: reconnect later
     LOGGED_OUT = 4001  # logged out or token expired: log in again
     ROOM_DELETED = 4004  # the room is no more: do not come back to it
     SLOW_CONSUMER = 4008  # nothing was read for the limit: reconnect with `after`

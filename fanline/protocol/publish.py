@@ -1,4 +1,4 @@
-"""What a publisher is answered, on ``/publish``, ``/pushmsg`` and in a chat room.
+"""Answers to publishers, on ``/publish``, ``/pushmsg`` and in a chat room.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What is said on ``/popmsg`` in v1, by both sides.
+"""Frames of ``/popmsg`` in v1, of both sides.
 
 A consumer asks::
 
@@ -6,7 +6,7 @@ A consumer asks::
     {"pop": {"consumer": "billing"}}                  a durable consumer's share; it says {"done": SEQ}
     {"read": {"ref": 7, "after": 41, "topics": […]}}  one page of the log, forwards or ("before") backwards
     {"consumers": true}                               the durable consumers there are
-    {"forget": "billing"}                             remove one that nobody uses
+    {"forget": "billing"}                             remove one that is not used
 
 and msgqueue answers::
 

@@ -1,4 +1,4 @@
-"""What is said on ``/subscribe`` in v1 besides messages, by both sides.
+"""Frames of ``/subscribe`` in v1 other than messages, of both sides.
 
 A subscriber asks::
 
@@ -33,7 +33,7 @@ class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def has_options(self) -> bool:
-        """Whether messages of the past are wanted."""
+        """Return whether messages of the past are wanted."""
         return self.after is not None or self.last is not None
 
 

@@ -25,22 +25,22 @@ T = TypeVar("T")
 
 @lru_cache(maxsize=8_192)  # the same few are looked at for every message, twice on its way
 def is_topic(text: str) -> bool:
-    """Whether ``text`` is a topic that a message can be published on."""
+    """Return whether ``text`` is a topic that a message can be published on."""
     return len(text) <= MAX_TOPIC_LENGTH and _TOPIC.fullmatch(text) is not None
 
 
 def is_pattern(text: str) -> bool:
-    """Whether ``text`` can be subscribed to: a topic, or a pattern with wildcards."""
+    """Return whether ``text`` can be subscribed to: a topic, or a pattern with wildcards."""
     return len(text) <= MAX_TOPIC_LENGTH and _PATTERN.fullmatch(text) is not None
 
 
 def has_wildcard(pattern: str) -> bool:
-    """Whether a valid pattern matches more than the one topic that it spells."""
+    """Return whether a valid pattern matches more than the one topic that it spells."""
     return "*" in pattern or ">" in pattern
 
 
 def is_system(topic: str) -> bool:
-    """Whether a topic or pattern is one of the system's own."""
+    """Return whether a topic or pattern is one of the system's own."""
     return topic.startswith("$")
 
 
@@ -59,19 +59,19 @@ def require_pattern(text: str) -> None:
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether a message on ``topic`` belongs to ``pattern``; both must be valid."""
+    """Return whether a message on ``topic`` belongs to ``pattern``; both must be valid."""
     if not has_wildcard(pattern):
         return pattern == topic
     return covers(pattern, topic)
 
 
 def matches_any(patterns: Iterable[str], topic: str) -> bool:
-    """Whether a message on ``topic`` belongs to any of the patterns; all must be valid."""
+    """Return whether a message on ``topic`` belongs to any of the patterns; all must be valid."""
     return any(matches(pattern, topic) for pattern in patterns)
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Whether every topic that ``narrow`` matches is matched by ``wide`` as well; both must be valid."""
+    """Return whether every topic that ``narrow`` matches matches ``wide`` too; both must be valid."""
     wide_tokens, narrow_tokens = wide.split("."), narrow.split(".")
     if is_system(narrow) and wide_tokens[0] in {"*", ">"}:
         return False

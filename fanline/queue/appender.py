@@ -39,7 +39,7 @@ EXPIRY_CHECK_SECONDS: Final = 0.25
 
 
 class _Appended(PendingMessage):
-    """A message without a reply; ``reply`` is None if nobody waits for one."""
+    """A message without a reply; ``reply`` is None if none is expected."""
 
     __slots__ = ("message", "reply")
 

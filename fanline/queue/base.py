@@ -12,7 +12,7 @@ class ReplySlot(Protocol):
 
     @property
     def group(self) -> object:
-        """What sent the message: when one of a group is refused for its age, all of the group are."""
+        """Sender of the message: when one of a group is refused for its age, all of the group are."""
         ...
 
     def settle(self, outcome: Ack | Refusal) -> None:
@@ -21,7 +21,7 @@ class ReplySlot(Protocol):
 
 
 class LogListener(Protocol):
-    """What :meth:`QueueClient.follow` feeds; its methods must neither wait nor raise."""
+    """Receiver of :meth:`QueueClient.follow`; its methods must neither wait nor raise."""
 
     @property
     def head(self) -> int:
@@ -30,12 +30,12 @@ class LogListener(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has begun, and was not restarted since."""
+        """Return whether it has begun, and was not restarted since."""
         ...
 
     @property
     def can_resume(self) -> bool:
-        """Whether it began on a queue that keeps a log."""
+        """Return whether it began on a queue that keeps a log."""
         ...
 
     def begin(self, head: int, *, can_resume: bool) -> None:

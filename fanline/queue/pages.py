@@ -12,7 +12,7 @@ MAX_PAGE_RECORDS: Final = 1_000
 
 
 class ReadableLog(Protocol):
-    """What pages are read from."""
+    """Source of pages."""
 
     @property
     def head(self) -> int:

@@ -53,7 +53,7 @@ class RecordCache:
             self._drop_oldest()
 
     def covers(self, after: int) -> bool:
-        """Whether everything after this position, up to the head, is here."""
+        """Return whether everything after this position, up to the head, is here."""
         return after >= self.floor
 
     def read(

@@ -147,7 +147,7 @@ class RemoteQueue(QueueClient):
             raise Rejected(refusal.error, refusal.reason) from None
 
     async def _use(self, link: ReconnectingConnection, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let a connection count for :attr:`problem` while it is kept up."""
+        """Include a connection in :attr:`problem` during the block."""
         self._in_use.append(link)
         try:
             await run()

@@ -1,4 +1,4 @@
-"""Tests of the link: what it survives, what it gives up on, and what it says meanwhile."""
+"""The reconnecting connection: interruptions, final errors, and the states it reports."""
 
 import asyncio
 import logging
@@ -175,13 +175,13 @@ async def test_reconnects_after_a_session_gave_up(stub: Stub, tls: ssl.SSLContex
         nonlocal sessions
         sessions += 1
         if sessions == 1:
-            raise Disconnected("the neighbour talks nonsense")
+            raise Disconnected("the server talks nonsense")
         if sessions > 2:
             await listen(connection)
 
     async with running(link, give_up):
         await watch.until(lambda: sessions == 3)
-    assert watch.states[:3] == [None, "the neighbour talks nonsense", None]
+    assert watch.states[:3] == [None, "the server talks nonsense", None]
     assert watch.states[3] == f"{stub.url}/path has closed the connection: 1000"
 
 
@@ -251,7 +251,9 @@ async def test_gives_up_when_closed_for_good(stub: Stub, tls: ssl.SSLContext) ->
     await stub.close(1008, "a million subscriptions")
     error = await ending
     assert type(error) is Disconnected
-    assert str(error) == f"{stub.url}/path has closed the connection for good: 1008, a million subscriptions"
+    assert (
+        str(error) == f"{stub.url}/path has closed the connection permanently: 1008, a million subscriptions"
+    )
     assert link.problem == str(error)
 
 
@@ -267,11 +269,11 @@ async def test_a_service_goes_on_when_refused(stub: Stub, tls: ssl.SSLContext) -
         await watch.until(lambda: link.connected)
         await stub.close(1008)
         await watch.until(lambda: watch.states[-2:] == [watch.states[2], None])
-    assert "closed the connection for good" in str(watch.states[2])
+    assert "closed the connection permanently" in str(watch.states[2])
 
 
 async def test_a_defect_of_the_session_ends_the_link(stub: Stub, tls: ssl.SSLContext) -> None:
-    """What a session raises otherwise is not taken for a lost connection."""
+    """Other errors of a session are not treated as a lost connection."""
 
     async def fail(_: ClientConnection) -> None:
         raise Rejected("ack-unavailable", "no")
@@ -294,7 +296,7 @@ async def test_a_session_can_find_that_its_login_is_over(stub: Stub, tls: ssl.SS
 
 
 async def test_cancellation_closes_the_connection(stub: Stub, tls: ssl.SSLContext) -> None:
-    """A cancelled link ends at once, says goodbye, and reports nothing more."""
+    """A cancelled link ends at once, closes the WebSocket, and reports nothing more."""
     watch = Watch()
     link = link_to(stub, tls, on_state=watch)
     async with running(link) as task:
@@ -312,7 +314,7 @@ async def test_cancellation_closes_the_connection(stub: Stub, tls: ssl.SSLContex
 async def test_cancellation_passes_while_waiting_for_the_next_attempt(
     stub: Stub, tls: ssl.SSLContext
 ) -> None:
-    """A link that nobody answers can be stopped."""
+    """A connection attempt without an answer can be stopped."""
     await stub.stop()
     watch = Watch()
     async with running(link_to(stub, tls, on_state=watch)) as task:

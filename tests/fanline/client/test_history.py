@@ -87,7 +87,7 @@ async def test_names_and_patterns(make_history: MakeHistory, queue: StubQueue) -
 
 
 async def test_a_gap_is_told(make_history: MakeHistory, queue: StubQueue) -> None:
-    """What retention has removed from a page is named, as it is to a subscriber."""
+    """Positions removed by retention are named, as for a subscriber."""
     queue.floor = 30
     async with make_history() as history:
         page = await history.page("t", after=9, limit=2)
@@ -254,7 +254,7 @@ def test_a_user_name_with_a_colon(make_history: MakeHistory) -> None:
 
 
 async def test_readiness(subscriber: Service, queue: StubQueue, tls: ssl.SSLContext) -> None:
-    """A service that is ready says so; one that is not gives its reason; nobody logs in for that."""
+    """A service that is ready says so; one that is not gives its reason; no login is needed."""
     await until(lambda: queue.is_popped)
     await check_ready(url(subscriber), tls=tls)
     await queue.stop()
@@ -263,7 +263,7 @@ async def test_readiness(subscriber: Service, queue: StubQueue, tls: ssl.SSLCont
         await check_ready(url(subscriber), tls=tls)
 
 
-async def test_readiness_of_nobody(subscriber: Service, tls: ssl.SSLContext) -> None:
+async def test_readiness_without_a_service(subscriber: Service, tls: ssl.SSLContext) -> None:
     """A service that is not there is not ready."""
     where = url(subscriber)
     await subscriber.stop()

@@ -130,7 +130,7 @@ def test_batches_are_as_large_as_they_may_be(sizes: list[int], limit: int) -> No
 
 @dataclass
 class Model:
-    """What an outbox is to hold, as two plain lists."""
+    """Expected content of an outbox, as two plain lists."""
 
     sent: list[PendingMessage] = field(default_factory=list)
     waiting: list[PendingMessage] = field(default_factory=list)

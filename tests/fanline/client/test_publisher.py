@@ -98,7 +98,7 @@ async def test_raw_content_travels_byte_for_byte(stub: StubPublisher, publisher:
 async def test_content_that_is_not_json_is_refused_here(
     stub: StubPublisher, publisher: Publisher, content: object
 ) -> None:
-    """What cannot be written as JSON harms neither the connection nor the messages beside it (promise 7)."""
+    """Content that is not JSON harms neither the connection nor other messages (promise 7)."""
     before = await publisher.send("t", "before")
     with pytest.raises(Rejected, match="cannot be written as JSON") as caught:
         await publisher.send("t", content)
@@ -146,7 +146,7 @@ async def test_a_timeout_tells_what_is_wrong(stub: StubPublisher, publisher: Pub
 
 
 async def test_messages_of_one_turn_travel_together(stub: StubPublisher, publisher: Publisher) -> None:
-    """What is sent without a pause between goes in one frame, and comes in order."""
+    """Messages sent without a pause go in one frame, and arrive in order."""
     await publisher.publish("t", "connected")
     acks = await asyncio.gather(*(publisher.publish("t", n) for n in range(50)))
     assert len(stub.frames) == 2
@@ -187,7 +187,7 @@ async def test_send_waits_while_the_window_is_full(
 
 
 async def test_a_receipt_tells_whether_it_is_answered(stub: StubPublisher, publisher: Publisher) -> None:
-    """Whoever sends many can see which of them need no waiting."""
+    """A result tells whether it can be awaited without waiting."""
     stub.holding = True
     receipt = await publisher.send("t", 1)
     await stub.until(lambda: len(stub.stored) == 1)
@@ -209,7 +209,7 @@ async def test_flush_waits_for_what_was_sent_before(stub: StubPublisher, publish
     await flushing
 
 
-async def test_flush_raises_what_nobody_has_awaited(stub: StubPublisher, publisher: Publisher) -> None:
+async def test_flush_raises_failures_not_awaited(stub: StubPublisher, publisher: Publisher) -> None:
     """A refusal is never lost, and never told twice."""
     stub.script.extend([refused("one"), refused("two"), refused("three")])
     receipts = [await publisher.send("t", n) for n in range(3)]
@@ -220,7 +220,7 @@ async def test_flush_raises_what_nobody_has_awaited(stub: StubPublisher, publish
     await publisher.flush()
 
 
-async def test_leaving_raises_what_nobody_has_awaited(
+async def test_leaving_raises_failures_not_awaited(
     stub: StubPublisher, make_publisher: MakePublisher
 ) -> None:
     """The end of the block means that everything is stored; if it is not, it raises."""
@@ -340,7 +340,7 @@ async def test_a_message_too_big_for_the_server_is_refused_alone(
 async def test_a_refused_login_ends_everything(
     stub: StubPublisher, make_publisher: MakePublisher, status: HTTPStatus
 ) -> None:
-    """With a wrong password nobody waits for ever: neither for acks nor for room (line 1)."""
+    """With a wrong password no call waits forever: neither for acks nor for space (line 1)."""
     stub.answer = status
     async with asyncio.timeout(DEADLINE), make_publisher(window=3) as publisher:
         receipts = [await publisher.send("t", n) for n in range(3)]
@@ -357,7 +357,7 @@ async def test_a_refused_login_ends_everything(
 async def test_a_refused_login_is_raised_on_leaving(
     stub: StubPublisher, make_publisher: MakePublisher
 ) -> None:
-    """A message that nobody awaits is not lost in silence when the link has ended."""
+    """A message not awaited is not lost in silence when the connection has ended."""
     stub.answer = HTTPStatus.UNAUTHORIZED
     with pytest.raises(LoginRefused):
         async with make_publisher() as publisher:
@@ -387,7 +387,7 @@ async def test_a_server_without_acks_is_accepted_on_request(
 
 
 async def test_an_exception_closes_at_once(stub: StubPublisher, make_publisher: MakePublisher) -> None:
-    """What has no ack then is told so, and the exception is the one that comes out."""
+    """Messages without an ack fail, and the exception of the block is raised."""
     stub.holding = True
     receipts: list[PublishResult] = []
 

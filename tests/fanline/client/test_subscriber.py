@@ -64,7 +64,7 @@ async def test_delivers_what_is_published(stub: StubSubscriber, make_subscriber:
 
 
 async def test_begins_after_a_position(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
-    """What was published before can be asked for by position (promise 4)."""
+    """Earlier messages can be asked for by position (promise 4)."""
     for n in range(5):
         stub.store("t", n)
     async with make_subscriber("t", after=2) as subscriber:
@@ -207,7 +207,7 @@ async def test_a_cancelled_subscription_can_be_taken_back(
 
 
 async def test_a_refused_subscription_is_raised(stub: StubSubscriber, subscriber: Subscriber) -> None:
-    """A refusal reaches who asked, and nobody else."""
+    """A refusal is raised by the call that asked, and by no other."""
     stub.refusals["secret"] = Rejected("forbidden", "hello may not subscribe to secret")
     with pytest.raises(Rejected, match="hello may not subscribe to secret"):
         await subscriber.subscribe("secret")
@@ -219,7 +219,7 @@ async def test_a_refused_subscription_is_raised(stub: StubSubscriber, subscriber
 async def test_a_refused_topic_is_raised_while_iterating(
     stub: StubSubscriber, make_subscriber: MakeSubscriber
 ) -> None:
-    """Where nobody waits for the answer, the iteration tells; it can go on with the others."""
+    """Without a waiting call the iteration raises the refusal, and can continue."""
     stub.refusals["secret"] = Rejected("forbidden", "no")
     async with make_subscriber("secret", "open") as subscriber:
         await stub.until(lambda: stub.is_subscribed("open"))
@@ -366,7 +366,7 @@ async def test_a_slow_consumer_that_was_cut_resumes(
 
 
 async def test_a_gap_is_told_in_its_place(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
-    """What retention dropped is named, behind the messages before it and ahead of those after (promise 4)."""
+    """Positions removed by retention are reported between the messages around them (promise 4)."""
     events: list[Any] = []
     async with make_subscriber("t", on_gap=events.append) as subscriber:
         await stub.until(lambda: stub.is_subscribed("t"))
@@ -475,7 +475,7 @@ async def test_what_is_unknown_is_ignored(
 async def test_reads_ahead_within_bounds(
     stub: StubSubscriber, make_subscriber: MakeSubscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While nobody iterates the server is left waiting; nothing is lost (promise 5)."""
+    """Without iteration the server waits; nothing is lost (promise 5)."""
     monkeypatch.setattr(subscriber_module, "HIGH_WATER", 4)
     monkeypatch.setattr(subscriber_module, "LOW_WATER", 2)
     for n in range(1_000):
@@ -487,7 +487,7 @@ async def test_reads_ahead_within_bounds(
     assert [message.seq for message in received] == list(range(1, 1_001))
 
 
-async def test_a_command_is_answered_although_nobody_iterates(
+async def test_a_command_is_answered_without_iteration(
     stub: StubSubscriber, make_subscriber: MakeSubscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task can subscribe between two messages, however many stand before the answer."""
@@ -509,7 +509,7 @@ async def test_a_command_is_answered_although_nobody_iterates(
 async def test_a_refused_login_ends_everything(
     stub: StubSubscriber, make_subscriber: MakeSubscriber, status: HTTPStatus
 ) -> None:
-    """With a wrong password nobody waits for ever (line 1)."""
+    """With a wrong password no call waits forever (line 1)."""
     stub.answer = status
     async with asyncio.timeout(DEADLINE), make_subscriber("t") as subscriber:
         waiting = asyncio.create_task(subscriber.subscribe("u"))
@@ -524,7 +524,7 @@ async def test_a_refused_login_ends_everything(
 async def test_what_has_arrived_comes_before_the_end(
     stub: StubSubscriber, make_subscriber: MakeSubscriber
 ) -> None:
-    """A server that closes for good does not take away what it had sent."""
+    """A server that closes permanently does not take away what it had sent."""
     async with make_subscriber("t") as subscriber:
         await stub.until(lambda: stub.is_subscribed("t"))
         await stub.publish("t", 1)

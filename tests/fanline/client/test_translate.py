@@ -26,7 +26,7 @@ URL = "wss://localhost:8081"
     ],
 )
 def test_another_answer(status: int, error: type[Exception], words: str) -> None:
-    """What can be put right by trying again is told from what cannot, and all of it is in words."""
+    """Errors that retrying may fix differ from others, and each has a sentence."""
     found = refused(URL, status, b"who are you?\nsay it", login="user 'eve'")
     assert type(found) is error
     assert str(found) == words

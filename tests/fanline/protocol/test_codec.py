@@ -32,7 +32,7 @@ from fanline.protocol import (
 )
 from fanline.protocol.topics import MAX_TOPIC_LENGTH
 
-# JSON can spell half of a surrogate pair; nobody can send it on, and nobody may be sent it.
+# JSON can spell half of a surrogate pair, which cannot be sent as UTF-8.
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 values = st.recursive(
@@ -97,7 +97,7 @@ def depth(value: object) -> int:
 def test_a_v1_message_has_five_fields() -> None:
     """Three of them may be left out, and unknown ones are passed over."""
     [message] = messages_in(
-        b'{"topic": "a.b", "content": {"n": 1}, "id": "i", "from": "u", "type": "join", "colour": [1]}'
+        b'{"topic": "a.b", "content": {"n": 1}, "id": "i", "from": "u", "type": "join", "color": [1]}'
     )
     assert message == NewMessage("a.b", msgspec.Raw(b'{"n": 1}'), "i", "u", "join")
     [message] = messages_in(b'{"topic":"a","content":null}')
@@ -120,7 +120,7 @@ def test_plain_fields_are_read_without_regard_to_case(frame: bytes) -> None:
 
 
 def test_a_plain_message_may_lack_a_field() -> None:
-    """What is missing is empty, as the original programs read it (line 9)."""
+    """Missing fields are empty, as the original programs read them (line 9)."""
     assert messages_in(b'{"Topic":"a"}', Dialect.PLAIN) == [NewMessage("a", msgspec.Raw(b'""'))]
     assert messages_in(b'{"content":5}', Dialect.PLAIN) == [NewMessage("", msgspec.Raw(b"5"))]
 
@@ -376,7 +376,7 @@ def test_a_refusal_goes_out_with_its_code_reason_and_id() -> None:
 @settings(max_examples=50)
 @given(st.lists(json_texts(), max_size=5))
 def test_joining_and_splitting_an_array_are_opposites(texts: list[bytes]) -> None:
-    """What was joined comes out again byte for byte."""
+    """Joined records are split again byte for byte."""
     assert list(split_array(join_array(texts))) == texts
 
 
@@ -430,7 +430,7 @@ def test_a_message_without_position_goes_out_in_two_fields() -> None:
 @settings(max_examples=50)
 @given(texts, texts)
 def test_a_plain_message_comes_back_as_it_was(topic: str, content: str) -> None:
-    """Written for a plain neighbour and read from one, it is the same."""
+    """A message written and read in the plain dialect is the same."""
     message = NewMessage(topic, raw(content))
     assert msgspec.json.decode(decode_plain(Dialect.PLAIN.codec.encode_published(message)).content) == content
     assert decode_plain(Dialect.PLAIN.codec.encode_published(message)).topic == topic
@@ -438,7 +438,7 @@ def test_a_plain_message_comes_back_as_it_was(topic: str, content: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=40) | damaged_frames())
-def test_a_plain_neighbour_can_send_anything(frame: bytes) -> None:
+def test_a_plain_peer_can_send_anything(frame: bytes) -> None:
     """It is a message that can be handed on, or one and the same kind of error (line 6)."""
     try:
         message = decode_plain(frame)
@@ -458,7 +458,7 @@ def test_a_plain_neighbour_can_send_anything(frame: bytes) -> None:
         b'{"\xff":1}',
     ],
 )
-def test_no_frame_of_a_plain_neighbour_is_an_error_of_another_kind(frame: bytes) -> None:
+def test_no_frame_of_a_plain_peer_is_an_error_of_another_kind(frame: bytes) -> None:
     """Endless nesting and invalid UTF-8 are refused like any other garbage (line 6)."""
     with pytest.raises(msgspec.DecodeError):
         decode_plain(frame)

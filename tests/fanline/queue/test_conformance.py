@@ -1,4 +1,4 @@
-"""What every queue client does: the same tests with msgqueue elsewhere, and with its log in this process."""
+"""The contract of queue clients: the same tests for the remote and the local one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -165,7 +165,7 @@ async def test_follows_from_the_end_of_the_log(queue: QueueClient) -> None:
 
 
 async def test_resumes_after_the_head_of_the_listener(queue: QueueClient) -> None:
-    """What was stored in between comes, once, and then what is new."""
+    """Records stored in between come once, and then new ones."""
     await append(queue, *(new(number) for number in range(5)))
     listener = Listener(head=2)
     async with running_task(queue.follow(listener)):

@@ -154,7 +154,7 @@ def test_reading_for_no_topic_gives_nothing_and_gets_to_the_end() -> None:
 
 
 def test_restarting_forgets_everything() -> None:
-    """What was before means nothing in another log, even where positions are lower."""
+    """Records of the former log are forgotten, even if positions are lower now."""
     recent = RecordCache(EVERYTHING)
     recent.add(record(100))
     recent.restart(3)
@@ -165,7 +165,7 @@ def test_restarting_forgets_everything() -> None:
 
 
 def test_memory_stays_within_the_limit() -> None:
-    """What is dropped is let go of, on busy topics as on those seen once (line 8)."""
+    """Dropped records are freed, on busy topics as on those seen once (line 8)."""
     size, capacity = 1_000, 100_000
     recent = RecordCache(capacity)
     tracemalloc.start()
@@ -190,7 +190,7 @@ def test_skipped_positions_are_not_covered() -> None:
     assert recent.read(8, max_bytes=EVERYTHING) == Page([record(9)], 9)
 
 
-def test_skipped_positions_stay_uncovered_when_records_are_dropped() -> None:
+def test_skipped_positions_stay_uncovered_after_drops() -> None:
     """The floor never goes back."""
     recent = RecordCache(1)
     recent.skip(8)
