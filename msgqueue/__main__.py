@@ -1,7 +1,12 @@
 """Runs the msgqueue service: ``python -m msgqueue --help`` lists its settings."""
 
-from fanline.server.process import main
-from msgqueue.app import MsgQueue
+from functools import partial
+
+from fanline.server import Service, run_program
+from msgqueue.app import open_msgqueue
+from msgqueue.settings import MsgQueueSettings
+
+DESCRIPTION = "Keep the one ordered, durable FIFO log: publishers push to it, subscribers pop from it."
 
 if __name__ == "__main__":
-    main(MsgQueue)
+    run_program(MsgQueueSettings, DESCRIPTION, partial(Service.start, open_msgqueue))

@@ -130,6 +130,11 @@ class Log:
         receipts.add_done_callback(lambda done: done.cancelled() or done.exception())
         return receipts
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more than the buffer's size is waiting to be committed."""
+        return not self._has_room.is_set()
+
     async def room(self) -> None:
         """Wait until no more than the buffer's size is waiting to be committed."""
         await self._has_room.wait()

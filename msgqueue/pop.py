@@ -6,7 +6,7 @@ answer to a ping sent behind the messages says so in its place.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -30,14 +30,14 @@ from fanline.protocol import (
 )
 from fanline.protocol.topics import matches_any, require_pattern
 from fanline.queue.pages import Pages
-from fanline.server.connection import Connection, text_frame
-from fanline.tasks import cancel_and_wait, running_task
+from fanline.server import Connection, Handler, task_handler, text_frame
+from fanline.tasks import cancel_and_wait
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import PAGE_BYTES, Log
 
 
 class PopEndpoint:
-    """Handles the connections to ``/popmsg``.
+    """Makes the handlers of the connections to ``/popmsg``.
 
     Args:
         log: What is read.
@@ -47,18 +47,29 @@ class PopEndpoint:
     def __init__(self, log: Log, consumers: Consumers) -> None:
         self._log = log
         self._consumers = consumers
+        self._open_v1 = task_handler(self._serve)
 
-    async def handle(self, connection: Connection) -> None:
-        """Serve one consumer until it goes away."""
+    def open(self, connection: Connection) -> Handler:
+        """Return the handler of a connection."""
         if connection.dialect is Dialect.PLAIN:
-            await self._handle_plain(connection)
-        else:
-            await _Session(self._log, self._consumers, connection).run()
+            return _PlainPopping(connection, self._consumers.get(DEFAULT_CONSUMER, 0))
+        return self._open_v1(connection)
 
-    async def _handle_plain(self, connection: Connection) -> None:
-        async with running_task(_feed_plain(connection, self._consumers.get(DEFAULT_CONSUMER, 0))):
-            async for _ in connection.frames():
-                pass  # it has nothing to say; this notices that it goes
+    async def _serve(self, connection: Connection, frames: AsyncIterator[bytes]) -> None:
+        await _Session(self._log, self._consumers, connection).run(frames)
+
+
+class _PlainPopping:
+    """The handler of a plain connection: a task feeds it; what it sends is ignored."""
+
+    def __init__(self, connection: Connection, consumer: Consumer) -> None:
+        self._feeding = connection.create_task(_feed_plain(connection, consumer))
+
+    def on_frame(self, payload: bytes) -> None:
+        """Ignore a frame."""
+
+    def on_close(self) -> None:
+        self._feeding.cancel()
 
 
 async def _feed_plain(connection: Connection, consumer: Consumer) -> None:
@@ -68,7 +79,7 @@ async def _feed_plain(connection: Connection, consumer: Consumer) -> None:
             records = await consumer.take(connection)
             connection.write(b"".join(text_frame(spell(record.body)) for record in records))
             await connection.writable()
-            await (await connection.ping())
+            await connection.round_trip()
             consumer.done(connection, records[-1].seq)
     except StoreError as error:
         connection.cut(CloseCode.TRY_AGAIN_LATER, f"the log cannot be read: {error}")
@@ -87,9 +98,9 @@ class _Session:
         self._consumer: Consumer | None = None
         self._feeding: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
+    async def run(self, frames: AsyncIterator[bytes]) -> None:
         try:
-            async for frame in self._connection.frames():
+            async for frame in frames:
                 await self._obey_frame(frame)
         finally:
             if self._feeding is not None:

@@ -1,38 +1,25 @@
 """``/pushmsg``: messages in, acks out, in the same order.
 
-A task for each connection reads frames and puts their messages in line for a commit; each frame is answered
-when that is done. So a publisher may have any number of frames on the way, until so much waits for the disk
-that it is simply not read from.
+The messages of each frame wait for a commit, and the frame is answered when that is done. So a publisher may
+have any number of frames in progress, until so much waits for the disk that it is not read from.
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from fanline.backoff import Backoff
 from fanline.errors import ErrorCode, Rejected, StoreError
-from fanline.protocol import (
-    Ack,
-    Dialect,
-    NewMessage,
-    Refusal,
-    check_message,
-    encode,
-    refusal,
-)
-from fanline.server import metrics
-from fanline.server.connection import Connection, text_frame
+from fanline.protocol import Ack, Dialect, NewMessage, Refusal, encode, refusal
+from fanline.server import Connection, Handler, MessageReader, PlainMessages, metrics, text_frame
 from msgqueue.log import Log
 from msgqueue.store.base import Receipt
 
-logger = logging.getLogger(__name__)
-
 
 class PushEndpoint:
-    """Handles the connections to ``/pushmsg``.
+    """Makes the handlers of the connections to ``/pushmsg``.
 
     Args:
         log: Where the messages go.
@@ -42,7 +29,7 @@ class PushEndpoint:
 
     def __init__(self, log: Log, *, max_content: int, registry: CollectorRegistry) -> None:
         self._log = log
-        self._max_content = max_content
+        self._reader = MessageReader(max_content=max_content, registry=registry)
         self._stored = self._duplicates = 0
         metrics.counter(registry, "fanline_messages_stored", "Messages stored.", lambda: self._stored)
         metrics.counter(
@@ -51,52 +38,32 @@ class PushEndpoint:
             "Messages not stored because their id was known.",
             lambda: self._duplicates,
         )
-        self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=registry)
 
-    async def handle(self, connection: Connection) -> None:
-        """Serve one publisher until it goes away."""
-        if connection.dialect is Dialect.PLAIN:
-            await self._handle_plain(connection)
-        else:
-            await self._handle_v1(connection)
-
-    async def _handle_v1(self, connection: Connection) -> None:
-        async for frame in connection.frames():
-            entries = self._read(frame, connection)
-            accepted = [entry for entry in entries if isinstance(entry, NewMessage)]
-            receipts = self._log.append(accepted)
-            # The log settles its futures in the order of the appends, and so the answers keep to it.
-            receipts.add_done_callback(partial(self._answer, connection, entries))
-            await self._log.room()
-
-    async def _handle_plain(self, connection: Connection) -> None:
-        """Serve a publisher that gets no acks: while the log cannot be written, it is not read from."""
+    def open(self, connection: Connection) -> Handler:
+        """Return the handler of a connection."""
+        if connection.dialect is Dialect.V1:
+            return _Pushing(connection, self._reader, self)
         # The original publisher passes on messages of any size, in fragments, and would not reconnect.
         connection.cut_short()
-        async for frame in connection.frames():
-            entries = self._read(frame, connection)
-            for entry in entries:
-                if isinstance(entry, Rejected):
-                    logger.info("ignored a frame of %s: %s", connection.user.name, entry)
-            await self._store([entry for entry in entries if isinstance(entry, NewMessage)])
+        return PlainMessages(
+            connection,
+            self._reader,
+            lambda accepted: connection.pause_reading_during(self._store(accepted)),
+        )
 
-    def _read(self, frame: bytes, connection: Connection) -> list[NewMessage | Rejected]:
-        return [self._check(entry, connection) for entry in connection.dialect.codec.decode_published(frame)]
-
-    def _check(self, entry: NewMessage | Rejected, connection: Connection) -> NewMessage | Rejected:
-        if isinstance(entry, NewMessage):
-            rejected = check_message(entry, max_content=self._max_content)
-            if rejected is None:
-                if entry.sender is None:
-                    entry.sender = connection.user.name
-                return entry
-            entry = rejected
-        self._refused.labels(entry.code).inc()
-        return entry
+    def append(self, entries: Sequence[NewMessage | Rejected], connection: Connection) -> None:
+        """Store what can be accepted; when that is done, reply to all."""
+        accepted = [entry for entry in entries if isinstance(entry, NewMessage)]
+        receipts = self._log.append(accepted)
+        # The log settles its futures in the order of the appends, and so the answers keep to it.
+        receipts.add_done_callback(partial(self._answer, connection, entries))
+        if self._log.is_full:
+            connection.pause_reading_during(self._log.room())
 
     async def _store(self, messages: Sequence[NewMessage]) -> None:
+        """Store messages that get no ack: try until it succeeds."""
         backoff = Backoff()
-        while messages:
+        while True:
             try:
                 self._count(await self._log.append(messages))
             except StoreError:
@@ -129,6 +96,21 @@ class PushEndpoint:
         duplicates = sum(receipt.duplicate for receipt in receipts)
         self._duplicates += duplicates
         self._stored += len(receipts) - duplicates
+
+
+class _Pushing:
+    """The handler of a v1 connection."""
+
+    def __init__(self, connection: Connection, reader: MessageReader, endpoint: PushEndpoint) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._endpoint = endpoint
+
+    def on_frame(self, payload: bytes) -> None:
+        self._endpoint.append(self._reader.read(payload, self._connection), self._connection)
+
+    def on_close(self) -> None:
+        """Store what was sent all the same; nothing is to be released."""
 
 
 def _refusals(entries: Sequence[NewMessage | Rejected], error: BaseException) -> list[Ack | Refusal]:

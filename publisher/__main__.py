@@ -1,7 +1,12 @@
 """Runs the publisher service: ``python -m publisher --help`` lists its settings."""
 
-from fanline.server.process import main
-from publisher.app import Publisher
+from functools import partial
+
+from fanline.server import Service, run_program
+from publisher.app import open_publisher
+from publisher.settings import PublisherSettings
+
+DESCRIPTION = "Accept messages: authenticate, validate, limit, forward, acknowledge."
 
 if __name__ == "__main__":
-    main(Publisher)
+    run_program(PublisherSettings, DESCRIPTION, partial(Service.start, open_publisher), is_scalable=True)

@@ -1,7 +1,12 @@
 """Runs the subscriber service: ``python -m subscriber --help`` lists its settings."""
 
-from fanline.server.process import main
-from subscriber.app import Subscriber
+from functools import partial
+
+from fanline.server import Service, run_program
+from subscriber.app import open_subscriber
+from subscriber.settings import SubscriberSettings
+
+DESCRIPTION = "Deliver messages: follow the log, route by topic, fan out."
 
 if __name__ == "__main__":
-    main(Subscriber)
+    run_program(SubscriberSettings, DESCRIPTION, partial(Service.start, open_subscriber), is_scalable=True)

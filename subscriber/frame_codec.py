@@ -6,7 +6,7 @@ from typing import Final, Protocol
 import msgspec
 
 from fanline.protocol import Codec, Dialect, Record, encode
-from fanline.server.connection import text_frame
+from fanline.server import text_frame
 
 
 class FrameCodec(Protocol):

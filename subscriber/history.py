@@ -16,18 +16,19 @@ import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import PageAnswer, Read, encode, parse_position, refusal
+from fanline.protocol import PageAnswer, Read, encode, parse_position
 from fanline.protocol.topics import require_pattern
 from fanline.queue.base import QueueClient
-from fanline.server.service import PageRequest, PageResponse
+from fanline.server import HttpProblem, query_of
 
-PREFIX: Final = "/topics/"
-SUFFIX: Final = "/messages"
+PATH: Final = "/topics/{topic:path}/messages"
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
@@ -54,23 +55,26 @@ class History:
         self._queue = queue
         self._patience = patience
 
-    async def answer(self, request: PageRequest) -> PageResponse:
-        """Return a page, or what is wrong with the request."""
-        if not request.path.endswith(SUFFIX):
-            reason = f"There is nothing at {request.path}.\n"
-            return PageResponse(HTTPStatus.NOT_FOUND, reason.encode(), "text/plain; charset=utf-8")
-        topic = unquote(request.path[len(PREFIX) : -len(SUFFIX)])
+    async def show(self, request: Request) -> Response:
+        """Return a page.
+
+        Raises:
+            HttpProblem: If there is something wrong with the request, or msgqueue does not answer.
+        """
+        topic = request.path_params["topic"]
+        query = query_of(request)
+        query.pop("token", None)
         try:
             require_pattern(topic)
             if not request.user.may_subscribe(topic):
                 reason = f'{request.user.name} may not subscribe to "{topic}"'
                 raise Rejected(ErrorCode.FORBIDDEN, reason)
-            read = _parse(topic, request.query)
+            read = _parse(topic, query)
             page = await self._read(read)
         except Rejected as rejected:
             status = _STATUS.get(rejected.code, HTTPStatus.BAD_REQUEST)
-            return PageResponse(status, encode(refusal(rejected)))
-        return PageResponse(HTTPStatus.OK, encode(page.messages), headers=_headers(read, page))
+            raise HttpProblem(status, rejected.code, rejected.reason) from None
+        return Response(encode(page.messages), headers=_headers(read, page), media_type="application/json")
 
     async def _read(self, read: Read) -> PageAnswer:
         """Return a full page if there is one: with a wildcard, the queue may look at the log in steps."""
@@ -116,7 +120,7 @@ class _Position(msgspec.Struct):
 
 def _headers(read: Read, page: PageAnswer) -> dict[str, str]:
     seqs = [msgspec.json.decode(message, type=_Position).seq for message in page.messages]
-    path = f"{PREFIX}{quote(read.topics[0])}{SUFFIX}"
+    path = f"/topics/{quote(read.topics[0])}/messages"
     links = [f'<{path}?after={seqs[-1] if seqs else _place(read, page)}&limit={read.limit}>; rel="next"']
     if seqs:
         links.append(f'<{path}?before={seqs[0]}&limit={read.limit}>; rel="prev"')

@@ -6,12 +6,10 @@ from typing import Final, NamedTuple
 
 from prometheus_client import Counter
 
-from fanline.change_notifier import ChangeNotifier
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read, SubscribeRefusal
 from fanline.queue.base import QueueClient
-from fanline.server.connection import Connection
-from fanline.tasks import cancel_and_wait
+from fanline.server import Connection
 from subscriber import commands
 from subscriber.commands import Command
 from subscriber.frame_codec import FRAME_CODECS
@@ -48,7 +46,7 @@ class Session:
     """
 
     __slots__ = (
-        "_connection", "_feed", "_has_ignored", "_idle", "_later", "_queue", "_rejected", "_subscription",
+        "_connection", "_feed", "_has_ignored", "_later", "_queue", "_rejected", "_subscription",
         "_task", "_timeout", "_waiting",
     )  # fmt: skip
 
@@ -77,31 +75,26 @@ class Session:
         self._waiting: _WaitingCommand | None = None
         self._later: list[Command | Rejected] = []  # the next one last
         self._task: asyncio.Task[None] | None = None
-        self._idle = ChangeNotifier()
         self._has_ignored = False
+        connection.on_pause = self._on_pause
 
-    async def run(self) -> None:
-        """Serve the subscriber until it disconnects."""
-        self._connection.on_pause = self._on_pause
-        try:
-            async for frame in self._connection.frames():
-                self.on_frame(frame)
-                if self._waiting is not None:
-                    await asyncio.shield(self._idle.next)
-        finally:
-            self._subscription.close()
-            if self._task is not None:
-                await cancel_and_wait(self._task)
-
-    def on_frame(self, frame: bytes) -> None:
+    def on_frame(self, payload: bytes) -> None:
         """Execute the commands in a frame, after those of earlier frames that still wait."""
-        self._later[:0] = reversed(commands.parse(frame))
+        self._later[:0] = reversed(commands.parse(payload))
         if self._waiting is None:
             self._execute_commands()
             if self._waiting is not None and self._task is not None:
                 self._task.cancel()  # the next one catches up too, after the command
                 self._task = None
             self._ensure_task()
+        if self._waiting is not None:
+            self._connection.pause_reading()
+
+    def on_close(self) -> None:
+        """End the subscription."""
+        self._subscription.close()
+        if self._task is not None:
+            self._task.cancel()
 
     def _on_pause(self) -> None:
         self._subscription.leave_live()
@@ -155,7 +148,7 @@ class Session:
         self._waiting = None
         self._execute_commands()
         if self._waiting is None:
-            self._idle.fire()
+            self._connection.resume_reading()
 
     async def _fetch(self, needs: Read | None) -> PageAnswer | None:
         if needs is not None:
@@ -167,7 +160,7 @@ class Session:
 
     def _ensure_task(self) -> None:
         if self._task is None and (self._waiting is not None or self._subscription.is_catching_up):
-            self._task = asyncio.create_task(self._work())
+            self._task = self._connection.create_task(self._work())
 
     async def _work(self) -> None:
         """Finish the command that waits, if any; then catch up."""

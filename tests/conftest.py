@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import inspect
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -17,8 +18,8 @@ from websockets.typing import Subprotocol
 import certs
 from fanline.protocol import SUBPROTOCOL
 from fanline.security.tls import client_context
-from fanline.server.process import raise_file_limit
-from fanline.server.service import App, Service
+from fanline.server import Service, raise_file_limit
+from fanline.server.app import OpenedApp
 from fanline.settings import ServiceSettings, Settings
 from tests.stubs import DEADLINE, PASSWORD, USER
 
@@ -73,16 +74,22 @@ def make_settings(cert_dir: Path, tmp_path: Path) -> Callable[..., Settings]:
     return make
 
 
+def section_of(open_app: Callable[[Any], OpenedApp]) -> type[Settings]:
+    """Return the settings that the first parameter of a function is annotated with."""
+    first = next(iter(inspect.signature(open_app).parameters.values()))
+    assert isinstance(first.annotation, type)
+    return first.annotation
+
+
 @pytest.fixture
 async def start_service(make_settings: Callable[..., Settings]) -> AsyncIterator[StartService]:
     """Start services in this process; those that still run at the end are stopped."""
     running: list[Service] = []
 
-    async def start(app_class: type[App], **changes: Any) -> Service:
-        settings = make_settings(app_class.settings_class, **changes)
+    async def start(open_app: Callable[[Any], OpenedApp], **changes: Any) -> Service:
+        settings = make_settings(section_of(open_app), **changes)
         assert isinstance(settings, ServiceSettings)
-        service = Service(app_class(settings))
-        await service.start()
+        service = await Service.start(open_app, settings)
         running.append(service)
         return service
 

@@ -18,22 +18,30 @@ import fanline.cli.main
 from fanline.cli import verify as cli
 from fanline.errors import Closed
 from fanline.protocol import NewMessage, Record
-from fanline.server.process import main
-from fanline.server.service import App
+from fanline.server import Service, run_program
+from fanline.server.app import OpenedApp
+from fanline.settings import ServiceSettings
 from fanline.verify.run import Run
-from msgqueue.app import MsgQueue
+from msgqueue.app import open_msgqueue
+from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite import writer as sqlite_writer
 from msgqueue.store.sqlite.engine import SqliteStore
 from msgqueue.store.sqlite.writer import Appended, Writer
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from publisher.app import open_publisher
+from publisher.settings import PublisherSettings
+from subscriber.app import open_subscriber
 from subscriber.fanout import Fanout
+from subscriber.settings import SubscriberSettings
 
 COMMIT_SECONDS = 1.0
 DROPPED = 1_000
 
-APPS: dict[str, type[App]] = {app.settings_class.service: app for app in (MsgQueue, Publisher, Subscriber)}
+PROGRAMS: dict[str, tuple[type[ServiceSettings], Callable[[Any], OpenedApp]]] = {
+    "msgqueue": (MsgQueueSettings, open_msgqueue),
+    "publisher": (PublisherSettings, open_publisher),
+    "subscriber": (SubscriberSettings, open_subscriber),
+}
 
 
 def ack_before_writing() -> None:
@@ -84,7 +92,7 @@ MISTAKES: dict[str, Callable[[], None]] = {
 
 def verify(mistake: str, argv: list[str]) -> None:
     """Run ``fanline verify`` on services that make a mistake."""
-    commands = {name: (sys.executable, "-m", "tests.sabotage", mistake, name) for name in APPS}
+    commands = {name: (sys.executable, "-m", "tests.sabotage", mistake, name) for name in PROGRAMS}
     mock.patch.object(cli, "Run", partial(Run, commands=commands)).start()
     sys.argv[1:] = ["verify", *argv]
     fanline.cli.main()
@@ -96,4 +104,5 @@ if __name__ == "__main__":
         verify(chosen, rest)
     else:
         MISTAKES[chosen]()
-        main(APPS[program], rest)
+        section, open_app = PROGRAMS[program]
+        run_program(section, "A service with a mistake.", partial(Service.start, open_app), rest)

@@ -22,12 +22,12 @@ from websockets.asyncio.client import ClientConnection
 import fanline
 from fanline.errors import CloseCode, ErrorCode
 from fanline.protocol import SUBPROTOCOL
-from fanline.server.service import Service
+from fanline.server import Service
 from fanline.settings import describe, read
-from msgqueue.app import MsgQueue
+from msgqueue.app import open_msgqueue
 from msgqueue.settings import MsgQueueSettings
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from publisher.app import open_publisher
+from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService
 from tests.stubs import DEADLINE, PASSWORD, USER
 
@@ -124,16 +124,16 @@ async def hold(exchange: Exchange, connection: ClientConnection) -> None:
 @pytest.fixture
 async def services(start_service: StartService) -> dict[str, Service]:
     """The three services, by name."""
-    queue = await start_service(MsgQueue)
+    queue = await start_service(open_msgqueue)
     url = f"wss://localhost:{queue.port}"
-    publisher = await start_service(Publisher, queue_url=url)
-    subscriber = await start_service(Subscriber, queue_url=url)
+    publisher = await start_service(open_publisher, queue_url=url)
+    subscriber = await start_service(open_subscriber, queue_url=url)
     return {"msgqueue": queue, "publisher": publisher, "subscriber": subscriber}
 
 
 async def test_every_frame_shown_is_true(services: dict[str, Service], dial: Dial) -> None:
     """Sent to a new pipeline in the order of the page, every frame gets the answers that the page shows."""
-    serving = {path: service for service in services.values() for path in service.app.routes()}
+    serving = {path: service for service in services.values() for path in service.app.endpoints}
     shown = list(exchanges())
     assert {exchange.endpoint for exchange in shown} == serving.keys()
     async with asyncio.timeout(DEADLINE):

@@ -31,7 +31,7 @@ from chat.service.members import DeliveryQueue, LocalMember
 from fanline.errors import CloseCode, ErrorCode, FanlineError, Rejected
 from fanline.protocol import Ack, parse_position, refusal
 from fanline.security.tokens import Claims, find_token
-from fanline.server.connection import text_frame
+from fanline.server import text_frame
 from fanline.tasks import running_task
 
 # Messages of one member that are being written to the log at a time.

@@ -15,12 +15,20 @@ import msgspec
 from fanline.client.https import get, http_client
 from fanline.client.subscription_state import Gap
 from fanline.client.translate import refused
-from fanline.errors import Closed, ConfigurationError, FanlineError, Rejected
-from fanline.protocol import Message, Refusal
+from fanline.errors import Closed, ConfigurationError, ErrorCode, FanlineError, Rejected
+from fanline.protocol import Message
 from fanline.protocol.topics import require_pattern
 
 _decode_messages: Final = msgspec.json.Decoder(list[Message]).decode
-_decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
+
+
+class _Problem(msgspec.Struct):
+    code: str
+    detail: str
+
+
+_ERROR_CODES: Final = frozenset(ErrorCode)
+_decode_problem: Final = msgspec.json.Decoder(_Problem).decode
 
 
 @dataclass(frozen=True)
@@ -128,11 +136,12 @@ class History:
 
     def _refusal(self, response: httpx.Response) -> FanlineError:
         try:
-            refusal = _decode_refusal(response.content)
+            problem = _decode_problem(response.content)
         except msgspec.MsgspecError:
             pass
         else:
-            return Rejected(refusal.error, refusal.reason)
+            if problem.code in _ERROR_CODES:
+                return Rejected(problem.code, problem.detail)
         url, login = str(self._client.base_url), f"user {self._user!r}"
         return refused(url, response.status_code, response.content, login=login)
 

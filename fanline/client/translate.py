@@ -20,7 +20,8 @@ _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, H
 
 
 class _Problem(msgspec.Struct):
-    reason: str
+    detail: str = ""
+    reason: str = ""
 
 
 _decode_problem: Final = msgspec.json.Decoder(_Problem).decode
@@ -47,11 +48,15 @@ def refused(url: str, status: int, body: bytes, *, login: str) -> Disconnected |
 
 
 def answer(status: int, body: bytes) -> str:
-    """Return what a server said: the ``reason`` of a JSON object, or the status and its text's first line."""
+    """Return what a server said: the ``detail`` of a problem, or the status and its text's first line."""
     try:
-        return _decode_problem(body).reason
+        problem = _decode_problem(body)
     except msgspec.MsgspecError:
-        lines = body.decode(errors="replace").strip().splitlines()
+        pass
+    else:
+        if sentence := problem.detail or problem.reason:
+            return sentence
+    lines = body.decode(errors="replace").strip().splitlines()
     said = f"HTTP {status}"
     return f"{said}, {lines[0][:200]}" if lines else said
 

@@ -98,6 +98,11 @@ class Appender:
         self._is_empty.clear()
         self._work.set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the buffer is full."""
+        return self._outbox.is_full
+
     async def wait_for_space(self) -> None:
         """Wait while the buffer is full."""
         await self._has_space.wait()
@@ -122,11 +127,15 @@ class Appender:
     async def _send(self, connection: ClientConnection) -> None:
         while True:
             await self._work.wait()
-            messages = self._outbox.take(MAX_FRAME_BYTES)
-            if not self._outbox.has_waiting:
-                self._work.clear()
-            if messages:
-                await connection.send(join_array([message.body for message in messages]), text=True)
+            # The messages are not kept here: they refer to the connection that they came from.
+            if frame := self._next_frame():
+                await connection.send(frame, text=True)
+
+    def _next_frame(self) -> bytes | None:
+        messages = self._outbox.take(MAX_FRAME_BYTES)
+        if not self._outbox.has_waiting:
+            self._work.clear()
+        return join_array([message.body for message in messages]) if messages else None
 
     async def _receive(self, connection: ClientConnection) -> None:
         while True:

@@ -89,6 +89,11 @@ class QueueClient(ABC):
                 message is kept while the queue is away, however long that is.
         """
 
+    @property
+    @abstractmethod
+    def is_full(self) -> bool:
+        """Whether more than the buffer's size has no outcome yet."""
+
     @abstractmethod
     async def wait_for_space(self) -> None:
         """Wait until no more than the buffer's size has no outcome yet."""

@@ -32,6 +32,11 @@ class LocalLog(ReadableLog, Protocol):
         """
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether too much waits to be written."""
+        ...
+
     async def room(self) -> None:
         """Wait while too much waits to be written."""
         ...
@@ -96,6 +101,11 @@ class LocalQueue(QueueClient):
         self._batch.append((message, reply))
         self._pending += 1
         self._is_empty.clear()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too much waits to be written."""
+        return self._log.is_full
 
     async def wait_for_space(self) -> None:
         """Wait while too much waits to be written."""

@@ -101,6 +101,11 @@ class RemoteQueue(QueueClient):
         """Send a message after all that were appended before it."""
         self._appender.append(message, reply)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the buffer is full."""
+        return self._appender.is_full
+
     async def wait_for_space(self) -> None:
         """Wait while the buffer is full."""
         await self._appender.wait_for_space()

@@ -21,5 +21,15 @@ def configure(service: str, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # The libraries tell of every request and connection, and at debug level of every frame and header: that
     # is noise at best, and credentials at worst.
-    for library in ("websockets", "httpx", "httpcore"):
+    for library in ("websockets", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def quoted(text: str, limit: int = 100) -> str:
+    """Return text of a stranger as a log line may hold it: in ASCII, quoted, and cut.
+
+    Args:
+        text: Anything.
+        limit: Characters of it that are kept.
+    """
+    return ascii(text if len(text) <= limit else f"{text[:limit]}…")

@@ -1,34 +1,43 @@
-"""Metrics that are read where they are kept anyway, only when somebody asks for them."""
+"""Metrics: values that are read where they are kept, when ``/metrics`` is asked for."""
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, which nobody looks at
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, which is of no use
 
 
-class _Reading(Collector):
-    def __init__(self, read: Callable[[], Metric]) -> None:
+class _CounterReading(Collector):
+    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._text = text
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        yield self._read()
+        yield CounterMetricFamily(self._name, self._text, value=self._read())
 
 
-def gauge(registry: CollectorRegistry, name: str, help: str, read: Callable[[], float]) -> None:  # noqa: A002
+def new_registry() -> CollectorRegistry:
+    """Return a registry for one service, with the metrics of its process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def gauge(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
     """Show a value that goes up and down.
 
     Args:
         registry: Where to show it.
-        name: What to call it.
-        help: What it is, in a sentence.
+        name: Its name.
+        text: What it is, in a sentence.
         read: Returns it.
     """
-    registry.register(_Reading(lambda: GaugeMetricFamily(name, help, value=read())))
+    Gauge(name, text, registry=registry).set_function(read)
 
 
-def counter(registry: CollectorRegistry, name: str, help: str, read: Callable[[], float]) -> None:  # noqa: A002
+def counter(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
     """Show a value that only grows; ``_total`` is added to its name. Otherwise like :func:`gauge`."""
-    registry.register(_Reading(lambda: CounterMetricFamily(name, help, value=read())))
+    registry.register(_CounterReading(name, text, read))

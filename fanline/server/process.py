@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NoReturn, Protocol, TypeVar
 
@@ -18,25 +18,16 @@ import uvloop
 from fanline import settings as settings_module
 from fanline.errors import EXIT_CONFIGURATION, CannotListen, ConfigurationError
 from fanline.server import log
-from fanline.server.service import App, Service
 from fanline.server.workers import Workers, find_port
 from fanline.settings import READY_FD_VARIABLE, ServiceSettings
 
 
-class Runnable(Protocol):
-    """A service that a program can start and stop."""
+class Running(Protocol):
+    """A service that has started."""
 
     @property
     def port(self) -> int:
-        """Port that it listens on; known once it has started."""
-        ...
-
-    async def start(self) -> None:
-        """Start to serve; return when it listens.
-
-        Raises:
-            ConfigurationError: If it cannot start as configured.
-        """
+        """Port that it listens on."""
         ...
 
     async def stop(self) -> None:
@@ -53,21 +44,10 @@ logger = logging.getLogger(__name__)
 COLLECT_EVERY: Final = 50_000
 
 
-def main(app_class: type[App], argv: Sequence[str] | None = None) -> None:
-    """Run an app of the server kit as a program; exits as :func:`run_program` does."""
-    run_program(
-        app_class.settings_class,
-        (app_class.__doc__ or "").splitlines()[0],
-        lambda settings: Service(app_class(settings)),
-        argv,
-        is_scalable=app_class.is_scalable,
-    )
-
-
 def run_program(
     section: type[SomeSettings],
     description: str,
-    make: Callable[[SomeSettings], Runnable],
+    start: Callable[[SomeSettings], Awaitable[Running]],
     argv: Sequence[str] | None = None,
     *,
     is_scalable: bool = False,
@@ -79,7 +59,7 @@ def run_program(
     Args:
         section: The settings of the service.
         description: What it does, for ``--help``.
-        make: Makes it; it is started, and stopped at the signal.
+        start: Starts it; it is stopped at the signal.
         argv: The command line without the program's name; None for that of this process.
         is_scalable: Whether to run as many processes of it as the setting ``workers`` says.
     """
@@ -94,10 +74,10 @@ def run_program(
         log.configure(name, settings.log_level)
         raise_file_limit()
         if is_scalable and settings.workers > 1:
-            sys.exit(_run_workers(settings, make))
+            sys.exit(_run_workers(settings, start))
     except ConfigurationError as error:
         _give_up(name, error)
-    _run(settings, make, report_ready)
+    _run(settings, start, report_ready)
 
 
 def raise_file_limit() -> None:
@@ -135,7 +115,9 @@ def notify_systemd(state: str) -> None:
 
 
 def _run(
-    settings: SomeSettings, make: Callable[[SomeSettings], Runnable], on_ready: Callable[[int], None]
+    settings: SomeSettings,
+    start: Callable[[SomeSettings], Awaitable[Running]],
+    on_ready: Callable[[int], None],
 ) -> None:
     # What exists now lives as long as the process.
     gc.collect()
@@ -143,20 +125,21 @@ def _run(
     gc.set_threshold(COLLECT_EVERY)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, make, on_ready))
+            runner.run(_serve(settings, start, on_ready))
     except ConfigurationError as error:
         _give_up(settings.service, error)
 
 
 async def _serve(
-    settings: SomeSettings, make: Callable[[SomeSettings], Runnable], on_ready: Callable[[int], None]
+    settings: SomeSettings,
+    start: Callable[[SomeSettings], Awaitable[Running]],
+    on_ready: Callable[[int], None],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    service = make(settings)
-    await service.start()
+    service = await start(settings)
     on_ready(service.port)
     await stop.wait()
     logger.info("stopping")
@@ -164,13 +147,13 @@ async def _serve(
     await service.stop()
 
 
-def _run_workers(settings: SomeSettings, make: Callable[[SomeSettings], Runnable]) -> int:
+def _run_workers(settings: SomeSettings, start: Callable[[SomeSettings], Awaitable[Running]]) -> int:
     try:
         port = find_port(settings.host, settings.port)
     except OSError as error:
         raise CannotListen(settings.service, settings.host, settings.port, error) from error
     shared = settings.model_copy(update={"port": port})
-    work = partial(_run, shared, make)
+    work = partial(_run, shared, start)
     return Workers(settings.workers, work, on_ready=lambda: report_ready(port)).run()
 
 

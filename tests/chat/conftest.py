@@ -11,11 +11,11 @@ import pytest
 from chat.server import Server
 from chat.service.chat_service import ChatService, Tuning
 from chat.settings import ChatSettings
-from fanline.server.service import Service
+from fanline.server import Service
 from fanline.settings import Settings
-from msgqueue.app import MsgQueue
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from msgqueue.app import open_msgqueue
+from publisher.app import open_publisher
+from subscriber.app import open_subscriber
 from tests.chat.client import ChatClient
 from tests.conftest import StartService, until
 from tests.processes import ServiceProcess
@@ -53,12 +53,12 @@ def make_chat_settings(make_settings: Callable[..., Settings]) -> MakeSettings:
 @pytest.fixture
 async def services(start_service: StartService) -> Services:
     """A pipeline in this process."""
-    queue = await start_service(MsgQueue)
+    queue = await start_service(open_msgqueue)
     url = f"wss://localhost:{queue.port}"
     return Services(
         queue,
-        await start_service(Publisher, queue_url=url),
-        await start_service(Subscriber, queue_url=url),
+        await start_service(open_publisher, queue_url=url),
+        await start_service(open_subscriber, queue_url=url),
     )
 
 

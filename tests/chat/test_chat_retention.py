@@ -7,10 +7,10 @@ import pytest
 from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService
 from msgqueue import retention as retention_module
-from msgqueue.app import MsgQueue
+from msgqueue.app import open_msgqueue
 from msgqueue.settings import RetentionRule
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from publisher.app import open_publisher
+from subscriber.app import open_subscriber
 from tests.chat.conftest import MakeSettings
 from tests.chat.frames import said
 from tests.conftest import StartService, until
@@ -32,10 +32,10 @@ async def test_what_was_said_is_not_kept_for_ever(
     """Rooms stay when what was said is removed; pages show what is left, and later servers count that."""
     monkeypatch.setattr(retention_module, "SWEEP_SECONDS", 0.01)
     rule = RetentionRule(topics="chat.room.*", max_age=None, max_count=KEPT, max_bytes=None)
-    queue = await start_service(MsgQueue, retention=(rule,), recent_bytes=1_024)
+    queue = await start_service(open_msgqueue, retention=(rule,), recent_bytes=1_024)
     url = f"wss://localhost:{queue.port}"
-    publisher = await start_service(Publisher, queue_url=url)
-    subscriber = await start_service(Subscriber, queue_url=url, recent_bytes=1_024)
+    publisher = await start_service(open_publisher, queue_url=url)
+    subscriber = await start_service(open_subscriber, queue_url=url, recent_bytes=1_024)
     settings = make_chat_settings(
         publisher_url=f"wss://localhost:{publisher.port}", subscriber_url=f"wss://localhost:{subscriber.port}"
     )

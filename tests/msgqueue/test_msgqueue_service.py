@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,18 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from fanline.errors import StoreError
-from fanline.server.service import Service
-from msgqueue.app import MsgQueue
+from fanline.server import Service
+from msgqueue.app import open_msgqueue
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as receive
+from tests.msgqueue.conftest import OpenedStores
 
 
 @pytest.fixture
 async def queue(start_service: StartService) -> Service:
     """A running msgqueue with an empty log."""
-    return await start_service(MsgQueue)
+    return await start_service(open_msgqueue)
 
 
 async def push(client: ClientConnection, *messages: dict[str, Any]) -> list[dict[str, Any]]:
@@ -71,7 +73,7 @@ async def test_messages_wait_for_a_consumer(queue: Service, dial: Dial) -> None:
 
 async def test_messages_survive_a_restart(start_service: StartService, dial: Dial) -> None:
     """Messages, positions, ids and the place of consumers are there after a restart (line 4, promise 2)."""
-    first = await start_service(MsgQueue)
+    first = await start_service(open_msgqueue)
     pusher, billing = await dial(first, "/pushmsg"), await dial(first, "/popmsg")
     await push(pusher, *words("t", 1, 2, 3), {"topic": "t", "content": 4, "id": "four"})
     await pop(billing, consumer="billing")
@@ -80,7 +82,7 @@ async def test_messages_survive_a_restart(start_service: StartService, dial: Dia
     await (await billing.ping())
     await first.stop()
 
-    second = await start_service(MsgQueue)
+    second = await start_service(open_msgqueue)
     pusher, billing = await dial(second, "/pushmsg"), await dial(second, "/popmsg")
     assert await push(pusher, {"topic": "t", "content": 4, "id": "four"}) == [
         {"ok": "four", "seq": 4, "duplicate": True}
@@ -136,7 +138,7 @@ async def test_pop_from_a_position_and_by_topic(queue: Service, dial: Dial) -> N
 
 async def test_large_backlog_comes_in_order(start_service: StartService, dial: Dial) -> None:
     """A consumer far behind is fed from the store, then from memory, without a hole where they meet."""
-    queue = await start_service(MsgQueue, recent_bytes=20_000)
+    queue = await start_service(open_msgqueue, recent_bytes=20_000)
     pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
     filler = "x" * 100
     for start in range(0, 5000, 500):
@@ -164,9 +166,11 @@ async def test_a_large_commit_comes_in_frames_of_bounded_size(queue: Service, di
 
 
 @pytest.fixture
-async def slow(start_service: StartService, dial: Dial) -> tuple[Service, ClientConnection, int]:
-    """A msgqueue with a consumer that has stopped reading, and how many messages there are by now."""
-    queue = await start_service(MsgQueue, recent_bytes=20_000)
+async def slow(
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
+) -> tuple[SqliteStore, ClientConnection, int]:
+    """The store of a msgqueue, a consumer that has stopped reading, and how many messages there are."""
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open), recent_bytes=20_000)
     popper = await dial(queue, "/popmsg")
     await pop(popper, after="latest", topics=["t"])
     [held_up] = queue.connections
@@ -177,10 +181,10 @@ async def slow(start_service: StartService, dial: Dial) -> tuple[Service, Client
         count += len(await push(pusher, *words("t", *("x" * 1_000 for _ in range(100)))))
     for _ in range(20):
         count += len(await push(pusher, *words("t", *("x" * 100 for _ in range(100)))))
-    return queue, popper, count
+    return opened_stores[0], popper, count
 
 
-async def test_a_consumer_that_does_not_keep_up(slow: tuple[Service, ClientConnection, int]) -> None:
+async def test_a_consumer_that_does_not_keep_up(slow: tuple[SqliteStore, ClientConnection, int]) -> None:
     """One that stops reading, and goes on later, gets everything once and in order."""
     _, popper, count = slow
     popper.transport.resume_reading()
@@ -188,13 +192,11 @@ async def test_a_consumer_that_does_not_keep_up(slow: tuple[Service, ClientConne
     assert [message["seq"] for message in got] == list(range(1, count + 1))
 
 
-async def test_a_consumer_that_retention_overtakes(slow: tuple[Service, ClientConnection, int]) -> None:
+async def test_a_consumer_that_retention_overtakes(slow: tuple[SqliteStore, ClientConnection, int]) -> None:
     """One that does not keep up is told what it will never get, where it would have come (promise 4)."""
-    queue, popper, count = slow
-    app = queue.app
-    assert isinstance(app, MsgQueue)
+    store, popper, count = slow
     kept_from = count - 500
-    await app._log._store.trim(range(1, kept_from))
+    await store.trim(range(1, kept_from))
     popper.transport.resume_reading()
     seen, told = list[int](), list[tuple[int, int, int]]()
     while not seen or seen[-1] < count:
@@ -363,7 +365,7 @@ async def test_plain_publisher(queue: Service, dial: Dial) -> None:
 
 async def test_plain_publisher_need_not_read(start_service: StartService, dial: Dial) -> None:
     """A Go publisher, which never reads and so answers no ping, is not cut for it (line 9)."""
-    queue = await start_service(MsgQueue, ping_interval=0.2, silence_limit=0.2)
+    queue = await start_service(open_msgqueue, ping_interval=0.2, silence_limit=0.2)
     plain, v1 = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/pushmsg")
     for client in (plain, v1):
         client.transport.pause_reading()
@@ -375,7 +377,7 @@ async def test_plain_publisher_need_not_read(start_service: StartService, dial: 
 
 async def test_plain_publisher_passes_on_something_enormous(start_service: StartService, dial: Dial) -> None:
     """What a client sent through a Go publisher does not cost that one its connection (lines 6 and 9)."""
-    queue = await start_service(MsgQueue, max_content=1024)
+    queue = await start_service(open_msgqueue, max_content=1024)
     plain, popper = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/popmsg", v1=False)
     await plain.send(["x" * 100] * 5_000)
     await plain.send('{"Topic":"t","Content":"good"}')
@@ -408,16 +410,16 @@ async def test_nothing_is_acked_that_is_not_stored(
     start_service: StartService, dial: Dial, broken_store: Callable[[bool], None]
 ) -> None:
     """While the log cannot be written, pushes wait and are then refused, and readiness says why; it heals."""
-    queue = await start_service(MsgQueue, queue_wait=0.5)
+    queue = await start_service(open_msgqueue, queue_wait=0.5)
     pusher = await dial(queue, "/pushmsg")
     broken_store(True)
     (refused,) = await push(pusher, {"topic": "t", "content": 1, "id": "a"})
     assert (refused["error"], refused["id"]) == ("queue-unavailable", "a")
     assert "disk is full" in refused["reason"]
-    assert "disk is full" in (queue.app.unready() or "")
+    assert "disk is full" in (queue.app.readiness_problem() or "")
     broken_store(False)
     assert await push(pusher, {"topic": "t", "content": 1, "id": "a"}) == [{"ok": "a", "seq": 1}]
-    assert queue.app.unready() is None
+    assert queue.app.readiness_problem() is None
 
 
 async def test_short_trouble_of_the_store_is_bridged(
@@ -427,7 +429,7 @@ async def test_short_trouble_of_the_store_is_bridged(
     pusher = await dial(queue, "/pushmsg")
     broken_store(True)
     pushing = asyncio.create_task(push(pusher, *words("t", 1, 2)))
-    await until(lambda: queue.app.unready() is not None)
+    await until(lambda: queue.app.readiness_problem() is not None)
     broken_store(False)
     assert [answer["seq"] for answer in await pushing] == [1, 2]
 
@@ -444,10 +446,10 @@ async def test_nothing_overtakes_what_was_refused(
         return await original(self, messages)
 
     monkeypatch.setattr(SqliteStore, "append", append)
-    queue = await start_service(MsgQueue, queue_wait=0.5)
+    queue = await start_service(open_msgqueue, queue_wait=0.5)
     pusher = await dial(queue, "/pushmsg")
     await pusher.send('{"topic":"t","content":"first"}')
-    await until(lambda: queue.app.unready() is not None)
+    await until(lambda: queue.app.readiness_problem() is not None)
     await pusher.send('{"topic":"t","content":"second"}')
     refused = await receive(pusher, 2)
     assert [answer.get("error") for answer in refused] == ["queue-unavailable", "queue-unavailable"]
@@ -461,7 +463,7 @@ async def test_plain_publisher_waits_for_the_store(
     await pop(popper)
     broken_store(True)
     await plain.send('{"Topic":"t","Content":"patience"}')
-    await until(lambda: queue.app.unready() is not None)
+    await until(lambda: queue.app.readiness_problem() is not None)
     broken_store(False)
     assert (await receive(popper, 1))[0]["content"] == "patience"
 
@@ -470,7 +472,7 @@ async def test_unreadable_log_sends_consumers_away(
     start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the log cannot be read consumers are told to come back later, not left waiting."""
-    queue = await start_service(MsgQueue, recent_bytes=1024)
+    queue = await start_service(open_msgqueue, recent_bytes=1024)
     pusher = await dial(queue, "/pushmsg")
     await push(pusher, *words("t", *("x" * 500 for _ in range(10))))
 
@@ -495,4 +497,4 @@ async def test_second_queue_on_the_same_log(
 ) -> None:
     """Two processes cannot have one log open: the second one does not start."""
     with pytest.raises(Exception, match=str(tmp_path / "data")):
-        await start_service(MsgQueue)
+        await start_service(open_msgqueue)

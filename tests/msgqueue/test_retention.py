@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from websockets.asyncio.client import ClientConnection
 
 from fanline.errors import StoreError
 from fanline.protocol.topics import matches
+from fanline.server import Service
 from msgqueue import retention as retention_module
-from msgqueue.app import MsgQueue
+from msgqueue.app import open_msgqueue
 from msgqueue.retention import Retention, RuleUsages
 from msgqueue.settings import RetentionRule
 from msgqueue.store.base import Bounds, RecordHeader
 from msgqueue.store.sqlite.engine import SqliteStore
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from publisher.app import open_publisher
+from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, until
+from tests.msgqueue.conftest import OpenedStores
 from tests.msgqueue.store.store_model import WINDOW, Clock, new
 from tests.stubs import DEADLINE
 
@@ -49,6 +52,11 @@ def quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rule(topics: str = ">", **limits: Any) -> RetentionRule:
     return RetentionRule(topics=topics, **limits)
+
+
+def trimmed(queue: Service) -> float | None:
+    """Return how many messages retention has removed."""
+    return queue.app.metrics.get_sample_value("fanline_messages_trimmed_total")
 
 
 async def append_on(store: SqliteStore, *topics: str) -> None:
@@ -361,9 +369,9 @@ async def first_of_log(client: ClientConnection, topics: list[str]) -> int:
 async def test_who_resumes_is_told_what_is_gone(start_service: StartService, dial: Dial) -> None:
     """The gap is that of the subscriber's own topics, and behind it comes everything left (promise 4)."""
     limits = {"recent_bytes": 1024, "retention": [{"topics": "few.*", "max_count": 3}]}
-    queue = await start_service(MsgQueue, **limits)
+    queue = await start_service(open_msgqueue, **limits)
     url = f"wss://localhost:{queue.port}"
-    publisher = await start_service(Publisher, queue_url=url)
+    publisher = await start_service(open_publisher, queue_url=url)
     pusher = await dial(publisher, "/publish")
     for n in range(10):
         await publish(pusher, "few.a", n)
@@ -373,7 +381,7 @@ async def test_who_resumes_is_told_what_is_gone(start_service: StartService, dia
     reader = await dial(queue, "/popmsg")
     while await first_of_log(reader, ["few.a"]) < 15:
         pass
-    subscriber = await start_service(Subscriber, queue_url=url)
+    subscriber = await start_service(open_subscriber, queue_url=url)
 
     async def resume(pattern: str, after: int, count: int) -> tuple[Any, list[int]]:
         client = await dial(subscriber, "/subscribe")
@@ -399,13 +407,11 @@ async def test_who_resumes_is_told_what_is_gone(start_service: StartService, dia
 
 async def test_removed_messages_in_memory_are_no_gap(start_service: StartService, dial: Dial) -> None:
     """Messages removed from disk and delivered from memory are not reported (promise 4)."""
-    queue = await start_service(MsgQueue, retention=[{"topics": "t", "max_count": 1}])
+    queue = await start_service(open_msgqueue, retention=[{"topics": "t", "max_count": 1}])
     client = await dial(queue, "/pushmsg")
     await client.send(json.dumps([{"topic": "t", "content": n} for n in range(5)]))
     await client.recv()
-    assert isinstance(queue.app, MsgQueue)
-    app = queue.app
-    await until(lambda: app._retention.removed == 4)
+    await until(lambda: trimmed(queue) == 4)
     reader = await dial(queue, "/popmsg")
     await reader.send('{"pop":{"after":0}}')
     answer, messages = await receive(reader, 2)
@@ -416,17 +422,13 @@ async def test_removed_messages_in_memory_are_no_gap(start_service: StartService
 async def test_positions_go_on_after_everything_was_removed(start_service: StartService, dial: Dial) -> None:
     """When all is gone, and after a restart, the next message gets the next position (promise 2)."""
     rules = [{"topics": ">", "max_age": 0.001}]
-    first = await start_service(MsgQueue, retention=rules)
+    first = await start_service(open_msgqueue, retention=rules)
     pusher = await dial(first, "/pushmsg")
     await pusher.send(json.dumps([{"topic": "t", "content": n} for n in range(7)]))
     await pusher.recv()
-    assert isinstance(first.app, MsgQueue)
-    app = first.app
-    await until(lambda: app._retention.removed == 7)
+    await until(lambda: trimmed(first) == 7)
     await first.stop()
-    assert app._retention._task is not None
-    assert app._retention._task.cancelled()
-    second = await start_service(MsgQueue)
+    second = await start_service(open_msgqueue)
     reader = await dial(second, "/popmsg")
     await reader.send('{"pop":{"after":0}}')
     assert await receive(reader, 1) == [{"popping": None, "seq": 0, "gap": {"from": 1, "to": 7}}]
@@ -441,23 +443,22 @@ async def test_positions_go_on_after_everything_was_removed(start_service: Start
 
 
 async def test_a_reader_on_its_way_is_told_what_is_gone(
-    start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch
+    start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch, opened_stores: OpenedStores
 ) -> None:
     """A gap ahead of a late reader is named before the next message (promise 4)."""
-    queue = await start_service(MsgQueue, recent_bytes=1024)
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open), recent_bytes=1024)
     pusher = await dial(queue, "/pushmsg")
     await pusher.send(json.dumps([{"topic": "t", "content": "x" * 100_000} for _ in range(6)]))
     await pusher.recv()
-    assert isinstance(queue.app, MsgQueue)
-    log = queue.app._log
-    read = log.read
+    [store] = opened_stores
+    read = store.read
 
-    async def read_and_trim(after: int, patterns: Sequence[str] | None = None) -> Any:
+    async def read_and_trim(after: int, **how: Any) -> Any:
         if after == 2:
-            await log._store.trim([3, 4])
-        return await read(after, patterns)
+            await store.trim([3, 4])
+        return await read(after, **how)
 
-    monkeypatch.setattr(log, "read", read_and_trim)
+    monkeypatch.setattr(store, "read", read_and_trim)
     reader = await dial(queue, "/popmsg")
     await reader.send('{"pop":{"after":0}}')
     answer, first, gap, second = await receive(reader, 4)

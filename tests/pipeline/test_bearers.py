@@ -17,10 +17,10 @@ from websockets.typing import Origin, Subprotocol
 from fanline.protocol import SUBPROTOCOL
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
-from fanline.server.service import Service
-from msgqueue.app import MsgQueue
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from fanline.server import Service
+from msgqueue.app import open_msgqueue
+from publisher.app import open_publisher
+from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, receive_objects
 
 PAGE = "https://pages.example.org"
@@ -65,10 +65,10 @@ async def installation(start_service: StartService, tls: ssl.SSLContext, tmp_pat
         "link_password": "secret",
         "allowed_origins": (PAGE,),
     }
-    queue = await start_service(MsgQueue, **common)
+    queue = await start_service(open_msgqueue, **common)
     common["queue_url"] = f"wss://localhost:{queue.port}"
-    publisher = await start_service(Publisher, **common)
-    return Installation(publisher, await start_service(Subscriber, **common), tls, key)
+    publisher = await start_service(open_publisher, **common)
+    return Installation(publisher, await start_service(open_subscriber, **common), tls, key)
 
 
 async def say(client: ClientConnection, **message: object) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from fanline.protocol import SUBPROTOCOL
-from fanline.server.service import Service
-from msgqueue.app import MsgQueue
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from fanline.server import Service
+from msgqueue.app import open_msgqueue
+from publisher.app import open_publisher
+from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, until
 
 # `FUZZ_INPUTS=20000 pytest tests/pipeline/test_fuzz.py` for a longer run, `FUZZ_SEED=7` for another one.
@@ -93,10 +93,10 @@ async def test_garbage_harms_only_its_sender(
     start_service: StartService, dial: Dial, tls: ssl.SSLContext, tmp_path: Path
 ) -> None:
     """Random requests and frames to every path: afterwards all three services work as before."""
-    queue = await start_service(MsgQueue)
+    queue = await start_service(open_msgqueue)
     url = f"wss://localhost:{queue.port}"
-    publisher = await start_service(Publisher, queue_url=url)
-    subscriber = await start_service(Subscriber, queue_url=url)
+    publisher = await start_service(open_publisher, queue_url=url)
+    subscriber = await start_service(open_subscriber, queue_url=url)
     good = await dial(subscriber, "/subscribe")
     await good.send("sub good")
     await good.recv()

@@ -6,11 +6,10 @@ import os
 import weakref
 from pathlib import Path
 
-from fanline.server.connection import Connection
-from fanline.server.service import Service
-from msgqueue.app import MsgQueue
-from publisher.app import Publisher
-from subscriber.app import Subscriber
+from fanline.server import Connection, Service
+from msgqueue.app import open_msgqueue
+from publisher.app import open_publisher
+from subscriber.app import open_subscriber
 from subscriber.session import Session
 from tests.conftest import Dial, StartService, until
 
@@ -44,10 +43,10 @@ async def test_nothing_is_kept_of_those_who_left(
     start_service: StartService, dial: Dial, tmp_path: Path
 ) -> None:
     """Subscribers and publishers come and go, politely or not, and leave nothing behind (line 37)."""
-    queue = await start_service(MsgQueue)
+    queue = await start_service(open_msgqueue)
     url = f"wss://localhost:{queue.port}"
-    subscriber = await start_service(Subscriber, queue_url=url)
-    publisher = await start_service(Publisher, queue_url=url)
+    subscriber = await start_service(open_subscriber, queue_url=url)
+    publisher = await start_service(open_publisher, queue_url=url)
     await visit(subscriber, dial, "/subscribe", "sub warm.up", rudely=False)
     await visit(publisher, dial, "/publish", '{"topic":"t","content":1}', rudely=False)
     await until(lambda: not subscriber.connections and not publisher.connections)
@@ -66,8 +65,8 @@ async def test_a_closed_connection_is_freed_without_garbage_collection(
     start_service: StartService, dial: Dial
 ) -> None:
     """However it ended; ten thousand that leave at once are not kept until the collector comes (line 37)."""
-    queue = await start_service(MsgQueue)
-    subscriber = await start_service(Subscriber, queue_url=f"wss://localhost:{queue.port}")
+    queue = await start_service(open_msgqueue)
+    subscriber = await start_service(open_subscriber, queue_url=f"wss://localhost:{queue.port}")
     gc.disable()
     try:
         for rudely in (False, True):

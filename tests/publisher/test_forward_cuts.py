@@ -13,9 +13,9 @@ from fanline.backoff import Backoff
 from fanline.client.connection import Login, ReconnectingConnection
 from fanline.protocol import Ack, NewMessage
 from fanline.queue.appender import Appender
-from fanline.server.service import Service
+from fanline.server import Service
 from fanline.tasks import running_task
-from msgqueue.app import MsgQueue
+from msgqueue.app import open_msgqueue
 from publisher.ordered_replies import OrderedReplies
 from tests.conftest import Dial, StartService
 from tests.stubs import PASSWORD, USER
@@ -82,14 +82,14 @@ async def stored_contents(queue: Service, dial: Dial) -> list[int]:
     await reader.send('{"pop":{"after":0}}')
     await reader.recv()
     found: list[int] = []
-    while len(found) < queue.app._log.head:  # type: ignore[attr-defined]
+    while len(found) < MESSAGES:
         found += [message["content"] for message in msgspec.json.decode(await reader.recv())]
     return found
 
 
 async def test_cut_anywhere(start_service: StartService, dial: Dial, tls: ssl.SSLContext) -> None:
     """However often and wherever the link is cut, every message is acked, stored once, and in order."""
-    queue = await start_service(MsgQueue)
+    queue = await start_service(open_msgqueue)
     proxy = CuttingProxy(queue.port, random.Random(1))
     async with proxy.listening() as port:
         link = ReconnectingConnection(

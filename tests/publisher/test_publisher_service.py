@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.errors import Rejected
 from fanline.protocol import Dialect
-from fanline.server.service import Service
-from publisher.app import Publisher
+from fanline.server import Service
+from publisher.app import open_publisher
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as answers
 from tests.stubs import Do, StubPublisher
@@ -28,7 +28,7 @@ async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
 @pytest.fixture
 async def publisher(queue: StubPublisher, start_service: StartService) -> Service:
     """A publisher that forwards to the stub."""
-    return await start_service(Publisher, queue_url=queue.url)
+    return await start_service(open_publisher, queue_url=queue.url)
 
 
 async def test_message_is_forwarded_and_acked(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
@@ -89,7 +89,7 @@ async def test_link_drop_loses_and_doubles_nothing(
 async def test_queue_comes_later(queue: StubPublisher, start_service: StartService, dial: Dial) -> None:
     """The start order does not matter: what is published before the queue is there is acked when it is."""
     await queue.stop()
-    publisher = await start_service(Publisher, queue_url=queue.url)
+    publisher = await start_service(open_publisher, queue_url=queue.url)
     client = await dial(publisher, "/publish")
     await client.send('{"topic":"t","content":1,"id":"a"}')
     await queue.start()
@@ -99,7 +99,7 @@ async def test_queue_comes_later(queue: StubPublisher, start_service: StartServi
 async def test_queue_away_too_long(queue: StubPublisher, start_service: StartService, dial: Dial) -> None:
     """A v1 publisher waits, is then told, and is not acked behind its back; later it works again."""
     await queue.stop()
-    publisher = await start_service(Publisher, queue_url=queue.url, queue_wait=0.3)
+    publisher = await start_service(open_publisher, queue_url=queue.url, queue_wait=0.3)
     client = await dial(publisher, "/publish")
     await client.send('{"topic":"t","content":1,"id":"a"}')
     (told,) = await answers(client, 1)
@@ -117,7 +117,7 @@ async def test_unanswered_message_may_be_stored(
 ) -> None:
     """When the queue took a message and says nothing, the publisher is told exactly that."""
     queue.script.append(Do.IGNORE)
-    publisher = await start_service(Publisher, queue_url=queue.url, queue_wait=0.3)
+    publisher = await start_service(open_publisher, queue_url=queue.url, queue_wait=0.3)
     client = await dial(publisher, "/publish")
     await client.send('{"topic":"t","content":1,"id":"a"}')
     (told,) = await answers(client, 1)
@@ -204,7 +204,7 @@ async def test_publisher_that_never_reads_is_not_read_from(
     queue: StubPublisher, start_service: StartService, dial: Dial
 ) -> None:
     """One that sends and never reads its acks is slowed to a stop; memory stays bounded, others go on."""
-    publisher = await start_service(Publisher, queue_url=queue.url, write_buffer=4096)
+    publisher = await start_service(open_publisher, queue_url=queue.url, write_buffer=4096)
     deaf, good = await dial(publisher, "/publish"), await dial(publisher, "/publish")
     deaf.transport.pause_reading()
     frame = msgspec.json.encode([{"topic": "t", "content": "x", "id": "i" * 100}] * 1000)
@@ -253,7 +253,7 @@ async def test_plain_publisher_need_not_read(
     queue: StubPublisher, start_service: StartService, dial: Dial
 ) -> None:
     """One that never reads, as the Go clientdemo, answers no ping, and is not cut for it (line 9)."""
-    publisher = await start_service(Publisher, queue_url=queue.url, ping_interval=0.2, silence_limit=0.2)
+    publisher = await start_service(open_publisher, queue_url=queue.url, ping_interval=0.2, silence_limit=0.2)
     plain, v1 = await dial(publisher, "/publish", v1=False), await dial(publisher, "/publish")
     for client in (plain, v1):
         client.transport.pause_reading()
@@ -269,7 +269,7 @@ async def test_plain_queue_keeps_its_link_while_it_is_full(
     queue.speaks_v1 = False
     async with StubPublisher(cert_dir) as v1_queue:
         for stub in (queue, v1_queue):
-            await start_service(Publisher, queue_url=stub.url, ping_interval=0.1, silence_limit=0.1)
+            await start_service(open_publisher, queue_url=stub.url, ping_interval=0.1, silence_limit=0.1)
             await stub.until(lambda stub=stub: bool(stub.connections))  # type: ignore[misc]
             stub.deafen()
         for losses in (1, 2):  # by the second one, the plain link would be lost and made again
@@ -289,7 +289,7 @@ async def test_plain_queue_gets_plain_frames(
         got.append(frame)
 
     queue.receive = receive  # type: ignore[method-assign,assignment]
-    publisher = await start_service(Publisher, queue_url=queue.url)
+    publisher = await start_service(open_publisher, queue_url=queue.url)
     plain, v1 = await dial(publisher, "/publish", v1=False), await dial(publisher, "/publish")
     await v1.send('{"topic":"t","content":1,"id":"a"}')
     (told,) = await answers(v1, 1)
@@ -320,10 +320,10 @@ async def test_readiness_follows_the_queue(
     queue: StubPublisher, start_service: StartService, dial: Dial
 ) -> None:
     """``/readyz`` says what is missing, and flips when it is there."""
-    publisher = await start_service(Publisher, queue_url=queue.url)
+    publisher = await start_service(open_publisher, queue_url=queue.url)
     await queue.until(lambda: bool(queue.connections))
-    await until(lambda: publisher.app.unready() is None)
+    await until(lambda: publisher.app.readiness_problem() is None)
     queue.answer = HTTPStatus.UNAUTHORIZED
     queue.drop()
-    await until(lambda: "refuses user" in (publisher.app.unready() or ""))
-    assert "test" not in (publisher.app.unready() or "")
+    await until(lambda: "refuses user" in (publisher.app.readiness_problem() or ""))
+    assert "test" not in (publisher.app.readiness_problem() or "")

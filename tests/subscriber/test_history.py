@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from fanline.security.users import User, UsersFile
-from fanline.server.service import Service
-from subscriber.app import Subscriber
+from fanline.server import Service
+from subscriber.app import open_subscriber
 from tests.conftest import StartService
 from tests.stub_queue import StubQueue
 
@@ -29,7 +29,7 @@ async def queue(cert_dir: Path) -> AsyncIterator[StubQueue]:
 @pytest.fixture
 async def subscriber(queue: StubQueue, start_service: StartService) -> Service:
     """A subscriber service that reads from the stub."""
-    return await start_service(Subscriber, queue_url=queue.url)
+    return await start_service(open_subscriber, queue_url=queue.url)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_rights(
     """One who may not subscribe to a topic may not read its history either; nor may a stranger."""
     users = UsersFile(tmp_path / "users")
     users.put(User("alice", subscribe=("other",)), "secret", cost=4)
-    service = await start_service(Subscriber, queue_url=queue.url, users_file=users.path)
+    service = await start_service(open_subscriber, queue_url=queue.url, users_file=users.path)
     url = f"https://localhost:{service.port}"
     async with httpx.AsyncClient(base_url=url, verify=tls, trust_env=False) as client:
         assert (await client.get("/topics/t/messages")).status_code == 401
@@ -153,7 +153,7 @@ async def test_rights(
 async def test_queue_is_away(queue: StubQueue, start_service: StartService, tls: ssl.SSLContext) -> None:
     """While the log cannot be read a page is 503, in bounded time."""
     await queue.stop()
-    service = await start_service(Subscriber, queue_url=queue.url, queue_wait=0.2)
+    service = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.2)
     url = f"https://localhost:{service.port}"
     async with httpx.AsyncClient(base_url=url, verify=tls, auth=("hello", "test"), trust_env=False) as client:
         assert (await client.get("/topics/t/messages")).status_code == 503

@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from fanline.server.service import Service
-from subscriber.app import Subscriber
+from fanline.server import Service
+from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, until
 from tests.stub_queue import StubQueue
 
@@ -27,7 +27,7 @@ async def queue(cert_dir: Path) -> AsyncIterator[StubQueue]:
 @pytest.fixture
 async def subscriber(queue: StubQueue, start_service: StartService) -> Service:
     """A subscriber service that follows the stub."""
-    return await start_service(Subscriber, queue_url=queue.url)
+    return await start_service(open_subscriber, queue_url=queue.url)
 
 
 async def receive(client: ClientConnection, count: int = 1) -> list[dict[str, Any]]:
@@ -127,7 +127,7 @@ async def test_resume_after_a_position(queue: StubQueue, start_service: StartSer
     """``after`` brings exactly what follows, from the log and then live (promise 4)."""
     for n in range(1, 1501):
         queue.store("t" if n % 2 else "other", n)
-    subscriber = await start_service(Subscriber, queue_url=queue.url)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
     client = await dial(subscriber, "/subscribe")
     assert await ask(client, '{"sub":"t","after":100}') == {"subscribed": "t", "seq": 100}
     await queue.publish(("t", 1501))
@@ -150,7 +150,7 @@ async def test_last(queue: StubQueue, start_service: StartService, dial: Dial) -
     """``last`` brings the newest so many of the topic, then what follows."""
     for n in range(1, 101):
         queue.store("t" if n % 10 == 0 else "other", n)
-    subscriber = await start_service(Subscriber, queue_url=queue.url)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
     client = await dial(subscriber, "/subscribe")
     assert await ask(client, "sub t last=3") == {"subscribed": "t", "seq": 79}
     assert await contents(client, 3) == [80, 90, 100]
@@ -165,7 +165,7 @@ async def test_gap_is_named(queue: StubQueue, start_service: StartService, dial:
     for n in range(1, 51):
         queue.store("t", n)
     queue.floor = 30
-    subscriber = await start_service(Subscriber, queue_url=queue.url)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
     client = await dial(subscriber, "/subscribe")
     assert await ask(client, "sub t after=11") == {
         "subscribed": "t",
@@ -301,7 +301,7 @@ async def test_malformed_message_of_the_queue_stops_nobody(
 
 async def test_too_many_subscriptions(queue: StubQueue, start_service: StartService, dial: Dial) -> None:
     """Beyond the limit a subscription is refused; those held, and repeats of them, go on."""
-    subscriber = await start_service(Subscriber, queue_url=queue.url, max_subscriptions=2)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url, max_subscriptions=2)
     client = await dial(subscriber, "/subscribe")
     for topic in ("a", "b"):
         await ask(client, f"sub {topic}")
@@ -337,7 +337,7 @@ async def test_slow_subscriber_loses_nothing(
 ) -> None:
     """One that stops reading leaves the live path, and later gets all of it, on the same connection."""
     subscriber = await start_service(
-        Subscriber, queue_url=queue.url, write_buffer=4096, recent_bytes=1_000_000
+        open_subscriber, queue_url=queue.url, write_buffer=4096, recent_bytes=1_000_000
     )
     slow, fast = await dial(subscriber, "/subscribe"), await dial(subscriber, "/subscribe")
     for client in (slow, fast):
@@ -351,7 +351,7 @@ async def test_slow_subscriber_loses_nothing(
         got = await contents(fast, 100)
         assert [content[0] for content in got] == list(range(count, count + 100))
         count += 100
-    assert connection.transport.get_write_buffer_size() < 2_000_000
+    assert connection.write_buffer_size < 2_000_000
     slow.transport.resume_reading()
     await queue.publish(("t", [count, "end"]))
     got = await contents(slow, count + 1)
@@ -365,7 +365,7 @@ async def test_readers_of_every_speed(queue: StubQueue, start_service: StartServ
     get everything in the end (promise 5).
     """
     write_buffer, count, filler = 8_192, 3_000, "x" * 2_000
-    subscriber = await start_service(Subscriber, queue_url=queue.url, write_buffer=write_buffer)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url, write_buffer=write_buffer)
     fast, half, hundredth, none = [
         await dial(subscriber, "/subscribe", max_queue=1, write_limit=1_024) for _ in range(4)
     ]
@@ -379,7 +379,7 @@ async def test_readers_of_every_speed(queue: StubQueue, start_service: StartServ
         for client, share in ((half, 2), (hundredth, 100)):
             if number % share == 0:
                 read[client].append((await contents(client, 1))[0][0])
-        held = max(each.transport.get_write_buffer_size() for each in subscriber.connections)
+        held = max(each.write_buffer_size for each in subscriber.connections)
         assert held <= write_buffer + 2 * 65_536
     assert sum(each.paused for each in subscriber.connections) == 2  # all of them but the fast and the half
     none.transport.resume_reading()
@@ -392,7 +392,7 @@ async def test_subscriber_that_never_reads_is_cut(
     queue: StubQueue, start_service: StartService, dial: Dial
 ) -> None:
     """One that makes no progress for the limit is sent away with 4008; nobody else notices (promise 5)."""
-    subscriber = await start_service(Subscriber, queue_url=queue.url, write_buffer=4096, silence_limit=1)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url, write_buffer=4096, silence_limit=1)
     stuck, fast = await dial(subscriber, "/subscribe"), await dial(subscriber, "/subscribe")
     for client in (stuck, fast):
         await ask(client, "sub t")
@@ -404,7 +404,7 @@ async def test_subscriber_that_never_reads_is_cut(
         await queue.publish(("t", [count, filler]))
         assert (await contents(fast, 1))[0][0] == count
         count += 1
-    await until(lambda: connection.protocol.close_sent is not None)
+    await until(lambda: not connection.is_open)
     stuck.transport.resume_reading()
     await discard(stuck)
     assert stuck.close_code == 4008
@@ -416,13 +416,13 @@ async def test_subscriber_that_never_reads_is_cut(
 async def test_queue_is_away_at_first(queue: StubQueue, start_service: StartService, dial: Dial) -> None:
     """A subscription waits for the queue, and is refused when that takes too long."""
     await queue.stop()
-    subscriber = await start_service(Subscriber, queue_url=queue.url, queue_wait=0.2)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.2)
     client = await dial(subscriber, "/subscribe")
     answer = await ask(client, "sub t")
     assert (answer["error"], answer["sub"]) == ("queue-unavailable", "t")
-    assert subscriber.app.unready()
+    assert subscriber.app.readiness_problem()
     await queue.start()
-    await until(lambda: subscriber.app.unready() is None)
+    await until(lambda: subscriber.app.readiness_problem() is None)
     assert (await ask(client, "sub t"))["subscribed"] == "t"
 
 
@@ -432,7 +432,7 @@ async def test_queue_does_not_answer_a_resume(
     """When the log cannot be read in time the subscription is refused, not half made."""
     queue.store("t", 1)
     queue.is_mute = True
-    subscriber = await start_service(Subscriber, queue_url=queue.url, queue_wait=0.2)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.2)
     client = await dial(subscriber, "/subscribe")
     assert (await ask(client, "sub t after=0"))["error"] == "queue-unavailable"
     queue.is_mute = False
@@ -446,7 +446,7 @@ async def test_archive_link_drops_in_the_middle(
     """A page that was asked for when the link dropped is asked for again; nothing is missing."""
     for n in range(1, 1201):
         queue.store("t", n)
-    subscriber = await start_service(Subscriber, queue_url=queue.url)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
     client = await dial(subscriber, "/subscribe")
     queue.is_mute = True
     await client.send("sub t after=0")
@@ -520,7 +520,7 @@ async def test_plain_and_v1_side_by_side(queue: StubQueue, subscriber: Service, 
 async def test_plain_queue(queue: StubQueue, start_service: StartService, dial: Dial) -> None:
     """Behind a Go msgqueue messages are delivered, without positions; what would need one is refused."""
     queue.speaks_v1 = False
-    subscriber = await start_service(Subscriber, queue_url=queue.url)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
     plain, v1 = await dial(subscriber, "/subscribe", v1=False), await dial(subscriber, "/subscribe")
     await plain.send('{"Topic":"t","Content":"sub"}')
     await (await plain.ping())
@@ -540,7 +540,7 @@ async def test_plain_queue_has_one_connection_that_stays(
     queue.speaks_v1 = False
     async with StubQueue(cert_dir) as v1_queue:
         for stub in (queue, v1_queue):
-            await start_service(Subscriber, queue_url=stub.url, ping_interval=0.1, silence_limit=0.1)
+            await start_service(open_subscriber, queue_url=stub.url, ping_interval=0.1, silence_limit=0.1)
             await stub.until(lambda stub=stub: bool(stub.connections))  # type: ignore[misc]
             stub.deafen()
         for losses in (1, 2):  # by the second one, the plain link would be lost and made again
@@ -554,7 +554,7 @@ async def test_plain_queue_passes_on_what_is_no_text(
 ) -> None:
     """A text frame that is not UTF-8, which a Go msgqueue hands on, is skipped; the link stays (line 9)."""
     queue.speaks_v1 = False
-    subscriber = await start_service(Subscriber, queue_url=queue.url)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
     plain = await dial(subscriber, "/subscribe", v1=False)
     await plain.send("sub t")
     await (await plain.ping())
@@ -587,7 +587,7 @@ async def test_plain_subscriber_is_there_before_the_queue(
 ) -> None:
     """A plain client cannot be told that there is no queue; its subscription waits, however long (line 9)."""
     await queue.stop()
-    subscriber = await start_service(Subscriber, queue_url=queue.url, queue_wait=0.1)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.1)
     plain, v1 = await dial(subscriber, "/subscribe", v1=False), await dial(subscriber, "/subscribe")
     await plain.send('{"Topic":"t","Content":"sub"}')
     await (await plain.ping())

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fanline.cli.main import app
-from fanline.server.service import Service
-from msgqueue.app import MsgQueue
+from fanline.server import Service
+from msgqueue.app import open_msgqueue
 from tests.conftest import Dial, StartService
 
 Run = Callable[..., Awaitable[Result]]
@@ -18,7 +18,7 @@ Run = Callable[..., Awaitable[Result]]
 @pytest.fixture
 async def queue(start_service: StartService) -> Service:
     """A running msgqueue."""
-    return await start_service(MsgQueue)
+    return await start_service(open_msgqueue)
 
 
 @pytest.fixture

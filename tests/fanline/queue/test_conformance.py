@@ -14,7 +14,7 @@ from fanline.queue.base import QueueClient
 from fanline.queue.local import LocalQueue
 from fanline.queue.remote import RemoteQueue
 from fanline.tasks import running_task
-from msgqueue.app import MsgQueue
+from msgqueue.app import open_msgqueue
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.settings import MsgQueueSettings
@@ -81,7 +81,7 @@ async def local_queue(settings: MsgQueueSettings) -> AsyncIterator[LocalQueue]:
 @asynccontextmanager
 async def remote_queue(settings: MsgQueueSettings, start_service: StartService) -> AsyncIterator[RemoteQueue]:
     """A msgqueue in the data folder of the settings, over TLS WebSockets."""
-    service = await start_service(MsgQueue)
+    service = await start_service(open_msgqueue)
     url = f"wss://localhost:{service.port}"
     yield RemoteQueue.from_settings(settings.model_copy(update={"queue_url": url}))
 

@@ -1,0 +1,129 @@
+"""Access control: which web pages may make a request, and who makes it.
+
+Both a page and the handshake of a WebSocket go through origin, login and rights, in this order.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+
+from fanline.security.authenticator import Unauthorized, is_allowed_origin
+from fanline.security.logins import Login, Logins
+from fanline.security.tokens import find_token
+from fanline.server.http.problems import HttpProblem, ProblemCode
+from fanline.server.log import quoted
+
+logger = logging.getLogger(__name__)
+
+
+class Access:
+    """Decides on requests.
+
+    Args:
+        logins: Checks passwords and tokens.
+        allowed_origins: Other sites whose pages may make requests.
+        takes_tokens: Whether a token is a login, where a path is not for services only.
+        max_connections_per_user: WebSockets that one user may have open.
+    """
+
+    def __init__(
+        self,
+        logins: Logins,
+        *,
+        allowed_origins: Sequence[str],
+        takes_tokens: bool,
+        max_connections_per_user: int,
+    ) -> None:
+        self._logins = logins
+        self._allowed_origins = tuple(allowed_origins)
+        self._takes_tokens = takes_tokens
+        self._max_connections_per_user = max_connections_per_user
+
+    def is_allowed_origin(self, headers: Headers) -> bool:
+        """Return whether the web page that makes a request may, or none makes it."""
+        origins = headers.getlist("origin")
+        origin = ", ".join(origins) if origins else None
+        return is_allowed_origin(origin, single_header(headers, "host"), self._allowed_origins)
+
+    def check_origin(self, request: HTTPConnection) -> None:
+        """Refuse a request that the page of another site makes.
+
+        Raises:
+            HttpProblem: 403.
+        """
+        if self.is_allowed_origin(request.headers):
+            return
+        origin = ", ".join(request.headers.getlist("origin"))
+        logger.info(
+            "refused a web page of %s from %s at %s",
+            quoted(origin),
+            address_of(request),
+            quoted(request.scope["path"]),
+        )
+        reason = "pages of this origin may not use this service; the setting allowed_origins says which may"
+        raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FOREIGN_ORIGIN, reason)
+
+    async def identify(self, request: HTTPConnection, *, services_only: bool = False) -> Login:
+        """Return who makes a request.
+
+        Raises:
+            HttpProblem: 401 if there is no good login, 403 if only services may make the request.
+        """
+        authorization = single_header(request.headers, "authorization")
+        takes_tokens = self._takes_tokens and not services_only
+        token = find_token(authorization, query_of(request).get("token")) if takes_tokens else None
+        try:
+            login = await self._logins.identify(authorization, token, address_of(request))
+        except Unauthorized as error:
+            logger.info(
+                "refused a login from %s at %s: %s", address_of(request), quoted(request.scope["path"]), error
+            )
+            challenges = tuple(
+                ("WWW-Authenticate", each) for each in _challenges(token, takes_tokens=takes_tokens)
+            )
+            raise HttpProblem(
+                HTTPStatus.UNAUTHORIZED, ProblemCode.UNAUTHORIZED, str(error), challenges
+            ) from None
+        if services_only and not login.user.is_service:
+            reason = "this endpoint is for services: the user needs the role service"
+            raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FORBIDDEN, reason)
+        return login
+
+    def check_connections(self, login: Login, open_connections: Counter[str]) -> None:
+        """Refuse another WebSocket of a user who has as many as allowed.
+
+        Raises:
+            HttpProblem: 429.
+        """
+        if open_connections[login.user.name] >= self._max_connections_per_user:
+            reason = "this user has too many connections"
+            raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_CONNECTIONS, reason)
+
+
+def address_of(request: HTTPConnection) -> str:
+    """Return the IP address of the peer."""
+    return request.client.host if request.client else "?"
+
+
+def query_of(request: HTTPConnection) -> dict[str, str]:
+    """Return the parameters of a request; of one given twice the last counts."""
+    return dict(parse_qsl(request.scope["query_string"].decode("latin-1")))
+
+
+def single_header(headers: Headers, name: str) -> str | None:
+    """Return the value of a header, or None if it is missing or given several times."""
+    values = headers.getlist(name)
+    return values[0] if len(values) == 1 else None
+
+
+def _challenges(token: str | None, *, takes_tokens: bool) -> Sequence[str]:
+    """Return how to log in; after a bad token no Basic, for which a browser would ask for a password."""
+    if token is not None:
+        return ('Bearer realm="fanline", error="invalid_token"',)
+    basic, bearer = 'Basic realm="fanline", charset="UTF-8"', 'Bearer realm="fanline"'
+    return (basic, bearer) if takes_tokens else (basic,)

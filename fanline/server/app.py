@@ -1,0 +1,71 @@
+"""What is particular to one service, as data: its paths, its readiness, and how it finishes its work."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+import prometheus_client
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from fanline.server.websocket.connection import MakeHandler, Opening
+from fanline.server.websocket.handshake import Handshake
+
+Page = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A WebSocket path for users who log in.
+
+    Attributes:
+        make_handler: Makes the handler of a new connection.
+        services_only: Whether users need the role ``service``; then no token is a login.
+        is_one_way: Whether a plain client has nothing to read here, and so may not answer pings either.
+    """
+
+    make_handler: MakeHandler
+    services_only: bool = False
+    is_one_way: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEndpoint:
+    """A WebSocket path that decides itself who may open it.
+
+    Attributes:
+        open: Decides on a handshake; called after the origin was checked. It raises
+            :class:`~fanline.server.http.problems.HttpProblem` to refuse, and undoes what it did when it is
+            cancelled, because the client has left.
+    """
+
+    open: Callable[[Handshake], Awaitable[Opening]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One service.
+
+    Attributes:
+        is_shared: Whether other processes listen on the port as well.
+        max_frame: Largest message that a client may send, in bytes.
+        metrics: Shown at ``/metrics``.
+        endpoints: WebSocket paths, in the syntax of Starlette's routes.
+        pages: What answers GET, for users who log in, by path: the user is ``request.user``.
+        routes: What answers other requests; each decides itself who may make them.
+        readiness_problem: Returns why the service cannot do its work at present, or None if it can.
+        drain: Finishes what is in progress; called when no new connection is accepted any more.
+    """
+
+    max_frame: int
+    metrics: prometheus_client.CollectorRegistry
+    readiness_problem: Callable[[], str | None]
+    drain: Callable[[], Awaitable[None]]
+    endpoints: Mapping[str, Endpoint | OpenEndpoint] = field(default_factory=dict)
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    routes: Sequence[BaseRoute] = ()
+    is_shared: bool = False
+
+
+OpenedApp = AbstractAsyncContextManager[App]

@@ -1,0 +1,1 @@
+"""HTTP of a service: the protocol over uvicorn, the middleware, problems, and the health pages."""

@@ -1,0 +1,109 @@
+"""The HTTP side of a service: its routes, and the answers to what none of them answers."""
+
+from http import HTTPStatus
+
+import prometheus_client
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import Receive, Scope, Send
+
+from fanline.server.access import Access
+from fanline.server.app import App, Endpoint, Page
+from fanline.server.http.problems import HttpProblem, ProblemCode
+
+
+class Application:
+    """Answers the requests for one service by its routes.
+
+    Args:
+        app: The service.
+        access: Decides who may see its pages.
+    """
+
+    def __init__(self, app: App, access: Access) -> None:
+        async def show_metrics(_: Request) -> Response:
+            text = prometheus_client.generate_latest(app.metrics)
+            return Response(text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
+
+        async def show_readiness(_: Request) -> Response:
+            problem = app.readiness_problem()
+            if problem is None:
+                return PlainTextResponse("ok\n")
+            return PlainTextResponse(f"{problem}\n", HTTPStatus.SERVICE_UNAVAILABLE)
+
+        self._routes: list[BaseRoute] = [
+            Route("/healthz", _show_health),
+            Route("/readyz", show_readiness),
+            Route("/metrics", _for_users(show_metrics, access)),
+            *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
+            *(Route(path, _upgrade_required(access, endpoint)) for path, endpoint in app.endpoints.items()),
+            *app.routes,
+        ]
+        self._router = Router(self._routes, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            HttpProblem: If it is refused.
+        """
+        try:
+            await self._router({**scope, "app": self}, receive, send)
+        except HTTPException as error:
+            await self._answer_unrouted(scope, error)(scope, receive, send)
+
+    def _answer_unrouted(self, scope: Scope, error: HTTPException) -> Response:
+        """Answer what no route does: OPTIONS, a wrong path, a wrong method."""
+        path = scope["path"]
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (("Allow", self._methods(path)),)
+            if scope["method"] == "OPTIONS":
+                return Response(status_code=HTTPStatus.NO_CONTENT, headers=dict(allowed))
+            detail = f"{scope['method']} is not possible at {path}"
+            raise HttpProblem(HTTPStatus.METHOD_NOT_ALLOWED, ProblemCode.METHOD_NOT_ALLOWED, detail, allowed)
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            raise HttpProblem(HTTPStatus.NOT_FOUND, ProblemCode.NOT_FOUND, f"there is nothing at {path}")
+        raise HttpProblem(HTTPStatus(error.status_code), ProblemCode.BAD_REQUEST, error.detail)
+
+    def _methods(self, path: str) -> str:
+        """Return what is possible at a path."""
+        methods = {"OPTIONS"}
+        for route in self._routes:
+            if isinstance(route, Route) and route.path_regex.match(path):
+                methods |= route.methods or set()
+        return ", ".join(sorted(methods))
+
+
+async def _show_health(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+def _for_users(page: Page, access: Access) -> Page:
+    """Return a page that is shown after origin and login."""
+
+    async def show(request: Request) -> Response:
+        access.check_origin(request)
+        request.scope["user"] = (await access.identify(request)).user
+        return await page(request)
+
+    return show
+
+
+def _upgrade_required(access: Access, endpoint: object) -> Page:
+    """Return what is said at the path of a WebSocket to a request that is none; after its login."""
+
+    async def refuse(request: Request) -> Response:
+        access.check_origin(request)
+        if isinstance(endpoint, Endpoint):
+            await access.identify(request, services_only=endpoint.services_only)
+        detail = "this is a WebSocket: connect with wss, by a WebSocket client"
+        raise HttpProblem(
+            HTTPStatus.UPGRADE_REQUIRED,
+            ProblemCode.UPGRADE_REQUIRED,
+            detail,
+            (("Upgrade", "websocket"), ("Connection", "Upgrade")),
+        )
+
+    return refuse

@@ -1,0 +1,188 @@
+"""The middleware of every service: what no request may do, and what every answer has.
+
+From the outside in: problems, headers, origin, methods, limits of the body.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fanline.server.access import Access
+from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
+from fanline.server.log import quoted
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY: Final = 65_536
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+
+_SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+# What a page of an allowed site may send and read (Fetch standard, 3.3).
+_PREFLIGHT_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+_PREFLIGHT_SECONDS: Final = "600"
+
+
+class Middleware:
+    """Answers requests by an application, within limits.
+
+    Args:
+        application: Answers a request; its :class:`~fanline.server.http.problems.HttpProblem` becomes the
+            answer.
+        access: Decides which web pages may make requests.
+        refusals: Counts the refused requests.
+        body_timeout: Seconds within which the body of a request must have come.
+        max_body: Largest body, in bytes.
+    """
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        access: Access,
+        refusals: Refusals,
+        *,
+        body_timeout: float,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        self._application = application
+        self._access = access
+        self._refusals = refusals
+        self._body_timeout = body_timeout
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request: what an ASGI server calls."""
+        answer = _Answer(send, HTTPConnection(scope), self._access)
+        try:
+            await self._answer(scope, receive, answer)
+        except HttpProblem as problem:
+            await self._refuse(problem, scope, receive, answer)
+        except asyncio.CancelledError:
+            # Only a stop of the service cancels requests.
+            detail = "the service is stopping"
+            await self._refuse(
+                HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail),
+                scope,
+                receive,
+                answer,
+            )
+        except Exception:
+            logger.exception("a request for %s has failed", quoted(scope["path"]))
+            detail = "this service has made a mistake; its log tells more"
+            await self._refuse(
+                HttpProblem(HTTPStatus.INTERNAL_SERVER_ERROR, ProblemCode.INTERNAL, detail),
+                scope,
+                receive,
+                answer,
+            )
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        if scope["http_version"] not in _VERSIONS:
+            detail = f"HTTP/{scope['http_version']} is not supported; use HTTP/1.1"
+            raise HttpProblem(
+                HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, ProblemCode.UNSUPPORTED_VERSION, detail, _CLOSE
+            )
+        request = HTTPConnection(scope)
+        if scope["method"] not in _SAFE_METHODS:
+            self._access.check_origin(request)
+        limited = _LimitedBody(receive, self._body_timeout, self._max_body)
+        limited.check(request.headers)
+        # HEAD is answered like GET; the server sends the headers alone.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        await self._application(inner, limited, answer)
+
+    async def _refuse(self, problem: HttpProblem, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        self._refusals.count(problem)
+        if not answer.has_started:
+            await problem.response()(scope, receive, answer)
+
+
+_CLOSE: Final = (("Connection", "close"),)
+
+
+class _Answer:
+    """A ``send`` that adds to an answer the headers that every answer has, unless it has others."""
+
+    def __init__(self, send: Send, request: HTTPConnection, access: Access) -> None:
+        self._send = send
+        self._request = request
+        self._access = access
+        self.has_started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in common_headers(self._request.headers, self._access):
+                headers.setdefault(name, value)
+            if self._request.scope["method"] == "OPTIONS" and "access-control-allow-origin" in headers:
+                headers.setdefault("Access-Control-Allow-Methods", headers.get("allow", "GET, HEAD, OPTIONS"))
+                headers.setdefault("Access-Control-Allow-Headers", _PREFLIGHT_HEADERS)
+                headers.setdefault("Access-Control-Max-Age", _PREFLIGHT_SECONDS)
+        await self._send(message)
+
+
+def common_headers(request: Headers, access: Access) -> list[tuple[str, str]]:
+    """Return the headers of every answer to a request."""
+    headers = [("Date", formatdate(usegmt=True)), ("Vary", "Origin"), *_SECURITY_HEADERS.items()]
+    origins = request.getlist("origin")
+    if len(origins) == 1 and access.is_allowed_origin(request):
+        headers += [
+            ("Access-Control-Allow-Origin", origins[0]),
+            ("Access-Control-Expose-Headers", "*"),
+        ]
+    return headers
+
+
+class _LimitedBody:
+    """A ``receive`` that bounds the size of a request's body, and the time that it may take to come."""
+
+    def __init__(self, receive: Receive, timeout: float, max_body: int) -> None:
+        self._receive = receive
+        self._deadline = asyncio.get_running_loop().time() + timeout
+        self._timeout = timeout
+        self._max_body = max_body
+        self._size = 0
+        self._is_complete = False
+
+    def check(self, headers: Headers) -> None:
+        """Refuse a body that says that it is too large.
+
+        Raises:
+            HttpProblem: 413.
+        """
+        if int(headers.get("content-length", "0")) > self._max_body:
+            raise self._too_big()
+
+    async def __call__(self) -> Message:
+        if self._is_complete:  # what comes now is the end of the connection
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"the body did not come within {self._timeout:g} seconds"
+            raise HttpProblem(HTTPStatus.REQUEST_TIMEOUT, ProblemCode.TOO_SLOW, detail, _CLOSE) from None
+        self._size += len(message.get("body", b""))
+        if self._size > self._max_body:
+            raise self._too_big()
+        self._is_complete = not message.get("more_body", False)
+        return message
+
+    def _too_big(self) -> HttpProblem:
+        detail = f"the body of a request may have {self._max_body:,} bytes"
+        return HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemCode.TOO_BIG, detail, _CLOSE)

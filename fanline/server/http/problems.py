@@ -1,0 +1,97 @@
+"""Problems: how a request that is refused is answered (RFC 9457, ``application/problem+json``).
+
+::
+
+    {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "there is nothing at /x",
+     "code": "not-found"}
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
+
+import prometheus_client
+from starlette.responses import Response
+
+from fanline.errors import FanlineError
+from fanline.protocol import encode
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class ProblemCode(StrEnum):
+    """Codes of refused requests, besides :class:`~fanline.protocol.ErrorCode`."""
+
+    BAD_REQUEST = "bad-request"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    FOREIGN_ORIGIN = "foreign-origin"
+    NOT_FOUND = "not-found"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    TOO_SLOW = "too-slow"
+    TOO_BIG = "too-big"
+    UPGRADE_REQUIRED = "upgrade-required"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+class HttpProblem(FanlineError):
+    """A request is refused.
+
+    Args:
+        status: Of the answer.
+        code: What programs should look at: a :class:`ProblemCode` or another stable code.
+        detail: A sentence for people; it holds no secrets.
+        headers: Further headers of the answer: names and values.
+    """
+
+    def __init__(
+        self, status: HTTPStatus, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+        super().__init__(status, code, detail)
+
+    def __str__(self) -> str:
+        return self.detail
+
+    @property
+    def body(self) -> bytes:
+        """The JSON of the answer."""
+        members: Mapping[str, object] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return encode(members)
+
+    def response(self) -> Response:
+        """Return the answer for an ASGI application to send."""
+        response = Response(self.body, self.status, media_type=MEDIA_TYPE)
+        for name, value in self.headers:
+            response.headers.append(name, value)
+        return response
+
+
+class Refusals:
+    """Counts refused requests by status.
+
+    Args:
+        registry: Where the counter is registered.
+    """
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self._counter = prometheus_client.Counter(
+            "fanline_requests_refused", "Requests refused, by HTTP status.", ["status"], registry=registry
+        )
+
+    def count(self, problem: HttpProblem) -> None:
+        """Count one."""
+        self._counter.labels(problem.status.value).inc()

@@ -1,0 +1,116 @@
+"""HTTP/1.1 over uvicorn: answers malformed requests, ends slow ones, and hands on WebSockets."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
+from fanline.server.log import quoted
+from fanline.server.websocket.progress import count_acked
+
+logger = logging.getLogger(__name__)
+
+OpenWebSocket = Callable[[asyncio.Transport, Scope, bytes], None]
+
+_ERRORS = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the head of the request is too long",
+    HTTPStatus.NOT_IMPLEMENTED: "this transfer coding is not supported",
+}
+
+
+class HttpProtocol(H11Protocol):
+    """One HTTP connection.
+
+    Args:
+        config: Of uvicorn.
+        server_state: The connections and requests of the server.
+        open_websocket: Takes over the transport for a request for a WebSocket, with what was sent after it.
+        refusals: Counts the malformed requests.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        *,
+        open_websocket: OpenWebSocket,
+        refusals: Refusals,
+    ) -> None:
+        super().__init__(config, server_state, app_state={})
+        self._open_websocket = open_websocket
+        self._refusals = refusals
+        self._idle_since = self._progress_at = self.loop.time()
+        self._acked = 0
+
+    def check_life(self, now: float, *, patience: float, silence_limit: float) -> None:
+        """Drop a client that does not finish its request, or does not read the answer.
+
+        Args:
+            now: The event loop's time.
+            patience: Seconds within which the head of a request must have come.
+            silence_limit: Seconds within which something of the answer must be read.
+        """
+        if self.flow.write_paused:
+            if (acked := count_acked(self.transport)) != self._acked:
+                self._acked, self._progress_at = acked, now
+            elif now - self._progress_at > silence_limit:
+                self.transport.abort()
+        elif (self.cycle is None or self.cycle.response_complete) and now - self._idle_since > patience:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Begin to look whether the client reads."""
+        super().pause_writing()
+        self._progress_at = self.loop.time()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Leave the transport to the handshake of a WebSocket."""
+        del event
+        self.connections.discard(self)
+        early, _ = self.conn.trailing_data
+        self._open_websocket(self.transport, dict(self.scope), early)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that cannot be parsed; uvicorn calls this while it handles the error."""
+        del msg
+        error = sys.exception()
+        status = HTTPStatus.BAD_REQUEST
+        if isinstance(error, h11.RemoteProtocolError):
+            status = HTTPStatus(error.error_status_hint)
+        peer = self.client[0] if self.client else "?"
+        logger.info("refused a malformed request from %s: %s", peer, quoted(str(error)))
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            detail = _ERRORS.get(status, "the request is not HTTP/1.1")
+            self._refuse(HttpProblem(status, ProblemCode.BAD_REQUEST, detail))
+        self.transport.close()
+
+    def _refuse(self, problem: HttpProblem) -> None:
+        self._refusals.count(problem)
+        body = problem.body
+        headers: list[tuple[str, Any]] = [
+            ("Date", formatdate(usegmt=True)),
+            ("Content-Type", MEDIA_TYPE),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        response = h11.Response(status_code=problem.status, headers=headers, reason=problem.status.phrase)
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")

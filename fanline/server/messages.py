@@ -1,0 +1,90 @@
+"""What ``/publish`` and ``/pushmsg`` do alike: read messages from a connection, and check them."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter
+
+from fanline.errors import Rejected
+from fanline.protocol import NewMessage, check_message
+from fanline.security.users import User
+from fanline.server.websocket.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+CheckRights = Callable[[NewMessage, User], Rejected | None]
+
+
+def _allow(message: NewMessage, user: User) -> None:
+    del message, user
+
+
+class MessageReader:
+    """Reads and checks the messages of all connections to one endpoint.
+
+    Args:
+        max_content: Largest content of one message, in bytes.
+        registry: Where the counter of refused messages is registered.
+        check_rights: Returns why a user may not publish a message, or None.
+    """
+
+    def __init__(
+        self, *, max_content: int, registry: CollectorRegistry, check_rights: CheckRights = _allow
+    ) -> None:
+        self._max_content = max_content
+        self._check_rights = check_rights
+        self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=registry)
+
+    def read(self, frame: bytes, connection: Connection) -> list[NewMessage | Rejected]:
+        """Return the messages of a frame, in order; where one cannot be accepted, why."""
+        user = connection.user
+        return [self._check(entry, user) for entry in connection.dialect.codec.decode_published(frame)]
+
+    def _check(self, entry: NewMessage | Rejected, user: User) -> NewMessage | Rejected:
+        rejected = entry if isinstance(entry, Rejected) else self._find_fault(entry, user)
+        if rejected is not None:
+            self._refused.labels(rejected.code).inc()
+            return rejected
+        return entry
+
+    def _find_fault(self, message: NewMessage, user: User) -> Rejected | None:
+        rejected = check_message(message, max_content=self._max_content) or self._check_rights(message, user)
+        if rejected is None and message.sender is None:
+            message.sender = user.name
+        return rejected
+
+
+class PlainMessages:
+    """Handles a connection that gets no answers: messages that cannot be accepted are ignored.
+
+    Args:
+        connection: The connection.
+        reader: Reads its frames.
+        accept: Takes the messages of one frame.
+    """
+
+    def __init__(
+        self, connection: Connection, reader: MessageReader, accept: Callable[[Sequence[NewMessage]], None]
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._accept = accept
+        self._ignored = 0
+
+    def on_frame(self, payload: bytes) -> None:
+        """Accept the messages of a frame."""
+        accepted = []
+        for entry in self._reader.read(payload, self._connection):
+            if isinstance(entry, NewMessage):
+                accepted.append(entry)
+                continue
+            self._ignored += 1
+            if self._ignored == 1:
+                logger.info("ignoring frames of %s: %s", self._connection.user.name, entry)
+        if accepted:
+            self._accept(accepted)
+
+    def on_close(self) -> None:
+        """Log how many were ignored."""
+        if self._ignored > 1:
+            logger.info("ignored %d frames of %s", self._ignored, self._connection.user.name)

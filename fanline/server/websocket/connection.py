@@ -1,0 +1,515 @@
+"""One open WebSocket on the server side.
+
+* Frames are parsed by the Sans-I/O layer of ``websockets`` and handed to a handler by a direct call; there
+  is no task, queue or future per connection.
+* Frames are written as ready-made bytes, many at once. The transport's write buffer is the only queue of a
+  connection. Its high-water mark is where a consumer counts as slow: :attr:`Connection.on_pause` is called.
+* One sweep over all connections pings a silent peer, then cuts it. A peer that is slow but does read is left
+  alone, however long its pong is delayed by the data it has yet to read; and so is one that has nothing to
+  read, for as long as its host lives.
+"""
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from websockets.frames import CloseCode as StandardCode
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol as FrameProtocol
+from websockets.protocol import Side, State
+
+from fanline import keepalive
+from fanline.errors import CloseCode
+from fanline.protocol import SUBPROTOCOL, Dialect, encode
+from fanline.security.users import User
+from fanline.server.websocket.frames import PING, clip_reason, text_frame
+from fanline.server.websocket.progress import count_acked
+
+logger = logging.getLogger(__name__)
+
+# Frames given to one handler before the other connections get their turn.
+FAIR_SHARE: Final = 64
+
+# What may wait for a handler that has paused reading, before the transport is not read from.
+MAX_WAITING_FRAMES: Final = 16
+MAX_WAITING_BYTES: Final = 65_536
+
+
+class Handler(Protocol):
+    """What an endpoint makes for each open connection."""
+
+    def on_frame(self, payload: bytes) -> None:
+        """Process one message of the peer, text or binary; a text is valid UTF-8."""
+        ...
+
+    def on_close(self) -> None:
+        """Release everything; called once, when the connection is lost, however it ended."""
+        ...
+
+
+MakeHandler = Callable[["Connection"], Handler]
+
+
+class _Idle:
+    """The handler of a connection that has no other: before it is made, and after the connection is lost."""
+
+    def on_frame(self, payload: bytes) -> None:
+        pass
+
+    def on_close(self) -> None:
+        pass
+
+
+_IDLE: Final = _Idle()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of each connection of a service.
+
+    Attributes:
+        max_frame: Largest message that a peer may send, in bytes.
+        write_buffer: High-water mark of the write buffer, in bytes.
+        close_timeout: Seconds that a closing connection may last.
+        ping_interval: Seconds of silence after which a peer is pinged.
+        silence_limit: Seconds that it may then stay silent, or take nothing of what is written to it.
+    """
+
+    max_frame: int
+    write_buffer: int
+    close_timeout: float
+    ping_interval: float
+    silence_limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What was decided about a handshake that is accepted.
+
+    Attributes:
+        make_handler: Makes the handler of the connection.
+        user: Who logged in; None if the endpoint has users of its own.
+        expires: Until when the login is valid, in Unix seconds.
+        subprotocol: What is spoken, of what the client offered.
+        is_one_way: Whether the peer has nothing to read, and so may not answer pings either.
+    """
+
+    make_handler: MakeHandler
+    user: User | None = None
+    expires: float = math.inf
+    subprotocol: str | None = None
+    is_one_way: bool = False
+
+
+class Connections(Protocol):
+    """What a connection needs of the set that it belongs to."""
+
+    def remove(self, connection: "Connection") -> None:
+        """Forget a connection that is lost."""
+        ...
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task that a stop of the service waits for."""
+        ...
+
+
+def _do_nothing() -> None:
+    pass
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection, from the accepted handshake until it is lost.
+
+    Args:
+        transport: The connection below it; the answer to the handshake has been written.
+        opening: What was decided about the handshake.
+        limits: Limits of this connection.
+        connections: The set that it belongs to.
+
+    Attributes:
+        dialect: How this connection spells its frames.
+        expires: Until when the login is valid, in Unix seconds.
+        paused: Whether the write buffer is above its mark: the consumer is slow.
+        on_pause: Called, possibly from inside :meth:`write`, when that begins.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_abort_timer",
+        "_acked",
+        "_connections",
+        "_handler",
+        "_has_paused_transport",
+        "_heard_at",
+        "_is_deaf",
+        "_is_held",
+        "_is_left_to_tcp",
+        "_is_open",
+        "_is_scheduled",
+        "_is_text",
+        "_limits",
+        "_loop",
+        "_parts",
+        "_pinged_at",
+        "_pongs",
+        "_progress_at",
+        "_protocol",
+        "_size",
+        "_transport",
+        "_user",
+        "_waiting",
+        "_writable",
+        "dialect",
+        "expires",
+        "on_pause",
+        "paused",
+    )
+
+    def __init__(
+        self, transport: asyncio.Transport, opening: Opening, limits: Limits, connections: Connections
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._limits = limits
+        self._connections = connections
+        self._protocol = FrameProtocol(Side.SERVER, state=State.OPEN, max_size=limits.max_frame)
+        self._user = opening.user
+        self.expires = opening.expires
+        self.dialect = Dialect.V1 if opening.subprotocol == SUBPROTOCOL else Dialect.PLAIN
+        self.on_pause: Callable[[], None] = _do_nothing
+        self.paused = False
+        self._is_open = True
+        self._is_deaf = False  # data frames are discarded
+        self._is_held = False  # the handler has paused reading
+        self._has_paused_transport = False
+        self._is_scheduled = False
+        self._waiting: deque[bytes] | None = None  # complete messages for the handler
+        self._parts: list[bytes] | None = None  # of a message in fragments
+        self._size = 0
+        self._is_text = False
+        self._heard_at = self._progress_at = self._loop.time()
+        self._pinged_at: float | None = None
+        self._acked = 0
+        self._writable: asyncio.Future[None] | None = None
+        self._pongs: dict[bytes, asyncio.Future[None]] | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._handler: Handler = _IDLE
+        transport.set_write_buffer_limits(high=limits.write_buffer)
+        self._is_left_to_tcp = opening.is_one_way
+        if opening.is_one_way:
+            keepalive.probe(transport, ping_interval=limits.ping_interval, silence_limit=limits.silence_limit)
+        transport.set_protocol(self)
+        try:
+            self._handler = opening.make_handler(self)
+        except Exception:  # noqa: BLE001 - it is logged
+            self._fail()
+
+    @property
+    def user(self) -> User:
+        """Who logged in."""
+        assert self._user is not None
+        return self._user
+
+    @property
+    def user_name(self) -> str | None:
+        """The name of who logged in; None if the endpoint has users of its own."""
+        return self._user.name if self._user is not None else None
+
+    @property
+    def remote_address(self) -> tuple[str, int]:
+        """The peer's IP address and port; ``"?"`` and 0 once it is gone."""
+        peer = self._transport.get_extra_info("peername")
+        return (str(peer[0]), int(peer[1])) if peer else ("?", 0)
+
+    @property
+    def write_buffer_size(self) -> int:
+        """Bytes that are written and not yet taken by the kernel."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither closing nor lost."""
+        return self._is_open
+
+    # Writing.
+
+    def write(self, frames: bytes) -> None:
+        """Write complete frames; never waits, and does nothing once the connection is closing."""
+        if self._is_open:
+            self._transport.write(frames)
+
+    def send_json(self, value: object) -> None:
+        """Write one text frame with the JSON of ``value``."""
+        self.write(text_frame(encode(value)))
+
+    async def writable(self) -> None:
+        """Wait until the write buffer is below its low-water mark, or the connection is lost."""
+        if self.paused:
+            if self._writable is None:
+                self._writable = self._loop.create_future()
+            await asyncio.shield(self._writable)
+
+    async def round_trip(self) -> None:
+        """Send a ping, and wait for its pong.
+
+        Raises:
+            CancelledError: If the connection is lost before.
+        """
+        if self._pongs is None:
+            self._pongs = {}
+        payload = secrets.token_bytes(8)
+        pong = self._pongs[payload] = self._loop.create_future()
+        if not self._is_open:
+            pong.cancel()
+        self.write(Frame(Opcode.PING, payload).serialize(mask=False))
+        await pong
+
+    # Reading.
+
+    def pause_reading(self) -> None:
+        """Hand no more frames to the handler; a little more is still read from the peer, then nothing."""
+        self._is_held = True
+
+    def resume_reading(self) -> None:
+        """Hand frames to the handler again; those that wait come at the loop's next turn."""
+        self._is_held = False
+        self._schedule()
+
+    def pause_reading_during(self, work: Coroutine[Any, Any, None]) -> None:
+        """Hand no more frames to the handler until a coroutine has ended, which runs as a task."""
+        self.pause_reading()
+        self.create_task(work).add_done_callback(lambda _: self.resume_reading())
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task for this connection; a stop of the service waits for its end."""
+        return self._connections.create_task(work)
+
+    def cut_short(self) -> None:
+        """Read only the beginning of messages over the size limit from now on, and keep the connection.
+
+        This is for messages in fragments; a single frame over the limit still closes the connection.
+        """
+        protocol = self._protocol
+        protocol.max_message_size, protocol.max_fragment_size = None, self._limits.max_frame
+
+    # Closing.
+
+    def stop_listening(self) -> None:
+        """Discard what the peer sends from now on, except close frames, pings and pongs.
+
+        What has arrived before is still handed to the handler.
+        """
+        self._is_deaf = True
+
+    def cut(self, code: int, reason: str) -> None:
+        """Close without waiting for the peer: it is told why, and torn down after the ``close_timeout``.
+
+        Args:
+            code: A close code.
+            reason: A sentence; of a long one the beginning is sent.
+        """
+        if self._protocol.state is not State.OPEN:
+            return
+        self._protocol.send_close(code, clip_reason(reason))
+        self.stop_listening()
+        self._flush()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._transport.abort()
+
+    def check_life(self, now: float) -> None:
+        """Ping the peer if it has been silent, and cut it if it stays so; called about once a second.
+
+        Args:
+            now: The event loop's time.
+        """
+        limits = self._limits
+        if time.time() >= self.expires:
+            self.cut(CloseCode.LOGGED_OUT, "the token has expired; log in again")
+        elif self.paused:
+            if (acked := count_acked(self._transport)) != self._acked:
+                self._acked, self._progress_at = acked, now
+            elif now - self._progress_at > limits.silence_limit:
+                self.cut(CloseCode.SLOW_CONSUMER, "nothing was read; reconnect with after")
+        elif self._is_left_to_tcp or self._has_paused_transport:
+            self._heard_at = now  # its pong would not be read
+        elif self._pinged_at is None:
+            if now - self._heard_at > limits.ping_interval:
+                self._pinged_at = now
+                self.write(PING)
+        elif now - self._pinged_at > limits.silence_limit:
+            self.cut(CloseCode.UNRESPONSIVE, "no answer to pings; reconnect")
+
+    # The callbacks of asyncio.Protocol.
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what the peer sent, and hand complete messages to the handler."""
+        self._heard_at = self._loop.time()
+        self._pinged_at = None
+        protocol = self._protocol
+        protocol.receive_data(data)
+        taken = 0
+        for frame in protocol.events_received():
+            assert isinstance(frame, Frame)
+            opcode = frame.opcode
+            if opcode is Opcode.PONG:
+                self._take_pong(bytes(frame.data))
+            elif opcode is not Opcode.PING and opcode is not Opcode.CLOSE and not self._is_deaf:
+                payload = self._assemble(frame)
+                if payload is None:
+                    continue
+                if taken < FAIR_SHARE and self._may_deliver and self._waiting is None:
+                    taken += 1
+                    self._deliver(payload)
+                else:
+                    self._keep(payload)
+        if protocol.writes:
+            self._flush()
+
+    def pause_writing(self) -> None:
+        """Tell the handler that this consumer is slow."""
+        self.paused = True
+        self._progress_at = self._loop.time()
+        self._acked = count_acked(self._transport)
+        self.on_pause()
+
+    def resume_writing(self) -> None:
+        """Begin anew to look for signs of life, and go on reading."""
+        self.paused = False
+        # Its pong may have been delayed by what it has now read.
+        self._heard_at = self._loop.time()
+        self._pinged_at = None
+        self._wake_writers()
+        self._schedule()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release everything that refers to the connection, so that all of it is freed at once.
+
+        Otherwise it would wait for the garbage collector, which runs rarely.
+        """
+        del exc
+        self._is_open = self.paused = False
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self.on_pause = _do_nothing
+        self._protocol.parser.close()
+        if self._protocol.parser_exc is not None:
+            self._protocol.parser_exc.__traceback__ = None
+        self._connections.remove(self)
+        # Messages that wait for the handler were received before the end: they count.
+        while self._waiting:
+            self._deliver(self._waiting.popleft())
+        handler, self._handler = self._handler, _IDLE
+        try:
+            handler.on_close()
+        except Exception:
+            logger.exception("a handler has failed at the end of its connection")
+        self._wake_writers()
+        for pong in (self._pongs or {}).values():
+            pong.cancel()
+
+    # Steps of the above.
+
+    @property
+    def _may_deliver(self) -> bool:
+        # A peer that reads nothing is not served further.
+        return not (self._is_held or self.paused)
+
+    def _assemble(self, frame: Frame) -> bytes | None:
+        """Return the message that a frame completes, if it does."""
+        data = bytes(frame.data)
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+            if frame.fin:
+                return self._checked(data)
+            self._parts, self._size = [data], len(data)
+            return None
+        assert self._parts is not None
+        if self._protocol.max_fragment_size is None or self._size < self._protocol.max_fragment_size:
+            self._parts.append(data)
+        else:
+            self._is_text = False  # cut, perhaps within a character
+        self._size += len(data)
+        if not frame.fin:
+            return None
+        message, self._parts = b"".join(self._parts), None
+        return self._checked(message)
+
+    def _checked(self, message: bytes) -> bytes | None:
+        """Return a message, unless it says that it is text and is not: then fail (RFC 6455, 8.1)."""
+        if self._is_text and not message.isascii():
+            try:
+                message.decode()
+            except UnicodeDecodeError:
+                self.cut(StandardCode.INVALID_DATA, "the text is not valid UTF-8")
+                return None
+        return message
+
+    def _deliver(self, payload: bytes) -> None:
+        try:
+            self._handler.on_frame(payload)
+        except Exception:  # noqa: BLE001 - it is logged
+            self._fail()
+
+    def _fail(self) -> None:
+        """Log a defect of the handler, and close its connection."""
+        logger.exception("a handler has failed; its connection is closed")
+        self.cut(StandardCode.INTERNAL_ERROR, "")
+
+    def _keep(self, payload: bytes) -> None:
+        """Let a message wait until the handler may have it."""
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(payload)
+        if len(self._waiting) >= MAX_WAITING_FRAMES or len(payload) > MAX_WAITING_BYTES:
+            self._has_paused_transport = True
+            self._transport.pause_reading()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._waiting is not None and self._may_deliver and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._deliver_waiting)
+
+    def _deliver_waiting(self) -> None:
+        self._is_scheduled = False
+        taken = 0
+        while self._waiting and taken < FAIR_SHARE and self._may_deliver:
+            taken += 1
+            self._deliver(self._waiting.popleft())
+        if self._waiting:
+            self._schedule()
+            return
+        self._waiting = None
+        if self._has_paused_transport:
+            self._has_paused_transport = False
+            self._heard_at = self._loop.time()
+            self._transport.resume_reading()
+
+    def _take_pong(self, payload: bytes) -> None:
+        pong = self._pongs.pop(payload, None) if self._pongs else None
+        if pong is not None and not pong.done():
+            pong.set_result(None)
+
+    def _flush(self) -> None:
+        """Write what the protocol has to send, and begin to close when it says so."""
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:  # the end of the stream
+                self._transport.close()
+        if self._is_open and self._protocol.state is not State.OPEN:
+            self._is_open = False
+            self._abort_timer = self._loop.call_later(self._limits.close_timeout, self._transport.abort)
+
+    def _wake_writers(self) -> None:
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None

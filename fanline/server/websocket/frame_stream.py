@@ -1,0 +1,84 @@
+"""A handler that is a task: for endpoints that wait for something between one frame and the next."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from fanline.server.websocket.connection import MAX_WAITING_FRAMES, Connection, Handler, MakeHandler
+
+logger = logging.getLogger(__name__)
+
+Serve = Callable[[Connection, AsyncIterator[bytes]], Awaitable[None]]
+
+
+def task_handler(serve: Serve) -> MakeHandler:
+    """Return what makes handlers that run ``serve`` as a task for each connection.
+
+    Args:
+        serve: Gets the connection, and an iterator over its frames, which ends when the connection is lost.
+            When it returns before, the connection is closed.
+    """
+
+    def make(connection: Connection) -> Handler:
+        stream = FrameStream(connection)
+        connection.create_task(stream.run(serve))
+        return stream
+
+    return make
+
+
+class FrameStream:
+    """The frames of one connection as an asynchronous iterator.
+
+    Args:
+        connection: It is not read from while :data:`MAX_WAITING_FRAMES` frames wait here.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._frames: deque[bytes] = deque()
+        self._is_held = False
+        self._is_closed = False
+        self._changed: asyncio.Future[None] | None = None
+
+    async def run(self, serve: Serve) -> None:
+        """Run ``serve``, and close the connection when it ends."""
+        try:
+            await serve(self._connection, self._iterate())
+        except Exception:
+            logger.exception("a handler has failed; its connection is closed")
+            self._connection.cut(1011, "")
+        else:
+            self._connection.cut(1000, "")
+
+    def on_frame(self, payload: bytes) -> None:
+        """Let a frame wait for the task."""
+        self._frames.append(payload)
+        if len(self._frames) >= MAX_WAITING_FRAMES and not self._is_held:
+            self._is_held = True
+            self._connection.pause_reading()
+        self._wake()
+
+    def on_close(self) -> None:
+        """End the iterator, after the frames that wait."""
+        self._is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
+        """Yield each frame; while the peer reads nothing of what is written to it, wait."""
+        while True:
+            while self._frames:
+                yield self._frames.popleft()
+                await self._connection.writable()
+            if self._is_closed:
+                return
+            if self._is_held:
+                self._is_held = False
+                self._connection.resume_reading()
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed

@@ -1,0 +1,177 @@
+"""The handshake: from a request for a WebSocket to a connection, or to the answer that refuses it.
+
+validity → path → origin → login → rights → connection
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from http import HTTPStatus
+from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+
+from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
+from fanline.server.websocket.connection import Connection, Opening
+
+logger = logging.getLogger(__name__)
+
+# What a client may send before its handshake is answered; RFC 6455 (4.1) allows nothing.
+MAX_EARLY_BYTES: Final = 65_536
+
+_CODES: Final = {
+    HTTPStatus.METHOD_NOT_ALLOWED: ProblemCode.METHOD_NOT_ALLOWED,
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: ProblemCode.UNSUPPORTED_VERSION,
+    HTTPStatus.UPGRADE_REQUIRED: ProblemCode.UPGRADE_REQUIRED,
+}
+
+
+class Handshake(HTTPConnection):
+    """A request for a WebSocket.
+
+    ``path_params``, ``headers`` and ``client`` are those of Starlette.
+    """
+
+    @cached_property
+    def offered(self) -> list[str]:
+        """The subprotocols that the client can speak."""
+        return [
+            token.strip()
+            for value in self.headers.getlist("sec-websocket-protocol")
+            for token in value.split(",")
+        ]
+
+
+Decide = Callable[[Handshake], Awaitable[Opening]]
+Accept = Callable[[asyncio.Transport, Opening], Connection]
+
+
+class HandshakeProtocol(asyncio.Protocol):
+    """The time between a request for a WebSocket and its answer: one task, which ends with it.
+
+    Args:
+        transport: The connection.
+        scope: The request, as ASGI describes it.
+        decide: Decides on it.
+        accept: Makes the connection, and with it takes over the transport.
+        early: What the client has sent after the request.
+        common_headers: Returns the headers of every answer.
+        refusals: Counts the refused handshakes.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        scope: Scope,
+        *,
+        decide: Decide,
+        accept: Accept,
+        early: bytes,
+        common_headers: Callable[[Handshake], list[tuple[str, str]]],
+        refusals: Refusals,
+    ) -> None:
+        self._transport = transport
+        self._decide = decide
+        self._accept = accept
+        self._common_headers = common_headers
+        self._refusals = refusals
+        self._early = bytearray()
+        transport.set_protocol(self)
+        self._task = asyncio.get_running_loop().create_task(self._run(Handshake(scope)))
+        self.data_received(early)
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """Ends with the handshake."""
+        return self._task
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what the client sends too early, within limits."""
+        self._early += data
+        if len(self._early) > MAX_EARLY_BYTES:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop to decide: the client has left."""
+        del exc
+        self._task.cancel()
+
+    async def _run(self, handshake: Handshake) -> None:
+        try:
+            response = negotiate(handshake)
+            opening = await self._decide(handshake)
+        except HttpProblem as problem:
+            self._refuse(handshake, problem)
+        except asyncio.CancelledError:
+            detail = "the service is stopping"
+            self._refuse(
+                handshake, HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail)
+            )
+        except Exception:
+            logger.exception("a handshake has failed")
+            detail = "this service has made a mistake; its log tells more"
+            self._refuse(
+                handshake, HttpProblem(HTTPStatus.INTERNAL_SERVER_ERROR, ProblemCode.INTERNAL, detail)
+            )
+        else:
+            if opening.subprotocol is not None:
+                response.headers["Sec-WebSocket-Protocol"] = opening.subprotocol
+            self._transport.write(response.serialize())
+            connection = self._accept(self._transport, opening)
+            if self._early:
+                connection.data_received(bytes(self._early))
+
+    def _refuse(self, handshake: Handshake, problem: HttpProblem) -> None:
+        if self._transport.is_closing():
+            return
+        self._refusals.count(problem)
+        body = problem.body
+        headers = Headers(
+            [
+                ("Connection", "close"),
+                ("Content-Type", MEDIA_TYPE),
+                ("Content-Length", str(len(body))),
+                *problem.headers,
+                *self._common_headers(handshake),
+            ]
+        )
+        response = Response(problem.status.value, problem.status.phrase, headers, body)
+        self._transport.write(response.serialize())
+        self._transport.close()
+
+
+# Only its method accept() is used, which is synchronous and keeps nothing from one handshake to the next.
+_negotiator: Final = ServerProtocol()
+
+
+def negotiate(handshake: Handshake) -> Response:
+    """Return the answer that accepts a handshake (RFC 6455, 4.2).
+
+    Raises:
+        HttpProblem: If the handshake is malformed: 400, 405, 426 or 505.
+    """
+    scope = handshake.scope
+    if any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]):
+        detail = "a request for a WebSocket has no body"
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail)
+    headers = Headers(
+        [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in scope["headers"]
+            if name in (b"connection", b"upgrade") or name.startswith(b"sec-websocket-")
+        ]
+    )
+    request = Request(scope["path"], headers, scope["method"], f"HTTP/{scope['http_version']}")
+    response = _negotiator.accept(request)
+    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+        return response
+    reason, _negotiator.handshake_exc = str(_negotiator.handshake_exc), None
+    status = HTTPStatus(response.status_code)
+    extra = tuple((name, response.headers[name]) for name in ("Allow", "Upgrade") if name in response.headers)
+    detail = f"the handshake of a WebSocket is malformed: {reason}"
+    raise HttpProblem(status, _CODES.get(status, ProblemCode.BAD_REQUEST), detail, extra)

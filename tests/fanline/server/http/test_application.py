@@ -1,0 +1,69 @@
+"""The routes of every service: health, readiness, metrics, and what is refused."""
+
+from http import HTTPStatus
+
+import pytest
+
+from fanline.server import Service
+from tests.conftest import Dial
+from tests.fanline.server.conftest import Echo, Get
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/echo", 426),
+        ("GET", "/nowhere", 404),
+        ("GET", "/", 404),
+        ("HEAD", "/echo", 426),
+        ("HEAD", "/healthz", 200),
+        ("HEAD", "/nowhere", 404),
+        ("OPTIONS", "/echo", 204),
+        ("OPTIONS", "/nowhere", 404),
+        ("POST", "/echo", 405),
+        ("PUT", "/healthz", 405),
+        ("DELETE", "/nowhere", 404),
+    ],
+)
+async def test_plain_http(
+    service: Service, get: Get, dial: Dial, method: str, path: str, status: int
+) -> None:
+    """HTTP where a WebSocket is expected gets a status that says so; the service goes on (line 2)."""
+    how = {"content": b"some body"} if method == "POST" else {}
+    response = await get(service, path, method=method, **how)
+    assert response.status_code == status
+    if status in (204, 405):
+        assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+    if status >= 400 and method != "HEAD":
+        assert response.headers["Content-Type"] == "application/problem+json"
+        problem = response.json()
+        assert (problem["type"], problem["status"]) == ("about:blank", status)
+        assert problem["title"] == HTTPStatus(status).phrase
+        assert problem["detail"]
+        assert problem["code"]
+    client = await dial(service, "/echo")
+    await client.send("still there")
+    assert "still there" in str(await client.recv())
+
+
+async def test_health_and_readiness(service: Service, echo: Echo, get: Get) -> None:
+    """Alive and ready are open to probes; not ready is 503 with the reason, and heals."""
+    for path in ("/healthz", "/readyz"):
+        response = await get(service, path, login=None)
+        assert (response.status_code, response.text) == (200, "ok\n")
+    echo.problem = "the neighbour is away"
+    response = await get(service, "/readyz", login=None)
+    assert (response.status_code, response.text) == (503, "the neighbour is away\n")
+    assert (await get(service, "/healthz", login=None)).status_code == 200
+    echo.problem = None
+    assert (await get(service, "/readyz", login=None)).status_code == 200
+
+
+async def test_metrics(service: Service, get: Get, dial: Dial) -> None:
+    """Metrics are in the Prometheus format, and count connections and refusals."""
+    await dial(service, "/echo")
+    await get(service, "/nowhere")
+    response = await get(service, "/metrics")
+    assert response.headers["Content-Type"].startswith("text/plain; version=")
+    assert "fanline_connections 1.0" in response.text
+    assert 'fanline_requests_refused_total{status="404"} 1.0' in response.text
