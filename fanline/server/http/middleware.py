@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanline.server.access import Access
@@ -71,6 +71,8 @@ class Middleware:
             await self._answer(scope, receive, answer)
         except HttpProblem as problem:
             await self._refuse(problem, scope, receive, answer)
+        except ClientDisconnect:
+            pass  # before it had sent its request
         except asyncio.CancelledError:
             # Only a stop of the service cancels requests.
             detail = "the service is stopping"

@@ -2,12 +2,17 @@
 
 import logging
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
-from fanline.server import Service
+from fanline.server import App, Connection, Endpoint, MakeHandler, Service, metrics
+from subscriber.settings import SubscriberSettings
 from tests.conftest import Dial, StartService, until
 from tests.fanline.server.conftest import Echo, MakeToken
 
@@ -93,3 +98,101 @@ async def test_fragments_and_binary_frames(service: Service, dial: Dial) -> None
     assert '"fragmented"' in str(await client.recv())
     await client.send(b"binary")
     assert '"binary"' in str(await client.recv())
+
+
+class Closing:
+    """Closes its connection with a reason of a certain length, which the client sends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def on_frame(self, payload: bytes) -> None:
+        self._connection.cut(1013, "ä" * int(payload) + "end")
+
+    def on_close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("length", [0, 60, 61, 62, 5_000])
+async def test_cuts_a_long_close_reason(start_service: StartService, dial: Dial, length: int) -> None:
+    """A close reason of any length closes the connection; of a long one the beginning is sent."""
+    service = await start_service(partial(open_with, make_handler=Closing))
+    client = await dial(service, "/closing")
+    await client.send(str(length))
+    with pytest.raises(ConnectionClosed):
+        await client.recv()
+    assert client.close_code == 1013
+    assert client.close_reason is not None
+    assert len(client.close_reason.encode()) <= 123
+    assert client.close_reason == ("ä" * length + "end")[: len(client.close_reason)]
+    assert len(client.close_reason) >= min(length, 61)
+
+
+@asynccontextmanager
+async def open_with(settings: SubscriberSettings, make_handler: MakeHandler) -> AsyncIterator[App]:
+    """Run a service with one endpoint."""
+
+    async def drain() -> None:
+        pass
+
+    yield App(
+        max_frame=settings.max_frame,
+        metrics=metrics.new_registry(),
+        endpoints={"/closing": Endpoint(make_handler=make_handler)},
+        readiness_problem=lambda: None,
+        drain=drain,
+    )
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ([Frame(Opcode.TEXT, b"\xff\xfe")], 1007),
+        ([Frame(Opcode.TEXT, b"\xc3", fin=False), Frame(Opcode.CONT, b"(")], 1007),
+        ([Frame(Opcode.TEXT, b"a", fin=False), Frame(Opcode.TEXT, b"b")], 1002),
+        ([Frame(Opcode.CONT, b"a")], 1002),
+        ([Frame(Opcode.TEXT, b"x" * 5_000)], 1009),
+        ([Frame(Opcode.TEXT, b"x" * 3_000, fin=False), Frame(Opcode.CONT, b"x" * 3_000)], 1009),
+    ],
+)
+async def test_closes_on_a_violation(
+    start_service: StartService, echo: Echo, dial: Dial, frames: list[Frame], code: int
+) -> None:
+    """What RFC 6455 forbids, and what is too large, closes its connection with the right code."""
+    service = await start_service(echo.open, max_content=1_024)
+    client, good = await dial(service, "/echo"), await dial(service, "/echo")
+    client.transport.write(b"".join(frame.serialize(mask=True) for frame in frames))
+    with pytest.raises(ConnectionClosed):
+        await client.recv()
+    assert client.close_code == code
+    await good.send("x")
+    assert await good.recv()
+
+
+async def test_accepts_a_character_in_two_fragments(service: Service, dial: Dial) -> None:
+    """Fragments may be cut within a character."""
+    client = await dial(service, "/echo")
+    for frame in (Frame(Opcode.TEXT, b"\xc3", fin=False), Frame(Opcode.CONT, b"\xa4")):
+        client.transport.write(frame.serialize(mask=True))
+    assert '"said":"ä"' in str(await client.recv())
+
+
+async def test_many_frames_at_once_are_all_handled(service: Service, dial: Dial) -> None:
+    """Frames beyond a fair share come in their order too, on a handler and on a task."""
+    for path in ("/echo", "/task"):
+        client = await dial(service, path)
+        frames = [Frame(Opcode.TEXT, str(n).encode()).serialize(mask=True) for n in range(1_000)]
+        client.transport.write(b"".join(frames))
+        for number in range(1_000):
+            assert f'"said":"{number}"' in str(await client.recv())
+
+
+@pytest.mark.parametrize(("word", "code"), [("break", 1011), ("end", 1000)])
+async def test_end_of_a_task_closes(service: Service, dial: Dial, word: str, code: int) -> None:
+    """A handler that is a task closes its connection when it ends, and with 1011 when it fails."""
+    client = await dial(service, "/task")
+    await client.send(word)
+    await client.recv()
+    with pytest.raises(ConnectionClosed):
+        await client.recv()
+    assert client.close_code == code
