@@ -1,14 +1,18 @@
-"""A service as a program: its exit codes and its log."""
+"""A service as a program: its exit codes, its log, and how it tells that it listens."""
 
 import logging
+import os
 import signal
+import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from fanline.errors import ConfigurationError
 from fanline.server import Service, run_program
+from fanline.server.process import notify_systemd, report_ready
 from subscriber.settings import SubscriberSettings
 from tests.fanline.server.conftest import Echo
 
@@ -54,3 +58,41 @@ def test_main_ends_with_0_after_sigterm(cert_dir: Path, capsys: pytest.CaptureFi
         ["--subscriber-port", "0", "--cert-dir", str(cert_dir)],
     )
     assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_abstract", [False, True])
+def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_abstract: bool) -> None:
+    """The state arrives at the socket that systemd names, in the file system or not."""
+    name = f"fanline-{os.getpid()}" if is_abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0{name}" if is_abstract else name)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if is_abstract else name)
+        report_ready(8080)
+        notify_systemd("STOPPING=1")
+        assert [listening.recv(100) for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
+
+
+def test_nothing_listens_for_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service runs on without systemd, and when systemd does not listen."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify_systemd("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nothing"))
+    notify_systemd("READY=1")
+
+
+def test_the_port_is_written_to_the_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, in a line; then the descriptor is closed."""
+    reader, writer = os.pipe()
+    monkeypatch.setenv("FANLINE_READY_FD", str(writer))
+    report_ready(4711)
+    report_ready(4712)
+    with os.fdopen(reader) as pipe:
+        assert pipe.read() == "4711\n"
+
+
+@pytest.mark.parametrize("descriptor", ["9999", "one"])
+def test_a_wrong_descriptor_is_named(monkeypatch: pytest.MonkeyPatch, descriptor: str) -> None:
+    """The parent would wait in vain."""
+    monkeypatch.setenv("FANLINE_READY_FD", descriptor)
+    with pytest.raises(ConfigurationError, match=r"^FANLINE_READY_FD: "):
+        report_ready(4711)
