@@ -1,1 +1,1 @@
-"""Measurements of the services beside other servers, side by side in one run."""
+"""Measure the services and other servers in one run."""

@@ -39,7 +39,7 @@ def paced(rate: float, count: int, start: float) -> Iterator[tuple[float, float]
 
 
 class Published(NamedTuple):
-    """What was published.
+    """Messages published.
 
     Attributes:
         messages: Number of messages.
@@ -114,7 +114,7 @@ class Publisher:
 
 
 class Pushed(NamedTuple):
-    """What was published and acknowledged.
+    """Messages published and acknowledged.
 
     Attributes:
         acked: Messages acknowledged.

@@ -71,7 +71,7 @@ def _backlog_limits() -> Limits:
 
 
 class Count(NamedTuple):
-    """What the counting connections received.
+    """Messages that the counting connections received.
 
     Attributes:
         data: Bytes of data, or messages where these are counted by a mark.
@@ -191,7 +191,7 @@ class Receivers:
 
 
 class Watch(NamedTuple):
-    """What the checking connection received.
+    """Messages that the checking connection received.
 
     Attributes:
         messages: Number of messages.

@@ -30,7 +30,7 @@ _LATE_SECONDS: Final = 0.005
 
 
 class Load(NamedTuple):
-    """What is published: messages a second, bytes of each as delivered, and for how many seconds."""
+    """A load: messages a second, bytes of each as delivered, and seconds."""
 
     rate: float
     size: int
@@ -57,7 +57,7 @@ class Arrival(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a load.
+    """Result of a load.
 
     Attributes:
         expected: Deliveries that the load requires.
@@ -81,7 +81,7 @@ class Outcome(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every delivery was made."""
+        """Return whether every delivery was made."""
         return self.delivered == self.expected
 
     @property

@@ -66,7 +66,7 @@ def verify(  # noqa: PLR0913 - each is one option
     keep: Keep = False,
     as_json: Json = False,
 ) -> None:
-    """Put every promise to the test: publish and receive amid faults, then look for what is lost.
+    """Test every promise: publish and receive during faults, then look for lost messages.
 
     Starts a pipeline of its own in a temporary folder, or takes one that runs, which it only loads.
 

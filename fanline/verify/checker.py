@@ -23,7 +23,7 @@ class Evidence(NamedTuple):
 
     Attributes:
         sent: The publishers, by number.
-        received: The readers; each should have got everything that is due to it.
+        received: The readers; each should have received all of its messages.
         log: All topics of the run, read once everything was over.
     """
 
@@ -149,7 +149,7 @@ class _Checker:
 
     def _name(self, key: int) -> str:
         by, number = split_key(key)
-        return f"{self._sent[by].name}, message {number}" if self._is_known(key) else "nobody's message"
+        return f"{self._sent[by].name}, message {number}" if self._is_known(key) else "an unknown message"
 
     def _add(self, kind: Kind, example: str) -> None:
         self._findings.add(kind, example)

@@ -8,7 +8,7 @@ MAX_EXAMPLES: Final = 5
 
 
 class Kind(StrEnum):
-    """What can be wrong; :attr:`meaning` says it in a sentence."""
+    """Kinds of problems; :attr:`meaning` is a sentence."""
 
     LOST = "lost"
     MOVED = "moved"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What it is, and the promise that it breaks."""
+        """Description, and the promise that it breaks."""
         return _MEANINGS[self]
 
 

@@ -35,7 +35,7 @@ class _Stored(msgspec.Struct):
 
 
 class _Page(msgspec.Struct):
-    """One page, and where its neighbours are."""
+    """One page, and the links to the next ones."""
 
     messages: list[_Stored]
     next: str | None

@@ -1,4 +1,4 @@
-"""What all publishers and subscribers of a run share."""
+"""State shared by all publishers and subscribers of a run."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What was sent, and what came: noted while the load runs, and judged at its end. No I/O.
+"""Record sent and received messages during a run, for the check at its end. No I/O.
 
 Both are arrays, so that a message costs sixteen bytes where it is sent, and as many for each reader that
 gets it. A message is known by its *key*, one number made of its publisher's and its own.
@@ -25,7 +25,7 @@ def split_key(key: int) -> tuple[int, int]:
 
 
 class Sent:
-    """What one publisher has handed over, and what it was told of it.
+    """Messages of one publisher, and their answers.
 
     The messages are numbered from 0 on, and go to the topics in turn.
 
@@ -85,7 +85,7 @@ class Sent:
             self._excuse(number, len(self.seqs) - 1)
 
     def may_be_overtaken(self, number: int) -> bool:
-        """Whether later messages may stand before this one in the log.
+        """Return whether later messages may stand before this one in the log.
 
         While the queue comes back, those that it took already can precede those that were refused and are
         sent again. Refused is what waited for the service's patience, and all that was sent behind it.
@@ -99,16 +99,16 @@ class Sent:
 
 
 class Received:
-    """What one reader has got.
+    """Messages that one reader has received.
 
     Args:
         name: Who it is, for people.
         patterns: What it is subscribed to.
-        start: Position behind which everything is due to it.
+        start: Position after which it should receive everything.
 
     Attributes:
         seqs: The positions, in the order in which they came.
-        keys: What came with each; :data:`UNKNOWN` if nobody has sent it like that.
+        keys: Key of each; :data:`UNKNOWN` if no publisher has sent it in this form.
         gaps: First and last position of what it was told to be gone.
         troubles: What it was told other than that, in words.
         position: The highest position that came.
@@ -128,7 +128,7 @@ class Received:
         return len(self.seqs)
 
     def start_at(self, seq: int) -> None:
-        """Note behind which position everything is due, for one who did not choose it."""
+        """Set the start position of a reader that did not choose it."""
         self.start = self.position = seq
 
     def note(self, seq: int, key: int) -> None:
@@ -138,5 +138,5 @@ class Received:
         self.position = max(self.position, seq)
 
     def was_told_of(self, seq: int) -> bool:
-        """Whether a position lies in an announced gap."""
+        """Return whether a position lies in an announced gap."""
         return any(first <= seq <= last for first, last in self.gaps)

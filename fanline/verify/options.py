@@ -1,4 +1,4 @@
-"""What a run is to do."""
+"""Options of a run."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from fanline.verify.installation import Place
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is to do.
+    """Options of a run.
 
     Attributes:
         seed: What the faults and all other choices follow from.

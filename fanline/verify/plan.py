@@ -16,14 +16,14 @@ EVERYTHING: Final = "everything"
 
 
 class Fault(StrEnum):
-    """What can happen to a service, or to a link."""
+    """Faults of a service or a connection."""
 
     KILL = "kill"  # SIGKILL, and started again
     FREEZE = "freeze"  # SIGSTOP, and SIGCONT
     RESTART = "restart"  # SIGTERM, and started again
     CUT = "cut"  # every connection is reset
     TEAR = "tear"  # every connection ends somewhere within what is being sent
-    STALL = "stall"  # nothing passes, and nobody is told
+    STALL = "stall"  # nothing passes, without an error
     BLOCK = "block"  # every connection is reset, and every new one at once
 
 

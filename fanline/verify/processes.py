@@ -49,7 +49,7 @@ class ServiceProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process."""
+        """Return whether there is a process."""
         return self._watching is not None and not self._watching.done()
 
     async def start(self) -> None:
@@ -98,7 +98,7 @@ class ServiceProcess:
             self._child.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the process."""
         if self._child is not None:
             self._child.send_signal(signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""What can be seen of a run while it is under way."""
+"""Show the progress of a run."""
 
 import asyncio
 from typing import Final

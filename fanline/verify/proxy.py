@@ -37,7 +37,7 @@ class Proxy:
 
     Attributes:
         port: Where it listens, from :meth:`start` to :meth:`close`.
-        target: The port it relays to; None while nobody listens there.
+        target: The port it relays to; None while no service listens there.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -81,7 +81,7 @@ class Proxy:
             pair.reset()
 
     async def stall(self, seconds: float) -> None:
-        """Let nothing pass, and hold it back."""
+        """Hold back all data."""
         self._flowing.clear()
         try:
             await asyncio.sleep(seconds)
@@ -137,7 +137,7 @@ class Proxy:
         while data := await reader.read(CHUNK):
             await self._flowing.wait()
             if writer.is_closing():
-                return  # it was reset meanwhile
+                return  # it was reset in the meantime
             writer.write(pair.allowed(data))
             if pair.rest == 0:
                 return

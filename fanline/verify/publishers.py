@@ -1,4 +1,4 @@
-"""Those who publish: two by the public client, in the two ways that it offers, and one by hand."""
+"""Publishers: two through the public client, in its two ways, and one with raw frames."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -40,7 +40,7 @@ class Sender(ABC):
         self.rng = load.rng(self.sent.name)
 
     async def run(self) -> None:
-        """Publish; what goes wrong for good is noted."""
+        """Publish; record permanent errors."""
         try:
             await self.publish()
         except* FanlineError as group:
@@ -219,7 +219,7 @@ class ByHand(Sender, RawClient):
             return  # nothing that is known here
         due = self.id(self._unanswered[0]) if self._unanswered else None
         if answer.error is None and answer.ok != due:
-            self.troubles.append(f"an ack for {answer.ok}, where one for {due} was due")
+            self.troubles.append(f"an ack for {answer.ok}, where one for {due} was expected")
             raise Retry
         if self._unanswered:
             self._settle(self._unanswered.popleft(), answer)

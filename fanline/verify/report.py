@@ -1,4 +1,4 @@
-"""What a run has found: for people, and as JSON for programs."""
+"""Report the findings of a run, as text and as JSON."""
 
 from collections.abc import Iterator
 

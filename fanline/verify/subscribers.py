@@ -1,4 +1,4 @@
-"""Those who subscribe: by the public client, each with another habit, and one by hand."""
+"""Subscribers: through the public client, each in another way, and one with raw frames."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ class Reader(ABC):
         self.rng = load.rng(name)
 
     async def run(self) -> None:
-        """Receive; what goes wrong for good is noted."""
+        """Receive; record permanent errors."""
         try:
             await self.receive()
         except FanlineError as error:
@@ -72,7 +72,7 @@ class Reader(ABC):
         self.received.gaps.append((gap.first or 0, gap.last or 0))
 
     def client(self, *, after: int | None) -> Subscriber:
-        """Return a public client that begins behind a position."""
+        """Return a public client that begins after a position."""
         place = self.load.place
         return Subscriber(
             *self.received.patterns if after is not None else (),

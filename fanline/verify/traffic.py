@@ -63,7 +63,7 @@ class Traffic:
 
 
 async def read_to_the_end(reader: Reader) -> None:
-    """Let one more reader read what there is, as long as anything comes."""
+    """Read the log with one more reader, until no message comes."""
     goal = _goal(reader.load.heads(), reader.received)
     reading = asyncio.create_task(reader.run())
     try:
@@ -82,7 +82,7 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 
 
 def _goal(heads: Mapping[str, int], received: Received) -> int:
-    """Return the position of the last message that is due to a reader."""
+    """Return the position of the last message that a reader should receive."""
     return max(
         (seq for topic, seq in heads.items() if matches_any(received.patterns, topic)),
         default=0,

@@ -41,7 +41,7 @@ class RawClient(ABC):
     @property
     @abstractmethod
     def is_done(self) -> bool:
-        """Whether no other connection is needed."""
+        """Return whether no other connection is needed."""
 
     @abstractmethod
     async def speak(self, connection: ClientConnection) -> None:

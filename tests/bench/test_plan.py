@@ -1,4 +1,4 @@
-"""What is measured by default, and the search for the highest rate."""
+"""The default measurements, and the search for the highest rate."""
 
 import pytest
 

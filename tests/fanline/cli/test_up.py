@@ -1,4 +1,4 @@
-"""``fanline up``: the whole pipeline, and chat, as one command, typed by somebody who is new."""
+"""``fanline up``: the whole pipeline, and chat, as one command, in a new folder."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
+    """Return ports without a listener."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -138,7 +138,7 @@ async def test_every_service_has_the_same_token_key(tmp_path: Path) -> None:
     ],
 )
 def test_says_how_to_log_in_to_chat(values: dict[str, object], said: str) -> None:
-    """It says what opens chat, but shows no password other than that which everybody knows."""
+    """It names the password of chat, but shows only the demo one."""
     assert up.chat_login(read(ChatSettings, **values)) == said
 
 

@@ -150,7 +150,7 @@ def test_the_file_is_that_of_the_settings_unless_named(
 
 
 def test_remove_takes_a_user_out(fanline: Command) -> None:
-    """The user and the rights are gone; somebody unknown cannot be removed."""
+    """The user and the rights are gone; an unknown user cannot be removed."""
     fanline("user", "add", "alice", "--service")
     fanline("user", "add", "bob")
     assert fanline("user", "remove", "alice") == 0

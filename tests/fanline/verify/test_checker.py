@@ -55,7 +55,7 @@ def found(findings: Findings) -> dict[Kind, list[str]]:
     ],
 )
 def test_all_is_well(reader: Received) -> None:
-    """Whoever gets what is due, in order and once, has nothing to complain of."""
+    """A reader that gets all messages in order and once has no findings."""
     assert not judge(reader)
 
 
@@ -77,7 +77,7 @@ def test_lost() -> None:
 
 
 def test_removed_by_retention_is_not_lost() -> None:
-    """What the log tells to be gone was there."""
+    """Messages before an announced gap were there."""
     log = received(*LOG[2:])
     log.gaps.append((1, 3))
     assert not judge(received(*LOG), log=log)
@@ -136,14 +136,14 @@ def test_overtaken() -> None:
 
 
 @pytest.mark.parametrize(("waited", "is_excused"), [(PATIENCE - 0.1, False), (PATIENCE, True)])
-def test_overtaken_when_refused_meanwhile(waited: float, is_excused: bool) -> None:
-    """What had to wait for the queue so long that it was refused may be overtaken."""
+def test_overtaken_when_refused(waited: float, is_excused: bool) -> None:
+    """A message refused because it waited too long may be overtaken."""
     log = received((1, 0), (2, 2), (4, 1), (5, 3))
     assert bool(judge(publisher=sent(1, 4, 2, 5, waited=waited), log=log)) is not is_excused
 
 
 def test_only_those_in_flight_are_excused() -> None:
-    """What was sent after the refused ones had their acks may not be overtaken."""
+    """Messages sent after the answers to the refused ones may not be overtaken."""
     publisher = sent(1, 2, waited=PATIENCE)
     for number, seq in ((2, 4), (3, 3)):
         publisher.hand_over(20.0)
@@ -160,13 +160,13 @@ def test_silent_gap() -> None:
 
 
 def test_silent_gap_at_the_start() -> None:
-    """What was first due is passed over as well."""
+    """Missing the first message is found too."""
     findings = judge(received(*LOG[1:]))
     assert found(findings) == {Kind.SILENT_GAP: ["r: 1"]}
 
 
 def test_announced_gap() -> None:
-    """Who was told has nothing to complain of, for as much as was told."""
+    """Announced gaps are no findings."""
     reader = received(*LOG[3:])
     reader.gaps.append((2, 4))
     findings = judge(reader)
@@ -194,7 +194,7 @@ def test_not_in_log(reader: Received) -> None:
 
 @pytest.mark.parametrize("key", [UNKNOWN, key_of(0, 4), key_of(1, 0)])
 def test_altered(key: int) -> None:
-    """Delivered, but nobody has sent it like that."""
+    """A delivered message that no publisher has sent in this form is found."""
     reader = received(*LOG[:3])
     reader.note(5, key)
     findings = judge(reader)
@@ -208,7 +208,7 @@ def test_unacked() -> None:
 
 
 def test_refused() -> None:
-    """What either side was told to be wrong is shown in its words."""
+    """Errors reported to either side are shown in its words."""
     publisher, reader = sent(*SENT), received(*LOG)
     publisher.troubles.append("too-big")
     reader.troubles.append("bad-position")
@@ -229,5 +229,5 @@ def test_a_flood_is_counted_and_cut_short() -> None:
 
 
 def test_every_kind_has_a_meaning() -> None:
-    """What the report says of each kind is there."""
+    """Each kind of finding has its sentence in the report."""
     assert all(kind.meaning for kind in Kind)

@@ -1,4 +1,4 @@
-"""Those who publish and subscribe for ``fanline verify``, between stubs that misbehave."""
+"""The publishers and subscribers of ``fanline verify``, against stubs that misbehave."""
 
 import asyncio
 import ssl
@@ -47,7 +47,7 @@ class TextSubscriber(StubSubscriber):
 
 @asynccontextmanager
 async def publishing(load: Load, kind: type[Sender]) -> AsyncIterator[Sender]:
-    """Let somebody publish while the block runs, and then wait until everything has its ack."""
+    """Publish during the block, and then wait for all acks."""
     sender = kind(load, 0)
     task = asyncio.create_task(sender.run())
     async with asyncio.timeout(DEADLINE):
@@ -65,7 +65,7 @@ def stored(stub: StubPublisher, load: Load) -> Received:
 
 
 @pytest.mark.parametrize("kind", publishers.KINDS)
-async def test_publisher_amid_losses(cert_dir: Path, make_load: MakeLoad, kind: type[Sender]) -> None:
+async def test_publisher_during_losses(cert_dir: Path, make_load: MakeLoad, kind: type[Sender]) -> None:
     """Whatever is lost on the way, each message gets its ack, and is stored once and in order."""
     async with StubPublisher(cert_dir) as stub:
         load = make_load(stub)
@@ -108,14 +108,14 @@ async def test_publisher_refused(cert_dir: Path, make_load: MakeLoad, kind: type
 @pytest.mark.parametrize(
     ("frame", "trouble"),
     [
-        ('{"ok":"another","seq":1}', "an ack for another, where one for verify.token-0-0 was due"),
+        ('{"ok":"another","seq":1}', "an ack for another, where one for verify.token-0-0 was expected"),
         ("nonsense", "what came cannot be read"),
     ],
 )
 async def test_publisher_answered_wrongly(
     cert_dir: Path, make_load: MakeLoad, frame: str, trouble: str
 ) -> None:
-    """What makes no sense is noted by the one that speaks by hand, which then goes on."""
+    """The raw client records invalid frames and continues."""
     async with StubPublisher(cert_dir) as stub:
         load = make_load(stub)
         stub.script.extend([Do.IGNORE] * 10_000)
@@ -156,7 +156,7 @@ def fill(stub: StubSubscriber, load: Load, count: int) -> None:
 
 @asynccontextmanager
 async def reading(load: Load, kind: type[Reader]) -> AsyncIterator[Reader]:
-    """Let somebody receive while the block runs."""
+    """Receive during the block."""
     reader = kind(load, "reader", [load.workload.everything], 0)
     load.received.append(reader.received)
     task = asyncio.create_task(reader.run())
@@ -180,7 +180,7 @@ def log_of(load: Load) -> Received:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in subscribers.KINDS if kind is not subscribers.Latecomer])
-async def test_subscriber_amid_losses(
+async def test_subscriber_during_losses(
     cert_dir: Path, make_load: MakeLoad, kind: type[Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each resumes where it was, and has everything once and in order; also what comes in the meantime."""
@@ -218,7 +218,7 @@ async def test_latecomer(cert_dir: Path, make_load: MakeLoad) -> None:
 
 @pytest.mark.parametrize("kind", [subscribers.Steady, subscribers.ByHand])
 async def test_subscriber_told_of_a_gap(cert_dir: Path, make_load: MakeLoad, kind: type[Reader]) -> None:
-    """What retention has removed is noted, and missed by nobody."""
+    """Positions removed by retention are recorded, and are no finding."""
     async with (TextSubscriber if kind is subscribers.ByHand else StubSubscriber)(cert_dir) as stub:
         load = make_load(stub)
         fill(stub, load, COUNT)
@@ -263,7 +263,7 @@ async def test_subscriber_by_hand_told_to_try_again(cert_dir: Path, make_load: M
         assert trouble.startswith("what came cannot be read")
 
 
-async def test_what_nobody_has_sent_is_noted(cert_dir: Path, make_load: MakeLoad) -> None:
+async def test_a_message_of_no_publisher_is_recorded(cert_dir: Path, make_load: MakeLoad) -> None:
     """A message that is not as any was published, or with a number that none has, is a violation."""
     async with StubSubscriber(cert_dir) as stub:
         load = make_load(stub)

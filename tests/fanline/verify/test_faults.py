@@ -103,7 +103,7 @@ async def test_all_are_killed_at_once(scene: Scene) -> None:
 
 
 async def test_a_service_freezes_and_thaws(scene: Scene) -> None:
-    """It is stopped meanwhile, and goes on as the same process."""
+    """It is stopped for a time, and continues as the same process."""
     pid = scene.pid("subscriber")
     freezing = asyncio.create_task(scene.inject(Event(0, Fault.FREEZE, "subscriber", 0.3)))
     await until(lambda: process_state(pid) == "T")
@@ -163,7 +163,7 @@ async def test_a_rude_end_is_found(scene: Scene) -> None:
 
 @pytest.mark.parametrize("scene", [STUBBORN], indirect=True)
 async def test_a_late_end_is_found(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who does not stop in time is killed, and that is noted."""
+    """A process that does not stop in time is killed, and that is recorded."""
     monkeypatch.setattr(installation_module, "STOP_GRACE", -3.5)
     await scene.inject(Event(0, Fault.RESTART, "publisher", 0))
     assert scene.findings.examples == {Kind.UNCLEAN_STOP: ["publisher: still there after 0.5 s"]}

@@ -17,7 +17,7 @@ def test_a_seed_repeats_its_plan() -> None:
 
 
 def test_a_longer_plan_begins_like_a_shorter_one() -> None:
-    """What comes later does not change what came before."""
+    """Later faults do not change earlier ones."""
     short = planned(1, duration=60)
     assert planned(1)[: len(short)] == short
 
@@ -30,7 +30,7 @@ def test_faults_come_as_often_as_asked() -> None:
     assert 250 < len(events) < 350
 
 
-def test_everything_happens_to_everybody() -> None:
+def test_every_fault_happens_to_every_service() -> None:
     """Each kind comes on each target before any comes again."""
     deck = [(event.fault, event.target) for event in planned(3)]
     expected = {(Fault.KILL, EVERYTHING)}
@@ -43,5 +43,5 @@ def test_everything_happens_to_everybody() -> None:
 
 
 def test_too_short_for_any_fault() -> None:
-    """A run can end before the first fault is due."""
+    """A run can end before the first fault."""
     assert planned(1, duration=0.5) == []

@@ -19,7 +19,7 @@ POLITE = f"import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0));
 
 
 class Watch:
-    """What a process has told of itself."""
+    """Events that a process has reported."""
 
     def __init__(self) -> None:
         self.ports: list[int | None] = []
@@ -81,7 +81,7 @@ async def test_terminated(
 
 
 async def test_death(make: Callable[[str], ServiceProcess], watch: Watch) -> None:
-    """Who ends without being asked to has died."""
+    """A process that ends without being stopped has died."""
     service = make("listen(4711); sys.exit(3)")
     await service.start()
     await until(lambda: not service.is_running)
@@ -114,7 +114,7 @@ async def test_kills_a_service_that_never_listens(make: Callable[..., ServicePro
 
 
 async def test_nothing_to_kill(make: Callable[[str], ServiceProcess]) -> None:
-    """What was never started, or has ended, can be killed and terminated all the same."""
+    """A process that never started or has ended can be killed and terminated."""
     service = make("listen(4711)")
     await service.kill()
     assert await service.terminate(1) == 0

@@ -30,7 +30,7 @@ class Echo:
                 self.received += data
                 writer.write(data)
                 await writer.drain()
-            writer.write(b"farewell")
+            writer.write(b"the end")
         writer.close()
 
 
@@ -101,10 +101,10 @@ async def test_relays_both_ways(proxy: Proxy, dial: Dial) -> None:
 
 
 async def test_the_end_of_one_side_reaches_the_other_behind_its_data(proxy: Proxy, dial: Dial) -> None:
-    """What a service says before it closes is not lost."""
+    """Data that a service sends before it closes is not lost."""
     stream = await connected(dial)
     stream[1].write(b"close")
-    assert await rest(stream) == b"farewell"
+    assert await rest(stream) == b"the end"
 
 
 async def test_cut(proxy: Proxy, dial: Dial) -> None:
@@ -139,7 +139,7 @@ async def test_tear_of_an_idle_connection(proxy: Proxy, dial: Dial) -> None:
 
 
 async def test_stall(proxy: Proxy, dial: Dial) -> None:
-    """Nothing passes meanwhile, and nothing is lost, on old connections and on new ones."""
+    """Nothing passes during a stall, and nothing is lost, on old and new connections."""
     old = await connected(dial)
     stalling = asyncio.create_task(proxy.stall(0.3))
     await asyncio.sleep(0)
@@ -163,7 +163,7 @@ async def test_block(proxy: Proxy, dial: Dial) -> None:
     await connected(dial)
 
 
-async def test_nobody_at_the_other_end(proxy: Proxy, dial: Dial) -> None:
+async def test_no_service_at_the_other_end(proxy: Proxy, dial: Dial) -> None:
     """Without a target, or with one that does not listen, connections end at once."""
     proxy.target = 1
     assert await rest(await dial()) == b""

@@ -1,4 +1,4 @@
-"""What ``fanline verify`` shows, meanwhile and at the end."""
+"""The output of ``fanline verify``, during a run and at its end."""
 
 import asyncio
 import io

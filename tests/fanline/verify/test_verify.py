@@ -86,7 +86,7 @@ async def until_gone(pids: list[int]) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_every_promise_is_kept_amid_faults(tmp_path: Path) -> None:
+async def test_every_promise_is_kept_during_faults(tmp_path: Path) -> None:
     """The services survive a storm (promises 1 to 6, and 8); all is reported; nothing stays behind."""
     code, out, err = await verified(tmp_path, *COMMAND, *STORM, "--json")
     report = json.loads(out)
@@ -216,7 +216,7 @@ def test_wrong_usage(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What cannot be tried is said, with exit code 2."""
+    """A run that cannot start is explained, with exit code 2."""
     monkeypatch.setattr(sys, "argv", ["fanline", "verify", *arguments])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -228,7 +228,7 @@ def place(url: str, tls: ssl.SSLContext, password: str = PASSWORD) -> Options:
     return Options(1, faults=False, place=Place(url, url, USER, password, tls, 10))
 
 
-async def test_nobody_there(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_service_there(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipeline that does not answer cannot be verified."""
     monkeypatch.setattr(run_module, "PROBE_SECONDS", 0.5)
     with pytest.raises(ConfigurationError, match=r"wss://localhost:1/publish cannot be reached"):
@@ -244,7 +244,7 @@ async def test_wrong_password(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContex
 
 
 async def test_services_that_do_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What they said is told, and their files are removed."""
+    """Their output is shown, and their files are removed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     commands = dict.fromkeys(SERVICES, (sys.executable, "-c", "raise SystemExit('no disk')"))
     with pytest.raises(ConfigurationError, match="does not start: no disk"):

@@ -1,4 +1,4 @@
-"""What ``fanline verify`` publishes, and how it is told again."""
+"""The messages of ``fanline verify``, and how they are recognized."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def workload() -> Workload:
 
 
 def test_every_message_is_told_again(workload: Workload) -> None:
-    """Whatever its size and whoever sent it; the topics are those that its publisher's notes say."""
+    """Of any size and any sender; the topics are those recorded by its publisher."""
     sizes = set()
     for publisher in range(PUBLISHERS):
         sent = Sent("p", workload.topics(publisher), patience=1)
