@@ -51,7 +51,7 @@ async def open_msgqueue(
             tail_bytes=settings.recent_bytes,
             buffer_bytes=settings.queue_buffer,
             # Less than a publisher's, which then gets the reason before its own time is over.
-            patience=settings.queue_wait / 2,
+            timeout=settings.queue_wait / 2,
         )
         stack.push_async_callback(log.close)
         await log.start()
@@ -77,6 +77,6 @@ async def open_msgqueue(
                 "/pushmsg": Endpoint(make_handler=push.open, services_only=True, is_one_way=True),
                 "/popmsg": Endpoint(make_handler=pop.open, services_only=True),
             },
-            readiness_problem=lambda: log.trouble and f"the log cannot be written: {log.trouble}",
+            readiness_problem=lambda: log.write_error and f"the log cannot be written: {log.write_error}",
             drain=log.flush,
         )

@@ -32,7 +32,7 @@ MESSAGE_OVERHEAD: Final = 512
 RETRY_SECONDS: Final = 0.2
 
 # For so long after the last failure the log counts as failing: if nobody tries again, who knows.
-TROUBLE_SECONDS: Final = 30.0
+WRITE_ERROR_SECONDS: Final = 30.0
 
 
 class _Waiting(NamedTuple):
@@ -47,16 +47,16 @@ class Log:
     Args:
         store: Where it is kept; the log closes it.
         tail_bytes: Size of the newest messages kept in memory.
-        buffer_bytes: Size of uncommitted messages above which :meth:`room` makes writers wait.
-        patience: Seconds for which a failing commit is tried again before its messages are refused.
+        buffer_bytes: Size of uncommitted messages above which :meth:`wait_for_space` makes writers wait.
+        timeout: Seconds for which a failing commit is tried again before its messages are refused.
 
     Attributes:
         grown: Fires whenever messages were committed.
     """
 
-    def __init__(self, store: Store, *, tail_bytes: int, buffer_bytes: int, patience: float) -> None:
+    def __init__(self, store: Store, *, tail_bytes: int, buffer_bytes: int, timeout: float) -> None:
         self._store = store
-        self._patience = patience
+        self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._recent = RecordCache(tail_bytes)
         self._buffer_bytes = buffer_bytes
@@ -103,9 +103,11 @@ class Log:
         return self._recent.head
 
     @property
-    def trouble(self) -> str | None:
+    def write_error(self) -> str | None:
         """Why commits fail, or None if they do not, or if none was tried lately."""
-        is_recent = self._failing_since is not None and self._loop.time() - self._failed_at < TROUBLE_SECONDS
+        is_recent = (
+            self._failing_since is not None and self._loop.time() - self._failed_at < WRITE_ERROR_SECONDS
+        )
         return self._failure if is_recent else None
 
     # Writing.
@@ -135,7 +137,7 @@ class Log:
         """Whether more than the buffer's size is waiting to be committed."""
         return not self._has_room.is_set()
 
-    async def room(self) -> None:
+    async def wait_for_space(self) -> None:
         """Wait until no more than the buffer's size is waiting to be committed."""
         await self._has_room.wait()
 
@@ -173,13 +175,13 @@ class Log:
                 return
 
     def _is_worth_waiting(self, error: StoreError) -> bool:
-        """Note a failure, and say whether the cause may still go away before writers lose their patience."""
+        """Note a failure, and say whether the cause may still go away before writers give up."""
         now = self._failed_at = self._loop.time()
         if self._failing_since is None:
             self._failing_since = now
             logger.error("cannot store messages, trying again: %s", error)
         self._failure = str(error)
-        return now - self._failing_since < self._patience
+        return now - self._failing_since < self._timeout
 
     def _fail(self, taken: list[_Waiting], error: StoreError) -> None:
         """Refuse what cannot be stored and all that waits behind it, which must not overtake it."""

@@ -58,7 +58,7 @@ class PushEndpoint:
         # The log settles its futures in the order of the appends, and so the answers keep to it.
         receipts.add_done_callback(partial(self._answer, connection, entries))
         if self._log.is_full:
-            connection.pause_reading_during(self._log.room())
+            connection.pause_reading_during(self._log.wait_for_space())
 
     async def _store(self, messages: Sequence[NewMessage]) -> None:
         """Store messages that get no ack: try until it succeeds."""

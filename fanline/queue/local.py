@@ -21,7 +21,7 @@ class LocalLog(ReadableLog, Protocol):
     """The log, as msgqueue keeps it."""
 
     @property
-    def trouble(self) -> str | None:
+    def write_error(self) -> str | None:
         """Why it cannot be written at present."""
         ...
 
@@ -37,7 +37,7 @@ class LocalLog(ReadableLog, Protocol):
         """Whether too much waits to be written."""
         ...
 
-    async def room(self) -> None:
+    async def wait_for_space(self) -> None:
         """Wait while too much waits to be written."""
         ...
 
@@ -87,7 +87,7 @@ class LocalQueue(QueueClient):
     @property
     def problem(self) -> str | None:
         """Why the log cannot be written or read at present."""
-        return self._log.trouble or self._read_error
+        return self._log.write_error or self._read_error
 
     @property
     def pending(self) -> int:
@@ -109,7 +109,7 @@ class LocalQueue(QueueClient):
 
     async def wait_for_space(self) -> None:
         """Wait while too much waits to be written."""
-        await self._log.room()
+        await self._log.wait_for_space()
 
     async def flush(self) -> None:
         """Wait until every message is stored, or refused."""
