@@ -15,7 +15,8 @@ from certs.folder import renew as renew_certificates
 from certs.names import names_of, spell
 from fanline import settings
 from fanline.errors import ConfigurationError
-from fanline.security.tls import CA_CERT, SERVER_CERT, read_certificates
+from fanline.security.client_tls import CA_CERT
+from fanline.security.tls import SERVER_CERT, read_certificates
 
 Folder = Annotated[
     Path | None,

@@ -14,15 +14,8 @@ from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authorit
 from certs.handshake import verify
 from certs.names import DEFAULT_NAMES, Name, names_of, parse_names, spell
 from fanline.errors import ConfigurationError
-from fanline.security.tls import (
-    CA_CERT,
-    CA_KEY,
-    SERVER_CERT,
-    SERVER_KEY,
-    read_certificates,
-    read_key,
-    require_current,
-)
+from fanline.security.client_tls import CA_CERT
+from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, read_key, require_current
 
 
 class Done(StrEnum):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from certs.names import names_of
 from fanline.errors import ConfigurationError
-from fanline.security.tls import CA_CERT, SERVER_CERT, client_context, read_certificates, server_context
+from fanline.security.client_tls import CA_CERT, client_context
+from fanline.security.tls import SERVER_CERT, read_certificates, server_context
 
 
 def verify(folder: Path) -> None:

@@ -23,12 +23,10 @@ from clientdemo.login import (
     local_url,
     read_chat_password,
     read_password,
-    require_service_url,
     trust,
 )
+from fanline import FanlineError, Rejected, require_pattern, require_service_url, require_topic
 from fanline import settings as settings_module
-from fanline.errors import FanlineError, Rejected
-from fanline.protocol.topics import require_pattern, require_topic
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 something was refused, a line could not be sent, or the room was deleted; 2 a "

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
 
-from fanline.errors import ConfigurationError, Disconnected, FanlineError, LoginRefused
+from fanline import ConfigurationError, Disconnected, FanlineError, LoginRefused
 
 # Return to the start of the line and erase it.
 CLEAR_LINE: Final = "\r\x1b[K"

@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from clientdemo.console.lines import STDIN
-from fanline.errors import ConfigurationError
-from fanline.security.tls import client_context
+from fanline import ConfigurationError, client_context
 from fanline.settings import ServiceSettings, Settings, read_service
 
 PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
@@ -85,20 +82,6 @@ def read_chat_password(name: str, url: str, file: Path | None, settings: Service
 def local_url(service: str) -> str:
     """Return the URL of a service on this machine."""
     return f"wss://localhost:{read_service(service).port}"
-
-
-def require_service_url(url: str) -> None:
-    """Check that a URL has the form ``wss://HOST:PORT``.
-
-    Raises:
-        ConfigurationError: If it has another form.
-    """
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigurationError(f"{url}: {error}") from error
-    if parts.scheme != "wss" or not parts.host or parts.userinfo:
-        raise ConfigurationError("the URL of a service has the form wss://HOST:PORT, without a login")
 
 
 def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:

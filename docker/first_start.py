@@ -25,7 +25,8 @@ from typing import Final
 import certs
 from chat.settings import ChatSettings
 from fanline.errors import ConfigurationError, FanlineError
-from fanline.security.tls import CA_CERT, SERVER_CERT, SERVER_KEY
+from fanline.security.client_tls import CA_CERT
+from fanline.security.tls import SERVER_CERT, SERVER_KEY
 from fanline.security.tokens import TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.settings import Settings, read

@@ -1,10 +1,27 @@
 """Fanline: publish, queue and subscribe over TLS WebSockets.
 
-What is exported here is the public interface of the client; :mod:`fanline.client` explains it.
+What is exported here is the public interface of the client; :mod:`fanline.client` explains it. It needs no
+more than ``websockets`` and ``msgspec``.
 """
 
-from fanline.client import Ack, Gap, Message, Publisher, PublishResult, Subscriber
+from fanline.backoff import Backoff
+from fanline.client import (
+    ChatPages,
+    ChatRoom,
+    EarlierMessages,
+    Gap,
+    History,
+    HistoryPage,
+    Publisher,
+    PublishResult,
+    RoomClosed,
+    RoomEvent,
+    Subscriber,
+    check_ready,
+    require_service_url,
+)
 from fanline.errors import (
+    CloseCode,
     Closed,
     ConfigurationError,
     Disconnected,
@@ -13,19 +30,38 @@ from fanline.errors import (
     LoginRefused,
     Rejected,
 )
+from fanline.protocol import MAX_POSITION, Ack, Message, parse_position
+from fanline.protocol.topics import require_pattern, require_topic
+from fanline.security.client_tls import client_context
 
 __all__ = [
+    "MAX_POSITION",
     "Ack",
+    "Backoff",
+    "ChatPages",
+    "ChatRoom",
+    "CloseCode",
     "Closed",
     "ConfigurationError",
     "Disconnected",
+    "EarlierMessages",
     "ErrorCode",
     "FanlineError",
     "Gap",
+    "History",
+    "HistoryPage",
     "LoginRefused",
     "Message",
     "PublishResult",
     "Publisher",
     "Rejected",
+    "RoomClosed",
+    "RoomEvent",
     "Subscriber",
+    "check_ready",
+    "client_context",
+    "parse_position",
+    "require_pattern",
+    "require_service_url",
+    "require_topic",
 ]

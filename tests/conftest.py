@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 
 import certs
 from fanline.protocol import SUBPROTOCOL
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.server import Service, raise_file_limit
 from fanline.server.app import OpenedApp
 from fanline.settings import ServiceSettings, Settings

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from tests.stubs import DEADLINE
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final, Protocol
 
 from clientdemo.exit_codes import CLEAR_LINE, ExitCode, tell, ungrouped
-from fanline.errors import Disconnected, Rejected
-from fanline.protocol import Ack
+from fanline import Ack, Disconnected, Rejected
 
 # Number of failed lines that are reported one by one.
 MAX_TOLD: Final = 20

@@ -10,26 +10,32 @@ from prompt_toolkit.history import InMemoryHistory
 
 from clientdemo.commands.batch import send_lines
 from clientdemo.commands.interactive import EXIT_TIMEOUT
-from clientdemo.commands.pages import Pages, Past
 from clientdemo.console.escape import escape_controls, on_one_line
 from clientdemo.console.output import STDOUT, abandon_output, while_output_is_read
 from clientdemo.console.terminal import Kind, Pipe, Screen, Terminal
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, tell, ungrouped
 from clientdemo.login import ChatLogin
-from clientdemo.room import Event, Room
-from fanline.backoff import Backoff
-from fanline.errors import Disconnected, LoginRefused, Rejected
-from fanline.protocol import Ack
+from fanline import (
+    Backoff,
+    ChatPages,
+    ChatRoom,
+    Disconnected,
+    EarlierMessages,
+    LoginRefused,
+    PublishResult,
+    Rejected,
+    RoomEvent,
+)
 
 HINT: Final = "what you type is sent to the room; exit or Ctrl-D leaves it"
 
 T = TypeVar("T")
 
-Render = Callable[[Event], str | None]
+Render = Callable[[RoomEvent], str | None]
 Say = Callable[[str], None]
 
 
-def event_as_text(event: Event) -> str | None:
+def event_as_text(event: RoomEvent) -> str | None:
     """Return an event as ``HH:MM name: text``; None for one's own joining and leaving."""
     who = f"{event.sent.astimezone():%H:%M} {escape_controls(event.member_name)}"
     if event.type == "chat":
@@ -37,7 +43,7 @@ def event_as_text(event: Event) -> str | None:
     return None if event.is_own else f"{who} {event.type}"
 
 
-def event_as_json(event: Event) -> str:
+def event_as_json(event: RoomEvent) -> str:
     """Return a whole event as JSON, as received."""
     return on_one_line(event.json).decode()
 
@@ -91,7 +97,7 @@ async def send_to_room(
     view = _View(_UnreadPipe(), render, tell)
     async with _entered(login, room, view, last=last, timeout=timeout) as entered:
 
-        async def send(line: str) -> asyncio.Future[Ack] | None:
+        async def send(line: str) -> PublishResult | None:
             return await entered.send(line) if line.strip() else None
 
         with ungrouped():
@@ -127,12 +133,12 @@ class _View:
         self._render = render
         self._is_in = False
 
-    async def show_all(self, room: Room) -> NoReturn:
+    async def show_all(self, room: ChatRoom) -> NoReturn:
         """Show events until the room raises its final error."""
         while True:
             self.show(await anext(room))
 
-    def show(self, event: Event) -> None:
+    def show(self, event: RoomEvent) -> None:
         """Show one event."""
         if event.is_own and not self._is_in:
             self._is_in = True
@@ -145,11 +151,11 @@ class _View:
 class _Typist:
     """A user at a keyboard; typed lines wait, so that typing works without a connection."""
 
-    def __init__(self, room: Room, view: _View, screen: Screen) -> None:
+    def __init__(self, room: ChatRoom, view: _View, screen: Screen) -> None:
         self._room = room
         self._view = view
         self._screen = screen
-        self._said: asyncio.Queue[tuple[str, asyncio.Future[Ack]]] = asyncio.Queue()
+        self._said: asyncio.Queue[tuple[str, PublishResult]] = asyncio.Queue()
 
     async def run(self) -> None:
         with ungrouped():
@@ -204,19 +210,19 @@ class _Typist:
 @asynccontextmanager
 async def _entered(
     login: ChatLogin, room: str, view: _View, *, last: int, timeout: float | None = None
-) -> AsyncIterator[Room]:
+) -> AsyncIterator[ChatRoom]:
     """Log in, show earlier messages, and stay in the room during the block."""
     watch = ConnectionNotices(view.say)
     token, past = await _retry(lambda: _prepare(login, room, last), watch, timeout=timeout)
     for event in past.messages:
         view.show(event)
-    entered = Room(login.url, room, token=token, tls=login.tls, after=past.position, on_state=watch)
+    entered = ChatRoom(login.url, room, token=token, tls=login.tls, after=past.position, on_state=watch)
     async with entered:
         yield entered
 
 
-async def _prepare(login: ChatLogin, room: str, last: int) -> tuple[str, Past]:
-    async with Pages(login.url, tls=login.tls) as pages:
+async def _prepare(login: ChatLogin, room: str, last: int) -> tuple[str, EarlierMessages]:
+    async with ChatPages(login.url, tls=login.tls) as pages:
         if login.name is None:
             token = await pages.enter_as_guest()
         else:

@@ -12,8 +12,7 @@ from clientdemo.console.output import STDOUT
 from clientdemo.console.terminal import Kind, Pipe, Screen, Terminal, Topics, kept_history
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, ungrouped
 from clientdemo.login import PipelineLogin
-from fanline.client import Gap, Publisher, PublishResult, Subscriber
-from fanline.errors import Disconnected, ErrorCode, Rejected
+from fanline import Disconnected, ErrorCode, Gap, Publisher, PublishResult, Rejected, Subscriber
 
 # Seconds that the last commands may take when the program ends.
 EXIT_TIMEOUT: Final = 5.0

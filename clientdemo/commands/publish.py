@@ -8,7 +8,7 @@ from clientdemo.commands.batch import LineError, send_lines
 from clientdemo.console.grammar import Mistake, parse_send
 from clientdemo.exit_codes import ConnectionNotices, ExitCode
 from clientdemo.login import PipelineLogin
-from fanline.client import Publisher, PublishResult
+from fanline import Publisher, PublishResult
 
 
 class Item(msgspec.Struct):

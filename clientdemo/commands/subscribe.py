@@ -8,8 +8,7 @@ from clientdemo.console.escape import content_of, json_line
 from clientdemo.console.output import while_output_is_read
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, tell
 from clientdemo.login import PipelineLogin
-from fanline.client import Gap, Message, Subscriber
-from fanline.errors import Disconnected
+from fanline import Disconnected, Gap, Message, Subscriber
 
 Render = Callable[[Message], bytes]
 

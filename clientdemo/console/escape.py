@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from fanline.protocol import Message, encode
+from fanline import Message
 
 # The C0 and C1 controls, DEL, and the two line breaks of Unicode.
 _CONTROLS: Final = {
@@ -29,7 +29,7 @@ def content_of(message: Message) -> str:
 
 def json_line(message: Message) -> bytes:
     """Return the whole message as JSON on one line."""
-    return on_one_line(encode(message))
+    return on_one_line(msgspec.json.encode(message))
 
 
 def on_one_line(json: bytes) -> bytes:

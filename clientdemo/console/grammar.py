@@ -11,8 +11,7 @@ The forms of a line::
 from dataclasses import dataclass
 from typing import Final
 
-from fanline.errors import Rejected
-from fanline.protocol.topics import require_topic
+from fanline import Rejected, require_topic
 
 COMMANDS: Final = ("sub", "unsub", "exit")
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from fanline.errors import ConfigurationError
+from fanline import ConfigurationError
 
 STDIN: Final = 0
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fanline import settings
 from fanline.errors import ConfigurationError
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.tasks import running_task
 from fanline.verify import progress
 from fanline.verify.installation import Place

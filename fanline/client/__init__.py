@@ -24,11 +24,22 @@ Reading back, one page at a time, each tried once and for a limited time::
         page = await history.page("orders.eu", limit=50)  # the newest
         older = await history.page("orders.eu", before=page.messages[0].seq, limit=50)
 
-All three belong to the event loop they were entered in, and any number of its tasks may use them at once.
+Taking part in a chat room::
+
+    async with ChatPages("wss://localhost:8083", tls=tls) as pages:
+        token = await pages.enter_as_guest()
+    async with ChatRoom("wss://localhost:8083", "lobby", token=token, tls=tls) as room:
+        await (await room.send("Hello"))  # on disk
+        async for event in room:
+            print(event.member_name, event.message)
+
+All of them belong to the event loop they were entered in, and any number of its tasks may use them at once.
 """
 
+from fanline.client.chat_pages import ChatPages, EarlierMessages
+from fanline.client.chat_room import ChatRoom, RoomClosed, RoomEvent
 from fanline.client.history import History, HistoryPage
-from fanline.client.https import check_ready
+from fanline.client.https import check_ready, require_service_url
 from fanline.client.publisher import Publisher
 from fanline.client.sending import PublishResult
 from fanline.client.subscriber import Subscriber
@@ -37,12 +48,18 @@ from fanline.protocol import Ack, Message
 
 __all__ = [
     "Ack",
+    "ChatPages",
+    "ChatRoom",
+    "EarlierMessages",
     "Gap",
     "History",
     "HistoryPage",
     "Message",
     "PublishResult",
     "Publisher",
+    "RoomClosed",
+    "RoomEvent",
     "Subscriber",
     "check_ready",
+    "require_service_url",
 ]

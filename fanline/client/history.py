@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
 
-import httpx
 import msgspec
 
-from fanline.client.https import get, http_client
+from fanline.client.https import HttpsClient, Response
 from fanline.client.subscription_state import Gap
 from fanline.client.translate import refused
 from fanline.errors import Closed, ConfigurationError, ErrorCode, FanlineError, Rejected
@@ -55,7 +54,7 @@ class History:
         user: Who to log in as.
         password: The password.
         tls: How to verify the server; None trusts the CAs of the system.
-        timeout: Seconds to wait for a connection, and again for an answer. The service itself waits for its
+        timeout: Seconds to wait for an answer, the connection included. The service itself waits for its
             queue, 10 s by default.
 
     Raises:
@@ -74,11 +73,10 @@ class History:
         if ":" in user:
             raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
         self._user = user
-        self._client = http_client(url, tls=tls, timeout=timeout, login=(user, password))
+        self._client = HttpsClient(url, tls=tls, timeout=timeout, login=(user, password))
         self._is_open = False
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         self._is_open = True
         return self
 
@@ -89,7 +87,7 @@ class History:
         traceback: TracebackType | None,
     ) -> None:
         self._is_open = False
-        await self._client.aclose()
+        self._client.close()
 
     async def page(
         self,
@@ -124,28 +122,27 @@ class History:
         parameters = {"after": after, "before": before, "last": last, "limit": limit}
         given = {name: value for name, value in parameters.items() if value is not None}
         path = f"/topics/{quote(topic, safe='')}/messages"
-        response = await get(self._client, path, given)
-        if response.status_code != HTTPStatus.OK:
+        response = await self._client.request("GET", path, given)
+        if response.status != HTTPStatus.OK:
             raise self._refusal(response)
         try:
-            messages = _decode_messages(response.content)
+            messages = _decode_messages(response.body)
         except msgspec.DecodeError:
-            url = self._client.base_url
-            raise ConfigurationError(f"{url}: does not answer as a subscriber service") from None
+            raise ConfigurationError(f"{self._client.url}: does not answer as a subscriber service") from None
         return HistoryPage(messages, _gap(topic, response))
 
-    def _refusal(self, response: httpx.Response) -> FanlineError:
+    def _refusal(self, response: Response) -> FanlineError:
         try:
-            problem = _decode_problem(response.content)
+            problem = _decode_problem(response.body)
         except msgspec.MsgspecError:
             pass
         else:
             if problem.code in _ERROR_CODES:
                 return Rejected(problem.code, problem.detail)
-        url, login = str(self._client.base_url), f"user {self._user!r}"
-        return refused(url, response.status_code, response.content, login=login)
+        url, login = self._client.url, f"user {self._user!r}"
+        return refused(url, response.status, response.body, login=login)
 
 
-def _gap(topic: str, response: httpx.Response) -> Gap | None:
-    found = re.fullmatch(r"(\d+)-(\d+)", response.headers.get("Fanline-Gap", ""))
+def _gap(topic: str, response: Response) -> Gap | None:
+    found = re.fullmatch(r"(\d+)-(\d+)", response.headers.get("fanline-gap", ""))
     return Gap(topic, int(found[1]), int(found[2])) if found else None

@@ -1,13 +1,33 @@
-"""What services answer to plain GET requests, with our errors in place of foreign ones."""
+"""Requests to the HTTP side of a service, with no more than the standard library.
 
+HTTP/1.1 with connections that are kept open between requests (RFC 9112). A request that fails on a connection
+which had been idle is made again on a new one: the server may have closed it.
+"""
+
+import asyncio
+import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
-
-import httpx
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from fanline.client.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
+
+# What one response may have for a head; more is not from a service of ours.
+MAX_HEAD_BYTES: Final = 65_536
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Response(NamedTuple):
+    """What a service has answered; ``headers`` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 async def check_ready(url: str, *, tls: ssl.SSLContext | None = None, timeout: float = 3.0) -> None:
@@ -16,64 +36,179 @@ async def check_ready(url: str, *, tls: ssl.SSLContext | None = None, timeout: f
     Args:
         url: The service, ``wss://HOST:PORT``.
         tls: How to verify it; None trusts the CAs of the system.
-        timeout: Seconds to wait for a connection, and again for its answer.
+        timeout: Seconds to wait for its answer.
 
     Raises:
         Disconnected: If it cannot; the text has the reason that it gives, or says that it does not answer.
         ConfigurationError: If the URL, or the CA to verify it by, is wrong.
     """
-    async with http_client(url, tls=tls, timeout=timeout) as client:
-        response = await get(client, "/readyz")
-    if response.status_code != HTTPStatus.OK:
-        raise Disconnected(f"{url} is not ready: {answer(response.status_code, response.content)}")
+    client = HttpsClient(url, tls=tls, timeout=timeout)
+    try:
+        response = await client.request("GET", "/readyz")
+    finally:
+        client.close()
+    if response.status != HTTPStatus.OK:
+        raise Disconnected(f"{url} is not ready: {answer(response.status, response.body)}")
 
 
-def http_client(
-    url: str, *, tls: ssl.SSLContext | None, timeout: float, login: tuple[str, str] | None = None
-) -> httpx.AsyncClient:
-    """Return a client for the HTTP side of a service.
+def require_service_url(url: str) -> None:
+    """Raise :class:`~fanline.ConfigurationError` unless a URL has the form ``wss://HOST:PORT``."""
+    _split(url)
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a service's URL.
+
+    Raises:
+        ConfigurationError: Unless it has the form ``wss://HOST:PORT``.
+    """
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - it is checked when it is read
+        (parts.hostname or "").encode("idna")
+    except ValueError as error:
+        raise ConfigurationError(f"{url}: {error}") from error
+    if parts.scheme != "wss" or not parts.hostname or parts.username is not None or not url.isprintable():
+        raise ConfigurationError("a service is named by a URL of the form wss://HOST:PORT, without a login")
+    return parts
+
+
+class HttpsClient:
+    """Makes requests to one service, any number at once.
 
     Args:
         url: The service, as for a WebSocket: ``wss://HOST:PORT``.
         tls: How to verify it; None trusts the CAs of the system.
-        timeout: Seconds to wait for a connection, and again for an answer.
+        timeout: Seconds to wait for an answer, the connection included.
         login: User and password.
+
+    Attributes:
+        url: As given.
 
     Raises:
         ConfigurationError: If it is no such URL.
     """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        tls: ssl.SSLContext | None,
+        timeout: float,
+        login: tuple[str, str] | None = None,
+    ) -> None:
+        self._place = _split(url)
+        self.url = url
+        self._tls = tls or ssl.create_default_context()
+        self._timeout = timeout
+        self._headers = {"Host": self._place.netloc.encode("idna").decode(), "Accept": "*/*"}
+        if login is not None:
+            secret = base64.b64encode(":".join(login).encode()).decode()
+            self._headers["Authorization"] = f"Basic {secret}"
+        self._idle: list[Connection] = []
+
+    def close(self) -> None:
+        """Close every connection that is idle."""
+        while self._idle:
+            self._idle.pop()[1].transport.abort()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, int] | None = None,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Return what the service answers, whatever the status.
+
+        Args:
+            method: GET or POST.
+            path: What to ask for, percent-encoded.
+            parameters: The query.
+            body: JSON, or nothing.
+            headers: Further ones.
+
+        Raises:
+            Disconnected: If there is no answer in time.
+            ConfigurationError: If the service cannot prove who it is.
+        """
+        target = self._place.path.rstrip("/") + path
+        if parameters:
+            target += "?" + urlencode(parameters)
+        fields = self._headers | (dict(headers) if headers else {})
+        if body:
+            fields["Content-Type"] = "application/json"
+        if method != "GET":
+            fields["Content-Length"] = str(len(body))
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        request = "\r\n".join([*lines, "", ""]).encode() + body
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._exchange(request)
+        except TimeoutError as error:
+            raise Disconnected(f"{self.url} does not answer within {self._timeout:g} s") from error
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+            raise unreachable(self.url, error) from error
+
+    async def _exchange(self, request: bytes) -> Response:
+        while self._idle:
+            try:
+                return await self._exchange_on(self._idle.pop(), request)
+            except (OSError, EOFError):
+                continue
+        connection = await asyncio.open_connection(
+            self._place.hostname, self._place.port or 443, ssl=self._tls, limit=MAX_HEAD_BYTES
+        )
+        return await self._exchange_on(connection, request)
+
+    async def _exchange_on(self, connection: Connection, request: bytes) -> Response:
+        async with _kept_if_done(connection, self._idle) as (reader, writer):
+            writer.write(request)
+            await writer.drain()
+            response = await _read_response(reader)
+            if response.headers.get("connection", "").lower() == "close":
+                writer.transport.abort()
+            return response
+
+
+@asynccontextmanager
+async def _kept_if_done(connection: Connection, idle: list[Connection]) -> AsyncIterator[Connection]:
+    """Put a connection back at the end of the block; abort it if the block ends early."""
     try:
-        base = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigurationError(f"{url}: {error}") from error
-    if base.scheme != "wss" or not base.host or base.userinfo:
-        raise ConfigurationError("a service is named by a URL of the form wss://HOST:PORT, without a login")
-    return httpx.AsyncClient(
-        base_url=base.copy_with(scheme="https"),
-        auth=login and httpx.BasicAuth(*login),
-        verify=tls or ssl.create_default_context(),
-        timeout=timeout,
-        trust_env=False,
-    )
+        yield connection
+    except BaseException:
+        connection[1].transport.abort()
+        raise
+    if not connection[1].transport.is_closing():
+        idle.append(connection)
 
 
-async def get(
-    client: httpx.AsyncClient, path: str, parameters: Mapping[str, int] | None = None
-) -> httpx.Response:
-    """Return what a service answers, whatever the status.
-
-    Args:
-        client: From :func:`http_client`.
-        path: What to ask for, percent-encoded.
-        parameters: The query.
+async def _read_response(reader: asyncio.StreamReader) -> Response:
+    """Read one response (RFC 9112, 6.3).
 
     Raises:
-        Disconnected: If there is no answer in time.
-        ConfigurationError: If the service cannot prove who it is.
+        ValueError: If it is not HTTP.
     """
-    try:
-        return await client.get(path, params=parameters)
-    except httpx.TimeoutException as error:
-        raise Disconnected(f"{client.base_url} does not answer within {client.timeout.read:g} s") from error
-    except httpx.RequestError as error:
-        raise unreachable(str(client.base_url), error) from error
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    version, status, *_ = [*first.split(" ", 2), ""]
+    if not version.startswith("HTTP/1."):
+        raise ValueError("it does not answer in HTTP")
+    pairs = (line.partition(":") for line in lines if line)
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        body = b"".join([chunk async for chunk in _read_chunks(reader)])
+    elif "content-length" in headers:
+        body = await reader.readexactly(int(headers["content-length"]))
+    else:
+        body = await reader.read()
+    return Response(int(status), headers, body)
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        yield await reader.readexactly(size)
+        await reader.readexactly(2)
+    while await reader.readuntil(b"\r\n") != b"\r\n":
+        pass  # trailers

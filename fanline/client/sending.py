@@ -51,6 +51,11 @@ class PublishResult(PendingMessage):
         """Return whether awaiting it returns, or raises, at once."""
         return self.future.done()
 
+    def cancel(self) -> None:
+        """Withdraw the message, unless it is on its way already; awaiting it is cancelled."""
+        self.future.cancel()
+        self.withdraw(self)
+
     async def _ack(self) -> Ack:
         try:
             return await self.future

@@ -24,7 +24,7 @@ from fanline.queue.appender import Appender
 from fanline.queue.base import LogListener, QueueClient, ReplySlot
 from fanline.queue.log_follower import LogFollower
 from fanline.queue.page_reader import PageReader
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.settings import Settings
 from fanline.tasks import running_task
 

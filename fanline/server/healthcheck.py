@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 from fanline.errors import Disconnected, FanlineError
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.settings import SERVICES, ServiceSettings, Settings, read_service
 
 TIMEOUT: Final = 3.0

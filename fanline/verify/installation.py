@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from fanline.errors import ConfigurationError
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 from fanline.verify.findings import Findings, Kind

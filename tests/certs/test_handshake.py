@@ -10,7 +10,8 @@ import certs
 from certs.authority import issue, make_authority
 from certs.names import parse_names
 from fanline.errors import ConfigurationError
-from fanline.security.tls import CA_CERT, SERVER_CERT, SERVER_KEY
+from fanline.security.client_tls import CA_CERT
+from fanline.security.tls import SERVER_CERT, SERVER_KEY
 
 
 def test_development_certificates_work(made: Path) -> None:

@@ -9,7 +9,8 @@ from rich.console import Console
 
 import certs
 from certs.report import lifetime, problems, tables
-from fanline.security.tls import CA_CERT, CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates
+from fanline.security.client_tls import CA_CERT
+from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates
 
 
 def text_of(folder: Path) -> str:

@@ -25,7 +25,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import UsersFile
 from fanline.settings import ENV_PREFIX, SERVICES, Settings, all_fields, section_of

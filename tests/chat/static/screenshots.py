@@ -14,7 +14,7 @@ import uvloop
 from playwright.async_api import Browser, Page, Route
 
 import certs
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from tests.chat.static.browser import Installation, log_in, open_browser
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs/images"

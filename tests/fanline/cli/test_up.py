@@ -17,7 +17,7 @@ from chat.settings import ChatSettings
 from fanline import Publisher
 from fanline.cli import up
 from fanline.client import check_ready
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.settings import read
 from tests.stubs import DEADLINE, PASSWORD, USER
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 import certs
 from fanline.client import Gap, History, HistoryPage, check_ready
 from fanline.errors import Closed, ConfigurationError, Disconnected, LoginRefused, Rejected
-from fanline.security.tls import client_context
+from fanline.security.client_tls import client_context
 from fanline.security.users import User, UsersFile
 from fanline.server import App, Service, metrics
 from subscriber.app import open_subscriber
@@ -178,7 +178,7 @@ async def test_a_service_that_is_gone_and_comes_back(
         assert contents(await history.page("t", last=1)) == [49]
         port = subscriber.port
         await subscriber.stop()
-        with pytest.raises(Disconnected, match=f"https://localhost:{port} cannot be reached"):
+        with pytest.raises(Disconnected, match=f"wss://localhost:{port} cannot be reached"):
             await history.page("t")
         await start_service(open_subscriber, queue_url=queue.url, subscriber_port=port)
         assert contents(await history.page("t", last=1)) == [49]

@@ -28,7 +28,8 @@ from certs.authority import Pair, SigningKey, issue, make_authority
 from certs.names import parse_names
 from fanline import settings
 from fanline.errors import ConfigurationError
-from fanline.security.tls import CA_CERT, SERVER_CERT, SERVER_KEY, client_context, read_key, server_context
+from fanline.security.client_tls import CA_CERT, client_context
+from fanline.security.tls import SERVER_CERT, SERVER_KEY, read_key, server_context
 
 NOW = datetime.now(UTC)
 UNPRIVILEGED = 65534
