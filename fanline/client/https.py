@@ -69,7 +69,7 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise ConfigurationError(f"{url}: {error}") from error
     if parts.scheme != "wss" or not parts.hostname or parts.username is not None or not url.isprintable():
-        raise ConfigurationError("a service is named by a URL of the form wss://HOST:PORT, without a login")
+        raise ConfigurationError("the URL of a service has the form wss://HOST:PORT, without a login")
     return parts
 
 
