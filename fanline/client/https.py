@@ -110,7 +110,7 @@ class HttpsClient:
     def close(self) -> None:
         """Close every connection that is idle."""
         while self._idle:
-            self._idle.pop()[1].transport.abort()
+            _abort(self._idle.pop())
 
     async def request(
         self,
@@ -169,8 +169,14 @@ class HttpsClient:
             await writer.drain()
             response = await _read_response(reader)
             if response.headers.get("connection", "").lower() == "close":
-                writer.transport.abort()
+                _abort((reader, writer))
             return response
+
+
+def _abort(connection: Connection) -> None:
+    _, writer = connection
+    writer.close()
+    writer.transport.abort()  # close() alone would wait for the peer
 
 
 @asynccontextmanager
@@ -179,7 +185,7 @@ async def _kept_if_done(connection: Connection, idle: list[Connection]) -> Async
     try:
         yield connection
     except BaseException:
-        connection[1].transport.abort()
+        _abort(connection)
         raise
     if not connection[1].transport.is_closing():
         idle.append(connection)
