@@ -176,7 +176,7 @@ class Settings(BaseModel):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether :attr:`host` can be reached from this machine only."""
+        """Return whether :attr:`host` can be reached from this machine only."""
         if self.host == "localhost":
             return True
         try:

@@ -1,7 +1,8 @@
 """The one ordered log: group commit in front of a store, the newest records in memory behind it.
 
 While one transaction is being brought to disk, everything that arrives gathers for the next. So the cost of
-an fsync is shared by all messages that came meanwhile, and a single message waits for at most two of them.
+an fsync is shared by all messages that arrive during the one before, and a single message waits for at most
+two of them.
 """
 
 import asyncio
@@ -26,12 +27,12 @@ MAX_COMMIT_BYTES: Final = 8 << 20
 
 PAGE_BYTES: Final = 256 << 10
 
-# What a message takes up beside its content while it waits, roughly.
+# Approximate size of a waiting message without its content.
 MESSAGE_OVERHEAD: Final = 512
 
 RETRY_SECONDS: Final = 0.2
 
-# For so long after the last failure the log counts as failing: if nobody tries again, who knows.
+# Seconds after the last failure during which the log counts as failing.
 WRITE_ERROR_SECONDS: Final = 30.0
 
 
@@ -128,13 +129,13 @@ class Log:
             self._has_room.clear()
         self._work.set()
         self._last = receipts
-        # Whoever waits for the future may be gone when it fails; that is no news for the event loop's log.
+        # The caller may no longer await the future when it fails; the event loop must not log that.
         receipts.add_done_callback(lambda done: done.cancelled() or done.exception())
         return receipts
 
     @property
     def is_full(self) -> bool:
-        """Whether more than the buffer's size is waiting to be committed."""
+        """Return whether more than the buffer's size is waiting to be committed."""
         return not self._has_room.is_set()
 
     async def wait_for_space(self) -> None:
@@ -221,7 +222,7 @@ class Log:
         return await self._store.read_back(before, patterns=patterns, limit=limit)
 
     def covers(self, after: int) -> bool:
-        """Whether what follows a position is read from memory, which retention does not touch."""
+        """Return whether what follows a position is read from memory, which retention does not touch."""
         return self._recent.covers(after)
 
     async def trimmed(self, patterns: Sequence[str] | None) -> int:
@@ -232,7 +233,7 @@ class Log:
     def followed_by(self, listener: Listener) -> Iterator[None]:
         """While the block runs, have ``listener`` called with all that is committed, as it is committed.
 
-        It must not block or raise. Whoever has read up to :attr:`head` misses nothing.
+        It must not block or raise. A listener that has read up to :attr:`head` misses nothing.
         """
         self._followers[listener] = None
         try:

@@ -201,7 +201,7 @@ class _Session:
             await self._connection.writable()
 
     async def _feed_live(self, position: int, topics: Sequence[str] | None) -> int:
-        """Hand on what is committed, in the moment it is, for as long as the connection takes it.
+        """Send records as soon as they are committed, while the connection keeps up.
 
         Returns:
             The position it has got to.

@@ -100,7 +100,7 @@ class Appender:
 
     @property
     def is_full(self) -> bool:
-        """Whether the buffer is full."""
+        """Return whether the buffer is full."""
         return self._outbox.is_full
 
     async def wait_for_space(self) -> None:

@@ -92,7 +92,7 @@ class QueueClient(ABC):
     @property
     @abstractmethod
     def is_full(self) -> bool:
-        """Whether more than the buffer's size has no outcome yet."""
+        """Return whether more than the buffer's size has no outcome yet."""
 
     @abstractmethod
     async def wait_for_space(self) -> None:

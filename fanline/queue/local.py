@@ -34,7 +34,7 @@ class LocalLog(ReadableLog, Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether too much waits to be written."""
+        """Return whether too much waits to be written."""
         ...
 
     async def wait_for_space(self) -> None:
@@ -104,7 +104,7 @@ class LocalQueue(QueueClient):
 
     @property
     def is_full(self) -> bool:
-        """Whether too much waits to be written."""
+        """Return whether too much waits to be written."""
         return self._log.is_full
 
     async def wait_for_space(self) -> None:

@@ -103,7 +103,7 @@ class RemoteQueue(QueueClient):
 
     @property
     def is_full(self) -> bool:
-        """Whether the buffer is full."""
+        """Return whether the buffer is full."""
         return self._appender.is_full
 
     async def wait_for_space(self) -> None:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class VerifiedLogin:
     """An authenticated user.
 
     Attributes:
@@ -31,7 +31,7 @@ class Login:
     expires: float = math.inf
 
 
-class Logins:
+class LoginVerifier:
     """Identifies the users of requests.
 
     Args:
@@ -49,7 +49,7 @@ class Logins:
         if takes_tokens:
             self._key.check()
 
-    async def identify(self, authorization: str | None, token: str | None, address: str) -> Login:
+    async def identify(self, authorization: str | None, token: str | None, address: str) -> VerifiedLogin:
         """Identify the user of a request; may be called concurrently and cancelled.
 
         Args:
@@ -61,12 +61,12 @@ class Logins:
             Unauthorized: If the login is not valid; the text may be shown to the peer.
         """
         if token is None:
-            return Login(await self._passwords.authenticate(authorization, address))
+            return VerifiedLogin(await self._passwords.authenticate(authorization, address))
         claims = self._verify(token)
         if self._passwords.knows(claims.name):
             raise Unauthorized(f"{claims.name} is a user with a password: a token needs its own name")
         try:
-            return Login(User(claims.name, claims.publish, claims.subscribe), claims.expires)
+            return VerifiedLogin(User(claims.name, claims.publish, claims.subscribe), claims.expires)
         except ConfigurationError as error:
             raise Unauthorized(f"the token cannot be used: {error}") from None
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from fanline.security.authenticator import Unauthorized, is_allowed_origin
-from fanline.security.logins import Login, Logins
+from fanline.security.logins import LoginVerifier, VerifiedLogin
 from fanline.security.tokens import find_token
 from fanline.server.http.problems import HttpProblem, ProblemCode
 from fanline.server.log import quoted
@@ -33,7 +33,7 @@ class Access:
 
     def __init__(
         self,
-        logins: Logins,
+        logins: LoginVerifier,
         *,
         allowed_origins: Sequence[str],
         takes_tokens: bool,
@@ -68,7 +68,7 @@ class Access:
         reason = "pages of this origin may not use this service; the setting allowed_origins says which may"
         raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FOREIGN_ORIGIN, reason)
 
-    async def identify(self, request: HTTPConnection, *, services_only: bool = False) -> Login:
+    async def identify(self, request: HTTPConnection, *, services_only: bool = False) -> VerifiedLogin:
         """Return who makes a request.
 
         Raises:
@@ -94,7 +94,7 @@ class Access:
             raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FORBIDDEN, reason)
         return login
 
-    def check_connections(self, login: Login, open_connections: Counter[str]) -> None:
+    def check_connections(self, login: VerifiedLogin, open_connections: Counter[str]) -> None:
         """Refuse another WebSocket of a user who has as many as allowed.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What is particular to one service, as data: its paths, its readiness, and how it finishes its work."""
+"""Declare a service: its paths, readiness and lifecycle."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -129,7 +129,7 @@ class ChildProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process exists."""
+        """Return whether the process exists."""
         return self._process.returncode is None
 
     async def listening(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What ``/publish`` and ``/pushmsg`` do alike: read messages from a connection, and check them."""
+"""Read and check the messages of a connection, for ``/publish`` and ``/pushmsg``."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ from starlette.types import Scope
 from fanline.errors import CannotListen
 from fanline.protocol import SUBPROTOCOL
 from fanline.security.authenticator import check_exposure
-from fanline.security.logins import Logins
+from fanline.security.logins import LoginVerifier
 from fanline.server import metrics
 from fanline.server.access import Access
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint
@@ -88,7 +88,7 @@ class Service:
             app = await stack.enter_async_context(open_app(settings))
             takes_tokens = _takes_tokens(app)
             access = Access(
-                Logins(settings, takes_tokens=takes_tokens),
+                LoginVerifier(settings, takes_tokens=takes_tokens),
                 allowed_origins=settings.allowed_origins,
                 takes_tokens=takes_tokens,
                 max_connections_per_user=settings.max_connections_per_user,

@@ -74,7 +74,7 @@ def mistake_in(*argv: str) -> str:
     return str(raised.value)
 
 
-# Settings that have no flag, because everybody can read a command line.
+# Settings that have no flag, because all users can read command lines.
 SECRETS = ("link_password", "chat_password")
 
 
@@ -177,7 +177,7 @@ def test_a_config_flag_beats_the_config_variable(write_config: WriteConfig, tmp_
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_the_original_variable_names_the_folder_of_certificates(slash: str) -> None:
-    """WS_CERT_DIR is honoured, with or without a trailing slash (line 3)."""
+    """WS_CERT_DIR is used, with or without a trailing slash (line 3)."""
     os.environ["WS_CERT_DIR"] = f"/etc/certs{slash}"
     assert read().cert_dir == Path("/etc/certs")
     assert read().cert_dir / "server.crt" == Path("/etc/certs/server.crt")
@@ -195,14 +195,14 @@ def test_the_original_variable_stands_in_for_an_unset_one(write_config: WriteCon
 
 
 def test_programs_without_flags_of_ours_read_the_same_settings() -> None:
-    """What a caller passes by name counts as flags do."""
+    """Arguments by name count like flags."""
     os.environ |= {"FANLINE_HOST": "environment", "FANLINE_LINK_USER": "environment"}
     settings = read_section(Settings, host="caller")
     assert (settings.host, settings.link_user) == ("caller", "environment")
 
 
 def test_settings_do_not_change_once_they_are_read() -> None:
-    """What one part of a service sees is what all others see."""
+    """All parts of a service see the same settings."""
     with pytest.raises(ValidationError):
         read().host = "0.0.0.0"
 
@@ -408,7 +408,7 @@ def test_the_password_is_no_flag() -> None:
     ],
 )
 def test_no_error_shows_a_secret(config: str, write_config: WriteConfig) -> None:
-    """Neither its text nor its traceback, whatever is wrong beside or with the password."""
+    """Neither its text nor its traceback, whatever is wrong with the password or another setting."""
     write_config(config)
     with pytest.raises(ConfigurationError) as raised:
         read()
@@ -464,8 +464,8 @@ def test_a_password_is_set_in_one_place_only(write_config: WriteConfig) -> None:
 # Chat
 
 
-def test_the_password_of_chat_is_looked_for_like_that_of_the_link(tmp_path: Path) -> None:
-    """In the environment, in a file, and on loopback it may be the one that everybody knows (line 13)."""
+def test_the_password_of_chat_has_the_same_sources(tmp_path: Path) -> None:
+    """In the environment, in a file, and on loopback it may be the demo password (line 13)."""
     path = tmp_path / "password"
     path.write_text(SECRET)
     assert read_chat().client_password() == DEMO_PASSWORD
@@ -474,7 +474,7 @@ def test_the_password_of_chat_is_looked_for_like_that_of_the_link(tmp_path: Path
     assert read_chat().client_password() == SECRET
 
 
-def test_others_do_not_get_in_with_the_password_that_everybody_knows() -> None:
+def test_the_demo_password_is_refused_beyond_loopback() -> None:
     """The error says what to set."""
     with pytest.raises(ConfigurationError, match=r"^host: 0\.0\.0\.0 is open .* FANLINE_CHAT_PASSWORD_FILE"):
         read_chat("--host", "0.0.0.0").client_password()
@@ -489,9 +489,7 @@ def test_others_do_not_get_in_with_the_password_that_everybody_knows() -> None:
         ("0.0.0.0", "true", True),
     ],
 )
-def test_guests_are_let_in_on_loopback_unless_something_else_is_said(
-    host: str, guests: str | None, allowed: bool
-) -> None:
+def test_guests_are_allowed_on_loopback_by_default(host: str, guests: str | None, allowed: bool) -> None:
     """Strangers from elsewhere only where the operator wants them (line 23)."""
     flags = [] if guests is None else ["--chat-guests", guests]
     assert read_chat("--host", host, *flags).guests_allowed is allowed

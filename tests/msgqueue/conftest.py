@@ -1,4 +1,4 @@
-"""What the tests of msgqueue share."""
+"""Fixtures for the tests of msgqueue."""
 
 from pathlib import Path
 

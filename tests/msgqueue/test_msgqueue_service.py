@@ -44,7 +44,7 @@ async def pop(client: ClientConnection, **what: Any) -> dict[str, Any]:
 
 
 async def test_push_is_acked_and_popped(queue: Service, dial: Dial) -> None:
-    """What is pushed is acked with its position, and comes out as it went in (lines 4 and 10)."""
+    """Pushed messages are acked with their position, and delivered unchanged (lines 4 and 10)."""
     pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
     assert await pop(popper, after="latest") == {"popping": None, "seq": 0}
     answers = await push(
@@ -63,7 +63,7 @@ async def test_push_is_acked_and_popped(queue: Service, dial: Dial) -> None:
 
 
 async def test_messages_wait_for_a_consumer(queue: Service, dial: Dial) -> None:
-    """Messages pushed while nobody pops wait, and come in order when a plain subscriber attaches (line 4)."""
+    """Messages pushed without a consumer wait, and come in order when a plain one attaches (line 4)."""
     pusher = await dial(queue, "/pushmsg")
     await push(pusher, *words("t", *range(100)))
     popper = await dial(queue, "/popmsg", v1=False)
@@ -152,7 +152,7 @@ async def test_large_backlog_comes_in_order(start_service: StartService, dial: D
 
 
 async def test_a_large_commit_comes_in_frames_of_bounded_size(queue: Service, dial: Dial) -> None:
-    """What is too much for one frame comes in several, to consumers that keep up as well."""
+    """Records too large for one frame come in several, also for consumers that keep up."""
     pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
     await pop(popper, after="latest")
     await pusher.send(msgspec.json.encode(words("t", *["x" * 60_000] * 10)), text=True)
@@ -239,7 +239,7 @@ async def test_read_pages(queue: Service, dial: Dial) -> None:
         ('{"pop":{"topics":["a b"]}}', "bad-topic"),
         ('{"pop":{"consumer":""}}', "bad-command"),
         ('{"pop":{"consumer":"c","topics":["t"]}}', "bad-command"),
-        ('{"pop":{"colour":"red"}}', "bad-command"),
+        ('{"pop":{"color":"red"}}', "bad-command"),
         ('{"done":7}', "bad-command"),
         ('{"read":{"topics":[">"],"after":"x"}}', "bad-command"),
         ("[" * 5000, "bad-command"),
@@ -301,7 +301,7 @@ async def test_unfinished_work_is_bounded(queue: Service, dial: Dial) -> None:
 
 
 async def test_consumers_are_listed_and_forgotten(queue: Service, dial: Dial) -> None:
-    """Durable consumers can be looked at; one that nobody uses can be removed, and then begins anew."""
+    """Durable consumers can be looked at; one that is not used can be removed, and then starts again."""
     pusher, popper, admin = [await dial(queue, path) for path in ("/pushmsg", "/popmsg", "/popmsg")]
     await push(pusher, *words("t", 1, 2, 3))
     await pop(popper, consumer="billing")
@@ -327,7 +327,7 @@ async def test_consumers_are_listed_and_forgotten(queue: Service, dial: Dial) ->
 
 
 async def test_plain_consumer_dies_before_it_has_read(queue: Service, dial: Dial) -> None:
-    """What a plain subscriber was sent and did not take in comes again to the next one (lines 4 and 8)."""
+    """Messages that a plain subscriber did not read go to the next one (lines 4 and 8)."""
     pusher = await dial(queue, "/pushmsg")
     dying = await dial(queue, "/popmsg", v1=False)
     dying.transport.pause_reading()
@@ -340,7 +340,7 @@ async def test_plain_consumer_dies_before_it_has_read(queue: Service, dial: Dial
 
 
 async def test_plain_consumer_resumes_where_the_last_one_stopped(queue: Service, dial: Dial) -> None:
-    """What a plain subscriber has taken in does not come again (line 9)."""
+    """Messages that a plain subscriber has read do not come again (line 9)."""
     pusher, first = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg", v1=False)
     await push(pusher, *words("t", "one"))
     assert '"one"' in str(await first.recv())
@@ -376,7 +376,7 @@ async def test_plain_publisher_need_not_read(start_service: StartService, dial: 
 
 
 async def test_plain_publisher_passes_on_something_enormous(start_service: StartService, dial: Dial) -> None:
-    """What a client sent through a Go publisher does not cost that one its connection (lines 6 and 9)."""
+    """An invalid message through a Go publisher does not close its connection (lines 6 and 9)."""
     queue = await start_service(open_msgqueue, max_content=1024)
     plain, popper = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/popmsg", v1=False)
     await plain.send(["x" * 100] * 5_000)
@@ -458,7 +458,7 @@ async def test_nothing_overtakes_what_was_refused(
 async def test_plain_publisher_waits_for_the_store(
     queue: Service, dial: Dial, broken_store: Callable[[bool], None]
 ) -> None:
-    """A plain message that cannot be stored is kept until it can; its publisher waits meanwhile."""
+    """A plain message that cannot be stored is kept until it can be, and its publisher waits."""
     plain, popper = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/popmsg")
     await pop(popper)
     broken_store(True)

@@ -60,7 +60,7 @@ def test_an_answer_that_comes_too_late_is_dropped() -> None:
 
 
 def test_each_answer_is_announced_when_it_is_there_to_be_taken() -> None:
-    """Whoever is called may take it right away."""
+    """The callback may take the reply at once."""
     taken: list[Outcome] = []
     replies = OrderedReplies(lambda: taken.extend(replies.take()))
     first, second = replies.open(), replies.open()

@@ -44,7 +44,7 @@ async def test_message_is_forwarded_and_acked(queue: StubPublisher, publisher: S
 async def test_messages_of_one_turn_are_forwarded_in_one_frame(
     queue: StubPublisher, publisher: Service, dial: Dial
 ) -> None:
-    """What a client sends in an array goes on in an array, in order, with ids for those that have none."""
+    """An array of messages is forwarded as an array, in order, with ids for those without."""
     client = await dial(publisher, "/publish")
     await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(100)]), text=True)
     got = await answers(client, 100)
@@ -128,7 +128,7 @@ async def test_unanswered_message_may_be_stored(
 async def test_refusal_of_the_queue_is_passed_on(
     queue: StubPublisher, publisher: Service, dial: Dial
 ) -> None:
-    """What the queue refuses is refused to the publisher, in the queue's words."""
+    """A refusal of msgqueue reaches the client, in the words of msgqueue."""
     queue.script.append(Rejected("queue-unavailable", "the log cannot be written: disk full"))
     client = await dial(publisher, "/publish")
     await client.send('{"topic":"t","content":1,"id":"a"}')
@@ -302,7 +302,7 @@ async def test_plain_queue_gets_plain_frames(
 
 
 async def test_garbage_of_the_queue_is_survived(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
-    """A queue that answers nonsense is connected to anew, and nothing is lost."""
+    """A queue that answers nonsense is connected to again, and nothing is lost."""
     client = await dial(publisher, "/publish")
     queue.script.append(Do.IGNORE)
     await client.send('{"topic":"t","content":1,"id":"a"}')

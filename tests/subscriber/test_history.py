@@ -87,7 +87,7 @@ async def test_forwards_without_gap_or_repeat(http: httpx.AsyncClient, queue: St
 
 
 async def test_pages_hold_together(http: httpx.AsyncClient) -> None:
-    """From a page in the middle both neighbours are reached, and back."""
+    """From a page in the middle both adjacent pages are reached, and back."""
     middle = await http.get("/topics/t/messages?after=20&limit=5")
     assert contents(middle) == [21, 23, 25, 27, 29]
     older = await http.get(link(middle, "prev") or "")
@@ -105,7 +105,7 @@ async def test_wildcards_and_names(http: httpx.AsyncClient, queue: StubQueue) ->
 
 
 async def test_gap_is_named(http: httpx.AsyncClient, queue: StubQueue) -> None:
-    """What retention has removed from a page is in its header."""
+    """Positions removed by retention are in the header of a page."""
     queue.floor = 30
     response = await http.get("/topics/t/messages?after=9&limit=2")
     assert contents(response) == [31, 33]

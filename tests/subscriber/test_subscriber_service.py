@@ -135,7 +135,7 @@ async def test_resume_after_a_position(queue: StubQueue, start_service: StartSer
 
 
 async def test_resume_from_memory(queue: StubQueue, subscriber: Service, dial: Dial) -> None:
-    """What is still in memory is not asked of the queue, so that a herd that returns costs it nothing."""
+    """Records in memory are not read from msgqueue, so that many reconnects cost it nothing."""
     watcher = await dial(subscriber, "/subscribe")
     await ask(watcher, "sub t")
     await queue.publish(*(("t", n) for n in range(1, 101)))
@@ -192,7 +192,7 @@ async def test_gap_while_the_link_was_down_is_named(
 
 
 async def test_gap_on_the_way_is_named(queue: StubQueue, subscriber: Service, dial: Dial) -> None:
-    """What the queue says is gone in front of the service, its subscribers are told, in place (promise 4)."""
+    """A gap that msgqueue reports reaches the subscribers, in its place (promise 4)."""
     client = await dial(subscriber, "/subscribe")
     await ask(client, "sub t")
     await queue.publish(("t", 1))
@@ -206,10 +206,10 @@ async def test_gap_on_the_way_is_named(queue: StubQueue, subscriber: Service, di
     assert told == {"gap": {"from": 2, "to": 3}}
 
 
-async def test_gap_while_the_link_was_down_is_named_to_those_who_come_back(
+async def test_a_gap_during_an_interruption_is_told_on_resume(
     queue: StubQueue, subscriber: Service, dial: Dial
 ) -> None:
-    """Who was away when the gap was told learns of it when it resumes, not only who was there (promise 4)."""
+    """A subscriber that was away when the gap was reported gets it when it resumes (promise 4)."""
     client = await dial(subscriber, "/subscribe")
     await ask(client, "sub t")
     await queue.stop()
@@ -275,7 +275,7 @@ async def test_position_that_has_not_arrived_here_yet(
 async def test_bad_command_harms_only_itself(
     queue: StubQueue, subscriber: Service, dial: Dial, command: str | bytes, code: str
 ) -> None:
-    """A wrong command gets a clear error; its connection and everybody's delivery go on (line 6)."""
+    """A wrong command gets a clear error; its connection and all deliveries continue (line 6)."""
     other, client = await dial(subscriber, "/subscribe"), await dial(subscriber, "/subscribe")
     await ask(other, "sub t")
     await client.send(command)
@@ -287,7 +287,7 @@ async def test_bad_command_harms_only_itself(
     assert await contents(client, 1) == await contents(other, 1) == [1]
 
 
-async def test_malformed_message_of_the_queue_stops_nobody(
+async def test_a_malformed_record_affects_no_subscriber(
     queue: StubQueue, subscriber: Service, dial: Dial
 ) -> None:
     """A frame of the queue that is no message is skipped, and delivery goes on (line 6)."""
@@ -359,7 +359,7 @@ async def test_slow_subscriber_loses_nothing(
 
 
 async def test_readers_of_every_speed(queue: StubQueue, start_service: StartService, dial: Dial) -> None:
-    """Beside readers at half, a hundredth and no speed, a fast one gets each message as it comes.
+    """With readers at half, a hundredth and no speed, a fast one gets each message at once.
 
     What is held for each of them in the service stays under the write buffer plus two pages, and all of them
     get everything in the end (promise 5).
@@ -391,7 +391,7 @@ async def test_readers_of_every_speed(queue: StubQueue, start_service: StartServ
 async def test_subscriber_that_never_reads_is_cut(
     queue: StubQueue, start_service: StartService, dial: Dial
 ) -> None:
-    """One that makes no progress for the limit is sent away with 4008; nobody else notices (promise 5)."""
+    """One that makes no progress for the limit is closed with 4008; no other is affected (promise 5)."""
     subscriber = await start_service(open_subscriber, queue_url=queue.url, write_buffer=4096, silence_limit=1)
     stuck, fast = await dial(subscriber, "/subscribe"), await dial(subscriber, "/subscribe")
     for client in (stuck, fast):
@@ -569,7 +569,7 @@ async def test_plain_queue_passes_on_what_is_no_text(
 async def test_queue_replaced_by_one_of_the_other_dialect(
     queue: StubQueue, subscriber: Service, dial: Dial
 ) -> None:
-    """Positions mean nothing to a plain queue, nor those before it to the next: subscribe anew (line 9)."""
+    """Positions mean nothing to a plain queue, nor those before it to the next: subscribe again (line 9)."""
     queue.store("t", 1)
     for speaks_v1, answer in ((False, {"subscribed": "t"}), (True, {"subscribed": "t", "seq": 1})):
         client = await dial(subscriber, "/subscribe")

@@ -42,7 +42,7 @@ MAX_WAITING_BYTES: Final = 65_536
 
 
 class Handler(Protocol):
-    """What an endpoint makes for each open connection."""
+    """Handler that an endpoint creates for each open connection."""
 
     def on_frame(self, payload: bytes) -> None:
         """Process one message of the peer, text or binary; a text is valid UTF-8."""
@@ -90,7 +90,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What was decided about a handshake that is accepted.
+    """Result of an accepted handshake.
 
     Attributes:
         make_handler: Makes the handler of the connection.
@@ -108,7 +108,7 @@ class Opening:
 
 
 class Connections(Protocol):
-    """What a connection needs of the set that it belongs to."""
+    """Interface of the set that a connection belongs to."""
 
     def remove(self, connection: "Connection") -> None:
         """Forget a connection that is lost."""
@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def user(self) -> User:
-        """Who logged in."""
+        """The user who logged in."""
         assert self._user is not None
         return self._user
 
@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is neither closing nor lost."""
+        """Return whether it is neither closing nor lost."""
         return self._is_open
 
     # Writing.
@@ -381,7 +381,7 @@ class Connection(asyncio.Protocol):
         self.on_pause()
 
     def resume_writing(self) -> None:
-        """Begin anew to look for signs of life, and go on reading."""
+        """Restart the liveness check, and continue reading."""
         self.paused = False
         # Its pong may have been delayed by what it has now read.
         self._heard_at = self._loop.time()
@@ -464,7 +464,7 @@ class Connection(asyncio.Protocol):
         self.cut(StandardCode.INTERNAL_ERROR, "")
 
     def _keep(self, payload: bytes) -> None:
-        """Let a message wait until the handler may have it."""
+        """Queue a message until the handler may take it."""
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(payload)

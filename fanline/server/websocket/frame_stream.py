@@ -53,7 +53,7 @@ class FrameStream:
             self._connection.cut(1000, "")
 
     def on_frame(self, payload: bytes) -> None:
-        """Let a frame wait for the task."""
+        """Queue a frame for the task."""
         self._frames.append(payload)
         if len(self._frames) >= MAX_WAITING_FRAMES and not self._is_held:
             self._is_held = True

@@ -11,7 +11,7 @@ import pytest
 
 from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Unauthorized
-from fanline.security.logins import Login, Logins
+from fanline.security.logins import LoginVerifier, VerifiedLogin
 from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.settings import Settings
@@ -31,45 +31,45 @@ def key(tmp_path: Path) -> TokenKey:
 
 
 @pytest.fixture
-def logins(make_settings: MakeSettings, key: TokenKey) -> Logins:
-    return Logins(make_settings(), takes_tokens=True)
+def logins(make_settings: MakeSettings, key: TokenKey) -> LoginVerifier:
+    return LoginVerifier(make_settings(), takes_tokens=True)
 
 
-async def refusal(logins: Logins, token: str, authorization: str | None = None) -> str:
+async def refusal(logins: LoginVerifier, token: str, authorization: str | None = None) -> str:
     with pytest.raises(Unauthorized) as refused:
         await logins.identify(authorization, token, HERE)
     return str(refused.value)
 
 
-async def test_a_password_makes_a_user_for_good(logins: Logins) -> None:
+async def test_a_password_makes_a_user_for_good(logins: LoginVerifier) -> None:
     """Without a token the header counts, and the login does not expire."""
     login = await logins.identify(HELLO, None, HERE)
     assert (login.user.name, login.expires) == ("hello", math.inf)
 
 
-async def test_a_token_makes_a_user_with_just_its_rights(logins: Logins, key: TokenKey) -> None:
+async def test_a_token_makes_a_user_with_just_its_rights(logins: LoginVerifier, key: TokenKey) -> None:
     """Its bearer may do what it says, until it expires, and is never a service."""
     claims = Claims("page", "1", int(time.time()) + 60, ("orders.>",), ("a", "b.*"))
     login = await logins.identify(None, key.issue(claims, PIPELINE), HERE)
-    assert login == Login(User("page", ("orders.>",), ("a", "b.*")), claims.expires)
+    assert login == VerifiedLogin(User("page", ("orders.>",), ("a", "b.*")), claims.expires)
     assert not login.user.is_service
 
 
-async def test_a_token_without_rights_gives_none(logins: Logins, key: TokenKey) -> None:
+async def test_a_token_without_rights_gives_none(logins: LoginVerifier, key: TokenKey) -> None:
     """Rights not named are not granted: tokens do not have the default rights of users."""
     user = (await logins.identify(None, key.issue(Claims.new("page", lifetime=60), PIPELINE), HERE)).user
     assert not user.may_publish("orders")
     assert not user.may_subscribe("orders")
 
 
-async def test_a_token_counts_for_more_than_a_password(logins: Logins, key: TokenKey) -> None:
+async def test_a_token_counts_for_more_than_a_password(logins: LoginVerifier, key: TokenKey) -> None:
     """A page acts as its token says, not as the login that the browser remembers; nor instead of it."""
     token = key.issue(Claims.new("page", lifetime=60), PIPELINE)
     assert (await logins.identify(HELLO, token, HERE)).user.name == "page"
     assert await refusal(logins, "", HELLO) == "the token is malformed"
 
 
-async def test_a_login_of_chat_opens_nothing_here(logins: Logins, key: TokenKey) -> None:
+async def test_a_login_of_chat_opens_nothing_here(logins: LoginVerifier, key: TokenKey) -> None:
     """A token for chat is not valid for the pipeline."""
     token = key.issue(Claims.new("page", lifetime=60, publish=[">"]), CHAT)
     assert await refusal(logins, token) == "the token is not for the pipeline"
@@ -81,7 +81,7 @@ async def test_a_token_cannot_bear_the_name_of_a_user(
     """A message from a user of the users file was sent with that user's password, and with nothing else."""
     users = UsersFile(tmp_path / "users")
     users.put(User("alice"), "secret", cost=4)
-    logins = Logins(make_settings(users_file=users.path), takes_tokens=True)
+    logins = LoginVerifier(make_settings(users_file=users.path), takes_tokens=True)
     for name, good in (("alice", False), ("hello", True), ("nobody", True)):
         token = key.issue(Claims.new(name, lifetime=60, publish=[">"]), PIPELINE)
         if good:
@@ -92,7 +92,7 @@ async def test_a_token_cannot_bear_the_name_of_a_user(
             )
 
 
-async def test_a_token_cannot_bear_the_name_of_the_demo(logins: Logins, key: TokenKey) -> None:
+async def test_a_token_cannot_bear_the_name_of_the_demo(logins: LoginVerifier, key: TokenKey) -> None:
     """The one user of the demo is a user like any other."""
     assert "hello is a user" in await refusal(logins, key.issue(Claims.new("hello", lifetime=60), PIPELINE))
 
@@ -107,7 +107,9 @@ async def test_a_token_cannot_bear_the_name_of_the_demo(logins: Logins, key: Tok
         Claims("page", "1", 2**31, subscribe=("",)),
     ],
 )
-async def test_what_no_user_can_have_no_token_gives(logins: Logins, key: TokenKey, claims: Claims) -> None:
+async def test_what_no_user_can_have_no_token_gives(
+    logins: LoginVerifier, key: TokenKey, claims: Claims
+) -> None:
     """A name or a pattern that is none, signed by some other program, is refused in a sentence."""
     assert "the token cannot be used" in await refusal(logins, key.issue(claims, PIPELINE))
 
@@ -116,7 +118,7 @@ async def test_a_key_may_come_later(
     make_settings: MakeSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without a key tokens are refused, and the log says why; passwords work, and tokens once it is there."""
-    logins = Logins(make_settings(), takes_tokens=True)
+    logins = LoginVerifier(make_settings(), takes_tokens=True)
     key = TokenKey(tmp_path / "token.key")
     with caplog.at_level(logging.INFO):
         assert await refusal(logins, "some.token.text") == "this service accepts no tokens at present"
@@ -131,5 +133,5 @@ def test_a_bad_key_is_a_mistake_where_tokens_are_taken(make_settings: MakeSettin
     """A service does not start with a key that others can read, unless it has no use for it."""
     key.path.chmod(0o644)
     with pytest.raises(ConfigurationError, match="set its mode to 600"):
-        Logins(make_settings(), takes_tokens=True)
-    Logins(make_settings(), takes_tokens=False)
+        LoginVerifier(make_settings(), takes_tokens=True)
+    LoginVerifier(make_settings(), takes_tokens=False)

@@ -1,4 +1,4 @@
-"""What the tests of the server kit share: a service that echoes, requests, and tokens."""
+"""Fixtures for the server kit: a service that echoes, requests, and tokens."""
 
 import asyncio
 import ssl
@@ -116,7 +116,7 @@ async def _break(_: Request) -> Response:
 
 @pytest.fixture
 async def echo() -> Echo:
-    """What the service of the test is made of."""
+    """The parts of the service under test."""
     return Echo()
 
 

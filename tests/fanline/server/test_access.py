@@ -105,7 +105,7 @@ async def test_a_token_opens_a_page(make_token: MakeToken, service: Service, get
 
 
 async def test_the_token_of_a_page_counts(make_token: MakeToken, service: Service, get: Get) -> None:
-    """Beside a login that the browser remembers, the token counts, also if it is not good."""
+    """A token takes precedence over a stored login of the browser, also if it is invalid."""
     assert (await get(service, f"/page?token={make_token()}")).json()["user"] == "page"
     assert (await get(service, "/page?token=x")).status_code == 401
 
@@ -140,7 +140,7 @@ async def test_a_service_for_services_takes_no_token(
 
 
 async def test_how_to_log_in_is_said(make_token: MakeToken, service: Service, get: Get) -> None:
-    """Who shows nothing is told both ways; who shows a bad token is not asked for a password."""
+    """Without a login both ways are named; with a bad token no password is asked for."""
     nothing = await get(service, "/page", login=None)
     assert nothing.headers.get_list("WWW-Authenticate") == [
         'Basic realm="fanline", charset="UTF-8"',
@@ -224,7 +224,7 @@ async def test_a_page_elsewhere_reads_what_it_may(
 
 
 async def test_no_cache_confuses_pages(service: Service, get: Get) -> None:
-    """What may be kept of an answer without an origin is not for one that has another."""
+    """A cached answer without an origin is not used for a request with one."""
     for headers in ({}, {"Origin": ELSEWHERE}):
         answer = await get(service, "/page", headers=headers)
         assert answer.headers["Vary"] == "Origin"

@@ -46,7 +46,7 @@ async def test_a_line_of_any_length_is_copied() -> None:
 
 
 async def test_the_port_comes_through_the_descriptor() -> None:
-    """What the service writes to its log does not matter."""
+    """The log output of the service does not matter."""
     lines: list[bytes] = []
     child = await spawn(f"print('listening on https://127.0.0.1:1', flush=True); {LISTEN}", lines)
     async with asyncio.timeout(DEADLINE):

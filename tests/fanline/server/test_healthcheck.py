@@ -77,8 +77,8 @@ def test_not_ready(settings: MsgQueueSettings, service: Service) -> None:
         healthcheck.check(settings, "/readyz")
 
 
-def test_nobody_there(settings: MsgQueueSettings, service: Service) -> None:
-    """A port on which nobody listens is not alive; the error names the address."""
+def test_no_service_there(settings: MsgQueueSettings, service: Service) -> None:
+    """A port without a listener is not alive; the error names the address."""
     service.server_close()
     with pytest.raises(Disconnected, match=f"does not answer at 127.0.0.1:{service.server_port}"):
         healthcheck.check(settings)

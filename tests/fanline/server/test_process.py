@@ -31,7 +31,7 @@ def _own_log() -> Iterator[None]:
 def test_main_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """What is configured wrongly is one sentence on standard error, and exit code 2 (line 3)."""
+    """A wrong setting is one sentence on standard error, and exit code 2 (line 3)."""
     monkeypatch.setenv("WS_CERT_DIR", f"{tmp_path}/")
     with pytest.raises(SystemExit) as ended:
         run_program(SubscriberSettings, "An echo.", partial(Service.start, Echo().open), [])

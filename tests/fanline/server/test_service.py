@@ -38,7 +38,7 @@ async def test_stop_tells_clients_when_to_return(start_service: StartService, ec
 
 
 async def test_stopping_service_listens_no_more(start_service: StartService, echo: Echo, dial: Dial) -> None:
-    """What comes while a service finishes is not begun, so that it does finish (promise 8)."""
+    """Requests during a drain are not started, so that it ends (promise 8)."""
     service = await start_service(echo.open)
     echo.drained.clear()
     client = await dial(service, "/echo")
@@ -61,7 +61,7 @@ async def test_stop_is_bounded(start_service: StartService, echo: Echo, dial: Di
 
 
 async def test_stop_does_not_wait_for_a_page(start_service: StartService, echo: Echo, get: Get) -> None:
-    """Nor does a request that nobody can answer; whoever asked is told why."""
+    """Nor does a request without an endpoint; its client is told why."""
     service = await start_service(echo.open, drain_timeout=0.4)
     asking = asyncio.ensure_future(get(service, "/never"))
     await until(lambda: "never" in echo.calls)

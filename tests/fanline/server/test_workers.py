@@ -102,7 +102,7 @@ async def test_all_workers_stop_with_their_parent(pipeline: Pipeline) -> None:
 
 
 async def test_a_port_that_another_program_has_is_not_shared(cert_dir: Path, tmp_path: Path) -> None:
-    """Workers share with each other, not with an installation beside them."""
+    """Workers share with each other, not with another installation."""
     async with Pipeline(tmp_path, cert_dir, workers=2) as pipeline:
         second = ServiceProcess("subscriber", cert_dir=cert_dir, workers=2)
         second.port = pipeline.subscriber.port
@@ -112,7 +112,7 @@ async def test_a_port_that_another_program_has_is_not_shared(cert_dir: Path, tmp
 
 
 async def test_a_worker_that_cannot_start_ends_all(tmp_path: Path) -> None:
-    """What is wrong for one of them is wrong for all: exit code 2, and a sentence (line 3)."""
+    """A setting that is wrong for one worker is wrong for all: exit code 2, and a sentence (line 3)."""
     service = ServiceProcess("subscriber", cert_dir=tmp_path, workers=2)
     with pytest.raises(AssertionError, match=re.escape(str(tmp_path))):
         await service.start()

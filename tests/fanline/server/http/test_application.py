@@ -51,9 +51,9 @@ async def test_health_and_readiness(service: Service, echo: Echo, get: Get) -> N
     for path in ("/healthz", "/readyz"):
         response = await get(service, path, login=None)
         assert (response.status_code, response.text) == (200, "ok\n")
-    echo.problem = "the neighbour is away"
+    echo.problem = "the dependency is away"
     response = await get(service, "/readyz", login=None)
-    assert (response.status_code, response.text) == (503, "the neighbour is away\n")
+    assert (response.status_code, response.text) == (503, "the dependency is away\n")
     assert (await get(service, "/healthz", login=None)).status_code == 200
     echo.problem = None
     assert (await get(service, "/readyz", login=None)).status_code == 200

@@ -83,7 +83,7 @@ UPGRADE = (
 async def test_answers_a_malformed_request(
     service: Service, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture, data: bytes, status: int
 ) -> None:
-    """What is not a right request gets a problem, no empty reply, and never a traceback in the log."""
+    """A malformed request gets a problem, no empty reply, and never a traceback in the log."""
     with caplog.at_level(logging.INFO):
         head, _, body = (await exchange(service, tls, data)).partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode())

@@ -58,7 +58,7 @@ async def test_a_connection_ends_with_its_token(
 
 
 async def test_defect_in_a_handler(service: Service, dial: Dial, caplog: pytest.LogCaptureFixture) -> None:
-    """A defect ends its own connection with 1011, is logged, and harms nobody else."""
+    """A defect ends its own connection with 1011, is logged, and harms no other."""
     with caplog.at_level(logging.ERROR):
         broken = await dial(service, "/broken")
         with pytest.raises(ConnectionClosed):
@@ -81,7 +81,7 @@ async def test_dead_peer_is_found_and_removed(start_service: StartService, echo:
 
 
 async def test_half_a_frame(start_service: StartService, echo: Echo, dial: Dial) -> None:
-    """One that sends half a frame and hangs holds nobody up, and goes the way of the dead (promise 7)."""
+    """A client that sends half a frame and hangs delays no other, and is closed as dead (promise 7)."""
     service = await start_service(echo.open, ping_interval=0.2, silence_limit=0.2)
     half, good = await dial(service, "/echo"), await dial(service, "/echo")
     half.transport.write(b"\x81\xff\x00\x00")
@@ -158,7 +158,7 @@ async def open_with(settings: SubscriberSettings, make_handler: MakeHandler) -> 
 async def test_closes_on_a_violation(
     start_service: StartService, echo: Echo, dial: Dial, frames: list[Frame], code: int
 ) -> None:
-    """What RFC 6455 forbids, and what is too large, closes its connection with the right code."""
+    """A frame that RFC 6455 forbids, or one too large, closes the connection with the right code."""
     service = await start_service(echo.open, max_content=1_024)
     client, good = await dial(service, "/echo"), await dial(service, "/echo")
     client.transport.write(b"".join(frame.serialize(mask=True) for frame in frames))
