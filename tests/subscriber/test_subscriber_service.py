@@ -75,6 +75,7 @@ async def test_sub_delivers_and_unsub_stops(
     assert (second["content"], second["seq"]) == (3, 3)
     assert await ask(client, unsub) == {"unsubscribed": "orders.eu"}
     await queue.publish(("orders.eu", 4))
+    await until(lambda: subscriber.app.metrics.get_sample_value("fanline_log_head") == 4)
     assert await ask(client, "sub other") == {"subscribed": "other", "seq": 4}
 
 
