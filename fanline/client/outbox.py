@@ -59,7 +59,8 @@ class Outbox(Generic[P]):
     @property
     def is_full(self) -> bool:
         """Return whether no further message should be added for now."""
-        return self._bytes >= self._max_bytes or len(self) >= self._max_count
+        count = len(self._waiting) + len(self._sent)  # not len(self): this is asked for every message
+        return self._bytes >= self._max_bytes or count >= self._max_count
 
     @property
     def has_waiting(self) -> bool:
