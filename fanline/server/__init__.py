@@ -1,21 +1,44 @@
 """Everything that a service needs to run: listener, WebSocket, login, process, workers, health, metrics."""
 
+from fanline.protocol import join_array, refusal, split_array
+from fanline.security.authenticator import SECONDS_TO_FORGET_ONE, FailureDelay, Unauthorized, network
+from fanline.security.tokens import CHAT, Claims, TokenKey, find_token
 from fanline.server import metrics
 from fanline.server.access import address_of, query_of, single_header
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page
 from fanline.server.http.problems import HttpProblem, ProblemCode
 from fanline.server.messages import MessageReader, PlainMessages
+from fanline.server.metrics import gauge, new_registry
 from fanline.server.process import raise_file_limit, run_program
 from fanline.server.service import Service
 from fanline.server.websocket.connection import Connection, Handler, MakeHandler, Opening
 from fanline.server.websocket.frame_stream import task_handler
 from fanline.server.websocket.frames import text_frame
 from fanline.server.websocket.handshake import Handshake
+from fanline.settings import (
+    DEMO_PASSWORD,
+    Bytes,
+    Count,
+    PasswordFile,
+    Port,
+    Seconds,
+    ServiceSettings,
+    ServiceUrl,
+    read_password,
+)
+from fanline.tasks import running_task
 
 __all__ = [
+    "CHAT",
+    "DEMO_PASSWORD",
+    "SECONDS_TO_FORGET_ONE",
     "App",
+    "Bytes",
+    "Claims",
     "Connection",
+    "Count",
     "Endpoint",
+    "FailureDelay",
     "Handler",
     "Handshake",
     "HttpProblem",
@@ -25,15 +48,31 @@ __all__ = [
     "OpenedApp",
     "Opening",
     "Page",
+    "PasswordFile",
     "PlainMessages",
+    "Port",
     "ProblemCode",
+    "Seconds",
     "Service",
+    "ServiceSettings",
+    "ServiceUrl",
+    "TokenKey",
+    "Unauthorized",
     "address_of",
+    "find_token",
+    "gauge",
+    "join_array",
     "metrics",
+    "network",
+    "new_registry",
     "query_of",
     "raise_file_limit",
+    "read_password",
+    "refusal",
     "run_program",
+    "running_task",
     "single_header",
+    "split_array",
     "task_handler",
     "text_frame",
 ]

@@ -34,12 +34,12 @@ class Application:
             return PlainTextResponse(f"{problem}\n", HTTPStatus.SERVICE_UNAVAILABLE)
 
         self._routes: list[BaseRoute] = [
+            *app.routes,  # first, so that a service can describe its health in a way of its own
             Route("/healthz", _show_health),
             Route("/readyz", show_readiness),
             Route("/metrics", _for_users(show_metrics, access)),
             *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
             *(Route(path, _upgrade_required(access, endpoint)) for path, endpoint in app.endpoints.items()),
-            *app.routes,
         ]
         self._router = Router(self._routes, redirect_slashes=False)
 
@@ -73,6 +73,8 @@ class Application:
         for route in self._routes:
             if isinstance(route, Route) and route.path_regex.match(path):
                 methods |= route.methods or set()
+        if "GET" in methods:
+            methods.add("HEAD")  # the middleware answers it everywhere
         return ", ".join(sorted(methods))
 
 
