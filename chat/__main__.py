@@ -1,16 +1,12 @@
 """Runs the chat service; ``python -m chat --help`` lists its settings."""
 
-from chat.server import Server
+from functools import partial
+
+from chat.app import open_chat
 from chat.settings import ChatSettings
-from fanline.server.process import run_program
+from fanline.server import Service, run_program
 
-
-async def start(settings: ChatSettings) -> Server:
-    """Start a chat server."""
-    server = Server(settings)
-    await server.start()
-    return server
-
+DESCRIPTION = "Rooms, members, logins and a web page, on the pipeline."
 
 if __name__ == "__main__":
-    run_program(ChatSettings, "Rooms, members, logins and a web page, on the pipeline.", start)
+    run_program(ChatSettings, DESCRIPTION, partial(Service.start, open_chat))

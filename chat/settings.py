@@ -4,8 +4,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from fanline.errors import ConfigurationError
-from fanline.settings import (
+from fanline import ConfigurationError
+from fanline.server import (
     DEMO_PASSWORD,
     Bytes,
     Count,
@@ -45,7 +45,7 @@ class ChatSettings(ServiceSettings):
 
     @property
     def guests_allowed(self) -> bool:
-        """Whether chat lets in people without a login."""
+        """True if chat lets in people without a login."""
         return self.is_loopback if self.chat_guests is None else self.chat_guests
 
     def client_password(self) -> str:

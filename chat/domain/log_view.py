@@ -1,4 +1,4 @@
-"""Derive the rooms and the dead servers from the log, and whether it is read completely."""
+"""The conclusions of one server from the log: rooms, dead servers, and whether it has caught up."""
 
 from chat.domain.events import Beat, Chat, Joined, LoggedEvent
 from chat.domain.names import new_key
@@ -24,12 +24,12 @@ class LogView:
 
     @property
     def is_ready(self) -> bool:
-        """Return whether commands can be executed."""
+        """True if commands can be executed."""
         return self.caught_up and LOBBY in self.rooms.by_id
 
     @property
     def needs_beats(self) -> bool:
-        """Return whether another server has to know that this one is alive, or the other way round."""
+        """True while there are members, and another server is alive."""
         return bool(self.rooms.population) and not self.liveness.is_alone
 
     def apply(self, logged: LoggedEvent) -> Change | None:

@@ -35,7 +35,7 @@ class ServerLiveness:
 
     @property
     def is_alone(self) -> bool:
-        """Return whether no other server is known to be alive."""
+        """True if no other server is known to be alive."""
         return all(beats >= MISSED_BEATS for beats in self.silence.values())
 
     def record_sign(self, server: str) -> None:

@@ -1,15 +1,19 @@
 """The HTTP API: logins, rooms, members, messages, health and metrics."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from copy import copy
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-import prometheus_client
 from fastapi import APIRouter, Depends, Path, Query, Request, Security
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from chat.domain.errors import Unavailable
 from chat.domain.names import MAX_LENGTH
@@ -28,14 +32,12 @@ from chat.domain.views import (
     summary_of,
 )
 from chat.http import schema
-from chat.http.problems import Problem, ProblemCode, Refused, sentences
+from chat.http.problems import problem_of, sentences
 from chat.http.schema import problems
 from chat.service.chat_service import ChatService
-from chat.service.login import Logins
-from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import MAX_POSITION
-from fanline.security.authenticator import Authenticator, Unauthorized
-from fanline.security.tokens import Claims, find_token
+from chat.service.login import ChatLogins
+from fanline import MAX_POSITION, ErrorCode, FanlineError, Rejected
+from fanline.server import Claims, HttpProblem, ProblemCode, address_of, find_token
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 500
@@ -50,7 +52,7 @@ BAD, NO_LOGIN, FORBIDDEN, UNKNOWN, TAKEN, TOO_MANY, DOWN = (
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 
-router = APIRouter()
+router = APIRouter(generate_unique_id_function=lambda route: route.name)
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,42 @@ class Services:
     Attributes:
         chat: Executes commands.
         logins: Issues and verifies tokens.
-        users: The users of the pipeline, who may read the metrics.
-        metrics: The metrics.
     """
 
     chat: ChatService
-    logins: Logins
-    users: Authenticator
-    metrics: prometheus_client.CollectorRegistry
+    logins: ChatLogins
+
+
+def routes(services: Services) -> list[Route]:
+    """Return the routes of the API, which use these objects."""
+    return [_bind(route, services) for route in router.routes if isinstance(route, Route)]
+
+
+def _bind(route: Route, services: Services) -> Route:
+    """Return a copy of a route that uses these objects, and refuses requests as all services do."""
+    bound = copy(route)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with AsyncExitStack() as stack:
+            # FastAPI expects the stack of its own application.
+            inner = {**scope, "state": {"services": services}, "fastapi_middleware_astack": stack}
+            try:
+                await route.app(inner, receive, send)
+            except RequestValidationError as error:
+                detail = sentences(error.errors())
+                raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail) from None
+            except FanlineError as error:
+                raise problem_of(error) from error
+
+    bound.app = app
+    return bound
 
 
 # Dependencies of the routes.
 
 
 def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
+    services: Services = request.state.services
     return services
 
 
@@ -136,7 +159,7 @@ async def log_in(request: Request, server: Server) -> Response:
         credentials = schema.Credentials.model_validate_json(await request.body())
     except ValidationError as error:
         raise Rejected(ErrorCode.BAD_MESSAGE, sentences(error.errors())) from None
-    return _answer(server.logins.log_in(credentials.password, credentials.name, _address(request)))
+    return _answer(server.logins.log_in(credentials.password, credentials.name, address_of(request)))
 
 
 @router.post("/guest", response_model=IssuedToken, responses=problems(FORBIDDEN))
@@ -238,28 +261,28 @@ async def list_messages(
 # Plain requests to WebSocket paths.
 
 
-def _needs_upgrade() -> Refused:
-    reason = "this is a WebSocket: connect with wss://"
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
-    return Refused(Problem(HTTPStatus.UPGRADE_REQUIRED, ProblemCode.UPGRADE_REQUIRED, reason, headers))
+def _upgrade_required() -> HttpProblem:
+    detail = "this is a WebSocket: connect with wss://"
+    headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+    return HttpProblem(HTTPStatus.UPGRADE_REQUIRED, ProblemCode.UPGRADE_REQUIRED, detail, headers)
 
 
 @router.get("/join", status_code=426, response_model=schema.Problem, responses=problems())
 async def join_lobby() -> Response:
     """Join the lobby, by WebSocket; with a token."""
-    raise _needs_upgrade()
+    raise _upgrade_required()
 
 
 @router.get("/api/serve/{id}", status_code=426, response_model=schema.Problem, responses=problems())
 async def join_room(_: Annotated[str, Path(alias="id", examples=["lobby"])]) -> Response:
     """Join a room, by WebSocket; `?after=` a position first sends what was missed."""
-    raise _needs_upgrade()
+    raise _upgrade_required()
 
 
 @router.get("/api/feed", status_code=426, response_model=schema.Problem, responses=problems())
 async def watch_rooms() -> Response:
     """Watch all rooms, by WebSocket: the list, and the counts of members and messages of each."""
-    raise _needs_upgrade()
+    raise _upgrade_required()
 
 
 # Health and metrics.
@@ -283,33 +306,10 @@ async def show_health(server: Server) -> Response:
     return _answer({"status": "ok"})
 
 
-@router.get(
-    "/metrics",
-    dependencies=[Security(schema.BASIC)],
-    response_class=Response,
-    responses={200: {"content": {prometheus_client.CONTENT_TYPE_LATEST: {}}}, **problems(NO_LOGIN)},
-)
-async def show_metrics(request: Request, server: Server) -> Response:
-    """Get counters and gauges in the format of Prometheus, as a user of the pipeline."""
-    try:
-        await server.users.authenticate(request.headers.get("authorization"), _address(request))
-    except Unauthorized as error:
-        headers = {"WWW-Authenticate": 'Basic realm="fanline", charset="UTF-8"'}
-        raise Refused(
-            Problem(HTTPStatus.UNAUTHORIZED, ProblemCode.UNAUTHORIZED, str(error), headers)
-        ) from error
-    text = prometheus_client.generate_latest(server.metrics)
-    return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)
-
-
 def _answer(
     value: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> Response:
     return Response(encode(value), status, headers, "application/json")
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "?"
 
 
 def _links(room: Room, positions: Sequence[int], limit: int) -> dict[str, str]:

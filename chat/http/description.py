@@ -1,4 +1,4 @@
-"""The description of the pages for programs: as OpenAPI for programs, and as a page for people."""
+"""The description of the HTTP API: OpenAPI for programs, and a page for people."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -6,12 +6,18 @@ from hashlib import sha256
 from html import escape
 from typing import Any, Final
 
+from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
-from chat.http.middleware import content_security_policy
+from chat.domain.views import encode
+from chat.http.api import router
+from chat.http.security_policy import content_security_policy
 
 Object = Mapping[str, Any]
+
+PROBLEM: Final = "application/problem+json"
 
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -25,22 +31,42 @@ td { padding: 0 1rem 0.25rem 0; vertical-align: top; }
 _STYLE_SOURCE: Final = f"'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
 
 
-def let_guests_in(description: Object) -> None:
-    """Describe that a token is optional wherever guests may do the same.
+def routes(*, guests_allowed: bool) -> list[Route]:
+    """Return the routes of the description: ``/openapi.json``, and ``/docs`` for people."""
+    description = describe(guests_allowed=guests_allowed)
+    document = encode(description)
+    page = "".join(_page(description))
+    headers = {"Content-Security-Policy": content_security_policy(None, style=_STYLE_SOURCE)}
+
+    async def show_document(_: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def show_page(_: Request) -> Response:
+        return HTMLResponse(page, headers=headers)
+
+    return [Route("/openapi.json", show_document), Route("/docs", show_page)]
+
+
+def describe(*, guests_allowed: bool) -> Object:
+    """Return the description of the API.
 
     Args:
-        description: That of all pages; it is changed in place.
+        guests_allowed: Whether a token is optional in the paths that guests may use.
     """
+    description = get_openapi(
+        title="Fanline chat",
+        version="1",
+        summary="Rooms, members, logins and history, on a pipeline of durable messages.",
+        routes=router.routes,
+    )
     for path, operations in description["paths"].items():
         for operation in operations.values():
-            if path.startswith("/api/") and "security" in operation:
+            if guests_allowed and path.startswith("/api/") and "security" in operation:
                 operation["security"].append({})
-
-
-async def documentation(request: Request) -> HTMLResponse:
-    """Show the description to people: a page without scripts, and without anything from elsewhere."""
-    headers = {"Content-Security-Policy": content_security_policy(None, style=_STYLE_SOURCE)}
-    return HTMLResponse("".join(_page(request.app.openapi())), headers=headers)
+            for status, response in operation["responses"].items():
+                if not status.startswith("2"):
+                    response["content"] = {PROBLEM: response["content"]["application/json"]}
+    return description
 
 
 def _page(description: Object) -> Iterator[str]:

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import join_array, split_array
+from fanline import ErrorCode, Rejected
+from fanline.server import join_array, split_array
 
 SUBPROTOCOL: Final = "fanline.chat.v1"
 

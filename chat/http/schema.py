@@ -6,7 +6,7 @@ Those of the answers are the types of the answers themselves: :mod:`chat.domain.
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
-from fastapi.security import APIKeyQuery, HTTPBasic, HTTPBearer
+from fastapi.security import APIKeyQuery, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from chat.domain.names import MAX_LENGTH
@@ -20,16 +20,16 @@ PARAMETER: Final = APIKeyQuery(
     auto_error=False,
     description="The same token, for browsers, whose WebSockets cannot send headers.",
 )
-BASIC: Final = HTTPBasic(
-    scheme_name="basic", auto_error=False, description="A user of the pipeline, and the password."
-)
 
 
 class Problem(BaseModel):
-    """The reason of a refusal."""
+    """The reason of a refusal (RFC 9457)."""
 
-    error: str = Field(examples=["unknown-room"], description="The kind of problem, for programs.")
-    reason: str = Field(examples=["there is no room 'cellar'"], description="A sentence for people.")
+    type: Literal["about:blank"]
+    title: str = Field(examples=["Not Found"], description="The phrase of the status.")
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["there is no room 'cellar'"], description="A sentence for people.")
+    code: str = Field(examples=["unknown-room"], description="The kind of problem, for programs.")
 
 
 class Credentials(BaseModel):

@@ -1,179 +1,222 @@
-"""The WebSockets: members of rooms, and the feed of all rooms.
+"""The WebSockets: members of rooms, and subscribers of the feed.
 
-A refusal is the answer to the handshake, in JSON as for other requests. The two directions of an open
-connection never wait for each other:
+The two directions of a connection never wait for each other:
 
-* Outgoing texts wait in a :class:`~chat.service.members.DeliveryQueue`. One task sends all of them in few
-  frames, and waits while the client does not read.
+* Outgoing texts wait in a :class:`~chat.service.members.DeliveryQueue`, and are written once in a turn of the
+  event loop, in few frames. While the client does not read, a task waits for that.
 * Messages of the client are written to the log as they come, :data:`IN_FLIGHT` at a time; while so many are
   not stored, nothing more is read from the client.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from http import HTTPStatus
-from typing import Final, Protocol
-from urllib.parse import parse_qsl
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final
 
-from starlette.datastructures import Headers
-from starlette.types import Message, Receive, Scope, Send
-
-from chat.domain.errors import MemberClosed, Unavailable
+from chat.domain.errors import Unavailable
 from chat.domain.names import random_name
 from chat.domain.rooms import LOBBY
 from chat.domain.views import encode
 from chat.http.frames import SUBPROTOCOL, ChatMessage, Failed, join_bodies, read_plain, read_v1
-from chat.http.problems import Problem, ProblemCode, Refused, problem_of
+from chat.http.problems import problem_of
 from chat.service.chat_service import ChatService
-from chat.service.login import Logins
+from chat.service.login import ChatLogins
 from chat.service.members import DeliveryQueue, LocalMember
-from fanline.errors import CloseCode, ErrorCode, FanlineError, Rejected
-from fanline.protocol import Ack, parse_position, refusal
-from fanline.security.tokens import Claims, find_token
-from fanline.server import text_frame
-from fanline.tasks import running_task
+from fanline import Ack, CloseCode, ErrorCode, FanlineError, Rejected, parse_position
+from fanline.server import (
+    Claims,
+    Connection,
+    Handshake,
+    OpenEndpoint,
+    Opening,
+    find_token,
+    refusal,
+    single_header,
+    text_frame,
+)
 
 # Messages of one member that are being written to the log at a time.
 IN_FLIGHT: Final = 64
 
-# The limit of the reason in a close frame (RFC 6455, 5.5).
-MAX_REASON_BYTES: Final = 123
-
-# The key of the FrameWriter in the extensions of a connection's scope.
-FRAMES: Final = "fanline.frames"
-
-SendBodies = Callable[[Sequence[bytes]], Awaitable[None]]
-
-_ROOM: Final = "/api/serve/"
-
-
-class FrameWriter(Protocol):
-    """Write ready-made frames without ASGI, which would cost a tenth more.
-
-    Attributes:
-        writable: Set while the client reads.
-    """
-
-    writable: asyncio.Event
-
-    def write(self, frames: bytes) -> None:
-        """Write complete frames without waiting; do nothing once the connection is closing."""
-        ...
+Join = Callable[[Sequence[bytes]], Iterable[bytes]]
+Open = Callable[[Handshake], Coroutine[Any, Any, Opening]]
 
 
 class Sockets:
-    """Serve WebSockets: an ASGI application.
+    """Open WebSockets.
 
     Args:
         chat: Executes commands.
         logins: Verifies tokens.
-
-    Attributes:
-        connections: The number of open connections.
     """
 
-    def __init__(self, chat: ChatService, logins: Logins) -> None:
-        self.connections = 0
+    def __init__(self, chat: ChatService, logins: ChatLogins) -> None:
         self._chat = chat
         self._logins = logins
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a handshake, and serve the connection until its end."""
-        await receive()  # the connect event
-        try:
-            self._chat.lifecycle.require_ready()
-            await self._open(_Handshake(scope), _Socket(receive, send, scope["extensions"][FRAMES]))
-        except FanlineError as error:
-            await problem_of(error).response()(scope, receive, send)
+    def endpoints(self) -> dict[str, OpenEndpoint]:
+        """Return the endpoints by path."""
+        return {
+            "/join": self._endpoint(self._join_lobby),
+            "/api/serve/{id}": self._endpoint(self._join_room),
+            "/api/feed": self._endpoint(self._watch),
+        }
 
-    async def _open(self, handshake: "_Handshake", socket: "_Socket") -> None:
-        if handshake.path == "/join":
-            if handshake.token is None:
-                raise Rejected(ErrorCode.BAD_MESSAGE, "a token is needed: /join?token=…")
-            await self._enter(LOBBY, self._logins.identify(handshake.token), handshake, socket)
-        elif handshake.path == "/api/feed":
-            await self._watch(self._logins.admit(handshake.token), socket)
-        elif handshake.path.startswith(_ROOM):
-            claims = self._logins.admit(handshake.token)
-            await self._enter(handshake.path.removeprefix(_ROOM), claims, handshake, socket)
-        else:
-            reason = f"there is no WebSocket at {handshake.path}"
-            raise Refused(Problem(HTTPStatus.NOT_FOUND, ProblemCode.NOT_FOUND, reason))
+    def _endpoint(self, open_one: Open) -> OpenEndpoint:
+        async def open_or_refuse(handshake: Handshake) -> Opening:
+            try:
+                self._chat.lifecycle.require_ready()
+                return await open_one(handshake)
+            except FanlineError as error:
+                raise problem_of(error) from error
 
-    async def _enter(
-        self, room: str, claims: Claims | None, handshake: "_Handshake", socket: "_Socket"
-    ) -> None:
-        after, is_v1 = handshake.after, handshake.is_v1
+        return OpenEndpoint(open=open_or_refuse)
+
+    async def _join_lobby(self, handshake: Handshake) -> Opening:
+        token = _token(handshake)
+        if token is None:
+            raise Rejected(ErrorCode.BAD_MESSAGE, "a token is needed: /join?token=…")
+        return await self._join(LOBBY, self._logins.identify(token), handshake)
+
+    async def _join_room(self, handshake: Handshake) -> Opening:
+        claims = self._logins.admit(_token(handshake))
+        return await self._join(handshake.path_params["id"], claims, handshake)
+
+    async def _join(self, room: str, claims: Claims | None, handshake: Handshake) -> Opening:
+        given = handshake.query_params.get("after")
+        after = None if given is None else parse_position("after", given)
+        is_v1 = SUBPROTOCOL in handshake.offered
         name = random_name() if claims is None else claims.name
         member = await self._chat.join(room, name, claims)
-        try:
-            await socket.accept(SUBPROTOCOL if is_v1 else None)
-            with self._counted():
-                await MemberConnection(self._chat, member, socket, is_v1=is_v1).serve(after)
-        finally:
-            self._chat.leave(member)
 
-    async def _watch(self, claims: Claims | None, socket: "_Socket") -> None:
-        subscriber = self._chat.watch(claims)
-        try:
-            await socket.accept()
-            with self._counted():
-                async with running_task(_send_all(subscriber, socket.send_each, socket)):
-                    async for _ in socket.frames():
-                        pass  # frames of the client are ignored
-        finally:
-            subscriber.close(CloseCode.GOING_AWAY, "the client went away")
+        def make_handler(connection: Connection) -> MemberConnection:
+            return MemberConnection(self._chat, member, connection, is_v1=is_v1, after=after)
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self.connections += 1
-        try:
-            yield
-        finally:
-            self.connections -= 1
+        return Opening(make_handler=make_handler, subprotocol=SUBPROTOCOL if is_v1 else None)
+
+    async def _watch(self, handshake: Handshake) -> Opening:
+        claims = self._logins.admit(_token(handshake))
+        self._chat.lifecycle.require_open()
+
+        def make_handler(connection: Connection) -> FeedConnection:
+            return FeedConnection(self._chat.watch(claims), connection)
+
+        return Opening(make_handler=make_handler)
+
+
+class QueueWriter:
+    """Write the texts of a queue to a connection, and close the connection when the queue is closed.
+
+    Args:
+        queue: The queue.
+        connection: The connection.
+        join: Makes the payloads of frames from texts.
+    """
+
+    def __init__(self, queue: DeliveryQueue, connection: Connection, join: Join) -> None:
+        self._queue = queue
+        self._connection = connection
+        self._join = join
+        self._is_scheduled = False
+        self._loop = asyncio.get_running_loop()
+
+    def start(self) -> None:
+        """Write what waits, and from now on what is queued."""
+        self._queue.on_change = self._schedule
+        self._flush()
+
+    def write(self, bodies: Sequence[bytes]) -> None:
+        """Write texts ahead of those that are queued."""
+        self._connection.write(b"".join(map(text_frame, self._join(bodies))))
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        if not self._connection.is_open:
+            return
+        if bodies := self._queue.take_all():
+            self.write(bodies)
+        if self._connection.paused:
+            self._is_scheduled = True
+            self._connection.create_task(self._flush_when_writable())
+        elif self._queue.end is not None:
+            self._connection.cut(self._queue.end.code, self._queue.end.reason)
+
+    async def _flush_when_writable(self) -> None:
+        await self._connection.writable()
+        self._flush()
 
 
 class MemberConnection:
     """The connection of one member to a room."""
 
-    def __init__(self, chat: ChatService, member: LocalMember, socket: "_Socket", *, is_v1: bool) -> None:
+    def __init__(
+        self,
+        chat: ChatService,
+        member: LocalMember,
+        connection: Connection,
+        *,
+        is_v1: bool,
+        after: int | None,
+    ) -> None:
         self._chat = chat
         self._member = member
-        self._socket = socket
+        self._connection = connection
         self._is_v1 = is_v1
-        self._send = socket.send_joined if is_v1 else socket.send_each
         self._read = read_v1 if is_v1 else read_plain
-        self._free = asyncio.Semaphore(IN_FLIGHT)
+        self._waiting: deque[ChatMessage | Rejected] = deque()
+        self._in_flight = 0
+        self._is_closed = False
+        self._writer = QueueWriter(member, connection, join_bodies if is_v1 else iter)
+        self._writer.write([member.first])
+        if after is None:
+            self._writer.start()
+        else:
+            connection.create_task(self._catch_up(after))
 
-    async def serve(self, after: int | None) -> None:
-        """Send and receive until the connection ends; messages received by then are still stored."""
-        async with running_task(self._write(after)), asyncio.TaskGroup() as group:
-            async for frame in self._socket.frames():
-                for message in self._read(frame):
-                    await self._free.acquire()
-                    group.create_task(self._say(message))
+    def on_frame(self, payload: bytes) -> None:
+        """Send the messages of a frame to the room, in order."""
+        self._waiting.extend(self._read(payload))
+        self._send_waiting()
+        if self._waiting:
+            self._connection.pause_reading()
 
-    async def _write(self, after: int | None) -> None:
-        await self._send([self._member.first])
-        if after is not None:
-            await self._send_missed(after)
-        await _send_all(self._member, self._send, self._socket)
+    def on_close(self) -> None:
+        """Leave the room, once the messages received so far are stored."""
+        self._is_closed = True
+        self._leave_when_stored()
 
-    async def _send_missed(self, after: int) -> None:
+    async def _catch_up(self, after: int) -> None:
+        """Write what was missed, then what is queued."""
         try:
             async for bodies in self._chat.missed(self._member, after):
-                await self._send(bodies)
+                self._writer.write(bodies)
+                await self._connection.writable()
         except Unavailable as error:
             self._member.close(CloseCode.TRY_AGAIN_LATER, str(error))
+        self._writer.start()
 
-    async def _say(self, message: ChatMessage | Rejected) -> None:
+    def _send_waiting(self) -> None:
+        while self._waiting and self._in_flight < IN_FLIGHT:
+            self._in_flight += 1
+            self._connection.create_task(self._send(self._waiting.popleft()))
+
+    async def _send(self, message: ChatMessage | Rejected) -> None:
         try:
             answer = await self._answer(message)
         finally:
-            self._free.release()
+            self._in_flight -= 1
         if answer is not None:
             self._member.push(encode(answer))
+        self._send_waiting()
+        if self._is_closed:
+            self._leave_when_stored()
+        elif not self._waiting:
+            self._connection.resume_reading()
 
     async def _answer(self, message: ChatMessage | Rejected) -> object:
         """Send a message to the room; return the answer to its sender, if any."""
@@ -187,79 +230,25 @@ class MemberConnection:
             return refusal(Rejected(rejected.code, rejected.reason, message.id))
         return Ack(message.id, ack.seq) if self._is_v1 else None
 
-
-class _Handshake:
-    """The request of a handshake."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.path: str = scope["path"]
-        self.is_v1 = SUBPROTOCOL in scope["subprotocols"]
-        self._query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        self._authorization = Headers(scope=scope).get("authorization")
-
-    @property
-    def token(self) -> str | None:
-        """The token, if any."""
-        return find_token(self._authorization, self._query.get("token"))
-
-    @property
-    def after(self) -> int | None:
-        """The position after which events were missed; None if only new events are wanted.
-
-        Raises:
-            Rejected: If it is not a position.
-        """
-        given = self._query.get("after")
-        if given is None:
-            return None
-        return parse_position("after", given)
+    def _leave_when_stored(self) -> None:
+        if not self._in_flight:
+            self._chat.leave(self._member)
 
 
-class _Socket:
-    """A WebSocket of the ASGI server.
+class FeedConnection:
+    """The connection of one subscriber of the feed; its frames are ignored."""
 
-    Once the client is gone :meth:`frames` ends, and sending does nothing.
-    """
+    def __init__(self, queue: DeliveryQueue, connection: Connection) -> None:
+        self._queue = queue
+        QueueWriter(queue, connection, iter).start()
 
-    def __init__(self, receive: Receive, send: Send, frames: FrameWriter) -> None:
-        self._receive = receive
-        self._send = send
-        self._frames = frames
+    def on_frame(self, payload: bytes) -> None:
+        """Ignore a frame."""
 
-    async def accept(self, subprotocol: str | None = None) -> None:
-        """Accept the handshake."""
-        await self._emit({"type": "websocket.accept", "subprotocol": subprotocol})
-
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Yield the frames of the client until the connection ends."""
-        while (event := await self._receive())["type"] == "websocket.receive":
-            text = event.get("text")
-            yield event["bytes"] if text is None else text.encode()
-
-    async def send_each(self, bodies: Sequence[bytes]) -> None:
-        """Send JSON texts, one in each frame; wait while the client does not read."""
-        await self._frames.writable.wait()
-        self._frames.write(b"".join(map(text_frame, bodies)))
-
-    async def send_joined(self, bodies: Sequence[bytes]) -> None:
-        """Send JSON texts in few frames, each a text or an array; wait as :meth:`send_each` does."""
-        await self.send_each(list(join_bodies(bodies)))
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close the connection with a code and a reason."""
-        text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-        await self._emit({"type": "websocket.close", "code": code, "reason": text})
-
-    async def _emit(self, event: Message) -> None:
-        # uvicorn raises OSError once the client is gone, RuntimeError once it was aborted.
-        with suppress(OSError, RuntimeError):
-            await self._send(event)
+    def on_close(self) -> None:
+        """Unsubscribe."""
+        self._queue.close(CloseCode.GOING_AWAY, "the client went away")
 
 
-async def _send_all(queue: DeliveryQueue, send: SendBodies, socket: _Socket) -> None:
-    """Send the texts of a queue until the queue or the connection is closed."""
-    try:
-        while True:
-            await send(await queue.take())
-    except MemberClosed as closed:
-        await socket.close(closed.code, closed.reason)
+def _token(handshake: Handshake) -> str | None:
+    return find_token(single_header(handshake.headers, "authorization"), handshake.query_params.get("token"))

@@ -30,10 +30,8 @@ from chat.service.pipeline import RETRY_DELAY, PipelineConnection
 from chat.service.room_feed import FeedSubscriber, RoomFeed
 from chat.service.room_history import RoomHistory
 from chat.settings import ChatSettings
-from fanline import client_context
-from fanline.client import Ack, History
-from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.security.tokens import Claims
+from fanline import Ack, CloseCode, ErrorCode, History, Rejected, client_context
+from fanline.server import Claims
 
 # Entries per step of what a reconnected member has missed.
 MISSED_STEP: Final = 500

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from fanline.client import check_ready
-from fanline.errors import FanlineError
+from fanline import FanlineError, check_ready
 
 # Seconds for which an answer is reused, so that frequent checks of chat do not multiply.
 MAX_AGE: Final = 1.0

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from chat.domain.errors import Unavailable
 from chat.domain.events import Event
 from chat.domain.rooms import Change
-from fanline.client import Publisher
-from fanline.errors import FanlineError, Rejected
+from fanline import FanlineError, Publisher, Rejected
 
 
 class Written(NamedTuple):

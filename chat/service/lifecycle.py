@@ -14,9 +14,8 @@ from chat.domain.rooms import LOBBY
 from chat.service.dependency_health import DependencyHealth
 from chat.service.log_reader import LogReader, ServerState
 from chat.service.pipeline import LogReplaced, PipelineConnection
-from fanline.client import Publisher, Subscriber
-from fanline.errors import CloseCode
-from fanline.tasks import running_task
+from fanline import CloseCode, Publisher, Subscriber
+from fanline.server import running_task
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class Lifecycle:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the log has been read up to its end once."""
+        """True once the log has been read up to its end."""
         return self._view.is_ready
 
     @property

@@ -13,8 +13,7 @@ from chat.service.event_writer import EventWriter
 from chat.service.members import ConnectedMembers
 from chat.service.pending_leaves import PendingLeaves
 from chat.service.room_feed import RoomFeed
-from fanline.client import Message
-from fanline.errors import CloseCode
+from fanline import CloseCode, Message
 
 logger = logging.getLogger(__name__)
 

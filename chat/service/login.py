@@ -8,9 +8,8 @@ from typing import Final
 from chat.domain.names import random_name, require_name
 from chat.domain.views import IssuedToken
 from chat.settings import ChatSettings
-from fanline.errors import FanlineError
-from fanline.security.authenticator import SECONDS_TO_FORGET_ONE, FailureDelay, Unauthorized, network
-from fanline.security.tokens import CHAT, Claims, TokenKey
+from fanline import FanlineError
+from fanline.server import CHAT, SECONDS_TO_FORGET_ONE, Claims, FailureDelay, TokenKey, Unauthorized, network
 
 # Seconds to wait after too many failed logins. Refused logins are not counted as failures, so that the count
 # exceeds the limit by one at most, and this is the time after which one failure is forgotten.
@@ -29,7 +28,7 @@ class NoGuests(FanlineError):
     """This server does not allow guests."""
 
 
-class Logins:
+class ChatLogins:
     """Issue and verify tokens.
 
     Args:

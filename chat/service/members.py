@@ -3,7 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from chat.domain.errors import MemberClosed
@@ -11,13 +11,17 @@ from chat.domain.events import Left
 from chat.domain.names import new_key
 from chat.domain.rooms import Room
 from chat.service.pending_leaves import PendingLeaves
-from fanline.errors import CloseCode
+from fanline import CloseCode
 from fanline.hub import Stream
-from fanline.security.tokens import Claims
+from fanline.server import Claims
 
 # Limits of what may wait for a client that does not read.
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 4 * 2**20
+
+
+def _do_nothing() -> None:
+    pass
 
 
 class DeliveryQueue(ABC):
@@ -30,24 +34,34 @@ class DeliveryQueue(ABC):
     Attributes:
         token: As given.
         end: Why the client was closed; None while it is open.
+        on_change: Called when a text was queued, and when the client is closed.
     """
 
     def __init__(self, token: Claims | None, *, max_waiting: int = MAX_WAITING) -> None:
         self.token = token
         self.end: MemberClosed | None = None
+        self.on_change: Callable[[], None] = _do_nothing
         self._stream: Stream[bytes] = Stream(max_waiting, max_size=MAX_WAITING_BYTES, size_of=len)
         self._expiry = self._close_on_expiry(token) if token else None
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more is accepted."""
+        """True once the client is closed."""
         return self.end is not None
 
     def push(self, body: bytes) -> None:
         """Queue a JSON text; drop it if the client is closed."""
-        if self.end is None and not self._stream.put(body):
+        if self.end is not None:
+            return
+        if self._stream.put(body):
+            self.on_change()
+        else:
             self._stream.take_all()
             self.close(CloseCode.SLOW_CONSUMER, "too many messages were waiting: reconnect with after")
+
+    def take_all(self) -> list[bytes]:
+        """Return all waiting texts in order, without waiting."""
+        return [body for body in self._stream.take_all() if isinstance(body, bytes)]
 
     async def take(self) -> list[bytes]:
         """Return all waiting texts in order; wait while there are none. Cancellation loses nothing.
@@ -56,7 +70,7 @@ class DeliveryQueue(ABC):
             MemberClosed: If no texts are left and the client was closed.
         """
         if await self._stream.wait():
-            return [body for body in self._stream.take_all() if isinstance(body, bytes)]
+            return self.take_all()
         assert self.end is not None
         raise self.end
 
@@ -73,6 +87,8 @@ class DeliveryQueue(ABC):
         self._stream.close()
         if self._expiry is not None:
             self._expiry.cancel()
+        self.on_change()
+        self.on_change = _do_nothing  # it may refer to an object that refers to this one
         self._on_close()
 
     def revoke(self, token: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from chat.domain.events import Left, room_topic
-from fanline.client import Publisher
+from fanline import Publisher
 
 
 class PendingLeaves:

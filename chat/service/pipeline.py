@@ -7,8 +7,7 @@ from typing import Any, Final, NoReturn
 
 from chat.domain.events import ALL_TOPICS
 from chat.settings import ChatSettings
-from fanline.client import Gap, Publisher, Subscriber
-from fanline.errors import ErrorCode, FanlineError, Rejected
+from fanline import ErrorCode, FanlineError, Gap, Publisher, Rejected, Subscriber
 
 # Seconds between attempts after the pipeline has refused this server, until an operator has fixed the cause.
 RETRY_DELAY: Final = 5.0

@@ -6,7 +6,7 @@ from typing import Final
 from chat.domain.rooms import Room, Rooms
 from chat.domain.views import encode, summary_of
 from chat.service.members import DeliveryQueue
-from fanline.security.tokens import Claims
+from fanline.server import Claims
 
 # Seconds for which changes of a room are collected.
 WINDOW: Final = 0.3
@@ -47,7 +47,7 @@ class RoomFeed:
 
     @property
     def has_changes(self) -> bool:
-        """Whether changes wait to be told."""
+        """True while changes are being collected."""
         return self._timer is not None or bool(self._changed)
 
     def subscribe(self, token: Claims | None) -> FeedSubscriber:

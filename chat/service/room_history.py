@@ -8,8 +8,7 @@ from chat.domain.errors import BadPage, Unavailable
 from chat.domain.events import Chat, Joined, Left, RoomEvent, read_event, room_topic
 from chat.domain.rooms import PAGE, Room
 from chat.domain.views import MessagePage, RoomEntry, entry_of
-from fanline.client import History, Message
-from fanline.errors import FanlineError
+from fanline import FanlineError, History, Message
 
 # Messages per request, at most.
 MAX_REQUEST: Final = 500

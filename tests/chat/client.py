@@ -28,7 +28,7 @@ class Listening(Protocol):
 
 
 class Member:
-    """Somebody in a room, or a watcher of the feed: one WebSocket, whose frames are taken apart.
+    """A member of a room, or a subscriber of the feed: one WebSocket, whose frames are taken apart.
 
     Args:
         connection: The WebSocket.
@@ -133,7 +133,7 @@ class ChatClient:
         with pytest.raises(InvalidStatus) as caught:
             await self._connect(path, **how)
         response = caught.value.response
-        assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["Content-Type"] == "application/problem+json"
         return response.status_code, msgspec.json.decode(response.body or b"")
 
     def _connect(

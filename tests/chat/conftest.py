@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chat.server import Server
+from chat.app import open_chat
 from chat.service.chat_service import ChatService, Tuning
 from chat.settings import ChatSettings
 from fanline.server import Service
@@ -109,12 +109,12 @@ async def start_chat(
                 "publisher_url": f"wss://localhost:{services.publisher.port}",
                 "subscriber_url": f"wss://localhost:{services.subscriber.port}",
             }
-            server = Server(make_chat_settings(**(usual | changes)))
-            await server.start()
+            server = await Service.start(open_chat, make_chat_settings(**(usual | changes)))
             running.push_async_callback(server.stop)
+            client = await running.enter_async_context(ChatClient(server, tls))
             if is_ready:
-                await until(lambda: server.chat.lifecycle.is_ready)
-            return await running.enter_async_context(ChatClient(server, tls))
+                await client.ready()
+            return client
 
         yield start
 

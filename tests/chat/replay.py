@@ -29,7 +29,7 @@ class Replay:
         self.reader = LogReader(self.state, USER)
 
     def take(self, topic: str, *events: Event) -> None:
-        """Let the reader take events of a topic."""
+        """Pass events of a topic to the reader."""
         for event in events:
             seq = self.reader.position + 1
             self.reader.take(Message(topic, msgspec.Raw(encode(event)), seq, seq * 1_000, sender=USER))

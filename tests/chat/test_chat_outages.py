@@ -153,7 +153,7 @@ async def test_a_frozen_server_comes_back(
 
 
 async def test_living_servers_leave_each_other_alone(open_server: OpenServer, pipeline: Pipeline) -> None:
-    """Neither time nor an outage that is longer than death takes makes anybody leave (line 27)."""
+    """Neither time nor a long outage makes a member of a living server leave (line 27)."""
     servers = [await open_server(QUICK) for _ in range(3)]
     members = [await server.join(LOBBY, "Ada", None) for server in servers]
     await pipeline.msgqueue.kill()
@@ -186,7 +186,7 @@ async def test_beats_only_where_they_are_needed(open_server: OpenServer) -> None
 
 
 async def test_leaving_while_the_pipeline_is_away(open_server: OpenServer, pipeline: Pipeline) -> None:
-    """That somebody left while nothing could be written is written once that is possible (line 23)."""
+    """A leave during an outage is written after it (line 23)."""
     server, other = await open_server(), await open_server()
     watcher = await other.join(LOBBY, "Bob", None)
     ada = await server.join(LOBBY, "Ada", None)
@@ -199,8 +199,8 @@ async def test_leaving_while_the_pipeline_is_away(open_server: OpenServer, pipel
     await until(lambda: not server.state.leaves)
 
 
-async def test_what_never_got_out_is_never_seen(open_server: OpenServer, pipeline: Pipeline) -> None:
-    """What could not be stored in time fails, and nobody sees it, also not later (line 25)."""
+async def test_a_failed_message_is_never_delivered(open_server: OpenServer, pipeline: Pipeline) -> None:
+    """A message that could not be stored in time fails, and is never delivered (line 25)."""
     server = await open_server(queue_wait=0.3)
     ada, bob = await server.join(LOBBY, "Ada", None), await server.join(LOBBY, "Bob", None)
     await receive(ada, 1)
@@ -223,8 +223,8 @@ async def test_what_never_got_out_is_never_seen(open_server: OpenServer, pipelin
     assert await server.lifecycle.problem() is None
 
 
-async def test_what_was_on_its_way_is_not_doubled(open_server: OpenServer, pipeline: Pipeline) -> None:
-    """What failed because its ack came too late, and is said again with its key, is there once (line 25)."""
+async def test_a_late_ack_does_not_duplicate_a_message(open_server: OpenServer, pipeline: Pipeline) -> None:
+    """A message whose ack came too late, sent again with its key, is stored once (line 25)."""
     server = await open_server(queue_wait=0.3)
     ada = await server.join(LOBBY, "Ada", None)
     await pipeline.msgqueue.kill()

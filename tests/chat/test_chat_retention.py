@@ -1,4 +1,4 @@
-"""What remains of chat when retention has removed part of the log."""
+"""Chat after retention has removed part of the log."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ async def messages_left(server: ChatService, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_was_said_is_not_kept_for_ever(
+async def test_rooms_outlive_removed_messages(
     start_service: StartService, make_chat_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rooms stay when what was said is removed; pages show what is left, and later servers count that."""

@@ -20,7 +20,7 @@ AT_A_TIME = 250
 
 
 class Entry(msgspec.Struct):
-    """What is read of a frame's entries: of joins and acknowledgements, that they are no messages."""
+    """The decoded part of an entry, join or acknowledgement."""
 
     type: str = ""
     message: str = ""
@@ -30,7 +30,7 @@ decode = msgspec.json.Decoder(Entry | list[Entry]).decode
 
 
 async def enter_all(url: str, tls: ssl.SSLContext, key: TokenKey) -> list[ClientConnection]:
-    """Join the lobby, as everybody."""
+    """Join the lobby with all members."""
     slots = asyncio.Semaphore(AT_A_TIME)
 
     async def enter(number: int) -> ClientConnection:

@@ -26,7 +26,7 @@ const TIMEOUT = 15_000;
  * @param {any} body The parsed body; null if it is not JSON.
  * @returns {string | undefined} The sentence, if there is one.
  */
-const reasonOf = (body) => body?.reason;
+const reasonOf = (body) => body?.detail;
 
 /**
  * Send a request, and return the parsed answer.

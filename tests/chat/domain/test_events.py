@@ -74,12 +74,12 @@ def test_written_and_read_back(topic: str, event: Event, content: bytes) -> None
         ("chat.room.r", b"[" * 60 + b"]" * 60),
     ],
 )
-def test_what_is_no_event(topic: str, content: bytes) -> None:
+def test_other_contents_are_no_events(topic: str, content: bytes) -> None:
     """Whatever else is published on these topics is nothing to chat, and does it no harm (line 6)."""
     assert read_event(message(topic, content), AUTHOR) is None
 
 
-def test_what_newer_servers_add_is_ignored() -> None:
+def test_unknown_fields_are_ignored() -> None:
     """Fields that are not known here do not matter."""
     content = b'{"type":"beat","server":"s","load":[1]}'
     logged = read_event(message(SERVERS, content), AUTHOR)
@@ -89,9 +89,9 @@ def test_what_newer_servers_add_is_ignored() -> None:
 
 @pytest.mark.parametrize("sender", [None, "", "Chat", "mallory"])
 @pytest.mark.parametrize(("topic", "event", "content"), EVENTS)
-def test_what_others_write_on_these_topics_is_none_of_ours(
+def test_messages_of_other_users_are_ignored(
     topic: str, event: Event, content: bytes, sender: str | None
 ) -> None:
-    """Whoever may publish there cannot make rooms or members, or speak for somebody (line 26)."""
+    """Events published by other users make no rooms, members or messages (line 26)."""
     forged = Message(topic, msgspec.Raw(content), seq=3, time=1_000, sender=sender)
     assert read_event(forged, AUTHOR) is None

@@ -1,4 +1,4 @@
-"""What one server concludes from the log."""
+"""The conclusions of one server from the log."""
 
 import pytest
 

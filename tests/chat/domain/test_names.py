@@ -17,7 +17,7 @@ from fanline.protocol.topics import is_topic
 
 
 def test_random_names_have_two_words() -> None:
-    """A random name is two words that anybody may be called."""
+    """A random name is a valid name of two words."""
     names = {random_name() for _ in range(100)}
     assert all(len(name.split()) == 2 and require_name(name) == name for name in names)
     assert len(names) > 50
@@ -88,7 +88,7 @@ def test_bad_names(text: str) -> None:
 
 @given(st.text())
 def test_a_name_stays_as_it_is(text: str) -> None:
-    """What is a name is one in the form in which it is kept, too."""
+    """The normalized form of a name is a valid name, and stays as it is."""
     try:
         name = require_name(text)
     except Rejected:

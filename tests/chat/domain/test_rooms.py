@@ -107,7 +107,7 @@ def said(life: Sequence[LoggedEvent], room: str) -> list[int]:
 
 
 @given(logs)
-def test_every_server_comes_to_the_same(log: Sequence[LoggedEvent]) -> None:
+def test_every_server_reaches_the_same_state(log: Sequence[LoggedEvent]) -> None:
     """Whatever the log holds, two servers that read it have the same state at every position (line 27)."""
     one, other = Rooms(), Rooms()
     for logged in log:
@@ -131,7 +131,7 @@ def test_the_state_is_what_the_log_says(log: Sequence[LoggedEvent]) -> None:
 
 
 @given(logs)
-def test_who_is_counted_is_there(log: Sequence[LoggedEvent]) -> None:
+def test_population_counts_the_members(log: Sequence[LoggedEvent]) -> None:
     """The population of each server is the number of its members, and those can be found."""
     state = state_of(log)
     there = Counter(member.server for room in state.by_id.values() for member in room.members.values())
@@ -144,7 +144,7 @@ def test_who_is_counted_is_there(log: Sequence[LoggedEvent]) -> None:
 
 
 @given(logs)
-def test_what_does_not_count_changes_nothing(log: Sequence[LoggedEvent]) -> None:
+def test_an_ignored_event_changes_nothing(log: Sequence[LoggedEvent]) -> None:
     """An event that does not count leaves everything as it was, and so does one that is there twice."""
     state = Rooms()
     for logged in log:
@@ -164,7 +164,7 @@ def test_first_made_counts() -> None:
 
 @pytest.mark.parametrize("room", ["", "a/b", "a.b", "x" * 65])
 def test_impossible_rooms_are_not_made(room: str) -> None:
-    """A room whose id could not be part of its topic is never there, whoever writes that it is made."""
+    """A room whose id could not be part of a topic is never made."""
     assert Rooms().apply(at(1, Made(room, "Room", "k", "ada"))) is None
 
 
@@ -185,7 +185,7 @@ def test_nothing_leaks_into_the_next_room() -> None:
 
 
 def test_rooms_do_not_leak_into_each_other() -> None:
-    """What stands on the topic of another room does not count, whatever its key (line 26)."""
+    """An event on the topic of another room does not count, whatever its key (line 26)."""
     state = state_of([at(1, Made("a", "A", "k", "ada")), at(2, Made("b", "B", "l", "ada"))])
     assert state.apply(at(3, Chat("k", "m", "Ada", "hi"), "b")) is None
     assert (state.by_id["a"].count, state.by_id["b"].count) == (0, 0)
@@ -209,7 +209,7 @@ def test_pages_begin_at_every_hundredth_message() -> None:
 
 
 def test_expired_tokens_are_forgotten() -> None:
-    """What was logged out is known until it would have expired anyway, by the clock of the log (line 14)."""
+    """A revoked token is remembered until its expiry, by the clock of the log (line 14)."""
     state = Rooms()
     state.apply(at(10, Revoked("x", 20)))
     state.apply(at(11, Revoked("x", 20)))
@@ -222,7 +222,7 @@ def test_expired_tokens_are_forgotten() -> None:
 
 
 def test_an_empty_room_costs_little() -> None:
-    """A room that everybody has left keeps nothing of them, and can be joined again (line 29)."""
+    """A room that all members have left keeps nothing of them, and can be joined again (line 29)."""
     state = state_of([at(1, Made("a", "A", "k", "ada"))])
     for n in range(1_000):
         state.apply(at(2 * n + 2, Joined("k", f"m{n}", "Ada", "s"), "a"))

@@ -1,4 +1,4 @@
-"""Who is dead, by the log alone."""
+"""Detection of dead servers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from chat.domain.server_liveness import MISSED_BEATS, ServerLiveness
 
 
-def test_silence_is_death() -> None:
+def test_a_silent_server_is_dead() -> None:
     """A server without a sign of life between several beats of one's own is dead (line 27)."""
     liveness = ServerLiveness("own")
     for _ in range(MISSED_BEATS - 1):
@@ -15,7 +15,7 @@ def test_silence_is_death() -> None:
     assert liveness.record_own_beat({"own", "other"}) == ["other"]
 
 
-def test_a_sign_of_life_begins_anew() -> None:
+def test_a_sign_of_life_resets_the_count() -> None:
     """Any sign of life counts for as long as silence takes to be death."""
     liveness = ServerLiveness("own")
     for _ in range(MISSED_BEATS - 1):
@@ -26,8 +26,8 @@ def test_a_sign_of_life_begins_anew() -> None:
     assert liveness.record_own_beat({"other"}) == ["other"]
 
 
-def test_who_has_no_members_does_not_die() -> None:
-    """Of a server without members nobody need be told that it is gone, and nothing is kept of it."""
+def test_a_server_without_members_is_not_reported() -> None:
+    """A server without members is not reported, and nothing is kept of it."""
     liveness = ServerLiveness("own")
     liveness.record_sign("other")
     for _ in range(2 * MISSED_BEATS):
@@ -50,7 +50,7 @@ def test_alone_until_another_is_heard() -> None:
 
 
 def test_alone_with_the_dead() -> None:
-    """Who is dead is no company, also while its members have not been seen to leave."""
+    """A dead server does not count as another one, even while it has members."""
     liveness = ServerLiveness("own")
     for _ in range(MISSED_BEATS):
         dead = liveness.record_own_beat({"other"})
@@ -59,7 +59,7 @@ def test_alone_with_the_dead() -> None:
 
 
 @given(st.lists(st.sampled_from(["own", "a", "b"])))
-def test_equal_beats_keep_everybody_alive(order: list[str]) -> None:
+def test_equal_beats_keep_all_servers_alive(order: list[str]) -> None:
     """Servers that beat as often as oneself, give or take one, are never taken for dead."""
     liveness = ServerLiveness("own")
     beats = dict.fromkeys(("own", "a", "b"), 0)

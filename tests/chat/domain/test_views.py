@@ -1,4 +1,4 @@
-"""What clients are shown."""
+"""The JSON objects of the API."""
 
 import pytest
 
@@ -19,7 +19,7 @@ TIME = 1_795_209_095_123
     ],
 )
 def test_an_entry(event: RoomEvent, kind: str, message: str) -> None:
-    """What happened in a room is shown with these fields (line 22)."""
+    """An entry has these fields (line 22)."""
     expected = (
         '{"id":"42","seq":42,"roomId":"a","memberId":"m","memberName":"Ada",'
         f'"type":"{kind}","message":"{message}","sent":"2026-11-20T21:11:35.123Z"}}'

@@ -24,9 +24,9 @@ def bearer(token: str) -> dict[str, str]:
 def problem(response: httpx.Response) -> tuple[int, str]:
     """The status of an answer, and the code of what is wrong; there is a sentence, too."""
     body = response.json()
-    assert body.keys() == {"error", "reason"}
-    assert body["reason"]
-    return response.status_code, body["error"]
+    assert body.keys() == {"type", "title", "status", "detail", "code"}
+    assert body["detail"]
+    return response.status_code, body["code"]
 
 
 async def walk(chat: ChatClient, url: str, way: str) -> list[list[dict[str, Any]]]:
@@ -73,7 +73,7 @@ async def test_a_bad_body_is_refused(chat: ChatClient) -> None:
 
 
 async def test_the_refusal_does_not_repeat_the_password(chat: ChatClient) -> None:
-    """What is wrong with a body is said without what was in it."""
+    """The refusal of a body does not repeat its content."""
     response = await chat.http.post("/login", json={"password": ["hush"], "name": ["hush"]})
     assert response.status_code == 400
     assert "hush" not in response.text
@@ -264,7 +264,7 @@ async def test_rooms_are_listed(chat: ChatClient) -> None:
 
 
 async def test_the_lobby_cannot_be_deleted(chat: ChatClient) -> None:
-    """The room that everybody starts in stays."""
+    """The lobby cannot be deleted."""
     assert problem(await chat.http.delete("/api/room/lobby")) == (403, "forbidden")
 
 

@@ -1,6 +1,7 @@
-"""What the server says of itself is so: schemathesis tries out what the description allows, and more."""
+"""The OpenAPI description is complete and true: schemathesis tries valid and invalid requests."""
 
 import asyncio
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,36 @@ def try_out(operation: Operation, mode: GenerationMode, chat: ChatClient, token:
 
     with suppress(Unsatisfiable):  # nothing can be wrong with a request that has nothing in it
         call()
+
+
+async def test_the_description_is_complete(chat: ChatClient) -> None:
+    """Every operation has an id, a sentence, the answers it may give, and whether it needs a login."""
+    description = (await chat.http.get("/openapi.json")).json()
+    operations = [
+        (path, operation) for path, methods in description["paths"].items() for operation in methods.values()
+    ]
+    ids = [operation["operationId"] for _, operation in operations]
+    assert len(set(ids)) == len(ids) > 15
+    for path, operation in operations:
+        assert operation["description"].endswith((".", ";"))
+        assert "422" not in operation["responses"]
+        assert operation["responses"]["default"]["content"]["application/problem+json"]["schema"][
+            "$ref"
+        ].endswith("/Problem")
+        if path.startswith(("/api/room", "/history", "/logout")):
+            assert {"bearer": []} in operation["security"]
+            assert {"parameter": []} in operation["security"]
+            assert ({} in operation["security"]) == path.startswith("/api/")
+
+
+async def test_the_documentation_is_a_page_of_our_own(chat: ChatClient) -> None:
+    """The page for people shows every operation, without a script, and without anything from elsewhere."""
+    page = await chat.http.get("/docs")
+    paths = (await chat.http.get("/openapi.json")).json()["paths"]
+    assert all(f" {path}</code>" in page.text for path in paths)
+    assert "<script" not in page.text
+    assert not re.search(r"https?://", page.text)
+    assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
 
 
 async def test_the_description_is_true(start_chat_process: StartChatProcess, cert_dir: Path) -> None:

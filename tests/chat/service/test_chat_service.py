@@ -45,7 +45,7 @@ async def test_a_room_with_given_names(server: ChatService) -> None:
 
 
 @pytest.mark.parametrize(("id", "name"), [("a/b", None), ("", None), (None, ""), ("x", "a\nb")])
-async def test_what_cannot_be_a_room(server: ChatService, id: str | None, name: str | None) -> None:  # noqa: A002
+async def test_invalid_rooms_are_refused(server: ChatService, id: str | None, name: str | None) -> None:  # noqa: A002
     """A bad id or name is refused, and nothing is written (line 20)."""
     with pytest.raises(Rejected):
         await server.make_room(id, name, None)
@@ -75,7 +75,7 @@ async def test_no_more_rooms_than_allowed(open_server: OpenServer) -> None:
 
 
 async def test_deleting_disconnects(open_server: OpenServer) -> None:
-    """Who is in a room that is deleted is closed with 4004, on every server, and has not left (line 28)."""
+    """Members of a deleted room are closed with 4004 on every server, without a leave (line 28)."""
     server, other = await open_server(), await open_server()
     room = await server.make_room("a", None, None)
     await until(lambda: "a" in other.rooms.by_id)
@@ -127,7 +127,9 @@ async def test_two_delete_the_same_room(open_server: OpenServer) -> None:
 # Messages.
 
 
-async def test_what_is_said_is_stored_first(server: ChatService, services: Services, tls: Any) -> None:
+async def test_a_message_is_stored_before_it_is_delivered(
+    server: ChatService, services: Services, tls: Any
+) -> None:
     """When saying returns, the message is in the log and has been shown to all (line 25)."""
     ada, bob = await server.join(LOBBY, "Ada", None), await server.join(LOBBY, "Bob", None)
     ack = await server.say(ada, "line one\nline two")
@@ -138,7 +140,7 @@ async def test_what_is_said_is_stored_first(server: ChatService, services: Servi
     assert server.rooms.by_id[LOBBY].last == ack.seq
 
 
-async def test_said_again_with_its_key(open_server: OpenServer) -> None:
+async def test_a_repeated_key_stores_a_message_once(open_server: OpenServer) -> None:
     """A message that is sent again after a reconnect, even to another server, is stored once (line 31)."""
     server, other = await open_server(), await open_server()
     ada = await server.join(LOBBY, "Ada", token())
@@ -154,8 +156,8 @@ async def test_said_again_with_its_key(open_server: OpenServer) -> None:
     assert said(await server.messages(LOBBY, limit=100)) == ["hi", "ho"]
 
 
-async def test_keys_are_ones_own(server: ChatService) -> None:
-    """The same key of somebody else, or in another room, is another message; any text will do (line 26)."""
+async def test_keys_differ_by_sender_and_room(server: ChatService) -> None:
+    """The same key of another user, or in another room, is another message; a key is any text (line 26)."""
     await server.make_room("a", None, None)
     key = "\N{GRINNING FACE}\n" * 100
     speakers = [
@@ -170,8 +172,8 @@ async def test_keys_are_ones_own(server: ChatService) -> None:
     assert (server.rooms.by_id[LOBBY].count, server.rooms.by_id["a"].count) == (4, 1)
 
 
-async def test_what_cannot_be_said(open_server: OpenServer) -> None:
-    """A message that is empty or too big is refused; nobody sees it, and the next one is fine (line 25)."""
+async def test_invalid_messages_are_refused(open_server: OpenServer) -> None:
+    """An empty or too big message is refused and not delivered; the next one is (line 25)."""
     server = await open_server(chat_max_message=1_024)
     ada = await server.join(LOBBY, "Ada", None)
     for text, code in (("", "bad-message"), (" \n", "bad-message"), ("x" * 1_025, "too-big")):
@@ -228,7 +230,9 @@ async def test_one_order_for_all(open_server: OpenServer) -> None:
         ]
 
 
-async def test_garbage_in_the_log_harms_nobody(server: ChatService, services: Services, tls: Any) -> None:
+async def test_other_messages_on_the_topics_are_ignored(
+    server: ChatService, services: Services, tls: Any
+) -> None:
     """Whatever else is published on the topics of chat, and whenever, the rooms go on (line 6)."""
     ada = await server.join(LOBBY, "Ada", None)
     room = server.rooms.by_id[LOBBY]
@@ -313,7 +317,7 @@ async def test_a_logout_reaches_every_server(open_server: OpenServer) -> None:
 
 
 async def test_watchers_see_what_happens(server: ChatService) -> None:
-    """Who watches is told of all rooms, then of each that is made, changed or deleted (line 31)."""
+    """A subscriber of the feed gets all rooms, then each that is made, changed or deleted (line 31)."""
     watcher = server.watch(None)
     (rooms,) = await receive(watcher, 1)
     assert [room["roomId"] for room in rooms["rooms"]] == [LOBBY]

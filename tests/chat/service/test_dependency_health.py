@@ -1,4 +1,4 @@
-"""Whether the services that chat stands on can do their work."""
+"""The health of the services that chat depends on."""
 
 import asyncio
 import ssl
@@ -35,12 +35,14 @@ async def dependencies(services: Services, tls: ssl.SSLContext, clock: Clock) ->
     return dependencies
 
 
-async def test_all_are_ready(dependencies: DependencyHealth) -> None:
+async def test_no_problem_while_all_are_ready(dependencies: DependencyHealth) -> None:
     """While all services can work there is no problem (line 30)."""
     assert await dependencies.problem() is None
 
 
-async def test_one_is_not(dependencies: DependencyHealth, services: Services) -> None:
+async def test_a_service_that_is_not_ready_is_a_problem(
+    dependencies: DependencyHealth, services: Services
+) -> None:
     """The problem is what the service says that cannot work (line 30)."""
     await services.msgqueue.stop()
     problem = await dependencies.problem()
@@ -48,7 +50,9 @@ async def test_one_is_not(dependencies: DependencyHealth, services: Services) ->
     assert "/pushmsg" in problem
 
 
-async def test_one_is_away(dependencies: DependencyHealth, services: Services) -> None:
+async def test_a_service_that_is_away_is_a_problem(
+    dependencies: DependencyHealth, services: Services
+) -> None:
     """A service that does not answer is a problem, whichever of them it is (line 30)."""
     port = services.subscriber.port
     await services.subscriber.stop()
@@ -57,7 +61,7 @@ async def test_one_is_away(dependencies: DependencyHealth, services: Services) -
     assert str(port) in problem
 
 
-async def test_they_are_not_asked_for_every_question(
+async def test_checks_are_shared_for_a_second(
     dependencies: DependencyHealth, services: Services, clock: Clock
 ) -> None:
     """However many ask at once, the services are asked once a second at most."""
@@ -68,7 +72,7 @@ async def test_they_are_not_asked_for_every_question(
     assert await dependencies.problem() is not None
 
 
-async def test_the_house_says_so(open_server: OpenServer, services: Services) -> None:
+async def test_a_server_reports_its_dependencies(open_server: OpenServer, services: Services) -> None:
     """A server is healthy only while the queue behind both services is there (line 30)."""
     server = await open_server()
     await services.msgqueue.stop()

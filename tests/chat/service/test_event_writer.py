@@ -110,7 +110,7 @@ async def test_two_write_the_same(writer: EventWriter, publisher: FakePublisher)
 
 
 async def test_each_gets_an_id(writer: EventWriter, publisher: FakePublisher) -> None:
-    """What has no id gets one of its own."""
+    """An event without an id gets one."""
     for n in range(2):
         publisher.asked.clear()
         writing = asyncio.create_task(writer.write(SERVERS, BEAT))
@@ -121,8 +121,8 @@ async def test_each_gets_an_id(writer: EventWriter, publisher: FakePublisher) ->
     assert publisher.ids[0] != publisher.ids[1]
 
 
-async def test_in_time_or_not_at_all(make_writer: MakeWriter, publisher: FakePublisher) -> None:
-    """What is not stored in time is unavailable, and the reason is that of the publisher (line 25)."""
+async def test_a_write_fails_after_its_timeout(make_writer: MakeWriter, publisher: FakePublisher) -> None:
+    """A write that is not stored in time fails with the publisher's reason (line 25)."""
     writer = make_writer(0.01)
     with pytest.raises(Unavailable, match="the pipeline does not answer"):
         await writer.write(SERVERS, BEAT, "x")
@@ -132,7 +132,7 @@ async def test_in_time_or_not_at_all(make_writer: MakeWriter, publisher: FakePub
 
 
 async def test_stored_but_not_back_in_time(make_writer: MakeWriter, publisher: FakePublisher) -> None:
-    """What is stored but does not come back in time is not said to have failed."""
+    """A write that is stored and does not come back in time does not fail."""
     writer = make_writer(0.05)
     writing = await begin(writer, publisher)
     publisher.answers[0].set_result(Ack("x", 7))
@@ -140,7 +140,7 @@ async def test_stored_but_not_back_in_time(make_writer: MakeWriter, publisher: F
 
 
 async def test_back_but_never_acked(make_writer: MakeWriter, publisher: FakePublisher) -> None:
-    """What has come back is in the log, whatever has become of the ack."""
+    """A write that has come back succeeds without an ack."""
     writer = make_writer(0.05)
     writing = await begin(writer, publisher)
     writer.settle(7, "x", CHANGE)
@@ -155,7 +155,7 @@ async def test_back_but_never_acked(make_writer: MakeWriter, publisher: FakePubl
         (LoginRefused("who are you"), Unavailable),
     ],
 )
-async def test_what_the_pipeline_refuses(
+async def test_refusals_of_the_pipeline_are_translated(
     writer: EventWriter, publisher: FakePublisher, error: FanlineError, raised: type[FanlineError]
 ) -> None:
     """A refusal of the message is passed on; any trouble with the pipeline means that it is unavailable."""
@@ -171,7 +171,7 @@ async def test_without_a_publisher() -> None:
         await EventWriter(DEADLINE).write(SERVERS, BEAT)
 
 
-async def test_nothing_is_kept_of_what_was_given_up(writer: EventWriter, publisher: FakePublisher) -> None:
+async def test_a_cancelled_write_is_forgotten(writer: EventWriter, publisher: FakePublisher) -> None:
     """A cancelled write is forgotten, and what comes back of it later does no harm (line 37)."""
     writing = await begin(writer, publisher)
     writing.cancel()

@@ -16,7 +16,7 @@ from tests.chat.frames import brief, end_of, receive, say_all, token
 from tests.conftest import until
 
 
-async def test_one_is_told_who_one_is(server: ChatService) -> None:
+async def test_the_first_text_is_the_own_join(server: ChatService) -> None:
     """The first frame is one's own joined, with one's id and name (lines 16 and 23)."""
     ada = await server.join(LOBBY, "Ada", None)
     first = msgspec.json.decode(ada.first)
@@ -41,7 +41,7 @@ async def test_members_see_each_other(server: ChatService) -> None:
 
 
 async def test_unknown_room(server: ChatService) -> None:
-    """Nobody can be in a room that is not there, nor read it (line 24)."""
+    """An unknown room can be neither joined nor read (line 24)."""
     with pytest.raises(UnknownRoom):
         await server.join("nowhere", "Ada", None)
     with pytest.raises(UnknownRoom):
@@ -51,7 +51,7 @@ async def test_unknown_room(server: ChatService) -> None:
 
 
 async def test_joining_a_room_that_is_being_deleted(server: ChatService) -> None:
-    """Who joins during a deletion is in, and then closed, or told that there is no such room (line 24)."""
+    """A join during a deletion succeeds and is closed, or is refused (line 24)."""
     outcomes = []
     for _ in range(10):
         await server.make_room("a", None, None)
@@ -71,8 +71,8 @@ async def test_joining_a_room_that_is_being_deleted(server: ChatService) -> None
     assert [*server.state.members] == []
 
 
-async def test_a_join_that_is_cancelled_leaves_nobody(server: ChatService) -> None:
-    """Whenever a join is cancelled, in the end nobody is there (line 37)."""
+async def test_a_cancelled_join_leaves_no_member(server: ChatService) -> None:
+    """However late a join is cancelled, no member remains (line 37)."""
     for turns in range(40):
         joining = asyncio.create_task(server.join(LOBBY, "Ada", None))
         for _ in range(turns):
@@ -109,7 +109,7 @@ async def test_a_join_that_is_cancelled_at_the_last_moment(
 
 
 async def test_joining_while_the_server_stops(server: ChatService) -> None:
-    """Who is on the way in when the server stops is not let in, and nobody is left behind (line 37)."""
+    """A join pending at a stop is refused, and no member remains (line 37)."""
     joining = asyncio.create_task(server.join(LOBBY, "Ada", None))
     await asyncio.sleep(0)
     await server.lifecycle.drain()
@@ -120,7 +120,7 @@ async def test_joining_while_the_server_stops(server: ChatService) -> None:
 
 
 async def test_leaving_a_room_that_is_being_deleted(server: ChatService) -> None:
-    """Who leaves during a deletion is gone, whichever comes first (line 29)."""
+    """A member who leaves during a deletion is gone, whichever comes first (line 29)."""
     for _ in range(5):
         await server.make_room("a", None, None)
         ada, bob = await server.join("a", "Ada", None), await server.join("a", "Bob", None)
@@ -143,8 +143,8 @@ async def test_one_token_in_two_places(server: ChatService) -> None:
     assert brief(await receive(two, 1)) == [("chat", "Ada", "hi")]
 
 
-async def test_what_was_missed(server: ChatService) -> None:
-    """Who comes back gets what happened meanwhile, then what happens: no gap, no double (line 31)."""
+async def test_a_returning_member_gets_missed_events(server: ChatService) -> None:
+    """A returning member gets missed events, then new ones, each once (line 31)."""
     bob = await server.join(LOBBY, "Bob", None)
     ada = await server.join(LOBBY, "Ada", None)
     await server.say(bob, "0")
@@ -165,7 +165,7 @@ async def test_what_was_missed(server: ChatService) -> None:
 
 
 async def test_a_logout_while_joining(server: ChatService) -> None:
-    """A token that is logged out while a member is on the way in lets nobody in (line 15)."""
+    """A token that is revoked during a join admits no member (line 15)."""
     joining = [asyncio.create_task(server.join(LOBBY, "Ada", token())) for _ in range(3)]
     await asyncio.sleep(0)
     await server.revoke(token())
@@ -185,7 +185,7 @@ async def test_an_expired_token_leaves(server: ChatService) -> None:
     assert brief(await receive(bob, 2))[1] == ("left", "Ada", "")
 
 
-async def test_who_does_not_read_is_closed(open_server: OpenServer) -> None:
+async def test_a_client_that_does_not_read_is_closed(open_server: OpenServer) -> None:
     """A member who lets too much pile up is closed with 4008 and seen to leave; the others miss nothing."""
     server = await open_server(tuning=Tuning(max_waiting=20))
     slow, quick = await server.join(LOBBY, "Slow", None), await server.join(LOBBY, "Quick", None)
@@ -198,7 +198,7 @@ async def test_who_does_not_read_is_closed(open_server: OpenServer) -> None:
     assert [*server.rooms.by_id[LOBBY].members] == [quick.id]
 
 
-async def test_nothing_is_kept_of_those_who_left(server: ChatService) -> None:
+async def test_nothing_is_kept_of_members_who_left(server: ChatService) -> None:
     """After hundreds have come and gone, objects, tasks and timers are those of before (lines 29 and 37)."""
     await server.make_room("a", None, None)
     server.leave(await server.join("a", "Ada", None))

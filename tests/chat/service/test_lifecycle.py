@@ -33,7 +33,7 @@ async def test_a_later_server_knows_everything(open_server: OpenServer) -> None:
 
 
 async def test_a_stop_is_clean(open_server: OpenServer) -> None:
-    """A server that stops closes everybody with 1001, and the others see them leave at once (line 27)."""
+    """A stopping server closes all clients with 1001; the others see the leaves at once (line 27)."""
     server, other = await open_server(), await open_server()
     bob = await other.join(LOBBY, "Bob", None)
     members = [await server.join(LOBBY, "Ada", None) for _ in range(3)]

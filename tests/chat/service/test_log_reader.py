@@ -36,8 +36,8 @@ async def test_signs_of_life(replay: Replay, topic: str, sign: Event) -> None:
     assert len(replay.state.leaves) == replay.state.view.rooms.population["other"] > 0
 
 
-async def test_others_may_have_noticed_first(replay: Replay) -> None:
-    """What another server writes first, of somebody who is gone, need not be written any more."""
+async def test_a_leave_written_by_another_server_settles(replay: Replay) -> None:
+    """A leave that another server writes first is no longer pending."""
     replay.take(SERVERS, *[Beat(replay.state.view.server)] * MISSED_BEATS)
     assert len(replay.state.leaves) == 1
     replay.take(room_topic("a"), Left("k", "m", "Ada", "other"))

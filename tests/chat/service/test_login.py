@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from chat.service.login import RETRY_SECONDS, Logins, NoGuests, TooManyFailures, WrongPassword
+from chat.service.login import RETRY_SECONDS, ChatLogins, NoGuests, TooManyFailures, WrongPassword
 from fanline.errors import ConfigurationError, Rejected
 from fanline.security.authenticator import Unauthorized
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from tests.chat.conftest import MakeSettings
 
-MakeLogins = Callable[..., Logins]
+MakeLogins = Callable[..., ChatLogins]
 
-HOME, NEIGHBOUR = "192.0.2.1", "192.0.2.2"
+HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 
 class Clock:
@@ -42,13 +42,13 @@ def revoked() -> set[str]:
 def make_logins(make_chat_settings: MakeSettings, clock: Clock, revoked: set[str]) -> MakeLogins:
     """Logins by settings."""
 
-    def make(**changes: object) -> Logins:
-        return Logins(make_chat_settings(**changes), revoked.__contains__, clock=clock)
+    def make(**changes: object) -> ChatLogins:
+        return ChatLogins(make_chat_settings(**changes), revoked.__contains__, clock=clock)
 
     return make
 
 
-def fail(logins: Logins, address: str, times: int) -> None:
+def fail(logins: ChatLogins, address: str, times: int) -> None:
     for _ in range(times):
         with pytest.raises(WrongPassword):
             logins.log_in("wrong", "Ada", address)
@@ -70,18 +70,18 @@ def test_the_password_is_that_of_the_settings(make_logins: MakeLogins, tmp_path:
     assert logins.log_in("pässword", "Ada", HOME)["name"] == "Ada"
     for wrong in ("test", "", "pässword\n", "p"):
         with pytest.raises(WrongPassword):
-            logins.log_in(wrong, "Ada", NEIGHBOUR)
+            logins.log_in(wrong, "Ada", ELSEWHERE)
 
 
 def test_an_open_server_needs_a_password(make_logins: MakeLogins) -> None:
-    """Where others can reach it chat does not start with the password that everybody knows."""
+    """On an open address chat does not start with the demo password."""
     with pytest.raises(ConfigurationError, match="FANLINE_CHAT_PASSWORD_FILE"):
         make_logins(host="0.0.0.0", users_file="users")
     assert not make_logins(host="0.0.0.0", users_file="users", chat_password="secret").guests_allowed
 
 
 def test_a_name_is_needed(make_logins: MakeLogins) -> None:
-    """The right password with a name that nobody can have is refused, and counts as no failure."""
+    """The right password with an invalid name is refused, and is not counted as a failure."""
     logins = make_logins()
     for _ in range(10):
         with pytest.raises(Rejected):
@@ -95,7 +95,7 @@ def test_a_network_that_fails_often_has_to_wait(make_logins: MakeLogins, clock: 
     fail(logins, HOME, 6)
     with pytest.raises(TooManyFailures, match="wait 12 seconds"):
         logins.log_in("test", "Ada", HOME)
-    assert logins.log_in("test", "Ada", NEIGHBOUR)
+    assert logins.log_in("test", "Ada", ELSEWHERE)
     clock.now += RETRY_SECONDS
     fail(logins, HOME, 1)
     with pytest.raises(TooManyFailures):
@@ -105,7 +105,7 @@ def test_a_network_that_fails_often_has_to_wait(make_logins: MakeLogins, clock: 
 
 
 def test_being_refused_does_not_make_it_longer(make_logins: MakeLogins, clock: Clock) -> None:
-    """Who tries again too early waits no longer for it."""
+    """An attempt that is too early does not extend the wait."""
     logins = make_logins()
     fail(logins, HOME, 6)
     for _ in range(100):
@@ -137,7 +137,7 @@ def test_guests_are_for_loopback_or_by_leave(make_logins: MakeLogins) -> None:
 
 
 def test_tokens_that_are_not_good(make_logins: MakeLogins, revoked: set[str], tmp_path: Path) -> None:
-    """What is no token, or was logged out, or is for something or somewhere else, is refused (line 14)."""
+    """Malformed, revoked and foreign tokens are refused (line 14)."""
     logins = make_logins()
     login = logins.log_in("test", "Ada", HOME)
     other = make_logins(token_key_file=tmp_path / "other.key").guest()

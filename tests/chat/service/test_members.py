@@ -38,7 +38,7 @@ def token(*, seconds: float = 60) -> Claims:
     return Claims("Ada", "t1", int(time.time() + seconds))
 
 
-async def test_everything_that_waits_comes_at_once(members: ConnectedMembers) -> None:
+async def test_take_returns_all_waiting_texts(members: ConnectedMembers) -> None:
     """Taking returns all that waits, in order, and then waits for more."""
     ada = join(members)
     for n in range(3):
@@ -50,7 +50,7 @@ async def test_everything_that_waits_comes_at_once(members: ConnectedMembers) ->
     assert await taking == [b"3"]
 
 
-async def test_what_waits_is_taken_before_the_end(members: ConnectedMembers) -> None:
+async def test_waiting_texts_are_taken_before_the_end(members: ConnectedMembers) -> None:
     """Closing keeps what waits; what comes later is dropped, and the end has a code and a reason."""
     ada = join(members)
     ada.push(b"0")
@@ -67,7 +67,7 @@ async def test_what_waits_is_taken_before_the_end(members: ConnectedMembers) -> 
 
 
 @pytest.mark.parametrize(("count", "size"), [(MAX_WAITING, 1), (MAX_WAITING_BYTES // 65_536, 65_536)])
-async def test_who_does_not_read_is_closed(
+async def test_a_client_that_does_not_read_is_closed(
     members: ConnectedMembers, leaves: PendingLeaves, count: int, size: int
 ) -> None:
     """More than a client may let wait closes it with 4008, and frees what waited."""
@@ -82,7 +82,7 @@ async def test_who_does_not_read_is_closed(
     assert caught.value.code == 4008
 
 
-async def test_who_takes_has_room_again(members: ConnectedMembers) -> None:
+async def test_taking_frees_the_queue(members: ConnectedMembers) -> None:
     """The limit is for what waits, not for what has passed."""
     ada = join(members)
     for _ in range(3):
@@ -102,7 +102,7 @@ async def test_an_expired_token_closes(members: ConnectedMembers) -> None:
 
 
 async def test_log_out_closes_those_with_the_token(members: ConnectedMembers) -> None:
-    """A logout concerns those with that token, and nobody else (line 15)."""
+    """A revoked token closes the clients that use it, and no others (line 15)."""
     ada, bob = join(members, token=token()), join(members, token=Claims("Bob", "t2", 2**31))
     guest = join(members)
     for each in (ada, bob, guest):

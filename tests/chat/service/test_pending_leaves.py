@@ -24,8 +24,8 @@ def left(member: str) -> Left:
     return Left("k", member, "Ada", "s")
 
 
-async def test_each_is_written_once() -> None:
-    """Who has gone is written once, with an id that is the same on every server."""
+async def test_a_leave_is_written_once() -> None:
+    """A leave is written once, with an id that is the same on every server."""
     leaves, publisher = PendingLeaves(), FakePublisher()
     leaves.add("a", left("m"))
     async with running_task(leaves.run(cast("Publisher", publisher))):
@@ -39,8 +39,8 @@ async def test_each_is_written_once() -> None:
     ]
 
 
-async def test_until_it_has_come_back() -> None:
-    """What has not come back is written again with the next publisher; the rest is not."""
+async def test_a_leave_is_written_until_it_comes_back() -> None:
+    """A leave that has not come back is written again with the next publisher."""
     leaves = PendingLeaves()
     for member in ("m", "n"):
         leaves.add("a", left(member))
@@ -59,8 +59,8 @@ async def test_until_it_has_come_back() -> None:
     assert not leaves
 
 
-async def test_what_is_settled_meanwhile_is_not_written() -> None:
-    """Somebody else may have written it, or the room is gone: then there is nothing to write."""
+async def test_a_discarded_leave_is_not_written() -> None:
+    """A leave that has come back, or whose room is deleted, is not written."""
     leaves, publisher = PendingLeaves(), FakePublisher()
     for member in ("m", "n"):
         leaves.add("a", left(member))
@@ -71,8 +71,8 @@ async def test_what_is_settled_meanwhile_is_not_written() -> None:
     assert publisher.sent[0][2] == "left:n"
 
 
-async def test_another_log_knows_nobody() -> None:
-    """After clearing, nothing is due."""
+async def test_clearing_forgets_all_leaves() -> None:
+    """After clearing, no leave is pending."""
     leaves = PendingLeaves()
     await leaves.wait_until_empty()
     leaves.add("a", left("m"))

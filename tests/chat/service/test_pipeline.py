@@ -57,7 +57,7 @@ async def test_a_refused_login_may_be_put_right(
 async def test_it_goes_on_where_it_was(
     cert_dir: Path, make_connection: Callable[[StubPublisher, StubSubscriber], PipelineConnection]
 ) -> None:
-    """Each session begins behind the position that is given then."""
+    """Each session begins after the current position."""
     position = 0
     sessions = 0
 

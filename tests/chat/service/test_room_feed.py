@@ -1,4 +1,4 @@
-"""What those are told who watch all rooms."""
+"""The feed of all rooms."""
 
 import time
 from typing import Any
@@ -88,7 +88,7 @@ async def test_gathers_what_changes(world: World) -> None:
 
 
 async def test_a_deleted_room_is_not_told_again(world: World) -> None:
-    """What changed in a room just before it was deleted is not told afterwards."""
+    """A change just before a deletion is not told after it."""
     world.happen(Made("a", "A", "k", "ada"))
     world.happen(Made("b", "B", "l", "ada"))
     watcher = world.feed.subscribe(None)
@@ -99,7 +99,7 @@ async def test_a_deleted_room_is_not_told_again(world: World) -> None:
     assert await told(watcher) == [{"room": summary("b", messages=1, seq=4)}]
 
 
-async def test_nobody_watches(world: World) -> None:
+async def test_without_subscribers_nothing_is_kept(world: World) -> None:
     """Without watchers nothing is gathered; and of those who go, nothing is kept (line 37)."""
     watcher = world.feed.subscribe(None)
     watcher.close(1000, "left")
@@ -110,7 +110,7 @@ async def test_nobody_watches(world: World) -> None:
 
 
 async def test_another_log_has_other_rooms(world: World) -> None:
-    """What changed in a room of a log that has been replaced is not told any more."""
+    """A change from a replaced log is not told."""
     world.happen(Made("a", "A", "k", "ada"))
     world.feed.subscribe(None)
     world.happen(Chat("k", "m", "Ada", "hi"), "a")
@@ -120,7 +120,7 @@ async def test_another_log_has_other_rooms(world: World) -> None:
 
 
 async def test_a_logout_ends_watching(world: World) -> None:
-    """Who watches with a token that is logged out is closed with 4001, the others go on (line 15)."""
+    """A subscriber whose token is revoked is closed with 4001, the others stay (line 15)."""
     ada, bob = (world.feed.subscribe(Claims(name, name, int(time.time()) + 60)) for name in ("ada", "bob"))
     world.feed.revoke("ada")
     assert ada.end is not None

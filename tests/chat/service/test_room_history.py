@@ -72,7 +72,7 @@ async def test_short_pages_are_filled_up(room_history: RoomHistory, room: Room) 
 async def test_nothing_before_the_room_is_looked_at(
     room_history: RoomHistory, history: FakeHistory, room: Room
 ) -> None:
-    """What was on the topic before the room was made is not even read, but for the page it ends on."""
+    """Messages before the room was made are not read."""
     await room_history.after(room, 0, 5)
     assert history.asked == [100]
     history.asked.clear()

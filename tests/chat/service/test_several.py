@@ -7,7 +7,7 @@ from tests.chat.conftest import StartChatProcess
 
 
 async def names(chat: ChatClient, room: str) -> list[str]:
-    """Who is in a room, as a server sees it."""
+    """The names of the members of a room, as a server sees them."""
     shown = (await chat.http.get(f"/api/room/{room}")).json()
     return [member["name"] for member in shown["members"]]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chat.server import Server
+from chat.app import open_chat
 from fanline.errors import ConfigurationError
+from fanline.server import Service
 from tests.chat.client import ChatClient
 from tests.chat.conftest import MakeSettings, Services, StartChat, StartChatProcess
 from tests.stubs import DEADLINE, PASSWORD
@@ -18,7 +19,7 @@ from tests.stubs import DEADLINE, PASSWORD
 # Starting.
 
 
-async def test_what_is_missing_is_named(make_chat_settings: MakeSettings, tmp_path: Path) -> None:
+async def test_a_missing_file_is_named(make_chat_settings: MakeSettings, tmp_path: Path) -> None:
     """Without what it needs the server does not start, and says which file or setting it is (line 3)."""
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -34,16 +35,16 @@ async def test_what_is_missing_is_named(make_chat_settings: MakeSettings, tmp_pa
     ]
     for changes, said in mistakes:
         with pytest.raises(ConfigurationError, match=said):
-            Server(make_chat_settings(**changes))
+            await Service.start(open_chat, make_chat_settings(**changes))
 
 
 async def test_a_port_that_is_taken_is_named(chat: ChatClient, make_chat_settings: MakeSettings) -> None:
     """A port that another program listens on is said to be taken."""
-    server = Server(make_chat_settings(chat_port=chat.server.port))
+    settings = make_chat_settings(chat_port=chat.server.port)
     with pytest.raises(
         ConfigurationError, match=f"cannot listen on 127.0.0.1:{chat.server.port}: address already"
     ):
-        await server.start()
+        await Service.start(open_chat, settings)
 
 
 async def test_a_mistake_ends_the_program_with_2(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ async def closed(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def test_who_does_not_come_to_the_point_is_cut_off(start_chat: StartChat, tls: ssl.SSLContext) -> None:
+async def test_a_slow_request_is_dropped(start_chat: StartChat, tls: ssl.SSLContext) -> None:
     """A request whose head does not come in time is cut off, a first one and a later one; a member stays."""
     chat = await start_chat(handshake_timeout=1)
     member = await chat.enter()
@@ -91,7 +92,7 @@ async def test_who_does_not_come_to_the_point_is_cut_off(start_chat: StartChat, 
     assert await member.hear_chat(1) == ["still here"]
 
 
-async def test_who_does_not_speak_tls_is_cut_off(start_chat: StartChat) -> None:
+async def test_a_connection_without_tls_is_dropped(start_chat: StartChat) -> None:
     """A connection that begins no TLS handshake is cut off."""
     chat = await start_chat(handshake_timeout=0.2)
     reader, writer = await asyncio.open_connection("localhost", chat.server.port)
@@ -99,7 +100,7 @@ async def test_who_does_not_speak_tls_is_cut_off(start_chat: StartChat) -> None:
     writer.close()
 
 
-async def test_a_member_who_is_gone_is_noticed(start_chat: StartChat) -> None:
+async def test_a_dead_connection_leaves(start_chat: StartChat) -> None:
     """A member whose connection is dead, without a word, has left after the pings (line 8)."""
     chat = await start_chat(ping_interval=0.1, silence_limit=0.2, handshake_timeout=0.5)
     watcher, dead = await chat.enter(), await chat.enter()
@@ -122,7 +123,7 @@ async def test_a_stop_is_clean(services: Services, start_chat_process: StartChat
     assert types == ["joined", "left"]
 
 
-async def test_nobody_holds_up_a_stop(start_chat: StartChat, tls: ssl.SSLContext) -> None:
+async def test_no_client_delays_a_stop(start_chat: StartChat, tls: ssl.SSLContext) -> None:
     """A stop is not held up by those who do not answer, nor by half a request."""
     chat = await start_chat(drain_timeout=0.5)
     narrow = socket.socket()
@@ -130,8 +131,7 @@ async def test_nobody_holds_up_a_stop(start_chat: StartChat, tls: ssl.SSLContext
     narrow.connect(("127.0.0.1", chat.server.port))
     deaf, talker = await chat.enter(sock=narrow, max_queue=1), await chat.enter(v1=True)
     deaf.connection.transport.pause_reading()
-    connections = chat.server._listener._state.connections
-    while not any(connection.transport.get_write_buffer_size() for connection in connections):
+    while not any(connection.write_buffer_size for connection in chat.server.connections):
         await talker.connection.send(json.dumps([{"message": "x" * 16_000}] * 4))
         await talker.hear_chat(4)
     _, writer = await asyncio.open_connection("localhost", chat.server.port, ssl=tls)

@@ -1,0 +1,53 @@
+"""The chat service: rooms, members, logins and a web page, behind the server kit."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from chat.http import api, description, pages
+from chat.http.sockets import Sockets
+from chat.service.chat_service import ChatService
+from chat.service.login import ChatLogins
+from chat.settings import ChatSettings
+from fanline.server import App, gauge, new_registry
+
+# The limit of a frame, in multiples of the limit of a message: JSON may spell a message longer than its text.
+FRAME_PER_MESSAGE: Final = 4
+
+
+@asynccontextmanager
+async def open_chat(settings: ChatSettings) -> AsyncIterator[App]:
+    """Run chat on the pipeline; until the log has been read, requests are refused with 503.
+
+    Raises:
+        ConfigurationError: If a certificate, password or key cannot be used.
+    """
+    chat = ChatService.from_settings(settings)
+    app = chat_app(chat, settings)
+    async with chat.running():
+        yield app
+
+
+def chat_app(chat: ChatService, settings: ChatSettings) -> App:
+    """Return the app of a chat service."""
+    logins = ChatLogins(settings, chat.rooms.is_revoked)
+    view, registry = chat.state.view, new_registry()
+    gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(view.rooms.by_id))
+    gauge(
+        registry,
+        "fanline_chat_members",
+        "Members who are connected to this server.",
+        lambda: view.rooms.population[view.server],
+    )
+    return App(
+        max_frame=FRAME_PER_MESSAGE * settings.chat_max_message,
+        metrics=registry,
+        endpoints=Sockets(chat, logins).endpoints(),
+        routes=[
+            *api.routes(api.Services(chat, logins)),
+            *description.routes(guests_allowed=logins.guests_allowed),
+            *pages.routes(),
+        ],
+        readiness_problem=lambda: chat.lifecycle.connection_problem,
+        drain=chat.lifecycle.drain,
+    )
