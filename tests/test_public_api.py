@@ -8,8 +8,10 @@ import fanline
 import fanline.hub
 
 FANLINE = """
-    Ack Closed ConfigurationError Disconnected ErrorCode FanlineError Gap LoginRefused Message Publisher
-    PublishResult Rejected Subscriber
+    Ack Backoff ChatPages ChatRoom CloseCode Closed ConfigurationError Disconnected EarlierMessages
+    ErrorCode FanlineError Gap History HistoryPage LoginRefused MAX_POSITION Message Publisher
+    PublishResult Rejected RoomClosed RoomEvent Subscriber check_ready client_context parse_position
+    require_pattern require_service_url require_topic
 """
 HUB = """
     Attachment BadLimit DuplicateSession Event EventType Hub HubClosed HubError JsonLinesFile Listener Missed
