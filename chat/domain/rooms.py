@@ -28,7 +28,7 @@ PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RoomMember:
     """A member of a room.
 
     Attributes:
@@ -67,11 +67,11 @@ class Room:
     made: int
     last: int
     count: int = 0
-    members: dict[str, Member] = field(default_factory=dict)
+    members: dict[str, RoomMember] = field(default_factory=dict)
     starts: "array[int]" = field(default_factory=_no_positions)
 
 
-Membership: TypeAlias = tuple[Room, Member]
+Membership: TypeAlias = tuple[Room, RoomMember]
 
 
 class Change(NamedTuple):
@@ -228,7 +228,7 @@ class Rooms:
     def _join(self, room: Room, event: Joined) -> bool:
         if event.member in room.members:
             return False
-        room.members[event.member] = Member(event.member, event.name, event.server)
+        room.members[event.member] = RoomMember(event.member, event.name, event.server)
         self.population[event.server] += 1
         return True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chat.domain.events import Beat, Chat, Deleted, Joined, Left, LoggedEvent, Made, Revoked, read_event
 from chat.domain.log_view import LogView
-from chat.domain.rooms import Change, Member, Membership, Room
+from chat.domain.rooms import Change, Membership, Room, RoomMember
 from chat.domain.views import encode, entry_of
 from chat.service.event_writer import EventWriter
 from chat.service.members import ConnectedMembers
@@ -141,5 +141,5 @@ class LogReader:
             logger.warning("server %s is dead; its member %s has left", member.server, member.id)
             self._write_leave(room, member)
 
-    def _write_leave(self, room: Room, member: Member) -> None:
+    def _write_leave(self, room: Room, member: RoomMember) -> None:
         self._leaves.add(room.id, Left(room.key, member.id, member.name, member.server))
