@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain, takewhile
 from typing import Generic, TypeVar
@@ -18,9 +18,10 @@ class PendingMessage:
         deadline: When it expires, by the owner's clock.
         was_sent: Whether it was sent, on this connection or an earlier one.
         is_abandoned: Whether its sender does not wait for it any more: it is not sent (again).
+        is_waiting: Whether it is still to be sent on this connection.
     """
 
-    __slots__ = ("body", "deadline", "group", "id", "is_abandoned", "was_sent")
+    __slots__ = ("body", "deadline", "group", "id", "is_abandoned", "is_waiting", "was_sent")
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class PendingMessage:
         self.deadline = deadline
         self.was_sent = False
         self.is_abandoned = False
+        self.is_waiting = True
 
 
 P = TypeVar("P", bound=PendingMessage)
@@ -52,30 +54,31 @@ class Outbox(Generic[P]):
     def __init__(self, *, max_count: int = sys.maxsize, max_bytes: int) -> None:
         self._max_count = max_count
         self._max_bytes = max_bytes
-        self._waiting: OrderedDict[P, None] = OrderedDict()
+        self._waiting: deque[P] = deque()  # abandoned messages among them are skipped
         self._sent: deque[P] = deque()
+        self._abandoned = 0
         self._bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Return whether no further message should be added for now."""
-        count = len(self._waiting) + len(self._sent)  # not len(self): this is asked for every message
+        count = len(self._waiting) - self._abandoned + len(self._sent)  # not len(self): asked per message
         return self._bytes >= self._max_bytes or count >= self._max_count
 
     @property
     def has_waiting(self) -> bool:
         """Return whether there is something to send."""
-        return bool(self._waiting)
+        return len(self._waiting) > self._abandoned
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._sent)
+        return len(self._waiting) - self._abandoned + len(self._sent)
 
     def __iter__(self) -> Iterator[P]:
-        return chain(self._sent, self._waiting)
+        return chain(self._sent, (message for message in self._waiting if not message.is_abandoned))
 
     def add(self, message: P) -> None:
         """Add a message to be sent, after all others."""
-        self._waiting[message] = None
+        self._waiting.append(message)
         self._bytes += len(message.body)
 
     def take(self, max_bytes: int, max_count: int = sys.maxsize) -> list[P]:
@@ -84,13 +87,16 @@ class Outbox(Generic[P]):
         taken: list[P] = []
         size = 0
         while waiting and len(taken) < max_count:
-            message, _ = waiting.popitem(last=False)
+            message = waiting[0]
+            if message.is_abandoned:
+                waiting.popleft()
+                self._abandoned -= 1
+                continue
             size += len(message.body)
             if taken and size > max_bytes:
-                waiting[message] = None
-                waiting.move_to_end(message, last=False)
                 break
-            message.was_sent = True
+            waiting.popleft()
+            message.was_sent, message.is_waiting = True, False
             taken.append(message)
         self._sent.extend(taken)
         return taken
@@ -126,10 +132,12 @@ class Outbox(Generic[P]):
 
     def abandon(self, message: P) -> None:
         """Do not send a message (again); if it was sent on this connection, its reply is still to come."""
-        message.is_abandoned = True
-        if message in self._waiting:
-            del self._waiting[message]
+        if message.is_waiting and not message.is_abandoned:
+            self._abandoned += 1
             self._removed(message)
+        message.is_abandoned = True
+        if 2 * self._abandoned > len(self._waiting):
+            self._drop_abandoned()
 
     def expire(self, now: float) -> list[P]:
         """Abandon every message past its deadline, and all others of its group.
@@ -142,6 +150,8 @@ class Outbox(Generic[P]):
         """
         overdue = takewhile(lambda message: message.deadline <= now, self)
         groups = {message.group for message in overdue if not message.is_abandoned} - {None}
+        if not groups:
+            return []
         expired = [message for message in self if message.group in groups and not message.is_abandoned]
         for message in expired:
             self.abandon(message)
@@ -149,8 +159,11 @@ class Outbox(Generic[P]):
 
     def put_back(self) -> None:
         """Mark all messages without an outcome to be sent again, in order, except abandoned ones."""
-        self._waiting = OrderedDict.fromkeys(message for message in self if not message.is_abandoned)
+        for message in self._sent:
+            message.is_waiting = True
+        self._waiting.extendleft(reversed(self._sent))
         self._sent.clear()
+        self._drop_abandoned()
         self._bytes = sum(len(message.body) for message in self._waiting)
 
     def clear(self) -> list[P]:
@@ -158,8 +171,12 @@ class Outbox(Generic[P]):
         everything = list(self)
         self._waiting.clear()
         self._sent.clear()
-        self._bytes = 0
+        self._abandoned = self._bytes = 0
         return everything
+
+    def _drop_abandoned(self) -> None:
+        self._waiting = deque(message for message in self._waiting if not message.is_abandoned)
+        self._abandoned = 0
 
     def _removed(self, message: P) -> P:
         self._bytes -= len(message.body)
