@@ -36,7 +36,7 @@ BUSY_WINDOWS: Final = 1.5
 TIMER_GRAIN: Final = 0.0005
 
 
-class Member(Protocol):
+class GroupMember(Protocol):
     """A subscriber, for fan-out; compared by identity."""
 
     @property
@@ -62,18 +62,18 @@ class SubscriberGroup:
         self.key = key
         self.codec = codec
         self.patterns = set(patterns)
-        self.members: dict[Member, None] = {}
+        self.members: dict[GroupMember, None] = {}
         self.writers: tuple[Callable[[bytes], None], ...] = ()
         self.pending: list[bytes] = []
         self.pending_bytes = 0
         self.last_message_at = self.flush_at = float("-inf")
 
-    def add(self, member: Member) -> None:
+    def add(self, member: GroupMember) -> None:
         """Add a member; the group must have been flushed."""
         self.members[member] = None
         self.writers = tuple(each.write for each in self.members)
 
-    def remove(self, member: Member) -> None:
+    def remove(self, member: GroupMember) -> None:
         """Remove a member; the group must have been flushed."""
         del self.members[member]
         self.writers = tuple(each.write for each in self.members)
@@ -123,13 +123,13 @@ class Fanout:
         self._delivered_at = float("-inf")
         self._index: PatternIndex[SubscriberGroup] = PatternIndex()
         self._groups: dict[object, SubscriberGroup] = {}
-        self._of_member: dict[Member, SubscriberGroup] = {}
+        self._of_member: dict[GroupMember, SubscriberGroup] = {}
         self._routes: dict[str, tuple[SubscriberGroup, ...]] = {}
         self._waiting: dict[SubscriberGroup, None] = {}
 
     # Membership.
 
-    def join(self, member: Member, patterns: Iterable[str]) -> None:
+    def join(self, member: GroupMember, patterns: Iterable[str]) -> None:
         """Deliver to a member every record after :attr:`head` that one of ``patterns`` matches."""
         wanted = frozenset(patterns)
         key: object = (member.codec, wanted) if len(wanted) <= self._max_shared_patterns else member
@@ -139,7 +139,7 @@ class Fanout:
         group.add(member)
         self._of_member[member] = group
 
-    def leave(self, member: Member) -> None:
+    def leave(self, member: GroupMember) -> None:
         """Stop delivering to a member, if it is one, after writing everything up to :attr:`head`."""
         group = self._of_member.get(member)
         if group is None:
@@ -151,7 +151,7 @@ class Fanout:
         if not group.members:
             self._discard(group)
 
-    def add(self, member: Member, pattern: str) -> None:
+    def add(self, member: GroupMember, pattern: str) -> None:
         """Add a pattern to those of a member."""
         group = self._of_member[member]
         if group.key is member:
@@ -161,7 +161,7 @@ class Fanout:
         else:
             self._move(member, group.patterns | {pattern})
 
-    def remove(self, member: Member, pattern: str) -> None:
+    def remove(self, member: GroupMember, pattern: str) -> None:
         """Remove a pattern from those of a member, which keeps others."""
         group = self._of_member[member]
         if group.key is member:
@@ -172,11 +172,11 @@ class Fanout:
         else:
             self._move(member, group.patterns - {pattern})
 
-    def flush_for(self, member: Member) -> None:
+    def flush_for(self, member: GroupMember) -> None:
         """Write what is held back for a member, and so for its group."""
         self._flush(self._of_member[member])
 
-    def is_member(self, member: Member) -> bool:
+    def is_member(self, member: GroupMember) -> bool:
         """Return whether a member has joined and not left."""
         return member in self._of_member
 
@@ -253,7 +253,7 @@ class Fanout:
 
     # Groups.
 
-    def _move(self, member: Member, patterns: Iterable[str]) -> None:
+    def _move(self, member: GroupMember, patterns: Iterable[str]) -> None:
         """Move a member to another group, unless it leaves by what it is written first."""
         self._flush(self._of_member[member])
         if self.is_member(member):

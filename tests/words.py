@@ -14,9 +14,6 @@ from pathlib import Path
 
 from tests.tree import PACKAGES, ROOT, project_files
 
-NOT_YET = {"bench", "clientdemo", "docs", "fanline", "msgqueue", "publisher", "subscriber"}
-"""Folders, with their tests, that ``make lint`` leaves out until they are rewritten."""
-
 LONGEST_TEST_NAME = 60
 CHECKED = {".py", ".md", ".js", ".css", ".html", ".toml", ".yaml", ".yml", ".sh", ""}
 EXEMPT = {ROOT / "tests/words.py", ROOT / "docs/glossary.md", ROOT / "LICENSE"}
@@ -123,12 +120,6 @@ def is_checked(path: Path) -> bool:
     return path.suffix in CHECKED and path not in EXEMPT
 
 
-def is_clean_already(path: Path) -> bool:
-    """Return whether a file is in a folder that ``make lint`` checks already."""
-    parts = path.relative_to(ROOT).parts
-    return parts[1 if parts[0] == "tests" and len(parts) > 2 else 0] not in NOT_YET
-
-
 def findings(paths: list[Path]) -> list[Finding]:
     """Return everything to rewrite in the files given."""
     found: list[Finding] = []
@@ -153,8 +144,6 @@ def main(arguments: list[str]) -> int:
     """Print what to rewrite below the paths given, by default everything; return the exit code."""
     roots = [Path(argument).resolve() for argument in arguments] or [ROOT]
     paths = [path for root in roots for path in project_files(root) if is_checked(path)]
-    if not arguments:
-        paths = [path for path in paths if is_clean_already(path)]
     found = findings(paths)
     for path, line, word, instead in sorted(found):
         print(f"{path.relative_to(ROOT)}:{line}: {word!r}: {instead}")

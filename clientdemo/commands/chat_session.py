@@ -12,7 +12,7 @@ from clientdemo.commands.batch import send_lines
 from clientdemo.commands.interactive import EXIT_TIMEOUT
 from clientdemo.console.escape import escape_controls, on_one_line
 from clientdemo.console.output import STDOUT, abandon_output, while_output_is_read
-from clientdemo.console.terminal import Kind, Pipe, Screen, Terminal
+from clientdemo.console.terminal import LineKind, Pipe, Screen, Terminal
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, tell, ungrouped
 from clientdemo.login import ChatLogin
 from fanline import (
@@ -64,7 +64,7 @@ async def run_chat(login: ChatLogin, room: str, render: Render, *, last: int) ->
     """
     is_terminal = os.isatty(STDOUT)
     screen = Terminal(HINT, InMemoryHistory()) if is_terminal else Pipe()
-    say: Say = (lambda text: screen.show(Kind.NOTICE, f"[clientdemo] {text}")) if is_terminal else tell
+    say: Say = (lambda text: screen.show(LineKind.NOTICE, f"[clientdemo] {text}")) if is_terminal else tell
     view = _View(screen, render, say)
     with screen.open():
         async with while_output_is_read(), _entered(login, room, view, last=last) as entered:
@@ -113,7 +113,7 @@ async def send_to_room(
 class _UnreadPipe(Pipe):
     """Standard output that may be closed while lines are still being sent."""
 
-    def show(self, kind: Kind, text: str) -> None:
+    def show(self, kind: LineKind, text: str) -> None:
         try:
             super().show(kind, text)
         except BrokenPipeError:
@@ -145,7 +145,7 @@ class _View:
             self.say(f"you are {escape_controls(event.member_name)}")
         line = self._render(event)
         if line is not None:
-            self._screen.show(Kind.SENT if event.is_own else Kind.ARRIVED, line)
+            self._screen.show(LineKind.SENT if event.is_own else LineKind.ARRIVED, line)
 
 
 class _Typist:

@@ -9,7 +9,7 @@ from clientdemo.console.escape import content_of, escape_controls
 from clientdemo.console.grammar import HELP, Leave, Mistake, Send, Sub, Unsub, parse
 from clientdemo.console.lines import STDIN
 from clientdemo.console.output import STDOUT
-from clientdemo.console.terminal import Kind, Pipe, Screen, Terminal, Topics, kept_history
+from clientdemo.console.terminal import LineKind, Pipe, Screen, Terminal, Topics, kept_history
 from clientdemo.exit_codes import ConnectionNotices, ExitCode, ungrouped
 from clientdemo.login import PipelineLogin
 from fanline import Disconnected, ErrorCode, Gap, Publisher, PublishResult, Rejected, Subscriber
@@ -82,7 +82,7 @@ class _Client:
             if isinstance(line, Leave):
                 return
             if isinstance(line, Mistake):
-                self._say(escape_controls(line.reason), Kind.PROBLEM)
+                self._say(escape_controls(line.reason), LineKind.PROBLEM)
             elif line is not None:
                 await self._commands.put(line)
 
@@ -106,7 +106,7 @@ class _Client:
             try:
                 await self._execute(command)
             except Rejected as rejected:
-                self._say(rejected.reason, Kind.PROBLEM)
+                self._say(rejected.reason, LineKind.PROBLEM)
             finally:
                 self._commands.task_done()
 
@@ -115,12 +115,12 @@ class _Client:
             case Sub(pattern, after, last):
                 seq = await self._subscriber.subscribe(pattern, after=after, last=last)
                 self._topics.add(pattern)
-                self._say(f"subscribed to {pattern}, after {seq}", Kind.DETAIL)
+                self._say(f"subscribed to {pattern}, after {seq}", LineKind.DETAIL)
             case Unsub(pattern):
                 await self._subscriber.unsubscribe(pattern)
-                self._say(f"unsubscribed from {pattern}", Kind.DETAIL)
+                self._say(f"unsubscribed from {pattern}", LineKind.DETAIL)
             case Send(topic, content):
-                self._screen.show(Kind.SENT, f">[{topic}] {escape_controls(content)}")
+                self._screen.show(LineKind.SENT, f">[{topic}] {escape_controls(content)}")
                 self._topics.add(topic)
                 self._receipts.put_nowait(await self._publisher.send(topic, content))
 
@@ -129,10 +129,10 @@ class _Client:
             receipt = await self._receipts.get()
             try:
                 ack = await receipt
-                self._say(f"stored at {ack.seq}", Kind.DETAIL)
+                self._say(f"stored at {ack.seq}", LineKind.DETAIL)
             except Rejected as rejected:
                 outcome = "not acknowledged" if rejected.code == ErrorCode.ACK_UNAVAILABLE else "not stored"
-                self._say(f"{outcome}: {rejected.reason}", Kind.PROBLEM)
+                self._say(f"{outcome}: {rejected.reason}", LineKind.PROBLEM)
             finally:
                 self._receipts.task_done()
 
@@ -141,12 +141,12 @@ class _Client:
             try:
                 async for message in self._subscriber:
                     self._topics.add(message.topic)
-                    self._screen.show(Kind.ARRIVED, f"<[{message.topic}] {content_of(message)}")
+                    self._screen.show(LineKind.ARRIVED, f"<[{message.topic}] {content_of(message)}")
             except Rejected as rejected:
-                self._say(rejected.reason, Kind.PROBLEM)
+                self._say(rejected.reason, LineKind.PROBLEM)
 
     def _show_gap(self, gap: Gap) -> None:
-        self._say(explain_gap(gap), Kind.PROBLEM)
+        self._say(explain_gap(gap), LineKind.PROBLEM)
 
-    def _say(self, text: str, kind: Kind = Kind.NOTICE) -> None:
+    def _say(self, text: str, kind: LineKind = LineKind.NOTICE) -> None:
         self._screen.show(kind, f"[clientdemo] {text}")

@@ -19,8 +19,8 @@ from clientdemo.console.grammar import COMMANDS
 from clientdemo.console.lines import STDIN, read_lines
 
 
-class Kind(StrEnum):
-    """Kind of a line on the screen, which gives it its color."""
+class LineKind(StrEnum):
+    """LineKind of a line on the screen, which gives it its color."""
 
     SENT = "sent"
     ARRIVED = "arrived"
@@ -32,11 +32,11 @@ class Kind(StrEnum):
 STYLE = Style.from_dict(
     {
         "prompt": "bold",
-        Kind.SENT: "ansigreen",
-        Kind.ARRIVED: "ansicyan",
-        Kind.DETAIL: "ansibrightblack",
-        Kind.NOTICE: "ansiyellow",
-        Kind.PROBLEM: "ansired",
+        LineKind.SENT: "ansigreen",
+        LineKind.ARRIVED: "ansicyan",
+        LineKind.DETAIL: "ansibrightblack",
+        LineKind.NOTICE: "ansiyellow",
+        LineKind.PROBLEM: "ansired",
     }
 )
 
@@ -70,7 +70,7 @@ class Screen(ABC):
     """Source of typed lines, and destination of shown ones."""
 
     @abstractmethod
-    def show(self, kind: Kind, text: str) -> None:
+    def show(self, kind: LineKind, text: str) -> None:
         """Show one line."""
 
     @abstractmethod
@@ -90,7 +90,7 @@ class Screen(ABC):
 class Pipe(Screen):
     """Standard input and output, if one of them is not a terminal."""
 
-    def show(self, kind: Kind, text: str) -> None:
+    def show(self, kind: LineKind, text: str) -> None:
         """Write one line and flush it."""
         print(text, flush=True)  # noqa: T201 - this is a command line
 
@@ -124,13 +124,13 @@ class Terminal(Screen):
         """Return a context that keeps output above the prompt."""
         return patch_stdout(raw=True)
 
-    def show(self, kind: Kind, text: str) -> None:
+    def show(self, kind: LineKind, text: str) -> None:
         """Show one line above the prompt, in the color of its kind."""
         print_formatted_text(FormattedText([(f"class:{kind}", text)]), style=STYLE)
 
     async def lines(self) -> AsyncIterator[str]:
         """Show the hint; yield typed lines until Ctrl-D."""
-        self.show(Kind.DETAIL, f"[clientdemo] {self._hint}")
+        self.show(LineKind.DETAIL, f"[clientdemo] {self._hint}")
         while True:
             try:
                 yield await self._session.prompt_async()

@@ -271,7 +271,7 @@ class ChatRoom(SendingClient):
     def _refuse_uncertain(self) -> None:
         """Refuse what the server may have stored, and whose id it may have forgotten since."""
         for result in self._outbox.expire(time.time()):
-            reason = "the connection was lost for so long that nobody knows whether it was stored"
+            reason = "the connection was lost for so long that it is unknown whether it was stored"
             self._fail(result, Rejected(ErrorCode.ACK_UNAVAILABLE, reason, result.id))
 
     # Receiving.
@@ -306,7 +306,7 @@ class ChatRoom(SendingClient):
             self._acknowledge(result, Ack(result.id, frame.seq))
 
     def _admit(self, event: RoomEvent, *, is_self: bool) -> None:
-        """Let an event wait for the reader, unless they have had it."""
+        """Queue an event for the reader, unless it was delivered before."""
         if is_self:
             # It comes ahead of what was missed, so how far one has got it does not tell.
             self._own.add(event.member_id)

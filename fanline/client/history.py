@@ -104,7 +104,7 @@ class History:
 
         Args:
             topic: A topic, or a pattern.
-            after: Begin behind this position.
+            after: Begin after this position.
             before: End in front of this position.
             last: The newest so many; as ``limit`` alone. These three exclude each other.
             limit: Messages on the page at most, 1 to 1,000; there are fewer if they are large.

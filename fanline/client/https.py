@@ -23,7 +23,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Response(NamedTuple):
-    """What a service has answered; ``headers`` have lower-case names."""
+    """An answer of a service; ``headers`` have lower-case names."""
 
     status: int
     headers: Mapping[str, str]

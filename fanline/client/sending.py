@@ -121,7 +121,7 @@ class SendingClient(Client):
             result.future.set_result(ack)
 
     def _fail(self, result: PublishResult, error: BaseException) -> bool:
-        """Let a message fail; return whether this was its outcome."""
+        """Fail a message; return whether this was its outcome."""
         self._has_space.set()
         if result.future.done():
             return False

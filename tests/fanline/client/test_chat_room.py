@@ -65,20 +65,20 @@ async def test_says_and_hears(chat: StubChat, enter: Enter) -> None:
 
 
 async def test_what_was_sent_long_ago_is_not_sent_again(chat: StubChat, enter: Enter) -> None:
-    """What might be stored twice is given back; what was never sent is sent, however late."""
+    """A message that might be stored twice fails; one never sent is sent, however late."""
     room = await enter(id_lifetime=-1.0)
     chat.script.append(Do.DROP_UNACKED)
     sent = await room.send("sent")
     await until(lambda: room.problem is not None)
     unsent = await room.send("unsent")
-    with pytest.raises(Rejected, match="nobody knows whether it was stored"):
+    with pytest.raises(Rejected, match="it is unknown whether it was stored"):
         await sent
     await unsent
     assert chat.said == [("Ada", "sent"), ("Ada", "unsent")]
 
 
 async def test_own_comings_are_told_once(chat: StubChat, enter: Enter) -> None:
-    """What was missed has one's own coming in it, which one has seen already."""
+    """Missed events contain the own join, which was seen already."""
     room = await enter(after=0)
     chat.drop()
     second = await hear(room)
@@ -108,7 +108,7 @@ async def test_what_is_not_json_is_a_lost_connection(chat: StubChat, enter: Ente
 
 
 async def test_reads_ahead_within_bounds(chat: StubChat, enter: Enter) -> None:
-    """While nobody iterates a few hundred events are read; but an answer is never waited for in vain."""
+    """Without iteration a few hundred events are read; but an answer always arrives."""
     room = await enter()
     for n in range(2 * HIGH_WATER):
         await chat.happen("Bea", str(n))
@@ -118,8 +118,8 @@ async def test_reads_ahead_within_bounds(chat: StubChat, enter: Enter) -> None:
     assert await hear_messages(room, 2 * HIGH_WATER + 1) == [*map(str, range(2 * HIGH_WATER)), "last"]
 
 
-async def test_stops_reading_while_nobody_iterates(chat: StubChat, enter: Enter) -> None:
-    """What is not read stays with the server."""
+async def test_stops_reading_without_iteration(chat: StubChat, enter: Enter) -> None:
+    """Events not read stay with the server."""
     room = await enter()
     flood = asyncio.create_task(_flood(chat))
     sent = [-1]
@@ -155,7 +155,7 @@ async def test_messages_on_their_way_are_bounded(chat: StubChat, enter: Enter) -
 
 
 async def test_what_is_withdrawn_in_time_is_not_sent(chat: StubChat, enter: Enter) -> None:
-    """A message that nobody waits for any more is not said, on this connection or the next."""
+    """An abandoned message is not sent, on this connection or the next."""
     room = await enter()
     (await room.send("not now")).cancel()
     await (await room.send("now"))
@@ -176,7 +176,7 @@ async def test_cannot_say_what_is_no_text(enter: Enter) -> None:
 
 
 async def test_a_deleted_room_is_over(chat: StubChat, enter: Enter) -> None:
-    """Whoever waits is told, and whoever comes later; what has arrived is still there."""
+    """Waiting and later calls raise the end; earlier events are still delivered."""
     room = await enter()
     chat.script.append(Do.IGNORE)
     answer = await room.send("x")
@@ -193,7 +193,7 @@ async def test_a_deleted_room_is_over(chat: StubChat, enter: Enter) -> None:
 
 
 async def test_a_room_that_was_left_is_closed(chat: StubChat, tls: ssl.SSLContext) -> None:
-    """Outside of its block nothing can be said, and nobody waits for ever."""
+    """Outside of its block nothing can be sent, and no call waits forever."""
     room = ChatRoom(chat.url, ROOM, token="token-of-Ada", tls=tls)
     with pytest.raises(Closed, match="not open yet"):
         await room.send("x")
