@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Answers(Generic[T]):
+class PendingReplies(Generic[T]):
     """The calls that wait for the answer to a command, by its pattern."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fanline.client.base import Client, OnState
 from fanline.client.connection import Login, ReconnectingConnection
-from fanline.client.pending_replies import Answers
+from fanline.client.pending_replies import PendingReplies
 from fanline.client.subscription_state import Gap, SubscriptionState
 from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
 from fanline.protocol import (
@@ -107,8 +107,8 @@ class Subscriber(Client):
         self._room = asyncio.Event()
         self._room.set()
         self._asking = 0
-        self._subscribing = Answers[int]()
-        self._unsubscribing = Answers[None]()
+        self._subscribing = PendingReplies[int]()
+        self._unsubscribing = PendingReplies[None]()
 
     @property
     def waiting(self) -> int:
@@ -178,7 +178,7 @@ class Subscriber(Client):
                 raise item
             self._on_gap(item)
 
-    async def _ask(self, command: Request, answers: Answers[T], pattern: str) -> T:
+    async def _ask(self, command: Request, answers: PendingReplies[T], pattern: str) -> T:
         """Say something and wait for the answer, which may stand behind more messages than are read ahead."""
         answer = answers.expect(pattern)
         self._asking += 1
