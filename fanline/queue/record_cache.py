@@ -1,4 +1,4 @@
-"""The newest records of the log, in memory: what a reader that keeps up, nearly, is served from."""
+"""The newest records of the log, in memory, for readers that are nearly up to date."""
 
 import sys
 from bisect import bisect_right
@@ -33,7 +33,10 @@ class RecordCache:
 
     def restart(self, head: int) -> None:
         """Forget everything, and begin again after ``head``."""
-        self.__init__(self._max_bytes, head)  # type: ignore[misc]
+        self.floor = self.head = head
+        self._bytes = 0
+        self._all = _Segment()
+        self._by_topic.clear()
 
     def skip(self, position: int) -> None:
         """Note that records after the head and up to ``position`` may be missing here.
