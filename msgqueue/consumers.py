@@ -32,13 +32,15 @@ class DeliveryTracker:
 
     Args:
         position: All records up to this position are done.
+        max_held: Records that a member may hold without reporting them done.
 
     Attributes:
         dealt: All records up to this position were delivered at least once.
     """
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int, *, max_held: int = MAX_OUTSTANDING) -> None:
         self.dealt = position
+        self._max_held = max_held
         self._held: dict[Hashable, OrderedDict[int, Record]] = {}  # by seq, in the order of delivery
         self._returned: list[Record] = []
 
@@ -56,7 +58,7 @@ class DeliveryTracker:
 
     def room(self, member: Hashable) -> int:
         """Return how many more records a member may receive."""
-        return MAX_OUTSTANDING - len(self._held.get(member, ()))
+        return self._max_held - len(self._held.get(member, ()))
 
     def deal(self, member: Hashable, records: Sequence[Record], position: int) -> None:
         """Assign new records to a member; the log was read up to ``position``."""

@@ -49,15 +49,16 @@ class RuleUsage:
 
     Attributes:
         position: Up to here nothing is left that ``max_age`` or ``max_bytes`` could remove.
+        counts: How many messages each topic has, if the rule limits that.
         over_limit: How many messages each topic has too many.
     """
 
     def __init__(self, rule: RetentionRule) -> None:
         self.position = 0
+        self.counts: Counter[str] = Counter()
         self.over_limit: Counter[str] = Counter()
         self._rule = rule
         self._bytes = 0
-        self._counts: Counter[str] = Counter()
 
     @property
     def must_count(self) -> bool:
@@ -73,14 +74,14 @@ class RuleUsage:
         """Count a message."""
         self._bytes += header.size
         if self._rule.max_count is not None:
-            self._counts[header.topic] += 1
-            if self._counts[header.topic] > self._rule.max_count:
+            self.counts[header.topic] += 1
+            if self.counts[header.topic] > self._rule.max_count:
                 self.over_limit[header.topic] += 1
 
     def remove(self, header: RecordHeader) -> None:
         """Subtract a message that was counted."""
         self._bytes -= header.size
-        _decrease(self._counts, header.topic)
+        _decrease(self.counts, header.topic)
         _decrease(self.over_limit, header.topic)
 
     def expired(self, headers: Sequence[RecordHeader], now: float) -> Sequence[RecordHeader]:
@@ -131,17 +132,27 @@ class Retention:
         store: What is trimmed, by this alone.
         rules: The rules, the most important first.
         clock: Tells the time, in Unix seconds.
+        step: Headers read, and messages removed, in one step.
+        pause: Seconds from the end of a sweep to the next.
 
     Attributes:
         removed: How many messages were removed.
     """
 
     def __init__(
-        self, store: Store, rules: Sequence[RetentionRule], *, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        rules: Sequence[RetentionRule],
+        *,
+        clock: Callable[[], float] = time.time,
+        step: int = STEP,
+        pause: float = SWEEP_SECONDS,
     ) -> None:
         self.removed = 0
         self._store = store
         self._clock = clock
+        self._step = step
+        self._pause = pause
         self._usages = RuleUsages(rules)
         self._counted = 0
         self._has_failed = False
@@ -181,7 +192,7 @@ class Retention:
                 self._has_failed = True
             else:
                 self._has_failed = False
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self._pause)
 
     async def _count(self, head: int) -> None:
         async with aclosing(self._headers(self._counted, head)) as pages:
@@ -201,8 +212,8 @@ class Retention:
         found: list[RecordHeader] = []
         for topic, excess in usage.over_limit.items():
             async with _resting():
-                found += await self._store.headers(0, topic=topic, limit=min(excess, STEP - len(found)))
-            if len(found) == STEP:
+                found += await self._store.headers(0, topic=topic, limit=min(excess, self._step - len(found)))
+            if len(found) == self._step:
                 break
         return found
 
@@ -221,7 +232,7 @@ class Retention:
         """Yield the headers of the log between two positions, page by page."""
         while True:
             async with _resting():
-                headers = await self._store.headers(after, limit=STEP)
+                headers = await self._store.headers(after, limit=self._step)
             headers = headers[: bisect_right(headers, head, key=attrgetter("seq"))]
             if not headers:
                 return

@@ -41,9 +41,14 @@ class StubQueue(Stub):
         self._popping: set[ServerConnection] = set()
 
     @property
+    def followers(self) -> list[ServerConnection]:
+        """The connections that follow the log."""
+        return [connection for connection in self.connections if connection in self._popping]
+
+    @property
     def is_popped(self) -> bool:
         """Return whether a connection follows the log."""
-        return any(connection in self._popping for connection in self.connections)
+        return bool(self.followers)
 
     def store(self, topic: str, content: object) -> Record:
         """Add a message to the log without delivering it, as while no subscriber is connected."""
@@ -55,9 +60,8 @@ class StubQueue(Stub):
     async def publish(self, *messages: tuple[str, object]) -> None:
         """Add messages to the log, and deliver them to all followers in one frame."""
         bodies = [self.store(topic, content).body for topic, content in messages]
-        for connection in self.connections:
-            if connection in self._popping:
-                await connection.send(join_array(bodies), text=True)
+        for connection in self.followers:
+            await connection.send(join_array(bodies), text=True)
 
     async def receive(self, connection: ServerConnection, frame: bytes) -> None:
         for body in split_array(frame):

@@ -15,7 +15,6 @@ from websockets.asyncio.client import ClientConnection
 from fanline.errors import StoreError
 from fanline.protocol.topics import matches
 from fanline.server import Service
-from msgqueue import retention as retention_module
 from msgqueue.app import open_msgqueue
 from msgqueue.retention import Retention, RuleUsages
 from msgqueue.settings import RetentionRule
@@ -43,11 +42,8 @@ async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
     await store.close()
 
 
-@pytest.fixture(autouse=True)
-def quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sweep often, in steps so small that every test takes several."""
-    monkeypatch.setattr(retention_module, "SWEEP_SECONDS", 0.01)
-    monkeypatch.setattr(retention_module, "STEP", 3)
+# Sweeps often, in steps so small that every test takes several.
+quick_retention = partial(Retention, step=3, pause=0.01)
 
 
 def rule(topics: str = ">", **limits: Any) -> RetentionRule:
@@ -78,14 +74,14 @@ async def test_keeps_everything_without_a_rule(store: SqliteStore, clock: Clock)
     """A message that no rule matches stays, whatever its age."""
     await append_on(store, "a", "b", "$sys.a")
     clock.now += 1000 * DAY
-    await Retention(store, [], clock=clock).sweep()
-    await Retention(store, [rule("b", max_age=DAY), rule("*", max_age=2000 * DAY)], clock=clock).sweep()
+    await quick_retention(store, [], clock=clock).sweep()
+    await quick_retention(store, [rule("b", max_age=DAY), rule("*", max_age=2000 * DAY)], clock=clock).sweep()
     assert await kept(store) == {"a": [1], "$sys.a": [3]}
 
 
 async def test_removes_what_is_too_old(store: SqliteStore, clock: Clock) -> None:
     """A message is kept for its age, to the millisecond, and then goes."""
-    retention = Retention(store, [rule("a.>", max_age=60)], clock=clock)
+    retention = quick_retention(store, [rule("a.>", max_age=60)], clock=clock)
     await append_on(store, *["a.x", "b", "a.y"] * 4)
     clock.now += 30
     await append_on(store, "a.x", "b")
@@ -103,7 +99,7 @@ async def test_removes_what_is_too_old(store: SqliteStore, clock: Clock) -> None
 
 async def test_keeps_so_many_of_each_topic(store: SqliteStore) -> None:
     """``max_count`` counts each topic for itself, at the first sweep and with what comes later."""
-    retention = Retention(store, [rule("room.*", max_count=2)])
+    retention = quick_retention(store, [rule("room.*", max_count=2)])
     await append_on(store, *["room.1"] * 9, "room.2", "lobby", *["room.3"] * 3)
     await retention.sweep()
     assert await kept(store) == {"room.1": [8, 9], "room.2": [10], "lobby": [11], "room.3": [13, 14]}
@@ -121,7 +117,7 @@ async def test_keeps_so_many_bytes_of_all_topics_together(store: SqliteStore) ->
     await append_on(store, "other")
     newest = await store.headers(0)
     budget = sum(header.size for header in newest[6:10])
-    retention = Retention(store, [rule("t.>", max_bytes=budget)])
+    retention = quick_retention(store, [rule("t.>", max_bytes=budget)])
     await retention.sweep()
     assert await store.headers(0) == newest[6:]
     await store.append([new("t.9", "x" * 10)])
@@ -133,14 +129,14 @@ async def test_the_first_rule_that_matches_applies(store: SqliteStore) -> None:
     """A rule without limits keeps what later ones would remove; a later rule does not add to an earlier."""
     rules = [rule("a.keep"), rule("a.*", max_count=2), rule(">", max_count=1)]
     await append_on(store, *["a.keep", "a.x", "b"] * 3)
-    await Retention(store, rules).sweep()
+    await quick_retention(store, rules).sweep()
     assert await kept(store) == {"a.keep": [1, 4, 7], "a.x": [5, 8], "b": [9]}
 
 
 async def test_counts_a_topic_under_its_own_rule_alone(store: SqliteStore) -> None:
     """Messages under one rule take nothing of the budget of another."""
     await store.append([new("a", "x" * 5000), new("b", "x" * 500), new("b", "x" * 500)])
-    await Retention(store, [rule("a", max_bytes=6000), rule("*", max_bytes=2000)]).sweep()
+    await quick_retention(store, [rule("a", max_bytes=6000), rule("*", max_bytes=2000)]).sweep()
     assert await kept(store) == {"a": [1], "b": [2, 3]}
 
 
@@ -148,13 +144,13 @@ async def test_goes_on_after_a_restart(store: SqliteStore, clock: Clock) -> None
     """A new process counts what is there, and removes what has become too much."""
     rules = [rule(max_count=3, max_age=60)]
     await append_on(store, *["a"] * 5)
-    await Retention(store, rules, clock=clock).sweep()
+    await quick_retention(store, rules, clock=clock).sweep()
     await append_on(store, "a", "b")
-    await Retention(store, rules, clock=clock).sweep()
+    await quick_retention(store, rules, clock=clock).sweep()
     assert await kept(store) == {"a": [4, 5, 6], "b": [7]}
     clock.now += 61
     await append_on(store, "b")
-    await Retention(store, rules, clock=clock).sweep()
+    await quick_retention(store, rules, clock=clock).sweep()
     assert await kept(store) == {"b": [8]}
 
 
@@ -170,7 +166,7 @@ async def test_goes_on_after_an_error(store: SqliteStore, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(store, "trim", failing)
     await append_on(store, *["a"] * 20)
-    retention = Retention(store, [rule(max_count=2)])
+    retention = quick_retention(store, [rule(max_count=2)])
     for _ in range(2):
         with pytest.raises(StoreError):
             await retention.sweep()
@@ -195,7 +191,7 @@ async def test_tells_of_an_error_once(
 
     monkeypatch.setattr(store, "bounds", failing)
     await append_on(store, *["a"] * 5)
-    retention = Retention(store, [rule(max_count=1)])
+    retention = quick_retention(store, [rule(max_count=1)])
     retention.start()
     await until(lambda: retention.removed == 4)
     await retention.close()
@@ -206,7 +202,6 @@ async def test_tells_of_an_error_once(
 
 async def test_appends_pass_between_the_steps(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """While much is being removed, appends are stored: no trim is longer than a step."""
-    monkeypatch.setattr(retention_module, "STEP", 10)
     await append_on(store, *["a"] * 1000)
     steps: list[int] = []
     trim = store.trim
@@ -216,7 +211,7 @@ async def test_appends_pass_between_the_steps(store: SqliteStore, monkeypatch: p
         await trim(seqs)
 
     monkeypatch.setattr(store, "trim", watched)
-    retention = Retention(store, [rule("a", max_count=100)])
+    retention = quick_retention(store, [rule("a", max_count=100)], step=10)
     sweeping = asyncio.create_task(retention.sweep())
     while not sweeping.done():
         await append_on(store, "b")
@@ -298,7 +293,7 @@ def test_leaves_what_the_rules_say(
     async def go() -> None:
         store = HeaderStore()
         clock = Clock()
-        retention = Retention(store, rules, clock=clock)  # type: ignore[arg-type]
+        retention = quick_retention(store, rules, clock=clock)  # type: ignore[arg-type]
         seq = 0
         for batch in batches:
             for topic, pause, size in batch:
@@ -316,7 +311,7 @@ def test_leaves_what_the_rules_say(
 async def test_leaves_new_messages_for_the_next_sweep(clock: Clock) -> None:
     """Messages not counted yet are not removed, so that the count stays right."""
     store = HeaderStore()
-    retention = Retention(store, [rule(max_age=1, max_bytes=2000)], clock=clock)  # type: ignore[arg-type]
+    retention = quick_retention(store, [rule(max_age=1, max_bytes=2000)], clock=clock)  # type: ignore[arg-type]
     store.stored = [RecordHeader(seq, "t", 0, 1000) for seq in range(1, 9)]
     store.newest = 5
     await retention.sweep()
@@ -338,7 +333,7 @@ def test_forgets_topics_that_are_gone() -> None:
     for header in headers:
         usage.remove(header)
     assert not usage.over_limit
-    assert not usage._counts
+    assert not usage.counts
 
 
 # What the services do with it.

@@ -199,7 +199,7 @@ async def test_gap_on_the_way_is_named(queue: StubQueue, subscriber: Service, di
     await queue.publish(("t", 1))
     for n in (2, 3):
         queue.store("t", n)
-    (link,) = queue._popping
+    (link,) = queue.followers
     await link.send('{"gap":{"from":2,"to":3}}')
     await queue.publish(("t", 4))
     first, told, second = await receive(client, 3)
