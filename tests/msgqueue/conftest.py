@@ -1,18 +1,47 @@
 """Fixtures for the tests of msgqueue."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fanline.errors import StoreError
+from fanline.protocol import NewMessage, Page
+from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.engine import SqliteStore
 
 
-class OpenedStores(list[SqliteStore]):
+class BreakableStore(SqliteStore):
+    """A store that a test can make fail, as on a full or lost disk, and heal.
+
+    Attributes:
+        refuses: Tells which messages cannot be appended; None if all can.
+        is_unreadable: Makes every read fail.
+    """
+
+    refuses: Callable[[NewMessage], bool] | None = None
+    is_unreadable = False
+
+    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        """Append, unless a message is refused."""
+        if self.refuses is not None and any(self.refuses(message) for message in messages):
+            raise StoreError("the disk is full")
+        return await super().append(messages)
+
+    async def read(self, after: int, **how: Any) -> Page:
+        """Read, unless nothing can be read."""
+        if self.is_unreadable:
+            raise StoreError("the disk is gone")
+        return await super().read(after, **how)
+
+
+class OpenedStores(list[BreakableStore]):
     """The stores that services have opened through :meth:`open`."""
 
-    async def open(self, folder: Path, *, dedupe_window: float) -> SqliteStore:
+    async def open(self, folder: Path, *, dedupe_window: float) -> BreakableStore:
         """Open the log in a folder, for ``open_msgqueue``."""
-        store = await SqliteStore.open(folder, dedupe_window=dedupe_window)
+        store = await BreakableStore.open(folder, dedupe_window=dedupe_window)
         self.append(store)
         return store
 

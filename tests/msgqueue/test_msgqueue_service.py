@@ -1,7 +1,6 @@
 """The msgqueue alone, between clients that stand in for publishers and subscribers."""
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from fanline.errors import StoreError
+from fanline.protocol import NewMessage
 from fanline.server import Service
 from msgqueue.app import open_msgqueue
-from msgqueue.store.sqlite.engine import SqliteStore
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as receive
-from tests.msgqueue.conftest import OpenedStores
+from tests.msgqueue.conftest import BreakableStore, OpenedStores
 
 
 @pytest.fixture
@@ -168,7 +166,7 @@ async def test_a_large_commit_comes_in_frames_of_bounded_size(queue: Service, di
 @pytest.fixture
 async def slow(
     start_service: StartService, dial: Dial, opened_stores: OpenedStores
-) -> tuple[SqliteStore, ClientConnection, int]:
+) -> tuple[BreakableStore, ClientConnection, int]:
     """The store of a msgqueue, a consumer that has stopped reading, and how many messages there are."""
     queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open), recent_bytes=20_000)
     popper = await dial(queue, "/popmsg")
@@ -184,7 +182,7 @@ async def slow(
     return opened_stores[0], popper, count
 
 
-async def test_a_consumer_that_does_not_keep_up(slow: tuple[SqliteStore, ClientConnection, int]) -> None:
+async def test_a_consumer_that_does_not_keep_up(slow: tuple[BreakableStore, ClientConnection, int]) -> None:
     """One that stops reading, and goes on later, gets everything once and in order."""
     _, popper, count = slow
     popper.transport.resume_reading()
@@ -192,7 +190,9 @@ async def test_a_consumer_that_does_not_keep_up(slow: tuple[SqliteStore, ClientC
     assert [message["seq"] for message in got] == list(range(1, count + 1))
 
 
-async def test_a_consumer_that_retention_overtakes(slow: tuple[SqliteStore, ClientConnection, int]) -> None:
+async def test_a_consumer_that_retention_overtakes(
+    slow: tuple[BreakableStore, ClientConnection, int],
+) -> None:
     """One that does not keep up is told what it will never get, where it would have come (promise 4)."""
     store, popper, count = slow
     kept_from = count - 500
@@ -387,66 +387,49 @@ async def test_plain_publisher_passes_on_something_enormous(start_service: Start
 # When the store fails.
 
 
-@pytest.fixture
-def broken_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """A switch that makes appends fail, as on a full disk, and heals them again."""
-    original = SqliteStore.append
-    state = {"broken": False}
-
-    async def append(self: SqliteStore, messages: Any) -> Any:
-        if state["broken"]:
-            raise StoreError("the disk is full")
-        return await original(self, messages)
-
-    monkeypatch.setattr(SqliteStore, "append", append)
-
-    def switch(broken: bool) -> None:
-        state["broken"] = broken
-
-    return switch
+def full_disk(_message: NewMessage) -> bool:
+    """Refuse every message."""
+    return True
 
 
 async def test_nothing_is_acked_that_is_not_stored(
-    start_service: StartService, dial: Dial, broken_store: Callable[[bool], None]
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
 ) -> None:
     """While the log cannot be written, pushes wait and are then refused, and readiness says why; it heals."""
-    queue = await start_service(open_msgqueue, queue_wait=0.5)
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open), queue_wait=0.5)
+    [store] = opened_stores
     pusher = await dial(queue, "/pushmsg")
-    broken_store(True)
+    store.refuses = full_disk
     (refused,) = await push(pusher, {"topic": "t", "content": 1, "id": "a"})
     assert (refused["error"], refused["id"]) == ("queue-unavailable", "a")
     assert "disk is full" in refused["reason"]
     assert "disk is full" in (queue.app.readiness_problem() or "")
-    broken_store(False)
+    store.refuses = None
     assert await push(pusher, {"topic": "t", "content": 1, "id": "a"}) == [{"ok": "a", "seq": 1}]
     assert queue.app.readiness_problem() is None
 
 
 async def test_short_trouble_of_the_store_is_bridged(
-    queue: Service, dial: Dial, broken_store: Callable[[bool], None]
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
 ) -> None:
     """When the log can be written again soon enough, pushes were only slow; their order is kept."""
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open))
+    [store] = opened_stores
     pusher = await dial(queue, "/pushmsg")
-    broken_store(True)
+    store.refuses = full_disk
     pushing = asyncio.create_task(push(pusher, *words("t", 1, 2)))
     await until(lambda: queue.app.readiness_problem() is not None)
-    broken_store(False)
+    store.refuses = None
     assert [answer["seq"] for answer in await pushing] == [1, 2]
 
 
 async def test_nothing_overtakes_what_was_refused(
-    start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
 ) -> None:
     """With what cannot be stored, all that waits behind it is refused, so that it comes again in order."""
-    original = SqliteStore.append
-
-    async def append(self: SqliteStore, messages: Any) -> Any:
-        if any(bytes(message.content) == b'"first"' for message in messages):
-            raise StoreError("the disk is full")
-        return await original(self, messages)
-
-    monkeypatch.setattr(SqliteStore, "append", append)
-    queue = await start_service(open_msgqueue, queue_wait=0.5)
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open), queue_wait=0.5)
+    [store] = opened_stores
+    store.refuses = lambda message: bytes(message.content) == b'"first"'
     pusher = await dial(queue, "/pushmsg")
     await pusher.send('{"topic":"t","content":"first"}')
     await until(lambda: queue.app.readiness_problem() is not None)
@@ -456,30 +439,29 @@ async def test_nothing_overtakes_what_was_refused(
 
 
 async def test_plain_publisher_waits_for_the_store(
-    queue: Service, dial: Dial, broken_store: Callable[[bool], None]
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
 ) -> None:
     """A plain message that cannot be stored is kept until it can be, and its publisher waits."""
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open))
+    [store] = opened_stores
     plain, popper = await dial(queue, "/pushmsg", v1=False), await dial(queue, "/popmsg")
     await pop(popper)
-    broken_store(True)
+    store.refuses = full_disk
     await plain.send('{"Topic":"t","Content":"patience"}')
     await until(lambda: queue.app.readiness_problem() is not None)
-    broken_store(False)
+    store.refuses = None
     assert (await receive(popper, 1))[0]["content"] == "patience"
 
 
 async def test_unreadable_log_sends_consumers_away(
-    start_service: StartService, dial: Dial, monkeypatch: pytest.MonkeyPatch
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
 ) -> None:
     """When the log cannot be read consumers are told to come back later, not left waiting."""
-    queue = await start_service(open_msgqueue, recent_bytes=1024)
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open), recent_bytes=1024)
     pusher = await dial(queue, "/pushmsg")
     await push(pusher, *words("t", *("x" * 500 for _ in range(10))))
 
-    async def fail(*_: Any, **__: Any) -> None:
-        raise StoreError("the disk is gone")
-
-    monkeypatch.setattr(SqliteStore, "read", fail)
+    opened_stores[0].is_unreadable = True
     from_start, share, plain = [await dial(queue, "/popmsg", v1=v1) for v1 in (True, True, False)]
     await from_start.send('{"pop":{"after":0}}')
     await share.send('{"pop":{"consumer":"c"}}')

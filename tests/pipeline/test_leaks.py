@@ -13,7 +13,7 @@ from subscriber.app import open_subscriber
 from subscriber.session import Session
 from tests.conftest import Dial, StartService, until
 
-CYCLES = 200
+CYCLES = 50
 
 
 def descriptors() -> int:

@@ -1,6 +1,7 @@
 """The subscriber between real clients and a stub of msgqueue."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +46,11 @@ async def discard(client: ClientConnection) -> None:
     with suppress(ConnectionClosed):
         while True:
             await client.recv()
+
+
+def keep_little_unread(client: ClientConnection) -> None:
+    """Make the kernel hold little of what the client does not read, so that its service notices early."""
+    client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
 
 
 async def ask(client: ClientConnection, command: str) -> dict[str, Any]:
@@ -319,10 +325,11 @@ async def test_a_flood_of_commands_does_not_stop_the_others(
     flooder, client = await dial(subscriber, "/subscribe"), await dial(subscriber, "/subscribe")
     await ask(client, "sub t")
     flooder.transport.pause_reading()
+    keep_little_unread(flooder)
 
     async def flood() -> None:
         while True:
-            await flooder.send(msgspec.json.encode([{"sub": "flood"}] * 1_000), text=True)
+            await flooder.send(msgspec.json.encode([{"sub": "flood." + "x" * 200}] * 100), text=True)
 
     flooding = asyncio.create_task(flood())
     connection = next(c for c in subscriber.connections if c.remote_address[1] == flooder.local_address[1])
