@@ -65,6 +65,7 @@ class Authenticator:
         users_file: The users file; None for the demo user, who may do everything.
         clock: Monotonic clock, in seconds.
         sleep: Waits for a number of seconds.
+        max_remembered_logins: Number of confirmed logins to keep.
 
     Raises:
         ConfigurationError: If the users file or the rights file is missing or has a mistake.
@@ -76,11 +77,12 @@ class Authenticator:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        max_remembered_logins: int = MAX_REMEMBERED_LOGINS,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
         self._roster = _Roster(users_file)
-        self._confirmed = _ConfirmedLogins()
+        self._confirmed = ConfirmedLogins(max_remembered_logins)
         self._failures = FailureDelay()
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="bcrypt")
@@ -96,7 +98,7 @@ class Authenticator:
             Unauthorized: If the header is missing or malformed, or the user or password is wrong; in the
                 last case up to 4 seconds later.
         """
-        name, password = _parse_basic(authorization)
+        name, password = parse_basic(authorization)
         account = self._roster.find(name, self._clock())
         login = self._confirmed.digest(name, password, account.password_hash)
         if login not in self._confirmed:
@@ -146,6 +148,10 @@ class FailureDelay:
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of addresses that are kept."""
+        return len(self._counts)
 
     def failed(self, address: str, now: float) -> None:
         """Count a failure."""
@@ -257,14 +263,18 @@ class _Roster:
             self._complaint = mistake
 
 
-class _ConfirmedLogins:
+class ConfirmedLogins:
     """Cache of logins that bcrypt has confirmed; the least recently used are dropped.
 
     An entry is a hash of name, password and stored hash under a random key of this process: without the key
     no password can be tried on it, and once the stored hash has changed it is never found.
+
+    Args:
+        limit: Number of logins to keep.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_REMEMBERED_LOGINS) -> None:
+        self._limit = limit
         self._key = secrets.token_bytes(32)
         self._digests: OrderedDict[bytes, None] = OrderedDict()
 
@@ -275,7 +285,7 @@ class _ConfirmedLogins:
     def add(self, digest: bytes) -> None:
         """Add a confirmed login."""
         self._digests[digest] = None
-        if len(self._digests) > MAX_REMEMBERED_LOGINS:
+        if len(self._digests) > self._limit:
             self._digests.popitem(last=False)
 
     def __contains__(self, digest: bytes) -> bool:
@@ -285,8 +295,12 @@ class _ConfirmedLogins:
         return True
 
 
-def _parse_basic(authorization: str | None) -> tuple[str, str]:
-    """Parse Basic credentials (RFC 7617, in UTF-8); return name and password."""
+def parse_basic(authorization: str | None) -> tuple[str, str]:
+    """Parse Basic credentials (RFC 7617, in UTF-8); return name and password.
+
+    Raises:
+        Unauthorized: If the header is missing or malformed.
+    """
     if authorization is None:
         raise Unauthorized("log in with user name and password (HTTP Basic)")
     scheme, _, token = authorization.strip().partition(" ")

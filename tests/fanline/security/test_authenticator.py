@@ -185,13 +185,13 @@ async def test_a_missing_or_malformed_header_is_refused(
 def test_no_header_breaks_the_parser(authorization: str) -> None:
     """Whatever comes is either taken apart or refused."""
     with suppress(Unauthorized):
-        auth._parse_basic(authorization)
+        auth.parse_basic(authorization)
 
 
 @given(name=st.text().filter(lambda name: ":" not in name), password=st.text())
 def test_credentials_are_taken_apart_at_the_first_colon(name: str, password: str) -> None:
     """Any name without a colon and any password come out as they went in."""
-    assert auth._parse_basic(basic(name, password)) == (name, password)
+    assert auth.parse_basic(basic(name, password)) == (name, password)
 
 
 @pytest.mark.parametrize(
@@ -361,11 +361,9 @@ async def test_a_shared_check_survives_its_first_caller(logins: Authenticator, c
     assert first.cancelled()
 
 
-async def test_confirmed_logins_are_bounded(
-    logins: Authenticator, checks: Checks, file: UsersFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_confirmed_logins_are_bounded(checks: Checks, file: UsersFile) -> None:
     """The login that was not used for the longest time is forgotten, and costs a check again."""
-    monkeypatch.setattr(auth, "MAX_REMEMBERED_LOGINS", 2)
+    logins = Authenticator(file.path, max_remembered_logins=2)
     for name in ("bob", "carol"):
         file.put(User(name), "secret", cost=CHEAP)
     for name in ("alice", "bob", "alice", "carol", "alice"):
@@ -377,7 +375,7 @@ async def test_confirmed_logins_are_bounded(
 
 def test_a_remembered_login_is_of_no_use_elsewhere() -> None:
     """A cached login depends on a key that each process generates."""
-    digests = {auth._ConfirmedLogins().digest("alice", "secret", "hash") for _ in range(3)}
+    digests = {auth.ConfirmedLogins().digest("alice", "secret", "hash") for _ in range(3)}
     assert len(digests) == 3
 
 
@@ -428,16 +426,23 @@ async def test_a_confirmed_login_waits_for_nothing(logins: Authenticator, checks
         assert (await logins.authenticate(ALICE, HERE)).name == "alice"
 
 
+def count_locks() -> int:
+    """Return the number of locks that exist in this process."""
+    gc.collect()
+    return sum(type(each) is asyncio.Lock for each in gc.get_objects())
+
+
 async def test_nothing_is_kept_of_those_who_left(logins: Authenticator, checks: Checks) -> None:
     """When all are answered or gone, and their checks over, no turn of a login or address is kept."""
+    before = count_locks()
     checks.held.add("held")
     async with under_way(logins, basic("alice", "held"), basic("alice", "held"), basic("alice", "other")):
         await checks.begun()
-        assert len(logins._turns) > 0
+        assert count_locks() > before
     checks.released.set()
-    await asyncio.to_thread(logins._threads.shutdown)
-    gc.collect()
-    assert len(logins._turns) == 0
+    async with asyncio.timeout(DEADLINE):
+        while count_locks() > before:
+            await asyncio.sleep(0.01)
 
 
 async def test_answers_to_repeated_failures_are_held_back(logins: Authenticator, clock: Clock) -> None:
@@ -520,7 +525,7 @@ def test_the_failures_of_many_addresses_are_bounded() -> None:
         delays.failed(f"address {number}", 0.0)
     delays.failed(HERE, 0.0)
     delays.failed("one more", 0.0)
-    assert len(delays._counts) == auth.MAX_FAILED_ADDRESSES
+    assert len(delays) == auth.MAX_FAILED_ADDRESSES
     assert (delays.delay(HERE, 0.0), delays.delay(THERE, 0.0)) == (4, 0)
 
 
