@@ -35,6 +35,7 @@ class Run:
     Args:
         options: What to do.
         commands: The command lines of our own services.
+        probe_timeout: Seconds in which each service must answer at the start.
 
     Attributes:
         options: As given.
@@ -45,7 +46,13 @@ class Run:
         seconds: How long the load has lasted.
     """
 
-    def __init__(self, options: Options, commands: Mapping[str, Sequence[str]] = COMMANDS) -> None:
+    def __init__(
+        self,
+        options: Options,
+        commands: Mapping[str, Sequence[str]] = COMMANDS,
+        *,
+        probe_timeout: float = PROBE_SECONDS,
+    ) -> None:
         self.options = options
         self.stop = asyncio.Event()
         self.phase = "starting"
@@ -53,6 +60,7 @@ class Run:
         self.injector: Injector | None = None
         self.seconds = 0.0
         self._commands = commands
+        self._probe_timeout = probe_timeout
         self._rng = random.Random(options.seed)  # noqa: S311 - repeatable, guards no secret
         self._workload = Workload(secrets.token_hex(4), options.publishers)
         self._findings = Findings()
@@ -85,7 +93,7 @@ class Run:
             await self._verify(installation.place)
 
     async def _verify(self, place: Place) -> None:
-        start = await _probe(place, self._workload)
+        start = await _probe(place, self._workload, self._probe_timeout)
         options = self.options
         self.load = Load(
             place, self._workload, seed=options.seed, publishers=options.publishers, rate=options.rate
@@ -144,14 +152,14 @@ class Run:
         )
 
 
-async def _probe(place: Place, workload: Workload) -> int:
+async def _probe(place: Place, workload: Workload, timeout: float) -> int:
     """Log in to both services, and return the position behind which the run begins."""
     login: dict[str, Any] = {"user": place.user, "password": place.password, "tls": place.tls}
     try:
         async with Publisher(place.publisher_url, **login) as publisher:
-            start = (await publisher.publish(workload.root, None, timeout=PROBE_SECONDS)).seq
+            start = (await publisher.publish(workload.root, None, timeout=timeout)).seq
         async with Subscriber(url=place.subscriber_url, **login) as subscriber:
-            async with asyncio.timeout(PROBE_SECONDS):
+            async with asyncio.timeout(timeout):
                 await subscriber.subscribe(workload.everything, after=start)
     except TimeoutError:
         problem = subscriber.problem or "no subscription is answered"

@@ -18,7 +18,6 @@ import pytest
 
 from fanline import cli
 from fanline.errors import ConfigurationError
-from fanline.verify import run as run_module
 from fanline.verify.installation import Place
 from fanline.verify.options import Options
 from fanline.verify.plan import SERVICES, plan
@@ -228,11 +227,10 @@ def place(url: str, tls: ssl.SSLContext, password: str = PASSWORD) -> Options:
     return Options(1, faults=False, place=Place(url, url, USER, password, tls, 10))
 
 
-async def test_no_service_there(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_service_there(tls: ssl.SSLContext) -> None:
     """A pipeline that does not answer cannot be verified."""
-    monkeypatch.setattr(run_module, "PROBE_SECONDS", 0.5)
     with pytest.raises(ConfigurationError, match=r"wss://localhost:1/publish cannot be reached"):
-        await Run(place("wss://localhost:1", tls)).perform()
+        await Run(place("wss://localhost:1", tls), probe_timeout=0.5).perform()
 
 
 async def test_wrong_password(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) -> None:
