@@ -11,9 +11,10 @@ from fanline.server.messages import MessageReader, PlainMessages
 from fanline.server.metrics import gauge, new_registry
 from fanline.server.process import raise_file_limit, run_program
 from fanline.server.service import Service
-from fanline.server.websocket.connection import Connection, Handler, MakeHandler, Opening
+from fanline.server.websocket.connection import Connection, MakeHandler, Opening
 from fanline.server.websocket.frame_stream import task_handler
 from fanline.server.websocket.frames import text_frame
+from fanline.server.websocket.handler import Handler
 from fanline.server.websocket.handshake import Handshake
 from fanline.settings import (
     DEMO_PASSWORD,

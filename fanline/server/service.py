@@ -28,9 +28,10 @@ from fanline.server.http.application import Application
 from fanline.server.http.middleware import Middleware, common_headers
 from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
 from fanline.server.listener import Listener
-from fanline.server.websocket.connection import Limits, Opening
+from fanline.server.websocket.connection import Opening
 from fanline.server.websocket.connections import OpenConnections
 from fanline.server.websocket.handshake import Handshake, HandshakeProtocol
+from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
 from fanline.tasks import cancel_and_wait
 

@@ -28,7 +28,10 @@ from fanline import keepalive
 from fanline.errors import CloseCode
 from fanline.protocol import SUBPROTOCOL, Dialect, encode
 from fanline.security.users import User
+from fanline.server.websocket.fragments import Fragments, is_utf8
 from fanline.server.websocket.frames import PING, clip_reason, text_frame
+from fanline.server.websocket.handler import IDLE, Handler
+from fanline.server.websocket.limits import Limits
 from fanline.server.websocket.progress import count_acked
 
 logger = logging.getLogger(__name__)
@@ -41,51 +44,7 @@ MAX_WAITING_FRAMES: Final = 16
 MAX_WAITING_BYTES: Final = 65_536
 
 
-class Handler(Protocol):
-    """Handler that an endpoint creates for each open connection."""
-
-    def on_frame(self, payload: bytes) -> None:
-        """Process one message of the peer, text or binary; a text is valid UTF-8."""
-        ...
-
-    def on_close(self) -> None:
-        """Release everything; called once, when the connection is lost, however it ended."""
-        ...
-
-
 MakeHandler = Callable[["Connection"], Handler]
-
-
-class _Idle:
-    """The handler of a connection that has no other: before it is made, and after the connection is lost."""
-
-    def on_frame(self, payload: bytes) -> None:
-        pass
-
-    def on_close(self) -> None:
-        pass
-
-
-_IDLE: Final = _Idle()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Limits of each connection of a service.
-
-    Attributes:
-        max_frame: Largest message that a peer may send, in bytes.
-        write_buffer: High-water mark of the write buffer, in bytes.
-        close_timeout: Seconds that a closing connection may last.
-        ping_interval: Seconds of silence after which a peer is pinged.
-        silence_limit: Seconds that it may then stay silent, or take nothing of what is written to it.
-    """
-
-    max_frame: int
-    write_buffer: int
-    close_timeout: float
-    ping_interval: float
-    silence_limit: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,36 +99,11 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_abort_timer",
-        "_acked",
-        "_connections",
-        "_handler",
-        "_has_paused_transport",
-        "_heard_at",
-        "_is_deaf",
-        "_is_held",
-        "_is_left_to_tcp",
-        "_is_open",
-        "_is_scheduled",
-        "_is_text",
-        "_limits",
-        "_loop",
-        "_parts",
-        "_pinged_at",
-        "_pongs",
-        "_progress_at",
-        "_protocol",
-        "_size",
-        "_transport",
-        "_user",
-        "_waiting",
-        "_writable",
-        "dialect",
-        "expires",
-        "on_pause",
-        "paused",
-    )
+        "__weakref__", "_abort_timer", "_acked", "_connections", "_fragments", "_handler",
+        "_has_paused_transport", "_heard_at", "_is_deaf", "_is_held", "_is_left_to_tcp", "_is_open",
+        "_is_scheduled", "_limits", "_loop", "_pinged_at", "_pongs", "_progress_at", "_protocol",
+        "_transport", "_user", "_waiting", "_writable", "dialect", "expires", "on_pause", "paused",
+    )  # fmt: skip
 
     def __init__(
         self, transport: asyncio.Transport, opening: Opening, limits: Limits, connections: Connections
@@ -190,16 +124,14 @@ class Connection(asyncio.Protocol):
         self._has_paused_transport = False
         self._is_scheduled = False
         self._waiting: deque[bytes] | None = None  # complete messages for the handler
-        self._parts: list[bytes] | None = None  # of a message in fragments
-        self._size = 0
-        self._is_text = False
+        self._fragments: Fragments | None = None  # of a message that is not complete
         self._heard_at = self._progress_at = self._loop.time()
         self._pinged_at: float | None = None
         self._acked = 0
         self._writable: asyncio.Future[None] | None = None
         self._pongs: dict[bytes, asyncio.Future[None]] | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._handler: Handler = _IDLE
+        self._handler: Handler = IDLE
         transport.set_write_buffer_limits(high=limits.write_buffer)
         self._is_left_to_tcp = opening.is_one_way
         if opening.is_one_way:
@@ -406,7 +338,7 @@ class Connection(asyncio.Protocol):
         # Messages that wait for the handler were received before the end: they count.
         while self._waiting:
             self._deliver(self._waiting.popleft())
-        handler, self._handler = self._handler, _IDLE
+        handler, self._handler = self._handler, IDLE
         try:
             handler.on_close()
         except Exception:
@@ -424,32 +356,19 @@ class Connection(asyncio.Protocol):
 
     def _assemble(self, frame: Frame) -> bytes | None:
         """Return the message that a frame completes, if it does."""
-        data = bytes(frame.data)
-        if frame.opcode is not Opcode.CONT:
-            self._is_text = frame.opcode is Opcode.TEXT
-            if frame.fin:
-                return self._checked(data)
-            self._parts, self._size = [data], len(data)
-            return None
-        assert self._parts is not None
-        if self._protocol.max_fragment_size is None or self._size < self._protocol.max_fragment_size:
-            self._parts.append(data)
+        if frame.fin and frame.opcode is not Opcode.CONT:
+            message, is_text = bytes(frame.data), frame.opcode is Opcode.TEXT
         else:
-            self._is_text = False  # cut, perhaps within a character
-        self._size += len(data)
-        if not frame.fin:
-            return None
-        message, self._parts = b"".join(self._parts), None
-        return self._checked(message)
-
-    def _checked(self, message: bytes) -> bytes | None:
-        """Return a message, unless it says that it is text and is not: then fail (RFC 6455, 8.1)."""
-        if self._is_text and not message.isascii():
-            try:
-                message.decode()
-            except UnicodeDecodeError:
-                self.cut(StandardCode.INVALID_DATA, "the text is not valid UTF-8")
+            if self._fragments is None:
+                self._fragments = Fragments(self._protocol.max_fragment_size, frame.opcode is Opcode.TEXT)
+            self._fragments.add(bytes(frame.data))
+            if not frame.fin:
                 return None
+            message, is_text = self._fragments.join()
+            self._fragments = None
+        if is_text and not is_utf8(message):  # RFC 6455, 8.1
+            self.cut(StandardCode.INVALID_DATA, "the text is not valid UTF-8")
+            return None
         return message
 
     def _deliver(self, payload: bytes) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from fanline.errors import CloseCode
 from fanline.protocol import Dialect
-from fanline.server.websocket.connection import Connection, Limits, Opening
+from fanline.server.websocket.connection import Connection, Opening
+from fanline.server.websocket.limits import Limits
 
 
 class OpenConnections:

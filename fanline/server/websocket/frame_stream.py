@@ -5,7 +5,8 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from fanline.server.websocket.connection import MAX_WAITING_FRAMES, Connection, Handler, MakeHandler
+from fanline.server.websocket.connection import MAX_WAITING_FRAMES, Connection, MakeHandler
+from fanline.server.websocket.handler import Handler
 
 logger = logging.getLogger(__name__)
 

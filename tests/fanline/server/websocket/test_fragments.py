@@ -1,0 +1,37 @@
+"""Tests of messages in fragments, without a socket."""
+
+import pytest
+
+from fanline.server.websocket.fragments import Fragments, is_utf8
+
+
+def test_fragments_are_joined_in_order() -> None:
+    """A message is all of its fragments, one after the other."""
+    fragments = Fragments(None, is_text=True)
+    for part in (b"one ", b"", b"two"):
+        fragments.add(part)
+    assert fragments.join() == (b"one two", True)
+
+
+def test_what_comes_after_the_limit_is_discarded() -> None:
+    """At most one fragment goes past the limit, and a text that was cut need not be valid UTF-8."""
+    fragments = Fragments(4, is_text=True)
+    for part in (b"abc", "€".encode()[:2], b"lost", b"lost"):
+        fragments.add(part)
+    assert fragments.join() == ("abc€".encode()[:5], False)
+
+
+def test_binary_messages_need_not_be_utf8() -> None:
+    """Only texts are checked."""
+    fragments = Fragments(None, is_text=False)
+    fragments.add(b"\xff")
+    assert fragments.join() == (b"\xff", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(b"", True), (b"abc", True), ("€".encode(), True), (b"\xff", False), (b"\xe2\x82", False)],
+)
+def test_utf8_is_recognized(text: bytes, expected: bool) -> None:
+    """Also an incomplete character at the end is invalid."""
+    assert is_utf8(text) is expected
