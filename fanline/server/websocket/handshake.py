@@ -145,6 +145,9 @@ class HandshakeProtocol(asyncio.Protocol):
         self._transport.close()
 
 
+# The headers that a handshake depends on. Extensions and subprotocols are chosen elsewhere, if at all.
+_NEGOTIATED: Final = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"})
+
 # Only its method accept() is used, which is synchronous and keeps nothing from one handshake to the next.
 _negotiator: Final = ServerProtocol()
 
@@ -163,7 +166,7 @@ def negotiate(handshake: Handshake) -> Response:
         [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in scope["headers"]
-            if name in (b"connection", b"upgrade") or name.startswith(b"sec-websocket-")
+            if name in _NEGOTIATED
         ]
     )
     request = Request(scope["path"], headers, scope["method"], f"HTTP/{scope['http_version']}")
