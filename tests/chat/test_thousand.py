@@ -57,7 +57,7 @@ async def receive(member: ClientConnection) -> list[str]:
     while len(heard) < MEMBERS:
         entries = decode(await member.recv(decode=False))
         batch = entries if isinstance(entries, list) else [entries]
-        heard += [entry["message"] for entry in batch if entry["type"] == "chat"]
+        heard += [entry.message for entry in batch if entry.type == "chat"]
     return heard
 
 
@@ -75,16 +75,18 @@ async def test_a_million_deliveries(tmp_path: Path, cert_dir: Path, tls: ssl.SSL
             token_key_file=key.path,
         )
         await chat.start()
-        members = await enter_all(chat.url, tls, key)
-        receiving = [asyncio.create_task(receive(member)) for member in members]
-        await asyncio.gather(
-            *(member.send(f'{{"message":"{number}"}}') for number, member in enumerate(members))
-        )
-        orders = await asyncio.gather(*receiving)
+        try:
+            members = await enter_all(chat.url, tls, key)
+            receiving = [asyncio.create_task(receive(member)) for member in members]
+            await asyncio.gather(
+                *(member.send(f'{{"message":"{number}"}}') for number, member in enumerate(members))
+            )
+            orders = await asyncio.gather(*receiving)
 
-        assert sum(len(order) for order in orders) == MEMBERS * MEMBERS
-        assert sorted(orders[0], key=int) == [str(number) for number in range(MEMBERS)]
-        assert all(order == orders[0] for order in orders)
-        for member in members:
-            member.transport.abort()
-        await chat.kill()
+            assert sum(len(order) for order in orders) == MEMBERS * MEMBERS
+            assert sorted(orders[0], key=int) == [str(number) for number in range(MEMBERS)]
+            assert all(order == orders[0] for order in orders)
+            for member in members:
+                member.transport.abort()
+        finally:
+            await chat.kill()
