@@ -30,6 +30,8 @@ class StubQueue(Stub):
         floor: Positions up to this one are dropped by retention.
         reads: Every request for a page, in order.
         is_mute: While true, requests for pages are not answered.
+        evasions: What the next requests to follow are answered with instead, in order; then the connection
+            is closed.
     """
 
     def __init__(self, cert_dir: Path, port: int = 0) -> None:
@@ -38,6 +40,7 @@ class StubQueue(Stub):
         self.floor = 0
         self.reads: list[Read] = []
         self.is_mute = False
+        self.evasions: list[object] = []
         self._popping: set[ServerConnection] = set()
 
     @property
@@ -74,6 +77,10 @@ class StubQueue(Stub):
                     await connection.send(encode(self._page(command.read)), text=True)
 
     async def _pop(self, connection: ServerConnection, pop: Pop) -> None:
+        if self.evasions:
+            await connection.send(encode(self.evasions.pop(0)), text=True)
+            await connection.close()
+            return
         after = pop.after if isinstance(pop.after, int) else len(self.log)
         if after > len(self.log):
             error = {"error": "bad-position", "reason": "after is beyond the end"}

@@ -37,6 +37,7 @@ from fanline.protocol.publish import (
     PublishReply,
     Refusal,
     decode_publish_reply,
+    decode_refusal,
     refusal,
 )
 from fanline.protocol.queue import (
@@ -112,6 +113,7 @@ __all__ = [
     "decode_popping",
     "decode_publish_reply",
     "decode_record",
+    "decode_refusal",
     "encode",
     "fold_fields",
     "join_array",

@@ -64,6 +64,7 @@ class PublishReply(msgspec.Struct):
 
 
 decode_publish_reply: Final = msgspec.json.Decoder(PublishReply).decode
+decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
 
 
 def refusal(rejected: Rejected) -> Refusal:

@@ -11,16 +11,18 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanline.client.connection import ReconnectingConnection
-from fanline.errors import Disconnected
+from fanline.errors import Disconnected, ErrorCode
 from fanline.protocol import (
     Dialect,
     Pop,
     PopCommand,
     Record,
+    Refusal,
     decode_gap_notice,
     decode_plain,
     decode_popping,
     decode_record,
+    decode_refusal,
     encode,
     split_array,
 )
@@ -60,7 +62,10 @@ class LogFollower:
         listener = self._listener
         pop = Pop(after=listener.head) if listener.is_ready else Pop(after="latest")
         await connection.send(encode(PopCommand(pop=pop)), text=True)
-        self._begin(await connection.recv(decode=False))
+        answer = await connection.recv(decode=False)
+        if answer.startswith(b'{"drain"'):
+            return  # msgqueue closes the connection
+        self._begin(answer)
         async with running_task(self._reader.run()):
             await self._feed(connection, self._read)
 
@@ -76,7 +81,10 @@ class LogFollower:
         try:
             answer = decode_popping(frame)
         except msgspec.DecodeError:
-            logger.error("the queue refuses to resume after %d: %r", listener.head, frame[:200])
+            refusal = _refusal(frame)
+            if refusal.error != ErrorCode.BAD_POSITION:
+                raise Disconnected(f"the queue cannot be followed: {refusal.reason}") from None
+            logger.error("the queue refuses to resume after %d: %s", listener.head, refusal.reason)
             listener.restart()
             raise Disconnected(
                 "the queue does not know the position reached: its log is another one"
@@ -109,3 +117,10 @@ class LogFollower:
             self._listener.report(decode_gap_notice(frame).gap)
             return ()
         return [decode_record(body) for body in split_array(frame)]
+
+
+def _refusal(frame: bytes) -> Refusal:
+    try:
+        return decode_refusal(frame)
+    except msgspec.DecodeError:
+        raise Disconnected(f"the queue has sent no answer, but {frame[:200]!r}") from None

@@ -17,7 +17,7 @@ from fanline.protocol import (
     PageAnswer,
     PopCommand,
     Read,
-    Refusal,
+    decode_refusal,
     encode,
 )
 from fanline.queue.appender import Appender
@@ -32,8 +32,6 @@ from fanline.tasks import running_task
 REFUSED_DELAY: Final = 5.0
 
 T = TypeVar("T")
-
-_decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
 
 
 class RemoteQueue(QueueClient):
@@ -148,7 +146,7 @@ class RemoteQueue(QueueClient):
         try:
             return msgspec.json.decode(frame, type=kind)
         except msgspec.ValidationError:
-            refusal = _decode_refusal(frame)
+            refusal = decode_refusal(frame)
             raise Rejected(refusal.error, refusal.reason) from None
 
     async def _use(self, link: ReconnectingConnection, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -481,6 +481,24 @@ async def test_log_replaced(queue: StubQueue, subscriber: Service, dial: Dial) -
     assert await ask(again, "sub t") == {"subscribed": "t", "seq": 0}
 
 
+@pytest.mark.parametrize(
+    "evasion",
+    [{"error": "queue-unavailable", "reason": "the disk is away"}, {"drain": {"retry_ms": 1}}],
+    ids=["queue-unavailable", "drain"],
+)
+async def test_subscribers_stay_when_the_queue_evades(
+    queue: StubQueue, subscriber: Service, dial: Dial, evasion: object
+) -> None:
+    """Only an unknown position means another log; after any other answer the log is followed again."""
+    client = await dial(subscriber, "/subscribe")
+    await ask(client, "sub t")
+    queue.evasions.append(evasion)
+    queue.store("t", 1)
+    queue.drop()
+    assert await contents(client, 1) == [1]
+    assert not queue.evasions
+
+
 # The plain dialect, frame by frame, as the original Go programs speak it (line 9).
 
 
