@@ -175,8 +175,7 @@ class HttpsClient:
 
 def _abort(connection: Connection) -> None:
     _, writer = connection
-    writer.close()
-    writer.transport.abort()  # close() alone would wait for the peer
+    writer.transport.abort()  # close() would wait for the peer, and after it abort() fails in Python 3.11.2
 
 
 @asynccontextmanager
