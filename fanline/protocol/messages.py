@@ -15,7 +15,7 @@ way: it travels as the publisher's own bytes. :mod:`fanline.protocol.codec` has 
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -28,8 +28,6 @@ MESSAGE_TYPES: Final = frozenset({"message", "join", "add", "remove", "leave", "
 
 # The highest that a store can count to.
 MAX_POSITION: Final = (1 << 63) - 1
-
-Position = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
 
 # Possessive quantifiers: backtracking would keep a state for every byte.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)

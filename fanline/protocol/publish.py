@@ -39,12 +39,6 @@ class Drain(msgspec.Struct):
     retry_ms: float
 
 
-class DrainNotice(msgspec.Struct):
-    """Tells a client that the service stops."""
-
-    drain: Drain
-
-
 class PublishReply(msgspec.Struct):
     """Anything that a publisher is told: an ack, a refusal, or a drain notice."""
 
