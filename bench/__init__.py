@@ -1,1 +1,1 @@
-"""Measure the services and other servers in one run."""
+"""Measure Fanline and other servers side by side: ``make bench``."""

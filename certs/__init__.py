@@ -1,4 +1,4 @@
-"""Make, check and renew the certificates of an installation: ``python -m certs``.
+"""Make, show and renew the certificates of an installation.
 
 From code, one call gives a folder that both :func:`fanline.security.tls.server_context` and
 :func:`fanline.security.tls.client_context` accept::

@@ -1,1 +1,1 @@
-"""The rooms application: chat on the pipeline, with logins, members, history and a web page."""
+"""The chat service: rooms, logins, members, history and a web page, as an application on the pipeline."""

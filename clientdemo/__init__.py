@@ -1,1 +1,1 @@
-"""The command-line client: interactive for people, ``pub`` and ``sub`` for scripts, ``chat`` for both."""
+"""The command-line client: interactive for people, commands for scripts."""

@@ -1,4 +1,4 @@
-"""Fanline: publish, queue and subscribe over TLS WebSockets.
+"""The library that users import, and everything that the services share.
 
 What is exported here is the public interface of the client; :mod:`fanline.client` explains it. It needs no
 more than ``websockets`` and ``msgspec``.

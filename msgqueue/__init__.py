@@ -1,1 +1,1 @@
-"""The one ordered, durable log of messages."""
+"""The service that keeps the one ordered, durable log of messages."""

@@ -1,1 +1,1 @@
-"""The edge that takes messages in."""
+"""The service that accepts messages and forwards them to the log."""

@@ -1,1 +1,1 @@
-"""The edge that hands messages out."""
+"""The service that follows the log and delivers messages to subscribers."""

@@ -3,6 +3,7 @@
 The settings table of docs/operations.md is generated: ``make docs`` writes it again.
 """
 
+import ast
 import asyncio
 import importlib
 import json
@@ -39,7 +40,8 @@ OPERATIONS = ROOT / "docs/operations.md"
 
 BEGIN, END = "<!-- settings: written by `make docs` -->\n", "<!-- end of settings -->\n"
 
-DOTTED = re.compile(r"`((?:fanline|msgqueue|publisher|subscriber|clientdemo|certs)(?:\.\w+)+)`")
+DOTTED = re.compile(r"`((?:fanline|msgqueue|publisher|subscriber|clientdemo|chat|certs)(?:\.\w+)+)`")
+FOLDER = re.compile(r"^\| `([\w/]+/)` \| (.*) \|$", re.MULTILINE)
 FILE = re.compile(r"`([\w./-]+/[\w.-]*\.\w+|[\w-]+/)`")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 TARGET = re.compile(r"`make (\w+)")
@@ -201,6 +203,22 @@ def test_every_close_code_is_documented() -> None:
     assert {str(code.value) for code in CloseCode} <= set(
         re.findall(r"^\| (\d{4}) \|", PROTOCOL.read_text(), re.MULTILINE)
     )
+
+
+def test_every_package_is_explained_by_its_docstring() -> None:
+    """The table of folders has each package, with the first line of its docstring."""
+    explained = dict(FOLDER.findall(ARCHITECTURE.read_text()))
+    packages = {
+        f"{path.parent.relative_to(ROOT)}/": path.read_text()
+        for top in ("fanline", "msgqueue", "publisher", "subscriber", "chat", "clientdemo", "certs", "bench")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    docstrings = {
+        folder: (ast.get_docstring(ast.parse(source)) or "").splitlines()[0].replace("``", "`")
+        for folder, source in packages.items()
+    }
+    sentences = {folder: f"{text[0].upper()}{text[1:]}." for folder, text in explained.items()}
+    assert {folder: sentences.get(folder) for folder in docstrings} == docstrings
 
 
 def test_every_name_in_the_architecture_exists() -> None:

@@ -1,1 +1,1 @@
-"""The rules of rooms, members and events. No I/O."""
+"""The rules of rooms, members and events; no I/O."""

@@ -1,1 +1,1 @@
-"""The HTTP API, the WebSocket endpoints, and the page."""
+"""The HTTP API and the WebSocket endpoints of chat."""

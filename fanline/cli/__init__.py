@@ -1,4 +1,4 @@
-"""The ``fanline`` command, one module for each group of commands."""
+"""The command ``fanline``, one module for each group of subcommands."""
 
 from fanline.cli.main import main
 

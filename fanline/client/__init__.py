@@ -1,4 +1,4 @@
-"""The public client: publish to the pipeline, and subscribe to it.
+"""The public client: publisher, subscriber, history and chat room, which reconnect and resume by themselves.
 
 Publishing, one message at a time or many in flight::
 

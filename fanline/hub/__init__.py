@@ -1,4 +1,4 @@
-"""Fan out events within one process to the sessions of users, in one order, without I/O.
+"""Fan out events within one process to the sessions of users, usable on its own.
 
 A session and its events::
 

@@ -1,4 +1,4 @@
-"""The wire: topics, messages, codecs of both dialects, frames of every endpoint, codes. No I/O."""
+"""The wire: topics, messages, the codecs of both dialects, frames and codes; no I/O."""
 
 from fanline.protocol.codec import (
     SUBPROTOCOL,

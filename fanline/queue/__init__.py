@@ -1,1 +1,1 @@
-"""The log that msgqueue keeps, as services and tools use it; and a cache of its newest records."""
+"""One interface to the log, over the wire or within a process, and a cache of its newest records."""

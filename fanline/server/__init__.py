@@ -1,4 +1,4 @@
-"""Everything that a service needs to run: listener, WebSocket, login, process, workers, health, metrics."""
+"""The server kit: everything that a service needs to run."""
 
 from fanline.protocol import join_array, refusal, split_array
 from fanline.security.authenticator import SECONDS_TO_FORGET_ONE, FailureDelay, Unauthorized, network

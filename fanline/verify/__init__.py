@@ -1,4 +1,4 @@
-"""Test the promises of a pipeline during faults: ``fanline verify``.
+"""Test every promise of a pipeline during faults: ``fanline verify``.
 
 Publishers and subscribers of several kinds load a pipeline (:mod:`~fanline.verify.traffic`) while a seeded
 plan of faults (:mod:`~fanline.verify.plan`) kills, freezes and restarts its services and cuts the links

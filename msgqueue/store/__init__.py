@@ -1,1 +1,1 @@
-"""Where the log is kept: the interface that msgqueue uses, and the engines behind it."""
+"""The interface of storage engines, and the engines behind it."""

@@ -1,1 +1,1 @@
-"""Programs that check and copy a log."""
+"""Check and copy a log."""

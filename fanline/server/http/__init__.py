@@ -1,1 +1,1 @@
-"""HTTP of a service: the protocol over uvicorn, the middleware, problems, and the health pages."""
+"""HTTP of a service: requests, middleware, problems, health and metrics pages."""

@@ -1,1 +1,1 @@
-"""The engine that is built in: a log in one SQLite file."""
+"""The built-in engine: a log in one SQLite file."""
