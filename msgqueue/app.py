@@ -4,7 +4,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from fanline.server import App, Endpoint, metrics
 from msgqueue.consumers import Consumers
@@ -29,10 +29,33 @@ class OpenStore(Protocol):
         ...
 
 
+class OpenedLog(NamedTuple):
+    """The log, and what works on it.
+
+    Attributes:
+        log: The log.
+        consumers: Its durable consumers.
+        retention: What removes old messages from it.
+    """
+
+    log: Log
+    consumers: Consumers
+    retention: Retention
+
+
 @asynccontextmanager
 async def open_msgqueue(
     settings: MsgQueueSettings, open_store: OpenStore = SqliteStore.open
 ) -> AsyncIterator[App]:
+    """Open the log, and serve it; otherwise like :func:`open_log`."""
+    async with open_log(settings, open_store) as opened:
+        yield msgqueue_app(settings, opened)
+
+
+@asynccontextmanager
+async def open_log(
+    settings: MsgQueueSettings, open_store: OpenStore = SqliteStore.open
+) -> AsyncIterator[OpenedLog]:
     """Open the log.
 
     Args:
@@ -43,7 +66,6 @@ async def open_msgqueue(
         ConfigurationError: If another process has it open, or it is damaged.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    registry = metrics.new_registry()
     async with AsyncExitStack() as stack:
         store = await open_store(settings.data_dir, dedupe_window=settings.dedupe_window)
         log = Log(
@@ -61,22 +83,29 @@ async def open_msgqueue(
         retention = Retention(store, settings.retention)
         stack.push_async_callback(retention.close)
         retention.start()
-        push = PushEndpoint(log, max_content=settings.max_content, registry=registry)
-        pop = PopEndpoint(log, consumers)
-        metrics.gauge(registry, "fanline_log_head", "Position of the newest message.", lambda: log.head)
-        metrics.counter(
-            registry,
-            "fanline_messages_trimmed",
-            "Messages removed by retention.",
-            lambda: retention.removed,
-        )
-        yield App(
-            max_frame=settings.max_frame,
-            metrics=registry,
-            endpoints={
-                "/pushmsg": Endpoint(make_handler=push.open, services_only=True, is_one_way=True),
-                "/popmsg": Endpoint(make_handler=pop.open, services_only=True),
-            },
-            readiness_problem=lambda: log.write_error and f"the log cannot be written: {log.write_error}",
-            drain=log.flush,
-        )
+        yield OpenedLog(log, consumers, retention)
+
+
+def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
+    """Return the app that serves an opened log."""
+    log, consumers, retention = opened
+    registry = metrics.new_registry()
+    push = PushEndpoint(log, max_content=settings.max_content, registry=registry)
+    pop = PopEndpoint(log, consumers)
+    metrics.gauge(registry, "fanline_log_head", "Position of the newest message.", lambda: log.head)
+    metrics.counter(
+        registry,
+        "fanline_messages_trimmed",
+        "Messages removed by retention.",
+        lambda: retention.removed,
+    )
+    return App(
+        max_frame=settings.max_frame,
+        metrics=registry,
+        endpoints={
+            "/pushmsg": Endpoint(make_handler=push.open, services_only=True, is_one_way=True),
+            "/popmsg": Endpoint(make_handler=pop.open, services_only=True),
+        },
+        readiness_problem=lambda: log.write_error and f"the log cannot be written: {log.write_error}",
+        drain=log.flush,
+    )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fanline.queue.base import QueueClient
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
 from fanline.tasks import running_task
@@ -11,10 +12,15 @@ from publisher.settings import PublisherSettings
 
 
 @asynccontextmanager
-async def open_publisher(settings: PublisherSettings) -> AsyncIterator[App]:
-    """Run the publisher's link to msgqueue, which need not be there yet."""
+async def open_publisher(settings: PublisherSettings, queue: QueueClient | None = None) -> AsyncIterator[App]:
+    """Run the publisher's connection to the log.
+
+    Args:
+        settings: Of publisher.
+        queue: The log; without it that of msgqueue at the setting ``queue_url``, which need not be there yet.
+    """
     registry = metrics.new_registry()
-    queue = RemoteQueue.from_settings(settings)
+    queue = queue or RemoteQueue.from_settings(settings)
     intake = Intake(
         queue,
         max_content=settings.max_content,

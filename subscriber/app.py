@@ -7,6 +7,7 @@ from functools import partial
 
 from prometheus_client import Counter
 
+from fanline.queue.base import QueueClient
 from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
@@ -20,8 +21,15 @@ from subscriber.settings import SubscriberSettings
 
 
 @asynccontextmanager
-async def open_subscriber(settings: SubscriberSettings) -> AsyncIterator[App]:
-    """Follow the log of msgqueue, which need not be there yet."""
+async def open_subscriber(
+    settings: SubscriberSettings, queue: QueueClient | None = None
+) -> AsyncIterator[App]:
+    """Follow the log.
+
+    Args:
+        settings: Of subscriber.
+        queue: The log; without it that of msgqueue at the setting ``queue_url``, which need not be there yet.
+    """
     registry = metrics.new_registry()
     rejected = Counter(
         "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=registry
@@ -38,7 +46,7 @@ async def open_subscriber(settings: SubscriberSettings) -> AsyncIterator[App]:
         "Messages handed to subscribers, counted once for each of them.",
         lambda: feed.fanout.delivered,
     )
-    queue = RemoteQueue.from_settings(settings)
+    queue = queue or RemoteQueue.from_settings(settings)
     make_session = partial(
         Session,
         feed=feed,
