@@ -77,7 +77,7 @@ def run_program(
             sys.exit(_run_workers(settings, start))
     except ConfigurationError as error:
         _give_up(name, error)
-    _run(settings, start, report_ready)
+    run(name, partial(start, settings))
 
 
 def raise_file_limit() -> None:
@@ -114,32 +114,35 @@ def notify_systemd(state: str) -> None:
         notifying.sendto(state.encode(), address)
 
 
-def _run(
-    settings: SomeSettings,
-    start: Callable[[SomeSettings], Awaitable[Running]],
-    on_ready: Callable[[int], None],
+def run(
+    name: str, start: Callable[[], Awaitable[Running]], on_ready: Callable[[int], None] = report_ready
 ) -> None:
+    """Run a service until SIGTERM or SIGINT, in a new event loop.
+
+    Exits with 2 and one sentence if it cannot start as configured.
+
+    Args:
+        name: What stands before that sentence.
+        start: Starts the service; it is stopped at the signal.
+        on_ready: Called with its port when it listens.
+    """
     # What exists now lives as long as the process.
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, start, on_ready))
+            runner.run(_serve(start, on_ready))
     except ConfigurationError as error:
-        _give_up(settings.service, error)
+        _give_up(name, error)
 
 
-async def _serve(
-    settings: SomeSettings,
-    start: Callable[[SomeSettings], Awaitable[Running]],
-    on_ready: Callable[[int], None],
-) -> None:
+async def _serve(start: Callable[[], Awaitable[Running]], on_ready: Callable[[int], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    service = await start(settings)
+    service = await start()
     on_ready(service.port)
     await stop.wait()
     logger.info("stopping")
@@ -153,7 +156,7 @@ def _run_workers(settings: SomeSettings, start: Callable[[SomeSettings], Awaitab
     except OSError as error:
         raise CannotListen(settings.service, settings.host, settings.port, error) from error
     shared = settings.model_copy(update={"port": port})
-    work = partial(_run, shared, start)
+    work = partial(run, settings.service, partial(start, shared))
     return Workers(settings.workers, work, on_ready=lambda: report_ready(port)).run()
 
 
