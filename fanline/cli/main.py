@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fanline.cli import consumers, store, tokens, users
+from fanline.cli.serve import serve
 from fanline.cli.up import start_all
 from fanline.cli.verify import verify
 from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
@@ -16,7 +17,8 @@ from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Run and look after a Fanline installation."
 )
-app.command("up", add_help_option=False, context_settings={"ignore_unknown_options": True})(start_all)
+for _name, _command in {"up": start_all, "serve": serve}.items():
+    app.command(_name, add_help_option=False, context_settings={"ignore_unknown_options": True})(_command)
 app.command("verify")(verify)
 app.command("token")(tokens.issue)
 app.command("fsck")(store.fsck)

@@ -103,7 +103,7 @@ class Installation:
         }
         given, defaults = self.chat.model_dump(include=set(links)), ChatSettings.fields()
         return dict(os.environ) | {
-            settings.variable_of(name): _url(service)
+            settings.variable_of(name): url_of(service)
             for name, service in links.items()
             if given[name] == defaults[name].default
         }
@@ -124,7 +124,7 @@ async def up(installation: Installation, argv: Sequence[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    await _make_certificates(installation.chat)
+    await make_certificates(installation.chat)
     TokenKey(installation.chat.token_key_file).create_if_missing()
     supervisors = [_supervise(each, installation, argv, console) for each in installation.services]
     stop_timeout = installation.chat.drain_timeout + STOP_GRACE
@@ -173,7 +173,12 @@ def _supervise(
     return Supervisor(name, spawn, say)
 
 
-async def _make_certificates(common: Settings) -> None:
+async def make_certificates(common: Settings) -> None:
+    """Make the certificates that are missing, for the names that this installation has.
+
+    Raises:
+        ConfigurationError: If there are none, and none can be made; the reason is on standard error.
+    """
     names = [] if (host := reachable_host(common)) in _LOCAL_HOSTS else ["--name", host]
     command = module_command("certs", "make", "--dir", str(common.cert_dir), *names)
     making = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -195,7 +200,7 @@ async def _announce(supervisors: Sequence[Supervisor], installation: Installatio
         if waited >= SLOW_START_SECONDS:
             console.print(f"[bold]Still waiting:[/] {escape('; '.join(problems))}")
             waited = 0.0
-    _welcome(installation, console)
+    welcome(installation, console)
 
 
 def _not_ready(installation: Installation) -> list[str]:
@@ -208,7 +213,8 @@ def _not_ready(installation: Installation) -> list[str]:
     return problems
 
 
-def _welcome(installation: Installation, console: Console) -> None:
+def welcome(installation: Installation, console: Console) -> None:
+    """Say where everything is, and what to type to try it."""
     chat, publisher, subscriber = installation.chat, installation.publisher, installation.subscriber
     is_demo = chat.users_file is None
     login = f"{DEMO_USER} / {DEMO_PASSWORD}" if is_demo else f"a user of {chat.users_file}"
@@ -216,12 +222,12 @@ def _welcome(installation: Installation, console: Console) -> None:
         f"""
 [bold]Fanline is ready.[/]  Ctrl-C stops it.
 
-  publish to      {_url(publisher)}/publish
-  subscribe at    {_url(subscriber)}/subscribe
+  publish to      {url_of(publisher)}/publish
+  subscribe at    {url_of(subscriber)}/subscribe
   CA certificate  {escape(str(chat.cert_dir / "ca.crt"))}
   login           {escape(login)}
 
-  chat            [bold]{_url(chat).replace("wss", "https")}/[/]
+  chat            [bold]{url_of(chat).replace("wss", "https")}/[/]
   chat login      {escape(chat_login(chat))}
 
 In a second terminal:   [bold]{escape(_demo(subscriber, "sub greetings"))}[/]
@@ -241,7 +247,8 @@ def chat_login(chat: ChatSettings) -> str:
     return f"{login}, or enter as a guest" if chat.guests_allowed else login
 
 
-def _url(service: ServiceSettings) -> str:
+def url_of(service: ServiceSettings) -> str:
+    """Return the URL under which this machine reaches a service."""
     host = reachable_host(service)
     if host in _LOCAL_HOSTS:
         host = "localhost"
@@ -252,8 +259,8 @@ def _demo(service: ServiceSettings, words: str) -> str:
     """Return what to type to try a service out, with only those options that it cannot do without."""
     options = [shlex.quote(_shown_python()), "-m clientdemo", words]
     fields = service.fields()
-    if _url(service) != f"wss://localhost:{fields[f'{service.service}_port'].default}":
-        options.append(f"--{service.service} {_url(service)}")
+    if url_of(service) != f"wss://localhost:{fields[f'{service.service}_port'].default}":
+        options.append(f"--{service.service} {url_of(service)}")
     if service.cert_dir != fields["cert_dir"].default:
         options.append(f"--cafile {shlex.quote(str(service.cert_dir / 'ca.crt'))}")
     if service.users_file is not None:

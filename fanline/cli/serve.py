@@ -1,0 +1,138 @@
+"""``fanline serve``: publisher, msgqueue, subscriber and chat in one process, on their usual ports.
+
+The log is reached by function calls instead of connections. So this is the smallest way to run Fanline, with
+the least memory and latency; what it cannot do is use more than one core, or restart one service without the
+others.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Annotated, Final, Self, TypeVar
+
+import typer
+from rich.console import Console
+
+from chat.app import open_chat
+from chat.settings import ChatSettings
+from fanline import settings
+from fanline.cli.up import Installation, make_certificates, url_of, welcome
+from fanline.errors import ConfigurationError
+from fanline.queue.local import LocalQueue
+from fanline.security.tokens import TokenKey
+from fanline.server import App, OpenedApp, Service, log, running_task
+from fanline.server.process import raise_file_limit, run
+from fanline.settings import ServiceSettings, Sources
+from msgqueue.app import OpenedLog, msgqueue_app, open_log
+from msgqueue.settings import MsgQueueSettings
+from publisher.app import open_publisher
+from publisher.settings import PublisherSettings
+from subscriber.app import open_subscriber
+from subscriber.settings import SubscriberSettings
+
+PROGRAM: Final = "fanline serve"
+
+READY_POLL_SECONDS: Final = 0.1
+
+SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
+
+
+def serve(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
+    """Run the whole pipeline in one process; --help lists the settings, which all services share."""
+    sources = settings.parse(
+        flags or [],
+        program=PROGRAM,
+        description="Run publisher, msgqueue, subscriber and chat in one process.",
+        listed=settings.all_fields(),
+    )
+    log.configure("fanline", sources.section(MsgQueueSettings).log_level)
+    raise_file_limit()
+    run(PROGRAM, partial(Server.start, sources))
+
+
+class Server:
+    """All services of an installation, in this process; :meth:`start` makes it.
+
+    Args:
+        installation: Their settings, with the ports that they listen on.
+        resources: The services, and what else is released at the end.
+
+    Attributes:
+        port: Port of the publisher, which is the first service that a message reaches.
+    """
+
+    def __init__(self, installation: Installation, resources: AsyncExitStack) -> None:
+        self.port = installation.publisher.port
+        self._resources = resources
+
+    @classmethod
+    async def start(cls, sources: Sources) -> Self:
+        """Make what is missing, and start everything; when it returns, all services listen.
+
+        Args:
+            sources: The settings of all services.
+
+        Raises:
+            ConfigurationError: If a setting, certificate, users file or port is wrong, or the log cannot be
+                opened.
+        """
+        chat = sources.section(ChatSettings)
+        if chat.workers > 1:
+            raise ConfigurationError(f"workers: {PROGRAM} is one process; `fanline up` runs several")
+        await make_certificates(chat)
+        TokenKey(chat.token_key_file).create_if_missing()
+        async with AsyncExitStack() as stack:
+            started = _Started(stack)
+            section = sources.section(MsgQueueSettings)
+            opened = await stack.enter_async_context(open_log(section))
+            # In the opposite order they are stopped, so that each can pass on what it holds.
+            msgqueue = await started.add(partial(_serve_log, opened), section)
+            subscriber = await started.add(
+                partial(open_subscriber, queue=_queue(opened)), sources.section(SubscriberSettings)
+            )
+            publisher = await started.add(
+                partial(open_publisher, queue=_queue(opened)), sources.section(PublisherSettings)
+            )
+            urls = {"publisher_url": url_of(publisher), "subscriber_url": url_of(subscriber)}
+            chat = await started.add(open_chat, chat.model_copy(update=urls))
+            installation = Installation(chat, publisher, msgqueue, subscriber)
+            await stack.enter_async_context(running_task(_announce(installation, started.services)))
+            return cls(installation, stack.pop_all())
+
+    async def stop(self) -> None:
+        """Stop the services one after the other, and close the log."""
+        await self._resources.aclose()
+
+
+class _Started:
+    """The services that have started, and that a stack stops."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self.services: list[Service] = []
+        self._stack = stack
+
+    async def add(self, open_app: Callable[[SomeSettings], OpenedApp], section: SomeSettings) -> SomeSettings:
+        """Start a service; return its settings with the port that it listens on."""
+        service = await Service.start(open_app, section)
+        self._stack.push_async_callback(service.stop)
+        self.services.append(service)
+        return section.model_copy(update={"port": service.port})
+
+
+@asynccontextmanager
+async def _serve_log(opened: OpenedLog, settings: MsgQueueSettings) -> AsyncIterator[App]:
+    yield msgqueue_app(settings, opened)
+
+
+def _queue(opened: OpenedLog) -> LocalQueue:
+    return LocalQueue(opened.log, opened.consumers)
+
+
+async def _announce(installation: Installation, services: Sequence[Service]) -> None:
+    """Say what to type, when every service is ready."""
+    while True:
+        if not any(service.app.readiness_problem() for service in services):
+            break
+        await asyncio.sleep(READY_POLL_SECONDS)
+    welcome(installation, Console(stderr=True, highlight=False, soft_wrap=True))

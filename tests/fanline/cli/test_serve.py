@@ -1,0 +1,136 @@
+"""``fanline serve``: the whole pipeline, and chat, in one process."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from fanline import Publisher, Subscriber
+from fanline.client import check_ready
+from fanline.security.client_tls import client_context
+from tests.fanline.cli.test_up import SERVICES, free_ports
+from tests.stubs import DEADLINE, PASSWORD, USER
+
+COUNT = 200
+
+
+class Serve:
+    """A running ``fanline serve``."""
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, ports: list[int]) -> None:
+        self.process = process
+        self.folder = folder
+        self.ports = dict(zip(SERVICES, ports, strict=True))
+        self.said = ""
+
+    async def until(self, text: str) -> None:
+        """Wait until it has said something."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(DEADLINE):
+            while text not in self.said:
+                line = (await self.process.stderr.readline()).decode()
+                assert line, self.said
+                self.said += line
+
+    async def end(self) -> int:
+        """Wait until it has ended, and return its exit code."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(DEADLINE):
+            self.said += (await self.process.stderr.read()).decode()
+            return await self.process.wait()
+
+    def publisher(self) -> Publisher:
+        """Return a publisher, not yet connected."""
+        tls = client_context(self.folder / "var/certs")
+        url = f"wss://localhost:{self.ports['publisher']}"
+        return Publisher(url, user=USER, password=PASSWORD, tls=tls)
+
+    def subscriber(self, pattern: str, after: int) -> Subscriber:
+        """Return a subscriber, not yet connected."""
+        tls = client_context(self.folder / "var/certs")
+        url = f"wss://localhost:{self.ports['subscriber']}"
+        return Subscriber(pattern, url=url, after=after, user=USER, password=PASSWORD, tls=tls)
+
+
+@asynccontextmanager
+async def running_serve(folder: Path, *flags: str, ports: list[int] | None = None) -> AsyncIterator[Serve]:
+    """Run ``fanline serve`` in a folder, on free ports; kill it at the end if it is still there."""
+    ports = ports or free_ports(len(SERVICES))
+    named = zip(SERVICES, ports, strict=True)
+    where = [part for name, port in named for part in (f"--{name}-port", str(port))]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-c", "from fanline.cli.main import main; main()", "serve", *where, *flags,
+        cwd=folder, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield Serve(process, folder, ports)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_messages_pass_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    """From an empty folder to a delivered message and a chat that is ready, in one process (line 52)."""
+    async with running_serve(tmp_path) as serve, asyncio.timeout(DEADLINE):
+        await serve.until("clientdemo pub")
+        assert Path(f"/proc/{serve.process.pid}/task/{serve.process.pid}/children").read_text() == ""
+        tls = client_context(tmp_path / "var/certs")
+        for port in serve.ports.values():
+            await check_ready(f"wss://localhost:{port}", tls=tls)
+        async with serve.publisher() as publisher, serve.subscriber("orders.*", after=0) as subscriber:
+            ack = await publisher.publish("orders.eu", {"id": 1})
+            message = await anext(subscriber)
+            assert (message.topic, message.value(), message.seq) == ("orders.eu", {"id": 1}, ack.seq)
+        serve.process.send_signal(signal.SIGINT)
+        assert await serve.end() == 0
+        assert "Traceback" not in serve.said
+
+
+async def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
+    """After SIGKILL and a new start a subscriber gets everything acknowledged, once, in order (line 52)."""
+    ports = free_ports(len(SERVICES))
+    async with running_serve(tmp_path, ports=ports) as serve, asyncio.timeout(DEADLINE):
+        await serve.until("clientdemo pub")
+        async with serve.publisher() as publisher:
+            acks = await asyncio.gather(*(publisher.publish("orders.eu", n) for n in range(COUNT)))
+            serve.process.send_signal(signal.SIGKILL)
+            await serve.process.wait()
+    async with running_serve(tmp_path, ports=ports) as serve, asyncio.timeout(DEADLINE):
+        await serve.until("clientdemo pub")
+        async with serve.subscriber("orders.*", after=acks[0].seq - 1) as subscriber:
+            received = [(await anext(subscriber)).value() for _ in range(COUNT)]
+    assert received == list(range(COUNT))
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--workers", "2"), "workers: fanline serve is one process"),
+        (("--no-such-flag", "1"), "--no-such-flag: no such flag"),
+    ],
+)
+async def test_wrong_settings_end_in_one_sentence(
+    tmp_path: Path, flags: tuple[str, ...], sentence: str
+) -> None:
+    """Say on standard error what cannot be done, and exit with 2."""
+    async with running_serve(tmp_path, *flags) as serve:
+        assert await serve.end() == 2
+        assert sentence in serve.said
+        assert "Traceback" not in serve.said
+
+
+async def test_a_second_one_on_the_same_log_is_refused(tmp_path: Path) -> None:
+    """Two processes never write one log; the second one says who has it."""
+    async with running_serve(tmp_path) as serve:
+        await serve.until("clientdemo pub")
+        async with running_serve(tmp_path) as second:
+            assert await second.end() == 2
+            assert "Traceback" not in second.said
+            assert "another msgqueue has it open" in second.said
