@@ -1,16 +1,11 @@
-"""Write files atomically, readable only by the users they are meant for."""
+"""Folders and files of certificates: what :mod:`fanline.files` does, with errors that say what to do."""
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
+from fanline import files
 from fanline.errors import ConfigurationError
-
-PUBLIC: Final = 0o644
-PRIVATE: Final = 0o600
 
 
 def make_folder(path: Path) -> None:
@@ -26,14 +21,10 @@ def make_folder(path: Path) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Lock a folder against other processes; wait for the one that holds the lock."""
-    with _os_errors_named(folder, "cannot be opened"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with ExitStack() as stack:
         with _os_errors_named(folder, "cannot be locked"):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            stack.enter_context(files.locked(folder))
         yield
-    finally:
-        os.close(descriptor)
 
 
 def list_names(folder: Path) -> set[str]:
@@ -44,29 +35,13 @@ def list_names(folder: Path) -> set[str]:
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:
-    """Write or replace a file; on failure nothing has changed.
-
-    Must be called under :func:`locked`, because the temporary file always has the same name.
+    """Write or replace a file under :func:`locked`; on failure nothing has changed.
 
     Raises:
         ConfigurationError: If it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.new")
     with _os_errors_named(path, "cannot be written"):
-        unfinished.unlink(missing_ok=True)
-        try:
-            _write_new(unfinished, content, mode)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-
-def _write_new(path: Path, content: bytes, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        os.fchmod(file.fileno(), mode)  # the umask may have removed bits
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        files.replace(path, content, mode)
 
 
 @contextmanager

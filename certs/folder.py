@@ -14,6 +14,7 @@ from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authorit
 from certs.handshake import verify
 from certs.names import DEFAULT_NAMES, Name, names_of, parse_names, spell
 from fanline.errors import ConfigurationError
+from fanline.files import PRIVATE, PUBLIC
 from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, read_key, require_current
 
@@ -180,16 +181,16 @@ def _replace_authority(folder: Path) -> Pair:
 
 def _write_authority(folder: Path) -> Pair:
     authority = make_authority(datetime.now(UTC))
-    files.replace(folder / CA_KEY, authority.key_pem(), files.PRIVATE)
-    files.replace(folder / CA_CERT, authority.certificate_pem(), files.PUBLIC)
+    files.replace(folder / CA_KEY, authority.key_pem(), PRIVATE)
+    files.replace(folder / CA_CERT, authority.certificate_pem(), PUBLIC)
     return authority
 
 
 def _write_server(folder: Path, authority: Pair, names: list[Name]) -> None:
     server = issue(authority, names, datetime.now(UTC))
     # The certificate first: `ensure` can reissue a certificate of ours that has no key.
-    files.replace(folder / SERVER_CERT, server.certificate_pem(), files.PUBLIC)
-    files.replace(folder / SERVER_KEY, server.key_pem(), files.PRIVATE)
+    files.replace(folder / SERVER_CERT, server.certificate_pem(), PUBLIC)
+    files.replace(folder / SERVER_KEY, server.key_pem(), PRIVATE)
 
 
 def _union(first: list[Name], second: list[Name]) -> list[Name]:

@@ -16,7 +16,7 @@ Existing files are kept, so it may run at every start; an expired certificate is
 
 import os
 import secrets
-import shutil
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Final
 
 import certs
 from chat.settings import ChatSettings
+from fanline import files
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import SERVER_CERT, SERVER_KEY
@@ -59,10 +60,10 @@ def show(what: str, password_file: Path) -> None:
 def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None:
     """Make missing certificates in ``private``; copy all but the key of the CA to ``shared``."""
     certs.ensure(private, names)
-    for name in (SERVER_KEY, SERVER_CERT, CA_CERT):
-        copy = shared / f".{name}.new"
-        shutil.copy(private / name, copy)
-        copy.replace(shared / name)
+    with files.locked(shared):
+        for name in (SERVER_KEY, SERVER_CERT, CA_CERT):
+            mode = stat.S_IMODE((private / name).stat().st_mode)
+            files.replace(shared / name, (private / name).read_bytes(), mode)
 
 
 def make_users(password_file: Path, settings: Settings) -> bool:
@@ -92,12 +93,7 @@ def add_user(users: UsersFile, user: User, password_file: Path) -> bool:
 
 def make_password(file: Path) -> bool:
     """Generate a password unless the file exists; return whether it is new."""
-    if file.exists():
-        return False
-    new = file.with_name(f".{file.name}.new")
-    new.write_text(f"{secrets.token_urlsafe(24)}\n")
-    new.replace(file)
-    return True
+    return files.create(file, f"{secrets.token_urlsafe(24)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import math
 import os
 import secrets
 import stat
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, Final, Self
 
 import jwt
 
+from fanline import files
 from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Unauthorized
 
@@ -83,8 +83,7 @@ class TokenKey:
         if self.path.exists():
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            _write_once(self.path, f"{secrets.token_urlsafe(MIN_KEY_BYTES)}\n")
+            files.create(self.path, f"{secrets.token_urlsafe(MIN_KEY_BYTES)}\n".encode())
         except OSError as error:
             raise ConfigurationError(
                 f"token_key_file {self.path}: cannot be made: {error.strerror}"
@@ -205,19 +204,3 @@ def _key_problem(secret: bytes, mode: int) -> str | None:
     except jwt.InvalidKeyError:  # a certificate or a public key, which others may know
         return "does not hold a key for tokens; name another file, and `fanline token` makes it"
     return None
-
-
-def _write_once(path: Path, text: str) -> None:
-    """Create a file with all of its content, unless it exists."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # has mode 600
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # Unlike a rename, a link never replaces a file that another process has created.
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temporary)

@@ -18,10 +18,7 @@ An edit replaces each file as a whole. Between the two a reader may find a right
 is an error, but never a user without the rights table.
 """
 
-import fcntl
-import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +30,7 @@ from typing import Any, Final
 import bcrypt
 import tomli_w
 
+from fanline import files
 from fanline.errors import ConfigurationError, Rejected
 from fanline.protocol.topics import covers, require_pattern
 
@@ -137,7 +135,7 @@ class UsersFile:
         entry = f"{user.name}:{_hash(password, cost)}"
         with _translated(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path.parent):
+            with files.locked(self.path.parent):
                 account = self.read(missing_ok=True).get(user.name)
                 if user != (account.user if account else User(user.name)):
                     self._write_rights(self._read_rights() | {user.name: user})
@@ -149,7 +147,7 @@ class UsersFile:
         Raises:
             ConfigurationError: If there is no such user, or a file has a mistake or cannot be written.
         """
-        with _translated(self.path), _locked(self.path.parent):
+        with _translated(self.path), files.locked(self.path.parent):
             if name not in self.read():
                 raise ConfigurationError(f"{self.path}: there is no user {name!a}")
             self._write_entry(name, None)
@@ -313,36 +311,7 @@ def _read(path: Path) -> str | None:
 
 def _write(path: Path, text: str) -> None:
     """Replace a file as a whole; a link stays a link."""
-    target = path.resolve()
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # has mode 600
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            _keep_owner(file.fileno(), target)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _keep_owner(descriptor: int, path: Path) -> None:
-    """Give a file the owner of the one it replaces: root may edit a file that a service must read."""
-    if path.exists():
-        status = path.stat()
-        os.fchown(descriptor, status.st_uid, status.st_gid)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock the folder against edits by other processes; the files themselves are replaced."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    files.replace(path.resolve(), text.encode())
 
 
 @contextmanager

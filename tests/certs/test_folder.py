@@ -22,6 +22,7 @@ from certs import Done, Outcome, files
 from certs.authority import make_authority
 from certs.names import DEFAULT_NAMES, names_of, spell
 from fanline.errors import ConfigurationError
+from fanline.files import PRIVATE, PUBLIC
 from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, read_key
 
@@ -178,8 +179,8 @@ class TestEnsure:
         """A CA that has expired is not replaced without being asked: the error says how to ask."""
         authority = make_authority(datetime.now(UTC) - timedelta(days=3660))
         folder.mkdir()
-        files.replace(folder / CA_CERT, authority.certificate_pem(), files.PUBLIC)
-        files.replace(folder / CA_KEY, authority.key_pem(), files.PRIVATE)
+        files.replace(folder / CA_CERT, authority.certificate_pem(), PUBLIC)
+        files.replace(folder / CA_KEY, authority.key_pem(), PRIVATE)
         text = refusal(lambda: certs.ensure(folder))
         assert text.startswith(f"{folder / CA_CERT}: expired on ")
         assert f"`python -m certs renew --ca --dir {folder}`" in text

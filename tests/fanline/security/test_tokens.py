@@ -234,17 +234,6 @@ def test_processes_that_race_agree_on_one_key(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_key_that_is_there_by_now_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One who looked before another process made the key does not take its place."""
-    path = tmp_path / "token.key"
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "exists", lambda _: False)
-        TokenKey(path).create_if_missing()
-        made = path.read_text()
-        TokenKey(path).create_if_missing()
-    assert path.read_text() == made
-
-
 def test_a_key_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """Where no file can be made, one sentence says where and why."""
     (tmp_path / "file").write_text("")

@@ -1,0 +1,71 @@
+"""Write files as a whole, and tell who can read them.
+
+What these functions raise is :class:`OSError`; callers name the file in words of their own.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+PRIVATE: Final = 0o600
+PUBLIC: Final = 0o644
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder against other processes; wait for the one that holds the lock."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
+    """Write or replace a file, on disk when this returns; on failure nothing has changed.
+
+    A file that is replaced keeps its owner: root may edit a file that a service must read. A symbolic link is
+    replaced, not followed. Call it under :func:`locked`: the temporary file always has the same name, so that
+    one that a crash has left is removed by the next call.
+    """
+    unfinished = path.with_name(f".{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)  # the umask may have removed bits
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def create(path: Path, content: bytes, mode: int = PRIVATE) -> bool:
+    """Write a file unless it exists, and its folder; return whether it is new.
+
+    Concurrent processes agree on one content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent):
+        if path.exists():
+            return False
+        replace(path, content, mode)
+    return True
+
+
+def is_open_to_all(path: Path) -> bool:
+    """Return whether users outside the owner's group can access a file; False without one."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IRWXO)
+    except OSError:
+        return False
