@@ -105,7 +105,8 @@ class ChildProcess:
         Args:
             command: The command line.
             environment: All of its environment variables.
-            on_line: Called with every line of its log, without its end.
+            on_line: Called with every line of its log, without its end. Its OSError, when the line cannot be
+                shown, is ignored: a log that is not copied would stop the child.
             dies_by: The signal that it gets when this process dies.
         """
         reader, writer = os.pipe()
@@ -173,7 +174,8 @@ class ChildProcess:
     def _pass_on(self, lines: Sequence[bytes]) -> None:
         for line in lines:
             self.last_line = line
-            self._on_line(line)
+            with contextlib.suppress(OSError):
+                self._on_line(line)
 
 
 async def _read_port(descriptor: int) -> int | None:

@@ -131,7 +131,7 @@ def run(
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with log.background(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(start, on_ready))
     except ConfigurationError as error:
         _give_up(name, error)

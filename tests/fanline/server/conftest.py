@@ -1,8 +1,9 @@
 """Fixtures for the server kit: a service that echoes, requests, and tokens."""
 
 import asyncio
+import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,16 @@ async def _count(request: Request) -> Response:
 
 async def _break(_: Request) -> Response:
     raise ZeroDivisionError
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """Put the log back as it was after a test that configures it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import logging
 import ssl
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,16 +16,6 @@ from fanline.security.users import User, UsersFile
 from fanline.server import Service, log
 from tests.conftest import Dial, StartService, until
 from tests.fanline.server.conftest import ELSEWHERE, Echo, Get, MakeToken, bearer, handshake_status
-
-
-@pytest.fixture
-def _own_log() -> Iterator[None]:
-    """Put the log back as it was after a test that configures it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.mark.parametrize("path", ["/echo", "/inside", "/metrics"])
@@ -236,7 +225,7 @@ async def test_probes_need_no_origin(service: Service, get: Get) -> None:
     assert (await get(service, "/healthz", login=None, headers={"Origin": ELSEWHERE})).status_code == 200
 
 
-@pytest.mark.usefixtures("_own_log")
+@pytest.mark.usefixtures("own_log")
 async def test_no_secret_in_the_log(
     service: Service,
     dial: Dial,

@@ -1,6 +1,7 @@
 """Services as child processes, played by small programs."""
 
 import asyncio
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -43,6 +44,20 @@ async def test_a_line_of_any_length_is_copied() -> None:
     assert await child.wait() == 0
     assert b"".join(lines) == b"x" * (3 * CHUNK + 5) + b"end"
     assert lines[-1] == child.last_line == b"end"
+
+
+async def test_copying_survives_any_bytes_and_no_space() -> None:
+    """A log with bytes that are no UTF-8, or that cannot be written elsewhere, is read to its end."""
+    lines: list[bytes] = []
+
+    def fail(line: bytes) -> None:
+        lines.append(line)
+        raise OSError(errno.ENOSPC, "no space left")
+
+    program = "import sys; [sys.stdout.buffer.write(bytes(range(256)) * 400) for _ in range(4)]"
+    child = await ChildProcess.spawn([sys.executable, "-c", program], environment_of({}), fail)
+    assert await child.wait() == 0
+    assert len(b"\n".join(lines)) == 4 * 400 * 256
 
 
 async def test_the_port_comes_through_the_descriptor() -> None:

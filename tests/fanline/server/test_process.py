@@ -1,10 +1,8 @@
 """A service as a program: its exit codes, its log, and how it tells that it listens."""
 
-import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,17 +15,7 @@ from subscriber.settings import SubscriberSettings
 from tests.fanline.server.conftest import Echo
 
 
-@pytest.fixture
-def _own_log() -> Iterator[None]:
-    """Put the log back as it was after a test that configures it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("_own_log")
+@pytest.mark.usefixtures("own_log")
 def test_main_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -42,8 +30,8 @@ def test_main_explains_itself(
     assert len(said.strip().splitlines()) == 1
 
 
-@pytest.mark.usefixtures("_own_log")
-def test_main_ends_with_0_after_sigterm(cert_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("own_log")
+def test_main_ends_with_0_after_sigterm(cert_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """SIGTERM stops a service cleanly: ``main`` returns."""
 
     async def start_and_signal(settings: SubscriberSettings) -> Service:
@@ -57,7 +45,7 @@ def test_main_ends_with_0_after_sigterm(cert_dir: Path, capsys: pytest.CaptureFi
         start_and_signal,
         ["--subscriber-port", "0", "--cert-dir", str(cert_dir)],
     )
-    assert "stopped" in capsys.readouterr().err
+    assert "stopped" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("is_abstract", [False, True])

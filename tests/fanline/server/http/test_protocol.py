@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fanline.server import Service
+from fanline.server import Service, log
 from tests.conftest import Dial, StartService
 from tests.fanline.server.conftest import Echo, Get
 from tests.stubs import DEADLINE
@@ -102,6 +102,27 @@ async def test_logs_a_malformed_request_escaped(
     assert line.isascii()
     assert line.isprintable()
     assert len(line) < 300
+
+
+@pytest.mark.parametrize("size", [30_000, 970_000])
+@pytest.mark.usefixtures("own_log")
+async def test_a_large_request_is_one_short_line(
+    service: Service, tls: ssl.SSLContext, capfd: pytest.CaptureFixture[str], size: int
+) -> None:
+    """A large request without a login writes one short line, without the control characters in it."""
+    log.configure("test", "info")
+    origin = b"\x1b[31m\x07" + b"\xff" * 900
+    head = b"GET /page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    headers = (b"Origin: " + origin + b"\r\n") * (size // len(origin))
+    with contextlib.suppress(ConnectionResetError):
+        await exchange(service, tls, head + headers + b"\r\n")
+    lines: list[str] = []
+    while not lines:
+        await asyncio.sleep(0.01)
+        lines = [line for line in capfd.readouterr().err.splitlines() if "refused" in line]
+    assert len(lines) == 1
+    assert lines[0].isprintable()
+    assert len(lines[0]) < 500
 
 
 async def test_bounds_the_body(service: Service, tls: ssl.SSLContext, get: Get) -> None:
