@@ -1,4 +1,4 @@
-"""The publisher service: accepts messages at ``/publish``, and forwards them to msgqueue."""
+"""The publisher service: accepts messages, and forwards them to msgqueue."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,6 +7,7 @@ from fanline.queue.base import QueueClient
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
 from fanline.tasks import running_task
+from publisher.http_intake import HttpIntake
 from publisher.intake import Intake
 from publisher.settings import PublisherSettings
 
@@ -37,8 +38,10 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
         yield App(
             is_shared=settings.workers > 1,
             max_frame=settings.max_frame,
+            max_body=settings.max_frame,
             metrics=registry,
             endpoints={"/publish": Endpoint(make_handler=intake.open, is_one_way=True)},
+            posts=HttpIntake(intake, timeout=settings.queue_wait).posts,
             readiness_problem=lambda: queue.problem,
             drain=queue.flush,
         )

@@ -1,4 +1,4 @@
-"""``/publish``: messages are read, checked and forwarded; the replies go back in order."""
+"""Intake: messages are read, checked and forwarded; at ``/publish`` the replies go back in order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -45,10 +45,14 @@ class Intake:
         """Return the messages of a frame, in order; where one cannot be accepted, why."""
         return self._reader.read(frame, connection)
 
-    def forward(self, entries: Sequence[NewMessage | Rejected], replies: "_Replies") -> None:
+    def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> Sequence[NewMessage | Rejected]:
+        """Return messages that a user has sent in another way than a frame, or why one is not accepted."""
+        return self._reader.check(entries, user)
+
+    def forward(self, entries: Sequence[NewMessage | Rejected], replies: OrderedReplies) -> None:
         """Forward what can be accepted, and reply to the rest."""
         for entry in entries:
-            reply = replies.ordered.open()
+            reply = replies.open()
             if isinstance(entry, Rejected):
                 reply.settle(refusal(entry))
             else:
@@ -61,8 +65,12 @@ class Intake:
 
     async def wait_for_space(self, replies: "_Replies") -> None:
         """Wait until a connection may send more."""
-        await self._queue.wait_for_space()
+        await self.wait_for_queue()
         await replies.fewer_than(self._max_in_flight)
+
+    async def wait_for_queue(self) -> None:
+        """Wait until the queue takes more."""
+        await self._queue.wait_for_space()
 
     def _forward(self, accepted: Sequence[NewMessage], connection: Connection) -> None:
         self._received += len(accepted)
@@ -82,7 +90,7 @@ class _Publishing:
 
     def on_frame(self, payload: bytes) -> None:
         intake, replies = self._intake, self._replies
-        intake.forward(intake.read(payload, self._connection), replies)
+        intake.forward(intake.read(payload, self._connection), replies.ordered)
         if not intake.has_space(replies):
             self._connection.pause_reading_during(intake.wait_for_space(replies))
 

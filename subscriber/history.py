@@ -14,7 +14,6 @@ limit where they are large. A header
 
 import asyncio
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
@@ -26,7 +25,7 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read, encode, parse_position
 from fanline.protocol.topics import require_pattern
 from fanline.queue.base import QueueClient
-from fanline.server import HttpProblem, query_of
+from fanline.server import query_of
 
 PATH: Final = "/topics/{topic:path}/messages"
 
@@ -35,12 +34,6 @@ MAX_LIMIT: Final = 1_000
 
 # A page that has grown to this is not filled up further.
 MAX_BYTES: Final = 1 << 20
-
-_STATUS: Final[Mapping[str, HTTPStatus]] = {
-    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
-    ErrorCode.QUEUE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-    ErrorCode.RESUME_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-}
 
 
 class History:
@@ -59,21 +52,16 @@ class History:
         """Return a page.
 
         Raises:
-            HttpProblem: If there is something wrong with the request, or msgqueue does not answer.
+            Rejected: If there is something wrong with the request, or msgqueue does not answer.
         """
         topic = request.path_params["topic"]
         query = query_of(request)
         query.pop("token", None)
-        try:
-            require_pattern(topic)
-            if not request.user.may_subscribe(topic):
-                reason = f'{request.user.name} may not subscribe to "{topic}"'
-                raise Rejected(ErrorCode.FORBIDDEN, reason)
-            read = _parse(topic, query)
-            page = await self._read(read)
-        except Rejected as rejected:
-            status = _STATUS.get(rejected.code, HTTPStatus.BAD_REQUEST)
-            raise HttpProblem(status, rejected.code, rejected.reason) from None
+        require_pattern(topic)
+        if not request.user.may_subscribe(topic):
+            raise Rejected(ErrorCode.FORBIDDEN, f'{request.user.name} may not subscribe to "{topic}"')
+        read = _parse(topic, query)
+        page = await self._read(read)
         return Response(encode(page.messages), headers=_headers(read, page), media_type="application/json")
 
     async def _read(self, read: Read) -> PageAnswer:

@@ -67,6 +67,7 @@ encode = msgspec.json.Encoder().encode
 
 decode_new = msgspec.json.Decoder(NewMessage).decode
 _decode_many_new = msgspec.json.Decoder(list[NewMessage]).decode
+_decode_content = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_plain_in = msgspec.json.Decoder(_PlainIn).decode
@@ -234,6 +235,20 @@ def split_array(frame: bytes) -> Iterator[bytes]:
         return
     for element in _decode_raws(frame):
         yield bytes(element)
+
+
+def decode_content(text: bytes) -> msgspec.Raw:
+    """Return the content that a JSON text stands for, byte for byte without the whitespace around it.
+
+    Raises:
+        Rejected: If it is not JSON.
+    """
+    if (rejected := _check_utf8(text)) is not None:
+        raise rejected
+    try:
+        return _decode_content(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _rejected(error) from None
 
 
 def decode_record(body: bytes) -> Record:

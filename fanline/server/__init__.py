@@ -6,7 +6,7 @@ from fanline.security.tokens import CHAT, Claims, TokenKey, find_token
 from fanline.server import metrics
 from fanline.server.access import address_of, query_of, single_header
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page
-from fanline.server.http.problems import HttpProblem, ProblemCode
+from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, status_of
 from fanline.server.messages import MessageReader, PlainMessages
 from fanline.server.metrics import gauge, new_registry
 from fanline.server.process import raise_file_limit, run_program
@@ -66,6 +66,7 @@ __all__ = [
     "metrics",
     "network",
     "new_registry",
+    "problem_of",
     "query_of",
     "raise_file_limit",
     "read_password",
@@ -74,6 +75,7 @@ __all__ = [
     "running_task",
     "single_header",
     "split_array",
+    "status_of",
     "task_handler",
     "text_frame",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Final
 
 import prometheus_client
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from fanline.server.websocket.connection import MakeHandler, Opening
 from fanline.server.websocket.handshake import Handshake
 
 Page = Callable[[Request], Awaitable[Response]]
+
+MAX_BODY: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,10 @@ class App:
         max_frame: Largest message that a client may send, in bytes.
         metrics: Shown at ``/metrics``.
         endpoints: WebSocket paths, in the syntax of Starlette's routes.
-        pages: What answers GET, for users who log in, by path: the user is ``request.user``.
+        pages: What answers GET, for users who log in, by path: the user is ``request.user``. It may raise
+            :class:`~fanline.errors.Rejected` or :class:`~fanline.server.http.problems.HttpProblem`.
+        posts: What answers POST, likewise.
+        max_body: Largest body of a request, in bytes.
         routes: What answers other requests; each decides itself who may make them.
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
         drain: Finishes what is in progress; called when no new connection is accepted any more.
@@ -64,6 +70,8 @@ class App:
     drain: Callable[[], Awaitable[None]]
     endpoints: Mapping[str, Endpoint | OpenEndpoint] = field(default_factory=dict)
     pages: Mapping[str, Page] = field(default_factory=dict)
+    posts: Mapping[str, Page] = field(default_factory=dict)
+    max_body: int = MAX_BODY
     routes: Sequence[BaseRoute] = ()
     is_shared: bool = False
 

@@ -84,8 +84,9 @@ class Listener:
             connection.check_life(now, patience=self._patience, silence_limit=self._silence_limit)
 
     def stop_accepting(self) -> None:
-        """Accept no new connections."""
+        """Accept no new connections, nor further requests on those that there are."""
         self._server.close()
+        self._end_after_response()
 
     async def close(self, timeout: float, others: Callable[[], set[asyncio.Task[None]]]) -> None:
         """Wait for the requests in progress and for the end of all connections.
@@ -94,14 +95,18 @@ class Listener:
             timeout: Seconds after which what is still open is dropped.
             others: Returns further tasks to wait for.
         """
-        for connection in tuple(self._state.connections):
-            connection.shutdown()
+        self._end_after_response()
         if not await self._wait_for_end(timeout / 2, others):
             for task in tuple(self._state.tasks):
                 task.cancel()
             if not await self._wait_for_end(timeout / 2, others):
                 for connection in tuple(self._state.connections):
                     connection.transport.abort()
+
+    def _end_after_response(self) -> None:
+        """Close idle connections, and each other one when its request is answered."""
+        for connection in tuple(self._state.connections):
+            connection.shutdown()
 
     async def _wait_for_end(self, timeout: float, others: Callable[[], set[asyncio.Task[None]]]) -> bool:
         try:

@@ -37,8 +37,11 @@ class MessageReader:
 
     def read(self, frame: bytes, connection: Connection) -> list[NewMessage | Rejected]:
         """Return the messages of a frame, in order; where one cannot be accepted, why."""
-        user = connection.user
-        return [self._check(entry, user) for entry in connection.dialect.codec.decode_published(frame)]
+        return self.check(connection.dialect.codec.decode_published(frame), connection.user)
+
+    def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> list[NewMessage | Rejected]:
+        """Return the entries of a user in order; where a message cannot be accepted, why."""
+        return [self._check(entry, user) for entry in entries]
 
     def _check(self, entry: NewMessage | Rejected, user: User) -> NewMessage | Rejected:
         rejected = entry if isinstance(entry, Rejected) else self._find_fault(entry, user)

@@ -141,7 +141,11 @@ async def _listen(
     refusals = Refusals(app.metrics)
     metrics.gauge(app.metrics, "fanline_connections", "Open WebSocket connections.", lambda: len(connections))
     application = Middleware(
-        Application(app, access), access, refusals, body_timeout=settings.handshake_timeout
+        Application(app, access),
+        access,
+        refusals,
+        body_timeout=settings.handshake_timeout,
+        max_body=app.max_body,
     )
     gate = _Gate(app.endpoints, access, connections, refusals)
     try:

@@ -9,9 +9,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
+from fanline.errors import Rejected
 from fanline.server.access import Access
 from fanline.server.app import App, Endpoint, Page
-from fanline.server.http.problems import HttpProblem, ProblemCode
+from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of
 
 
 class Application:
@@ -39,6 +40,7 @@ class Application:
             Route("/readyz", show_readiness),
             Route("/metrics", _for_users(show_metrics, access)),
             *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
+            *(Route(path, _for_users(page, access), methods=["POST"]) for path, page in app.posts.items()),
             *(Route(path, _upgrade_required(access, endpoint)) for path, endpoint in app.endpoints.items()),
         ]
         self._router = Router(self._routes, redirect_slashes=False)
@@ -88,7 +90,10 @@ def _for_users(page: Page, access: Access) -> Page:
     async def show(request: Request) -> Response:
         access.check_origin(request)
         request.scope["user"] = (await access.identify(request)).user
-        return await page(request)
+        try:
+            return await page(request)
+        except Rejected as rejected:
+            raise problem_of(rejected) from None
 
     return show
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
@@ -19,8 +20,6 @@ from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
 from fanline.server.log import quoted
 
 logger = logging.getLogger(__name__)
-
-MAX_BODY: Final = 65_536
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -57,7 +56,7 @@ class Middleware:
         refusals: Refusals,
         *,
         body_timeout: float,
-        max_body: int = MAX_BODY,
+        max_body: int,
     ) -> None:
         self._application = application
         self._access = access
@@ -99,6 +98,7 @@ class Middleware:
             raise HttpProblem(
                 HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, ProblemCode.UNSUPPORTED_VERSION, detail, _CLOSE
             )
+        _require_utf8(scope)
         request = HTTPConnection(scope)
         if scope["method"] not in _SAFE_METHODS:
             self._access.check_origin(request)
@@ -112,6 +112,20 @@ class Middleware:
         self._refusals.count(problem)
         if not answer.has_started:
             await problem.response()(scope, receive, answer)
+
+
+def _require_utf8(scope: Scope) -> None:
+    """Refuse a path or query that is not UTF-8 behind its percent signs.
+
+    Raises:
+        HttpProblem: 400.
+    """
+    try:
+        for part in (scope["raw_path"], scope["query_string"]):
+            unquote_to_bytes(part).decode()
+    except UnicodeDecodeError:
+        detail = "the path or the query is not percent-encoded UTF-8"
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail) from None
 
 
 _CLOSE: Final = (("Connection", "close"),)

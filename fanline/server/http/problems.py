@@ -6,6 +6,7 @@
      "code": "not-found"}
 """
 
+import random
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -14,10 +15,23 @@ from typing import Final
 import prometheus_client
 from starlette.responses import Response
 
-from fanline.errors import FanlineError
+from fanline.errors import ErrorCode, FanlineError, Rejected
 from fanline.protocol import encode
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+# Seconds after which to try again what is refused for a reason that passes.
+RETRY_SECONDS: Final = (1, 5)
+
+_PASSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+_STATUS: Final[Mapping[str, HTTPStatus]] = {
+    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.TOO_BIG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ErrorCode.QUEUE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.ACK_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.RESUME_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
 
 
 class ProblemCode(StrEnum):
@@ -31,6 +45,7 @@ class ProblemCode(StrEnum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     TOO_SLOW = "too-slow"
     TOO_BIG = "too-big"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     UPGRADE_REQUIRED = "upgrade-required"
     TOO_MANY_CONNECTIONS = "too-many-connections"
     UNSUPPORTED_VERSION = "unsupported-version"
@@ -45,16 +60,27 @@ class HttpProblem(FanlineError):
         status: Of the answer.
         code: What programs should look at: a :class:`ProblemCode` or another stable code.
         detail: A sentence for people; it holds no secrets.
-        headers: Further headers of the answer: names and values.
+        headers: Further headers of the answer: names and values. One for a reason that passes (429, 503) has
+            ``Retry-After`` besides, in seconds that differ from answer to answer.
+        members: Further members of its JSON.
     """
 
     def __init__(
-        self, status: HTTPStatus, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        members: Mapping[str, object] | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = headers
+        self._members = members or {}
+        if status in _PASSING:
+            # Not for secrecy: it keeps clients from returning all at once.
+            self.headers += (("Retry-After", str(random.randint(*RETRY_SECONDS))),)  # noqa: S311
         super().__init__(status, code, detail)
 
     def __str__(self) -> str:
@@ -69,6 +95,7 @@ class HttpProblem(FanlineError):
             "status": self.status.value,
             "detail": self.detail,
             "code": self.code,
+            **self._members,
         }
         return encode(members)
 
@@ -78,6 +105,16 @@ class HttpProblem(FanlineError):
         for name, value in self.headers:
             response.headers.append(name, value)
         return response
+
+
+def status_of(code: str) -> HTTPStatus:
+    """Return the status of an answer that says what a refusal with this :class:`ErrorCode` says."""
+    return _STATUS.get(code, HTTPStatus.BAD_REQUEST)
+
+
+def problem_of(rejected: Rejected) -> HttpProblem:
+    """Return the problem that says what a refusal says."""
+    return HttpProblem(status_of(rejected.code), rejected.code, rejected.reason)
 
 
 class Refusals:
