@@ -36,9 +36,8 @@ def fill(folder: Path, rows: int, on_progress: Callable[[int], None] = lambda _:
     """
     with closing(LogFile(folder)) as log:
         log.prepare()
-        with closing(log.connect()) as connection:
-            connection.execute("PRAGMA synchronous = OFF")  # an interrupted log is made again
-            writer = Writer(connection, dedupe_window=1, clock=time.time)
+        with closing(Writer(log, dedupe_window=1, clock=time.time)) as writer:
+            writer.connection.execute("PRAGMA synchronous = OFF")  # an interrupted log is made again
             batch = [_message(number) for number in range(TOPICS)] * (_BATCH // TOPICS)
             for done in range(0, rows, _BATCH):
                 writer.append(batch[: rows - done])

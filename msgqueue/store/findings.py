@@ -32,7 +32,8 @@ NOT_A_LOG: Final = Kind(
 )
 WAL_LOST: Final = Kind(
     "Commits in log.sqlite3-wal cannot be read",
-    "Acknowledged messages are lost: the newest. msgqueue does not start, and nothing else was checked.",
+    "The newest messages cannot be read, and they may have been acknowledged. msgqueue does not start, and"
+    " nothing else was checked.",
     "Keep the files. Restore a back-up, or go on without what is lost (docs/operations.md, Damage).",
     is_counted=False,
 )

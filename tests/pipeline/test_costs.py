@@ -110,7 +110,7 @@ def test_storing_calls_little_per_message(tmp_path: Path) -> None:
     """However many messages a batch has, the number of statements is the same."""
     file = LogFile(tmp_path)
     file.prepare()
-    with closing(file), closing(Writer(file.connect(), dedupe_window=600, clock=time.time)) as writer:
+    with closing(file), closing(Writer(file, dedupe_window=600, clock=time.time)) as writer:
         batches = [new_messages("first"), new_messages("second")]
         assert calls(lambda: writer.append(batches.pop())) < 20 * MESSAGES
 

@@ -184,7 +184,7 @@ def _open(folder: Path, dedupe_window: float, clock: Callable[[], float]) -> tup
     try:
         with translated(file.path):
             file.prepare()
-            writer = Writer(file.connect(), dedupe_window=dedupe_window, clock=clock)
+            writer = Writer(file, dedupe_window=dedupe_window, clock=clock)
             return file, writer, Reader(file.connect())
     except (StoreError, ConfigurationError) as error:
         file.close()

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from fanline.errors import ConfigurationError, StoreError
-from msgqueue.store.sqlite.wal import find_loss
+from msgqueue.store.sqlite.wal import cut_failed_commit, find_loss
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,15 @@ class LogFile:
         self.require_whole()
         with closing(self.connect()) as connection:
             self._check(connection)
+            self.cut_failed_commit()
+
+    def cut_failed_commit(self) -> None:
+        """Cut off what a failed commit has left in the WAL; the log must be open, without a commit.
+
+        Raises:
+            OSError: If that fails; then nothing may be written.
+        """
+        cut_failed_commit(self.path)
 
     def require_whole(self) -> None:
         """Find what SQLite would throw away, without a word, as soon as it opened the log.

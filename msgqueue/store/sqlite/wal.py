@@ -5,8 +5,10 @@ passes over the rest without a word. That is right for what a crash interrupted,
 damaged afterwards. Two things tell these apart:
 
 * A commit begins when the one before it is on disk. So a crash leaves one unfinished at most, as the last.
-* SQLite's index of the WAL, if it is still there, has the number of frames that were committed. It is written
-  after they are on disk, so it never has too many; after a power cut it may have too few.
+  The frames of a commit that failed are cut off before the next one begins.
+* SQLite's index of the WAL, if it is still there, has the number of frames that were committed. It is exact
+  when a process was killed. After a power cut it may have too few, or those of the commit in progress, too:
+  a file that is mapped reaches the disk in any order.
 
 ::
 
@@ -15,14 +17,17 @@ damaged afterwards. Two things tell these apart:
                       salt 2, checksum, and the page. Frames of another salt are from before the WAL was begun
                       again. Each checksum, of 8 bytes, goes on from the one before it.
     log.sqlite3-shm   version, 3 numbers, frames, 3 numbers, salts as above, checksum: 48 bytes, in the order
-                      of this machine, twice; then the number of frames that are in log.sqlite3 already
+                      of this machine, twice; then the number of frames that are in log.sqlite3 already.
+                      In each block of 32 KB up to 4,096 numbers of 4 bytes: the page that each frame holds
 """
 
+import os
 import struct
 import sys
 from array import array
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise
 from operator import mul
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Self
@@ -33,6 +38,9 @@ _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
 _INDEX: Final = struct.Struct("=IIIIIIII8sII")
 _INDEX_SIZE: Final = 2 * _INDEX.size + 4
+_BLOCK: Final = 32 << 10
+_BLOCK_FRAMES: Final = 4096
+_FIRST_BLOCK_OFFSET: Final = 34  # numbers: the first block begins with 136 bytes of something else
 
 _MASK: Final = (1 << 32) - 1
 _HALF: Final = 80  # bits: above what a sum of products of two 32-bit numbers can grow to
@@ -66,7 +74,31 @@ def find_loss(log: Path) -> Loss | None:
         with log.with_name(f"{log.name}-wal").open("rb") as file:
             return _compare(file, index)
     except FileNotFoundError:
-        return _without_wal(index)
+        if index is None or index.frames <= index.moved:
+            return None
+        return Loss(f"the WAL is missing, and had {index.frames:,} pages", True)
+
+
+def cut_failed_commit(log: Path) -> None:
+    """Cut off what a failed commit has left in the WAL of an open log.
+
+    SQLite writes the next commit over it, and leaves what is longer: after a crash that would look like
+    damage. To be called while no commit is in progress.
+
+    Raises:
+        OSError: If it cannot be cut off, or this not be brought to disk.
+    """
+    index = _Index.read(log.with_name(f"{log.name}-shm"))
+    path = log.with_name(f"{log.name}-wal")
+    if index is None or not path.exists():
+        return
+    with path.open("r+b") as file:
+        header = _Header.parse(file.read(_HEADER.size))
+        page_size = 0 if header is None else header.page_size
+        committed = _HEADER.size + index.frames * (_FRAME.size + page_size) if index.frames else 0
+        if file.seek(0, os.SEEK_END) > committed:
+            file.truncate(committed)
+            os.fsync(file.fileno())
 
 
 class _Index(NamedTuple):
@@ -75,13 +107,13 @@ class _Index(NamedTuple):
     frames: int
     salts: bytes
     moved: int
+    data: bytes
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """Return what is in the file, or None if it is missing, or not whole."""
         try:
-            with path.open("rb") as file:
-                data = file.read(_INDEX_SIZE)
+            data = path.read_bytes()
         except FileNotFoundError:
             return None
         first, second = data[: _INDEX.size], data[_INDEX.size : 2 * _INDEX.size]
@@ -89,8 +121,21 @@ class _Index(NamedTuple):
             return None
         version, *_, frames, _, _, _, salts, sum_1, sum_2 = _INDEX.unpack(first)
         is_whole = _checksum((0, 0), first[:-8], sys.byteorder) == (sum_1, sum_2)
-        moved = int.from_bytes(data[-4:], sys.byteorder)
-        return cls(frames, salts, moved) if is_whole and version == _VERSION else None
+        moved = int.from_bytes(data[_INDEX_SIZE - 4 : _INDEX_SIZE], sys.byteorder)
+        return cls(frames, salts, moved, data) if is_whole and version == _VERSION else None
+
+    def is_one_commit(self, first: int) -> bool:
+        """Return whether the frames from ``first`` on may be of one commit.
+
+        The pages of a commit are in ascending order, and two commits have a page in common.
+        """
+        pages = [self._page(frame) for frame in range(first, self.frames + 1)]
+        return 0 not in pages and all(a < b for a, b in pairwise(pages))
+
+    def _page(self, frame: int) -> int:
+        block, number = divmod(frame - 1 + _FIRST_BLOCK_OFFSET, _BLOCK_FRAMES)
+        place = block * _BLOCK + 4 * number
+        return int.from_bytes(self.data[place : place + 4], sys.byteorder)
 
 
 class _Header(NamedTuple):
@@ -104,6 +149,8 @@ class _Header(NamedTuple):
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
         """Return what the bytes say, or None if they are not what SQLite wrote."""
+        if len(data) < _HEADER.size:
+            return None
         magic, version, page_size, _, salt_1, salt_2, sum_1, sum_2 = _HEADER.unpack(data)
         order = "big" if magic & 1 else "little"
         checksum = _checksum((0, 0), data[:-8], order)
@@ -122,11 +169,9 @@ class _Frame(NamedTuple):
 
 def _compare(wal: BinaryIO, index: _Index | None) -> Loss | None:
     beginning = wal.read(_HEADER.size)
-    if len(beginning) < _HEADER.size:
-        return _without_wal(index)
     header = _Header.parse(beginning)
     if header is None:
-        return Loss("the beginning of the WAL is damaged, and without it nothing in it counts", True)
+        return _without_header(beginning, wal, index)
     taken, passed_over = 0, []
     for frame in _frames(wal, header):
         if not frame.is_whole:
@@ -134,15 +179,33 @@ def _compare(wal: BinaryIO, index: _Index | None) -> Loss | None:
         elif frame.is_commit:
             taken = frame.number
     known = index.frames if index and index.salts == beginning[16:24] else 0
-    if known > taken:
-        return Loss(f"of the {known:,} pages committed to the WAL the last {known - taken:,} are lost", True)
-    return _judge(passed_over)
+    if index and known > taken:
+        return _missing(index, taken, is_there=bool(passed_over))
+    # What follows is of commits that failed: had one succeeded, the index would have it.
+    return None if known == taken > 0 else _judge(passed_over)
+
+
+def _without_header(beginning: bytes, wal: BinaryIO, index: _Index | None) -> Loss | None:
+    if len(beginning) < _HEADER.size:
+        return _without_wal(index)
+    # The header is on disk before the first frame is written. Only what was never brought there is zeros.
+    if not any(beginning) and not any(map(any, iter(partial(wal.read, 1 << 20), b""))):
+        return _without_wal(index)
+    return Loss("the beginning of the WAL is damaged, and without it nothing in it counts", True)
 
 
 def _without_wal(index: _Index | None) -> Loss | None:
     if index is None or index.frames <= index.moved:
         return None
-    return Loss(f"the WAL is missing or empty, and had {index.frames:,} pages", True)
+    return _missing(index, 0, is_there=False)
+
+
+def _missing(index: _Index, taken: int, *, is_there: bool) -> Loss:
+    """Return what the index counts and is not in the WAL, or ``is_there`` and not whole."""
+    lost = index.frames - taken
+    if not is_there and index.is_one_commit(taken + 1):
+        return Loss(f"the last commit is not in the WAL, which ends {lost:,} pages before it", False)
+    return Loss(f"of the {index.frames:,} pages committed to the WAL the last {lost:,} are lost", True)
 
 
 def _judge(passed_over: list[_Frame]) -> Loss | None:

@@ -11,6 +11,7 @@ import msgspec
 from fanline.protocol import Message, NewMessage, Record, encode
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.bulk import fetch, to_json
+from msgqueue.store.sqlite.file import LogFile
 
 # How many ids are looked at per message appended, to find those that have expired: at an even rate the table
 # comes to hold 4/3 of what is within the window.
@@ -180,25 +181,32 @@ class Writer:
     Every method is all or nothing: after an error the log is as it was before the call.
 
     Args:
-        connection: One of its own, in autocommit mode.
+        file: The file of the log, prepared.
         dedupe_window: Seconds for which an id counts.
         clock: Tells the time, in Unix seconds.
+
+    Raises:
+        sqlite3.Error: If the file cannot be opened.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, *, dedupe_window: float, clock: Callable[[], float]
-    ) -> None:
-        self.connection = connection
+    def __init__(self, file: LogFile, *, dedupe_window: float, clock: Callable[[], float]) -> None:
+        self.connection = file.connect()
+        self._file = file
+        self._has_failed = False
         self._window = round(dedupe_window * 1000)
         self._clock = clock
         self._topics: dict[str, int] = {}
         self._unswept = 0
         self._swept = ""
         for statement in _BATCHES:
-            connection.execute(statement)
+            self.connection.execute(statement)
 
     def append(self, messages: Sequence[NewMessage]) -> Appended:
         """Store a batch; it is on disk when this returns."""
+        with self._change():
+            return self._append(messages)
+
+    def _append(self, messages: Sequence[NewMessage]) -> Appended:
         self._unswept += len(messages)
         keys = [_dedupe_key(message) for message in messages]
         head = self._look_up(keys, {message.topic for message in messages})
@@ -212,18 +220,20 @@ class Writer:
     def trim(self, seqs: Sequence[int]) -> None:
         """Remove records, and note for each of their topics how far it was trimmed."""
         given = to_json(list(seqs))
-        with self._transaction():
+        with self._change(), self._transaction():
             self._run(_NOTE_TRIMMED_TOPICS, seqs=given)
             self._run(_NOTE_TRIMMED, seqs=given)
             self._run(_TRIM, seqs=given)
 
     def set_cursor(self, name: str, seq: int) -> None:
         """Put a consumer's cursor at a position."""
-        self._run(_SET_CURSOR, name=name, position=seq)
+        with self._change():
+            self._run(_SET_CURSOR, name=name, position=seq)
 
     def delete_cursor(self, name: str) -> None:
         """Forget a consumer."""
-        self._run(_DELETE_CURSOR, name=name)
+        with self._change():
+            self._run(_DELETE_CURSOR, name=name)
 
     def close(self) -> None:
         """Close the connection; as the last one to the file it moves all of the WAL into it."""
@@ -274,6 +284,18 @@ class Writer:
     @property
     def _is_sweep_due(self) -> bool:
         return self._unswept >= SWEEP_EVERY
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Begin with a WAL that ends with the last commit, whatever failed before."""
+        if self._has_failed:
+            self._file.cut_failed_commit()
+            self._has_failed = False
+        try:
+            yield
+        except sqlite3.Error:
+            self._has_failed = True
+            raise
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

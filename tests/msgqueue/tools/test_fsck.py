@@ -347,7 +347,10 @@ async def test_finds_what_is_not_harmless(
     make: Callable[[bytes, int], Iterator[bytes]],
     count: int,
 ) -> None:
-    """Whatever is changed or cut off: what is called sound is served whole, and nothing else is, ever."""
+    """Whatever is changed or cut off: what is called sound is served whole, and nothing else is, ever.
+
+    A last commit that is missing as after a power cut is dropped, which the check reports.
+    """
     name = {"main": FILE, "wal": WAL, "index": INDEX}[part]
     found = 0
     for changed in make(killed.files[name], count):
@@ -357,7 +360,7 @@ async def test_finds_what_is_not_harmless(
         found += code == DAMAGED
         killed.put(folder, **{part: changed})
         served = await serves(folder)
-        assert served == killed.records or (served is None and code == DAMAGED)
+        assert served == killed.records or (code == DAMAGED and served in (None, killed.records[:-20]))
     assert found > 0 or part == "index"
 
 
@@ -368,7 +371,7 @@ def test_lost_commits_are_put_into_words(killed: Log, folder: Path, fsck: Fsck) 
     for _ in range(2):
         said = fsck(DAMAGED)
         assert "Commits in log.sqlite3-wal cannot be read: of the " in said
-        assert "Acknowledged messages are lost: the newest." in said
+        assert "The newest messages cannot be read" in said
 
 
 @pytest.mark.parametrize(("place", "is_certain"), [(5, True), (32 + 4120 + 500, True), (-500, False)])
