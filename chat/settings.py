@@ -61,4 +61,4 @@ class ChatSettings(ServiceSettings):
                 f"host: {self.host} is open to other machines, and chat has the password of the demo; "
                 "set FANLINE_CHAT_PASSWORD_FILE, or listen on 127.0.0.1"
             )
-        return secret or DEMO_PASSWORD
+        return DEMO_PASSWORD if secret is None else secret

@@ -9,6 +9,7 @@ from typing import Final
 
 from clientdemo.console.lines import STDIN
 from fanline import ConfigurationError, client_context
+from fanline import settings as settings_module
 from fanline.settings import ServiceSettings, Settings, read_service
 
 PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
@@ -100,8 +101,7 @@ def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
 
 
 def _given_password(file: Path | None) -> str | None:
-    given = os.environ.get(PASSWORD_VARIABLE)
-    return _first_line(file) if given is None and file is not None else given
+    return os.environ.get(PASSWORD_VARIABLE) or settings_module.read_password("--password-file", None, file)
 
 
 def _ask(user: str) -> str:
@@ -112,14 +112,3 @@ def _ask(user: str) -> str:
         return getpass.getpass(f"Password of {user}: ")
     except EOFError:
         raise ConfigurationError(f"user {user}: no password was typed") from None
-
-
-def _first_line(path: Path) -> str:
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text"
-        raise ConfigurationError(f"--password-file {path}: {reason}") from error
-    if not lines or not lines[0]:
-        raise ConfigurationError(f"--password-file {path}: the first line is empty")
-    return lines[0]

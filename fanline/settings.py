@@ -198,8 +198,8 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
         """
-        path = self.link_password_file
-        return read_password("link_password_file", self.link_password, path) or DEMO_PASSWORD
+        secret = read_password("link_password_file", self.link_password, self.link_password_file)
+        return DEMO_PASSWORD if secret is None else secret
 
     def require_one_password(self, name: str, password: SecretStr | None, file: Path | None) -> Self:
         """Return the settings unless a password and its file are both set.
@@ -241,16 +241,19 @@ def read_password(name: str, password: SecretStr | None, path: Path | None) -> s
         path: The file.
 
     Raises:
-        ConfigurationError: If the file cannot be read, or its first line is empty.
+        ConfigurationError: If the file cannot be read, or the password is empty.
     """
     if password is not None:
+        if not password.get_secret_value():
+            raise ConfigurationError(f"{name.removesuffix('_file')}: the password is empty")
         return password.get_secret_value()
     if path is None:
         return None
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{name} {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise ConfigurationError(f"{name} {path}: {reason}") from error
     if not lines or not lines[0]:
         raise ConfigurationError(f"{name} {path}: the first line is empty")
     return lines[0]

@@ -123,7 +123,8 @@ class Authenticator:
 
     async def _is_password(self, password: str, password_hash: str) -> bool:
         secret = password.encode()
-        if len(secret) > MAX_PASSWORD_BYTES:  # no user can have it: bcrypt does not hash it
+        # No user can have it: bcrypt does not hash the rest, and to it `pw\0pw` is `pw`.
+        if len(secret) > MAX_PASSWORD_BYTES or b"\0" in secret:
             return False
         loop = asyncio.get_running_loop()
         # An executor of its own: the check of a peer that hangs up continues and still counts as one of two.

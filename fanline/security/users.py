@@ -6,18 +6,21 @@ comments::
     # the shop
     alice:$2b$12$…
 
-The rights file, of the same name with ``.toml`` added, has a table for each user whose rights are not the
-defaults; it may be missing::
+The rights file, of the same name with ``.toml`` added, has a table for each user::
 
     [alice]
     publish = ["orders.>"]      # patterns of topics to publish on; [">"] if left out
     subscribe = ["orders.*"]    # patterns that cover what to subscribe to; [">"] if left out
     role = "service"            # may use /pushmsg and /popmsg, and set `from`; "user" if left out
 
-An edit replaces each file as a whole. Between the two a reader may find a rights table without a user, which
-is an error, but never a user without the rights table.
+Where the two files disagree, the lesser right counts, and a warning names the file: a user without a table
+has no rights, and a table without a user is ignored. Only without any rights file has every user the default
+rights; the line ``# The rights are in users.toml.`` in the users file says that there must be one.
+
+An edit replaces each file as a whole.
 """
 
+import logging
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -45,6 +48,8 @@ _BCRYPT_HASH: Final = re.compile(
     r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
 )
 _RIGHTS_HEADER: Final = "# What each user may do. `fanline user` replaces this file, without comments.\n"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +141,11 @@ class UsersFile:
         with _translated(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with files.locked(self.path.parent):
-                account = self.read(missing_ok=True).get(user.name)
-                if user != (account.user if account else User(user.name)):
-                    self._write_rights(self._read_rights() | {user.name: user})
+                accounts = self.read(missing_ok=True)
+                rights = self._read_rights()
+                if rights is None or rights.get(user.name) != user:
+                    before = {name: account.user for name, account in accounts.items()}
+                    self._write_rights((before if rights is None else rights) | {user.name: user})
                 self._write_entry(user.name, entry)
 
     def remove(self, name: str) -> None:
@@ -151,7 +158,7 @@ class UsersFile:
             if name not in self.read():
                 raise ConfigurationError(f"{self.path}: there is no user {name!a}")
             self._write_entry(name, None)
-            rights = self._read_rights()
+            rights = self._read_rights() or {}
             if rights.pop(name, None):
                 self._write_rights(rights)
 
@@ -160,20 +167,27 @@ class UsersFile:
         return _version(self.path), _version(self.rights_path)
 
     def _read_both(self, *, missing_ok: bool) -> dict[str, Account]:
-        hashes = self._read_hashes(missing_ok=missing_ok)
-        rights = self._read_rights()
-        for name in rights:
-            if name not in hashes:
-                problem = f"there is no such user in {self.path}; add the user, or remove this table"
-                raise ConfigurationError(f"{self.rights_path}: [{name}]: {problem}")
-        return {name: Account(rights.get(name) or User(name), hashed) for name, hashed in hashes.items()}
-
-    def _read_hashes(self, *, missing_ok: bool) -> dict[str, str]:
         text = _read(self.path)
         if text is None and not missing_ok:
             raise ConfigurationError(f"{self.path}: there is no such file; `fanline user add NAME` makes it")
+        hashes = self._parse_hashes(text or "")
+        rights = self._read_rights()
+        if rights is None:
+            if self._mark in (text or "").splitlines():
+                problem = f"is missing, and {self.path} says that the rights are there"
+                raise ConfigurationError(f"{self.rights_path}: {problem}; restore it, or remove that line")
+            rights = {name: User(name) for name in hashes}
+        for name in sorted(rights.keys() - hashes.keys()):
+            logger.warning("%s: [%s] is ignored: %s has no such user", self.rights_path, name, self.path)
+        for name in sorted(hashes.keys() - rights.keys()):
+            logger.warning("%s: there is no [%s], so this user has no rights", self.rights_path, name)
+        return {
+            name: Account(rights.get(name) or User(name, (), ()), hashed) for name, hashed in hashes.items()
+        }
+
+    def _parse_hashes(self, text: str) -> dict[str, str]:
         hashes: dict[str, str] = {}
-        for number, line in enumerate((text or "").split("\n"), start=1):
+        for number, line in enumerate(text.split("\n"), start=1):
             entry = line.strip()
             if not entry or entry.startswith("#"):
                 continue
@@ -183,9 +197,18 @@ class UsersFile:
             hashes[name] = hashed
         return hashes
 
-    def _read_rights(self) -> dict[str, User]:
+    @property
+    def _mark(self) -> str:
+        """The line of the users file that says that there is a rights file."""
+        return f"# The rights are in {self.rights_path.name}."
+
+    def _read_rights(self) -> dict[str, User] | None:
+        """Return the users of the rights file; None without one."""
+        text = _read(self.rights_path)
+        if text is None:
+            return None
         try:
-            tables = tomllib.loads(_read(self.rights_path) or "")
+            tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{self.rights_path}: {error}") from error
         return {name: _user(name, table, f"{self.rights_path}: [{name}]") for name, table in tables.items()}
@@ -197,10 +220,12 @@ class UsersFile:
         names = [line.strip().partition(":")[0] for line in lines]
         place = names.index(name) if name in names else len(lines)
         lines[place : place + 1] = [] if entry is None else [entry]
+        if entry is not None and self._mark not in lines:
+            lines.insert(0, self._mark)
         _write(self.path, "".join(f"{line}\n" for line in lines))
 
     def _write_rights(self, users: Mapping[str, User]) -> None:
-        tables = {name: table for name, user in users.items() if (table := _table(user))}
+        tables = {name: _table(user) for name, user in users.items()}
         _write(self.rights_path, f"{_RIGHTS_HEADER}\n{tomli_w.dumps(tables)}")
 
 
@@ -234,6 +259,10 @@ def _hash(password: str, cost: int) -> str:
     secret = password.encode()
     if not secret:
         raise ConfigurationError("the password is empty: choose one")
+    if b"\0" in secret:
+        raise ConfigurationError(
+            "the password has a null character, after which bcrypt starts again: choose another"
+        )
     if len(secret) > MAX_PASSWORD_BYTES:
         problem = f"the password has {len(secret)} bytes, and bcrypt takes {MAX_PASSWORD_BYTES}"
         raise ConfigurationError(f"{problem}: choose a shorter one")

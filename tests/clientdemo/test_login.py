@@ -77,6 +77,7 @@ async def test_asks_for_the_password_at_a_terminal(publisher: StubPublisher, ope
         (["--cafile", "/dev/null"], {}, "--cafile /dev/null: holds no certificate in PEM format"),
         (["--publisher", "ws://localhost"], {}, "has no TLS; expected wss://"),
         (["--user", "a:b"], {"CLIENTDEMO_PASSWORD": "x"}, "a user name cannot have a colon"),
+        (["--user", "me"], {"CLIENTDEMO_PASSWORD": ""}, "user me: there is no password"),
         ([], {"FANLINE_CERT_DIR": "/nowhere"}, "/nowhere/ca.crt"),
         ([], {"FANLINE_PING_INTERVAL": "often"}, "ping_interval"),
         ([], {"FANLINE_NONSENSE": "1"}, "FANLINE_NONSENSE: no such setting"),
@@ -111,7 +112,7 @@ def test_a_password_file_that_is_no_text(tmp_path: Path) -> None:
     """A file that is something else is named."""
     path = tmp_path / "password"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationError, match="is not text"):
+    with pytest.raises(ConfigurationError, match="is not UTF-8 text"):
         read_password("me", path, settings.read(settings.Settings))
 
 

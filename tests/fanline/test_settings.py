@@ -439,7 +439,7 @@ def test_without_a_password_it_is_that_of_the_demo() -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(None, "No such file"), (b"", "empty"), (b"\nsecond", "empty"), (b"\xff", "codec can't decode")],
+    [(None, "No such file"), (b"", "empty"), (b"\nsecond", "empty"), (b"\xff", "is not UTF-8 text")],
 )
 def test_a_password_file_that_cannot_be_used_is_reported(
     content: bytes | None, problem: str, tmp_path: Path
@@ -472,6 +472,18 @@ def test_the_password_of_chat_has_the_same_sources(tmp_path: Path) -> None:
     assert read_chat("--chat-password-file", str(path), "--host", "0.0.0.0").client_password() == SECRET
     os.environ["FANLINE_CHAT_PASSWORD"] = SECRET
     assert read_chat().client_password() == SECRET
+
+
+def test_an_empty_password_is_no_password(write_config: WriteConfig) -> None:
+    """An empty variable is unset, and the demo password refused; an empty line of the file is a mistake."""
+    os.environ |= {"FANLINE_CHAT_PASSWORD": "", "FANLINE_LINK_PASSWORD": ""}
+    with pytest.raises(ConfigurationError, match=r"^host: 0\.0\.0\.0 is open "):
+        read_chat("--host", "0.0.0.0").client_password()
+    assert read().link_secret() == DEMO_PASSWORD
+    write_config('chat_password = ""\nlink_password = ""')
+    for secret in (read_chat("--host", "0.0.0.0").client_password, read().link_secret):
+        with pytest.raises(ConfigurationError, match=r"^(chat|link)_password: the password is empty$"):
+            secret()
 
 
 def test_the_demo_password_is_refused_beyond_loopback() -> None:

@@ -33,7 +33,8 @@ def write_users(folder: Path) -> Path:
     names = [*(f"user{number}" for number in range(USERS)), "link"]
     users = folder / "users"
     users.write_text("".join(f"{name}:{hashed}\n" for name in names))
-    users.with_name("users.toml").write_text('[link]\nrole = "service"\n')
+    tables = "".join(f"[{name}]\n" for name in names)
+    users.with_name("users.toml").write_text(f'{tables}role = "service"\n')
     (folder / "link-password").write_text(PASSWORD)
     return users
 

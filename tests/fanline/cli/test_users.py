@@ -66,7 +66,7 @@ def test_add_makes_a_user_with_all_rights(fanline: Command) -> None:
     )
     assert user("alice") == User("alice")
     assert is_password("alice", "secret")
-    assert os.listdir("var") == ["users"]
+    assert sorted(os.listdir("var")) == ["users", "users.toml"]
 
 
 def test_add_takes_the_rights(fanline: Command) -> None:

@@ -17,6 +17,7 @@ from fanline.security import users as users_module
 from fanline.security.users import EVERYTHING, User, UsersFile
 
 CHEAP = 4
+MARK = "# The rights are in users.toml."
 # Of "secret"; the same in every process, because it is part of the names of tests.
 HASH = "$2b$04$i7tcm7/CL/NDo.GwoZSh0eq32ATOHGQjszErx6wfOC6UDRJEdv3u6"
 
@@ -132,7 +133,9 @@ def test_reading_gives_the_accounts_in_order_with_their_rights(file: UsersFile) 
         f"bob:{spellings[2]}",
     ]
     file.path.write_text("\r\n".join(lines))
-    file.rights_path.write_text('[alice]\nsubscribe = ["orders.*"]\nrole = "service"\n[bob]\npublish = []\n')
+    file.rights_path.write_text(
+        '[zoe]\n[alice]\nsubscribe = ["orders.*"]\nrole = "service"\n[bob]\npublish = []\n'
+    )
     accounts = file.read()
     assert [account.user for account in accounts.values()] == [
         User("zoe"),
@@ -191,7 +194,6 @@ def test_a_wrong_line_is_named_by_file_and_number(file: UsersFile, line: str, pr
         ('[alice]\nrole = "boss"', '[alice]: role: expected "user" or "service", got \'boss\''),
         ("[alice]\nrole = []", '[alice]: role: expected "user" or "service", got []'),
         ("alice = 1", "[alice]: expected a table, got 1"),
-        ("[bob]", "[bob]: there is no such user in "),
         ('["a b"]', "[a b]: 'a b' is not a user name"),
         ("[alice", "Expected ']'"),
     ],
@@ -252,28 +254,64 @@ def test_what_is_put_is_read_back(users: list[User]) -> None:
 
 
 def test_edits_keep_comments_blank_lines_and_order(file: UsersFile) -> None:
-    """Only the line of the user in question changes; a new one comes last."""
+    """Only the line of the user in question changes; a new one comes last, the mark of the rights first."""
     before = f"\n# alice: left\n\nzoe:{HASH}\n  alice:{HASH}\n# end"
     file.path.write_text(before)
     file.put(User("alice"), "new", cost=CHEAP)
     file.put(User("bob"), "new", cost=CHEAP)
     lines = [re.sub(r"\$.*", "…", line) for line in file.path.read_text().split("\n")]
-    assert lines == ["", "# alice: left", "", "zoe:…", "alice:…", "# end", "bob:…", ""]
+    assert lines == [MARK, "", "# alice: left", "", "zoe:…", "alice:…", "# end", "bob:…", ""]
     assert f"zoe:{HASH}\n" in file.path.read_text()
     file.remove("alice")
     file.remove("bob")
-    assert file.path.read_text() == f"\n# alice: left\n\nzoe:{HASH}\n# end\n"
+    assert file.path.read_text() == f"{MARK}\n\n# alice: left\n\nzoe:{HASH}\n# end\n"
 
 
-def test_default_rights_are_not_written(file: UsersFile) -> None:
-    """Users with the default rights need no rights file, and leave the comments of an existing one alone."""
-    file.put(User("alice"), "secret", cost=CHEAP)
-    assert not file.rights_path.exists()
+def test_rights_that_do_not_change_are_not_written(file: UsersFile) -> None:
+    """A new password leaves the comments of the rights file alone."""
     by_hand = "# by hand\n[alice]\npublish = [] # nothing yet\n"
+    file.put(User("alice", publish=()), "secret", cost=CHEAP)
     file.rights_path.write_text(by_hand)
-    file.put(User("bob"), "secret", cost=CHEAP)
     file.put(User("alice", publish=()), "changed", cost=CHEAP)
     assert file.rights_path.read_text() == by_hand
+
+
+def test_users_from_before_keep_their_rights(file: UsersFile) -> None:
+    """The first edit of a file that htpasswd has made gives each of its users a table."""
+    file.path.write_text(f"zoe:{HASH}\n")
+    file.put(User("bob", publish=("in",)), "secret", cost=CHEAP)
+    assert [account.user for account in file.read().values()] == [User("zoe"), User("bob", publish=("in",))]
+
+
+# Files that disagree
+
+
+def test_a_user_whose_table_is_lost_has_no_rights(file: UsersFile, caplog: pytest.LogCaptureFixture) -> None:
+    """A lost line of the rights file never widens the rights of its user; the warning names the file."""
+    file.put(User("zoe", publish=("in",)), "secret", cost=CHEAP)
+    file.put(User("alice"), "secret", cost=CHEAP)
+    file.rights_path.write_text("[alice]\n")
+    assert [account.user for account in file.read().values()] == [User("zoe", (), ()), User("alice")]
+    assert caplog.messages == [f"{file.rights_path}: there is no [zoe], so this user has no rights"]
+
+
+def test_a_lost_rights_file_is_a_mistake(file: UsersFile) -> None:
+    """Without the whole file no user gets the default rights, unless it never had one."""
+    file.put(User("zoe", publish=("in",)), "secret", cost=CHEAP)
+    file.rights_path.unlink()
+    assert mistake_in(file).startswith(f"{file.rights_path}: is missing, and {file.path} says that")
+    file.path.write_text(f"zoe:{HASH}\n")
+    assert file.read()["zoe"].user == User("zoe")
+
+
+def test_a_table_without_a_user_is_ignored(file: UsersFile, caplog: pytest.LogCaptureFixture) -> None:
+    """A user removed by htpasswd alone is removed; the rest of both files counts as before."""
+    file.put(User("zoe", publish=("in",)), "secret", cost=CHEAP)
+    file.put(User("alice", publish=("out",)), "secret", cost=CHEAP)
+    lines = file.path.read_text().splitlines(keepends=True)
+    file.path.write_text("".join(line for line in lines if not line.startswith("zoe:")))
+    assert [account.user for account in file.read().values()] == [User("alice", publish=("out",))]
+    assert caplog.messages == [f"{file.rights_path}: [zoe] is ignored: {file.path} has no such user"]
 
 
 def test_removing_a_user_removes_a_table_that_says_nothing(file: UsersFile) -> None:
@@ -305,7 +343,7 @@ def test_a_link_to_the_users_file_stays_a_link(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "real" / "users")
     UsersFile(link).put(User("alice"), "secret", cost=CHEAP)
     assert link.is_symlink()
-    assert (tmp_path / "real" / "users").read_text().startswith("# real\nalice:$2b$")
+    assert (tmp_path / "real" / "users").read_text().startswith(f"{MARK}\n# real\nalice:$2b$")
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:
@@ -327,7 +365,7 @@ def test_a_write_that_fails_leaves_the_old_file(file: UsersFile, monkeypatch: py
     with pytest.raises(ConfigurationError, match="cannot be edited: no space left on device"):
         file.put(User("bob"), "secret", cost=CHEAP)
     assert file.path.read_text() == before
-    assert os.listdir(file.path.parent) == ["users"]
+    assert sorted(os.listdir(file.path.parent)) == ["users", "users.toml"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -368,7 +406,11 @@ def test_only_a_user_can_be_removed(file: UsersFile, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("password", "problem"),
-    [("", "the password is empty"), ("é" * 36 + "x", "the password has 73 bytes, and bcrypt takes 72")],
+    [
+        ("", "the password is empty"),
+        ("pw\0pw", "null character"),
+        ("é" * 36 + "x", "the password has 73 bytes, and bcrypt takes 72"),
+    ],
 )
 def test_a_password_that_bcrypt_cannot_hold_is_refused(file: UsersFile, password: str, problem: str) -> None:
     """The error says what is wrong with the password, and nothing is written."""
@@ -390,7 +432,7 @@ def test_every_edit_changes_the_version(file: UsersFile) -> None:
         lambda: file.put(User("alice"), "secret", cost=CHEAP),
         lambda: file.put(User("alice"), "secret", cost=CHEAP),
         lambda: file.rights_path.write_text('[alice]\nrole = "user"\n'),
-        file.rights_path.unlink,
+        lambda: file.rights_path.write_text(""),
         lambda: file.remove("alice"),
     ):
         edit()
