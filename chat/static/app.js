@@ -6,6 +6,7 @@
 
 import { enterAsGuest, logIn } from "./model/api.js";
 import * as session from "./model/session.js";
+import { browser } from "./model/storage.js";
 import { Chat } from "./page/chat.js";
 import { byId } from "./page/dom.js";
 import { closeDrawers } from "./page/drawers.js";
@@ -67,14 +68,15 @@ async function enter(request) {
 byId("login-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = byId("login-name").value;
-  localStorage.setItem(NAME, name);
+  browser.write(NAME, name);
   enter(logIn(name, byId("login-password").value));
 });
 byId("guest").addEventListener("click", () => enter(enterAsGuest()));
-byId("login-name").value = localStorage.getItem(NAME) ?? "";
+byId("login-name").value = `${browser.read(NAME) ?? ""}`;
 session.watch(() => {
   if (session.load()?.token !== chat?.token) {
     show("You were logged out in another tab.");
   }
 });
+byId("loading").remove();
 show();

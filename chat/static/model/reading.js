@@ -4,6 +4,8 @@
  * @module
  */
 
+import { browser } from "./storage.js";
+
 const PREFIX = "fanline.read.";
 
 /** @typedef {{roomId: string, messages: number, seq: number}} RoomCount Messages of a room up to a position. */
@@ -99,13 +101,14 @@ export class Reading {
   }
 
   #save() {
-    try {
-      localStorage.setItem(this.#key, JSON.stringify(this.#read));
-    } catch {
-      // The browser's store is full or closed to this page: the counts live as long as the page.
-    }
+    browser.write(this.#key, this.#read);
   }
 }
 
-/** @param {string} key A key of the browser's store. */
-const load = (key) => JSON.parse(localStorage.getItem(key) ?? "null");
+/** @param {string} key A key of the browser's store. @returns {Record<string, number> | null} */
+function load(key) {
+  const read = browser.read(key);
+  return read && typeof read === "object"
+    ? Object.fromEntries(Object.entries(read).filter(([, count]) => Number.isInteger(count)))
+    : null;
+}

@@ -6,22 +6,26 @@
 
 import { claims } from "../fanline.js";
 
+import { browser } from "./storage.js";
+
 /** @typedef {import("./api.js").Session} Session */
 
 const KEY = "fanline.session";
 
-/** @returns {Session | null} The present login, unless there is none or it has expired. */
+/** @returns {Session | null} The present login, if any; the server decides whether it has ended. */
 export function load() {
-  /** @type {Session | null} */
-  const session = JSON.parse(localStorage.getItem(KEY) ?? "null");
-  return session && session.expires > Date.now() ? session : null;
+  const session = browser.read(KEY);
+  return isSession(session) ? session : null;
 }
 
+/** @param {any} value What the browser's store holds. @returns {value is Session} */
+const isSession = (value) => typeof value?.token === "string" && typeof value.name === "string";
+
 /** @param {Session} session The new login. */
-export const save = (session) => localStorage.setItem(KEY, JSON.stringify(session));
+export const save = (session) => browser.write(KEY, session);
 
 /** Forget the login, in all tabs. */
-export const clear = () => localStorage.removeItem(KEY);
+export const clear = () => browser.remove(KEY);
 
 /**
  * Return what tells one login from another: ids of messages are good within one.

@@ -6,6 +6,7 @@
 
 import { CloseCode, Link } from "../fanline.js";
 import { Api } from "../model/api.js";
+import { Drafts } from "../model/drafts.js";
 import * as outbox from "../model/outbox.js";
 import { Reading } from "../model/reading.js";
 import { Composer } from "./composer.js";
@@ -27,6 +28,7 @@ export class Chat {
   #session;
   #onOver;
   #api;
+  #drafts;
   #composer;
   #reading;
   #rooms;
@@ -46,11 +48,13 @@ export class Chat {
     this.#onOver = onOver;
     this.#api = new Api(session.token);
     const { signal } = this.#ending;
-    this.#composer = new Composer((text) => this.#conversation?.say(text), signal);
+    this.#drafts = new Drafts(session.name);
+    this.#composer = new Composer(this.#drafts, (text) => this.#conversation?.say(text), signal);
     this.#reading = new Reading(session.name);
     this.#rooms = new RoomList({
       unreadOf: (id) => this.#reading.unread(id),
       unsentOf: (id) => this.#unsent(id),
+      hasDraft: (id) => id !== this.#roomId && this.#drafts.in(id) !== "",
     });
     byId("own-name").replaceChildren(avatar(session.name), session.name);
     byId("log-out").addEventListener("click", () => this.#logOut(), { signal });
@@ -76,6 +80,7 @@ export class Chat {
   /** Close all connections. */
   close() {
     this.#ending.abort();
+    this.#composer.close();
     this.#feed.close();
     this.#conversation?.close();
   }
@@ -106,7 +111,7 @@ export class Chat {
     this.#rooms.select(this.#roomId);
     const ids = new Set(rooms.map(({ roomId }) => roomId));
     outbox
-      .kept()
+      .kept(this.#session.name)
       .filter((entry) => !ids.has(entry.room))
       .forEach(outbox.drop);
   }
@@ -123,7 +128,7 @@ export class Chat {
 
   /** @param {string} roomId A room. @returns {number} Its unsent messages; those of the open room are on the page. */
   #unsent(roomId) {
-    return roomId === this.#roomId ? 0 : outbox.kept(roomId).length;
+    return roomId === this.#roomId ? 0 : outbox.kept(this.#session.name, roomId).length;
   }
 
   async #makeRoom() {
@@ -226,7 +231,7 @@ export class Chat {
 
   /** @param {string} reason Why the room is closed. */
   #returnToLobby(reason) {
-    const unsent = outbox.kept(this.#roomId);
+    const unsent = outbox.kept(this.#session.name, this.#roomId);
     const loss = unsent.length ? " What you had written and not sent yet is gone with it." : "";
     note(`${capitalized(reason)}: “${this.#name() || this.#roomId}”.${loss}`);
     unsent.forEach(outbox.drop);
@@ -239,14 +244,15 @@ export class Chat {
   }
 
   async #logOut() {
-    const unsent = outbox.kept();
+    const unsent = outbox.kept(this.#session.name);
     const text = "What you have written and is not sent yet is lost.";
     if (unsent.length && !(await confirm("Log out now?", text, "Log out"))) {
       return;
     }
     const done = await this.#attempt(this.#api.logOut().then(() => true));
     if (done) {
-      outbox.kept().forEach(outbox.drop);
+      outbox.kept(this.#session.name).forEach(outbox.drop);
+      this.#drafts.clear();
       this.#onOver("You are logged out.");
     }
   }

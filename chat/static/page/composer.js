@@ -1,12 +1,13 @@
 /**
- * The field where messages are written. Unfinished ones are kept for each room, as long as the tab is open.
+ * The field where messages are written. Unfinished ones are kept for each room.
  *
  * @module
  */
 
 import { byId } from "./dom.js";
 
-const PREFIX = "fanline.draft.";
+/** @import { Drafts } from "../model/drafts.js" */
+
 const MOST_BYTES = 16_384; // the server's default; the server decides
 const WARN_BYTES = 14_000;
 
@@ -18,27 +19,37 @@ export class Composer {
   #form = byId("composer");
   #counter = byId("counter");
   #room = "";
+  #drafts;
   #onSay;
 
   /**
+   * @param {Drafts} drafts The unfinished messages.
    * @param {(text: string) => void} onSay Called with each message.
    * @param {AbortSignal} signal Ends this.
    */
-  constructor(onSay, signal) {
+  constructor(drafts, onSay, signal) {
+    this.#drafts = drafts;
     this.#onSay = onSay;
     this.#form.addEventListener("submit", (event) => this.#submit(event), { signal });
     this.#field.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.#field.addEventListener("input", () => this.#changed(), { signal });
+    this.#field.enterKeyHint = isTouched() ? "enter" : "send";
   }
 
   /** @param {string} room The id of the room that is open now. */
   open(room) {
     this.#room = room;
-    this.#field.value = sessionStorage.getItem(PREFIX + room) ?? "";
-    this.#changed();
-    if (matchMedia("(pointer: fine)").matches) {
-      this.#field.focus(); // elsewhere it would bring up the keyboard of the screen
+    this.#field.value = this.#drafts.in(room);
+    this.#show();
+    if (!isTouched()) {
+      this.#field.focus(); // there it would bring up the keyboard of the screen
     }
+  }
+
+  /** Take the text off the page: the next person is another one. */
+  close() {
+    this.#field.value = "";
+    this.#show();
   }
 
   /** @param {string} name The name of the room. */
@@ -53,9 +64,9 @@ export class Composer {
     this.#say();
   }
 
-  /** @param {KeyboardEvent} event Enter sends, unless it ends the choice of a character, as in Chinese. */
+  /** @param {KeyboardEvent} event Enter sends where there is a Shift key for a new line. */
   #key(event) {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    if (event.key === "Enter" && !event.shiftKey && !isComposing(event) && !isTouched()) {
       this.#submit(event);
     }
   }
@@ -71,6 +82,11 @@ export class Composer {
   }
 
   #changed() {
+    this.#drafts.keep(this.#room, this.#field.value);
+    this.#show();
+  }
+
+  #show() {
     const text = this.#field.value;
     const size = encoder.encode(text).length;
     const isTooLong = size > MOST_BYTES;
@@ -78,17 +94,15 @@ export class Composer {
     this.#counter.textContent = `${size.toLocaleString("en")} of ${MOST_BYTES.toLocaleString("en")} bytes`;
     this.#counter.classList.toggle("over", isTooLong);
     byId("send").disabled = text.trim() === "" || isTooLong;
-    this.#fit();
-    if (text) {
-      sessionStorage.setItem(PREFIX + this.#room, text);
-    } else {
-      sessionStorage.removeItem(PREFIX + this.#room);
-    }
-  }
-
-  /** Make the field as high as its text; the style sheet has the limit. */
-  #fit() {
-    this.#field.style.height = "auto";
-    this.#field.style.height = `${this.#field.scrollHeight}px`;
+    byId("field").dataset.text = text; // the style sheet makes the field as high as this
   }
 }
+
+/**
+ * Test whether a key only ends the choice of a character, as in Chinese.
+ *
+ * @param {KeyboardEvent} event A key. Safari says so by 229 alone.
+ */
+const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
+const isTouched = () => matchMedia("(pointer: coarse)").matches;

@@ -19,6 +19,7 @@ export class RoomList {
   #filter = byId("filter");
   #unreadOf;
   #unsentOf;
+  #hasDraft;
   /** @type {Map<string, Row>} */
   #rows = new Map();
   #current = "";
@@ -27,10 +28,12 @@ export class RoomList {
    * @param {object} options What is counted next to a room.
    * @param {(roomId: string) => number} options.unreadOf Returns the number of its unread messages.
    * @param {(roomId: string) => number} options.unsentOf Returns the number of its unsent messages.
+   * @param {(roomId: string) => boolean} options.hasDraft Tests whether a message was begun in it.
    */
-  constructor({ unreadOf, unsentOf }) {
+  constructor({ unreadOf, unsentOf, hasDraft }) {
     this.#unreadOf = unreadOf;
     this.#unsentOf = unsentOf;
+    this.#hasDraft = hasDraft;
     this.#list.replaceChildren();
     this.#filter.value = "";
     this.#filter.oninput = () => this.#applyFilter();
@@ -94,9 +97,12 @@ export class RoomList {
     const { room, link } = known;
     const unread = this.#unreadOf(roomId);
     const unsent = this.#unsentOf(roomId);
-    const notes = [unread && counted(unread, "unread message"), unsent && `${unsent} not sent`].filter(
-      Boolean,
-    );
+    const hasDraft = this.#hasDraft(roomId);
+    const notes = [
+      unread && counted(unread, "unread message"),
+      unsent && `${unsent} not sent`,
+      hasDraft && "draft",
+    ].filter(Boolean);
     link.classList.toggle("unread", unread > 0);
     if (roomId === this.#current) {
       link.setAttribute("aria-current", "page");
@@ -105,6 +111,9 @@ export class RoomList {
     }
     link.setAttribute("aria-label", [room.roomName, ...notes].join(", "));
     link.replaceChildren(element("bdi.name", {}, room.roomName));
+    if (hasDraft) {
+      link.append(element("span.draft", {}, "Draft"));
+    }
     if (unsent) {
       link.append(element("span.badge.unsent", { title: `${unsent} not sent` }, "!"));
     }

@@ -67,7 +67,7 @@ export class Timeline {
 
   /** @param {number} before The position from which on all events are given to `append`. */
   begin(before) {
-    this.#before = before;
+    this.#before ??= before; // after a reconnect, what is older than the first row is still older
     this.#settle();
   }
 
@@ -142,7 +142,9 @@ export class Timeline {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const below = scrollHeight - scrollTop - clientHeight;
-    this.#isStuck = below < AT_BOTTOM && this.#end === this.#items.length;
+    if (!this.#isStuck || scrollTop !== this.#lastTop) {
+      this.#isStuck = below < AT_BOTTOM && this.#end === this.#items.length;
+    } // else only a height has changed, which is not a reader's doing
     this.#lastTop = scrollTop;
     if (scrollTop < NEAR) {
       this.#extendUp();

@@ -56,7 +56,7 @@ export class Unsent {
     this.#session = session;
     this.#login = loginId(session);
     byId("unsent").replaceChildren();
-    for (const entry of outbox.kept(roomId)) {
+    for (const entry of outbox.kept(session.name, roomId)) {
       const note = this.#add(entry);
       if (!entry.failure && this.#isSafe(note)) {
         this.#send(note);
@@ -66,7 +66,16 @@ export class Unsent {
 
   /** @param {string} text The text of a new message. */
   write(text) {
-    this.#send(this.#add({ id: crypto.randomUUID(), room: this.#roomId, text, written: Date.now() }));
+    const entry = {
+      id: crypto.randomUUID(),
+      author: this.#session.name,
+      login: this.#login,
+      room: this.#roomId,
+      text,
+      written: Date.now(),
+    };
+    outbox.keep(entry);
+    this.#send(this.#add(entry));
   }
 
   /**
@@ -132,7 +141,6 @@ export class Unsent {
     const note = { entry, row, status, isUnderway: false };
     this.#notes.set(entry.id, note);
     byId("unsent").append(row);
-    outbox.keep(entry);
     this.#label(note);
     return note;
   }
@@ -164,7 +172,7 @@ export class Unsent {
     entry.tried ??= Date.now();
     entry.login = this.#login;
     entry.members = [...(entry.members ?? []), member];
-    outbox.keep(entry);
+    outbox.update(entry);
   }
 
   /** @param {Note} note @param {number} seq */
@@ -181,7 +189,7 @@ export class Unsent {
     if (error instanceof Rejected && this.#notes.has(note.entry.id)) {
       note.isUnderway = false;
       note.entry.failure = error.message;
-      outbox.keep(note.entry);
+      outbox.update(note.entry);
       this.#label(note);
     }
   }
@@ -221,11 +229,15 @@ export class Unsent {
       const again = button("Try again", () => this.#send(note));
       status.replaceChildren(`Not sent. ${entry.failure ?? ""} `, again, " ", discard);
     } else {
-      const again = button("Send again", () => {
+      const again = button(entry.tried ? "Send again" : "Send", () => {
         delete entry.tried;
+        entry.login = this.#login;
         this.#send(note);
       });
-      status.replaceChildren("Unknown whether this was sent. ", again, " ", discard);
+      const state = entry.tried
+        ? "Unknown whether this was sent."
+        : "Written before you logged in, not sent.";
+      status.replaceChildren(`${state} `, again, " ", discard);
     }
   }
 }

@@ -132,7 +132,7 @@ async def test_a_long_message(installation: Installation, open_window: OpenWindo
 
 
 async def test_on_a_phone(installation: Installation, open_window: OpenWindow) -> None:
-    """On a narrow screen rooms and members are drawers, and nothing is wider than the screen."""
+    """On a narrow screen rooms and members are drawers, nothing is too wide, and Enter is a new line."""
     room = await installation.make_room("Pocket")
     page = await (await open_window(viewport=PHONE, has_touch=True, is_mobile=True)).new_page()
     await log_in(page, installation.url, "Ada")
@@ -141,7 +141,11 @@ async def test_on_a_phone(installation: Installation, open_window: OpenWindow) -
     await page.get_by_role("link", name="Pocket").tap()
     await expect(page.locator("#rooms-panel")).to_be_hidden()
     await is_connected(page)
-    await say(page, "x" * 500)
+    await page.locator("#text").fill("x" * 500)
+    await page.locator("#text").press("Enter")
+    await expect(page.locator("#text")).to_have_value("x" * 500 + "\n")
+    await page.locator("#text").press("Backspace")
+    await page.get_by_role("button", name="Send").tap()
     await expect(page.locator("#messages .bubble")).to_have_count(1)
     await page.get_by_role("button", name="Members: 1").tap()
     await expect(page.get_by_role("complementary", name="Members")).to_be_visible()

@@ -181,7 +181,9 @@ async def test_two_tabs_with_one_unsent_message(installation: Installation, open
     await is_connected(other)
     await one.evaluate(
         """(room) => {
-          const entry = { id: "both", room, text: "shared", written: Date.now() };
+          const { token } = JSON.parse(localStorage.getItem("fanline.session"));
+          const login = JSON.parse(atob(token.split(".")[1])).jti;
+          const entry = { id: "both", author: "Ada", login, room, text: "shared", written: Date.now() };
           localStorage.setItem("fanline.outbox.both", JSON.stringify(entry));
         }""",
         room,
@@ -202,7 +204,8 @@ async def test_what_may_be_stored_already_is_not_sent_again_unasked(
     await log_in(page, installation.url, "Ada", room)
     await page.evaluate(
         """(room) => {
-          const entry = { id: "a", room, text: "maybe", written: 1, tried: 1, login: "x", members: ["y"] };
+          const kept = { id: "a", author: "Ada", room, text: "maybe", written: 1 };
+          const entry = { ...kept, tried: 1, login: "x", members: ["y"] };
           localStorage.setItem("fanline.outbox.a", JSON.stringify(entry));
         }""",
         room,

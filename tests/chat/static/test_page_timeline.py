@@ -1,9 +1,10 @@
 """The messages on the page, in a real browser, on real services."""
 
 import asyncio
+import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from tests.chat.static.browser import Installation, is_connected, log_in, until
 from tests.chat.static.conftest import OpenWindow
@@ -129,3 +130,60 @@ async def test_new_messages_while_scrolled_up(installation: Installation, open_w
     await pill.click()
     await expect(page.locator(".bubble", has_text="61 said")).to_be_in_viewport()
     await expect(pill).to_be_hidden()
+
+
+DISTANCE = """async () => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const { scrollHeight, scrollTop, clientHeight } = document.getElementById("scroller");
+  return Math.round(scrollHeight - scrollTop - clientHeight);
+}"""
+
+
+async def test_writing_does_not_move_the_room(installation: Installation, open_window: OpenWindow) -> None:
+    """While a message of many lines is written, the newest one stays in view, and a new one is followed."""
+    room = await installation.make_room("Lines")
+    ben = await installation.log_in("Ben")
+    await ben.say(room, *(f"{number} said" for number in range(40)))
+    page = await (await open_window()).new_page()
+    await log_in(page, installation.url, "Ada", room)
+    height = await page.locator("#text").evaluate("field => field.offsetHeight")
+    for _ in range(6):
+        await page.keyboard.type("a")
+        assert await page.evaluate(DISTANCE) == 0
+        await page.keyboard.press("Shift+Enter")
+        assert await page.evaluate(DISTANCE) == 0
+    assert await page.locator("#text").evaluate("field => field.offsetHeight") > 5 * height / 2
+    await ben.say(room, "40 said")
+    await expect(page.locator(".bubble").last).to_have_text("40 said")
+    assert await page.evaluate(DISTANCE) == 0
+    await expect(page.locator("#newest")).to_be_hidden()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#messages .own .bubble")).to_have_text(["a\n" * 6])
+    assert await page.evaluate(DISTANCE) == 0
+    assert await page.locator("#text").evaluate("field => field.offsetHeight") == height
+    await page.locator("#text").fill("line\n" * 200)
+    assert await page.evaluate(DISTANCE) == 0
+    field = await page.locator("#text").bounding_box()
+    assert field is not None
+    assert field["height"] <= 0.4 * 800 + 1
+
+
+async def test_older_messages_after_a_reconnect(installation: Installation, open_window: OpenWindow) -> None:
+    """Scrolling up after a reconnect brings each older message once."""
+    room = await installation.make_room("Again")
+    ben = await installation.log_in("Ben")
+    await ben.say(room, *(f"{number} said" for number in range(250)))
+    page = await (await open_window(is_rough=True)).new_page()
+    sockets: list[WebSocketRoute] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    await page.route_web_socket(re.compile("/api/serve/"), relay)
+    await log_in(page, installation.url, "Ada", room)
+    await sockets[0].close(code=1012)
+    await ben.say(room, "250 said")
+    await expect(page.locator(".bubble").last).to_have_text("250 said")
+    assert len(sockets) == 2
+    assert await walk_up(page, 0) == list(reversed(range(251)))
