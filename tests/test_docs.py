@@ -24,7 +24,7 @@ import fanline
 from fanline.errors import CloseCode, ErrorCode
 from fanline.protocol import SUBPROTOCOL
 from fanline.server import Service
-from fanline.settings import describe, read
+from fanline.settings import all_fields, describe, read
 from msgqueue.app import open_msgqueue
 from msgqueue.settings import MsgQueueSettings
 from publisher.app import open_publisher
@@ -186,10 +186,16 @@ def test_settings_are_documented() -> None:
 def test_every_rule_of_retention_shown_is_one() -> None:
     """Both examples, that of the file and that of the environment, are accepted."""
     text = OPERATIONS.read_text()
-    (table,) = TOML.findall(text)
+    (table,) = [each for each in TOML.findall(text) if "[[retention]]" in each]
     (array,) = re.findall(r"FANLINE_RETENTION='(.*)'", text)
     assert len(read(MsgQueueSettings, **tomllib.loads(table)).retention) == 3
     assert len(read(MsgQueueSettings, retention=array).retention) == 2
+
+
+def test_every_settings_file_shown_is_one() -> None:
+    """Each name in an example of the TOML file is a setting."""
+    names = {name for table in TOML.findall(OPERATIONS.read_text()) for name in tomllib.loads(table)}
+    assert names <= all_fields().keys()
 
 
 def test_every_error_code_is_documented() -> None:
@@ -234,7 +240,11 @@ def test_every_name_in_the_architecture_exists() -> None:
 def test_every_file_named_exists(document: Path) -> None:
     """Each path of the source tree that a page names is there, and each test, and each make target."""
     text = document.read_text()
-    missing = [path for path in FILE.findall(text) if path[:4] != "var/" and not (ROOT / path).exists()]
+    missing = [
+        path
+        for path in FILE.findall(text)
+        if not path.startswith(("var/", "/")) and not (ROOT / path).exists()
+    ]
     tests = [
         f"{path}::{name}"
         for path, name in TEST.findall(text)
