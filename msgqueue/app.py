@@ -24,8 +24,14 @@ SWITCH_SECONDS: Final = 0.0005
 class OpenStore(Protocol):
     """Opens the log in a folder."""
 
-    async def __call__(self, folder: Path, *, dedupe_window: float) -> Store:
-        """Open it; ``dedupe_window`` is the time for which an id counts, in seconds."""
+    async def __call__(self, folder: Path, *, dedupe_window: float, disk_reserve: int) -> Store:
+        """Open it.
+
+        Args:
+            folder: Where it is.
+            dedupe_window: Seconds for which an id counts.
+            disk_reserve: Bytes to be left free on the disk for trims.
+        """
         ...
 
 
@@ -67,7 +73,11 @@ async def open_log(
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
-        store = await open_store(settings.data_dir, dedupe_window=settings.dedupe_window)
+        store = await open_store(
+            settings.data_dir,
+            dedupe_window=settings.dedupe_window,
+            disk_reserve=settings.disk_reserve,
+        )
         log = Log(
             store,
             tail_bytes=settings.recent_bytes,

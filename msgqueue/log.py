@@ -32,6 +32,8 @@ MESSAGE_OVERHEAD: Final = 512
 
 RETRY_SECONDS: Final = 0.2
 
+TIDY_SECONDS: Final = 5.0
+
 # Seconds after the last failure during which the log counts as failing.
 WRITE_ERROR_SECONDS: Final = 30.0
 
@@ -69,7 +71,7 @@ class Log:
         self._followers: dict[Listener, None] = {}
         self.grown = ChangeNotifier()
         self._last: asyncio.Future[list[Receipt]] | None = None
-        self._committer: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._failure = ""
         self._failed_at = 0.0
         self._failing_since: float | None = None
@@ -83,7 +85,7 @@ class Log:
         bounds = await self._store.bounds()
         self._recent.restart(bounds.last)
         self._store.follow(self._take_in)
-        self._committer = asyncio.create_task(self._commit_forever())
+        self._tasks += map(asyncio.create_task, (self._commit_forever(), self._tidy_forever()))
 
     async def flush(self) -> None:
         """Wait until everything that was appended so far is committed, or has failed."""
@@ -92,8 +94,7 @@ class Log:
 
     async def close(self) -> None:
         """Stop committing, and close the store; appends that still wait fail with ``Closed``."""
-        if self._committer is not None:
-            await cancel_and_wait(self._committer)
+        await cancel_and_wait(*self._tasks)
         for waiting in self._waiting:
             waiting.receipts.set_exception(Closed("the log is closed"))
         await self._store.close()
@@ -193,6 +194,14 @@ class Log:
             if not waiting.receipts.done():
                 waiting.receipts.set_exception(error)
         self._release(refused)
+
+    async def _tidy_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            try:
+                await self._store.tidy()
+            except StoreError as error:
+                logger.warning("cannot tidy up, will try again: %s", error)
 
     def _release(self, taken: list[_Waiting]) -> None:
         self._waiting_bytes -= sum(waiting.size for waiting in taken)

@@ -70,6 +70,11 @@ class MsgQueueSettings(ServiceSettings):
     dedupe_window: Seconds = Field(
         600, description="Seconds during which a message sent again with the same id is stored only once."
     )
+    disk_reserve: Bytes = Field(
+        67_108_864,
+        description="Bytes left free on the disk of `data_dir`: with less no message is stored, so that "
+        "retention can still remove old ones, which needs space for a moment.",
+    )
     retention: RetentionRules = Field(
         (),
         description="Rules for what is removed from the log, a `[[retention]]` table for each in the file, a "

@@ -165,5 +165,9 @@ class Store(ABC):
         """Forget a durable consumer; one that is unknown is no error."""
 
     @abstractmethod
+    async def tidy(self) -> None:
+        """Free what the engine does not need any more; called every few seconds."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Finish what is running or waiting and let go of the log; closing again only waits for that."""

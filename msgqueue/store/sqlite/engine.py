@@ -23,7 +23,7 @@ from msgqueue.store.base import (
     RecordHeader,
     Store,
 )
-from msgqueue.store.sqlite.file import LogFile, translated
+from msgqueue.store.sqlite.file import WAL_BYTES, LogFile, free_bytes, translated
 from msgqueue.store.sqlite.reader import Reader
 from msgqueue.store.sqlite.writer import Appended, Writer
 from msgqueue.store.thread import CallThread
@@ -42,11 +42,18 @@ class SqliteStore(Store):
         self._writing = CallThread("store-writer")
         self._reading = CallThread("store-reader")
         self._listeners: list[Listener] = []
+        self._moving: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
-        cls, folder: Path, *, dedupe_window: float, clock: Callable[[], float] = time.time
+        cls,
+        folder: Path,
+        *,
+        dedupe_window: float,
+        disk_reserve: int = 0,
+        clock: Callable[[], float] = time.time,
+        free_bytes: Callable[[Path], int] = free_bytes,
     ) -> Self:
         """Open the log in a folder, or begin one there.
 
@@ -56,13 +63,28 @@ class SqliteStore(Store):
         Args:
             folder: Where it is; made if it is missing.
             dedupe_window: Seconds for which an id counts.
+            disk_reserve: Bytes to be left free on the disk for trims: no append uses them.
             clock: Tells the time, in Unix seconds.
+            free_bytes: Returns how many bytes are free on the disk of a folder.
 
         Raises:
             ConfigurationError: If another process has the log open, the folder cannot be used, or what is in
                 it is damaged, no log at all, or one of a newer version.
         """
-        opening = asyncio.get_running_loop().run_in_executor(None, _open, folder, dedupe_window, clock)
+
+        def open_files() -> tuple[LogFile, Writer, Reader]:
+            return _open(
+                folder,
+                lambda file: Writer(
+                    file,
+                    dedupe_window=dedupe_window,
+                    clock=clock,
+                    disk_reserve=disk_reserve,
+                    free_bytes=free_bytes,
+                ),
+            )
+
+        opening = asyncio.get_running_loop().run_in_executor(None, open_files)
         try:
             return cls(*await asyncio.shield(opening))
         except asyncio.CancelledError:
@@ -132,6 +154,16 @@ class SqliteStore(Store):
         """See :meth:`Store.delete_cursor`."""
         await self._write(self._writer.delete_cursor, name)
 
+    async def tidy(self) -> None:
+        """See :meth:`Store.tidy`; empties a WAL that has grown while a reader stayed at its beginning."""
+        if self._file.wal_bytes <= WAL_BYTES:
+            return
+        move = self._translated(self._file.checkpoint)
+        # Commits go on while it does most of the work.
+        self._moving = asyncio.get_running_loop().run_in_executor(None, move)
+        await asyncio.shield(self._moving)
+        await self._write(self._writer.truncate_wal)
+
     async def close(self) -> None:
         """See :meth:`Store.close`."""
         if self._closing is None:
@@ -140,6 +172,8 @@ class SqliteStore(Store):
 
     async def _close(self) -> None:
         """Close the writer's connection last: that moves all of the WAL into the file."""
+        if self._moving is not None:
+            await asyncio.wait([self._moving])
         try:
             await self._reading.call(self._reader.close)
             await self._writing.call(self._writer.close)
@@ -179,13 +213,12 @@ class SqliteStore(Store):
         return default
 
 
-def _open(folder: Path, dedupe_window: float, clock: Callable[[], float]) -> tuple[LogFile, Writer, Reader]:
+def _open(folder: Path, open_writer: Callable[[LogFile], Writer]) -> tuple[LogFile, Writer, Reader]:
     file = LogFile(folder)
     try:
         with translated(file.path):
             file.prepare()
-            writer = Writer(file, dedupe_window=dedupe_window, clock=clock)
-            return file, writer, Reader(file.connect())
+            return file, open_writer(file), Reader(file.connect())
     except (StoreError, ConfigurationError) as error:
         file.close()
         raise ConfigurationError(str(error)) from error

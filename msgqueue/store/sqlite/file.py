@@ -11,6 +11,7 @@
 import fcntl
 import logging
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -57,6 +58,9 @@ _NEW_LOG: Final = (
 CHECKED_WHOLE: Final = 128 << 20
 _SMALL_TABLES: Final = ("topics", "consumers", "log")
 
+# Above this size the WAL is emptied; it is 16 MB as a rule, and more when readers stayed on its beginning.
+WAL_BYTES: Final = 32 << 20
+
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -65,7 +69,7 @@ _PRAGMAS: Final = (
     "cell_size_check = ON",
     "wal_autocheckpoint = 4000",  # 16 MB: fewer make random ids costly, more make the pause long
     "cache_size = -65536",
-    "journal_size_limit = 67108864",
+    f"journal_size_limit = {WAL_BYTES}",
 )
 
 _IN_USE: Final = "another msgqueue has it open; stop that one, or choose another folder"
@@ -169,6 +173,21 @@ class LogFile:
             raise
         return connection
 
+    @property
+    def wal_bytes(self) -> int:
+        """Size of the WAL."""
+        wal = self._sibling("-wal")
+        return wal.stat().st_size if wal.exists() else 0
+
+    def checkpoint(self) -> None:
+        """Move what the WAL has into the main file, as far as no reader needs it; commits may go on.
+
+        Raises:
+            sqlite3.Error: If that fails.
+        """
+        with closing(self.connect()) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def close(self) -> None:
         """Unlock the folder; the connections must be closed by then."""
         os.close(self._lock)
@@ -217,6 +236,11 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (Damage, msgspec.DecodeError) as error:
         raise StoreError(f"{path}: {_CAUSES[sqlite3.SQLITE_CORRUPT]} ({error})") from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes are free on the disk of a folder."""
+    return shutil.disk_usage(folder).free
 
 
 def sync(folder: Path) -> None:

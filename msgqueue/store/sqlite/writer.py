@@ -4,14 +4,16 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from fanline.errors import StoreError
 from fanline.protocol import Message, NewMessage, Record, encode
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.bulk import fetch, to_json
-from msgqueue.store.sqlite.file import LogFile
+from msgqueue.store.sqlite.file import LogFile, free_bytes
 
 # How many ids are looked at per message appended, to find those that have expired: at an even rate the table
 # comes to hold 4/3 of what is within the window.
@@ -19,6 +21,9 @@ SWEEP_STEP: Final = 4
 
 # After how many messages that is done: for each lone one it would be a third of the statements.
 SWEEP_EVERY: Final = 256
+
+# Milliseconds for which readers may hold up the emptying of the WAL, and with it the next commit.
+TRUNCATE_PATIENCE: Final = 50
 
 # Topics whose ids are kept in memory; they never change.
 MAX_KNOWN_TOPICS: Final = 100_000
@@ -184,13 +189,25 @@ class Writer:
         file: The file of the log, prepared.
         dedupe_window: Seconds for which an id counts.
         clock: Tells the time, in Unix seconds.
+        disk_reserve: Bytes to be left free on the disk for trims: no append uses them.
+        free_bytes: Returns how many bytes are free on the disk of a folder.
 
     Raises:
         sqlite3.Error: If the file cannot be opened.
     """
 
-    def __init__(self, file: LogFile, *, dedupe_window: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        file: LogFile,
+        *,
+        dedupe_window: float,
+        clock: Callable[[], float],
+        disk_reserve: int = 0,
+        free_bytes: Callable[[Path], int] = free_bytes,
+    ) -> None:
         self.connection = file.connect()
+        self._disk_reserve = disk_reserve
+        self._free_bytes = free_bytes
         self._file = file
         self._has_failed = False
         self._window = round(dedupe_window * 1000)
@@ -203,8 +220,22 @@ class Writer:
 
     def append(self, messages: Sequence[NewMessage]) -> Appended:
         """Store a batch; it is on disk when this returns."""
+        self._require_space()
         with self._change():
             return self._append(messages)
+
+    def _require_space(self) -> None:
+        """Raise StoreError if an append would use what a trim needs: it makes room, and needs room itself."""
+        folder = self._file.path.parent
+        free = self._free_bytes(folder)
+        if free >= self._disk_reserve:
+            return
+        (pages,) = self.connection.execute("PRAGMA freelist_count").fetchone()
+        (page_size,) = self.connection.execute("PRAGMA page_size").fetchone()
+        if free + pages * page_size < self._disk_reserve:
+            raise StoreError(
+                f"{folder}: the disk is full but for the {self._disk_reserve:,} bytes of disk_reserve"
+            )
 
     def _append(self, messages: Sequence[NewMessage]) -> Appended:
         self._unswept += len(messages)
@@ -234,6 +265,15 @@ class Writer:
         """Forget a consumer."""
         with self._change():
             self._run(_DELETE_CURSOR, name=name)
+
+    def truncate_wal(self) -> None:
+        """Empty the WAL, unless a reader still needs it."""
+        (patience,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
+        self.connection.execute(f"PRAGMA busy_timeout = {TRUNCATE_PATIENCE}")
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {patience}")
 
     def close(self) -> None:
         """Close the connection; as the last one to the file it moves all of the WAL into it."""
