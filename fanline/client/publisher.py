@@ -22,6 +22,7 @@ from fanline.protocol import (
     decode_new,
     decode_publish_reply,
     encode,
+    encode_content,
     split_array,
 )
 
@@ -228,12 +229,10 @@ class Publisher(SendingClient):
 
 def _encode(topic: str, content: Any, id: str) -> bytes:  # noqa: A002 - wire name
     try:
-        if isinstance(content, msgspec.Raw):
-            msgspec.json.decode(content)
-        else:
-            content = msgspec.Raw(encode(content))
-        return encode(NewMessage(topic, content, id))
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise Rejected(
-            ErrorCode.BAD_MESSAGE, f"the message cannot be written as JSON: {error}", id
-        ) from error
+        return encode(NewMessage(topic, encode_content(content), id))
+    except Rejected as rejected:
+        rejected.id = id
+        raise
+    except ValueError as error:  # half of a surrogate pair in the topic or the id
+        reason = f"the message cannot be written as JSON: {error}"
+        raise Rejected(ErrorCode.BAD_MESSAGE, reason, id) from error

@@ -18,8 +18,8 @@ from fanline.protocol.codec import (
     join_array,
     split_array,
 )
+from fanline.protocol.content import MAX_DEPTH, encode_content
 from fanline.protocol.messages import (
-    MAX_DEPTH,
     MAX_ID_LENGTH,
     MAX_POSITION,
     MESSAGE_TYPES,
@@ -113,6 +113,7 @@ __all__ = [
     "decode_record",
     "decode_refusal",
     "encode",
+    "encode_content",
     "fold_fields",
     "join_array",
     "parse_position",

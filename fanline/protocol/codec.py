@@ -12,8 +12,9 @@ from typing import Final, Protocol, Self
 
 import msgspec
 
+from fanline.protocol.content import MAX_DEPTH
 from fanline.protocol.errors import ErrorCode, Rejected
-from fanline.protocol.messages import MAX_DEPTH, Message, NewMessage, Record
+from fanline.protocol.messages import Message, NewMessage, Record
 from fanline.protocol.subscribe import (
     SubscribeRequest,
     SubscriberNotice,

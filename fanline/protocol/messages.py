@@ -13,26 +13,20 @@ and a stored one has its position and time as well::
 way: it travels as the publisher's own bytes. :mod:`fanline.protocol.codec` has the spelling of each dialect.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from fanline.protocol.content import check_content
 from fanline.protocol.errors import ErrorCode, Rejected
 from fanline.protocol.topics import require_topic
 
 MAX_ID_LENGTH: Final = 128
-MAX_DEPTH: Final = 64
 MESSAGE_TYPES: Final = frozenset({"message", "join", "add", "remove", "leave", "close"})
 
 # The highest that a store can count to.
 MAX_POSITION: Final = (1 << 63) - 1
-
-# Possessive quantifiers: backtracking would keep a state for every byte.
-_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class NewMessage(msgspec.Struct, omit_defaults=True):
@@ -121,19 +115,15 @@ def check_message(message: NewMessage, *, max_content: int) -> Rejected | None:
     """
     if rejected := _check_topic(message):
         return rejected
-    if len(message.content) > max_content:
-        reason = f"the content has {len(message.content):,} bytes, and {max_content:,} are allowed"
-        return Rejected(ErrorCode.TOO_BIG, reason, message.id)
     if message.id is not None and not _is_id(message.id):
         reason = f"an id has 1 to {MAX_ID_LENGTH} characters, none of them a control character"
         return Rejected(ErrorCode.BAD_ID, reason)
     if message.type not in MESSAGE_TYPES:
         reason = f"type must be one of {', '.join(sorted(MESSAGE_TYPES))}"
         return Rejected(ErrorCode.BAD_MESSAGE, reason, message.id)
-    if _is_deep(message.content):
-        reason = f"the content is nested more than {MAX_DEPTH} levels deep"
-        return Rejected(ErrorCode.TOO_DEEP, reason, message.id)
-    return None
+    if rejected := check_content(bytes(message.content), max_bytes=max_content):
+        rejected.id = message.id
+    return rejected
 
 
 def _check_topic(message: NewMessage) -> Rejected | None:
@@ -147,14 +137,3 @@ def _check_topic(message: NewMessage) -> Rejected | None:
 
 def _is_id(text: str) -> bool:
     return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable()
-
-
-def _is_deep(content: msgspec.Raw) -> bool:
-    """Return whether JSON text is nested too deep; most texts are decided by counting brackets."""
-    data = bytes(content)
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
-        return False
-    brackets = _STRING.sub(b"", data).translate(_TO_SQUARE, delete=_NO_BRACKET)
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")  # takes off the innermost level, everywhere
-    return bool(brackets)

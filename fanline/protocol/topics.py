@@ -15,8 +15,12 @@ from fanline.protocol.errors import ErrorCode, Rejected
 
 MAX_TOPIC_LENGTH = 255
 
-# \s and the C0/C1 controls are excluded; so are the separators and wildcards themselves.
-_TOKEN = r"[^\s.*>\x00-\x1f\x7f-\x9f]+"
+# \s, the C0/C1 controls and halves of surrogate pairs are excluded; so are the separators and wildcards.
+_TOKEN = r"[^\s.*>\x00-\x1f\x7f-\x9f\ud800-\udfff]+"
+_FORBIDDEN = {
+    r"[\s\x00-\x1f\x7f-\x9f]": "it has whitespace or control characters",
+    r"[\ud800-\udfff]": "it has half of a surrogate pair",
+}
 _TOPIC = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*")
 _PATTERN = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)")
 
@@ -169,8 +173,9 @@ def _problem(text: str, *, wildcards: bool) -> str:
         return "it is empty"
     if len(text) > MAX_TOPIC_LENGTH:
         return f"it has {len(text)} characters, and {MAX_TOPIC_LENGTH} are allowed"
-    if re.search(r"[\s\x00-\x1f\x7f-\x9f]", text):
-        return "it has whitespace or control characters"
+    for characters, problem in _FORBIDDEN.items():
+        if re.search(characters, text):
+            return problem
     if "" in text.split("."):
         return "it has an empty token (a dot at an end, or two in a row)"
     if wildcards:

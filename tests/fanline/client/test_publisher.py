@@ -1,6 +1,7 @@
 """Tests of the publishing client against a stub service, over real TLS."""
 
 import asyncio
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
@@ -93,7 +94,8 @@ async def test_raw_content_travels_byte_for_byte(stub: StubPublisher, publisher:
 
 
 @pytest.mark.parametrize(
-    "content", [{1, object()}, "\ud800", nested(100_000), msgspec.Raw(b"{oops"), msgspec.Raw(b'"\xff"')]
+    "content",
+    [{1, object()}, "\ud800", math.nan, nested(100_000), msgspec.Raw(b"{oops"), msgspec.Raw(b'"\xff"')],
 )
 async def test_content_that_is_not_json_is_refused_here(
     stub: StubPublisher, publisher: Publisher, content: object

@@ -99,6 +99,7 @@ def test_wildcards_are_for_subscriptions_only(text: str) -> None:
         ("a\x7f", "whitespace or control"),
         ("a\x85b", "whitespace or control"),
         ("a\x9bb", "whitespace or control"),
+        ("a\ud800b", "half of a surrogate pair"),
         (".", "empty token"),
         (".a", "empty token"),
         ("a.", "empty token"),
