@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certs.names import Name
+from fanline.security.tls import Name
 
 CA_LIFETIME: Final = timedelta(days=3653)
 SERVER_LIFETIME: Final = timedelta(days=397)  # browsers reject longer ones

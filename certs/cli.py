@@ -12,11 +12,11 @@ from rich.console import Console
 from certs import report
 from certs.folder import Outcome, ensure
 from certs.folder import renew as renew_certificates
-from certs.names import names_of, spell
+from certs.names import spell
 from fanline import settings
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import CA_CERT
-from fanline.security.tls import SERVER_CERT, read_certificates
+from fanline.security.tls import SERVER_CERT, names_of, read_certificates
 
 Folder = Annotated[
     Path | None,

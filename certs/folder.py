@@ -12,11 +12,20 @@ from typing import NamedTuple
 from certs import files
 from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authority
 from certs.handshake import verify
-from certs.names import DEFAULT_NAMES, Name, names_of, parse_names, spell
+from certs.names import DEFAULT_NAMES, parse_names, spell
 from fanline.errors import ConfigurationError
 from fanline.files import PRIVATE, PUBLIC
 from fanline.security.client_tls import CA_CERT
-from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, read_key, require_current
+from fanline.security.tls import (
+    CA_KEY,
+    SERVER_CERT,
+    SERVER_KEY,
+    Name,
+    names_of,
+    read_certificates,
+    read_key,
+    require_current,
+)
 
 
 class Done(StrEnum):

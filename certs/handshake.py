@@ -4,10 +4,9 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
-from certs.names import names_of
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import CA_CERT, client_context
-from fanline.security.tls import SERVER_CERT, read_certificates, server_context
+from fanline.security.tls import SERVER_CERT, names_of, read_certificates, server_context
 
 
 def verify(folder: Path) -> None:

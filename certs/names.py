@@ -8,8 +8,7 @@ from typing import Final
 from cryptography import x509
 
 from fanline.errors import ConfigurationError
-
-Name = x509.DNSName | x509.IPAddress
+from fanline.security.tls import Name
 
 # The last four are the host names of the services in docker/compose.yaml.
 DEFAULT_NAMES: Final = ("localhost", "127.0.0.1", "::1", "msgqueue", "publisher", "subscriber", "chat")
@@ -29,15 +28,6 @@ def parse_names(texts: Iterable[str]) -> list[Name]:
         ConfigurationError: If a text is neither a DNS name nor an IP address.
     """
     return list(dict.fromkeys(map(_parse, texts)))
-
-
-def names_of(certificate: x509.Certificate) -> list[Name]:
-    """Return the names that a certificate is valid for; its common name does not count (RFC 9525, 2)."""
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return []
-    return [name for name in extension.value if isinstance(name, Name)]
 
 
 def spell(names: Iterable[Name]) -> str:

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from certs.handshake import verify
-from certs.names import names_of, spell
+from certs.names import spell
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import CA_CERT, client_context
-from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, server_context
+from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, names_of, read_certificates, server_context
 
 _OTHERS: Final = stat.S_IRWXO  # permissions of users outside the group
 

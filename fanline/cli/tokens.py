@@ -41,7 +41,7 @@ def issue(name: Name, publish: Publish = None, subscribe: Subscribe = None, life
     if not (bearer.publish or bearer.subscribe):
         raise ConfigurationError("a token without rights opens nothing: add --publish or --subscribe PATTERN")
     values = read(Settings)
-    if Authenticator(values.users_file).knows(name):
+    if Authenticator(values.users_file).user(name):
         raise ConfigurationError(f"{name} is a user with a password: choose another name for the token")
     key = TokenKey(values.token_key_file)
     key.create_if_missing()

@@ -1,4 +1,4 @@
-"""Check HTTP Basic credentials against the users file, and the origin of web pages.
+"""Check HTTP Basic credentials against the users file.
 
 The cost of a login:
 
@@ -10,9 +10,6 @@ The cost of a login:
   nor its time shows which names exist.
 * After repeated failures of an address, the *answer* to the next failure is delayed, not the check: a
   right password from behind the same router waits for other checks, never for delays.
-
-A browser sends stored logins with every request, from any page. The header ``Origin``, which no page can
-change, names the page: :func:`is_allowed_origin`.
 """
 
 import asyncio
@@ -23,7 +20,7 @@ import logging
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NoReturn
@@ -105,9 +102,14 @@ class Authenticator:
             await self._confirm(login, password, account.password_hash, network(address))
         return account.user
 
-    def knows(self, name: str) -> bool:
-        """Return whether a user has this name."""
-        return self._roster.knows(name, self._clock())
+    @property
+    def generation(self) -> int:
+        """A number that changes with the users or their rights."""
+        return self._roster.generation(self._clock())
+
+    def user(self, name: str) -> User | None:
+        """Return the user of this name, if there is one."""
+        return self._roster.user(name, self._clock())
 
     async def _confirm(self, login: bytes, password: str, password_hash: str, network: str) -> None:
         """Check a login; of several equal ones that wait, only the first runs bcrypt."""
@@ -171,18 +173,6 @@ class FailureDelay:
         return max(0.0, count - (now - then) / SECONDS_TO_FORGET_ONE)
 
 
-def is_allowed_origin(origin: str | None, host: str | None, allowed: Iterable[str]) -> bool:
-    """Return whether requests of a web page are allowed.
-
-    Args:
-        origin: Header ``Origin``; None if missing: then no page of another site sent the request.
-        host: Header ``Host``; pages of the same server are always allowed.
-        allowed: Origins of other pages that are allowed.
-    """
-    own = (f"https://{host}",) if host else ()
-    return origin is None or _canonical(origin) in map(_canonical, (*own, *allowed))
-
-
 def network(address: str) -> str:
     """Return the network that an IP address is counted as: in IPv6 the /64, which one customer owns."""
     try:
@@ -218,6 +208,7 @@ class _Roster:
         self._version: object = None
         self._complaint: str | None = None
         self._next_look = 0.0
+        self._generation = 0
         if self._file is None:
             self._adopt(_demo_accounts())
         else:
@@ -228,10 +219,16 @@ class _Roster:
         self._refresh(now)
         return self._accounts.get(name, self._decoy)
 
-    def knows(self, name: str, now: float) -> bool:
-        """Return whether an account has this name."""
+    def generation(self, now: float) -> int:
+        """Return how often accounts were read."""
         self._refresh(now)
-        return name in self._accounts
+        return self._generation
+
+    def user(self, name: str, now: float) -> User | None:
+        """Return the user of an account of this name, if there is one."""
+        self._refresh(now)
+        account = self._accounts.get(name)
+        return None if account is None else account.user
 
     def _refresh(self, now: float) -> None:
         if self._file is not None and now >= self._next_look:
@@ -255,6 +252,7 @@ class _Roster:
 
     def _adopt(self, accounts: Mapping[str, Account]) -> None:
         self._accounts = accounts
+        self._generation += 1
         self._decoy = _decoy(accounts)
 
     def _complain(self, mistake: str) -> None:
@@ -314,12 +312,6 @@ def parse_basic(authorization: str | None) -> tuple[str, str]:
     if not colon:
         raise Unauthorized(_MALFORMED)
     return name, password
-
-
-def _canonical(origin: str) -> str:
-    """Normalize an origin: lower case, without the default port."""
-    scheme, _, host = origin.lower().partition("://")
-    return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
 
 
 def _demo_accounts() -> dict[str, Account]:

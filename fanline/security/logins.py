@@ -9,7 +9,7 @@ import logging
 import math
 from dataclasses import dataclass
 
-from fanline.errors import ConfigurationError
+from fanline.errors import CloseCode, ConfigurationError
 from fanline.security.authenticator import Authenticator, Unauthorized
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User
@@ -63,12 +63,33 @@ class LoginVerifier:
         if token is None:
             return VerifiedLogin(await self._passwords.authenticate(authorization, address))
         claims = self._verify(token)
-        if self._passwords.knows(claims.name):
+        if self._passwords.user(claims.name):
             raise Unauthorized(f"{claims.name} is a user with a password: a token needs its own name")
         try:
             return VerifiedLogin(User(claims.name, claims.publish, claims.subscribe), claims.expires)
         except ConfigurationError as error:
             raise Unauthorized(f"the token cannot be used: {error}") from None
+
+    @property
+    def generation(self) -> int:
+        """A number that changes with what :meth:`end_of` says."""
+        return self._passwords.generation
+
+    def end_of(self, login: VerifiedLogin) -> tuple[CloseCode, str] | None:
+        """Return how to close a connection whose login is no longer what it was; None if it is.
+
+        Args:
+            login: The login with which the connection was opened.
+        """
+        name = login.user.name
+        current = self._passwords.user(name)
+        if math.isfinite(login.expires):
+            return (CloseCode.LOGGED_OUT, f"{name} is a user with a password now") if current else None
+        if current is None:
+            return CloseCode.LOGGED_OUT, f"{name} is no longer a user"
+        if current != login.user:
+            return CloseCode.GOING_AWAY, f"the rights of {name} have changed; reconnect"
+        return None
 
     def _verify(self, token: str) -> Claims:
         try:

@@ -32,6 +32,8 @@ CA_KEY: Final = "ca.key"
 SERVER_CERT: Final = "server.crt"
 SERVER_KEY: Final = "server.key"
 
+Name = x509.DNSName | x509.IPAddress
+
 
 def server_context(cert_dir: Path) -> ssl.SSLContext:
     """Create the context of a listener with ``server.crt``, for TLS 1.2 or newer.
@@ -56,6 +58,24 @@ def server_context(cert_dir: Path) -> ssl.SSLContext:
             f"{certificate_file}: {problem}; {how_to_replace(certificate_file)}"
         ) from error
     return context
+
+
+def server_names(cert_dir: Path) -> list[str]:
+    """Return the names and addresses that ``server.crt`` is valid for.
+
+    Raises:
+        ConfigurationError: If it is missing or cannot be read.
+    """
+    return [str(name.value) for name in names_of(read_certificates(cert_dir / SERVER_CERT)[0])]
+
+
+def names_of(certificate: x509.Certificate) -> list[Name]:
+    """Return the names that a certificate is valid for; its common name does not count (RFC 9525, 2)."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [name for name in extension.value if isinstance(name, Name)]
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:

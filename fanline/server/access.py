@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
-from fanline.security.authenticator import Unauthorized, is_allowed_origin
+from fanline.security.authenticator import Unauthorized
 from fanline.security.logins import LoginVerifier, VerifiedLogin
+from fanline.security.origins import OriginPolicy
 from fanline.security.tokens import find_token
 from fanline.server.http.problems import HttpProblem, ProblemCode
 from fanline.server.log import quoted
@@ -26,7 +27,7 @@ class Access:
 
     Args:
         logins: Checks passwords and tokens.
-        allowed_origins: Other sites whose pages may make requests.
+        origins: Decides which web pages may make requests.
         takes_tokens: Whether a token is a login, where a path is not for services only.
         max_connections_per_user: WebSockets that one user may have open.
     """
@@ -35,12 +36,12 @@ class Access:
         self,
         logins: LoginVerifier,
         *,
-        allowed_origins: Sequence[str],
+        origins: OriginPolicy,
         takes_tokens: bool,
         max_connections_per_user: int,
     ) -> None:
         self._logins = logins
-        self._allowed_origins = tuple(allowed_origins)
+        self._origins = origins
         self._takes_tokens = takes_tokens
         self._max_connections_per_user = max_connections_per_user
 
@@ -48,7 +49,7 @@ class Access:
         """Return whether the web page that makes a request may, or none makes it."""
         origins = headers.getlist("origin")
         origin = ", ".join(origins) if origins else None
-        return is_allowed_origin(origin, single_header(headers, "host"), self._allowed_origins)
+        return self._origins.allows(origin, single_header(headers, "host"))
 
     def check_origin(self, request: HTTPConnection) -> None:
         """Refuse a request that the page of another site makes.
@@ -68,14 +69,21 @@ class Access:
         reason = "pages of this origin may not use this service; the setting allowed_origins says which may"
         raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FOREIGN_ORIGIN, reason)
 
-    async def identify(self, request: HTTPConnection, *, services_only: bool = False) -> VerifiedLogin:
+    async def identify(
+        self, request: HTTPConnection, *, services_only: bool = False, needs_password: bool = False
+    ) -> VerifiedLogin:
         """Return who makes a request.
+
+        Args:
+            request: The request.
+            services_only: Only users with the role ``service`` may make it, with a password.
+            needs_password: No token is a login.
 
         Raises:
             HttpProblem: 401 if there is no good login, 403 if only services may make the request.
         """
         authorization = single_header(request.headers, "authorization")
-        takes_tokens = self._takes_tokens and not services_only
+        takes_tokens = self._takes_tokens and not (services_only or needs_password)
         token = find_token(authorization, query_of(request).get("token")) if takes_tokens else None
         try:
             login = await self._logins.identify(authorization, token, address_of(request))

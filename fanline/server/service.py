@@ -21,6 +21,8 @@ from fanline.errors import CannotListen
 from fanline.protocol import SUBPROTOCOL
 from fanline.security.authenticator import check_exposure
 from fanline.security.logins import LoginVerifier
+from fanline.security.origins import OriginPolicy
+from fanline.security.tls import server_names
 from fanline.server import metrics
 from fanline.server.access import Access
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint
@@ -48,6 +50,7 @@ class Service:
     Args:
         app: What it does.
         settings: Its settings.
+        logins: Who may log in.
         connections: Its WebSockets.
         listener: Its port.
         resources: What is released at its end.
@@ -62,6 +65,7 @@ class Service:
         self,
         app: App,
         settings: ServiceSettings,
+        logins: LoginVerifier,
         connections: OpenConnections,
         listener: Listener,
         resources: AsyncExitStack,
@@ -69,6 +73,7 @@ class Service:
         self.app = app
         self.settings = settings
         self.connections = connections
+        self._logins = logins
         self._listener = listener
         self._resources = resources
         self._life_checks = asyncio.create_task(self._check_lives())
@@ -88,15 +93,16 @@ class Service:
         async with AsyncExitStack() as stack:
             app = await stack.enter_async_context(open_app(settings))
             takes_tokens = _takes_tokens(app)
+            logins = LoginVerifier(settings, takes_tokens=takes_tokens)
             access = Access(
-                LoginVerifier(settings, takes_tokens=takes_tokens),
-                allowed_origins=settings.allowed_origins,
+                logins,
+                origins=OriginPolicy(settings.allowed_origins, server_names(settings.cert_dir)),
                 takes_tokens=takes_tokens,
                 max_connections_per_user=settings.max_connections_per_user,
             )
             connections = OpenConnections(_limits(app, settings))
             listener = await _listen(app, access, connections, settings)
-            service = cls(app, settings, connections, listener, stack.pop_all())
+            service = cls(app, settings, logins, connections, listener, stack.pop_all())
         logger.info("listening on https://%s:%d", settings.host, service.port)
         return service
 
@@ -128,11 +134,15 @@ class Service:
 
     async def _check_lives(self) -> None:
         loop = asyncio.get_running_loop()
+        generation = self._logins.generation
         while True:
             await asyncio.sleep(LIFE_CHECK_SECONDS)
             now = loop.time()
             self.connections.check_lives(now)
             self._listener.check_lives(now)
+            if generation != self._logins.generation:
+                generation = self._logins.generation
+                self.connections.check_logins(self._logins.end_of)
 
 
 async def _listen(
@@ -218,7 +228,7 @@ class _Gate:
 
 def _takes_tokens(app: App) -> bool:
     endpoints = app.endpoints.values()
-    return not all(isinstance(each, Endpoint) and each.services_only for each in endpoints)
+    return any(isinstance(each, Endpoint) and not each.services_only for each in endpoints)
 
 
 def _limits(app: App, settings: ServiceSettings) -> Limits:

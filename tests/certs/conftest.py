@@ -6,9 +6,8 @@ import pytest
 
 import certs
 from certs.authority import Pair, issue
-from certs.names import names_of
 from fanline.security.client_tls import CA_CERT
-from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, read_key
+from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, names_of, read_certificates, read_key
 
 Snapshot = Callable[[], dict[str, bytes]]
 

@@ -10,7 +10,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from certs.authority import BACKDATE, Pair, SigningKey, is_issued_by, issue, make_authority
-from certs.names import names_of, parse_names
+from certs.names import parse_names
+from fanline.security.tls import names_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NAMES = parse_names(["localhost", "127.0.0.1"])

@@ -10,9 +10,9 @@ import pytest
 
 import certs
 from certs.cli import main
-from certs.names import names_of, spell
+from certs.names import spell
 from fanline.security.client_tls import CA_CERT
-from fanline.security.tls import CA_KEY, SERVER_CERT, read_certificates
+from fanline.security.tls import CA_KEY, SERVER_CERT, names_of, read_certificates
 
 ROOT = Path(certs.__file__).parent.parent
 

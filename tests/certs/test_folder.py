@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
 import certs
 from certs import Done, Outcome, files
 from certs.authority import make_authority
-from certs.names import DEFAULT_NAMES, names_of, spell
+from certs.names import DEFAULT_NAMES, spell
 from fanline.errors import ConfigurationError
 from fanline.files import PRIVATE, PUBLIC
 from fanline.security.client_tls import CA_CERT
-from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, read_certificates, read_key
+from fanline.security.tls import CA_KEY, SERVER_CERT, SERVER_KEY, names_of, read_certificates, read_key
 
 ALL = {CA_CERT, CA_KEY, SERVER_CERT, SERVER_KEY}
 DEFAULTS = ", ".join(DEFAULT_NAMES)

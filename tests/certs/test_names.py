@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certs.authority import make_authority
-from certs.names import MAX_DNS_LENGTH, names_of, parse_names, spell
+from certs.names import MAX_DNS_LENGTH, parse_names, spell
 from fanline.errors import ConfigurationError
+from fanline.security.tls import names_of
 
 
 @pytest.mark.parametrize(

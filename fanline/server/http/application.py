@@ -38,7 +38,7 @@ class Application:
             *app.routes,  # first, so that a service can describe its health in a way of its own
             Route("/healthz", _show_health),
             Route("/readyz", show_readiness),
-            Route("/metrics", _for_users(show_metrics, access)),
+            Route("/metrics", _for_users(show_metrics, access, needs_password=True)),
             *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
             *(Route(path, _for_users(page, access), methods=["POST"]) for path, page in app.posts.items()),
             *(Route(path, _upgrade_required(access, endpoint)) for path, endpoint in app.endpoints.items()),
@@ -84,12 +84,12 @@ async def _show_health(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _for_users(page: Page, access: Access) -> Page:
+def _for_users(page: Page, access: Access, *, needs_password: bool = False) -> Page:
     """Return a page that is shown after origin and login."""
 
     async def show(request: Request) -> Response:
         access.check_origin(request)
-        request.scope["user"] = (await access.identify(request)).user
+        request.scope["user"] = (await access.identify(request, needs_password=needs_password)).user
         try:
             return await page(request)
         except Rejected as rejected:

@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from fanline.errors import CloseCode
 from fanline.protocol import Dialect
+from fanline.security.logins import VerifiedLogin
 from fanline.server.websocket.connection import Connection, Opening
 from fanline.server.websocket.limits import Limits
 
@@ -71,6 +72,18 @@ class OpenConnections:
         """
         for connection in self:
             connection.check_life(now)
+
+    def check_logins(self, end_of: Callable[[VerifiedLogin], tuple[CloseCode, str] | None]) -> None:
+        """Close the connections whose login is no longer what it was.
+
+        Args:
+            end_of: Returns the close code and the reason for a login, or None.
+        """
+        for connection in self:
+            if connection.user_name is not None and (
+                end := end_of(VerifiedLogin(connection.user, connection.expires))
+            ):
+                connection.cut(*end)
 
     def stop_listening(self) -> None:
         """Discard what the peers send from now on."""

@@ -99,6 +99,43 @@ async def test_the_token_of_a_page_counts(make_token: MakeToken, service: Servic
     assert (await get(service, "/page?token=x")).status_code == 401
 
 
+async def test_a_token_does_not_open_the_metrics(make_token: MakeToken, service: Service, get: Get) -> None:
+    """The metrics tell of all topics and users, which is more than any token grants."""
+    token = make_token()
+    for path, headers in ((f"/metrics?token={token}", {}), ("/metrics", bearer(token))):
+        refused = await get(service, path, login=None, headers=headers)
+        assert refused.status_code == 401
+        assert refused.headers.get_list("WWW-Authenticate") == ['Basic realm="fanline", charset="UTF-8"']
+    assert (await get(service, f"/metrics?token={token}")).status_code == 200
+
+
+async def test_open_connections_follow_the_users_file(
+    start_service: StartService, echo: Echo, dial: Dial, make_token: MakeToken, tmp_path: Path
+) -> None:
+    """A removed user's connection ends, one with other rights has to come back, the others stay."""
+    users = UsersFile(tmp_path / "users")
+    for name in ("removed", "narrowed", "kept"):
+        users.put(User(name), "secret", cost=4)
+    service = await start_service(echo.open, users_file=users.path)
+    removed, narrowed, kept = [
+        await dial(service, "/echo", user=name, password="secret") for name in ("removed", "narrowed", "kept")
+    ]
+    bearers = [await dial(service, f"/echo?token={make_token(name)}") for name in ("page", "promoted")]
+    users.remove("removed")
+    users.put(User("narrowed", subscribe=("a",)), "secret", cost=4)
+    users.put(User("promoted"), "secret", cost=4)
+    for client, code, reason in (
+        (removed, 4001, "removed is no longer a user"),
+        (narrowed, 1001, "the rights of narrowed have changed; reconnect"),
+        (bearers[1], 4001, "promoted is a user with a password now"),
+    ):
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == (code, reason)
+    for client in (kept, bearers[0]):
+        await client.send("x")
+        assert "x" in str(await client.recv())
+
+
 @pytest.mark.parametrize("lifetime", [60, -60])
 async def test_no_token_opens_what_is_for_services(
     make_token: MakeToken, service: Service, tls: ssl.SSLContext, get: Get, lifetime: float
@@ -176,6 +213,15 @@ async def test_a_websocket_of_a_web_page(
     if origin is not None:
         headers["Origin"] = origin.replace("PORT", str(service.port))
     assert await handshake_status(service, path, tls, additional_headers=headers) == expected
+
+
+@pytest.mark.parametrize("host", ["rebound.evil.example", "localhost.evil.example"])
+async def test_a_page_of_a_rebound_name_is_refused(service: Service, get: Get, host: str) -> None:
+    """A page whose host name was given the address of the service is foreign, although ``Host`` agrees."""
+    host = f"{host}:{service.port}"
+    refused = await get(service, "/page", headers={"Host": host, "Origin": f"https://{host}"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "foreign-origin")
+    assert "Access-Control-Allow-Origin" not in refused.headers
 
 
 async def test_two_origins_are_none(service: Service, get: Get) -> None:
