@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from fanline.errors import ConfigurationError
 from fanline.protocol.topics import covers
-from fanline.security import users as users_module
 from fanline.security.users import EVERYTHING, User, UsersFile
 
 CHEAP = 4
@@ -217,23 +216,6 @@ def test_a_file_that_cannot_be_read_is_named(file: UsersFile, which: str) -> Non
     assert mistake_in(file) == f"{path}: cannot be read: is a directory"
 
 
-def test_a_removal_during_a_read_does_not_grant_the_defaults(
-    file: UsersFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The users file from before an edit and the rights file from after it are never taken together."""
-    file.put(User("alice", publish=("in",)), "secret", cost=CHEAP)
-    read, pending = users_module._read, [file.remove]
-
-    def read_then_remove(path: Path) -> str | None:
-        text = read(path)
-        if path == file.path and pending:
-            pending.pop()("alice")
-        return text
-
-    monkeypatch.setattr(users_module, "_read", read_then_remove)
-    assert not file.read()
-
-
 # Editing
 
 
@@ -274,13 +256,6 @@ def test_rights_that_do_not_change_are_not_written(file: UsersFile) -> None:
     file.rights_path.write_text(by_hand)
     file.put(User("alice", publish=()), "changed", cost=CHEAP)
     assert file.rights_path.read_text() == by_hand
-
-
-def test_users_from_before_keep_their_rights(file: UsersFile) -> None:
-    """The first edit of a file that htpasswd has made gives each of its users a table."""
-    file.path.write_text(f"zoe:{HASH}\n")
-    file.put(User("bob", publish=("in",)), "secret", cost=CHEAP)
-    assert [account.user for account in file.read().values()] == [User("zoe"), User("bob", publish=("in",))]
 
 
 def test_removing_a_user_removes_a_table_that_says_nothing(file: UsersFile) -> None:

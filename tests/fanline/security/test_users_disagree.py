@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fanline.errors import ConfigurationError
+from fanline.security import users as users_module
 from fanline.security.users import User, UsersFile
 
 CHEAP = 4
@@ -43,3 +44,30 @@ def test_a_table_without_a_user_is_ignored(file: UsersFile, caplog: pytest.LogCa
     file.path.write_text("".join(line for line in lines if not line.startswith("zoe:")))
     assert [account.user for account in file.read().values()] == [User("alice", publish=("out",))]
     assert caplog.messages == [f"{file.rights_path}: [zoe] is ignored: {file.path} has no such user"]
+
+
+def test_users_from_before_keep_their_rights(file: UsersFile) -> None:
+    """The first edit of a file that htpasswd has made gives each of its users a table."""
+    file.put(User("zoe"), "secret", cost=CHEAP)
+    lines = file.path.read_text().splitlines()
+    file.path.write_text(f"{lines[1]}\n")
+    file.rights_path.unlink()
+    file.put(User("bob", publish=("in",)), "secret", cost=CHEAP)
+    assert [account.user for account in file.read().values()] == [User("zoe"), User("bob", publish=("in",))]
+
+
+def test_a_removal_during_a_read_does_not_grant_the_defaults(
+    file: UsersFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The users file from before an edit and the rights file from after it are never taken together."""
+    file.put(User("alice", publish=("in",)), "secret", cost=CHEAP)
+    read, pending = users_module._read, [file.remove]
+
+    def read_then_remove(path: Path) -> str | None:
+        text = read(path)
+        if path == file.path and pending:
+            pending.pop()("alice")
+        return text
+
+    monkeypatch.setattr(users_module, "_read", read_then_remove)
+    assert not file.read()
