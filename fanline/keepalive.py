@@ -1,7 +1,8 @@
-"""Set TCP keepalive, which detects dead hosts where WebSocket pings cannot.
+"""TCP keepalive and timeouts: the kernel detects dead hosts where WebSocket pings cannot, or too late.
 
 A program that never reads from a connection, as the original Go services do where they only send, answers no
-ping. The kernel of its host answers TCP probes nevertheless.
+ping. The kernel of its host answers TCP probes nevertheless: :func:`probe`. To a host that vanished while
+data is on the way to it, TCP repeats the data for 15 minutes, unless :func:`bound_delivery` says otherwise.
 """
 
 import asyncio
@@ -30,6 +31,17 @@ def probe(transport: asyncio.BaseTransport, *, ping_interval: float, silence_lim
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _seconds(ping_interval))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _seconds(silence_limit / PROBES))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+
+
+def bound_delivery(sock: socket.socket, seconds: float) -> None:
+    """Make the kernel close a connection whose peer takes nothing of what is sent to it (RFC 5482).
+
+    Args:
+        sock: The connection, or a listening socket, whose connections inherit it.
+        seconds: How long the peer, or its host, may take nothing.
+    """
+    with suppress(OSError, AttributeError):  # some systems lack this option
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(min(seconds, MAX_SECONDS) * 1_000))
 
 
 def _seconds(value: float) -> int:

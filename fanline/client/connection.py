@@ -23,6 +23,7 @@ from typing import Final, NamedTuple, NoReturn, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -90,7 +91,8 @@ class ReconnectingConnection:
         query: Called for each connection; what is to follow the URL.
         open_timeout: Seconds that the peer may take to open a connection.
         ping_interval: Seconds between pings.
-        silence_limit: Seconds without an answer to a ping after which the connection counts as lost.
+        silence_limit: Seconds after a ping within which something must come from the peer, or else the
+            connection counts as lost.
         refused_delay: Seconds between attempts while the peer will not take this connection; None gives up.
         backoff: The delays between attempts otherwise.
         on_state: Called with :attr:`problem` whenever it has changed, except by the end of :meth:`run`.
@@ -189,8 +191,8 @@ class ReconnectingConnection:
             await close(connection)
         return self._lost(connection)
 
-    async def _open(self) -> ClientConnection:
-        return await connect(
+    async def _open(self) -> "_Connection":
+        connection = await connect(
             self.url + self._query(),
             ssl=self._tls or True,
             additional_headers={"Authorization": self._login.authorization},
@@ -206,13 +208,19 @@ class ReconnectingConnection:
             logger=_wire_logger,
             create_connection=_Connection,
         )
+        assert isinstance(connection, _Connection)
+        return connection
 
     def _welcome(self, connection: ClientConnection) -> None:
         self.dialect = Dialect.V1 if connection.subprotocol else Dialect.PLAIN
         if self.dialect is Dialect.PLAIN:
+            # No bound on delivery: a queue of the original that is full takes nothing for any time.
             keepalive.probe(
                 connection.transport, ping_interval=self._ping_interval, silence_limit=self._silence_limit
             )
+        else:
+            sock = connection.transport.get_extra_info("socket")
+            keepalive.bound_delivery(sock, self._ping_interval + self._silence_limit)
         logger.info("connected to %s", self.url)
         self._report(None)
 
@@ -250,8 +258,11 @@ class ReconnectingConnection:
             return Disconnected(f"{self.url} does not answer as a WebSocket server: {error}")
         return unreachable(self.url, error)
 
-    def _lost(self, connection: ClientConnection) -> "_Loss":
+    def _lost(self, connection: "_Connection") -> "_Loss":
         code, reason = connection.close_code, connection.close_reason
+        if connection.is_silent:
+            silence = self._ping_interval + self._silence_limit
+            return _Loss(Disconnected(f"{self.url} has been silent for more than {silence:g} s"))
         words = f"{code}, {reason}" if reason else str(code)
         if code == CloseCode.POLICY:
             refusal = Disconnected(f"{self.url} has closed the connection permanently: {words}")
@@ -260,16 +271,48 @@ class ReconnectingConnection:
 
 
 class _Connection(ClientConnection):
-    """Pings its peer only if that speaks v1.
+    """Pings its peer, and drops the connection when nothing comes from it any more.
 
-    The original msgqueue reads nothing on a connection that pops, and nothing on one that pushes while it is
-    full. It would not answer a ping, and what it has yet to deliver, or to read, would be lost with the
-    connection.
+    The library's own keepalive waits to write its ping for as long as the write buffer is full, and so never
+    finds that the host of a busy connection has vanished.
+
+    Only a peer that speaks v1 is pinged. The original msgqueue reads nothing on a connection that pops, and
+    nothing on one that pushes while it is full. It would not answer a ping, and what it has yet to deliver,
+    or to read, would be lost with the connection.
+
+    Attributes:
+        is_silent: Whether it was dropped because nothing came.
     """
+
+    is_silent = False
+    _heard_at = 0.0
 
     def start_keepalive(self) -> None:
         if self.subprotocol:
+            self._heard_at = self.loop.time()
             super().start_keepalive()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self.loop.time()
+        super().data_received(data)
+
+    async def keepalive(self) -> None:
+        assert self.ping_interval is not None
+        assert self.ping_timeout is not None
+        limit = self.ping_interval + self.ping_timeout
+        remaining = limit
+        while self.state is State.OPEN:
+            await asyncio.sleep(min(self.ping_interval, remaining))
+            if not self.transport.is_reading():  # what has come waits for the session
+                self._heard_at = self.loop.time()
+            remaining = self._heard_at + limit - self.loop.time()
+            if remaining <= 0:
+                self.is_silent = True
+                self.transport.abort()
+                return
+            if not self.paused:
+                self.protocol.send_ping(b"")
+                self.send_data()
 
 
 class _Loss(NamedTuple):

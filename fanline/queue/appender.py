@@ -86,6 +86,14 @@ class Appender:
     def __len__(self) -> int:
         return len(self._outbox)
 
+    @property
+    def problem(self) -> str | None:
+        """Why messages do not get their replies in time; None if they do."""
+        oldest = next(iter(self._outbox), None)
+        if oldest is None or self._loop.time() < oldest.deadline:
+            return None
+        return f"msgqueue has not answered a message for more than {self._timeout:g} s"
+
     def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
         """Send a message after all that were appended before it."""
         if message.id is None:

@@ -6,6 +6,7 @@ each carries a number that comes back with its page.
 
 import asyncio
 import itertools
+from typing import NamedTuple
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -17,23 +18,42 @@ from fanline.errors import Disconnected, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, PopCommand, Read, decode_page, encode
 
 
+class _Question(NamedTuple):
+    """A request without an answer, also when nothing waits for it any more."""
+
+    answer: asyncio.Future[PageAnswer]
+    asked_at: float
+
+
 class PageReader:
     """Reads the log at msgqueue.
 
     Args:
         link: A connection to ``/popmsg``, for this alone.
+        timeout: Seconds after which a request without an answer counts as a problem.
 
     Attributes:
         has_log: Whether the queue keeps a log, as far as is known; to be set by the owner.
     """
 
-    def __init__(self, link: ReconnectingConnection) -> None:
+    def __init__(self, link: ReconnectingConnection, *, timeout: float) -> None:
         self.has_log = True
         self._link = link
+        self._timeout = timeout
         self._refs = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[PageAnswer]] = {}
+        self._asked: dict[int, _Question] = {}
+        self._answered_at = 0.0
         self._connection: ClientConnection | None = None
         self._connected = ChangeNotifier()
+
+    @property
+    def problem(self) -> str | None:
+        """Why requests do not get their answers in time; None if they do."""
+        oldest = next(iter(self._asked.values()), None)
+        now = asyncio.get_running_loop().time()
+        if oldest is None or now - max(oldest.asked_at, self._answered_at) < self._timeout:
+            return None
+        return f"msgqueue has not answered a request for more than {self._timeout:g} s"
 
     async def run(self) -> None:
         """Keep the connection up until cancelled; to be called only while the queue is known to speak v1.
@@ -67,13 +87,11 @@ class PageReader:
 
     async def _ask(self, connection: ClientConnection, read: Read) -> PageAnswer:
         ref = read.ref = next(self._refs)
-        answer: asyncio.Future[PageAnswer] = asyncio.get_running_loop().create_future()
-        self._asked[ref] = answer
-        try:
-            await connection.send(encode(PopCommand(read=read)), text=True)
-            page = await answer
-        finally:
-            del self._asked[ref]
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[PageAnswer] = loop.create_future()
+        self._asked[ref] = _Question(answer, loop.time())
+        await connection.send(encode(PopCommand(read=read)), text=True)
+        page = await answer
         if page.error is not None:
             raise Rejected(page.error, page.reason)
         return page
@@ -86,7 +104,8 @@ class PageReader:
                 self._take(await connection.recv(decode=False))
         finally:
             self._connection = None
-            for answer in self._asked.values():
+            asked, self._asked = self._asked, {}
+            for answer, _ in asked.values():
                 if not answer.done():
                     answer.set_exception(Disconnected("the queue went away"))
 
@@ -95,6 +114,7 @@ class PageReader:
             page = decode_page(frame)
         except msgspec.ValidationError:
             return  # something newer than this program
-        answer = self._asked.get(page.page)
-        if answer is not None and not answer.done():
-            answer.set_result(page)
+        self._answered_at = asyncio.get_running_loop().time()
+        question = self._asked.pop(page.page, None)
+        if question is not None and not question.answer.done():
+            question.answer.set_result(page)

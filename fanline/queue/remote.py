@@ -31,6 +31,9 @@ from fanline.tasks import running_task
 # A refused login can be put right on the other side; until then it is not tried more often than this.
 REFUSED_DELAY: Final = 5.0
 
+# A service notices soon that msgqueue has vanished; there are few such connections, so pings cost little.
+MAX_PING_INTERVAL: Final = 5.0
+
 T = TypeVar("T")
 
 
@@ -55,7 +58,7 @@ class RemoteQueue(QueueClient):
         self._appending = connect("/pushmsg")
         self._following = connect("/popmsg")
         self._appender = Appender(self._appending, buffer_bytes=buffer_bytes, timeout=timeout)
-        self._reader = PageReader(connect("/popmsg"))
+        self._reader = PageReader(connect("/popmsg"), timeout=timeout)
         self._in_use: list[ReconnectingConnection] = []
 
     @classmethod
@@ -73,7 +76,7 @@ class RemoteQueue(QueueClient):
                 settings.queue_url + path,
                 login=login,
                 tls=tls,
-                ping_interval=settings.ping_interval,
+                ping_interval=min(settings.ping_interval, MAX_PING_INTERVAL),
                 silence_limit=settings.silence_limit,
                 refused_delay=REFUSED_DELAY,
             )
@@ -82,9 +85,10 @@ class RemoteQueue(QueueClient):
 
     @property
     def problem(self) -> str | None:
-        """Why a connection that is needed is not there; None if all are."""
-        needed = self._in_use or [self._following]
-        return next((link.problem for link in needed if link.problem), None)
+        """Why msgqueue cannot be used: a connection is missing, or there is no answer on it."""
+        links = self._in_use or [self._following]
+        problems = [*(link.problem for link in links), self._appender.problem, self._reader.problem]
+        return next((problem for problem in problems if problem), None)
 
     async def run(self) -> None:
         """Send what is appended, until cancelled."""

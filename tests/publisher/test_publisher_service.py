@@ -327,3 +327,18 @@ async def test_readiness_follows_the_queue(
     queue.drop()
     await until(lambda: "refuses user" in (publisher.app.readiness_problem() or ""))
     assert "test" not in (publisher.app.readiness_problem() or "")
+
+
+async def test_not_ready_while_messages_wait_too_long(
+    queue: StubPublisher, start_service: StartService, dial: Dial
+) -> None:
+    """``/readyz`` tells of a queue that is connected and answers nothing for longer than ``queue_wait``."""
+    publisher = await start_service(open_publisher, queue_url=queue.url, queue_wait=0.2)
+    await until(lambda: publisher.app.readiness_problem() is None)
+    queue.holding = True
+    client = await dial(publisher, "/publish")
+    await client.send('{"topic":"t","content":1,"id":"a"}')
+    problem = "msgqueue has not answered a message for more than 0.2 s"
+    await until(lambda: publisher.app.readiness_problem() == problem)
+    await queue.release()
+    await until(lambda: publisher.app.readiness_problem() is None)

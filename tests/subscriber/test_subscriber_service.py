@@ -437,14 +437,17 @@ async def test_queue_is_away_at_first(queue: StubQueue, start_service: StartServ
 async def test_queue_does_not_answer_a_resume(
     queue: StubQueue, start_service: StartService, dial: Dial
 ) -> None:
-    """When the log cannot be read in time the subscription is refused, not half made."""
+    """When the log cannot be read in time the subscription is refused, and ``/readyz`` tells."""
     queue.store("t", 1)
     queue.is_mute = True
     subscriber = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.2)
     client = await dial(subscriber, "/subscribe")
     assert (await ask(client, "sub t after=0"))["error"] == "queue-unavailable"
+    problem = "msgqueue has not answered a request for more than 0.2 s"
+    await until(lambda: subscriber.app.readiness_problem() == problem)
     queue.is_mute = False
     assert (await ask(client, "sub t after=0"))["subscribed"] == "t"
+    assert subscriber.app.readiness_problem() is None
     assert await contents(client, 1) == [1]
 
 

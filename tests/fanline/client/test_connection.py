@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -163,6 +164,46 @@ async def test_reconnects_when_dropped(stub: Stub, tls: ssl.SSLContext) -> None:
         for count in range(1, 4):
             await stub.until(lambda: len(stub.paths) == count and len(stub.connections) == 1)  # noqa: B023 - used at once
             stub.drop()
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+async def test_reconnects_when_the_peer_is_silent(stub: Stub, tls: ssl.SSLContext, is_busy: bool) -> None:
+    """A peer that has vanished is given up, also while data waits to be written to it.
+
+    This is a busy link to a host that vanished: the ping waited behind the data for as long as TCP did.
+    """
+    problems: list[str | None] = []
+    link = link_to(stub, tls, ping_interval=0.1, silence_limit=0.2, on_state=problems.append)
+
+    async def talk(connection: ClientConnection) -> None:
+        await connection.send("hello")
+        await stub.until(lambda: len(stub.frames) == len(stub.paths))
+        stub.deafen()
+        while is_busy:
+            await connection.send("x" * 100_000)
+        await connection.wait_closed()
+
+    async with running(link, talk):
+        await stub.until(lambda: len(stub.paths) >= 2)
+    assert f"{stub.url}/path has been silent for more than 0.3 s" in problems
+
+
+@pytest.mark.parametrize("speaks_v1", [False, True])
+async def test_the_kernel_gives_up_a_vanished_host(stub: Stub, tls: ssl.SSLContext, speaks_v1: bool) -> None:
+    """Data that is not taken closes a connection in bounded time, unless the peer is an original one."""
+    stub.speaks_v1 = speaks_v1
+    timeouts: list[int] = []
+    link = link_to(stub, tls, ping_interval=5, silence_limit=30)
+
+    async def look(connection: ClientConnection) -> None:
+        sock = connection.transport.get_extra_info("socket")
+        timeouts.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+        await connection.send("seen")
+        await listen(connection)
+
+    async with running(link, look):
+        await stub.until(lambda: len(stub.frames) == 1)
+    assert timeouts == [35_000 if speaks_v1 else 0]
 
 
 async def test_reconnects_after_a_session_gave_up(stub: Stub, tls: ssl.SSLContext) -> None:
