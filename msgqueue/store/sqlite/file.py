@@ -11,6 +11,7 @@
 import fcntl
 import logging
 import os
+import pwd
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -76,8 +77,8 @@ _IN_USE: Final = "another msgqueue has it open; stop that one, or choose another
 
 _CAUSES: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "it cannot be written to: look at its owner and mode, or its disk is read-only",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its owner and mode",
+    sqlite3.SQLITE_READONLY: "{user} cannot write to it: look at owner and mode, or the disk is read-only",
+    sqlite3.SQLITE_CANTOPEN: "{user} cannot open it, or not make files in its folder: look at owner and mode",
     sqlite3.SQLITE_IOERR: "the disk reports an error",
     sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a back-up",
     sqlite3.SQLITE_CONSTRAINT: "it is damaged: restore it from a back-up",
@@ -213,8 +214,8 @@ class LogFile:
         else:
             for table in _SMALL_TABLES:
                 _check_integrity(connection, f"integrity_check({table})")
-        connection.execute("BEGIN IMMEDIATE")  # refused where nothing can be written
-        connection.execute("ROLLBACK")
+        # A real commit: SQLite begins a transaction, and says nothing, also where nothing can be written.
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _size(self) -> int:
         files = (self.path, self._sibling("-wal"))
@@ -231,11 +232,22 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         cause = _CAUSES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "SQLite failed")
-        raise StoreError(f"{path}: {cause} ({error})") from error
+        raise StoreError(f"{path}: {cause.format(user=_user())} ({error})") from error
+    except PermissionError as error:
+        raise StoreError(f"{error.filename or path}: {error.strerror} for {_user()}") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (Damage, msgspec.DecodeError) as error:
         raise StoreError(f"{path}: {_CAUSES[sqlite3.SQLITE_CORRUPT]} ({error})") from error
+
+
+def _user() -> str:
+    """Return the user of this process, as an error names it."""
+    number = os.geteuid()
+    try:
+        return f"the user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"the user with the number {number}"
 
 
 def free_bytes(folder: Path) -> int:
@@ -257,6 +269,8 @@ def _lock(folder: Path) -> int:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / "log.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except PermissionError as error:
+        raise ConfigurationError(f"data_dir {error.filename}: {error.strerror} for {_user()}") from error
     except OSError as error:
         raise ConfigurationError(f"data_dir {folder}: {error.strerror}") from error
     try:

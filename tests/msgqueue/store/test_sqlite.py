@@ -212,7 +212,7 @@ async def test_refuses_garbage(folder: Path, content: bytes) -> None:
 async def test_refuses_what_it_cannot_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that can be read but not written does not start."""
     monkeypatch.setattr(sqlite_file, "_PRAGMAS", (*sqlite_file._PRAGMAS, "query_only = ON"))
-    with pytest.raises(ConfigurationError, match="it cannot be written to"):
+    with pytest.raises(ConfigurationError, match="cannot write to it"):
         await open_store(folder)
 
 
@@ -432,8 +432,8 @@ async def test_undoes_a_trim_that_fails(store: SqliteStore, end: str) -> None:
     ("code", "words"),
     [
         (sqlite3.SQLITE_FULL, "the disk is full"),
-        (sqlite3.SQLITE_READONLY_DBMOVED, "it cannot be written to"),
-        (sqlite3.SQLITE_CANTOPEN, "it cannot be opened"),
+        (sqlite3.SQLITE_READONLY_DBMOVED, "the user "),
+        (sqlite3.SQLITE_CANTOPEN, "the user "),
         (sqlite3.SQLITE_IOERR_FSYNC, "the disk reports an error"),
         (sqlite3.SQLITE_CORRUPT_INDEX, "it is damaged"),
         (sqlite3.SQLITE_NOTADB, "it is not a database"),

@@ -204,7 +204,7 @@ def test_a_log_that_cannot_be_read_is_not_checked(
         raise error
 
     monkeypatch.setattr("msgqueue.store.sqlite.check.check_version", fail)
-    assert "it cannot be opened: look at its owner and mode" in fsck(NOT_CHECKED)
+    assert "cannot open it, or not make files in its folder" in fsck(NOT_CHECKED)
 
 
 # Damage by hand.
