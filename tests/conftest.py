@@ -4,6 +4,7 @@ import asyncio
 import base64
 import inspect
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,6 +23,21 @@ from fanline.server import Service, raise_file_limit
 from fanline.server.app import OpenedApp
 from fanline.settings import ServiceSettings, Settings
 from tests.stubs import DEADLINE, PASSWORD, USER
+
+
+class WallClock:
+    """The time of day, which a test can move forward.
+
+    Attributes:
+        offset: Seconds by which it is ahead.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.offset
+
 
 StartService = Callable[..., Awaitable[Service]]
 Dial = Callable[..., Awaitable[ClientConnection]]
@@ -86,10 +102,12 @@ async def start_service(make_settings: Callable[..., Settings]) -> AsyncIterator
     """Start services in this process; those that still run at the end are stopped."""
     running: list[Service] = []
 
-    async def start(open_app: Callable[[Any], OpenedApp], **changes: Any) -> Service:
+    async def start(
+        open_app: Callable[[Any], OpenedApp], *, wall_clock: Callable[[], float] = time.time, **changes: Any
+    ) -> Service:
         settings = make_settings(section_of(open_app), **changes)
         assert isinstance(settings, ServiceSettings)
-        service = await Service.start(open_app, settings)
+        service = await Service.start(open_app, settings, wall_clock=wall_clock)
         running.append(service)
         return service
 

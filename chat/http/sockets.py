@@ -9,6 +9,7 @@ The two directions of a connection never wait for each other:
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
@@ -92,7 +93,9 @@ class Sockets:
         def make_handler(connection: Connection) -> MemberConnection:
             return MemberConnection(self._chat, member, connection, is_v1=is_v1, after=after)
 
-        return Opening(make_handler=make_handler, subprotocol=SUBPROTOCOL if is_v1 else None)
+        return Opening(
+            make_handler=make_handler, expires=_expiry(claims), subprotocol=SUBPROTOCOL if is_v1 else None
+        )
 
     async def _watch(self, handshake: Handshake) -> Opening:
         claims = self._logins.admit(_token(handshake))
@@ -101,7 +104,7 @@ class Sockets:
         def make_handler(connection: Connection) -> FeedConnection:
             return FeedConnection(self._chat.watch(claims), connection)
 
-        return Opening(make_handler=make_handler)
+        return Opening(make_handler=make_handler, expires=_expiry(claims))
 
 
 class QueueWriter:
@@ -248,6 +251,10 @@ class FeedConnection:
     def on_close(self) -> None:
         """Unsubscribe."""
         self._queue.close(CloseCode.GOING_AWAY, "the client went away")
+
+
+def _expiry(claims: Claims | None) -> float:
+    return math.inf if claims is None else claims.expires
 
 
 def _token(handshake: Handshake) -> str | None:

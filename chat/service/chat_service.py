@@ -162,7 +162,7 @@ class ChatService:
         Args:
             room_id: The room.
             name: The display name, as :func:`~chat.domain.names.require_name` returns it.
-            token: The token, if any; the member is closed with 4001 when it expires or is revoked.
+            token: The token, if any; the member is closed with 4001 when it is revoked.
 
         Returns:
             The member; ``first`` is the first text for the client, ``take()`` returns all others.

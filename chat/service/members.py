@@ -1,7 +1,5 @@
 """The members connected to this server, and the queue of JSON texts to deliver to each."""
 
-import asyncio
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
@@ -28,7 +26,7 @@ class DeliveryQueue(ABC):
     """Queue JSON texts for one client; close the client with 4008 when too many wait.
 
     Args:
-        token: The token of the client, if any; the client is closed with 4001 when it expires.
+        token: The token of the client, if any.
         max_waiting: The number of texts that may wait.
 
     Attributes:
@@ -42,7 +40,6 @@ class DeliveryQueue(ABC):
         self.end: MemberClosed | None = None
         self.on_change: Callable[[], None] = _do_nothing
         self._stream: Stream[bytes] = Stream(max_waiting, max_size=MAX_WAITING_BYTES, size_of=len)
-        self._expiry = self._close_on_expiry(token) if token else None
 
     @property
     def is_closed(self) -> bool:
@@ -85,8 +82,6 @@ class DeliveryQueue(ABC):
             return
         self.end = MemberClosed(code, reason)
         self._stream.close()
-        if self._expiry is not None:
-            self._expiry.cancel()
         self.on_change()
         self.on_change = _do_nothing  # it may refer to an object that refers to this one
         self._on_close()
@@ -99,12 +94,6 @@ class DeliveryQueue(ABC):
     @abstractmethod
     def _on_close(self) -> None:
         """Handle the close; called once, at the end of :meth:`close`."""
-
-    def _close_on_expiry(self, token: Claims) -> asyncio.TimerHandle:
-        seconds = max(0.0, token.expires - time.time())
-        return asyncio.get_running_loop().call_later(
-            seconds, self.close, CloseCode.LOGGED_OUT, "the token has expired: log in again"
-        )
 
 
 class LocalMember(DeliveryQueue):

@@ -9,6 +9,7 @@ and is answered with 404, 403, 401, 403 or 429, 426 or 405 where it fails.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -79,12 +80,19 @@ class Service:
         self._life_checks = asyncio.create_task(self._check_lives())
 
     @classmethod
-    async def start(cls, open_app: Callable[[SomeSettings], OpenedApp], settings: SomeSettings) -> Self:
+    async def start(
+        cls,
+        open_app: Callable[[SomeSettings], OpenedApp],
+        settings: SomeSettings,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> Self:
         """Start a service; when it returns, connections are accepted.
 
         Args:
             open_app: Makes the app, and releases it at the end.
             settings: Its settings.
+            wall_clock: Returns Unix seconds; the logins of open connections expire by it.
 
         Raises:
             ConfigurationError: If a setting, certificate, users file or the port is wrong.
@@ -100,7 +108,7 @@ class Service:
                 takes_tokens=takes_tokens,
                 max_connections_per_user=settings.max_connections_per_user,
             )
-            connections = OpenConnections(_limits(app, settings))
+            connections = OpenConnections(_limits(app, settings, wall_clock))
             listener = await _listen(app, access, connections, settings)
             service = cls(app, settings, logins, connections, listener, stack.pop_all())
         logger.info("listening on https://%s:%d", settings.host, service.port)
@@ -231,11 +239,12 @@ def _takes_tokens(app: App) -> bool:
     return any(isinstance(each, Endpoint) and not each.services_only for each in endpoints)
 
 
-def _limits(app: App, settings: ServiceSettings) -> Limits:
+def _limits(app: App, settings: ServiceSettings, wall_clock: Callable[[], float]) -> Limits:
     return Limits(
         max_frame=app.max_frame,
         write_buffer=settings.write_buffer,
         close_timeout=settings.drain_timeout / 2,
         ping_interval=settings.ping_interval,
         silence_limit=settings.silence_limit,
+        wall_clock=wall_clock,
     )

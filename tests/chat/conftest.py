@@ -1,6 +1,7 @@
 """Fixtures of the chat tests: a pipeline in this process, and chat servers on it."""
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -104,12 +105,15 @@ async def start_chat(
     """Start chat servers on the pipeline, in this process; wait until they are ready."""
     async with AsyncExitStack() as running:
 
-        async def start(*, is_ready: bool = True, **changes: Any) -> ChatClient:
+        async def start(
+            *, is_ready: bool = True, wall_clock: Callable[[], float] = time.time, **changes: Any
+        ) -> ChatClient:
             usual = {
                 "publisher_url": f"wss://localhost:{services.publisher.port}",
                 "subscriber_url": f"wss://localhost:{services.subscriber.port}",
             }
-            server = await Service.start(open_chat, make_chat_settings(**(usual | changes)))
+            settings = make_chat_settings(**(usual | changes))
+            server = await Service.start(open_chat, settings, wall_clock=wall_clock)
             running.push_async_callback(server.stop)
             client = await running.enter_async_context(ChatClient(server, tls))
             if is_ready:

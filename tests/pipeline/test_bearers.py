@@ -21,7 +21,7 @@ from fanline.server import Service
 from msgqueue.app import open_msgqueue
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
-from tests.conftest import Dial, StartService, receive_objects
+from tests.conftest import Dial, StartService, WallClock, receive_objects
 
 PAGE = "https://pages.example.org"
 
@@ -34,6 +34,7 @@ class Installation:
     subscriber: Service
     tls: ssl.SSLContext
     key: TokenKey
+    clock: WallClock
 
     def token(self, name: str = "page", *, lifetime: float = 60, **rights: tuple[str, ...]) -> str:
         return self.key.issue(Claims.new(name, lifetime=lifetime, **rights), PIPELINE)
@@ -67,8 +68,10 @@ async def installation(start_service: StartService, tls: ssl.SSLContext, tmp_pat
     }
     queue = await start_service(open_msgqueue, **common)
     common["queue_url"] = f"wss://localhost:{queue.port}"
-    publisher = await start_service(open_publisher, **common)
-    return Installation(publisher, await start_service(open_subscriber, **common), tls, key)
+    clock = WallClock()
+    publisher = await start_service(open_publisher, wall_clock=clock, **common)
+    subscriber = await start_service(open_subscriber, wall_clock=clock, **common)
+    return Installation(publisher, subscriber, tls, key, clock)
 
 
 async def say(client: ClientConnection, **message: object) -> dict[str, Any]:
@@ -127,11 +130,12 @@ async def test_ids_of_tokens_and_users_are_apart(installation: Installation, dia
 async def test_an_edge_lets_go_of_who_has_expired(installation: Installation, edge: str) -> None:
     """Both edges close a connection with 4001 when its token expires, and let it in with a new one."""
     dial: Callable[[str], connect] = getattr(installation, edge)
-    async with dial(installation.token(lifetime=1, publish=("t",))) as client:
+    async with dial(installation.token(lifetime=60, publish=("t",))) as client:
+        installation.clock.offset = 120
         with pytest.raises(ConnectionClosed):
             await client.recv()
         assert client.close_code == 4001
-    async with dial(installation.token(publish=("t",))) as client:
+    async with dial(installation.token(lifetime=600, publish=("t",))) as client:
         await client.ping()
 
 

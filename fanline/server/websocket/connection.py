@@ -13,7 +13,6 @@ import asyncio
 import logging
 import math
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -263,7 +262,7 @@ class Connection(asyncio.Protocol):
             now: The event loop's time.
         """
         limits = self._limits
-        if time.time() >= self.expires:
+        if limits.wall_clock() >= self.expires:
             self.cut(CloseCode.LOGGED_OUT, "the token has expired; log in again")
         elif self.paused:
             if (acked := count_acked(self._transport)) != self._acked:

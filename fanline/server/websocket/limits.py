@@ -1,5 +1,7 @@
 """Limits of the WebSockets of a service."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -13,6 +15,7 @@ class Limits:
         close_timeout: Seconds that a closing connection may last.
         ping_interval: Seconds of silence after which a peer is pinged.
         silence_limit: Seconds that it may then stay silent, or take nothing of what is written to it.
+        wall_clock: Returns Unix seconds; logins expire by it.
     """
 
     max_frame: int
@@ -20,3 +23,4 @@ class Limits:
     close_timeout: float
     ping_interval: float
     silence_limit: float
+    wall_clock: Callable[[], float] = time.time

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +11,10 @@ import pytest
 
 from chat.http.api import MAX_LIMIT
 from fanline.protocol import MAX_POSITION
+from fanline.security.tokens import CHAT, Claims, TokenKey
 from tests.chat.client import ChatClient
 from tests.chat.conftest import Services, StartChat
+from tests.conftest import WallClock
 from tests.stubs import PASSWORD, USER
 
 LINK = re.compile(r'<([^>]*)>; rel="(\w+)"')
@@ -140,12 +143,20 @@ async def test_a_token_of_another_server(chat: ChatClient, start_chat: StartChat
     assert problem(response) == (401, "unauthorized")
 
 
-async def test_an_expired_token(start_chat: StartChat) -> None:
+async def test_an_expired_token_leaves(start_chat: StartChat) -> None:
+    """A member whose token expires is closed with 4001, and seen to leave (line 14)."""
+    clock = WallClock()
+    chat = await start_chat(wall_clock=clock)
+    guest = await chat.enter()
+    member, watcher = [await chat.open(path, token=await chat.log_in()) for path in ("/join", "/api/feed")]
+    clock.offset = 90_000
+    assert ((await member.end())[0], (await watcher.end())[0]) == (4001, 4001)
+    assert (await guest.hear_of(type="left"))["memberName"] == "Ada"
+
+
+async def test_an_expired_token(chat: ChatClient, tmp_path: Path) -> None:
     """A token that has expired is refused (line 14)."""
-    chat = await start_chat(chat_token_lifetime=0.001)  # is rounded up to a full second
-    token = await chat.log_in()
-    member = await chat.open("/join", token=token)
-    assert (await member.end())[0] == 4001
+    token = TokenKey(tmp_path / "token.key").issue(Claims.new("Ada", lifetime=-60), CHAT)
     assert problem(await chat.http.get("/history", headers=bearer(token))) == (401, "unauthorized")
     assert (await chat.refused("/join", token=token))[0] == 401
 

@@ -177,14 +177,6 @@ async def test_a_logout_while_joining(server: ChatService) -> None:
     await until(lambda: not server.rooms.population)
 
 
-async def test_an_expired_token_leaves(server: ChatService) -> None:
-    """A member whose token expires is closed with 4001, and seen to leave (line 14)."""
-    bob = await server.join(LOBBY, "Bob", None)
-    ada = await server.join(LOBBY, "Ada", token(seconds=1))
-    assert (await end_of(ada)).code == 4001
-    assert brief(await receive(bob, 2))[1] == ("left", "Ada", "")
-
-
 async def test_a_client_that_does_not_read_is_closed(open_server: OpenServer) -> None:
     """A member who lets too much pile up is closed with 4008 and seen to leave; the others miss nothing."""
     server = await open_server(tuning=Tuning(max_waiting=20))

@@ -139,16 +139,20 @@ async def test_a_token_that_is_no_good(installation: Installation, real: Page) -
 
 
 async def test_a_token_that_is_renewed(installation: Installation, real: Page) -> None:
-    """With a function for tokens, an expired one only means a reconnect."""
-    tokens = [pipeline_token(installation, lifetime=1), pipeline_token(installation)]
+    """With a function for tokens, one that is no longer valid only means a reconnect."""
+    one, two = [(await installation.log_in(name)).token for name in ("Ada", "Ben")]
     await ask(
         real,
-        """async ([url, tokens]) => {
-          const subscriber = new Subscriber(url, { token: () => tokens.shift(), onState });
-          await subscriber.subscribe("orders.>", () => {});
+        """([url, token]) => {
+          window.token = token;
+          window.room = new Room(url, "lobby", { token: () => window.token, onState, onEvents: () => {} });
         }""",
-        [installation.pipeline.subscriber.url, tokens],
+        [installation.chat.url, one],
     )
+    await until(real, "() => states.at(-1)?.phase === 'open'")
+    await real.evaluate("(token) => { window.token = token; }", two)
+    async with installation.http() as http:
+        await http.post("/logout", headers={"Authorization": f"Bearer {one}"})
     await until(real, "() => states.some((state) => state.code === 4001)")
     await until(real, "() => states.at(-1).phase === 'open'")
 

@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 
 from fanline.server import App, Connection, Endpoint, MakeHandler, Service, metrics
 from subscriber.settings import SubscriberSettings
-from tests.conftest import Dial, StartService, until
+from tests.conftest import Dial, StartService, WallClock, until
 from tests.fanline.server.conftest import Echo, MakeToken
 
 
@@ -41,14 +41,19 @@ async def test_login_and_echo(service: Service, dial: Dial) -> None:
 
 
 async def test_a_connection_ends_with_its_token(
-    make_token: MakeToken, service: Service, dial: Dial, tls: ssl.SSLContext
+    make_token: MakeToken, start_service: StartService, echo: Echo, dial: Dial, tls: ssl.SSLContext
 ) -> None:
     """When a token expires its connection is closed with 4001, however busy it is, and no other."""
+    clock = WallClock()
+    service = await start_service(echo.open, wall_clock=clock)
     url = f"wss://localhost:{service.port}/echo?token="
     async with (
         connect(url + make_token(lifetime=600), ssl=tls, proxy=None) as longer,
-        connect(url + make_token(lifetime=1), ssl=tls, proxy=None) as short,
+        connect(url + make_token(lifetime=60), ssl=tls, proxy=None) as short,
     ):
+        await short.send("x")
+        assert await short.recv()
+        clock.offset = 120
         with pytest.raises(ConnectionClosed):
             await talk(short)
         assert (short.close_code, short.close_reason) == (4001, "the token has expired; log in again")
