@@ -41,7 +41,7 @@ _PROBLEMS: Final[Mapping[type[FanlineError], tuple[HTTPStatus, str, Headers]]] =
     RoomExists: (HTTPStatus.CONFLICT, ChatProblemCode.ROOM_EXISTS, ()),
     TooManyRooms: (HTTPStatus.SERVICE_UNAVAILABLE, ChatProblemCode.TOO_MANY_ROOMS, ()),
     BadPage: (HTTPStatus.BAD_REQUEST, ChatProblemCode.BAD_PAGE, ()),
-    Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, (("Retry-After", "5"),)),
+    Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, ()),
 }
 
 

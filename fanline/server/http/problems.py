@@ -61,7 +61,7 @@ class HttpProblem(FanlineError):
         code: What programs should look at: a :class:`ProblemCode` or another stable code.
         detail: A sentence for people; it holds no secrets.
         headers: Further headers of the answer: names and values. One for a reason that passes (429, 503) has
-            ``Retry-After`` besides, in seconds that differ from answer to answer.
+            ``Retry-After`` besides, in seconds that differ from answer to answer, unless it is given.
         members: Further members of its JSON.
     """
 
@@ -78,7 +78,7 @@ class HttpProblem(FanlineError):
         self.detail = detail
         self.headers = headers
         self._members = members or {}
-        if status in _PASSING:
+        if status in _PASSING and "Retry-After" not in dict(headers):
             # Not for secrecy: it keeps clients from returning all at once.
             self.headers += (("Retry-After", str(random.randint(*RETRY_SECONDS))),)  # noqa: S311
         super().__init__(status, code, detail)
