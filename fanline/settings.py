@@ -131,6 +131,9 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged, to standard error."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How a line of the log is spelled; `json` is an object on each line."
+    )
 
     max_content: Bytes = Field(1_048_576, description="Largest content of one message, in bytes.")
     max_connections_per_user: Count = Field(

@@ -46,7 +46,8 @@ def serve(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]"
         description="Run publisher, msgqueue, subscriber and chat in one process.",
         listed=settings.all_fields(),
     )
-    log.configure("fanline", sources.section(MsgQueueSettings).log_level)
+    common = sources.section(MsgQueueSettings)
+    log.configure("fanline", common.log_level, common.log_format)
     raise_file_limit()
     run(PROGRAM, partial(Server.start, sources))
 

@@ -161,7 +161,8 @@ def _supervise(
     name = service.service
 
     def say(text: str) -> None:
-        console.print(f"[{_COLORS[name]}]{name:>10} │[/] {escape(text)}")
+        begin = "" if service.log_format == "json" else f"[{_COLORS[name]}]{name:>10} │[/] "
+        console.print(f"{begin}{escape(text)}")
 
     async def spawn() -> ChildProcess:
         return await ChildProcess.spawn(

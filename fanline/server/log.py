@@ -5,6 +5,8 @@ those of one ``logger`` call, are limited in rate; those left out are counted in
 """
 
 import contextlib
+import copy
+import json
 import logging
 import os
 import queue
@@ -69,15 +71,38 @@ class LineFormatter(logging.Formatter):
         )
         self.converter = time.gmtime
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the standard library
-        """Format all but the traceback."""
-        record.message = escaped(record.message)
-        return super().formatMessage(record)
-
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - of the standard library
         """Format the end of a traceback."""
         lines = super().formatException(ei).split("\n")
         return "\n".join(map(escaped, lines[-MAX_TRACEBACK_LINES:]))
+
+
+class JsonFormatter(LineFormatter):
+    """Formats a record as one JSON object, on one line; a traceback is a member of it.
+
+    Args:
+        service: Value of the member ``service``.
+    """
+
+    def __init__(self, service: str) -> None:
+        super().__init__(service)
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        members = {
+            "time": f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}Z",
+            "service": self._service,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            members["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(members, ensure_ascii=False)
+
+
+_FORMATTERS: Final = {"text": LineFormatter, "json": JsonFormatter}
 
 
 class LineRates:
@@ -112,6 +137,7 @@ class LogHandler(logging.Handler):
 
     Args:
         service: Name that every line carries.
+        style: How a line is spelled, ``text`` or ``json``.
         descriptor: Where to write.
         rates: Limits of rates.
         max_waiting: Lines that wait for the thread before further ones are lost, and counted.
@@ -121,12 +147,13 @@ class LogHandler(logging.Handler):
         self,
         service: str,
         *,
+        style: str = "text",
         descriptor: int = STDERR,
         rates: LineRates | None = None,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         super().__init__()
-        self.setFormatter(LineFormatter(service))
+        self.setFormatter(_FORMATTERS[style](service))
         self._descriptor = descriptor
         self._rates = rates or LineRates()
         self._max_waiting = max_waiting
@@ -138,12 +165,15 @@ class LogHandler(logging.Handler):
         if left_out is None:
             return
         try:
-            line = self.format(record)
+            said = record.getMessage()
         except Exception:  # noqa: BLE001 - a wrong call of a logger must not harm its caller
-            line = f"a line could not be formatted: {escaped(str(record.msg))}"
+            said = f"a line could not be formatted: {record.msg}"
+        said = escaped(said)
         if left_out:
-            line += f" ({left_out} more of this kind were left out before)"
-        self._put(f"{line}\n".encode(errors="backslashreplace"))
+            said += f" ({left_out} more of this kind were left out before)"
+        record = copy.copy(record)  # other handlers may have it as well
+        record.msg, record.args = said, None
+        self._put(f"{self.format(record)}\n".encode(errors="backslashreplace"))
 
     @contextlib.contextmanager
     def background(self, flush_timeout: float = FLUSH_TIMEOUT) -> Iterator[None]:
@@ -220,14 +250,15 @@ def background() -> Iterator[None]:
         yield
 
 
-def configure(service: str, level: str) -> None:
+def configure(service: str, level: str, style: str = "text") -> None:
     """Send this process's log to standard error.
 
     Args:
         service: Name that every line carries.
         level: Least level that is written: ``debug``, ``info``, ``warning`` or ``error``.
+        style: How a line is spelled, ``text`` or ``json``.
     """
-    logging.basicConfig(level=level.upper(), handlers=[LogHandler(service)], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[LogHandler(service, style=style)], force=True)
     # The libraries tell of every request and connection, and at debug level of every frame and header: that
     # is noise at best, and credentials at worst.
     for library in ("websockets", "httpx", "httpcore", "uvicorn"):

@@ -71,7 +71,7 @@ def run_program(
             program=f"python -m {name}",
             description=description,
         )
-        log.configure(name, settings.log_level)
+        log.configure(name, settings.log_level, settings.log_format)
         raise_file_limit()
         if is_scalable and settings.workers > 1:
             sys.exit(_run_workers(settings, start))

@@ -85,6 +85,7 @@ def sample(name: str) -> str:
         return str(default / 2 if isinstance(default, float) else default + 1)
     others = {
         "log_level": "debug",
+        "log_format": "json",
         "retention": '[{"topics": "a.>"}]',
         "allowed_origins": "https://a.example,https://b.example:9",
         "chat_guests": "true",

@@ -1,8 +1,10 @@
 """The log: short lines whatever they hold, limited in rate, and written without delaying the caller."""
 
+import json
 import logging
 import os
 import sys
+from datetime import datetime
 
 import pytest
 
@@ -70,7 +72,24 @@ def test_a_traceback_is_bounded(pipe: Pipe) -> None:
 def test_a_wrong_call_is_written_all_the_same(pipe: Pipe) -> None:
     """A line whose values do not fit its text is written as far as possible."""
     LogHandler("echo", descriptor=pipe.writer).emit(record("%d and %d", "one"))
-    assert pipe.read() == ["a line could not be formatted: %d and %d"]
+    [line] = pipe.read()
+    assert line.endswith("echo INFO a line could not be formatted: %d and %d")
+
+
+def test_a_json_line_is_one_object(pipe: Pipe) -> None:
+    """With the style ``json`` each line is an object, escaped and cut alike, with its traceback (line 56)."""
+    handler = LogHandler("echo", style="json", descriptor=pipe.writer)
+    handler.emit(record('a "value": %s', "\x1b" + "x" * 2_000))
+    try:
+        raise ValueError("no\nline")
+    except ValueError:
+        handler.emit(record("it has failed", failed=True))
+    first, second = map(json.loads, pipe.read())
+    assert first["message"].startswith('a "value": \\x1bxxx')
+    assert len(first["message"]) < 1_100
+    assert (first["service"], first["level"], first["logger"]) == ("echo", "info", "fanline.test")
+    assert datetime.fromisoformat(first["time"]).tzinfo is not None
+    assert (second["message"], second["traceback"].splitlines()[-1]) == ("it has failed", "line")
 
 
 def test_the_rate_of_a_kind_is_limited() -> None:
