@@ -108,7 +108,7 @@ class Service:
                 takes_tokens=takes_tokens,
                 max_connections_per_user=settings.max_connections_per_user,
             )
-            connections = OpenConnections(_limits(app, settings, wall_clock))
+            connections = OpenConnections(_limits(app, settings, wall_clock), settings.return_spread)
             listener = await _listen(app, access, connections, settings)
             service = cls(app, settings, logins, connections, listener, stack.pop_all())
         logger.info("listening on https://%s:%d", settings.host, service.port)
@@ -133,7 +133,7 @@ class Service:
                 await self.app.drain()
         except TimeoutError:
             logger.warning("not everything in progress could be finished in time")
-        self.connections.dismiss(self.settings.return_spread)
+        self.connections.dismiss()
         await self._listener.close(timeout, lambda: self.connections.tasks)
         self.connections.abort()
         await cancel_and_wait(self._life_checks, *self.connections.tasks)

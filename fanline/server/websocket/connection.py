@@ -2,8 +2,7 @@
 
 * Frames are parsed by the Sans-I/O layer of ``websockets`` and handed to a handler by a direct call; there
   is no task, queue or future per connection.
-* Frames are written as ready-made bytes, many at once. The transport's write buffer is the only queue of a
-  connection. Its high-water mark is where a consumer counts as slow: :attr:`Connection.on_pause` is called.
+* Frames are written as ready-made bytes, many at once, as :mod:`fanline.server.websocket.channel` describes.
 * One sweep over all connections pings a silent peer, then cuts it. A peer that is slow but does read is left
   alone, however long its pong is delayed by the data it has yet to read; and so is one that has nothing to
   read, for as long as its host lives.
@@ -16,7 +15,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from websockets.frames import CloseCode as StandardCode
 from websockets.frames import Frame, Opcode
@@ -27,11 +26,11 @@ from fanline import keepalive
 from fanline.errors import CloseCode
 from fanline.protocol import SUBPROTOCOL, Dialect, encode
 from fanline.security.users import User
+from fanline.server.websocket.channel import Channel, Channels
 from fanline.server.websocket.fragments import Fragments, is_utf8
 from fanline.server.websocket.frames import PING, clip_reason, text_frame
 from fanline.server.websocket.handler import IDLE, Handler
 from fanline.server.websocket.limits import Limits
-from fanline.server.websocket.progress import count_acked
 
 logger = logging.getLogger(__name__)
 
@@ -65,23 +64,7 @@ class Opening:
     is_one_way: bool = False
 
 
-class Connections(Protocol):
-    """Interface of the set that a connection belongs to."""
-
-    def remove(self, connection: "Connection") -> None:
-        """Forget a connection that is lost."""
-        ...
-
-    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a task that a stop of the service waits for."""
-        ...
-
-
-def _do_nothing() -> None:
-    pass
-
-
-class Connection(asyncio.Protocol):
+class Connection(Channel):
     """A client's connection, from the accepted handshake until it is lost.
 
     Args:
@@ -92,44 +75,28 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         dialect: How this connection spells its frames.
-        expires: Until when the login is valid, in Unix seconds.
-        paused: Whether the write buffer is above its mark: the consumer is slow.
-        on_pause: Called, possibly from inside :meth:`write`, when that begins.
     """
 
     __slots__ = (
-        "__weakref__", "_abort_timer", "_acked", "_connections", "_fragments", "_handler",
-        "_has_paused_transport", "_heard_at", "_is_deaf", "_is_held", "_is_left_to_tcp", "_is_open",
-        "_is_scheduled", "_limits", "_loop", "_pinged_at", "_pongs", "_progress_at", "_protocol",
-        "_transport", "_user", "_waiting", "_writable", "dialect", "expires", "on_pause", "paused",
+        "_fragments", "_handler", "_has_paused_transport", "_heard_at", "_is_deaf", "_is_held",
+        "_is_left_to_tcp", "_is_scheduled", "_pinged_at", "_pongs", "_protocol", "_waiting", "dialect",
     )  # fmt: skip
 
     def __init__(
-        self, transport: asyncio.Transport, opening: Opening, limits: Limits, connections: Connections
+        self, transport: asyncio.Transport, opening: Opening, limits: Limits, connections: Channels
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._transport = transport
-        self._limits = limits
-        self._connections = connections
+        super().__init__(transport, limits, connections, user=opening.user, expires=opening.expires)
         self._protocol = FrameProtocol(Side.SERVER, state=State.OPEN, max_size=limits.max_frame)
-        self._user = opening.user
-        self.expires = opening.expires
         self.dialect = Dialect.V1 if opening.subprotocol == SUBPROTOCOL else Dialect.PLAIN
-        self.on_pause: Callable[[], None] = _do_nothing
-        self.paused = False
-        self._is_open = True
         self._is_deaf = False  # data frames are discarded
         self._is_held = False  # the handler has paused reading
         self._has_paused_transport = False
         self._is_scheduled = False
         self._waiting: deque[bytes] | None = None  # complete messages for the handler
         self._fragments: Fragments | None = None  # of a message that is not complete
-        self._heard_at = self._progress_at = self._loop.time()
+        self._heard_at = self._loop.time()
         self._pinged_at: float | None = None
-        self._acked = 0
-        self._writable: asyncio.Future[None] | None = None
         self._pongs: dict[bytes, asyncio.Future[None]] | None = None
-        self._abort_timer: asyncio.TimerHandle | None = None
         self._handler: Handler = IDLE
         transport.set_write_buffer_limits(high=limits.write_buffer)
         self._is_left_to_tcp = opening.is_one_way
@@ -141,50 +108,11 @@ class Connection(asyncio.Protocol):
         except Exception:  # noqa: BLE001 - it is logged
             self._fail()
 
-    @property
-    def user(self) -> User:
-        """The user who logged in."""
-        assert self._user is not None
-        return self._user
-
-    @property
-    def user_name(self) -> str | None:
-        """The name of who logged in; None if the endpoint has users of its own."""
-        return self._user.name if self._user is not None else None
-
-    @property
-    def remote_address(self) -> tuple[str, int]:
-        """The peer's IP address and port; ``"?"`` and 0 once it is gone."""
-        peer = self._transport.get_extra_info("peername")
-        return (str(peer[0]), int(peer[1])) if peer else ("?", 0)
-
-    @property
-    def write_buffer_size(self) -> int:
-        """Bytes that are written and not yet taken by the kernel."""
-        return self._transport.get_write_buffer_size()
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether it is neither closing nor lost."""
-        return self._is_open
-
     # Writing.
-
-    def write(self, frames: bytes) -> None:
-        """Write complete frames; never waits, and does nothing once the connection is closing."""
-        if self._is_open:
-            self._transport.write(frames)
 
     def send_json(self, value: object) -> None:
         """Write one text frame with the JSON of ``value``."""
         self.write(text_frame(encode(value)))
-
-    async def writable(self) -> None:
-        """Wait until the write buffer is below its low-water mark, or the connection is lost."""
-        if self.paused:
-            if self._writable is None:
-                self._writable = self._loop.create_future()
-            await asyncio.shield(self._writable)
 
     async def round_trip(self) -> None:
         """Send a ping, and wait for its pong.
@@ -217,10 +145,6 @@ class Connection(asyncio.Protocol):
         self.pause_reading()
         self.create_task(work).add_done_callback(lambda _: self.resume_reading())
 
-    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a task for this connection; a stop of the service waits for its end."""
-        return self._connections.create_task(work)
-
     def cut_short(self) -> None:
         """Read only the beginning of messages over the size limit from now on, and keep the connection.
 
@@ -251,9 +175,11 @@ class Connection(asyncio.Protocol):
         self.stop_listening()
         self._flush()
 
-    def abort(self) -> None:
-        """Drop the connection at once."""
-        self._transport.abort()
+    def dismiss(self, retry_ms: int) -> None:
+        """Close with 1001; in v1 say before when to come back."""
+        if self.dialect is Dialect.V1:
+            self.send_json({"drain": {"retry_ms": retry_ms}})
+        self.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
 
     def check_life(self, now: float) -> None:
         """Ping the peer if it has been silent, and cut it if it stays so; called about once a second.
@@ -262,13 +188,10 @@ class Connection(asyncio.Protocol):
             now: The event loop's time.
         """
         limits = self._limits
-        if limits.wall_clock() >= self.expires:
-            self.cut(CloseCode.LOGGED_OUT, "the token has expired; log in again")
+        if (reason := self._find_reason_to_cut(now)) is not None:
+            self.cut(*reason)
         elif self.paused:
-            if (acked := count_acked(self._transport)) != self._acked:
-                self._acked, self._progress_at = acked, now
-            elif now - self._progress_at > limits.silence_limit:
-                self.cut(CloseCode.SLOW_CONSUMER, "nothing was read; reconnect with after")
+            pass  # its pong waits behind what it has yet to read
         elif self._is_left_to_tcp or self._has_paused_transport:
             self._heard_at = now  # its pong would not be read
         elif self._pinged_at is None:
@@ -304,20 +227,12 @@ class Connection(asyncio.Protocol):
         if protocol.writes:
             self._flush()
 
-    def pause_writing(self) -> None:
-        """Tell the handler that this consumer is slow."""
-        self.paused = True
-        self._progress_at = self._loop.time()
-        self._acked = count_acked(self._transport)
-        self.on_pause()
-
     def resume_writing(self) -> None:
         """Restart the liveness check, and continue reading."""
-        self.paused = False
         # Its pong may have been delayed by what it has now read.
         self._heard_at = self._loop.time()
         self._pinged_at = None
-        self._wake_writers()
+        super().resume_writing()
         self._schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -326,14 +241,10 @@ class Connection(asyncio.Protocol):
         Otherwise it would wait for the garbage collector, which runs rarely.
         """
         del exc
-        self._is_open = self.paused = False
-        if self._abort_timer is not None:
-            self._abort_timer.cancel()
-        self.on_pause = _do_nothing
+        self._release()
         self._protocol.parser.close()
         if self._protocol.parser_exc is not None:
             self._protocol.parser_exc.__traceback__ = None
-        self._connections.remove(self)
         # Messages that wait for the handler were received before the end: they count.
         while self._waiting:
             self._deliver(self._waiting.popleft())
@@ -424,10 +335,4 @@ class Connection(asyncio.Protocol):
             else:  # the end of the stream
                 self._transport.close()
         if self._is_open and self._protocol.state is not State.OPEN:
-            self._is_open = False
-            self._abort_timer = self._loop.call_later(self._limits.close_timeout, self._transport.abort)
-
-    def _wake_writers(self) -> None:
-        if self._writable is not None:
-            self._writable.set_result(None)
-            self._writable = None
+            self._begin_to_close()

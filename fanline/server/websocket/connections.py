@@ -7,47 +7,47 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from fanline.errors import CloseCode
-from fanline.protocol import Dialect
 from fanline.security.logins import VerifiedLogin
+from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
 from fanline.server.websocket.limits import Limits
 
 
 class OpenConnections:
-    """The set of all open WebSockets of a service.
+    """The set of all open WebSockets and event streams of a service.
 
     Args:
         limits: Limits of each.
+        return_spread: Seconds over which clients that are sent away are told to come back.
 
     Attributes:
         per_user: How many each user has.
         tasks: What runs for connections, also for those that are lost.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, return_spread: float) -> None:
         self.per_user: Counter[str] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
         self._limits = limits
-        self._connections: set[Connection] = set()
+        self._return_spread = return_spread
+        self._channels: set[Channel] = set()
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self._channels)
 
-    def __iter__(self) -> Iterator[Connection]:
-        return iter(tuple(self._connections))
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(tuple(self._channels))
 
     def accept(self, transport: asyncio.Transport, opening: Opening) -> Connection:
         """Return the connection of a handshake that was accepted and answered."""
-        if opening.user is not None:
-            self.per_user[opening.user.name] += 1
         connection = Connection(transport, opening, self._limits, self)
-        self._connections.add(connection)
+        self._add(connection)
         return connection
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, channel: Channel) -> None:
         """Forget a connection that is lost."""
-        self._connections.discard(connection)
-        name = connection.user_name
+        self._channels.discard(channel)
+        name = channel.user_name
         if name is not None:
             self.per_user[name] -= 1
             if not self.per_user[name]:
@@ -70,8 +70,8 @@ class OpenConnections:
         Args:
             now: The event loop's time.
         """
-        for connection in self:
-            connection.check_life(now)
+        for channel in self:
+            channel.check_life(now)
 
     def check_logins(self, end_of: Callable[[VerifiedLogin], tuple[CloseCode, str] | None]) -> None:
         """Close the connections whose login is no longer what it was.
@@ -79,31 +79,32 @@ class OpenConnections:
         Args:
             end_of: Returns the close code and the reason for a login, or None.
         """
-        for connection in self:
-            if connection.user_name is not None and (
-                end := end_of(VerifiedLogin(connection.user, connection.expires))
+        for channel in self:
+            if channel.user_name is not None and (
+                end := end_of(VerifiedLogin(channel.user, channel.expires))
             ):
-                connection.cut(*end)
+                channel.cut(*end)
 
     def stop_listening(self) -> None:
         """Discard what the peers send from now on."""
-        for connection in self:
-            connection.stop_listening()
+        for channel in self:
+            channel.stop_listening()
 
-    def dismiss(self, return_spread: float) -> None:
-        """Tell each v1 client when to come back, each another time, and close every connection with 1001.
-
-        Args:
-            return_spread: Seconds over which the clients come back.
-        """
-        for connection in self:
-            if connection.dialect is Dialect.V1:
-                # Not for secrecy: it keeps them from returning all at once.
-                retry_after = random.uniform(0, return_spread)  # noqa: S311
-                connection.send_json({"drain": {"retry_ms": round(retry_after * 1000)}})
-            connection.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
+    def dismiss(self) -> None:
+        """Close every connection; tell each client when to come back, each another time."""
+        for channel in self:
+            channel.dismiss(self._draw_retry_ms())
 
     def abort(self) -> None:
         """Drop every connection at once."""
-        for connection in self:
-            connection.abort()
+        for channel in self:
+            channel.abort()
+
+    def _add(self, channel: Channel) -> None:
+        self._channels.add(channel)
+        if (name := channel.user_name) is not None:
+            self.per_user[name] += 1
+
+    def _draw_retry_ms(self) -> int:
+        # Not for secrecy: it keeps clients from returning all at once.
+        return round(random.uniform(0, self._return_spread) * 1000)  # noqa: S311
