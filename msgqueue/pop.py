@@ -104,7 +104,9 @@ class _Session:
                 await self._obey_frame(frame)
         finally:
             if self._feeding is not None:
-                await cancel_and_wait(self._feeding)
+                # It is not kept: its traceback refers to this session, and so would keep the connection.
+                feeding, self._feeding = self._feeding, None
+                await cancel_and_wait(feeding)
 
     async def _obey_frame(self, frame: bytes) -> None:
         try:

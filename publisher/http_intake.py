@@ -83,11 +83,11 @@ class HttpIntake:
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not keep up; try again") from None
         outcomes = _Outcomes(len(entries))
-        self._intake.forward(self._intake.check(entries, user), outcomes.replies)
+        self._intake.forward(self._intake.check(entries, user), outcomes)
         return await outcomes.complete
 
 
-class _Outcomes:
+class _Outcomes(OrderedReplies):
     """The outcomes of the messages of one request.
 
     Args:
@@ -95,13 +95,14 @@ class _Outcomes:
     """
 
     def __init__(self, count: int) -> None:
-        self.replies = OrderedReplies(self._take)
+        super().__init__()
         self.complete: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
         self._count = count
         self._outcomes: list[Outcome] = []
 
-    def _take(self) -> None:
-        self._outcomes += self.replies.take()
+    def on_settled(self) -> None:
+        """Complete the request with the last one."""
+        self._outcomes += self.take()
         if len(self._outcomes) == self._count and not self.complete.done():
             self.complete.set_result(self._outcomes)
 

@@ -61,7 +61,7 @@ class Intake:
 
     def has_space(self, replies: "_Replies") -> bool:
         """Return whether a connection may send more."""
-        return not self._queue.is_full and len(replies.ordered) < self._max_in_flight
+        return not self._queue.is_full and len(replies) < self._max_in_flight
 
     async def wait_for_space(self, replies: "_Replies") -> None:
         """Wait until a connection may send more."""
@@ -90,7 +90,7 @@ class _Publishing:
 
     def on_frame(self, payload: bytes) -> None:
         intake, replies = self._intake, self._replies
-        intake.forward(intake.read(payload, self._connection), replies.ordered)
+        intake.forward(intake.read(payload, self._connection), replies)
         if not intake.has_space(replies):
             self._connection.pause_reading_during(intake.wait_for_space(replies))
 
@@ -112,11 +112,11 @@ def _check_rights(message: NewMessage, user: User) -> Rejected | None:
     return None
 
 
-class _Replies:
+class _Replies(OrderedReplies):
     """Sends the replies of one connection: all of one turn of the event loop in one frame."""
 
     def __init__(self, connection: Connection) -> None:
-        self.ordered = OrderedReplies(self._schedule)
+        super().__init__()
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._is_scheduled = False
@@ -124,17 +124,18 @@ class _Replies:
 
     async def fewer_than(self, limit: int) -> None:
         """Wait until fewer than ``limit`` messages are without a reply."""
-        while len(self.ordered) >= limit:
+        while len(self) >= limit:
             await asyncio.shield(self._sent.next)
 
-    def _schedule(self) -> None:
+    def on_settled(self) -> None:
+        """Send it soon, with others."""
         if not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(self._send)
 
     def _send(self) -> None:
         self._is_scheduled = False
-        outcomes = self.ordered.take()
+        outcomes = self.take()
         if outcomes:
             payload = encode(outcomes[0]) if len(outcomes) == 1 else encode(outcomes)
             self._connection.write(text_frame(payload))

@@ -1,7 +1,8 @@
 """The replies to one publishing connection, kept in the order of its messages. No I/O."""
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fanline.protocol import Ack, Refusal
 
@@ -29,16 +30,19 @@ class Reply:
             self.group.on_settled()
 
 
-class OrderedReplies:
+class OrderedReplies(ABC):
     """Replies in order, of which those at the front that are settled can be sent.
 
-    Args:
-        on_settled: Called whenever a reply is settled; schedules :meth:`take`.
+    A subclass and not a callback says what follows: the callback would be a reference cycle, which keeps a
+    lost connection in memory until the garbage collector runs.
     """
 
-    def __init__(self, on_settled: Callable[[], None]) -> None:
-        self.on_settled = on_settled
+    def __init__(self) -> None:
         self._replies: deque[Reply] = deque()
+
+    @abstractmethod
+    def on_settled(self) -> None:
+        """Have :meth:`take` called, now or later; called whenever a reply is settled."""
 
     def __len__(self) -> int:
         return len(self._replies)

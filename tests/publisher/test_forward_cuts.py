@@ -102,13 +102,14 @@ async def test_cut_anywhere(start_service: StartService, dial: Dial, tls: ssl.SS
         room = asyncio.Semaphore(WINDOW)
         acks: list[int] = []
 
-        def settled() -> None:
-            for answer in replies.take():
-                assert isinstance(answer, Ack)
-                acks.append(answer.seq)
-                room.release()
+        class Replies(OrderedReplies):
+            def on_settled(self) -> None:
+                for answer in self.take():
+                    assert isinstance(answer, Ack)
+                    acks.append(answer.seq)
+                    room.release()
 
-        replies = OrderedReplies(settled)
+        replies = Replies()
         async with running_task(appender.run()):
             for number in range(MESSAGES):
                 await room.acquire()

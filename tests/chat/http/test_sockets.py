@@ -1,6 +1,7 @@
 """The WebSockets of chat, over real TLS, on a real pipeline."""
 
 import asyncio
+import gc
 import json
 import socket
 from contextlib import suppress
@@ -11,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from chat.http.frames import FRAME_BYTES
 from fanline.errors import ErrorCode
 from fanline.protocol import MAX_POSITION
+from fanline.server import Connection
 from tests.chat.client import ChatClient, Member
 from tests.chat.conftest import Services, StartChat
 from tests.conftest import until
@@ -462,3 +464,30 @@ async def test_the_feed_tells_of_rooms(chat: ChatClient) -> None:
     await watcher.connection.send("it has no ears")
     await chat.http.delete("/api/room/cellar")
     assert (await watcher.hear()) == {"deleted": {"roomId": "cellar"}}
+
+
+@pytest.mark.parametrize("is_rude", [False, True])
+@pytest.mark.parametrize("path", ["/api/serve/r", "/api/feed"])
+async def test_a_closed_connection_is_freed_without_garbage_collection(
+    chat: ChatClient, path: str, is_rude: bool
+) -> None:
+    """Memory of a member or of a page that has left is not kept until the collector comes."""
+    await make_room(chat, "r")
+    gc.disable()
+    try:
+        before = open_connections()
+        member = await chat.open(path)
+        await member.hear()
+        assert open_connections() == before + 1
+        if is_rude:
+            member.connection.transport.abort()
+        else:
+            await member.connection.close()
+        await until(lambda: open_connections() == before)
+    finally:
+        gc.enable()
+
+
+def open_connections() -> int:
+    """Return how many connections of servers are in memory."""
+    return sum(type(each) is Connection for each in gc.get_objects())
