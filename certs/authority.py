@@ -4,6 +4,8 @@ The extensions are those that RFC 5280 requires, so that strict verifiers (OpenS
 ``X509_V_FLAG_X509_STRICT``, browsers, Go) accept them.
 """
 
+import ipaddress
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -40,8 +42,11 @@ class Pair(NamedTuple):
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def make_authority(now: datetime) -> Pair:
+def make_authority(now: datetime, names: Iterable[Name] = ()) -> Pair:
     """Create a CA that can issue server certificates, but no further CAs.
+
+    Its certificates are valid for ``names``, and for names and addresses of private networks, alone: its key
+    is of no use to impersonate other web sites to a browser that trusts this CA.
 
     Its name ends in the first digits of its key identifier, to tell it from others in a browser's list.
     """
@@ -54,8 +59,19 @@ def make_authority(now: datetime) -> Pair:
         .not_valid_after(now - BACKDATE + CA_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(certificates=True), critical=True)
+        .add_extension(x509.NameConstraints([*_PRIVATE, *map(_constraint, names)], None), critical=True)
     )
     return Pair(builder.sign(key, SHA256()), key)
+
+
+def permits(authority: x509.Certificate, name: Name) -> bool:
+    """Return whether the certificates of a CA can be valid for a name."""
+    try:
+        constraints = authority.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return True
+    wanted = _constraint(name)
+    return any(_covers(permitted, wanted) for permitted in constraints.permitted_subtrees or ())
 
 
 def issue(authority: Pair, names: list[Name], now: datetime) -> Pair:
@@ -84,6 +100,35 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
         return False
     return True
 
+
+def _constraint(name: Name) -> Name:
+    """Return the subtree of a name: an address as a network, and a wildcard as the domain below it."""
+    if isinstance(name, x509.IPAddress):
+        return x509.IPAddress(ipaddress.ip_network(str(name.value)))
+    return x509.DNSName(name.value.removeprefix("*."))
+
+
+def _covers(permitted: x509.GeneralName, wanted: Name) -> bool:
+    if isinstance(permitted, x509.DNSName) and isinstance(wanted, x509.DNSName):
+        return f".{wanted.value}".endswith(f".{permitted.value}")
+    match permitted.value, wanted.value:
+        case (ipaddress.IPv4Network() as outer, ipaddress.IPv4Network() as inner):
+            return inner.subnet_of(outer)
+        case (ipaddress.IPv6Network() as outer, ipaddress.IPv6Network() as inner):
+            return inner.subnet_of(outer)
+    return False
+
+
+# Domains that the public DNS does not have (RFC 6761, 6762, 8375, Kubernetes), and private networks.
+_PRIVATE_DOMAINS: Final = ("localhost", "local", "internal", "test", "home.arpa", "lan", "svc")
+_PRIVATE_NETWORKS: Final = (
+    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
+    "::1/128", "fc00::/7", "fe80::/10",
+)  # fmt: skip
+_PRIVATE: Final[Sequence[Name]] = (
+    *map(x509.DNSName, _PRIVATE_DOMAINS),
+    *(x509.IPAddress(ipaddress.ip_network(each)) for each in _PRIVATE_NETWORKS),
+)
 
 _SERVER_AND_CLIENT: Final = x509.ExtendedKeyUsage(
     [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]

@@ -3,6 +3,7 @@
 Certificates are *ours* to reissue if the folder holds the key of the CA that issued them, ``ca.key``.
 """
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from certs import files
-from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authority
+from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authority, permits
 from certs.handshake import verify
 from certs.names import DEFAULT_NAMES, parse_names, spell
 from fanline.errors import ConfigurationError
@@ -83,7 +84,7 @@ def renew(folder: Path, names: Sequence[str] = (), *, ca: bool = False) -> Outco
     _require_ours(folder)
     with files.locked(folder):
         renewed = _union(_current_names(folder), given)
-        authority = _replace_authority(folder) if ca else _read_current_authority(folder)
+        authority = _replace_authority(folder, renewed) if ca else _read_current_authority(folder)
         _write_server(folder, authority, renewed)
         verify(folder)
     return Outcome(Done.MADE if ca else Done.KEPT, Done.REISSUED)
@@ -92,7 +93,8 @@ def renew(folder: Path, names: Sequence[str] = (), *, ca: bool = False) -> Outco
 def _complete(folder: Path, given: list[Name]) -> Outcome:
     present = _present(folder)
     if not present:
-        _write_server(folder, _write_authority(folder), _union(parse_names(DEFAULT_NAMES), given))
+        names = _union(parse_names(DEFAULT_NAMES), given)
+        _write_server(folder, _write_authority(folder, names), names)
         return Outcome(Done.MADE, Done.MADE)
     if not _is_ours(folder, present):
         _leave_alone(folder, present, given)
@@ -183,19 +185,24 @@ def _current_names(folder: Path) -> list[Name]:
     return names_of(read_certificates(folder / SERVER_CERT)[0]) or parse_names(DEFAULT_NAMES)
 
 
-def _replace_authority(folder: Path) -> Pair:
+def _replace_authority(folder: Path, names: Sequence[Name]) -> Pair:
     _read_authority(folder)  # raises if the key does not match the certificate
-    return _write_authority(folder)
+    return _write_authority(folder, names)
 
 
-def _write_authority(folder: Path) -> Pair:
-    authority = make_authority(datetime.now(UTC))
+def _write_authority(folder: Path, names: Sequence[Name]) -> Pair:
+    authority = make_authority(datetime.now(UTC), names)
     files.replace(folder / CA_KEY, authority.key_pem(), PRIVATE)
     files.replace(folder / CA_CERT, authority.certificate_pem(), PUBLIC)
     return authority
 
 
 def _write_server(folder: Path, authority: Pair, names: list[Name]) -> None:
+    if refused := [name for name in names if not permits(authority.certificate, name)]:
+        problem = f"is constrained to other names than {spell(refused)}"
+        options = " ".join(f"--name {name.value}" for name in refused)
+        hint = f"make a new one with `python -m certs renew --ca {options} --dir {shlex.quote(str(folder))}`"
+        raise ConfigurationError(f"{folder / CA_CERT}: {problem}; {hint}")
     server = issue(authority, names, datetime.now(UTC))
     # The certificate first: `ensure` can reissue a certificate of ours that has no key.
     files.replace(folder / SERVER_CERT, server.certificate_pem(), PUBLIC)

@@ -1,5 +1,6 @@
 """The HTTP API: logins, rooms, members, messages, health and metrics."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from copy import copy
@@ -38,6 +39,8 @@ from chat.service.chat_service import ChatService
 from chat.service.login import ChatLogins
 from fanline import MAX_POSITION, ErrorCode, FanlineError, Rejected
 from fanline.server import Claims, HttpProblem, ProblemCode, address_of, find_token
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 500
@@ -302,7 +305,8 @@ async def show_health(server: Server) -> Response:
     """Check whether this server can work: whether the pipeline answers and the log has been read."""
     problem = await server.chat.lifecycle.problem()
     if problem is not None:
-        raise Unavailable(problem)
+        logger.info("not ready: %s", problem)
+        raise Unavailable("the pipeline is not ready; the log of chat says why")
     return _answer({"status": "ok"})
 
 

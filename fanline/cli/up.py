@@ -208,7 +208,7 @@ def _not_ready(installation: Installation) -> list[str]:
     problems = []
     for service in installation.services:
         try:
-            check(service, "/readyz")
+            check(service, "/readyz", (service.link_user, service.link_secret()))
         except Disconnected as error:
             problems.append(str(error))
     return problems

@@ -30,7 +30,7 @@ import bcrypt
 
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.security.users import BCRYPT_COST, MAX_PASSWORD_BYTES, Account, User, UsersFile
-from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
+from fanline.settings import DEMO_PASSWORD, DEMO_USER
 
 CHECKS_AT_ONCE: Final = 2
 SECONDS_BETWEEN_LOOKS: Final = 1.0
@@ -184,20 +184,6 @@ def network(address: str) -> str:
     if ip.ipv4_mapped:
         return str(ip.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
-
-
-def check_exposure(settings: Settings) -> None:
-    """Refuse to listen for other machines with the demo password, which is public.
-
-    Raises:
-        ConfigurationError: If there is no users file and the address is not a loopback address.
-    """
-    if settings.users_file is None and not settings.is_loopback:
-        raise ConfigurationError(
-            f"host: {settings.host} is open to other machines, and the login {DEMO_USER}/{DEMO_PASSWORD} "
-            "is for this one only; make users with `fanline user add NAME` and set FANLINE_USERS_FILE, "
-            "or listen on 127.0.0.1"
-        )
 
 
 class _Roster:

@@ -21,13 +21,19 @@ def client_context(cert_dir: Path) -> ssl.SSLContext:
     """
     path = cert_dir / CA_CERT
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    restrict(context)
     try:
         context.load_verify_locations(cadata=read_pem_file(path).decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
         raise ConfigurationError(no_certificate(path)) from error
     _require_current(context.get_ca_certs(), path)
     return context
+
+
+def restrict(context: ssl.SSLContext) -> None:
+    """Allow TLS 1.2 and newer with forward secrecy and authenticated encryption: no CBC."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
 
 
 def read_pem_file(path: Path) -> bytes:

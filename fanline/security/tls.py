@@ -26,6 +26,7 @@ from fanline.security.client_tls import (
     no_certificate,
     not_current,
     read_pem_file,
+    restrict,
 )
 
 CA_KEY: Final = "ca.key"
@@ -49,7 +50,7 @@ def server_context(cert_dir: Path) -> ssl.SSLContext:
             f"{key_file}: does not belong to {SERVER_CERT} of the same folder; {how_to_renew(key_file)}"
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    restrict(context)
     try:
         context.load_cert_chain(certificate_file, key_file)
     except ssl.SSLError as error:  # for example a short key or a weak digest

@@ -5,6 +5,7 @@ ends with 0 if the service answers ``/healthz``, or else with 1 and one sentence
 """
 
 import argparse
+import base64
 import http.client
 import sys
 from collections.abc import Sequence
@@ -20,12 +21,13 @@ TIMEOUT: Final = 3.0
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
-def check(settings: ServiceSettings, path: str = "/healthz") -> None:
+def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, str] | None = None) -> None:
     """Return if the service says that it is alive, or with ``/readyz`` for a path, ready.
 
     Args:
         settings: Those of the service: its address, its port, and where the CA certificate is.
         path: Where to ask.
+        login: User and password, without which ``/readyz`` gives no reason.
 
     Raises:
         ConfigurationError: If the CA certificate cannot be read.
@@ -35,7 +37,7 @@ def check(settings: ServiceSettings, path: str = "/healthz") -> None:
     context = client_context(settings.cert_dir)
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=_authorization(login))
         response = connection.getresponse()
         said = response.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
@@ -44,6 +46,12 @@ def check(settings: ServiceSettings, path: str = "/healthz") -> None:
         connection.close()
     if response.status != HTTPStatus.OK:
         raise Disconnected(f"{service} at {host}:{port} answers {response.status} to {path}: {said}")
+
+
+def _authorization(login: tuple[str, str] | None) -> dict[str, str]:
+    if login is None:
+        return {}
+    return {"Authorization": f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"}
 
 
 def reachable_host(settings: Settings) -> str:

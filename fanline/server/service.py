@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 from fanline.errors import CannotListen
 from fanline.protocol import SUBPROTOCOL
-from fanline.security.authenticator import check_exposure
+from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
 from fanline.security.origins import OriginPolicy
 from fanline.security.tls import server_names
@@ -98,6 +98,7 @@ class Service:
             ConfigurationError: If a setting, certificate, users file or the port is wrong.
         """
         check_exposure(settings)
+        warn_of_open_files(settings)
         async with AsyncExitStack() as stack:
             app = await stack.enter_async_context(open_app(settings))
             takes_tokens = _takes_tokens(app)

@@ -85,13 +85,13 @@ def test_show_fails_if_something_is_wrong(expired: Path, capsys: pytest.CaptureF
 
 def test_renew_says_what_to_do_next(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After a renewal the services want a restart; the CA is as it was."""
-    run = Run(capsys, "renew", "--dir", made, "--name", "new.example")
+    run = Run(capsys, "renew", "--dir", made, "--name", "new.internal")
     assert run.code == 0
     assert f"{made / CA_CERT}: kept; " in run.out
     assert f"{made / SERVER_CERT}: reissued; " in run.out
     assert "Restart the services" in run.out
     assert "old CA" not in run.out
-    assert spell(names_of(read_certificates(made / SERVER_CERT)[0])).endswith(", new.example")
+    assert spell(names_of(read_certificates(made / SERVER_CERT)[0])).endswith(", new.internal")
 
 
 def test_renew_with_a_new_ca_says_who_needs_it(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,11 +71,24 @@ class TestEnsure:
 
     def test_a_missing_name_is_added_under_the_same_ca(self, made: Path, contents: Snapshot) -> None:
         """A new name has the server certificate reissued; it keeps those that it had, and its CA."""
-        certs.ensure(made, ["first.example"])
+        certs.ensure(made, ["first.internal"])
         before = contents()
-        assert certs.ensure(made, ["second.example"]) == Outcome(Done.KEPT, Done.REISSUED)
-        assert names_in(made) == f"{DEFAULTS}, first.example, second.example"
+        assert certs.ensure(made, ["second.internal"]) == Outcome(Done.KEPT, Done.REISSUED)
+        assert names_in(made) == f"{DEFAULTS}, first.internal, second.internal"
         assert (contents()[CA_CERT], contents()[CA_KEY]) == (before[CA_CERT], before[CA_KEY])
+
+    def test_a_name_that_the_ca_may_not_have_is_refused(self, made: Path, contents: Snapshot) -> None:
+        """A public name needs a new CA, which the error says how to make; nothing changes."""
+        before = contents()
+        for call in (certs.ensure, certs.renew):
+            problem = refusal(partial(call, made, ["live.example.org"]))
+            assert problem.startswith(
+                f"{made / CA_CERT}: is constrained to other names than live.example.org"
+            )
+            assert f"`python -m certs renew --ca --name live.example.org --dir {made}`" in problem
+        assert contents() == before
+        certs.renew(made, ["live.example.org"], ca=True)
+        assert names_in(made) == f"{DEFAULTS}, live.example.org"
 
     def test_an_expired_server_certificate_is_reissued(self, expired: Path) -> None:
         """An expired server certificate is reissued for the names it had."""
@@ -104,8 +118,8 @@ class TestEnsure:
     ) -> None:
         """A name that a certificate made elsewhere lacks is refused, and nothing is written."""
         before = contents()
-        text = refusal(lambda: certs.ensure(made_elsewhere, ["new.example"]))
-        assert text.startswith(f"{made_elsewhere / SERVER_CERT}: is not valid for new.example")
+        text = refusal(lambda: certs.ensure(made_elsewhere, ["new.internal"]))
+        assert text.startswith(f"{made_elsewhere / SERVER_CERT}: is not valid for new.internal")
         assert contents() == before
 
     @pytest.mark.parametrize(
@@ -172,7 +186,7 @@ class TestEnsure:
         locked_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
         (made / CA_KEY).write_bytes(locked_key)
         assert certs.ensure(made) == Outcome(Done.KEPT, Done.KEPT)
-        text = refusal(lambda: certs.ensure(made, ["new.example"]))
+        text = refusal(lambda: certs.ensure(made, ["new.internal"]))
         assert text.startswith(f"{made / CA_KEY}: has a passphrase")
 
     def test_an_expired_ca_is_reported(self, folder: Path) -> None:
@@ -191,7 +205,7 @@ class TestEnsure:
         certs.ensure(tmp_path / "other")
         shutil.copy(tmp_path / "other" / CA_KEY, made)
         for call in (
-            lambda: certs.ensure(made, ["new.example"]),
+            lambda: certs.ensure(made, ["new.internal"]),
             lambda: certs.renew(made),
             lambda: certs.renew(made, ca=True),
         ):
@@ -223,20 +237,20 @@ class TestEnsure:
 class TestRenew:
     def test_the_ca_and_the_names_stay(self, made: Path, contents: Snapshot) -> None:
         """The server gets a new certificate and a new key, for the names it had and more, of the same CA."""
-        certs.ensure(made, ["first.example"])
+        certs.ensure(made, ["first.internal"])
         before = contents()
-        assert certs.renew(made, ["second.example"]) == Outcome(Done.KEPT, Done.REISSUED)
+        assert certs.renew(made, ["second.internal"]) == Outcome(Done.KEPT, Done.REISSUED)
         after = contents()
-        assert names_in(made) == f"{DEFAULTS}, first.example, second.example"
+        assert names_in(made) == f"{DEFAULTS}, first.internal, second.internal"
         assert {name for name in ALL if before[name] != after[name]} == {SERVER_CERT, SERVER_KEY}
 
     def test_a_new_ca_on_request(self, made: Path, contents: Snapshot) -> None:
         """With a new CA everything is new, but the names."""
-        certs.ensure(made, ["first.example"])
+        certs.ensure(made, ["first.internal"])
         before = contents()
         assert certs.renew(made, ca=True) == Outcome(Done.MADE, Done.REISSUED)
         after = contents()
-        assert names_in(made) == f"{DEFAULTS}, first.example"
+        assert names_in(made) == f"{DEFAULTS}, first.internal"
         assert all(before[name] != after[name] for name in ALL)
         certs.verify(made)
 

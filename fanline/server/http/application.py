@@ -28,10 +28,14 @@ class Application:
             text = prometheus_client.generate_latest(app.metrics)
             return Response(text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
 
-        async def show_readiness(_: Request) -> Response:
+        async def show_readiness(request: Request) -> Response:
             problem = app.readiness_problem()
             if problem is None:
                 return PlainTextResponse("ok\n")
+            if "authorization" in request.headers:
+                await access.identify(request, needs_password=True)
+            else:
+                problem = "not ready; a login shows why"  # the reason has addresses of the installation
             return PlainTextResponse(f"{problem}\n", HTTPStatus.SERVICE_UNAVAILABLE)
 
         self._routes: list[BaseRoute] = [

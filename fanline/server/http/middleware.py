@@ -156,6 +156,9 @@ class _Answer:
 def common_headers(request: Headers, access: Access) -> list[tuple[str, str]]:
     """Return the headers of every answer to a request."""
     headers = [("Date", formatdate(usegmt=True)), ("Vary", "Origin"), *_SECURITY_HEADERS.items()]
+    # A browser would apply it to all ports of localhost, and so to servers that have no TLS.
+    if (request.get("host") or "").partition(":")[0] != "localhost":
+        headers.append(("Strict-Transport-Security", "max-age=31536000"))
     origins = request.getlist("origin")
     if len(origins) == 1 and access.is_allowed_origin(request):
         headers += [

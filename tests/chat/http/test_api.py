@@ -363,7 +363,9 @@ async def test_the_pipeline_is_out_of_reach(start_chat: StartChat, services: Ser
     chat = await start_chat(drain_timeout=0.5)
     await services.publisher.stop()
     for path in ("/readyz", "/api/healthz"):
-        assert problem(await chat.http.get(path)) == (503, "unavailable")
+        response = await chat.http.get(path)
+        assert problem(response) == (503, "unavailable")
+        assert "wss://" not in response.text  # the addresses of the installation are no answer to strangers
     assert (await chat.http.get("/healthz")).status_code == 200
 
 

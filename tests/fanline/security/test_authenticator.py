@@ -15,14 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanline import settings
 from fanline.errors import ConfigurationError
 from fanline.security import authenticator as auth
 from fanline.security.authenticator import (
     Authenticator,
     FailureDelay,
     Unauthorized,
-    check_exposure,
 )
 from fanline.security.users import User, UsersFile
 
@@ -241,20 +239,6 @@ async def test_who_is_a_user(logins: Authenticator, file: UsersFile, clock: Cloc
     clock.now += 1
     assert logins.generation != generation
     assert [name for name in ("alice", "bob", "carol") if logins.user(name)] == ["alice", "carol"]
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_the_demo_is_refused_on_open_addresses(host: str) -> None:
-    """A listener that others can reach needs users; the error says how to make them."""
-    with pytest.raises(ConfigurationError, match=r"`fanline user add NAME` and set FANLINE_USERS_FILE"):
-        check_exposure(settings.read(settings.Settings, host=host))
-    check_exposure(settings.read(settings.Settings, host=host, users_file="users"))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_the_demo_is_fine_on_loopback(host: str) -> None:
-    """On a listener that only this machine can reach no users file is needed."""
-    check_exposure(settings.read(settings.Settings, host=host))
 
 
 # What it costs

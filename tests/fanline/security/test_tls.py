@@ -171,6 +171,14 @@ class TestHandshake:
         """Neither side agrees to anything older than TLS 1.2."""
         assert use(folder).minimum_version is ssl.TLSVersion.TLSv1_2
 
+    @pytest.mark.parametrize("use", [server_context, client_context])
+    def test_all_ciphers_are_authenticated(self, folder: Path, use: Use) -> None:
+        """Neither side offers CBC, or a key exchange without forward secrecy."""
+        names = [each["name"] for each in use(folder).get_ciphers()]
+        assert any(name.startswith("ECDHE") for name in names)
+        assert all("GCM" in name or "CHACHA20" in name for name in names)
+        assert all(name.startswith(("ECDHE-", "TLS_")) for name in names)
+
     async def test_tls_1_2_is_spoken(self, folder: Path) -> None:
         """A client that knows no newer version is served."""
         client = client_context(folder)

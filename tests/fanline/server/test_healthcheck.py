@@ -22,6 +22,7 @@ class Service(HTTPServer):
     def __init__(self, cert_dir: Path) -> None:
         self.status = HTTPStatus.OK
         self.paths: list[str] = []
+        self.logins: list[str | None] = []
         super().__init__(("127.0.0.1", 0), Answer)
         self.socket = server_context(cert_dir).wrap_socket(self.socket, server_side=True)
 
@@ -34,6 +35,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.paths.append(self.path)
+        self.server.logins.append(self.headers["Authorization"])
         self.send_response(self.server.status)
         self.end_headers()
         self.wfile.write(b"the queue is away\n")
@@ -74,7 +76,8 @@ def test_not_ready(settings: MsgQueueSettings, service: Service) -> None:
     """Asked at /readyz, a service that is not ready is quoted with its reason."""
     service.status = HTTPStatus.SERVICE_UNAVAILABLE
     with pytest.raises(Disconnected, match="answers 503 to /readyz: the queue is away"):
-        healthcheck.check(settings, "/readyz")
+        healthcheck.check(settings, "/readyz", ("hello", "test"))
+    assert service.logins == ["Basic aGVsbG86dGVzdA=="]
 
 
 def test_no_service_there(settings: MsgQueueSettings, service: Service) -> None:

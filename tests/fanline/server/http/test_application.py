@@ -47,16 +47,28 @@ async def test_plain_http(
 
 
 async def test_health_and_readiness(service: Service, echo: Echo, get: Get) -> None:
-    """Alive and ready are open to probes; not ready is 503 with the reason, and heals."""
+    """Alive and ready are open to probes; not ready is 503, and heals; the reason is for users alone."""
     for path in ("/healthz", "/readyz"):
         response = await get(service, path, login=None)
         assert (response.status_code, response.text) == (200, "ok\n")
     echo.problem = "the dependency is away"
-    response = await get(service, "/readyz", login=None)
+    response = await get(service, "/readyz")
     assert (response.status_code, response.text) == (503, "the dependency is away\n")
+    assert (await get(service, "/readyz", login=("hello", "wrong"))).status_code == 401
+    response = await get(service, "/readyz", login=None)
+    assert (response.status_code, response.text) == (503, "not ready; a login shows why\n")
     assert (await get(service, "/healthz", login=None)).status_code == 200
     echo.problem = None
     assert (await get(service, "/readyz", login=None)).status_code == 200
+
+
+async def test_browsers_are_told_to_keep_to_tls(service: Service, get: Get) -> None:
+    """Every answer has HSTS and no-store, but not HSTS for localhost, where other servers have no TLS."""
+    for host, expected in (("live.example.org", "max-age=31536000"), ("localhost", None)):
+        for path in ("/healthz", "/page", "/nowhere"):
+            answer = await get(service, path, headers={"Host": f"{host}:{service.port}"})
+            assert answer.headers.get("Strict-Transport-Security") == expected
+            assert answer.headers["Cache-Control"] == "no-store"
 
 
 async def test_metrics(service: Service, get: Get, dial: Dial) -> None:

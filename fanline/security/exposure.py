@@ -1,0 +1,36 @@
+"""Notice what is open to others: the demo password, and files with secrets."""
+
+import logging
+from pathlib import Path
+
+from fanline.errors import ConfigurationError
+from fanline.files import is_open_to_all
+from fanline.security.tls import SERVER_KEY
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
+
+logger = logging.getLogger(__name__)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen for other machines with the demo password, which is public.
+
+    Raises:
+        ConfigurationError: If there is no users file and the address is not a loopback address.
+    """
+    if settings.users_file is None and not settings.is_loopback:
+        raise ConfigurationError(
+            f"host: {settings.host} is open to other machines, and the login {DEMO_USER}/{DEMO_PASSWORD} "
+            "is for this one only; make users with `fanline user add NAME` and set FANLINE_USERS_FILE, "
+            "or listen on 127.0.0.1"
+        )
+
+
+def warn_of_open_files(settings: Settings) -> None:
+    """Log a warning for each file with secrets that every user of this machine can access.
+
+    The keys of tokens are not among them: their mode is checked whenever they are read.
+    """
+    named = [(name, value) for name, value in settings if name.endswith("_file") and isinstance(value, Path)]
+    for name, path in (*named, ("cert_dir", settings.cert_dir / SERVER_KEY)):
+        if not name.endswith("key_file") and is_open_to_all(path):
+            logger.warning("%s %s: every user of this machine can access it; set its mode to 600", name, path)
