@@ -166,6 +166,11 @@ class Settings(BaseModel):
     return_spread: Seconds = Field(
         5, description="Seconds over which the clients of a stopping service are told to come back."
     )
+    shutdown_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
+        0,
+        description="Seconds that a service told to stop still accepts connections, while `/readyz` is 503, "
+        "so that load balancers notice.",
+    )
     drain_timeout: Seconds = Field(10, description="Seconds that a stopping service takes at most.")
 
     @model_validator(mode="after")

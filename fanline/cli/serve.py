@@ -57,14 +57,18 @@ class Server:
 
     Args:
         installation: Their settings, with the ports that they listen on.
+        services: The services.
         resources: The services, and what else is released at the end.
 
     Attributes:
         port: Port of the publisher, which is the first service that a message reaches.
     """
 
-    def __init__(self, installation: Installation, resources: AsyncExitStack) -> None:
+    def __init__(
+        self, installation: Installation, services: Sequence[Service], resources: AsyncExitStack
+    ) -> None:
         self.port = installation.publisher.port
+        self._services = services
         self._resources = resources
 
     @classmethod
@@ -99,7 +103,11 @@ class Server:
             chat = await started.add(open_chat, chat.model_copy(update=urls))
             installation = Installation(chat, publisher, msgqueue, subscriber)
             await stack.enter_async_context(running_task(_announce(installation, started.services)))
-            return cls(installation, stack.pop_all())
+            return cls(installation, started.services, stack.pop_all())
+
+    async def retire(self) -> None:
+        """Have all services say that they are about to stop."""
+        await asyncio.gather(*(service.retire() for service in self._services))
 
     async def stop(self) -> None:
         """Stop the services one after the other, and close the log."""

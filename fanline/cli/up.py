@@ -127,7 +127,7 @@ async def up(installation: Installation, argv: Sequence[str]) -> None:
     await make_certificates(installation.chat)
     TokenKey(installation.chat.token_key_file).create_if_missing()
     supervisors = [_supervise(each, installation, argv, console) for each in installation.services]
-    stop_timeout = installation.chat.drain_timeout + STOP_GRACE
+    stop_timeout = installation.chat.shutdown_delay + installation.chat.drain_timeout + STOP_GRACE
     failure: ConfigurationError | None = None
     try:
         async with asyncio.TaskGroup() as tasks:

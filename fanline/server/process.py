@@ -18,7 +18,7 @@ import uvloop
 from fanline import settings as settings_module
 from fanline.errors import EXIT_CONFIGURATION, CannotListen, ConfigurationError
 from fanline.server import log
-from fanline.server.workers import Workers, find_port
+from fanline.server.workers import IGNORED_SIGNALS, Workers, find_port
 from fanline.settings import READY_FD_VARIABLE, ServiceSettings
 
 
@@ -28,6 +28,10 @@ class Running(Protocol):
     @property
     def port(self) -> int:
         """Port that it listens on."""
+        ...
+
+    async def retire(self) -> None:
+        """Say that it is about to stop, for as long as its settings say."""
         ...
 
     async def stop(self) -> None:
@@ -142,11 +146,14 @@ async def _serve(start: Callable[[], Awaitable[Running]], on_ready: Callable[[in
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    for number in IGNORED_SIGNALS:
+        loop.add_signal_handler(number, logger.info, "%s: there is nothing to reload", number.name)
     service = await start()
     on_ready(service.port)
     await stop.wait()
     logger.info("stopping")
     notify_systemd("STOPPING=1")
+    await service.retire()
     await service.stop()
 
 

@@ -54,6 +54,7 @@ class Service:
         logins: Who may log in.
         connections: Its WebSockets.
         listener: Its port.
+        retiring: Set once it is about to stop.
         resources: What is released at its end.
 
     Attributes:
@@ -69,6 +70,7 @@ class Service:
         logins: LoginVerifier,
         connections: OpenConnections,
         listener: Listener,
+        retiring: asyncio.Event,
         resources: AsyncExitStack,
     ) -> None:
         self.app = app
@@ -76,6 +78,7 @@ class Service:
         self.connections = connections
         self._logins = logins
         self._listener = listener
+        self._retiring = retiring
         self._resources = resources
         self._life_checks = asyncio.create_task(self._check_lives())
 
@@ -110,8 +113,9 @@ class Service:
                 max_connections_per_user=settings.max_connections_per_user,
             )
             connections = OpenConnections(_limits(app, settings, wall_clock), settings.return_spread)
-            listener = await _listen(app, access, connections, settings)
-            service = cls(app, settings, logins, connections, listener, stack.pop_all())
+            retiring = asyncio.Event()
+            listener = await _listen(app, access, connections, settings, retiring)
+            service = cls(app, settings, logins, connections, listener, retiring, stack.pop_all())
         logger.info("listening on https://%s:%d", settings.host, service.port)
         return service
 
@@ -120,12 +124,26 @@ class Service:
         """The port that is listened on; the real one also when the setting says 0."""
         return self._listener.port
 
+    @property
+    def is_retiring(self) -> bool:
+        """Return whether it is about to stop."""
+        return self._retiring.is_set()
+
+    async def retire(self) -> None:
+        """Answer /readyz with 503, and go on as before for the ``shutdown_delay`` setting.
+
+        A load balancer that asks has then sent new clients elsewhere before connections are refused.
+        """
+        self._retiring.set()
+        await asyncio.sleep(self.settings.shutdown_delay)
+
     async def stop(self) -> None:
         """Stop accepting, finish what is in progress, close every connection, and release everything.
 
         Takes at most about the ``drain_timeout`` setting, whatever the peers do.
         """
         timeout = self.settings.drain_timeout / 2
+        self._retiring.set()
         self._listener.stop_accepting()
         self._life_checks.cancel()
         self.connections.stop_listening()
@@ -155,12 +173,16 @@ class Service:
 
 
 async def _listen(
-    app: App, access: Access, connections: OpenConnections, settings: ServiceSettings
+    app: App,
+    access: Access,
+    connections: OpenConnections,
+    settings: ServiceSettings,
+    retiring: asyncio.Event,
 ) -> Listener:
     refusals = Refusals(app.metrics)
     metrics.gauge(app.metrics, "fanline_connections", "Open WebSocket connections.", lambda: len(connections))
     application = Middleware(
-        Application(app, access),
+        Application(app, access, retiring),
         access,
         refusals,
         body_timeout=settings.handshake_timeout,

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
+# Signals that would end a process without a word to its clients, and that other programs reload at.
+IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 _fork: Final = multiprocessing.get_context("fork")
 
 
@@ -87,6 +90,8 @@ class Workers:
         """
         for number in _SIGNALS:
             signal.signal(number, self._stop_all)
+        for number in IGNORED_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         for _ in range(self._count):
             self._start()
         while self._running:

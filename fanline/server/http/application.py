@@ -1,5 +1,6 @@
 """The HTTP side of a service: its routes, and the answers to what none of them answers."""
 
+import asyncio
 from http import HTTPStatus
 
 import prometheus_client
@@ -21,9 +22,10 @@ class Application:
     Args:
         app: The service.
         access: Decides who may see its pages.
+        retiring: Set once the service is about to stop: then it is not ready.
     """
 
-    def __init__(self, app: App, access: Access) -> None:
+    def __init__(self, app: App, access: Access, retiring: asyncio.Event) -> None:
         async def show_metrics(_: Request) -> Response:
             text = prometheus_client.generate_latest(app.metrics)
             return Response(text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
@@ -48,6 +50,7 @@ class Application:
             *(Route(path, _upgrade_required(access, endpoint)) for path, endpoint in app.endpoints.items()),
         ]
         self._router = Router(self._routes, redirect_slashes=False)
+        self._retiring = retiring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -55,6 +58,9 @@ class Application:
         Raises:
             HttpProblem: If it is refused.
         """
+        if scope["path"] == "/readyz" and self._retiring.is_set():
+            detail = "the service is stopping"
+            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail)
         try:
             await self._router({**scope, "app": self}, receive, send)
         except HTTPException as error:

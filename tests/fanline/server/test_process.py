@@ -1,5 +1,6 @@
 """A service as a program: its exit codes, its log, and how it tells that it listens."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -46,6 +47,30 @@ def test_main_ends_with_0_after_sigterm(cert_dir: Path, capfd: pytest.CaptureFix
         ["--subscriber-port", "0", "--cert-dir", str(cert_dir)],
     )
     assert "stopped" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("own_log")
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_other_signals_end_nothing(
+    cert_dir: Path, capfd: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    """Signals at which other programs reload are logged; they killed a service without a close frame."""
+
+    async def start_and_signal(settings: SubscriberSettings) -> Service:
+        service = await Service.start(Echo().open, settings)
+        signal.raise_signal(number)
+        asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGTERM)
+        return service
+
+    run_program(
+        SubscriberSettings,
+        "An echo.",
+        start_and_signal,
+        ["--subscriber-port", "0", "--cert-dir", str(cert_dir)],
+    )
+    said = capfd.readouterr().err
+    assert f"{number.name}: there is nothing to reload" in said
+    assert "stopped" in said
 
 
 @pytest.mark.parametrize("is_abstract", [False, True])

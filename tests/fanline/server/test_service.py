@@ -37,6 +37,23 @@ async def test_stop_tells_clients_when_to_return(start_service: StartService, ec
     assert not service.connections
 
 
+async def test_not_ready_before_connections_are_refused(
+    start_service: StartService, echo: Echo, dial: Dial, get: Get
+) -> None:
+    """A service that is about to stop is not ready, and takes connections until load balancers know."""
+    service = await start_service(echo.open, shutdown_delay=60)
+    retiring = asyncio.create_task(service.retire())
+    await until(lambda: retiring.done() or service.is_retiring)
+    answer = await get(service, "/readyz", login=None)
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the service is stopping")
+    assert (await get(service, "/healthz", login=None)).status_code == 200
+    client = await dial(service, "/echo")
+    await client.send("x")
+    assert await client.recv()
+    assert not retiring.done()
+    retiring.cancel()
+
+
 async def test_stopping_service_listens_no_more(start_service: StartService, echo: Echo, dial: Dial) -> None:
     """Requests during a drain are not started, so that it ends (promise 8)."""
     service = await start_service(echo.open)
