@@ -1,12 +1,18 @@
 """The msgqueue service: the one ordered, durable log behind ``/pushmsg`` and ``/popmsg``."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from fanline.errors import ErrorCode, Rejected
 from fanline.server import App, Endpoint, metrics
+from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.pop import PopEndpoint
@@ -24,13 +30,16 @@ SWITCH_SECONDS: Final = 0.0005
 class OpenStore(Protocol):
     """Opens the log in a folder."""
 
-    async def __call__(self, folder: Path, *, dedupe_window: float, disk_reserve: int) -> Store:
+    async def __call__(
+        self, folder: Path, *, dedupe_window: float, disk_reserve: int, clock: Callable[[], float]
+    ) -> Store:
         """Open it.
 
         Args:
             folder: Where it is.
             dedupe_window: Seconds for which an id counts.
             disk_reserve: Bytes to be left free on the disk for trims.
+            clock: Tells the time, in Unix seconds; for any thread.
         """
         ...
 
@@ -47,37 +56,46 @@ class OpenedLog(NamedTuple):
     log: Log
     consumers: Consumers
     retention: Retention
+    clock: LogClock
 
 
 @asynccontextmanager
 async def open_msgqueue(
-    settings: MsgQueueSettings, open_store: OpenStore = SqliteStore.open
+    settings: MsgQueueSettings,
+    open_store: OpenStore = SqliteStore.open,
+    make_clock: Callable[[], LogClock] = LogClock,
 ) -> AsyncIterator[App]:
     """Open the log, and serve it; otherwise like :func:`open_log`."""
-    async with open_log(settings, open_store) as opened:
+    async with open_log(settings, open_store, make_clock) as opened:
         yield msgqueue_app(settings, opened)
 
 
 @asynccontextmanager
 async def open_log(
-    settings: MsgQueueSettings, open_store: OpenStore = SqliteStore.open
+    settings: MsgQueueSettings,
+    open_store: OpenStore = SqliteStore.open,
+    make_clock: Callable[[], LogClock] = LogClock,
 ) -> AsyncIterator[OpenedLog]:
     """Open the log.
 
     Args:
         settings: Of msgqueue.
         open_store: Opens the engine in a folder.
+        make_clock: Makes the clock that messages get their time from.
 
     Raises:
         ConfigurationError: If another process has it open, or it is damaged.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    clock = make_clock()
     async with AsyncExitStack() as stack:
         store = await open_store(
             settings.data_dir,
             dedupe_window=settings.dedupe_window,
             disk_reserve=settings.disk_reserve,
+            clock=clock,
         )
+        await _resume(clock, store)
         log = Log(
             store,
             tail_bytes=settings.recent_bytes,
@@ -90,15 +108,15 @@ async def open_log(
         consumers = Consumers(log)
         stack.push_async_callback(consumers.close)
         await consumers.start()
-        retention = Retention(store, settings.retention)
+        retention = Retention(store, settings.retention, clock=lambda: clock.oldest_time)
         stack.push_async_callback(retention.close)
         retention.start()
-        yield OpenedLog(log, consumers, retention)
+        yield OpenedLog(log, consumers, retention, clock)
 
 
 def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
     """Return the app that serves an opened log."""
-    log, consumers, retention = opened
+    log, consumers, retention, clock = opened
     registry = metrics.new_registry()
     push = PushEndpoint(log, max_content=settings.max_content, registry=registry)
     pop = PopEndpoint(log, consumers)
@@ -109,6 +127,15 @@ def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
         "Messages removed by retention.",
         lambda: retention.removed,
     )
+    metrics.counter(
+        registry, "fanline_clock_jumps", "Jumps of the clock by more than a minute.", lambda: clock.jumps
+    )
+    metrics.gauge(
+        registry,
+        "fanline_clock_jump_seconds",
+        "Seconds by which the clock has jumped, until that is accepted.",
+        lambda: clock.jump,
+    )
     return App(
         max_frame=settings.max_frame,
         metrics=registry,
@@ -116,6 +143,23 @@ def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
             "/pushmsg": Endpoint(make_handler=push.open, services_only=True, is_one_way=True),
             "/popmsg": Endpoint(make_handler=pop.open, services_only=True),
         },
+        posts={"/clock": partial(_accept_clock, clock)},
+        notices=lambda: [clock.problem] if clock.problem else [],
         readiness_problem=lambda: log.write_error and f"the log cannot be written: {log.write_error}",
         drain=log.flush,
     )
+
+
+async def _resume(clock: LogClock, store: Store) -> None:
+    """Set the clock by the newest message."""
+    newest = await store.headers(max(0, (await store.bounds()).last - 1), limit=1)
+    if newest:
+        clock.resume(newest[0].time / 1000)
+
+
+async def _accept_clock(clock: LogClock, request: Request) -> Response:
+    """Answer an operator who says that the clock is right."""
+    if not request.user.is_service:
+        raise Rejected(ErrorCode.FORBIDDEN, "only a user with the role service can confirm the clock")
+    clock.accept()
+    return PlainTextResponse("the clock is taken for right\n")

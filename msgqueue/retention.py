@@ -84,14 +84,14 @@ class RuleUsage:
         _decrease(self.counts, header.topic)
         _decrease(self.over_limit, header.topic)
 
-    def expired(self, headers: Sequence[RecordHeader], now: float) -> Sequence[RecordHeader]:
+    def expired(self, headers: Sequence[RecordHeader], now: float | None) -> Sequence[RecordHeader]:
         """Return the messages from the front that must be removed.
 
         Args:
             headers: Messages under this rule, in order.
-            now: The time, in Unix seconds.
+            now: The time, in Unix seconds; None if no message is to be removed for its age.
         """
-        oldest = 0 if self._rule.max_age is None else (now - self._rule.max_age) * 1000
+        oldest = 0 if self._rule.max_age is None or now is None else (now - self._rule.max_age) * 1000
         excess = 0 if self._rule.max_bytes is None else self._bytes - self._rule.max_bytes
         for index, header in enumerate(headers):
             if header.time >= oldest and excess <= 0:
@@ -131,7 +131,7 @@ class Retention:
     Args:
         store: What is trimmed, by this alone.
         rules: The rules, the most important first.
-        clock: Tells the time, in Unix seconds.
+        clock: Tells the time, in Unix seconds, or None while it cannot be trusted.
         step: Headers read, and messages removed, in one step.
         pause: Seconds from the end of a sweep to the next.
 
@@ -144,7 +144,7 @@ class Retention:
         store: Store,
         rules: Sequence[RetentionRule],
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float | None] = time.time,
         step: int = STEP,
         pause: float = SWEEP_SECONDS,
     ) -> None:

@@ -61,6 +61,7 @@ class App:
         max_body: Largest body of a request, in bytes.
         routes: What answers other requests; each decides itself who may make them.
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
+        notices: Returns further sentences of ``/readyz?verbose``: what is unusual, but no problem.
         drain: Finishes what is in progress; called when no new connection is accepted any more.
     """
 
@@ -68,6 +69,7 @@ class App:
     metrics: prometheus_client.CollectorRegistry
     readiness_problem: Callable[[], str | None]
     drain: Callable[[], Awaitable[None]]
+    notices: Callable[[], Sequence[str]] = tuple
     endpoints: Mapping[str, Endpoint | OpenEndpoint] = field(default_factory=dict)
     pages: Mapping[str, Page] = field(default_factory=dict)
     posts: Mapping[str, Page] = field(default_factory=dict)

@@ -39,9 +39,9 @@ class BreakableStore(SqliteStore):
 class OpenedStores(list[BreakableStore]):
     """The stores that services have opened through :meth:`open`."""
 
-    async def open(self, folder: Path, *, dedupe_window: float, disk_reserve: int) -> BreakableStore:
+    async def open(self, folder: Path, **options: Any) -> BreakableStore:
         """Open the log in a folder, for ``open_msgqueue``."""
-        store = await BreakableStore.open(folder, dedupe_window=dedupe_window, disk_reserve=disk_reserve)
+        store = await BreakableStore.open(folder, **options)
         self.append(store)
         return store
 

@@ -32,13 +32,13 @@ class Application:
 
         async def show_readiness(request: Request) -> Response:
             problem = app.readiness_problem()
-            if problem is None:
-                return PlainTextResponse("ok\n")
-            if "authorization" in request.headers:
+            notices = app.notices() if "verbose" in request.query_params else ()
+            status = HTTPStatus.OK if problem is None else HTTPStatus.SERVICE_UNAVAILABLE
+            if problem is not None and "authorization" in request.headers:
                 await access.identify(request, needs_password=True)
-            else:
+            elif problem is not None:
                 problem = "not ready; a login shows why"  # the reason has addresses of the installation
-            return PlainTextResponse(f"{problem}\n", HTTPStatus.SERVICE_UNAVAILABLE)
+            return PlainTextResponse("".join(f"{line}\n" for line in (problem or "ok", *notices)), status)
 
         self._routes: list[BaseRoute] = [
             *app.routes,  # first, so that a service can describe its health in a way of its own
