@@ -27,6 +27,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     model_validator,
@@ -67,7 +68,7 @@ def _service_url(text: str) -> str:
     return url
 
 
-def _split_origins(value: object) -> object:
+def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -84,7 +85,8 @@ Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split_origins)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
 PasswordFile = Annotated[Path | None, _HIDDEN]
 
 
@@ -124,6 +126,14 @@ class Settings(BaseModel):
         (),
         description="Origins of the web pages elsewhere that may use the services from a browser, separated "
         "by commas. A service's own pages always may.",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Addresses or networks of the proxies in front, separated by commas; they are believed "
+        "when they name the address of a client.",
+    )
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        "x-forwarded-for", description="The header in which those proxies name the client."
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="Processes of publisher, and of subscriber, that share its port."

@@ -145,14 +145,21 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def open_websocket(
-    url: str, tls: ssl.SSLContext, *, v1: bool = True, user: str = USER, password: str = PASSWORD, **how: Any
+    url: str,
+    tls: ssl.SSLContext,
+    *,
+    v1: bool = True,
+    user: str = USER,
+    password: str = PASSWORD,
+    headers: Mapping[str, str] | None = None,
+    **how: Any,
 ) -> connect:
     """Return a connection to be awaited or entered, logged in; ``how`` is for the library."""
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return connect(
         url,
         ssl=tls,
-        additional_headers={"Authorization": f"Basic {token}"},
+        additional_headers={"Authorization": f"Basic {token}", **(headers or {})},
         subprotocols=[Subprotocol(SUBPROTOCOL)] if v1 else None,
         proxy=None,
         **({"close_timeout": 1, "max_size": None} | how),

@@ -30,6 +30,7 @@ from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint
 from fanline.server.http.application import Application
 from fanline.server.http.middleware import Middleware, common_headers
 from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
+from fanline.server.http.proxies import TrustedProxies
 from fanline.server.listener import Listener
 from fanline.server.websocket.connection import Opening
 from fanline.server.websocket.connections import OpenConnections
@@ -180,15 +181,17 @@ async def _listen(
     retiring: asyncio.Event,
 ) -> Listener:
     refusals = Refusals(app.metrics)
+    proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
     metrics.gauge(app.metrics, "fanline_connections", "Open WebSocket connections.", lambda: len(connections))
     application = Middleware(
         Application(app, access, retiring),
         access,
         refusals,
+        proxies=proxies,
         body_timeout=settings.handshake_timeout,
         max_body=app.max_body,
     )
-    gate = _Gate(app.endpoints, access, connections, refusals)
+    gate = _Gate(app.endpoints, access, connections, refusals, proxies)
     try:
         return await Listener.open(
             application,
@@ -211,14 +214,17 @@ class _Gate:
         access: Access,
         connections: OpenConnections,
         refusals: Refusals,
+        proxies: TrustedProxies,
     ) -> None:
         self._endpoints = [(*compile_path(path), endpoint) for path, endpoint in endpoints.items()]
         self._access = access
         self._connections = connections
         self._refusals = refusals
+        self._proxies = proxies
 
     def open(self, transport: asyncio.Transport, scope: Scope, early: bytes) -> None:
         """Begin a handshake."""
+        self._proxies.resolve(scope)
         handshake = HandshakeProtocol(
             transport,
             scope,

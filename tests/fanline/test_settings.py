@@ -86,6 +86,8 @@ def sample(name: str) -> str:
     others = {
         "log_level": "debug",
         "log_format": "json",
+        "trusted_proxies": "10.0.0.0/8,::1",
+        "proxy_header": "forwarded",
         "retention": '[{"topics": "a.>"}]',
         "allowed_origins": "https://a.example,https://b.example:9",
         "chat_guests": "true",
@@ -590,4 +592,5 @@ def test_every_setting_is_described() -> None:
         "link_password",
         "link_password_file",
         "retention",
+        "trusted_proxies",
     }

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanline.server.access import Access
 from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
+from fanline.server.http.proxies import TrustedProxies
 from fanline.server.log import quoted
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Middleware:
             answer.
         access: Decides which web pages may make requests.
         refusals: Counts the refused requests.
+        proxies: Tell who made a request that came through them.
         body_timeout: Seconds within which the body of a request must have come.
         max_body: Largest body, in bytes.
     """
@@ -55,17 +57,20 @@ class Middleware:
         access: Access,
         refusals: Refusals,
         *,
+        proxies: TrustedProxies,
         body_timeout: float,
         max_body: int,
     ) -> None:
         self._application = application
         self._access = access
         self._refusals = refusals
+        self._proxies = proxies
         self._body_timeout = body_timeout
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: what an ASGI server calls."""
+        self._proxies.resolve(scope)
         answer = _Answer(send, HTTPConnection(scope), self._access)
         try:
             await self._answer(scope, receive, answer)
