@@ -106,18 +106,24 @@ $(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
 	@$(NPM) ci
 	@touch $@
 
-# The tests of the web page need a real browser; where it may be installed without asking, it is.
+# The tests of the web page need a real browser, those of the proxies real proxies; where they may be installed
+# without asking, they are.
+PROGRAMS := chromium nginx haproxy
+
 .PHONY: browser
 browser:
-	@if ! command -v chromium > /dev/null; then \
+	@missing=; for program in $(PROGRAMS); do \
+		PATH="$$PATH:/usr/sbin" command -v $$program > /dev/null || missing="$$missing $$program"; done; \
+	packages=$${missing/nginx/nginx-light}; \
+	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ]; then run=; else run='sudo -n'; fi; \
 		if command -v apt-get > /dev/null && $$run true 2> /dev/null; then \
-			echo 'Installing Chromium, once, for the tests of the web page'; \
+			echo "Installing$$missing, once, for the tests"; \
 			{ $$run apt-get update -q && \
-			  $$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+			  $$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$packages; \
 			} > /dev/null; \
 		else \
-			echo 'make: the tests of the web page need chromium: install it (Debian: apt-get install chromium)' >&2; \
+			echo "make: the tests need$$missing: install them (Debian: apt-get install$$packages)" >&2; \
 			exit 1; \
 		fi; \
 	fi
