@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from chat.domain.names import MAX_LENGTH
 from chat.http import api, description, pages
+from chat.http.schema import About, ClientLimits
 from chat.http.sockets import Sockets
 from chat.service.chat_service import ChatService
 from chat.service.login import ChatLogins
@@ -31,6 +33,8 @@ async def open_chat(settings: ChatSettings) -> AsyncIterator[App]:
 def chat_app(chat: ChatService, settings: ChatSettings) -> App:
     """Return the app of a chat service."""
     logins = ChatLogins(settings, chat.rooms.is_revoked)
+    limits = ClientLimits(message=settings.chat_max_message, name=MAX_LENGTH, roomId=MAX_LENGTH)
+    about = About(name=settings.chat_name, guests=settings.guests_allowed, limits=limits)
     view, registry = chat.state.view, new_registry()
     gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(view.rooms.by_id))
     gauge(
@@ -44,7 +48,7 @@ def chat_app(chat: ChatService, settings: ChatSettings) -> App:
         metrics=registry,
         endpoints=Sockets(chat, logins).endpoints(),
         routes=[
-            *api.routes(api.Services(chat, logins)),
+            *api.routes(api.Services(chat, logins, about)),
             *description.routes(guests_allowed=logins.guests_allowed),
             *pages.routes(),
         ],

@@ -32,6 +32,15 @@ class ChatSettings(ServiceSettings):
         "`chat_password_file` is safer. Without either it is test, on loopback.",
     )
     chat_password_file: PasswordFile = Field(None, description="File whose first line is that password.")
+    chat_admin_password: SecretStr | None = Field(
+        None,
+        description="The password with which a login to chat is one of an admin, who may delete any room. "
+        "Environment or file only; `chat_admin_password_file` is safer. Without either there are no admins.",
+    )
+    chat_admin_password_file: PasswordFile = Field(
+        None, description="File whose first line is that password."
+    )
+    chat_name: str = Field("Fanline chat", description="What people see as the name of this chat.")
     chat_guests: bool | None = Field(
         None, description="Whether chat lets in guests, without a password; unset, only on loopback."
     )
@@ -41,12 +50,25 @@ class ChatSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _one_chat_password(self) -> Self:
+        self.require_one_password(
+            "chat_admin_password", self.chat_admin_password, self.chat_admin_password_file
+        )
         return self.require_one_password("chat_password", self.chat_password, self.chat_password_file)
 
     @property
     def guests_allowed(self) -> bool:
         """True if chat lets in people without a login."""
         return self.is_loopback if self.chat_guests is None else self.chat_guests
+
+    def admin_password(self) -> str | None:
+        """Return the password of the admins of chat; None if there are none.
+
+        Raises:
+            ConfigurationError: If the password file cannot be read, or is empty.
+        """
+        return read_password(
+            "chat_admin_password_file", self.chat_admin_password, self.chat_admin_password_file
+        )
 
     def client_password(self) -> str:
         """Return the password with which people log in to chat.

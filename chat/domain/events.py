@@ -4,14 +4,15 @@ Each event is the content of one message, a JSON object whose ``type`` names the
 
     chat.rooms      {"type":"made","room":ID,"name":NAME,"key":KEY,"by":USER}
                     {"type":"deleted","room":ID,"key":KEY,"by":USER}
-    chat.room.ID    {"type":"chat","key":KEY,"member":MEMBER,"name":NAME,"text":TEXT}
-                    {"type":"joined","key":KEY,"member":MEMBER,"name":NAME,"server":SERVER}
-                    {"type":"left","key":KEY,"member":MEMBER,"name":NAME,"server":SERVER}
+    chat.room.ID    {"type":"chat","key":KEY,"member":MEMBER,"name":NAME,"user":USER,"text":TEXT}
+                    {"type":"joined","key":KEY,"member":MEMBER,"name":NAME,"user":USER,"server":SERVER}
+                    {"type":"left","key":KEY,"member":MEMBER,"name":NAME,"user":USER,"server":SERVER}
     chat.revoked    {"type":"revoked","token":ID,"until":SECONDS}
     chat.servers    {"type":"beat","server":SERVER}
 
-``key`` distinguishes rooms that had the same id one after the other. An event whose key differs from the
-key of the current room was written to a deleted room, and is ignored.
+``user`` is the id of a person with a token, and left out for others. ``key`` distinguishes rooms that had the
+same id one after the other. An event whose key differs from the key of the current room was written to a
+deleted room, and is ignored.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ SERVERS: Final = "chat.servers"
 _ROOM: Final = "chat.room."
 
 
-class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, gc=False):
+class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
     pass
 
 
@@ -57,6 +58,7 @@ class Chat(_Event, frozen=True):
     member: str
     name: str
     text: str
+    user: str = ""
 
 
 class Joined(_Event, frozen=True):
@@ -66,6 +68,7 @@ class Joined(_Event, frozen=True):
     member: str
     name: str
     server: str
+    user: str = ""
 
 
 class Left(_Event, frozen=True):
@@ -75,6 +78,7 @@ class Left(_Event, frozen=True):
     member: str
     name: str
     server: str
+    user: str = ""
 
 
 class Revoked(_Event, frozen=True):

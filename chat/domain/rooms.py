@@ -35,11 +35,13 @@ class RoomMember:
         id: Unique among all members at all times.
         name: The display name; not unique.
         server: The id of the server that the member is connected to.
+        user: The id of the person; empty for a guest without a token.
     """
 
     id: str
     name: str
     server: str
+    user: str = ""
 
 
 def _no_positions() -> "array[int]":
@@ -228,7 +230,7 @@ class Rooms:
     def _join(self, room: Room, event: Joined) -> bool:
         if event.member in room.members:
             return False
-        room.members[event.member] = RoomMember(event.member, event.name, event.server)
+        room.members[event.member] = RoomMember(event.member, event.name, event.server, event.user)
         self.population[event.server] += 1
         return True
 

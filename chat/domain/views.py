@@ -19,12 +19,21 @@ from typing_extensions import TypedDict
 
 from chat.domain.events import Chat, Joined, Left, LoggedEvent, RoomEvent
 from chat.domain.names import MAX_LENGTH
+from chat.domain.person import Role
 from chat.domain.rooms import Room
 
 ROOM_ID: Final = "^[A-Za-z0-9_-]{1,64}$"
 
 RoomId = Annotated[str, Field(examples=["lobby"], pattern=ROOM_ID)]
 Name = Annotated[str, Field(examples=["Coral Otter"], min_length=1, max_length=MAX_LENGTH)]
+UserId = Annotated[
+    str,
+    Field(
+        examples=["f4c8a1d09be1"],
+        description="The person: the same in all events of one login. A guest without a token is a new one "
+        "on each connection.",
+    ),
+]
 MemberId = Annotated[str, Field(examples=["9c1185a5c5e9fc54612808977ee8f548"])]
 Seq = Annotated[int, Field(examples=[42], ge=0, description="A position in the log.")]
 Count = Annotated[int, Field(examples=[3], ge=0)]
@@ -40,6 +49,7 @@ class RoomEntry(TypedDict):
     roomId: RoomId
     memberId: MemberId
     memberName: Name
+    userId: UserId
     type: Literal["chat", "joined", "left"]
     message: Annotated[
         str, Field(examples=["Hello, world"], description="The text; empty unless `type` is `chat`.")
@@ -94,6 +104,8 @@ class IssuedToken(TypedDict):
     token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…"])]
     name: Name
     expires: Annotated[int, Field(examples=[1_795_209_095_000], description="In Unix milliseconds.")]
+    userId: UserId
+    role: Role
 
 
 _TYPES: Final[Mapping[type[RoomEvent], Literal["chat", "joined", "left"]]] = {
@@ -111,6 +123,7 @@ def entry_of(logged: LoggedEvent, event: RoomEvent) -> RoomEntry:
         "roomId": logged.room,
         "memberId": event.member,
         "memberName": event.name,
+        "userId": event.user or event.member,
         "type": _TYPES[type(event)],
         "message": event.text if isinstance(event, Chat) else "",
         "sent": _utc(logged.time),

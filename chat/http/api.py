@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack
 from copy import copy
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -55,6 +55,8 @@ BAD, NO_LOGIN, FORBIDDEN, UNKNOWN, TAKEN, TOO_MANY, DOWN = (
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 
+Body = TypeVar("Body", bound=BaseModel)
+
 router = APIRouter(generate_unique_id_function=lambda route: route.name)
 
 
@@ -65,10 +67,12 @@ class Services:
     Attributes:
         chat: Executes commands.
         logins: Issues and verifies tokens.
+        about: What a client should know before a login.
     """
 
     chat: ChatService
     logins: ChatLogins
+    about: schema.About
 
 
 def routes(services: Services) -> list[Route]:
@@ -142,6 +146,15 @@ TheRoom = Annotated[Room, Depends(_room)]
 Position = Annotated[int | None, Query(ge=0, le=MAX_POSITION, description="A position in the log.")]
 
 
+# Before a login.
+
+
+@router.get("/api/about", response_model=schema.About, responses=problems())
+async def show_about(server: Server) -> Response:
+    """Get the name of this chat, whether guests are allowed, and what it accepts."""
+    return _answer(server.about.model_dump())
+
+
 # Logins.
 
 
@@ -158,17 +171,17 @@ Position = Annotated[int | None, Query(ge=0, le=MAX_POSITION, description="A pos
 )
 async def log_in(request: Request, server: Server) -> Response:
     """Log in with the password of this server, and any display name."""
-    try:
-        credentials = schema.Credentials.model_validate_json(await request.body())
-    except ValidationError as error:
-        raise Rejected(ErrorCode.BAD_MESSAGE, sentences(error.errors())) from None
-    return _answer(server.logins.log_in(credentials.password, credentials.name, address_of(request)))
+    credentials = await _body(request, schema.Credentials)
+    return _answer(
+        server.logins.log_in(credentials.password, credentials.name, address_of(request), credentials.key)
+    )
 
 
-@router.post("/guest", response_model=IssuedToken, responses=problems(FORBIDDEN))
-async def enter_as_guest(server: Server) -> Response:
+@router.post("/guest", response_model=IssuedToken, responses=problems(BAD, FORBIDDEN))
+async def enter_as_guest(request: Request, server: Server) -> Response:
     """Get a token without a password, for a name of two random words, where guests are allowed."""
-    return _answer(server.logins.guest())
+    given = await _body(request, schema.GuestKey) if await request.body() else schema.GuestKey()
+    return _answer(server.logins.guest(given.key))
 
 
 @router.get("/logout", status_code=204, operation_id="log_out_by_link", responses=problems(NO_LOGIN, DOWN))
@@ -308,6 +321,14 @@ async def show_health(server: Server) -> Response:
         logger.info("not ready: %s", problem)
         raise Unavailable("the pipeline is not ready; the log of chat says why")
     return _answer({"status": "ok"})
+
+
+async def _body(request: Request, kind: type[Body]) -> Body:
+    """Return the body of a request, whatever its ``Content-Type`` says."""
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise Rejected(ErrorCode.BAD_MESSAGE, sentences(error.errors())) from None
 
 
 def _answer(

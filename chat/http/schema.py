@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from fastapi.security import APIKeyQuery, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from chat.domain.names import MAX_LENGTH
 
@@ -32,6 +32,15 @@ class Problem(BaseModel):
     code: str = Field(examples=["unknown-room"], description="The kind of problem, for programs.")
 
 
+KEY: Final = Field(
+    None,
+    min_length=16,
+    max_length=128,
+    examples=["d2a8e61b9c4f4d6e"],
+    description="A secret that the client makes and keeps: later logins with it are the same person.",
+)
+
+
 class Credentials(BaseModel):
     """The password and display name of a login."""
 
@@ -42,9 +51,34 @@ class Credentials(BaseModel):
         examples=["Ada"],
         min_length=1,
         max_length=MAX_LENGTH,
-        pattern=r"\S",
-        description="The display name, without control characters.",
+        description="The display name, without control characters; may be called `user` instead.",
+        validation_alias=AliasChoices("name", "user"),
     )
+    key: str | None = KEY
+
+
+class GuestKey(BaseModel):
+    """The body of a request of a guest, which may be empty."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: str | None = KEY
+
+
+class ClientLimits(BaseModel):
+    """Limits of what clients send."""
+
+    message: int = Field(examples=[16_384], description="Bytes of a message, in UTF-8.")
+    name: int = Field(examples=[64], description="Characters of a name.")
+    roomId: int = Field(examples=[64], description="Characters of the id of a room.")  # noqa: N815
+
+
+class About(BaseModel):
+    """Facts that a client needs before a login."""
+
+    name: str = Field(examples=["Fanline chat"], description="What people see as the name of this chat.")
+    guests: bool = Field(description="Whether guests are allowed.")
+    limits: ClientLimits
 
 
 class Health(BaseModel):

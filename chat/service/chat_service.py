@@ -17,6 +17,7 @@ from chat.domain.errors import ChatCode, RoomExists, Unavailable, UnknownRoom
 from chat.domain.events import REVOKED, ROOMS, Chat, Event, Joined, Revoked, room_topic
 from chat.domain.log_view import LogView
 from chat.domain.names import require_text
+from chat.domain.person import person_of
 from chat.domain.rooms import Change, Room, Rooms
 from chat.domain.server_liveness import BEAT_INTERVAL
 from chat.domain.views import MessagePage, RoomEntry, encode
@@ -136,7 +137,7 @@ class ChatService:
             TooManyRooms: If the limit is reached.
             Unavailable: If it could not be stored in time.
         """
-        made = self.rooms.plan_room(room_id, name, _user(token), limit=self._max_rooms)
+        made = self.rooms.plan_room(room_id, name, person_of(token).name, limit=self._max_rooms)
         change = await self._write(ROOMS, made)
         if change is None or change.room is None:
             raise RoomExists(made.room)
@@ -150,7 +151,7 @@ class ChatService:
             Rejected: With ``forbidden``, if the room is the lobby.
             Unavailable: If it could not be stored in time.
         """
-        if await self._write(ROOMS, self.rooms.plan_deletion(room_id, _user(token))) is None:
+        if await self._write(ROOMS, self.rooms.plan_deletion(room_id, person_of(token).name)) is None:
             raise UnknownRoom(room_id)
 
     async def join(self, room_id: str, name: str, token: Claims | None) -> LocalMember:
@@ -174,7 +175,7 @@ class ChatService:
         room = self.rooms.get(room_id)
         member = self.state.members.add_pending(name, room, token)
         try:
-            joined = Joined(room.key, member.id, name, self.state.view.server)
+            joined = Joined(room.key, member.id, name, self.state.view.server, member.user)
             if await self._write(room_topic(room_id), joined) is None:
                 raise UnknownRoom(room_id)
             if not member.first:
@@ -225,7 +226,7 @@ class ChatService:
             raise Rejected(ChatCode.CLOSED, member.end.reason, key)
         require_text(text, max_bytes=self._max_message)
         room = member.room
-        event = Chat(room.key, member.id, member.name, text)
+        event = Chat(room.key, member.id, member.name, text, member.user)
         written = await self.state.writer.write(room_topic(room.id), event, _message_id(member, key))
         if written.has_come_back and written.change is None:
             raise Rejected(ChatCode.ROOM_DELETED, "the room has been deleted", key)
@@ -294,10 +295,6 @@ def _new_state(settings: ChatSettings, tuning: Tuning) -> ServerState:
     view, leaves = LogView(), PendingLeaves()
     members = ConnectedMembers(view.server, leaves, max_waiting=tuning.max_waiting)
     return ServerState(view, members, RoomFeed(view.rooms), leaves, EventWriter(settings.queue_wait))
-
-
-def _user(token: Claims | None) -> str:
-    return "a guest" if token is None else token.name
 
 
 def _message_id(member: LocalMember, key: str | None) -> str | None:

@@ -142,4 +142,4 @@ class LogReader:
             self._write_leave(room, member)
 
     def _write_leave(self, room: Room, member: RoomMember) -> None:
-        self._leaves.add(room.id, Left(room.key, member.id, member.name, member.server))
+        self._leaves.add(room.id, Left(room.key, member.id, member.name, member.server, member.user))

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from chat.domain.names import random_name, require_name
+from chat.domain.names import new_key, random_name, require_name
+from chat.domain.person import Role, user_id_from
 from chat.domain.views import IssuedToken
 from chat.settings import ChatSettings
 from fanline import FanlineError
@@ -48,7 +49,9 @@ class ChatLogins:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.guests_allowed = settings.guests_allowed
-        self._password = settings.client_password().encode()
+        self._passwords = {Role.USER: settings.client_password().encode()}
+        if (admin_password := settings.admin_password()) is not None:
+            self._passwords[Role.ADMIN] = admin_password.encode()
         self._lifetime = settings.chat_token_lifetime
         self._is_revoked = is_revoked
         self._clock = clock
@@ -57,13 +60,14 @@ class ChatLogins:
         self._key.create_if_missing()
         self._key.check()
 
-    def log_in(self, password: str, name: str, address: str) -> IssuedToken:
-        """Issue a token for the shared password.
+    def log_in(self, password: str, name: str, address: str, key: str | None = None) -> IssuedToken:
+        """Issue a token for the shared password, or that of the admins.
 
         Args:
             password: The password.
             name: The display name.
             address: The IP address of the client.
+            key: A secret of the client; logins with the same key are the same person.
 
         Raises:
             WrongPassword: If the password is wrong.
@@ -76,20 +80,24 @@ class ChatLogins:
             raise TooManyFailures(
                 f"too many logins from your network have failed: wait {RETRY_SECONDS} seconds"
             )
-        if not hmac.compare_digest(password.encode(), self._password):
+        role = self._role_of(password)
+        if role is None:
             self._failures.failed(source, now)
             raise WrongPassword("this is not the password of this server")
-        return self._issue(require_name(name))
+        return self._issue(require_name(name), role, key)
 
-    def guest(self) -> IssuedToken:
+    def guest(self, key: str | None = None) -> IssuedToken:
         """Issue a token without a password, for a random name.
+
+        Args:
+            key: As for :meth:`log_in`.
 
         Raises:
             NoGuests: If guests are not allowed.
         """
         if not self.guests_allowed:
             raise NoGuests("this server does not allow guests: POST /login with its password")
-        return self._issue(random_name())
+        return self._issue(random_name(), Role.GUEST, key)
 
     def identify(self, token: str | None) -> Claims:
         """Return the claims of a token.
@@ -112,6 +120,19 @@ class ChatLogins:
         """
         return None if token is None and self.guests_allowed else self.identify(token)
 
-    def _issue(self, name: str) -> IssuedToken:
-        claims = Claims.new(name, lifetime=self._lifetime)
-        return {"token": self._key.issue(claims, CHAT), "name": name, "expires": claims.expires * 1000}
+    def _role_of(self, password: str) -> Role | None:
+        """Return the role that a password gives; the lesser one if it is that of both."""
+        given = password.encode()
+        matches = [role for role, right in self._passwords.items() if hmac.compare_digest(given, right)]
+        return matches[0] if matches else None
+
+    def _issue(self, name: str, role: Role, key: str | None) -> IssuedToken:
+        user_id = user_id_from(key or new_key())
+        claims = Claims.new(name, lifetime=self._lifetime, user_id=user_id, role=role)
+        return {
+            "token": self._key.issue(claims, CHAT),
+            "name": name,
+            "expires": claims.expires * 1000,
+            "userId": user_id,
+            "role": role,
+        }

@@ -7,6 +7,7 @@ from typing import Final
 from chat.domain.errors import MemberClosed
 from chat.domain.events import Left
 from chat.domain.names import new_key
+from chat.domain.person import person_of
 from chat.domain.rooms import Room
 from chat.service.pending_leaves import PendingLeaves
 from fanline import CloseCode
@@ -102,6 +103,7 @@ class LocalMember(DeliveryQueue):
     Attributes:
         id: The id of the member.
         name: The display name.
+        user: The id of the person; empty for a guest without a token.
         room: The room.
         joined: The position of the member's own ``joined``; queued texts come after it.
         first: The member's own ``joined`` as a JSON text, which is not queued. Empty while pending.
@@ -119,6 +121,7 @@ class LocalMember(DeliveryQueue):
         super().__init__(token, max_waiting=max_waiting)
         self.id = new_key()
         self.name = name
+        self.user = person_of(token).id
         self.room = room
         self.joined = 0
         self.first = b""
@@ -192,7 +195,7 @@ class ConnectedMembers:
         """Remove a member, and record the leave if the member was active."""
         if self.remove(member.room, member.id):
             room = member.room
-            self._leaves.add(room.id, Left(room.key, member.id, member.name, self._server))
+            self._leaves.add(room.id, Left(room.key, member.id, member.name, self._server, member.user))
 
     def remove_all(self, room: Room) -> Collection[LocalMember]:
         """Remove and return all active members of a room."""

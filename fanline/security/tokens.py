@@ -5,6 +5,7 @@ A process with the key can issue and verify tokens; no state is stored::
 
     sub     the name             jti     the token's own id      aud         its use
     iat     when it was issued   exp     when it expires         publish, subscribe     rights, as patterns
+    uid     id of the person     role    what the person may do  (both in chat alone)
 """
 
 import math
@@ -47,6 +48,8 @@ class Claims:
         expires: End of validity, in Unix seconds.
         publish: Patterns of topics that the bearer may publish to.
         subscribe: Patterns that cover what the bearer may subscribe to.
+        user_id: Id of the person, the same in several tokens; empty if the name identifies the bearer.
+        role: What the person may do in the application that issued the token; empty for the usual.
     """
 
     name: str
@@ -54,14 +57,24 @@ class Claims:
     expires: int
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
+    user_id: str = ""
+    role: str = ""
 
     @classmethod
     def new(
-        cls, name: str, *, lifetime: float, publish: Sequence[str] = (), subscribe: Sequence[str] = ()
+        cls,
+        name: str,
+        *,
+        lifetime: float,
+        publish: Sequence[str] = (),
+        subscribe: Sequence[str] = (),
+        user_id: str = "",
+        role: str = "",
     ) -> Self:
         """Create the claims of a token valid for ``lifetime`` seconds, rounded up."""
         expires = math.ceil(time.time() + lifetime)
-        return cls(name, secrets.token_urlsafe(16), expires, tuple(publish), tuple(subscribe))
+        token_id = secrets.token_urlsafe(16)
+        return cls(name, token_id, expires, tuple(publish), tuple(subscribe), user_id, role)
 
 
 class TokenKey:
@@ -115,8 +128,13 @@ class TokenKey:
             "iat": int(time.time()),
             "exp": claims.expires,
         }
-        rights = {"publish": claims.publish, "subscribe": claims.subscribe}
-        payload |= {name: patterns for name, patterns in rights.items() if patterns}
+        optional = {
+            "publish": claims.publish,
+            "subscribe": claims.subscribe,
+            "uid": claims.user_id,
+            "role": claims.role,
+        }
+        payload |= {name: value for name, value in optional.items() if value}
         token = jwt.encode(payload, self._secret, _ALGORITHM)
         if len(token) > MAX_LENGTH:
             problem = f"the token would have {len(token):,} characters, and {MAX_LENGTH:,} are allowed"
@@ -189,8 +207,11 @@ def _claims(payload: dict[str, Any]) -> Claims:
     rights = [payload.get(name, []) for name in ("publish", "subscribe")]
     if not all(isinstance(each, list) and all(isinstance(item, str) for item in each) for each in rights):
         raise jwt.InvalidTokenError
+    user_id, role = (payload.get(name, "") for name in ("uid", "role"))
+    if not (isinstance(user_id, str) and isinstance(role, str)):
+        raise jwt.InvalidTokenError
     publish, subscribe = (tuple(each) for each in rights)
-    return Claims(payload["sub"], payload["jti"], int(payload["exp"]), publish, subscribe)
+    return Claims(payload["sub"], payload["jti"], int(payload["exp"]), publish, subscribe, user_id, role)
 
 
 def _key_problem(secret: bytes, mode: int) -> str | None:

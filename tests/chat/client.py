@@ -18,6 +18,19 @@ from chat.http.frames import SUBPROTOCOL
 from tests.stubs import DEADLINE, PASSWORD
 
 
+def bearer(token: str) -> dict[str, str]:
+    """Return the header with a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """Return the status of a refusal, and its code; it has a sentence, too."""
+    body = response.json()
+    assert body.keys() == {"type", "title", "status", "detail", "code"}
+    assert body["detail"]
+    return response.status_code, body["code"]
+
+
 class Listening(Protocol):
     """A chat server, in this process or another."""
 

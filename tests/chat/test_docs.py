@@ -24,9 +24,14 @@ PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 REQUEST = re.compile(r"`(GET|POST|DELETE) (/[^`? ]*)[^`]*`")
 
 # Codes of other services, and those that docs/protocol.md explains.
-OTHERS = {ProblemCode.FORBIDDEN, ProblemCode.TOO_MANY_CONNECTIONS, ProblemCode.UNSUPPORTED_VERSION}
+OTHERS = {
+    ProblemCode.FORBIDDEN,
+    ProblemCode.TOO_MANY_CONNECTIONS,
+    ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+    ProblemCode.UNSUPPORTED_VERSION,
+}
 
-MADE_UP = {"memberId", "memberName", "sent"}
+MADE_UP = {"memberId", "memberName", "userId", "sent"}
 
 
 def section(title: str) -> str:

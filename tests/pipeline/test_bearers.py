@@ -36,7 +36,7 @@ class Installation:
     key: TokenKey
     clock: WallClock
 
-    def token(self, name: str = "page", *, lifetime: float = 60, **rights: tuple[str, ...]) -> str:
+    def token(self, name: str = "page", *, lifetime: float = 60, **rights: Any) -> str:
         return self.key.issue(Claims.new(name, lifetime=lifetime, **rights), PIPELINE)
 
     def open(self, service: Service, path: str, token: str) -> connect:

@@ -21,7 +21,7 @@ TIME = 1_795_209_095_123
 def test_an_entry(event: RoomEvent, kind: str, message: str) -> None:
     """An entry has these fields (line 22)."""
     expected = (
-        '{"id":"42","seq":42,"roomId":"a","memberId":"m","memberName":"Ada",'
+        '{"id":"42","seq":42,"roomId":"a","memberId":"m","memberName":"Ada","userId":"m",'
         f'"type":"{kind}","message":"{message}","sent":"2026-11-20T21:11:35.123Z"}}'
     )
     assert encode(entry_of(LoggedEvent(42, TIME, "a", event), event)) == expected.encode()

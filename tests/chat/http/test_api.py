@@ -2,34 +2,15 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
-from pathlib import Path
 from typing import Any
-
-import httpx
-import pytest
 
 from chat.http.api import MAX_LIMIT
 from fanline.protocol import MAX_POSITION
-from fanline.security.tokens import CHAT, Claims, TokenKey
-from tests.chat.client import ChatClient
+from tests.chat.client import ChatClient, bearer, problem
 from tests.chat.conftest import Services, StartChat
-from tests.conftest import WallClock
 from tests.stubs import PASSWORD, USER
 
 LINK = re.compile(r'<([^>]*)>; rel="(\w+)"')
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def problem(response: httpx.Response) -> tuple[int, str]:
-    """The status of an answer, and the code of what is wrong; there is a sentence, too."""
-    body = response.json()
-    assert body.keys() == {"type", "title", "status", "detail", "code"}
-    assert body["detail"]
-    return response.status_code, body["code"]
 
 
 async def walk(chat: ChatClient, url: str, way: str) -> list[list[dict[str, Any]]]:
@@ -42,123 +23,6 @@ async def walk(chat: ChatClient, url: str, way: str) -> list[list[dict[str, Any]
         links = {rel: target for target, rel in LINK.findall(response.headers.get("Link", ""))}
         url = links.get(way, "")
     return pages
-
-
-# Logging in and out.
-
-
-async def test_a_login_gives_a_token_for_a_day(chat: ChatClient) -> None:
-    """Password and display name give a token, good for 24 hours (line 13)."""
-    response = await chat.http.post("/login", json={"password": PASSWORD, "name": " Ada Lovelace "})
-    login = response.json()
-    assert response.status_code == 200
-    assert login.keys() == {"token", "name", "expires"}
-    assert login["name"] == "Ada Lovelace"
-    lasts = datetime.fromtimestamp(login["expires"] / 1000, UTC) - datetime.now(UTC)
-    assert timedelta(hours=23, minutes=59) < lasts < timedelta(hours=24, seconds=2)
-
-
-async def test_a_wrong_password_is_refused(chat: ChatClient) -> None:
-    """Another password gives 401, and says how to log in (line 13)."""
-    response = await chat.http.post("/login", json={"password": "wrong", "name": "Ada"})
-    assert problem(response) == (401, "wrong-password")
-    assert response.headers["WWW-Authenticate"] == 'Bearer realm="chat"'
-
-
-async def test_a_bad_body_is_refused(chat: ChatClient) -> None:
-    """A body that is not an object with a password and a name gives 400 (line 13)."""
-    for body in [
-        b"", b"{", b"[]", b'"test"', b'{"password": "test"}', b'{"name": "Ada"}', b"\xff", b"password=test",
-        b'{"password": 7, "name": "Ada"}', b'{"password": "test", "name": "Ada", "more": 1}',
-        b'{"password": "test", "name": ""}', b'{"password": "test", "name": "\\ud800"}', b"[" * 50_000,
-    ]:  # fmt: skip
-        assert problem(await chat.http.post("/login", content=body)) == (400, "bad-message"), body[:50]
-
-
-async def test_the_refusal_does_not_repeat_the_password(chat: ChatClient) -> None:
-    """The refusal of a body does not repeat its content."""
-    response = await chat.http.post("/login", json={"password": ["hush"], "name": ["hush"]})
-    assert response.status_code == 400
-    assert "hush" not in response.text
-
-
-async def test_too_many_failures_are_slowed_down(chat: ChatClient) -> None:
-    """After six wrong passwords even the right one has to wait, and is told for how long."""
-    for _ in range(6):
-        await chat.http.post("/login", json={"password": "wrong", "name": "Ada"})
-    response = await chat.http.post("/login", json={"password": PASSWORD, "name": "Ada"})
-    assert problem(response) == (429, "too-many-failures")
-    assert response.headers["Retry-After"] == "12"
-
-
-async def test_guests_get_a_token_and_a_random_name(chat: ChatClient) -> None:
-    """A guest gets a name of two words, and a token that works."""
-    login = (await chat.http.post("/guest")).json()
-    assert len(login["name"].split()) == 2
-    assert (await chat.http.get("/history", headers=bearer(login["token"]))).status_code == 200
-
-
-async def test_a_server_without_guests(start_chat: StartChat) -> None:
-    """Where guests are not allowed everything but health and the page needs a token."""
-    chat = await start_chat(chat_guests=False)
-    assert problem(await chat.http.post("/guest")) == (403, "no-guests")
-    for method, path in [
-        ("POST", "/api/room"),
-        ("GET", "/api/rooms"),
-        ("GET", "/api/room/lobby"),
-        ("GET", "/api/room/nowhere"),
-        ("GET", "/api/room/lobby/messages"),
-        ("DELETE", "/api/room/lobby"),
-    ]:
-        assert problem(await chat.http.request(method, path)) == (401, "unauthorized"), path
-        response = await chat.http.request(method, path, headers=bearer(await chat.log_in()))
-        assert response.status_code != HTTPStatus.UNAUTHORIZED, path
-    assert (await chat.http.get("/api/healthz")).status_code == 200
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_token_can_be_logged_out_once(chat: ChatClient, method: str) -> None:
-    """Logging out ends the token; using it again gives 401 (line 15)."""
-    token = await chat.log_in()
-    assert (await chat.http.request(method, "/logout", headers=bearer(token))).status_code == 204
-    for again in ("/logout", "/history", "/api/rooms"):
-        assert problem(await chat.http.get(again, headers=bearer(token))) == (401, "unauthorized")
-
-
-async def test_a_token_may_be_in_the_query(chat: ChatClient) -> None:
-    """Browsers may give the token as a parameter."""
-    token = await chat.log_in()
-    assert (await chat.http.get("/history", params={"token": token})).status_code == 200
-
-
-async def test_logging_out_needs_a_token(chat: ChatClient) -> None:
-    """Without a token there is nothing to end (line 15)."""
-    assert problem(await chat.http.post("/logout")) == (401, "unauthorized")
-
-
-async def test_a_token_of_another_server(chat: ChatClient, start_chat: StartChat, tmp_path: Any) -> None:
-    """A token that was issued under another key is refused."""
-    other = await start_chat(token_key_file=tmp_path / "other.key")
-    response = await chat.http.get("/history", headers=bearer(await other.log_in()))
-    assert problem(response) == (401, "unauthorized")
-
-
-async def test_an_expired_token_leaves(start_chat: StartChat) -> None:
-    """A member whose token expires is closed with 4001, and seen to leave (line 14)."""
-    clock = WallClock()
-    chat = await start_chat(wall_clock=clock)
-    guest = await chat.enter()
-    member, watcher = [await chat.open(path, token=await chat.log_in()) for path in ("/join", "/api/feed")]
-    clock.offset = 90_000
-    assert ((await member.end())[0], (await watcher.end())[0]) == (4001, 4001)
-    assert (await guest.hear_of(type="left"))["memberName"] == "Ada"
-
-
-async def test_an_expired_token(chat: ChatClient, tmp_path: Path) -> None:
-    """A token that has expired is refused (line 14)."""
-    token = TokenKey(tmp_path / "token.key").issue(Claims.new("Ada", lifetime=-60), CHAT)
-    assert problem(await chat.http.get("/history", headers=bearer(token))) == (401, "unauthorized")
-    assert (await chat.refused("/join", token=token))[0] == 401
 
 
 # The lobby.

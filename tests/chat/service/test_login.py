@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.domain.person import person_of
 from chat.service.login import RETRY_SECONDS, ChatLogins, NoGuests, TooManyFailures, WrongPassword
 from fanline.errors import ConfigurationError, Rejected
 from fanline.security.authenticator import Unauthorized
@@ -71,6 +72,17 @@ def test_the_password_is_that_of_the_settings(make_logins: MakeLogins, tmp_path:
     for wrong in ("test", "", "pässword\n", "p"):
         with pytest.raises(WrongPassword):
             logins.log_in(wrong, "Ada", ELSEWHERE)
+
+
+def test_the_password_of_the_admins_gives_their_role(make_logins: MakeLogins) -> None:
+    """The password of the admins gives the role admin; no password does where none is set."""
+    logins = make_logins(chat_admin_password="root")
+    roles = [logins.log_in(password, "Ada", HOME)["role"] for password in ("test", "root")]
+    assert roles == ["user", "admin"]
+    assert person_of(logins.identify(logins.log_in("root", "Ada", HOME)["token"])).role == "admin"
+    with pytest.raises(WrongPassword):
+        make_logins().log_in("root", "Ada", HOME)
+    assert make_logins(chat_admin_password="test").log_in("test", "Ada", HOME)["role"] == "user"
 
 
 def test_an_open_server_needs_a_password(make_logins: MakeLogins) -> None:
