@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
@@ -78,6 +79,8 @@ async def test_the_documentation_is_a_page_of_our_own(chat: ChatClient) -> None:
     assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
 
 
+# The services in this process use `random` as well, on the event loop, while hypothesis draws in a thread.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 async def test_the_description_is_true(start_chat_process: StartChatProcess, cert_dir: Path) -> None:
     """Every answer, to what is allowed and to what is not, is one that the description has."""
     chat = await start_chat_process()
