@@ -32,7 +32,8 @@ from fanline.protocol import SUBPROTOCOL, Ack, Message, NewMessage, encode, refu
 from fanline.protocol.topics import matches
 from fanline.security.tls import server_context
 
-DEADLINE = 20.0
+# How long anything may take that a test waits for, in seconds: far more than it takes on a loaded machine.
+DEADLINE = 60.0
 
 # What the clients under test log in with.
 USER, PASSWORD = "hello", "test"

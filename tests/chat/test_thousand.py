@@ -12,6 +12,7 @@ from websockets.typing import Subprotocol
 from chat.http.frames import SUBPROTOCOL
 from fanline.security.tokens import CHAT, Claims, TokenKey
 from tests.processes import Pipeline, ServiceProcess
+from tests.stubs import DEADLINE
 
 MEMBERS = 1_000
 
@@ -41,7 +42,7 @@ async def enter_all(url: str, tls: ssl.SSLContext, key: TokenKey) -> list[Client
                 ssl=tls,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 compression=None,
-                open_timeout=60,
+                open_timeout=DEADLINE,
                 ping_interval=None,
                 max_queue=None,
                 max_size=None,

@@ -3,6 +3,7 @@
 import asyncio
 
 from fanline.change_notifier import ChangeNotifier
+from tests.stubs import DEADLINE
 
 
 async def test_all_waiters_are_woken() -> None:
@@ -11,7 +12,7 @@ async def test_all_waiters_are_woken() -> None:
     waits = [asyncio.ensure_future(asyncio.wait([signal.next])) for _ in range(3)]
     await asyncio.sleep(0)
     signal.fire()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await asyncio.gather(*waits)
 
 
@@ -20,7 +21,7 @@ async def test_a_change_between_taking_and_waiting_is_not_missed() -> None:
     signal = ChangeNotifier()
     taken = signal.next
     signal.fire()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await asyncio.shield(taken)
 
 
@@ -43,7 +44,7 @@ async def test_a_cancelled_waiter_does_not_affect_others() -> None:
     gone.cancel()
     await asyncio.wait([gone])
     signal.fire()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await stays
     assert gone.cancelled()
 

@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from fanline.tasks import cancel_and_wait, running_task
+from tests.stubs import DEADLINE
 
 
 class Worker:
@@ -36,7 +37,7 @@ async def return_at_once() -> None:
 async def test_the_task_runs_while_the_block_does() -> None:
     """It is under way in the block, and has ended, its cleaning up included, behind it."""
     worker = Worker()
-    async with asyncio.timeout(5), running_task(worker.work()):
+    async with asyncio.timeout(DEADLINE), running_task(worker.work()):
         await worker.runs.wait()
         assert not worker.ended
     assert worker.ended

@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection
 
 from tests.conftest import open_websocket
 from tests.processes import Pipeline
+from tests.stubs import DEADLINE
 
 USERS = 1_000
 PASSWORD = "all the same"
@@ -51,7 +52,7 @@ async def dial_all(url: str, tls: ssl.SSLContext) -> list[ClientConnection]:
                 user=f"user{number}",
                 password=PASSWORD,
                 compression=None,
-                open_timeout=60,
+                open_timeout=DEADLINE,
                 ping_interval=None,
                 max_queue=None,
             )

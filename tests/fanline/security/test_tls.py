@@ -30,6 +30,7 @@ from fanline import settings
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import CA_CERT, client_context
 from fanline.security.tls import SERVER_CERT, SERVER_KEY, read_key, server_context
+from tests.stubs import DEADLINE
 
 NOW = datetime.now(UTC)
 UNPRIVILEGED = 65534
@@ -93,7 +94,7 @@ async def greeting(server: Path, client: ssl.SSLContext, host: str) -> tuple[byt
             await writer.wait_closed()
 
     listener = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=server_context(server))
-    async with listener, asyncio.timeout(10):
+    async with listener, asyncio.timeout(DEADLINE):
         port = listener.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=host)
         try:

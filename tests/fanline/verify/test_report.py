@@ -22,6 +22,7 @@ from fanline.verify.report import Report, text, violations
 from fanline.verify.run import Run
 from fanline.verify.workload import Workload
 from tests.conftest import until
+from tests.stubs import DEADLINE
 
 PLACE = Place("wss://pub:1", "wss://sub:2", "alice", "secret", ssl.create_default_context(), 10)
 
@@ -113,7 +114,7 @@ async def test_progress(is_terminal: bool) -> None:
     run.injector = Injector(installation, [])
     run.injector.counts[Fault.KILL, "msgqueue"] = 3
     run.injector.current.append("kill msgqueue")
-    async with running_task(progress.show(run, console)), asyncio.timeout(5):
+    async with running_task(progress.show(run, console)), asyncio.timeout(DEADLINE):
         await until(lambda: "starting" in shown.getvalue())
         run.load = Load(PLACE, Workload("t", 1), seed=7, publishers=1, rate=1)
         run.load.sent[0].hand_over(0)

@@ -8,8 +8,7 @@ from functools import partial
 import pytest
 
 from msgqueue.store.thread import CallThread
-
-PATIENCE = 10
+from tests.stubs import DEADLINE
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ async def test_calls_one_after_the_other(thread: CallThread) -> None:
         called.append((number, threading.current_thread().name))
         return number
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(DEADLINE):
         results = await asyncio.gather(*(thread.call(partial(note, n)) for n in range(20)))
     assert results == list(range(20))
     assert called == [(number, "store-test") for number in range(20)]
@@ -39,7 +38,7 @@ async def test_raises_what_was_raised(thread: CallThread) -> None:
     def fail() -> None:
         raise OSError("no")
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(DEADLINE):
         with pytest.raises(OSError, match="no"):
             await thread.call(fail)
         assert await thread.call(lambda: 7) == 7
@@ -54,7 +53,7 @@ async def test_tells_of_success_before_the_future_is_done(thread: CallThread) ->
         told.append((result, done.done(), threading.get_ident() == here))
 
     done = thread.call(lambda: 7, tell)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(DEADLINE):
         assert await done == 7
     assert told == [(7, False, True)]
 
@@ -62,13 +61,13 @@ async def test_tells_of_success_before_the_future_is_done(thread: CallThread) ->
 async def test_a_call_that_is_not_awaited_is_made(thread: CallThread) -> None:
     """A wait that was cancelled does not take the call back, nor what comes of it, nor the later ones."""
     gate, told = threading.Event(), asyncio.Event()
-    waiting = asyncio.ensure_future(asyncio.wait_for(thread.call(gate.wait, lambda _: told.set()), PATIENCE))
+    waiting = asyncio.ensure_future(asyncio.wait_for(thread.call(gate.wait, lambda _: told.set()), DEADLINE))
     failing = thread.call(lambda: 1 // 0)
     await asyncio.sleep(0)
     waiting.cancel()
     failing.cancel()
     gate.set()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(DEADLINE):
         await told.wait()
         assert await thread.call(lambda: 7) == 7
     assert waiting.cancelled()
@@ -79,9 +78,9 @@ async def test_stops_after_what_was_handed_over(thread: CallThread) -> None:
     """Calls made before the stop are made, and then the thread ends."""
     last = thread.call(threading.current_thread)
     thread.stop()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(DEADLINE):
         ended = await last
-    await asyncio.to_thread(ended.join, PATIENCE)
+    await asyncio.to_thread(ended.join, DEADLINE)
     assert not ended.is_alive()
 
 
@@ -98,5 +97,5 @@ def test_outlives_a_closed_event_loop() -> None:
 
     worker = asyncio.run(leave())
     gate.set()
-    worker.join(PATIENCE)
+    worker.join(DEADLINE)
     assert not worker.is_alive()
