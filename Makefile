@@ -10,6 +10,11 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 WORKERS ?= 3
 
+# With BROWSER=no, the tests that need Chromium or a proxy are left out, and pytest says so at its end.
+BROWSER ?= yes
+NEEDS := $(if $(filter no,$(BROWSER)),,programs)
+LEFT_OUT := $(if $(filter no,$(BROWSER)),--no-browser)
+
 VENV := .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
@@ -29,8 +34,8 @@ up: $(RUNNABLE) ## Start the whole pipeline here; ARGS="…" goes to `fanline up
 	@exec $(BIN)/fanline up $(ARGS)
 
 .PHONY: test
-test: lint types jstest browser ## Lint, check the types and run every test; ARGS="…" goes to pytest
-	@exec $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+test: lint types jstest $(NEEDS) ## Lint, check the types and run every test; ARGS="…" goes to pytest; BROWSER=no
+	@exec $(BIN)/python -m pytest -n $(WORKERS) $(LEFT_OUT) $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) $(JS_INSTALLED) ## Check the style, the formatting, the imports and the words
@@ -62,8 +67,8 @@ bench: $(INSTALLED) ## Measure along with other servers; ARGS="…" goes to `pyt
 	@exec $(BIN)/python -m bench $(or $(ARGS),all)
 
 .PHONY: coverage
-coverage: $(INSTALLED) browser ## Run every test, and list the lines and branches that none reaches
-	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
+coverage: $(INSTALLED) $(NEEDS) ## Run every test, and list the lines and branches that none reaches
+	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(LEFT_OUT) $(ARGS)
 
 .PHONY: docs
 docs: $(INSTALLED) ## Write again what is generated in docs/
@@ -102,31 +107,35 @@ $(INSTALLED): $(RUNNABLE)
 	@touch $@
 
 $(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
+	@missing=; $(BIN)/node --version > /dev/null 2>&1 || missing=' libatomic1'; $(call debian,$$missing)
 	@echo 'Installing into $(JS)/node_modules, once; this takes some seconds'
 	@$(NPM) ci
 	@touch $@
 
-# The tests of the web page need a real browser, those of the proxies real proxies; where they may be installed
-# without asking, they are.
+# What pip cannot bring is installed where that may be done without asking, or named. `programs` checks for what the
+# tests run: a browser for the web page, and proxies to be behind.
 PROGRAMS := chromium nginx haproxy
 
-.PHONY: browser
-browser:
+.PHONY: programs
+programs:
 	@missing=; for program in $(PROGRAMS); do \
 		PATH="$$PATH:/usr/sbin" command -v $$program > /dev/null || missing="$$missing $$program"; done; \
-	packages=$${missing/nginx/nginx-light}; \
-	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ]; then run=; else run='sudo -n'; fi; \
-		if command -v apt-get > /dev/null && $$run true 2> /dev/null; then \
-			echo "Installing$$missing, once, for the tests"; \
-			{ $$run apt-get update -q && \
-			  $$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$packages; \
-			} > /dev/null; \
-		else \
-			echo "make: the tests need$$missing: install them (Debian: apt-get install$$packages)" >&2; \
-			exit 1; \
-		fi; \
-	fi
+	$(call debian,$${missing/nginx/nginx-light},; without: make test BROWSER=no)
+
+define debian
+packages="$(1)"; if [ -n "$$packages" ]; then \
+	if [ "$$(id -u)" = 0 ]; then run=; else run='sudo -n'; fi; \
+	if command -v apt-get > /dev/null && $$run true 2> /dev/null; then \
+		echo "Installing$$packages, once, for the tests"; \
+		{ $$run apt-get update -q && \
+		  $$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$packages; \
+		} > /dev/null; \
+	else \
+		echo "make: the tests need$$packages: install with: apt-get install$$packages$(2)" >&2; \
+		exit 1; \
+	fi; \
+fi
+endef
 
 define install
 @$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \

@@ -48,6 +48,29 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer to leave out what needs programs that pip does not bring: `make test BROWSER=no`."""
+    parser.addoption("--no-browser", action="store_true", help="leave out what needs Chromium or a proxy")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave those tests out, if asked for; pytest tells how many."""
+    if config.getoption("--no-browser"):
+        left_out = [item for item in items if needs_programs(item)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def needs_programs(item: pytest.Item) -> bool:
+    return "browser" in getattr(item, "fixturenames", ()) or item.nodeid.startswith("tests/deploy/")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was not tested."""
+    if config.getoption("--no-browser"):
+        terminalreporter.section("left out: the web page, fanline.js in a browser, and proxies in front")
+
+
 def pytest_configure() -> None:
     """Allow this process the thousands of connections that some tests open."""
     raise_file_limit()
