@@ -1,5 +1,6 @@
 """Settings of chat."""
 
+from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -41,6 +42,21 @@ class ChatSettings(ServiceSettings):
         None, description="File whose first line is that password."
     )
     chat_name: str = Field("Fanline chat", description="What people see as the name of this chat.")
+    chat_user: str | None = Field(
+        None,
+        description="The user as which chat logs in to the pipeline, with rights for `chat.>` alone; unset, "
+        "`link_user`.",
+        min_length=1,
+    )
+    chat_user_password: SecretStr | None = Field(
+        None,
+        description="Its password. Environment or file only; `chat_user_password_file` is safer.",
+    )
+    chat_user_password_file: PasswordFile = Field(None, description="File whose first line is that password.")
+    chat_token_key_file: Path = Field(
+        Path("var/chat-token.key"),
+        description="Key of the logins to chat, the same for all its servers; made if it is missing.",
+    )
     chat_guests: bool | None = Field(
         None, description="Whether chat lets in guests, without a password; unset, only on loopback."
     )
@@ -53,6 +69,7 @@ class ChatSettings(ServiceSettings):
         self.require_one_password(
             "chat_admin_password", self.chat_admin_password, self.chat_admin_password_file
         )
+        self.require_one_password("chat_user_password", self.chat_user_password, self.chat_user_password_file)
         return self.require_one_password("chat_password", self.chat_password, self.chat_password_file)
 
     @property
@@ -69,6 +86,20 @@ class ChatSettings(ServiceSettings):
         return read_password(
             "chat_admin_password_file", self.chat_admin_password, self.chat_admin_password_file
         )
+
+    def pipeline_login(self) -> tuple[str, str]:
+        """Return the user and the password with which chat logs in to the pipeline.
+
+        Raises:
+            ConfigurationError: If the password is missing, or in a file that cannot be used.
+        """
+        if self.chat_user is None:
+            return self.link_user, self.link_secret()
+        name = "chat_user_password_file"
+        secret = read_password(name, self.chat_user_password, self.chat_user_password_file)
+        if secret is None:
+            raise ConfigurationError(f"chat_user {self.chat_user}: there is no password; set {name}")
+        return self.chat_user, secret
 
     def client_password(self) -> str:
         """Return the password with which people log in to chat.

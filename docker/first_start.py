@@ -7,11 +7,12 @@ The container ``setup`` runs it before the services start::
 ``NAME`` is an additional host name or address of the server certificate. The files go to two places:
 
 * ``PRIVATE``, which no service can read: ``ca.key``, all certificates, ``admin-password``;
-* the paths in the settings of the services: ``ca.crt``, ``server.crt``, ``server.key``, the users and rights
-  files, the password with which the services log in to each other, the key of the tokens, and the chat
-  password.
+* the paths in the settings: ``ca.crt``, ``server.crt``, ``server.key``, the users and rights files, for all
+  services; for publisher and subscriber their password for msgqueue and the key of the tokens; for chat its
+  own password, key and password for the pipeline.
 
-Existing files are kept, so it may run at every start; an expired certificate is reissued.
+Existing files are kept, so it may run at every start; an expired certificate is reissued. Secrets that
+version 0.1 kept where every service reads them move to their places.
 """
 
 import os
@@ -30,9 +31,11 @@ from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import SERVER_CERT, SERVER_KEY
 from fanline.security.tokens import TokenKey
 from fanline.security.users import User, UsersFile
-from fanline.settings import Settings, read
+from fanline.settings import read
 
 FIRST_USER: Final = "admin"
+COMPOSE: Final = "docker compose --file docker/compose.yaml"
+CHAT_TOPICS: Final = ("chat.>",)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -41,10 +44,14 @@ def main(argv: Sequence[str]) -> None:
     os.umask(0o077)
     settings = read(ChatSettings)
     make_certificates(private, settings.cert_dir, names)
+    for path in (settings.link_password_file, settings.chat_password_file, settings.token_key_file):
+        move_secret(settings.cert_dir, path)
     TokenKey(settings.token_key_file).create_if_missing()
+    TokenKey(settings.chat_token_key_file, "chat_token_key_file").create_if_missing()
     admin_password = private / f"{FIRST_USER}-password"
     if make_users(admin_password, settings):
         show(f"The first user is {FIRST_USER}", admin_password)
+        sys.stdout.write(f"Add others:\n    {COMPOSE} run --rm --entrypoint fanline setup user add NAME\n")
     if settings.chat_password_file is not None and make_password(settings.chat_password_file):
         show("Chat has one password for all members", settings.chat_password_file)
 
@@ -52,8 +59,7 @@ def main(argv: Sequence[str]) -> None:
 def show(what: str, password_file: Path) -> None:
     """Print the command that shows a password, not the password: output is kept in a log."""
     sys.stdout.write(
-        f"{what}; this shows the password:\n"
-        f"    docker compose --file docker/compose.yaml run --rm --entrypoint cat setup {password_file}\n"
+        f"{what}; this shows the password:\n    {COMPOSE} run --rm --entrypoint cat setup {password_file}\n"
     )
 
 
@@ -66,8 +72,15 @@ def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None
             files.replace(shared / name, (private / name).read_bytes(), mode)
 
 
-def make_users(password_file: Path, settings: Settings) -> bool:
-    """Create the services' user and a first user if missing, each with its own password.
+def move_secret(shared: Path, path: Path | None) -> None:
+    """Move a file from the folder that every service reads to its place, unless it is there."""
+    if path is not None and path.parent != shared and (old := shared / path.name).exists():
+        files.create(path, old.read_bytes())
+        old.unlink()
+
+
+def make_users(password_file: Path, settings: ChatSettings) -> bool:
+    """Create the users of the services and a first user if missing, each with its own password.
 
     Returns:
         Whether the first user is new.
@@ -79,6 +92,9 @@ def make_users(password_file: Path, settings: Settings) -> bool:
         raise ConfigurationError("users_file and link_password_file: set both, they name the files to make")
     users = UsersFile(settings.users_file)
     add_user(users, User(settings.link_user, is_service=True), settings.link_password_file)
+    if settings.chat_user is not None and settings.chat_user_password_file is not None:
+        chat = User(settings.chat_user, CHAT_TOPICS, CHAT_TOPICS)
+        add_user(users, chat, settings.chat_user_password_file)
     return add_user(users, User(FIRST_USER), password_file)
 
 

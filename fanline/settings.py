@@ -119,7 +119,7 @@ class Settings(BaseModel):
     link_password_file: PasswordFile = Field(None, description="File whose first line is that password.")
     token_key_file: Path = Field(
         Path("var/token.key"),
-        description="Key of the tokens, the same for all services that issue or accept them; chat and "
+        description="Key of the tokens for publisher and subscriber, which both need; `fanline up` and "
         "`fanline token` make it if it is missing.",
     )
     allowed_origins: Origins = Field(

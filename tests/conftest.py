@@ -104,6 +104,7 @@ def make_settings(cert_dir: Path, tmp_path: Path) -> Callable[..., Settings]:
             "cert_dir": cert_dir,
             "data_dir": tmp_path / "data",
             "token_key_file": tmp_path / "token.key",
+            "chat_token_key_file": tmp_path / "chat-token.key",
             "drain_timeout": 4,
             "return_spread": 0.2,
         }

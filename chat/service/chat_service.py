@@ -98,17 +98,18 @@ class ChatService:
             ConfigurationError: If the CA or the password for the pipeline cannot be read.
         """
         tls = client_context(settings.cert_dir)
-        login: dict[str, Any] = {"user": settings.link_user, "password": settings.link_secret(), "tls": tls}
+        user, password = settings.pipeline_login()
+        login: dict[str, Any] = {"user": user, "password": password, "tls": tls}
         state = _new_state(settings, tuning)
         lifecycle = Lifecycle(
             state,
-            LogReader(state, settings.link_user),
+            LogReader(state, user),
             PipelineConnection(settings, login, retry_delay=tuning.retry_delay),
             DependencyHealth((settings.publisher_url, settings.subscriber_url), tls),
             beat_interval=tuning.beat_interval,
             drain_timeout=settings.drain_timeout / 2,
         )
-        history = RoomHistory(History(settings.subscriber_url, **login), settings.link_user)
+        history = RoomHistory(History(settings.subscriber_url, **login), user)
         return cls(
             state,
             lifecycle,

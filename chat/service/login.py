@@ -56,7 +56,7 @@ class ChatLogins:
         self._is_revoked = is_revoked
         self._clock = clock
         self._failures = FailureDelay()
-        self._key = TokenKey(settings.token_key_file)
+        self._key = TokenKey(settings.chat_token_key_file, "chat_token_key_file")
         self._key.create_if_missing()
         self._key.check()
 

@@ -17,10 +17,9 @@ from rich.console import Console
 from chat.app import open_chat
 from chat.settings import ChatSettings
 from fanline import settings
-from fanline.cli.up import Installation, make_certificates, url_of, welcome
+from fanline.cli.up import Installation, create_keys, make_certificates, url_of, welcome
 from fanline.errors import ConfigurationError
 from fanline.queue.local import LocalQueue
-from fanline.security.tokens import TokenKey
 from fanline.server import App, OpenedApp, Service, log, running_task
 from fanline.server.process import raise_file_limit, run
 from fanline.settings import ServiceSettings, Sources
@@ -86,7 +85,7 @@ class Server:
         if chat.workers > 1:
             raise ConfigurationError(f"workers: {PROGRAM} is one process; `fanline up` runs several")
         await make_certificates(chat)
-        TokenKey(chat.token_key_file).create_if_missing()
+        create_keys(chat)
         async with AsyncExitStack() as stack:
             started = _Started(stack)
             section = sources.section(MsgQueueSettings)

@@ -125,7 +125,7 @@ async def up(installation: Installation, argv: Sequence[str]) -> None:
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     await make_certificates(installation.chat)
-    TokenKey(installation.chat.token_key_file).create_if_missing()
+    create_keys(installation.chat)
     supervisors = [_supervise(each, installation, argv, console) for each in installation.services]
     stop_timeout = installation.chat.shutdown_delay + installation.chat.drain_timeout + STOP_GRACE
     failure: ConfigurationError | None = None
@@ -172,6 +172,12 @@ def _supervise(
         )
 
     return Supervisor(name, spawn, say)
+
+
+def create_keys(chat: ChatSettings) -> None:
+    """Create the missing keys of tokens and of logins to chat."""
+    TokenKey(chat.token_key_file).create_if_missing()
+    TokenKey(chat.chat_token_key_file, "chat_token_key_file").create_if_missing()
 
 
 async def make_certificates(common: Settings) -> None:

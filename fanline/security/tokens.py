@@ -1,7 +1,8 @@
 """Issue and verify tokens, the logins that web pages can send.
 
-A token is a JWT (RFC 7519), signed with HMAC-SHA256 by a key that all services of an installation share.
-A process with the key can issue and verify tokens; no state is stored::
+A token is a JWT (RFC 7519), signed with HMAC-SHA256. A process with the key can issue and verify tokens; no
+state is stored. There is a key for each use: that of the pipeline, which publisher and subscriber share, and
+that of chat, which its servers share::
 
     sub     the name             jti     the token's own id      aud         its use
     iat     when it was issued   exp     when it expires         publish, subscribe     rights, as patterns
@@ -13,7 +14,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,10 +83,12 @@ class TokenKey:
 
     Args:
         path: The file; its text, without the line end, is the key.
+        setting: The setting that names the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, setting: str = "token_key_file") -> None:
         self.path = path
+        self._setting = setting
 
     def create_if_missing(self) -> None:
         """Create a key that only its owner can read; concurrent processes get the same one.
@@ -99,7 +102,7 @@ class TokenKey:
             files.create(self.path, f"{secrets.token_urlsafe(MIN_KEY_BYTES)}\n".encode())
         except OSError as error:
             raise ConfigurationError(
-                f"token_key_file {self.path}: cannot be made: {error.strerror}"
+                f"{self._setting} {self.path}: cannot be made: {error.strerror}"
             ) from error
 
     def check(self) -> None:
@@ -174,16 +177,23 @@ class TokenKey:
 
     @cached_property
     def _secret(self) -> bytes:
-        where = f"token_key_file {self.path}"
+        where = f"{self._setting} {self.path}"
         try:
             with self.path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+                status = os.fstat(file.fileno())
                 secret = file.read().strip()
         except FileNotFoundError:
             raise ConfigurationError(f"{where}: there is no such file; `fanline token` makes it") from None
         except OSError as error:
             raise ConfigurationError(f"{where}: cannot be read: {error.strerror}") from error
-        if problem := _key_problem(secret, mode):
+        problem = access_problem(
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            user=os.geteuid(),
+            groups={os.getegid(), *os.getgroups()},
+        ) or _key_problem(secret)
+        if problem:
             raise ConfigurationError(f"{where}: {problem}")
         return secret
 
@@ -214,9 +224,30 @@ def _claims(payload: dict[str, Any]) -> Claims:
     return Claims(payload["sub"], payload["jti"], int(payload["exp"]), publish, subscribe, user_id, role)
 
 
-def _key_problem(secret: bytes, mode: int) -> str | None:
-    if stat.S_IMODE(mode) & 0o077:
-        return "users other than its owner can access it; set its mode to 600"
+def access_problem(mode: int, owner: int, group: int, *, user: int, groups: Collection[int]) -> str | None:
+    """Return why a secret file is not safe from other users; None if it is.
+
+    A group of the process may read it, as Kubernetes mounts secrets, and all users, if the file belongs to
+    another user.
+
+    Args:
+        mode: Its mode.
+        owner: Its user.
+        group: Its group.
+        user: The user of the process.
+        groups: The groups of the process.
+    """
+    allowed = 0o700
+    if group in groups:
+        allowed |= stat.S_IRGRP
+        if owner != user:
+            allowed |= stat.S_IROTH
+    if stat.S_IMODE(mode) & ~allowed:
+        return "other users can access it; set its mode to 600, or to 640 for a group of the service's"
+    return None
+
+
+def _key_problem(secret: bytes) -> str | None:
     if len(secret) < MIN_KEY_BYTES:
         problem = f"the key has {len(secret)} bytes, and needs {MIN_KEY_BYTES}"
         return f"{problem}; remove the file, and `fanline token` makes a new one"

@@ -31,7 +31,8 @@ async def test_a_missing_file_is_named(make_chat_settings: MakeSettings, tmp_pat
         ({"users_file": tmp_path / "nobody"}, "nobody"),
         ({"chat_password_file": tmp_path / "nothing"}, "chat_password_file"),
         ({"link_password_file": tmp_path / "nothing"}, "link_password_file"),
-        ({"token_key_file": tmp_path / "short.key"}, "token_key_file"),
+        ({"chat_token_key_file": tmp_path / "short.key"}, "chat_token_key_file"),
+        ({"chat_user": "chat"}, "chat_user chat: there is no password"),
     ]
     for changes, said in mistakes:
         with pytest.raises(ConfigurationError, match=said):
@@ -50,7 +51,8 @@ async def test_a_port_that_is_taken_is_named(chat: ChatClient, make_chat_setting
 async def test_a_mistake_ends_the_program_with_2(tmp_path: Path) -> None:
     """Started as a program with a wrong setting, it ends with 2 and one sentence (line 3)."""
     program = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "chat", "--cert-dir", str(tmp_path), "--token-key-file", str(tmp_path / "key"),
+        sys.executable, "-m", "chat", "--cert-dir", str(tmp_path),
+        "--chat-token-key-file", str(tmp_path / "key"),
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(DEADLINE):

@@ -27,7 +27,7 @@ from cryptography import x509
 
 from fanline.security.client_tls import client_context
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
-from fanline.security.users import UsersFile
+from fanline.security.users import User, UsersFile
 from fanline.settings import ENV_PREFIX, SERVICES, Settings, all_fields, section_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,11 +201,14 @@ def test_containers_are_locked_down(service: str) -> None:
 
 def test_volumes_keep_secrets_apart() -> None:
     """Only setup sees the CA key, only msgqueue the log, and no service can change the credentials."""
-    assert mounts("setup") == {"private": "/private", "credentials": "/credentials"}
-    assert mounts("msgqueue") == {"credentials": "/credentials:ro", "data": "/data"}
-    for edge in ("publisher", "subscriber", "chat"):
-        assert mounts(edge) == {"credentials": "/credentials:ro"}
-    assert set(COMPOSE["volumes"]) == {"private", "credentials", "data"}
+    volumes = {"private", "credentials", "pipeline", "chat"}
+    assert mounts("setup") == {volume: f"/{volume}" for volume in volumes}
+    shared = {"credentials": "/credentials:ro"}
+    assert mounts("msgqueue") == shared | {"data": "/data"}  # not the key with which tokens are issued
+    for edge in ("publisher", "subscriber"):
+        assert mounts(edge) == shared | {"pipeline": "/pipeline:ro"}
+    assert mounts("chat") == shared | {"chat": "/chat:ro"}
+    assert set(COMPOSE["volumes"]) == volumes | {"data"}
 
 
 def test_volumes_are_mounted_where_the_image_looks() -> None:
@@ -214,8 +217,10 @@ def test_volumes_are_mounted_where_the_image_looks() -> None:
     assert environment["FANLINE_CERT_DIR"] == "/credentials"
     assert environment["FANLINE_DATA_DIR"] == "/data"
     files = COMPOSE["services"]["publisher"]["environment"]
-    for name in ("LINK_PASSWORD_FILE", "CHAT_PASSWORD_FILE", "TOKEN_KEY_FILE"):
-        assert files[f"{ENV_PREFIX}{name}"].startswith("/credentials/")
+    for name in ("LINK_PASSWORD_FILE", "TOKEN_KEY_FILE"):
+        assert files[f"{ENV_PREFIX}{name}"].startswith("/pipeline/")
+    for name in ("CHAT_PASSWORD_FILE", "CHAT_USER_PASSWORD_FILE", "CHAT_TOKEN_KEY_FILE"):
+        assert files[f"{ENV_PREFIX}{name}"].startswith("/chat/")
 
 
 def test_ports_are_those_of_the_settings() -> None:
@@ -247,8 +252,10 @@ class Project:
         self.folder = folder
         self.private = folder / "private"
         self.credentials = folder / "credentials"
+        self.pipeline = folder / "pipeline"
+        self.chat = folder / "chat"
         self.data = folder / "data"
-        for volume in (self.private, self.credentials, self.data):
+        for volume in (self.private, self.credentials, self.pipeline, self.chat, self.data):
             volume.mkdir(mode=0o700)
         self.ports = {service: free_port() for service in SERVICES}
 
@@ -263,10 +270,10 @@ class Project:
         return inherited | here | ports | {"PYTHONPATH": str(ROOT)}
 
     def _here(self, value: str) -> str:
-        for volume in (self.credentials, self.data):
+        for volume in (self.credentials, self.pipeline, self.chat, self.data):
             value = re.sub(rf"^/{volume.name}\b", str(volume), value)
         for service, port in self.ports.items():
-            value = re.sub(rf"\b{service}:\d+$", f"localhost:{port}", value)
+            value = re.sub(rf"(?<=//){service}:\d+$", f"localhost:{port}", value)
         return value
 
     def set_up(self, *names: str) -> str:
@@ -282,7 +289,8 @@ class Project:
         return result.stdout
 
     def contents(self) -> dict[Path, bytes]:
-        files = [*self.private.iterdir(), *self.credentials.iterdir()]
+        volumes = (self.private, self.credentials, self.pipeline, self.chat)
+        files = [file for volume in volumes for file in volume.iterdir()]
         return {path: path.read_bytes() for path in files}
 
 
@@ -296,29 +304,64 @@ def test_first_start_makes_credentials_that_work(project: Project) -> None:
     project.set_up()
     accounts = UsersFile(project.credentials / "users").read()
     passwords = {
-        "pipeline": project.credentials / "link-password",
+        "pipeline": project.pipeline / "link-password",
+        "chat": project.chat / "user-password",
         "admin": project.private / "admin-password",
     }
     assert accounts.keys() == passwords.keys()
     for name, file in passwords.items():
         assert bcrypt.checkpw(file.read_bytes().strip(), accounts[name].password_hash.encode())
     assert accounts["pipeline"].user.is_service
-    assert not accounts["admin"].user.is_service
+    assert accounts["chat"].user == User("chat", ("chat.>",), ("chat.>",))
+    assert accounts["admin"].user == User("admin")
+
+
+def test_secrets_of_the_old_layout_move(project: Project) -> None:
+    """Secrets that version 0.1 kept for all services are kept, but not where msgqueue reads."""
+    old = {"link-password": project.pipeline, "token.key": project.pipeline, "chat-password": project.chat}
+    for name in old:
+        (project.credentials / name).write_text(f"{name} of before, with more than 32 bytes\n")
+    project.set_up()
+    for name, folder in old.items():
+        assert (folder / name).read_text() == f"{name} of before, with more than 32 bytes\n"
+        assert not (project.credentials / name).exists()
+
+
+def test_users_are_added_in_the_container_of_setup(project: Project) -> None:
+    """The command that the first start names works: setup can write the users file."""
+    assert "run --rm --entrypoint fanline setup user add NAME" in project.set_up()
+    subprocess.run(
+        [Path(sys.executable).with_name("fanline"), "user", "add", "ann", "--publish", "orders.>"],
+        env=project.environment("setup"),
+        input=b"secret\n",
+        check=True,
+    )
+    assert UsersFile(project.credentials / "users").read()["ann"].user == User("ann", publish=("orders.>",))
+
+
+@pytest.mark.parametrize("service", ["setup", *SERVICES])
+def test_containers_are_limited(service: str) -> None:
+    """No container takes all memory or processes of its machine, or fills its disk with a log."""
+    definition = COMPOSE["services"][service]
+    assert definition["mem_limit"] == "${MEMORY:-1g}"
+    assert definition["pids_limit"] == 256
+    assert set(definition["logging"]["options"]) == {"max-size", "max-file"}
 
 
 def test_first_start_keeps_secrets(project: Project) -> None:
     """No other user can read the secrets, no service can read the key of the CA, and no password is shown."""
     said = project.set_up()
     credentials = project.credentials
-    keys = [project.private / "ca.key", credentials / "server.key", credentials / "token.key"]
-    shown = [project.private / "admin-password", credentials / "chat-password"]
-    passwords = [*shown, credentials / "link-password"]
+    tokens = [project.pipeline / "token.key", project.chat / "token.key"]
+    keys = [project.private / "ca.key", credentials / "server.key", *tokens]
+    shown = [project.private / "admin-password", project.chat / "chat-password"]
+    passwords = [*shown, project.pipeline / "link-password", project.chat / "user-password"]
     for path in (*keys, *passwords, project.credentials / "users"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert not (project.credentials / "ca.key").exists()
     for path in shown:
         assert str(path) in said
-    secrets = [path.read_text().strip() for path in (*passwords, credentials / "token.key")]
+    secrets = [path.read_text().strip() for path in (*passwords, *tokens)]
     assert len(set(secrets)) == len(secrets)
     assert not [secret for secret in secrets if secret in said]
 
@@ -345,9 +388,9 @@ def test_a_broken_first_start_is_finished_by_the_next(project: Project) -> None:
 
 def test_a_chat_password_of_ones_own_is_kept(project: Project) -> None:
     """A password that the operator has put there before the first start is left as it is."""
-    (project.credentials / "chat-password").write_text("ours\n")
+    (project.chat / "chat-password").write_text("ours\n")
     assert "Chat" not in project.set_up()
-    assert (project.credentials / "chat-password").read_text() == "ours\n"
+    assert (project.chat / "chat-password").read_text() == "ours\n"
 
 
 def test_certificate_names_the_services_and_more(project: Project) -> None:
@@ -443,7 +486,7 @@ def test_message_goes_through_the_containers(project: Project) -> None:
 def test_chat_works_in_its_container(project: Project) -> None:
     """With what the first start made, chat becomes ready, and lets in who has its password, but no guests."""
     project.set_up()
-    password = (project.credentials / "chat-password").read_text().strip()
+    password = (project.chat / "chat-password").read_text().strip()
     with (
         Container("msgqueue", project),
         Container("publisher", project),
@@ -461,10 +504,11 @@ def test_chat_works_in_its_container(project: Project) -> None:
 def test_tokens_work_in_the_containers(project: Project, edge: str) -> None:
     """The key that the first start made is the one by which the edges know a token."""
     project.set_up()
-    key = TokenKey(project.credentials / "token.key")
+    key = TokenKey(project.pipeline / "token.key")
     token = key.issue(Claims.new("page", lifetime=60, publish=["a"]), PIPELINE)
     with Container(edge, project) as container, container.http() as client:
         container.until(container.is_healthy)
-        for shown, status in ((token, HTTPStatus.OK), ("x", HTTPStatus.UNAUTHORIZED)):
+        path = {"publisher": "/publish", "subscriber": "/subscribe"}[edge]
+        for shown, status in ((token, HTTPStatus.UPGRADE_REQUIRED), ("x", HTTPStatus.UNAUTHORIZED)):
             headers = {"Authorization": f"Bearer {shown}"}
-            assert client.get("/metrics", headers=headers).status_code == status
+            assert client.get(path, headers=headers).status_code == status

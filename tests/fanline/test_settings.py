@@ -75,7 +75,7 @@ def mistake_in(*argv: str) -> str:
 
 
 # Settings that have no flag, because all users can read command lines.
-SECRETS = ("link_password", "chat_password")
+SECRETS = ("link_password", "chat_password", "chat_admin_password", "chat_user_password")
 
 
 def sample(name: str) -> str:
@@ -589,6 +589,11 @@ def test_every_setting_is_described() -> None:
         "chat_guests",
         "chat_password",
         "chat_password_file",
+        "chat_admin_password",
+        "chat_admin_password_file",
+        "chat_user",
+        "chat_user_password",
+        "chat_user_password_file",
         "link_password",
         "link_password_file",
         "retention",

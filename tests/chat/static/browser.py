@@ -81,7 +81,10 @@ class Installation:
     """
 
     def __init__(self, folder: Path, cert_dir: Path, tls: ssl.SSLContext, **settings: object) -> None:
-        self._settings = {"token_key_file": folder / "token.key"} | settings
+        self._settings = {
+            "token_key_file": folder / "token.key",
+            "chat_token_key_file": folder / "chat-token.key",
+        } | settings
         self._cert_dir = cert_dir
         self.tls = tls
         self.token_key_file = folder / "token.key"

@@ -471,7 +471,7 @@ async def test_a_round_trip(
         service = ServiceProcess(
             "chat",
             cert_dir=cert_dir,
-            token_key_file=tmp_path / "token.key",
+            chat_token_key_file=tmp_path / "token.key",
             publisher_url=pipeline.publisher.url,
             subscriber_url=pipeline.subscriber.url,
         )

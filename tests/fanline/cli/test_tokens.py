@@ -89,4 +89,4 @@ def test_a_key_that_others_can_read(fanline: Fanline) -> None:
     Path("var/token.key").chmod(0o644)
     code, out, err = fanline("token", "page", "--publish", "a")
     assert (code, out) == (2, "")
-    assert err.startswith("fanline: token_key_file var/token.key: users other than its owner can access it")
+    assert err.startswith("fanline: token_key_file var/token.key: other users can access it")

@@ -116,16 +116,18 @@ async def test_messages_are_handed_on_to_the_last(tmp_path: Path) -> None:
     assert stops == [(name, word) for name in order for word in ("stopping", "stopped")]
 
 
-async def test_every_service_has_the_same_token_key(tmp_path: Path) -> None:
-    """The key of the tokens is made before the first service starts, for its owner alone, and kept."""
-    path = tmp_path / "own" / "key"
-    async with running_up(tmp_path, "--token-key-file", str(path)) as up:
+async def test_keys_are_made_before_the_services_start(tmp_path: Path) -> None:
+    """A key for each use of tokens is made before the first service starts, for its owner alone, and kept."""
+    paths = tmp_path / "own" / "key", tmp_path / "own" / "chat-key"
+    flags = "--token-key-file", str(paths[0]), "--chat-token-key-file", str(paths[1])
+    async with running_up(tmp_path, *flags) as up:
         await up.until("INFO listening")
-        made = path.read_text()
+        made = [path.read_text() for path in paths]
         await up.until("clientdemo pub")
-        assert path.read_text() == made
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert not (tmp_path / "var/token.key").exists()
+        assert [path.read_text() for path in paths] == made
+    assert [stat.S_IMODE(path.stat().st_mode) for path in paths] == [0o600, 0o600]
+    assert made[0] != made[1]
+    assert not list((tmp_path / "var").glob("*.key"))
 
 
 @pytest.mark.parametrize(

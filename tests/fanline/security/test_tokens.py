@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 
 from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Unauthorized
-from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey, find_token
+from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey, access_problem, find_token
+
+ME, ROOT, MINE, OTHERS = 10001, 0, 10001, 20002
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -244,9 +246,8 @@ def test_a_key_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "mode", "problem"),
     [
-        (SECRET, 0o640, "users other than its owner can access it; set its mode to 600"),
-        (SECRET, 0o604, "users other than its owner can access it; set its mode to 600"),
-        (SECRET, 0o602, "users other than its owner can access it; set its mode to 600"),
+        (SECRET, 0o604, "other users can access it; set its mode to 600, or to 640 for a group"),
+        (SECRET, 0o602, "other users can access it; set its mode to 600, or to 640 for a group"),
         ("short\n" + " " * 40, 0o600, "the key has 5 bytes, and needs 32"),
         ("", 0o600, "the key has 0 bytes, and needs 32"),
         (
@@ -267,6 +268,29 @@ def test_a_bad_key_is_refused(tmp_path: Path, text: str, mode: int, problem: str
     for use in uses:
         with pytest.raises(ConfigurationError, match=f"token_key_file {path}: {problem}"):
             use(write_key(path, text, mode))
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "is_safe"),
+    [
+        (0o600, ME, MINE, True),
+        (0o400, ME, OTHERS, True),
+        (0o640, ME, MINE, True),  # made by hand for a group
+        (0o640, ROOT, MINE, True),  # a mounted secret with defaultMode 0640 and fsGroup
+        (0o440, ROOT, MINE, True),
+        (0o444, ROOT, MINE, True),
+        (0o644, ROOT, MINE, True),
+        (0o644, ME, MINE, False),  # other users may be there, and its owner can change it
+        (0o640, ME, OTHERS, False),
+        (0o444, ROOT, OTHERS, False),
+        (0o660, ROOT, MINE, False),
+        (0o646, ROOT, MINE, False),
+    ],
+)
+def test_the_group_of_the_process_may_read_the_key(mode: int, owner: int, group: int, is_safe: bool) -> None:
+    """A key is safe with the modes and owners that Kubernetes gives to a mounted secret."""
+    problem = access_problem(mode, owner, group, user=ME, groups={MINE})
+    assert (problem is None) is is_safe
 
 
 def test_an_unreadable_key_is_refused(tmp_path: Path) -> None:
