@@ -60,9 +60,16 @@ async function request(method, path, { token, body } = {}) {
   return answer;
 }
 
-/** @typedef {{token: string, name: string, expires: number}} Session A login. */
+/** @typedef {{token: string, name: string, expires: number, userId: string}} Session A login. */
 /** @typedef {{roomId: string, roomName: string}} RoomName */
-/** @typedef {{id: string, name: string}} Member */
+
+/** @import { Member } from "./presence.js" */
+
+/**
+ * @typedef {object} Page
+ * @property {RoomEvent[]} messages Messages, in order; they may be none.
+ * @property {number | null} before The position that the page begins at; null if there are no older messages.
+ */
 
 /**
  * Log in with the password of the server.
@@ -106,26 +113,29 @@ export class Api {
    * @param {string} id Its id.
    * @returns {Promise<RoomName & {members: Member[], seq: number}>} The room, as of the position `seq`.
    */
-  room(id) {
-    return this.#request("GET", `/api/room/${id}`);
+  async room(id) {
+    const room = await this.#request("GET", `${roomPath(id)}?details=true`);
+    return { ...room, members: room.members.map(known) };
   }
 
   /** @param {string} id The id of the room to delete. */
   deleteRoom(id) {
-    return this.#request("DELETE", `/api/room/${id}`);
+    return this.#request("DELETE", roomPath(id));
   }
 
   /**
-   * Return the events before a position, oldest first.
+   * Return the messages before a position, oldest first.
    *
    * @param {string} id The id of the room.
    * @param {number} before The position.
    * @param {number} limit How many, at most.
-   * @returns {Promise<RoomEvent[]>} The events.
+   * @returns {Promise<Page>} The messages.
    */
-  messages(id, before, limit) {
-    const query = new URLSearchParams({ before: `${before}`, limit: `${limit}` });
-    return this.#request("GET", `/api/room/${id}/messages?${query}`);
+  async messages(id, before, limit) {
+    const query = new URLSearchParams({ before: `${before}`, limit: `${limit}`, type: "chat" });
+    const events = await this.#request("GET", `${roomPath(id)}/messages?${query}`);
+    const messages = events.filter((/** @type {RoomEvent} */ { type }) => type === "chat").map(identified);
+    return { messages, before: events[0]?.seq ?? null };
   }
 
   /** @param {string} method @param {string} path */
@@ -133,3 +143,11 @@ export class Api {
     return request(method, path, { token: this.#token });
   }
 }
+
+const roomPath = (/** @type {string} */ id) => `/api/room/${encodeURIComponent(id)}`;
+
+/** @param {Member} member @returns {Member} */
+const known = (member) => ({ ...member, userId: member.userId ?? member.name });
+
+/** @param {RoomEvent} event @returns {RoomEvent} */
+export const identified = (event) => ({ ...event, userId: event.userId ?? event.memberName });

@@ -1,37 +1,39 @@
 /**
- * What a timeline shows, in order: messages, and comings and goings, those in a row as one item. No DOM.
+ * The messages of a room that are loaded, in order, and which of them stand together. No DOM.
+ *
+ * Comings and goings are no part of it: they are presence, which the list of members shows.
  *
  * @module
  */
 
-import { netEffect } from "./presence.js";
-import { isSameDay, namesOf } from "./text.js";
+import { isSameDay } from "./text.js";
 
 /** @import { RoomEvent } from "../fanline.js" */
 
-const TOGETHER = 5 * 60_000; // messages of one sender this close together stand together
+const TOGETHER = 5 * 60_000; // messages of one sender stand together for this long after the first of them
 
 /**
  * @typedef {object} Item
- * @property {number} seq Its position; of several events, the first one.
- * @property {Date} time When.
- * @property {RoomEvent[]} events The events; a message stands alone.
- * @property {boolean} isMessage Whether it is a message.
+ * @property {RoomEvent} event The message.
+ * @property {number} seq Its position.
+ * @property {Date} time When it was sent.
+ * @property {boolean} isHead Whether its sender and time stand above it.
+ * @property {number} runStart When the first of the messages that it stands together with was sent.
  */
 
-/** The items of one room that are loaded, seen by one user. */
+/** The loaded messages of one room. */
 export class Items {
   /** @type {Item[]} */
   #items = [];
 
-  /** @param {string} name The user's name. */
-  constructor(name) {
-    this.name = name;
-  }
-
   /** @returns {number} How many there are. */
   get length() {
     return this.#items.length;
+  }
+
+  /** @returns {Item | undefined} The newest one. */
+  get newest() {
+    return this.#items.at(-1);
   }
 
   /** @param {number} index An index, from 0 on. @returns {Item} The item. */
@@ -39,34 +41,29 @@ export class Items {
     return this.#items[index];
   }
 
-  /**
-   * Add newer events.
-   *
-   * @param {RoomEvent[]} events In order.
-   * @returns {boolean} Whether the last of the former items has changed.
-   */
-  append(events) {
-    return mergeInto(this.#items, events);
+  /** @param {RoomEvent[]} messages Newer ones, in order. */
+  append(messages) {
+    extend(this.#items, messages);
   }
 
   /**
-   * Add older events.
+   * Add older messages.
    *
-   * @param {RoomEvent[]} events In order.
-   * @returns {number} How many items were added; the first of the former ones may have changed.
+   * @param {RoomEvent[]} messages In order.
+   * @returns {number} How many of the former first items look different now.
    */
-  prepend(events) {
+  prepend(messages) {
     /** @type {Item[]} */
     const older = [];
-    mergeInto(older, events);
-    const [first] = this.#items;
-    const last = older.at(-1);
-    if (first && last && isOneRow(last, first)) {
-      older.pop();
-      Object.assign(first, { seq: last.seq, events: [...last.events, ...first.events] });
-    }
-    this.#items.unshift(...older);
-    return older.length;
+    extend(older, messages);
+    const former = this.#items;
+    this.#items = [...older, ...former];
+    const end = former.findIndex((item, index) => {
+      const before = { ...item };
+      arrange(item, former[index - 1] ?? older.at(-1));
+      return item.isHead === before.isHead && item.runStart === before.runStart && index > 0;
+    });
+    return end < 0 ? former.length : end;
   }
 
   /** @param {number} count How many of the oldest items to remove. */
@@ -74,71 +71,52 @@ export class Items {
     this.#items.splice(0, count);
   }
 
-  /** @param {number} index The index of an item. @returns {boolean} Whether it is the first one of another day. */
+  /**
+   * Find the first message after a position.
+   *
+   * @param {number} seq The position.
+   * @returns {number} Its index; the number of items if there is none.
+   */
+  indexAfter(seq) {
+    const index = this.#items.findIndex((item) => item.seq > seq);
+    return index < 0 ? this.#items.length : index;
+  }
+
+  /** @param {number} index The index of an item. @returns {boolean} Whether it is the first loaded one of its day. */
   startsDay(index) {
-    return index > 0 && !isSameDay(this.#items[index - 1].time, this.#items[index].time);
+    return index === 0 || !isSameDay(this.#items[index - 1].time, this.#items[index].time);
   }
 
   /**
-   * Test whether a message stands together with the message before it.
+   * Test whether a message would stand together with the newest one.
    *
-   * @param {number} index Its index.
-   * @param {string} name Its sender.
-   * @param {Date} time When it was sent.
-   * @returns {boolean} Whether it does.
+   * @param {string} userId Its sender.
+   * @param {Date} time When it is sent.
+   * @returns {boolean} Whether it would.
    */
-  isContinued(index, name, time) {
-    const before = this.#items[index - 1];
-    const isInvisible = before && !before.isMessage && this.presenceText(before) === "";
-    const previous = isInvisible ? this.#items[index - 2] : before;
-    return (
-      previous?.isMessage === true &&
-      previous.events[0].memberName === name &&
-      isSameDay(previous.time, time) &&
-      time.getTime() - previous.time.getTime() < TOGETHER
-    );
-  }
-
-  /**
-   * Describe the net effect of comings and goings; the user's own are left out.
-   *
-   * @param {Item} item An item that is not a message.
-   * @returns {string} "Ada joined · Ben left"; may be empty.
-   */
-  presenceText({ events }) {
-    const { joined, left } = netEffect(events.filter(({ memberName }) => memberName !== this.name));
-    const parts = [joined.length && `${namesOf(joined)} joined`, left.length && `${namesOf(left)} left`];
-    return parts.filter(Boolean).join(" · ");
+  isContinuedBy(userId, time) {
+    return isContinued(this.newest, userId, time);
   }
 }
 
-/**
- * Add events to items, comings and goings in a row to one item.
- *
- * @param {Item[]} items The items.
- * @param {RoomEvent[]} events Newer events, in order.
- * @returns {boolean} Whether the last of the former items has changed.
- */
-function mergeInto(items, events) {
-  let isMerged = false;
-  const before = items.length;
-  for (const event of events) {
-    const last = items.at(-1);
-    const item = {
-      seq: event.seq,
-      time: new Date(event.sent),
-      isMessage: event.type === "chat",
-      events: [event],
-    };
-    if (last && isOneRow(last, item)) {
-      last.events.push(event);
-      isMerged ||= items.length === before;
-    } else {
-      items.push(item);
-    }
+/** @param {Item[]} items The items to extend. @param {RoomEvent[]} messages Newer messages. */
+function extend(items, messages) {
+  for (const event of messages) {
+    const item = { event, seq: event.seq, time: new Date(event.sent), isHead: true, runStart: 0 };
+    arrange(item, items.at(-1));
+    items.push(item);
   }
-  return isMerged;
 }
 
-/** @param {Item} one @param {Item} next */
-const isOneRow = (one, next) => !one.isMessage && !next.isMessage && isSameDay(one.time, next.time);
+/** @param {Item} item The item to arrange. @param {Item} [before] The one before it. */
+function arrange(item, before) {
+  item.isHead = !isContinued(before, item.event.userId, item.time);
+  item.runStart = item.isHead || !before ? item.time.getTime() : before.runStart;
+}
+
+/** @param {Item | undefined} before @param {string} userId @param {Date} time */
+const isContinued = (before, userId, time) =>
+  before !== undefined &&
+  before.event.userId === userId &&
+  isSameDay(before.time, time) &&
+  time.getTime() - before.runStart < TOGETHER;

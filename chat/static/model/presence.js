@@ -1,108 +1,67 @@
 /**
- * The members of a room, and which of their comings and goings are worth a line. No DOM.
+ * The members of a room. No DOM.
  *
- * Every connection is a member of its own, so a user with two tabs is there twice, and a reconnect is a new member.
- * Readers do not want to see either: what counts is whether a name is there.
+ * Every connection is a member of its own, so a user with two tabs is there twice: what counts is the user.
  *
  * @module
  */
 
 /** @import { RoomEvent } from "../fanline.js" */
 
-const GRACE = 10_000; // a user who is back within this time was never gone
+/** @typedef {{id: string, name: string, userId: string}} Member */
+/** @typedef {{name: string, userId: string, count: number}} Group A user, and the number of their connections. */
 
-/** The members of a room, by name. */
+const collator = new Intl.Collator();
+
+/** The members of a room, by user. */
 export class Members {
-  /** @type {Map<string, string>} */
-  #names = new Map();
+  /** @type {Map<string, Member>} */
+  #members = new Map();
+  /** @type {Map<string, Group>} */
+  #groups = new Map();
 
-  /** @returns {{name: string, count: number}[]} Names in alphabetical order, with their number of connections. */
+  /** @returns {number} The number of users. */
+  get count() {
+    return this.#groups.size;
+  }
+
+  /** @returns {Group[]} Users in the order of their names. */
   get groups() {
-    /** @type {Map<string, number>} */
-    const counts = new Map();
-    for (const name of this.#names.values()) {
-      counts.set(name, (counts.get(name) ?? 0) + 1);
-    }
-    return [...counts]
-      .map(([name, count]) => ({ name, count }))
-      .sort((one, other) => one.name.localeCompare(other.name));
+    return [...this.#groups.values()].sort((one, other) => collator.compare(one.name, other.name));
   }
 
-  /** @param {{id: string, name: string}[]} members All members. */
+  /** @param {Member[]} members All members. */
   replace(members) {
-    this.#names = new Map(members.map(({ id, name }) => [id, name]));
+    this.#members.clear();
+    this.#groups.clear();
+    for (const member of members) {
+      this.#add(member);
+    }
   }
 
-  /**
-   * Apply a coming or going.
-   *
-   * @param {Pick<RoomEvent, "type" | "memberId" | "memberName">} event The event.
-   * @returns {boolean} Whether the name came, or went, with it.
-   */
-  apply({ type, memberId, memberName }) {
-    const isNews = ![...this.#names].some(([id, name]) => name === memberName && id !== memberId);
+  /** @param {Pick<RoomEvent, "type" | "memberId" | "memberName" | "userId">} event A coming or going. */
+  apply({ type, memberId: id, memberName: name, userId }) {
+    this.#remove(id);
     if (type === "joined") {
-      this.#names.set(memberId, memberName);
-    } else {
-      this.#names.delete(memberId);
-    }
-    return isNews;
-  }
-}
-
-/** Goings that are held back for a while, and forgotten if the name comes back. */
-export class Departures {
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #pending = new Map();
-  #onLeft;
-
-  /** @param {(event: RoomEvent) => void} onLeft Called with each going that lasts. */
-  constructor(onLeft) {
-    this.#onLeft = onLeft;
-  }
-
-  /** @param {RoomEvent} event A going. */
-  add(event) {
-    this.cancel(event.memberName);
-    const timer = setTimeout(() => {
-      this.#pending.delete(event.memberName);
-      this.#onLeft(event);
-    }, GRACE);
-    this.#pending.set(event.memberName, timer);
-  }
-
-  /**
-   * Cancel a going, if any: the name came back.
-   *
-   * @param {string} name The name.
-   * @returns {boolean} Whether there was one.
-   */
-  cancel(name) {
-    clearTimeout(this.#pending.get(name));
-    return this.#pending.delete(name);
-  }
-
-  /** Cancel all. */
-  clear() {
-    for (const name of [...this.#pending.keys()]) {
-      this.cancel(name);
+      this.#add({ id, name, userId });
     }
   }
-}
 
-/**
- * Return the net effect of comings and goings in a row.
- *
- * @param {Pick<RoomEvent, "type" | "memberName">[]} events The row.
- * @returns {{joined: string[], left: string[]}} The names that came, and those that went.
- */
-export function netEffect(events) {
-  /** @type {Map<string, number>} */
-  const changes = new Map();
-  for (const { type, memberName } of events) {
-    changes.set(memberName, (changes.get(memberName) ?? 0) + (type === "joined" ? 1 : -1));
+  /** @param {Member} member A new member. */
+  #add(member) {
+    const { name, userId } = member;
+    this.#members.set(member.id, member);
+    const group = this.#groups.get(userId) ?? { name, userId, count: 0 };
+    group.count++;
+    this.#groups.set(userId, group);
   }
-  const names = (/** @type {number} */ sign) =>
-    [...changes].filter(([, change]) => Math.sign(change) === sign).map(([name]) => name);
-  return { joined: names(1), left: names(-1) };
+
+  /** @param {string} id The id of a member, who may be unknown. */
+  #remove(id) {
+    const userId = this.#members.get(id)?.userId ?? "";
+    const group = this.#groups.get(userId);
+    if (this.#members.delete(id) && group && --group.count === 0) {
+      this.#groups.delete(userId);
+    }
+  }
 }

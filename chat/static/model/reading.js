@@ -1,5 +1,5 @@
 /**
- * How many messages of each room were read, for unread counts. Kept in the browser.
+ * How far each room was read, for unread counts and the place to go on. Kept in the browser.
  *
  * @module
  */
@@ -9,11 +9,12 @@ import { browser } from "./storage.js";
 const PREFIX = "fanline.read.";
 
 /** @typedef {{roomId: string, messages: number, seq: number}} RoomCount Messages of a room up to a position. */
+/** @typedef {Omit<RoomCount, "roomId">} Mark How many messages were read, and the position of the last one. */
 
 /** Counts the unread messages of one user. */
 export class Reading {
   #key;
-  /** @type {Record<string, number> | null} */
+  /** @type {Record<string, Mark> | null} */
   #read;
   /** @type {Map<string, RoomCount>} */
   #rooms = new Map();
@@ -45,9 +46,9 @@ export class Reading {
    */
   replace(rooms) {
     this.#rooms = new Map(rooms.map((room) => [room.roomId, { ...room }]));
-    this.#read ??= Object.fromEntries(rooms.map(({ roomId, messages }) => [roomId, messages]));
-    for (const [roomId, read] of Object.entries(this.#read)) {
-      if (read > (this.#rooms.get(roomId)?.messages ?? -1)) {
+    this.#read ??= Object.fromEntries(rooms.map(({ roomId, messages, seq }) => [roomId, { messages, seq }]));
+    for (const [roomId, { messages }] of Object.entries(this.#read)) {
+      if (messages > (this.#rooms.get(roomId)?.messages ?? -1)) {
         delete this.#read[roomId]; // it was deleted, or another room has its id now
       }
     }
@@ -77,11 +78,32 @@ export class Reading {
     }
   }
 
-  /** @param {string} roomId The room of which everything was read. */
-  see(roomId) {
+  /**
+   * Return where a user stopped reading.
+   *
+   * @param {string} roomId A room.
+   * @returns {number} The position of the last message that was read, 0 for none; infinite at the first visit of all.
+   */
+  lastRead(roomId) {
+    return this.#read ? (this.#read[roomId]?.seq ?? 0) : Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Mark a room as read up to a message.
+   *
+   * @param {string} roomId The room.
+   * @param {number} seq The position of the message.
+   * @param {number} after The number of messages after it.
+   */
+  see(roomId, seq, after) {
     const room = this.#rooms.get(roomId);
-    if (room && this.#read && this.#read[roomId] !== room.messages) {
-      this.#read[roomId] = room.messages;
+    const known = this.#read?.[roomId];
+    if (!room || !this.#read || seq < (known?.seq ?? 0)) {
+      return;
+    }
+    const messages = Math.max(room.messages - after, 0);
+    if (known?.seq !== seq || known.messages !== messages) {
+      this.#read[roomId] = { messages, seq };
       this.#save();
     }
   }
@@ -97,7 +119,7 @@ export class Reading {
 
   /** @param {string} roomId A room. @returns {number} How many of its messages are unread. */
   unread(roomId) {
-    return Math.max((this.#rooms.get(roomId)?.messages ?? 0) - (this.#read?.[roomId] ?? 0), 0);
+    return Math.max((this.#rooms.get(roomId)?.messages ?? 0) - (this.#read?.[roomId]?.messages ?? 0), 0);
   }
 
   #save() {
@@ -105,10 +127,11 @@ export class Reading {
   }
 }
 
-/** @param {string} key A key of the browser's store. @returns {Record<string, number> | null} */
+/** @param {string} key A key of the browser's store. @returns {Record<string, Mark> | null} */
 function load(key) {
   const read = browser.read(key);
-  return read && typeof read === "object"
-    ? Object.fromEntries(Object.entries(read).filter(([, count]) => Number.isInteger(count)))
-    : null;
+  return read && typeof read === "object" ? Object.fromEntries(Object.entries(read).filter(isMark)) : null;
 }
+
+/** @param {[string, any]} entry What the browser's store holds of a room. */
+const isMark = ([, mark]) => Number.isInteger(mark?.messages) && Number.isInteger(mark.seq);

@@ -15,7 +15,7 @@ const KEY = "fanline.session";
 /** @returns {Session | null} The present login, if any; the server decides whether it has ended. */
 export function load() {
   const session = browser.read(KEY);
-  return isSession(session) ? session : null;
+  return isSession(session) ? { ...session, userId: session.userId ?? session.name } : null;
 }
 
 /** @param {any} value What the browser's store holds. @returns {value is Session} */

@@ -1,5 +1,5 @@
 /**
- * How links, times, days, numbers and lists of names are written. No DOM.
+ * How messages, times, days, numbers and names are written. No DOM.
  *
  * @module
  */
@@ -7,32 +7,71 @@
 // The page speaks English: the reader's own kind of it, if the browser names one.
 const LOCALE = navigator.languages.find((language) => language.startsWith("en")) ?? "en-GB";
 
-const clock = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit" });
+const { hourCycle } = new Intl.DateTimeFormat(LOCALE, { hour: "numeric" }).resolvedOptions();
+const hour = hourCycle?.startsWith("h2") ? "2-digit" : "numeric"; // 09:05, but 9:05 am
+const clock = new Intl.DateTimeFormat(LOCALE, { hour, minute: "2-digit" });
 const moment = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "medium" });
 const weekday = new Intl.DateTimeFormat(LOCALE, { weekday: "long", day: "numeric", month: "long" });
 const distantDay = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "long", year: "numeric" });
-const list = new Intl.ListFormat(LOCALE);
 
 const LINK = /\bhttps?:\/\/[^\s<>"]+/gi;
-const MOST_NAMES = 5;
+const CODE = /```[^\S\n]*\n?([\s\S]+?)\n?```|`([^`\n]+)`/g;
+const EMOJI = /^(?:\p{RGI_Emoji}|\s){1,6}$/v;
+const INVISIBLE = /^[\s\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}]*$/u;
+
+/** @typedef {{text: string, kind: "text" | "link" | "code"}} Part */
 
 /**
- * Split a text at its web addresses.
+ * Split a text into code, between backticks, web addresses, and the rest.
  *
  * @param {string} text Any text.
- * @returns {{text: string, isLink: boolean}[]} The parts, which make up the whole text.
+ * @returns {Part[]} The parts, in order.
  */
-export function splitLinks(text) {
+export function splitText(text) {
+  /** @type {Part[]} */
+  const parts = [];
+  let end = 0;
+  for (const { 0: found, 1: block, 2: inline, index } of text.matchAll(CODE)) {
+    parts.push(...splitLinks(text.slice(end, index)), { text: block ?? inline, kind: "code" });
+    end = index + found.length;
+  }
+  return [...parts, ...splitLinks(text.slice(end))].filter((part) => part.text !== "");
+}
+
+/** @param {string} text Any text. @returns {Part[]} Its web addresses, and the rest. */
+function splitLinks(text) {
+  /** @type {Part[]} */
   const parts = [];
   let end = 0;
   for (const { 0: found, index } of text.matchAll(LINK)) {
     const address = withoutPunctuation(found);
     if (URL.canParse(address)) {
-      parts.push({ text: text.slice(end, index), isLink: false }, { text: address, isLink: true });
+      parts.push({ text: text.slice(end, index), kind: "text" }, { text: address, kind: "link" });
       end = index + address.length;
     }
   }
-  return [...parts, { text: text.slice(end), isLink: false }].filter((part) => part.text !== "");
+  return [...parts, { text: text.slice(end), kind: "text" }];
+}
+
+/** @param {string} text Any text. @returns {boolean} Whether it is made of a few emoji alone. */
+export const isEmoji = (text) => EMOJI.test(text) && text.trim() !== "";
+
+/** @param {string} text Any text. @returns {boolean} Whether nothing of it can be seen. */
+export const isInvisible = (text) => INVISIBLE.test(text);
+
+/**
+ * Return the letters that stand for a name.
+ *
+ * @param {string} name The name.
+ * @returns {string} "A" for "Ada", "AL" for "Ada King Lovelace".
+ */
+export function initials(name) {
+  const words = name.trim().split(/\s+/);
+  const first = [words[0], ...(words.length > 1 ? [words[words.length - 1]] : [])];
+  return first
+    .map((word) => [...word][0] ?? "")
+    .join("")
+    .toLocaleUpperCase();
 }
 
 /**
@@ -94,14 +133,3 @@ const startOfDay = (/** @type {Date} */ time) =>
  */
 export const counted = (number, thing) =>
   `${number.toLocaleString(LOCALE)} ${thing}${number === 1 ? "" : "s"}`;
-
-/**
- * Write a list of names.
- *
- * @param {string[]} names The names.
- * @returns {string} "Ada", "Ada and Ben", "Ada, Ben, Cy, Dan, Eve and 7 others".
- */
-export function namesOf(names) {
-  const others = names.length - MOST_NAMES;
-  return list.format(others > 1 ? [...names.slice(0, MOST_NAMES), `${others} others`] : names);
-}

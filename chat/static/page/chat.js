@@ -9,15 +9,18 @@ import { Api } from "../model/api.js";
 import { Drafts } from "../model/drafts.js";
 import * as outbox from "../model/outbox.js";
 import { Reading } from "../model/reading.js";
+import { tab } from "../model/storage.js";
+import { counted } from "../model/text.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { askForName, confirm, note } from "./dialogs.js";
-import { avatar, byId } from "./dom.js";
+import { askForRoom, confirm, note } from "./dialogs.js";
+import { avatar, byId, element, oncePerFrame } from "./dom.js";
 import { closeDrawers } from "./drawers.js";
-import { RoomList } from "./roomlist.js";
+import { RoomList, shortened } from "./roomlist.js";
 
-/** @import { State } from "../fanline.js" */
-/** @import { Summary } from "./roomlist.js" */
+/** @import { RoomEvent, State } from "../fanline.js" */
+/** @import { Opening } from "./conversation.js" */
+/** @import { Marks, Summary } from "./roomlist.js" */
 /** @import { Session } from "../model/session.js" */
 
 const LOBBY = "lobby";
@@ -37,6 +40,9 @@ export class Chat {
   #roomName = "";
   /** @type {Conversation | null} */
   #conversation = null;
+  /** @type {Map<string, RoomEvent[]>} */
+  #known = new Map();
+  #drawSoon;
   #ending = new AbortController();
 
   /**
@@ -51,17 +57,18 @@ export class Chat {
     this.#drafts = new Drafts(session.name);
     this.#composer = new Composer(this.#drafts, (text) => this.#conversation?.say(text), signal);
     this.#reading = new Reading(session.name);
-    this.#rooms = new RoomList({
-      unreadOf: (id) => this.#reading.unread(id),
-      unsentOf: (id) => this.#unsent(id),
-      hasDraft: (id) => id !== this.#roomId && this.#drafts.in(id) !== "",
-    });
-    byId("own-name").replaceChildren(avatar(session.name), session.name);
+    this.#drawSoon = oncePerFrame(() => this.#draw(), signal);
+    this.#rooms = new RoomList(
+      (id) => this.#marks(id),
+      (name) => this.#makeRoom(name),
+    );
+    byId("own-name").replaceChildren(avatar(session.name), element("span.name", {}, session.name));
     byId("log-out").addEventListener("click", () => this.#logOut(), { signal });
     byId("new-room").addEventListener("click", () => this.#makeRoom(), { signal });
     byId("delete-room").addEventListener("click", () => this.#deleteRoom(), { signal });
     byId("retry").addEventListener("click", () => this.#retryNow(), { signal });
     addEventListener("storage", ({ key }) => this.#reading.reload(key) && this.#recount(), { signal });
+    addEventListener("pagehide", () => this.#remember(), { signal });
     addEventListener("hashchange", () => this.#follow(), { signal });
     const feed = `${location.origin.replace(/^http/, "ws")}/api/feed?${new URLSearchParams({ token: session.token })}`;
     this.#feed = new Link({
@@ -101,7 +108,7 @@ export class Chat {
       this.#reading.update(room);
       this.#rooms.refresh(room.roomId);
     }
-    this.#showTitle();
+    this.#drawSoon();
   }
 
   /** @param {Summary[]} rooms All rooms. */
@@ -123,22 +130,24 @@ export class Chat {
     } else {
       this.#rooms.refresh(roomId);
     }
-    this.#showTitle();
+    this.#drawSoon();
   }
 
-  /** @param {string} roomId A room. @returns {number} Its unsent messages; those of the open room are on the page. */
-  #unsent(roomId) {
-    return roomId === this.#roomId ? 0 : outbox.kept(this.#session.name, roomId).length;
+  /** @param {string} roomId A room. @returns {Marks} What is shown next to it; of the open one the page shows it. */
+  #marks(roomId) {
+    const isOpen = roomId === this.#roomId;
+    return {
+      unread: this.#reading.unread(roomId),
+      unsent: isOpen ? 0 : outbox.kept(this.#session.name, roomId).length,
+      hasDraft: !isOpen && this.#drafts.in(roomId) !== "",
+    };
   }
 
-  async #makeRoom() {
-    const name = await askForName();
-    if (name === null) {
-      return;
-    }
-    const room = await this.#attempt(this.#api.makeRoom(name));
+  /** @param {string} [wanted] A name to begin with. */
+  async #makeRoom(wanted = "") {
+    const room = await askForRoom(wanted, (name) => this.#api.makeRoom(name));
     if (room) {
-      location.hash = room.roomId;
+      location.hash = encodeURIComponent(room.roomId);
     }
   }
 
@@ -164,38 +173,74 @@ export class Chat {
     this.#roomName = roomId === LOBBY ? "Lobby" : "";
     this.#rooms.select(roomId);
     closeDrawers();
-    this.#conversation = new Conversation(roomId, this.#api, this.#session, {
+    this.#conversation = new Conversation(roomId, this.#api, this.#session, this.#opening(roomId), {
       onState: (state) => this.#showState(state),
       onMessage: (message) => this.#reading.count(message),
-      onSeen: () => this.#seen(roomId),
+      onSeen: (seq, after) => this.#seen(roomId, seq, after),
     });
     byId("delete-room").hidden = roomId === LOBBY;
     this.#showTitle();
     this.#composer.open(roomId);
   }
 
+  /** @param {string} roomId A room. @returns {Opening} Where to open it. */
+  #opening(roomId) {
+    const place = tab.read(this.#placeKey(roomId));
+    return {
+      known: this.#known.get(roomId) ?? [],
+      place: typeof place === "number" ? place : null,
+      read: this.#reading.lastRead(roomId),
+    };
+  }
+
+  /** Remember what is visible of the open room, for the next visit. */
+  #remember() {
+    if (this.#conversation) {
+      tab.write(this.#placeKey(this.#roomId), this.#conversation.place);
+      this.#known.set(this.#roomId, this.#conversation.newest);
+    }
+  }
+
+  #placeKey(/** @type {string} */ roomId) {
+    return `fanline.place.${encodeURIComponent(this.#session.name)}.${roomId}`;
+  }
+
   async #closeConversation() {
     const roomId = this.#roomId;
+    this.#remember();
     await this.#conversation?.close();
     if (!this.#ending.signal.aborted) {
       this.#recount(roomId);
     }
   }
 
-  /** @param {string} roomId The room of which everything was seen. */
-  #seen(roomId) {
-    this.#reading.see(roomId);
+  /**
+   * @param {string} roomId The open room.
+   * @param {number} seq The position of the last message that was seen.
+   * @param {number} after The number of messages after it.
+   */
+  #seen(roomId, seq, after) {
+    this.#reading.see(roomId, seq, after);
     this.#recount(roomId);
   }
 
   /** @returns {string} The name of the room; the last one of a deleted room, empty while it is not known. */
   #name() {
-    this.#roomName = this.#rooms.nameOf(this.#roomId) ?? this.#roomName;
+    this.#roomName = this.#rooms.find(this.#roomId)?.roomName ?? this.#roomName;
     return this.#roomName;
+  }
+
+  #draw() {
+    this.#rooms.draw();
+    this.#showTitle();
   }
 
   #showTitle() {
     const unread = this.#rooms.unread;
+    byId("unread").hidden = unread === 0;
+    byId("unread").textContent = shortened(unread);
+    const label = unread ? `Rooms, ${counted(unread, "unread message")}` : "Rooms";
+    byId("show-rooms").setAttribute("aria-label", label);
     byId("room-title").textContent = this.#name();
     this.#composer.address(this.#name());
     document.title = `${unread ? `(${unread}) ` : ""}${this.#name() || "…"} · Fanline chat`;

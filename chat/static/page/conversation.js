@@ -5,25 +5,39 @@
  */
 
 import { Room } from "../fanline.js";
-import { Departures, Members } from "../model/presence.js";
-import { counted } from "../model/text.js";
-import { avatar, byId, element } from "./dom.js";
+import { identified } from "../model/api.js";
+import { counted, dayName } from "../model/text.js";
+import { byId, oncePerFrame } from "./dom.js";
+import { MemberList } from "./members.js";
 import { Timeline } from "./timeline.js";
 import { Unsent } from "./unsent.js";
 
-/** @import { Api } from "../model/api.js" */
+/** @import { Api, Page } from "../model/api.js" */
 /** @import { RoomEvent, State } from "../fanline.js" */
 /** @import { Session } from "../model/session.js" */
 
 const PAGE = 100;
+const LARGE_PAGE = 500; // while the place to open at is looked for
+const MOST_BACK = 2_000; // messages that are looked through for it
 const HISTORY_RETRY = 3_000; // milliseconds
 const MOST_ANNOUNCED = 3; // of the messages that come at once, to users of a screen reader
+
+/**
+ * Where a room is to be opened, and what is shown until it is loaded.
+ *
+ * @typedef {object} Opening
+ * @property {RoomEvent[]} known Its newest messages, as of an earlier visit.
+ * @property {number | null} place The position of the first message that was visible at an earlier visit; null for
+ *   the first unread one.
+ * @property {number} read The position of the last message that was read; infinite if all were.
+ */
 
 /**
  * @typedef {object} Callbacks
  * @property {(state: State) => void} onState Called when the state of the connection changes.
  * @property {(message: RoomEvent) => void} onMessage Called with each new message.
- * @property {() => void} onSeen Called when everything has been seen.
+ * @property {(seq: number, after: number) => void} onSeen Called with the position of the last message that has been
+ *   seen, and the number of messages after it.
  */
 
 /** One room, while it is open. */
@@ -32,48 +46,65 @@ export class Conversation {
   #api;
   #session;
   #callbacks;
+  #opening;
   #room;
   #timeline;
   #unsent;
-  #members = new Members();
-  #departures;
+  #members;
   #ending = new AbortController();
-  /** @type {RoomEvent[]} */
-  #moves = [];
   #isLoading = false;
   #isShown = false;
-  #unseen = 0;
+  #seen;
+  #lookSoon;
 
   /**
    * @param {string} id The id of the room.
    * @param {Api} api Loads older messages.
    * @param {Session} session The user's login.
+   * @param {Opening} opening Where to open it.
    * @param {Callbacks} callbacks
    */
-  constructor(id, api, session, callbacks) {
+  constructor(id, api, session, opening, callbacks) {
     this.#id = id;
     this.#api = api;
     this.#session = session;
+    this.#opening = opening;
     this.#callbacks = callbacks;
+    this.#seen = opening.read;
     const { signal } = this.#ending;
-    this.#departures = new Departures((event) => this.#timeline.append([event]));
+    this.#lookSoon = oncePerFrame(() => this.#look(), signal);
+    this.#members = new MemberList(id, api, session.userId, signal);
     this.#timeline = new Timeline(byId("scroller"), byId("messages"), {
-      name: session.name,
+      userId: session.userId,
       onNeedOlder: (before) => this.#loadOlder(before),
-      onScroll: () => this.#look(),
+      onScroll: this.#lookSoon,
       signal,
     });
     byId("newest").addEventListener("click", () => this.#timeline.toBottom(), { signal });
-    document.addEventListener("visibilitychange", () => this.#look(), { signal });
+    document.addEventListener("visibilitychange", this.#lookSoon, { signal });
     byId("beginning").textContent = "Loading…";
-    this.#showMembers();
+    this.#timeline.append(opening.known);
     this.#look();
+    this.#renameDaysAtMidnight();
     this.#room = new Room(location.origin.replace(/^http/, "ws"), id, {
       token: session.token,
-      onEvents: (events) => this.#receive(events),
+      onEvents: (events) => this.#receive(events.map(identified)),
       onState: (state) => this.#changed(state),
     });
     this.#unsent = new Unsent(this.#room, this.#timeline, id, session);
+  }
+
+  /** @returns {number | null} The position of the first visible message; null if the newest one is visible. */
+  get place() {
+    if (!this.#isShown) {
+      return this.#opening.place;
+    }
+    return this.#timeline.isAtBottom ? null : (this.#timeline.visible?.first.seq ?? null);
+  }
+
+  /** @returns {RoomEvent[]} The newest messages. */
+  get newest() {
+    return this.#timeline.newest;
   }
 
   /** @param {string} text The text to send; it is kept until it is stored. */
@@ -90,7 +121,6 @@ export class Conversation {
   /** Leave the room, after pending answers. */
   async close() {
     this.#ending.abort();
-    this.#departures.clear();
     await this.#unsent.finish();
     this.#room.close();
   }
@@ -112,80 +142,51 @@ export class Conversation {
     if (this.#isOver) {
       return;
     }
-    const shown = events.filter((event) => event.type === "chat" || this.#move(event));
-    const messages = shown.filter((event) => event.type === "chat");
-    this.#unsent.settle(messages);
-    this.#timeline.append(shown);
-    this.#announce(messages.filter((message) => message.memberName !== this.#session.name));
-    for (const message of messages) {
-      this.#callbacks.onMessage(message);
+    for (const event of events.filter(({ type }) => type !== "chat")) {
+      this.#members.apply(event);
     }
-    this.#look();
-  }
-
-  // Members.
-
-  /** @param {RoomEvent} event A coming or going. @returns {boolean} Whether it is worth a line now. */
-  #move(event) {
-    this.#moves.push(event);
-    const isNews = this.#members.apply(event);
-    this.#showMembers();
-    if (event.self) {
-      this.#join(event);
-      return false;
+    const own = events.find((event) => event.self);
+    if (own) {
+      this.#join(own);
     }
-    if (event.type === "joined") {
-      return !this.#departures.cancel(event.memberName) && isNews;
+    const messages = events.filter(({ type }) => type === "chat");
+    if (messages.length) {
+      this.#show(messages);
     }
-    if (isNews) {
-      this.#departures.add(event);
-    }
-    return false;
   }
 
   /** @param {RoomEvent} event The first event of a connection. */
   #join(event) {
+    if (!this.#isShown) {
+      this.#timeline.restart(); // what an earlier visit knew is loaded again
+    }
     this.#unsent.joined(event.memberId);
     this.#timeline.begin(event.seq);
-    this.#loadMembers();
+    this.#members.load();
   }
 
-  async #loadMembers() {
-    /** @type {RoomEvent[]} */
-    const moves = [];
-    this.#moves = moves;
-    const room = await this.#api.room(this.#id).catch(() => null);
-    if (room && moves === this.#moves) {
-      this.#members.replace(room.members);
-      for (const event of moves.filter(({ seq }) => seq > room.seq)) {
-        this.#members.apply(event);
-      }
-      this.#showMembers();
+  /** @param {RoomEvent[]} messages New messages. */
+  #show(messages) {
+    this.#unsent.settle(messages);
+    this.#timeline.append(messages);
+    this.#announce(messages.filter(({ userId }) => userId !== this.#session.userId));
+    for (const message of messages) {
+      this.#callbacks.onMessage(message);
     }
-  }
-
-  #showMembers() {
-    if (this.#isOver) {
-      return;
-    }
-    const groups = this.#members.groups;
-    const isOwn = (/** @type {{name: string}} */ { name }) => name === this.#session.name;
-    const inOrder = [...groups.filter(isOwn), ...groups.filter((group) => !isOwn(group))];
-    byId("members").replaceChildren(...inOrder.map((group) => memberRow(group, isOwn(group))));
-    byId("member-count").textContent = `${groups.length}`;
-    byId("show-members").setAttribute("aria-label", `Members: ${groups.length}`);
+    this.#lookSoon();
   }
 
   // Older messages.
 
   /** @param {number} before A position. */
   async #loadOlder(before) {
-    if (this.#isLoading) {
+    if (this.#isLoading || this.#isOver) {
       return;
     }
     this.#isLoading = true;
+    const isFirst = this.#timeline.countAfter(0) === 0;
     try {
-      const page = await this.#api.messages(this.#id, before, PAGE);
+      const page = await this.#api.messages(this.#id, before, this.#isShown || isFirst ? PAGE : LARGE_PAGE);
       this.#isLoading = false;
       this.#showOlder(page);
     } catch (error) {
@@ -198,59 +199,84 @@ export class Conversation {
     }
   }
 
-  /** @param {RoomEvent[]} page Older events; empty if there are none. */
-  #showOlder(page) {
+  /** @param {Page} page Older messages. */
+  #showOlder({ messages, before }) {
     if (this.#isOver) {
       return;
     }
-    byId("beginning").textContent = page.length ? "Loading…" : "This is the beginning of the room.";
-    this.#unsent.settle(page.filter((event) => event.type === "chat"));
-    this.#timeline.prepend(page);
+    byId("beginning").textContent = before === null ? "This is the beginning of the room." : "Loading…";
+    this.#unsent.settle(messages);
+    this.#timeline.prepend(messages, before);
+    if (this.#isShown) {
+      this.#lookSoon();
+    } else if (before === null || this.#isReached(before)) {
+      this.#open();
+    } else {
+      this.#loadOlder(before);
+    }
+  }
+
+  /** @param {number} before A position from which on all is loaded. */
+  #isReached(before) {
+    const { place, read } = this.#opening;
+    return before <= (place ?? read) || this.#timeline.countAfter(0) >= MOST_BACK;
+  }
+
+  /** Scroll to where the user was, or to the first unread message, under a line that says so. */
+  #open() {
+    const { place, read } = this.#opening;
+    const unread = this.#timeline.countAfter(read);
     this.#isShown = true;
+    this.#seen = Math.min(read, this.#timeline.newest.at(-1)?.seq ?? 0);
+    if (place !== null) {
+      this.#timeline.scrollTo(place - 1);
+    } else if (unread) {
+      this.#timeline.scrollTo(read, counted(unread, "new message"));
+    }
     this.#look();
   }
 
   /** @param {number} before A position. */
   #retryOlder(before) {
     this.#isLoading = false;
-    if (!this.#isOver) {
-      this.#loadOlder(before);
-    }
+    this.#loadOlder(before);
   }
 
-  // Unseen messages.
+  // What the user sees.
 
   /** @param {RoomEvent[]} messages New messages of others. */
   #announce(messages) {
-    if (messages.length === 0) {
-      return;
-    }
-    this.#unseen += messages.length;
     const lines = messages
       .slice(-MOST_ANNOUNCED)
       .map(({ memberName, message }) => `${memberName}: ${message}`);
-    byId("announcer").textContent = lines.join("\n");
+    if (lines.length) {
+      byId("announcer").textContent = lines.join("\n");
+    }
   }
 
   #look() {
-    const isAtBottom = this.#timeline.isAtBottom;
-    if (this.#isShown && isAtBottom && document.visibilityState === "visible") {
-      this.#unseen = 0;
-      this.#callbacks.onSeen();
+    const { isAtBottom, visible } = this.#timeline;
+    if (this.#isShown && visible && document.visibilityState === "visible") {
+      this.#seen = Math.max(this.#seen, visible.last.seq);
+      this.#callbacks.onSeen(this.#seen, this.#timeline.countAfter(this.#seen));
     }
+    const unseen = this.#timeline.countAfter(this.#seen);
     byId("newest").hidden = isAtBottom;
-    byId("newest").textContent = this.#unseen ? counted(this.#unseen, "new message") : "Newest messages";
+    byId("newest").textContent = unseen ? counted(unseen, "new message") : "Newest messages";
+    byId("day").hidden = !visible || visible.hasDay;
+    if (visible) {
+      byId("day").textContent = dayName(new Date(visible.first.sent));
+    }
   }
-}
 
-/** @param {{name: string, count: number}} group @param {boolean} isOwn */
-function memberRow({ name, count }, isOwn) {
-  const row = element("li", { title: name }, avatar(name), element("bdi.name", {}, name));
-  if (isOwn) {
-    row.append(element("span.note", {}, "you"));
+  #renameDaysAtMidnight() {
+    const now = new Date();
+    const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate() + 1);
+    const timer = setTimeout(() => {
+      this.#timeline.renameDays();
+      this.#look();
+      this.#renameDaysAtMidnight();
+    }, midnight.getTime() - now.getTime());
+    this.#ending.signal.addEventListener("abort", () => clearTimeout(timer));
   }
-  if (count > 1) {
-    row.append(element("span.note", { title: `connected ${count} times` }, `×${count}`));
-  }
-  return row;
 }

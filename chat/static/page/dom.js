@@ -4,7 +4,9 @@
  * @module
  */
 
-const HUES = 12; // as many as the style sheet has
+import { initials } from "../model/text.js";
+
+const MOST_DELAY = 250; // milliseconds after which a hidden page is drawn, which has no frames
 
 /**
  * Make an element.
@@ -50,20 +52,43 @@ export function element(tag, attributes = {}, ...children) {
 export const byId = (id) => /** @type {any} */ (document.getElementById(id));
 
 /**
- * Make the avatar of a user: the first letter of the name, in a color that goes with the name.
+ * Draw at most once in a frame, however often it is asked for.
+ *
+ * @param {() => void} draw Draws.
+ * @param {AbortSignal} signal Ends it.
+ * @returns {() => void} A function that asks for it.
+ */
+export function oncePerFrame(draw, signal) {
+  let frame = 0;
+  let timer = 0;
+  const run = () => {
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+    frame = 0;
+    if (!signal.aborted) {
+      draw();
+    }
+  };
+  return () => {
+    if (!frame) {
+      frame = requestAnimationFrame(run);
+      timer = window.setTimeout(run, MOST_DELAY);
+    }
+  };
+}
+
+/**
+ * Make the avatar of a user: initials of the name, in a color that goes with the name.
  *
  * @param {string} name The name.
  * @returns {HTMLElement} The avatar; screen readers skip it, since the name stands next to it.
  */
 export function avatar(name) {
-  const [letter] = name;
-  const sum = [...name].reduce(
+  const hue = [...name].reduce(
     (total, character) => (total * 65_599 + (character.codePointAt(0) ?? 0)) % 9_973,
     7,
   );
-  return element(
-    "span.avatar",
-    { "aria-hidden": "true", "data-hue": sum % HUES },
-    letter.toLocaleUpperCase(),
-  );
+  const made = element("span.avatar", { "aria-hidden": "true" }, initials(name));
+  made.style.setProperty("--hue", `${hue}`);
+  return made;
 }

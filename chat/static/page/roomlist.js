@@ -10,44 +10,59 @@ import { byId, element } from "./dom.js";
 const FILTER_FROM = 8; // rooms from which on there is a field to find one
 const MOST_SHOWN = 99;
 
-/** @typedef {{roomId: string, roomName: string, members: number, messages: number, seq: number}} Summary A room. */
+/**
+ * @typedef {object} Summary A room.
+ * @property {string} roomId
+ * @property {string} roomName
+ * @property {number} members
+ * @property {number} messages
+ * @property {number} seq
+ */
+
+/** @typedef {{unread: number, unsent: number, hasDraft: boolean}} Marks What is shown next to a room. */
 /** @typedef {{room: Summary, row: HTMLElement, link: HTMLElement}} Row */
 
-/** Rooms as links, the lobby first, the others by name. */
+const collator = new Intl.Collator();
+
+/** Rooms as links, the lobby first, the others by name. One of them is in the order of Tab; arrows go on from it. */
 export class RoomList {
   #list = byId("rooms");
   #filter = byId("filter");
-  #unreadOf;
-  #unsentOf;
-  #hasDraft;
+  #marksOf;
   /** @type {Map<string, Row>} */
   #rows = new Map();
   #current = "";
+  /** @type {Set<string>} */
+  #stale = new Set();
+  /** @type {HTMLElement | undefined} */
+  #stop;
 
   /**
-   * @param {object} options What is counted next to a room.
-   * @param {(roomId: string) => number} options.unreadOf Returns the number of its unread messages.
-   * @param {(roomId: string) => number} options.unsentOf Returns the number of its unsent messages.
-   * @param {(roomId: string) => boolean} options.hasDraft Tests whether a message was begun in it.
+   * @param {(roomId: string) => Marks} marksOf Returns what is shown next to a room.
+   * @param {(name: string) => void} onMake Called with the name of a room that was looked for and is not there.
    */
-  constructor({ unreadOf, unsentOf, hasDraft }) {
-    this.#unreadOf = unreadOf;
-    this.#unsentOf = unsentOf;
-    this.#hasDraft = hasDraft;
+  constructor(marksOf, onMake) {
+    this.#marksOf = marksOf;
     this.#list.replaceChildren();
     this.#filter.value = "";
     this.#filter.oninput = () => this.#applyFilter();
+    this.#filter.onkeydown = (event) => this.#enter(event);
     this.#list.onkeydown = (event) => this.#walk(event);
+    byId("make-found").onclick = () => {
+      onMake(this.#filter.value.trim());
+      this.#filter.value = "";
+      this.#applyFilter();
+    };
   }
 
   /** @returns {number} The number of unread messages in all rooms. */
   get unread() {
-    return [...this.#rows.keys()].reduce((sum, id) => sum + this.#unreadOf(id), 0);
+    return [...this.#rows.keys()].reduce((sum, id) => sum + this.#marksOf(id).unread, 0);
   }
 
-  /** @param {string} roomId A room. @returns {string | undefined} Its name, if it is known. */
-  nameOf(roomId) {
-    return this.#rows.get(roomId)?.room.roomName;
+  /** @param {string} roomId A room. @returns {Summary | undefined} What is known of it. */
+  find(roomId) {
+    return this.#rows.get(roomId)?.room;
   }
 
   /** @param {Summary[]} rooms All rooms. */
@@ -56,12 +71,13 @@ export class RoomList {
     const inOrder = [...this.#rows.values()].sort((one, other) => order(one.room, other.room));
     this.#list.replaceChildren(...inOrder.map(({ row }) => row));
     this.refreshAll();
+    this.draw();
     this.#applyFilter();
   }
 
   /** @param {Summary} room A new room. */
   add(room) {
-    this.remove(room.roomId);
+    this.#rows.get(room.roomId)?.row.remove();
     const made = newRow(room);
     const next = [...this.#rows.values()]
       .filter((each) => order(room, each.room) < 0)
@@ -81,23 +97,42 @@ export class RoomList {
 
   /** @param {string} roomId The room that is open now. */
   select(roomId) {
-    const former = this.#current;
-    this.#current = roomId;
-    this.refresh(former);
+    this.refresh(this.#current);
     this.refresh(roomId);
+    this.#current = roomId;
+    this.draw();
+    this.#moveStop();
     this.#rows.get(roomId)?.row.scrollIntoView({ block: "nearest" });
   }
 
-  /** @param {string} roomId A room whose counts have changed. */
+  /** @param {string} roomId A room whose counts have changed; shown by `draw`. */
   refresh(roomId) {
+    this.#stale.add(roomId);
+  }
+
+  /** Show the counts of every room again, by `draw`. */
+  refreshAll() {
+    for (const roomId of this.#rows.keys()) {
+      this.refresh(roomId);
+    }
+  }
+
+  /** Show what has changed. */
+  draw() {
+    for (const roomId of this.#stale) {
+      this.#drawRow(roomId);
+    }
+    this.#stale.clear();
+  }
+
+  /** @param {string} roomId A room. */
+  #drawRow(roomId) {
     const known = this.#rows.get(roomId);
     if (!known) {
       return;
     }
     const { room, link } = known;
-    const unread = this.#unreadOf(roomId);
-    const unsent = this.#unsentOf(roomId);
-    const hasDraft = this.#hasDraft(roomId);
+    const { unread, unsent, hasDraft } = this.#marksOf(roomId);
     const notes = [
       unread && counted(unread, "unread message"),
       unsent && `${unsent} not sent`,
@@ -110,7 +145,7 @@ export class RoomList {
       link.removeAttribute("aria-current");
     }
     link.setAttribute("aria-label", [room.roomName, ...notes].join(", "));
-    link.replaceChildren(element("bdi.name", {}, room.roomName));
+    link.replaceChildren(element("span.name", {}, element("bdi", {}, room.roomName)));
     if (hasDraft) {
       link.append(element("span.draft", {}, "Draft"));
     }
@@ -118,44 +153,82 @@ export class RoomList {
       link.append(element("span.badge.unsent", { title: `${unsent} not sent` }, "!"));
     }
     if (unread) {
-      link.append(element("span.badge", {}, unread > MOST_SHOWN ? `${MOST_SHOWN}+` : `${unread}`));
-    }
-  }
-
-  /** Show the counts of every room again. */
-  refreshAll() {
-    for (const roomId of this.#rows.keys()) {
-      this.refresh(roomId);
+      link.append(element("span.badge", {}, shortened(unread)));
     }
   }
 
   #applyFilter() {
     this.#filter.hidden = this.#rows.size < FILTER_FROM;
-    const wanted = this.#filter.hidden ? "" : this.#filter.value.trim().toLocaleLowerCase();
+    const name = this.#filter.hidden ? "" : this.#filter.value.trim();
+    const wanted = name.toLocaleLowerCase();
+    let found = 0;
     for (const { room, row } of this.#rows.values()) {
       row.hidden = !room.roomName.toLocaleLowerCase().includes(wanted);
+      found += Number(!row.hidden);
+    }
+    byId("make-found").hidden = found > 0 || name === "";
+    byId("make-found").textContent = `No such room. Make “${name}”?`;
+    this.#moveStop();
+  }
+
+  /** @returns {HTMLElement[]} The links that are shown, in order. */
+  get #links() {
+    return [.../** @type {NodeListOf<HTMLElement>} */ (this.#list.querySelectorAll("li:not([hidden]) a"))];
+  }
+
+  /** Let Tab lead to one link: the given one, or that of the open room, or the first. */
+  #moveStop(/** @type {HTMLElement | undefined} */ link = undefined) {
+    const current = this.#rows.get(this.#current);
+    const stop = link ?? (current && !current.row.hidden ? current.link : this.#links[0]);
+    this.#stop?.setAttribute("tabindex", "-1");
+    stop?.setAttribute("tabindex", "0");
+    this.#stop = stop;
+  }
+
+  /** @param {KeyboardEvent} event From the field to find a room: Enter opens the first one, ↓ goes to it. */
+  #enter(event) {
+    const [first] = this.#links;
+    if (event.key === "ArrowDown" && first) {
+      event.preventDefault();
+      this.#focus(first);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      (first ?? byId("make-found")).click();
     }
   }
 
   /** @param {KeyboardEvent} event The arrow keys go from room to room. */
   #walk(event) {
-    const step = Number(event.key === "ArrowDown") - Number(event.key === "ArrowUp");
-    if (step) {
-      const links = [
-        .../** @type {NodeListOf<HTMLElement>} */ (this.#list.querySelectorAll("li:not([hidden]) a")),
-      ];
-      links[links.indexOf(/** @type {HTMLElement} */ (event.target)) + step]?.focus();
+    const links = this.#links;
+    const at = links.indexOf(/** @type {HTMLElement} */ (event.target));
+    const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: links.length - 1 }[event.key];
+    if (next === -1 && !this.#filter.hidden) {
+      this.#filter.focus();
+    } else if (next !== undefined && links[next]) {
+      this.#focus(links[next]);
+    }
+    if (next !== undefined) {
       event.preventDefault();
     }
   }
+
+  /** @param {HTMLElement} link A room's link. */
+  #focus(link) {
+    this.#moveStop(link);
+    link.focus();
+  }
 }
+
+/** @param {number} count @returns {string} The number, at most "99+". */
+export const shortened = (count) => (count > MOST_SHOWN ? `${MOST_SHOWN}+` : `${count}`);
 
 /** @param {Summary} room A room. @returns {Row} Its row. */
 function newRow(room) {
-  const link = element("a", { href: `#${room.roomId}`, title: room.roomName });
+  const href = `#${encodeURIComponent(room.roomId)}`;
+  const link = element("a", { href, title: room.roomName, tabindex: -1 });
   return { room, link, row: element("li", {}, link) };
 }
 
 const order = (/** @type {Summary} */ one, /** @type {Summary} */ other) =>
   Number(other.roomId === "lobby") - Number(one.roomId === "lobby") ||
-  one.roomName.localeCompare(other.roomName);
+  collator.compare(one.roomName, other.roomName);

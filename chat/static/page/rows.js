@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted, dayAndTime, splitLinks, timeOfDay } from "../model/text.js";
+import { counted, dayAndTime, isEmoji, splitText, timeOfDay } from "../model/text.js";
 import { avatar, element } from "./dom.js";
 
 const LONG_CHARACTERS = 1_500;
@@ -16,15 +16,19 @@ const LONG_LINES = 24;
  * @param {string} name The sender.
  * @param {string} text The text.
  * @param {Date} time When it was sent.
- * @param {{isOwn: boolean}} options Whether it is the user's own.
+ * @param {object} options
+ * @param {boolean} options.isOwn Whether it is the user's own.
+ * @param {boolean} options.isContinued Whether it stands together with the one before it.
  * @returns {HTMLElement} The row.
  */
-export function messageRow(name, text, time, { isOwn }) {
+export function messageRow(name, text, time, { isOwn, isContinued }) {
   const clock = element("time", { datetime: time.toISOString(), title: dayAndTime(time) }, timeOfDay(time));
-  const head = element("p.head", {}, element("bdi.name", {}, isOwn ? "You" : name), " ", clock);
-  return isOwn
-    ? element("li.message.own", {}, head, bubble(text))
-    : element("li.message", {}, avatar(name), head, bubble(text));
+  const sender = element("span.name", {}, element("bdi", {}, isOwn ? "You" : name));
+  const head = element("p.head", {}, sender, " ", clock);
+  const row = element("li.message", { tabindex: -1 }, avatar(name), head, bubble(text));
+  row.classList.toggle("own", isOwn);
+  row.classList.toggle("continued", isContinued);
+  return row;
 }
 
 /**
@@ -34,23 +38,30 @@ export function messageRow(name, text, time, { isOwn }) {
  */
 function bubble(text) {
   const made = element("div.bubble", { dir: "auto" });
+  made.classList.toggle("emoji", isEmoji(text));
   const end = endOfBeginning(text);
-  made.append(...linkified(text.slice(0, end)));
+  made.append(...formatted(text.slice(0, end)));
   if (end < text.length) {
-    const unfold = () => made.replaceChildren(...linkified(text));
-    const more = `Show ${counted(text.length - end, "more character")}`;
-    made.append("… ", element("button.more", { type: "button", onclick: unfold }, more));
+    const unfold = () => made.replaceChildren(...formatted(text));
+    made.append("… ", element("button.more", { type: "button", onclick: unfold }, `Show ${rest(text, end)}`));
   }
   return made;
 }
 
 /** @param {string} text Any text. */
-const linkified = (text) =>
-  splitLinks(text).map((part) =>
-    part.isLink
-      ? element("a", { href: part.text, target: "_blank", rel: "noopener noreferrer" }, part.text)
-      : part.text,
-  );
+const formatted = (text) =>
+  splitText(text).map((part) => {
+    if (part.kind === "link") {
+      return element("a", { href: part.text, target: "_blank", rel: "noopener noreferrer" }, part.text);
+    }
+    return part.kind === "code" ? element("code", {}, part.text) : part.text;
+  });
+
+/** @param {string} text A long text. @param {number} end Where its beginning ends. */
+function rest(text, end) {
+  const lines = text.slice(end).trim().split("\n").length;
+  return lines > 1 ? counted(lines, "more line") : counted(text.length - end, "more character");
+}
 
 /**
  * Return where the beginning of a message ends: before its end only if that is worth a click.

@@ -19,13 +19,14 @@ const STEP = 60;
 const MOST_ITEMS = 3_000; // in memory, while the newest ones are visible
 const NEAR = 700; // pixels from an end at which more is put in
 const AT_BOTTOM = 48; // pixels that still count as the bottom
+const ABOVE = 0.25; // of the height, which stays above a message that is scrolled to
 
 /** Shows the messages of one room. */
 export class Timeline {
   #scroller;
   #list;
   #options;
-  #items;
+  #items = new Items();
   #start = 0; // the items that are on the page
   #end = 0;
   #isStuck = true; // to the bottom
@@ -33,22 +34,23 @@ export class Timeline {
   /** @type {number | undefined} */
   #before;
   #isComplete = false;
+  /** @type {{seq: number, text: string} | undefined} */
+  #line;
 
   /**
    * @param {HTMLElement} scroller The element that scrolls.
    * @param {HTMLElement} list The list of the rows, in an element of its own within the scroller.
    * @param {object} options
-   * @param {string} options.name The user's name.
+   * @param {string} options.userId The user.
    * @param {(before: number) => void} options.onNeedOlder Called at every scrolling that needs messages before a
    *   position.
-   * @param {() => void} options.onScroll Called when `isAtBottom` may have changed.
+   * @param {() => void} options.onScroll Called when what is visible may have changed.
    * @param {AbortSignal} options.signal Ends it.
    */
-  constructor(scroller, list, { name, onNeedOlder, onScroll, signal }) {
+  constructor(scroller, list, { userId, onNeedOlder, onScroll, signal }) {
     this.#scroller = scroller;
     this.#list = list;
-    this.#options = { onNeedOlder, onScroll };
-    this.#items = new Items(name);
+    this.#options = { userId, onNeedOlder, onScroll };
     list.replaceChildren();
     scroller.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
     const observer = new ResizeObserver(() => {
@@ -65,27 +67,68 @@ export class Timeline {
     return this.#isStuck;
   }
 
+  /** @returns {RoomEvent[]} The newest messages, as many as a page has at first. */
+  get newest() {
+    const start = Math.max(this.#items.length - STEP, 0);
+    return Array.from(
+      { length: this.#items.length - start },
+      (_, index) => this.#items.at(start + index).event,
+    );
+  }
+
+  /** @param {number} seq A position. @returns {number} How many messages come after it. */
+  countAfter(seq) {
+    return this.#items.length - this.#items.indexAfter(seq);
+  }
+
+  /**
+   * The first and last message that are visible, and whether the day of the first is.
+   *
+   * @returns {{first: RoomEvent, last: RoomEvent, hasDay: boolean} | null}
+   */
+  get visible() {
+    const { top, bottom } = this.#scroller.getBoundingClientRect();
+    const rows = this.#list.children;
+    const first = firstWhere(rows, (row) => row.getBoundingClientRect().bottom > top);
+    const last = firstWhere(rows, (row) => row.getBoundingClientRect().bottom > bottom + 1) - 1;
+    const lastIndex = this.#isStuck ? rows.length - 1 : last;
+    if (first === rows.length || lastIndex < first) {
+      return null;
+    }
+    const day = rows[first].querySelector(".day");
+    const hasDay = day !== null && day.getBoundingClientRect().bottom > top;
+    return { first: this.#eventAt(first), last: this.#eventAt(lastIndex), hasDay };
+  }
+
+  /** @param {number} index The index of a row. */
+  #eventAt(index) {
+    return this.#items.at(this.#start + index).event;
+  }
+
   /** @param {number} before The position from which on all events are given to `append`. */
   begin(before) {
     this.#before ??= before; // after a reconnect, what is older than the first row is still older
     this.#settle();
   }
 
+  /** Take all messages off the page, to begin again. */
+  restart() {
+    this.#items = new Items();
+    this.#start = this.#end = 0;
+    this.#list.replaceChildren();
+  }
+
   /**
-   * Add newer events at the end; a reader at the bottom stays there.
+   * Add newer messages at the end; a reader at the bottom stays there.
    *
-   * @param {RoomEvent[]} events In order.
+   * @param {RoomEvent[]} messages In order.
    */
-  append(events) {
+  append(messages) {
     this.#noticeScrolling();
-    const before = this.#items.length;
-    const wasWhole = this.#end === before;
-    const isMerged = this.#items.append(events);
+    const wasWhole = this.#end === this.#items.length;
+    this.#items.append(messages);
     if (!wasWhole) {
       return; // the end is not on the page
-    }
-    if (isMerged) {
-      this.#refresh(before - 1);
     }
     if (this.#isStuck) {
       this.#start = Math.max(this.#start, this.#items.length - MOST_ROWS);
@@ -98,45 +141,75 @@ export class Timeline {
   }
 
   /**
-   * Add older events in front; what is visible does not move.
+   * Add older messages in front; what is visible does not move.
    *
-   * @param {RoomEvent[]} events In order; empty if there are no older ones at all.
+   * @param {RoomEvent[]} messages In order; they may be none.
+   * @param {number | null} before The position that they begin at; null if there are no older ones at all.
    */
-  prepend(events) {
+  prepend(messages, before) {
     this.#noticeScrolling();
-    if (events.length === 0) {
-      this.#isComplete = true;
-      this.#keeping(() => this.#refresh(0));
-      return;
-    }
-    this.#before = events[0].seq;
-    const added = this.#items.prepend(events);
-    this.#start += added;
-    this.#end += added;
+    this.#before = before ?? undefined;
+    this.#isComplete = before === null;
+    const changed = this.#items.prepend(messages);
+    const former = messages.length;
+    this.#start += former;
+    this.#end += former;
+    this.#keeping(() => {
+      for (let index = former; index < former + changed; index++) {
+        this.#refresh(index);
+      }
+    });
     this.#extendUp();
     this.#settle();
   }
 
   /**
-   * Test whether a message of a user would stand together with the newest one.
+   * Test whether a message of the user would stand together with the newest one.
    *
-   * @param {string} name The user's name.
    * @param {Date} time When the message was written.
    * @returns {boolean} Whether it would.
    */
-  isContinuedBy(name, time) {
-    return this.#items.isContinued(this.#items.length, name, time);
+  isContinuedBy(time) {
+    return this.#items.isContinuedBy(this.#options.userId, time);
   }
 
   /** Show the newest message. */
   toBottom() {
     if (this.#end < this.#items.length) {
-      this.#list.replaceChildren();
-      this.#start = this.#end = Math.max(this.#items.length - STEP, 0);
-      this.#draw();
+      this.#restartAt(this.#items.length - STEP);
     }
     this.#isStuck = true;
     this.#settle();
+  }
+
+  /**
+   * Scroll to a message.
+   *
+   * @param {number} seq A position; the first message after it is shown near the top, if there is one.
+   * @param {string} [line] The text of a line above that message, if it is where new ones begin.
+   */
+  scrollTo(seq, line) {
+    const index = this.#items.indexAfter(seq);
+    if (index === this.#items.length) {
+      this.toBottom();
+      return;
+    }
+    this.#line = line === undefined ? undefined : { seq: this.#items.at(index).seq, text: line };
+    this.#restartAt(index - STEP);
+    this.#isStuck = false;
+    const row = this.#list.children[index - this.#start];
+    const space = this.#scroller.clientHeight * (line === undefined ? 0 : ABOVE);
+    const top = row.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top - space;
+    this.#scroller.scrollTop += top;
+    this.#scrolled();
+  }
+
+  /** Write the names of the days again: it is another day. */
+  renameDays() {
+    for (const row of this.#list.querySelectorAll(":has(> .day)")) {
+      const index = [...this.#list.children].indexOf(row);
+      this.#refresh(this.#start + index);
+    }
   }
 
   #scrolled() {
@@ -180,7 +253,6 @@ export class Timeline {
         const former = this.#start;
         this.#start = Math.max(former - STEP, 0);
         this.#list.prepend(this.#rows(this.#start, former));
-        this.#refresh(former); // it has a row before it now
         this.#trimBottom();
       });
     } else if (!this.#isComplete && this.#before !== undefined) {
@@ -194,6 +266,13 @@ export class Timeline {
       this.#start = Math.max(this.#start, this.#end - MOST_ROWS);
       this.#trimTop();
     });
+  }
+
+  /** @param {number} start The index of the first item that is to be on the page; may be negative. */
+  #restartAt(start) {
+    this.#list.replaceChildren();
+    this.#start = this.#end = Math.max(start, 0);
+    this.#draw(Math.min(this.#start + MOST_ROWS, this.#items.length));
   }
 
   /** Put the rows up to `end` on the page, and take out those before the start. */
@@ -264,32 +343,44 @@ export class Timeline {
   /** @param {number} index The index of an item whose row is to be made again, if it has one. */
   #refresh(index) {
     const row = this.#list.children[index - this.#start];
-    if (row && index < this.#items.length) {
-      row.replaceWith(this.#row(index));
+    if (row && index >= this.#start && index < this.#items.length) {
+      const made = this.#row(index);
+      row.className = made.className;
+      row.replaceChildren(...made.childNodes); // the row itself stays, to keep its place by
     }
   }
 
   /** @param {number} index The index of an item. */
   #row(index) {
-    const row = this.#items.at(index).isMessage ? this.#message(index) : this.#presence(index);
-    if (index === 0 ? this.#isComplete : this.#items.startsDay(index)) {
-      row.prepend(element("h3.day", {}, element("span", {}, dayName(this.#items.at(index).time))));
+    const { event, time, isHead, seq } = this.#items.at(index);
+    const isNew = this.#line?.seq === seq;
+    const startsDay = this.#items.startsDay(index);
+    const row = messageRow(event.memberName, event.message, time, {
+      isOwn: event.userId === this.#options.userId,
+      isContinued: !isHead && !isNew && !startsDay,
+    });
+    if (isNew) {
+      row.prepend(element("p.new", {}, element("span", {}, this.#line?.text ?? "")));
+    }
+    if (startsDay) {
+      row.prepend(element("h3.day", {}, element("span", {}, dayName(time))));
     }
     return row;
   }
+}
 
-  /** @param {number} index The index of a message. */
-  #message(index) {
-    const { events, time } = this.#items.at(index);
-    const { memberName, message } = events[0];
-    const row = messageRow(memberName, message, time, { isOwn: memberName === this.#items.name });
-    row.classList.toggle("continued", this.#items.isContinued(index, memberName, time));
-    return row;
+/**
+ * Find the first row of which something is true, which is then true of all after it.
+ *
+ * @param {HTMLCollection} rows The rows.
+ * @param {(row: Element) => boolean} test Tests one.
+ * @returns {number} Its index; the number of rows if there is none.
+ */
+function firstWhere(rows, test) {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    [low, high] = test(rows[middle]) ? [low, middle] : [middle + 1, high];
   }
-
-  /** @param {number} index The index of comings and goings. */
-  #presence(index) {
-    const text = this.#items.presenceText(this.#items.at(index));
-    return element("li.presence", {}, element("p", { hidden: !text }, text));
-  }
+  return low;
 }

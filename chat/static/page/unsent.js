@@ -105,7 +105,7 @@ export class Unsent {
   settle(messages) {
     for (const message of messages) {
       this.#newest = Math.max(this.#newest, message.seq);
-      const isOwn = message.memberName === this.#session.name;
+      const isOwn = message.userId === this.#session.userId;
       const note = isOwn && [...this.#notes.values()].find((each) => isSame(each, message));
       if (note) {
         this.#remove(note);
@@ -131,12 +131,11 @@ export class Unsent {
   /** @param {Entry} entry A message. */
   #add(entry) {
     const time = new Date(entry.written);
-    const row = messageRow(this.#session.name, entry.text, time, { isOwn: true });
+    const isContinued = this.#notes.size > 0 || this.#timeline.isContinuedBy(time);
+    const row = messageRow(this.#session.name, entry.text, time, { isOwn: true, isContinued });
     const status = element("div.status");
     row.append(status);
     row.classList.add("unsent");
-    const isContinued = this.#notes.size > 0 || this.#timeline.isContinuedBy(this.#session.name, time);
-    row.classList.toggle("continued", isContinued);
     /** @type {Note} */
     const note = { entry, row, status, isUnderway: false };
     this.#notes.set(entry.id, note);

@@ -15,6 +15,7 @@ import { Sender } from "./sender.js";
  * @property {string} roomId The room.
  * @property {string} memberId The member; every connection is a member of its own.
  * @property {string} memberName The member's name.
+ * @property {string} userId The user: the same for all connections of one login, and for no other.
  * @property {"chat" | "joined" | "left"} type The kind of event.
  * @property {string} message The text, for `chat`.
  * @property {string} sent When, in ISO 8601.

@@ -236,7 +236,7 @@ async def log_in(page: Page, url: str, name: str, room: str = "lobby") -> None:
 
 async def is_connected(page: Page) -> None:
     """Wait until the page says that it is connected, and has loaded what was said."""
-    await page.locator("#status", has_text="Connected").wait_for()
+    await page.locator("#chat[data-phase=open]").wait_for()
     await (
         page.locator("#beginning", has_text="beginning of the room")
         .or_(page.locator("#messages li").first)

@@ -90,10 +90,10 @@ SCROLLING = """async () => {
   document.body.append(scroller);
   scroller.style = "height: 300px; overflow: auto";
   const { signal } = new AbortController();
-  const options = { name: "Ada", onNeedOlder: () => {}, onScroll: () => {}, signal };
+  const options = { userId: "Ada", onNeedOlder: () => {}, onScroll: () => {}, signal };
   const timeline = new Timeline(scroller, list, options);
   const sent = new Date().toISOString();
-  const event = (seq) => ({ seq, type: "chat", memberName: "Ben", message: "x", sent });
+  const event = (seq) => ({ seq, type: "chat", memberName: "Ben", userId: "Ben", message: "x", sent });
   timeline.append(Array.from({ length: 50 }, (_, seq) => event(seq)));
   const isAtBottom = scroller.scrollTop === scroller.scrollHeight - scroller.clientHeight;
   scroller.scrollTop = 100;

@@ -5,14 +5,14 @@ import { Items } from "../../../../chat/static/model/items.js";
 const NOON = new Date(2026, 10, 20, 12).getTime();
 
 /**
- * @param {"chat" | "joined" | "left"} type
  * @param {number} minute The time, in minutes after noon; also the position.
- * @param {string} [memberName]
+ * @param {string} [userId]
  */
-const event = (type, minute, memberName = "Ben") => ({
-  type,
-  memberName,
-  memberId: memberName,
+const message = (minute, userId = "ben") => ({
+  type: /** @type {const} */ ("chat"),
+  memberName: "Ben",
+  memberId: userId,
+  userId,
   id: `${minute}`,
   seq: minute,
   roomId: "lobby",
@@ -20,77 +20,70 @@ const event = (type, minute, memberName = "Ben") => ({
   sent: new Date(NOON + minute * 60_000).toISOString(),
 });
 
-/** @param {Items} items The items, as their positions and numbers of events. */
-const outline = (items) =>
-  Array.from({ length: items.length }, (_, index) => [items.at(index).seq, items.at(index).events.length]);
+/** @param {number[]} minutes */
+const messages = (...minutes) => minutes.map((minute) => message(minute));
+/** @param {Items} items */
+const all = (items) => Array.from({ length: items.length }, (_, index) => items.at(index));
+/** @param {Items} items */
+const heads = (items) => all(items).flatMap(({ isHead, seq }) => (isHead ? [seq] : []));
 
-test("makes one item of comings and goings in a row", () => {
-  const items = new Items("Ada");
-  assert.equal(items.append([event("chat", 1), event("joined", 2), event("left", 3)]), false);
-  assert.equal(items.append([event("joined", 4), event("chat", 5)]), true);
-  assert.equal(items.append([event("joined", 6)]), false);
-  assert.deepEqual(outline(items), [
-    [1, 1],
-    [2, 3],
-    [5, 1],
-    [6, 1],
-  ]);
+test("lets messages of one user stand together for five minutes", () => {
+  const items = new Items();
+  items.append([...messages(1, 3, 5), message(5.5, "eve"), ...messages(6, 10, 11, 12)]);
+  assert.deepEqual(heads(items), [1, 5.5, 6, 11]);
 });
 
-test("joins what is before a page to what is after it", () => {
-  const items = new Items("Ada");
-  items.append([event("joined", 7), event("chat", 8)]);
-  assert.equal(items.prepend([event("chat", 4), event("joined", 5), event("left", 6)]), 1);
-  assert.deepEqual(outline(items), [
-    [4, 1],
-    [5, 3],
-    [8, 1],
-  ]);
-  assert.equal(items.prepend([event("chat", 3)]), 1);
-  items.removeOldest(2);
-  assert.deepEqual(outline(items), [
-    [5, 3],
-    [8, 1],
-  ]);
+test("shows the time again although the messages never pause", () => {
+  const items = new Items();
+  items.append(messages(0, 4, 8, 12, 16, 20));
+  assert.deepEqual(heads(items), [0, 8, 16]);
 });
 
-test("separates days", () => {
-  const items = new Items("Ada");
-  items.append([event("joined", 1), event("left", 2), event("left", 13 * 60), event("chat", 14 * 60)]);
-  assert.deepEqual(outline(items), [
-    [1, 2],
-    [13 * 60, 1],
-    [14 * 60, 1],
-  ]);
+test("arranges messages again when older ones come before them", () => {
+  const items = new Items();
+  items.append(messages(8, 12, 30, 31));
+  assert.deepEqual(heads(items), [8, 30]);
+  assert.equal(items.prepend(messages(0, 4)), 1);
+  assert.deepEqual(heads(items), [0, 8, 30]);
+  assert.equal(items.prepend(messages(-3)), 4);
+  assert.deepEqual(heads(items), [-3, 4, 12, 30]);
+  assert.equal(items.prepend([]), 1);
+  const one = new Items();
+  one.append(messages(4));
+  assert.equal(one.prepend(messages(1)), 1);
+  assert.deepEqual(heads(one), [1]);
+});
+
+test("gives the first loaded message a day, and the first of each day", () => {
+  const items = new Items();
+  items.append(messages(1, 2, 13 * 60, 14 * 60));
   assert.deepEqual(
-    [0, 1, 2].map((index) => items.startsDay(index)),
-    [false, true, false],
+    [0, 1, 2, 3].map((index) => items.startsDay(index)),
+    [true, false, true, false],
+  );
+  assert.deepEqual(heads(items), [1, 13 * 60, 14 * 60]);
+});
+
+test("finds the first message after a position", () => {
+  const items = new Items();
+  assert.equal(items.indexAfter(0), 0);
+  items.append(messages(3, 5, 9));
+  assert.deepEqual(
+    [0, 3, 4, 9, Number.POSITIVE_INFINITY].map((seq) => items.indexAfter(seq)),
+    [0, 1, 1, 3, 3],
+  );
+  items.removeOldest(2);
+  assert.deepEqual(
+    all(items).map(({ seq }) => seq),
+    [9],
   );
 });
 
-test("lets messages of one sender within five minutes stand together", () => {
-  const items = new Items("Ada");
-  items.append([event("chat", 1), event("chat", 5), event("chat", 10), event("chat", 11, "Eve")]);
-  const isContinued = [0, 1, 2, 3].map((index) => {
-    const { events, time } = items.at(index);
-    return items.isContinued(index, events[0].memberName, time);
-  });
-  assert.deepEqual(isContinued, [false, true, false, false]);
-});
-
-test("looks past comings and goings that come to nothing", () => {
-  const items = new Items("Ada");
+test("tells whether a message would continue the newest one", () => {
+  const items = new Items();
   const time = new Date(NOON + 4 * 60_000);
-  items.append([event("chat", 1), event("joined", 2, "Ada")]);
-  assert.ok(items.isContinued(2, "Ben", time));
-  items.append([event("joined", 3, "Eve")]);
-  assert.ok(!items.isContinued(2, "Ben", time));
-});
-
-test("describes comings and goings without the reader's own", () => {
-  const items = new Items("Ada");
-  items.append([event("joined", 1, "Ada"), event("joined", 2, "Eve"), event("left", 3, "Ben")]);
-  assert.equal(items.presenceText(items.at(0)), "Eve joined · Ben left");
-  items.append([event("left", 4, "Eve"), event("joined", 5, "Ben")]);
-  assert.equal(items.presenceText(items.at(0)), "");
+  assert.ok(!items.isContinuedBy("ben", time));
+  items.append(messages(1));
+  assert.ok(items.isContinuedBy("ben", time));
+  assert.ok(!items.isContinuedBy("eve", time));
 });

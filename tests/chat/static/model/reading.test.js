@@ -20,7 +20,7 @@ test("counts each message once, in whichever order the news come", () => {
   assert.equal(reading.unread("a"), 1);
   reading.update(room(2, 5));
   assert.equal(reading.unread("a"), 1);
-  reading.see("a");
+  reading.see("a", 6, 0);
   assert.equal(reading.unread("a"), 0);
   reading.update(room(5, 9));
   assert.equal(reading.unread("a"), 2);
@@ -61,9 +61,30 @@ test("takes over what was read in another tab", () => {
   for (const reading of [one, other]) {
     reading.update(room(4, 8));
   }
-  other.see("a");
+  other.see("a", 8, 0);
   assert.equal(one.unread("a"), 2);
   assert.ok(!one.reload("fanline.session"));
   assert.ok(one.reload("fanline.read.Ada"));
   assert.equal(one.unread("a"), 0);
+});
+
+test("remembers how far a room was read, and goes only forward", () => {
+  const reading = new Reading("Ada");
+  assert.equal(reading.lastRead("a"), Number.POSITIVE_INFINITY);
+  reading.replace([room(2, 5)]);
+  assert.equal(reading.lastRead("a"), 5);
+  assert.equal(reading.lastRead("made later"), 0);
+  reading.update(room(10, 30));
+  reading.see("a", 20, 4);
+  assert.deepEqual([reading.unread("a"), reading.lastRead("a")], [4, 20]);
+  reading.see("a", 10, 7);
+  assert.deepEqual([reading.unread("a"), reading.lastRead("a")], [4, 20]);
+  assert.equal(new Reading("Ada").lastRead("a"), 20);
+});
+
+test("passes over what cannot be read", () => {
+  localStorage.setItem("fanline.read.Ada", '{"a":3,"b":{"messages":1,"seq":"x"},"c":{"messages":1,"seq":4}}');
+  const reading = new Reading("Ada");
+  reading.replace([room(2, 5), room(2, 5, "b"), room(2, 5, "c")]);
+  assert.deepEqual([reading.unread("a"), reading.unread("b"), reading.unread("c")], [2, 2, 1]);
 });

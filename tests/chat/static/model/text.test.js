@@ -1,11 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { counted, dayName, isSameDay, namesOf, splitLinks } from "../../../../chat/static/model/text.js";
+import {
+  counted,
+  dayName,
+  initials,
+  isEmoji,
+  isInvisible,
+  isSameDay,
+  splitText,
+} from "../../../../chat/static/model/text.js";
 
 /** @param {string} text */
 const links = (text) =>
-  splitLinks(text)
-    .filter((part) => part.isLink)
+  splitText(text)
+    .filter((part) => part.kind === "link")
     .map((part) => part.text);
 
 test("finds web addresses, without the punctuation after them", () => {
@@ -31,7 +39,7 @@ test("makes no link of anything else", () => {
 
 test("splits without losing anything", () => {
   for (const text of ["", "x", "a https://b.example, c", "https://b.example"]) {
-    const parts = splitLinks(text);
+    const parts = splitText(text);
     assert.equal(parts.map((part) => part.text).join(""), text);
     assert.ok(parts.every((part) => part.text !== ""));
   }
@@ -52,9 +60,29 @@ test("writes numbers of things", () => {
   assert.deepEqual(texts, ["0 messages", "1 message", "2,500 messages"]);
 });
 
-test("writes at most five names and the number of the others", () => {
-  assert.equal(namesOf(["Ada"]), "Ada");
-  assert.match(namesOf(["Ada", "Ben", "Cy"]), /^Ada, Ben,? and Cy$/);
-  assert.doesNotMatch(namesOf([..."abcdef"]), /other/);
-  assert.match(namesOf([..."abcdefg"]), /^a, b, c, d, e,? and 2 others$/);
+test("takes what is between backticks for code", () => {
+  assert.deepEqual(splitText("run `a https://b.example` or\n```\nx\n  y\n```"), [
+    { text: "run ", kind: "text" },
+    { text: "a https://b.example", kind: "code" },
+    { text: " or\n", kind: "text" },
+    { text: "x\n  y", kind: "code" },
+  ]);
+  assert.deepEqual(splitText("a ` b"), [{ text: "a ` b", kind: "text" }]);
+});
+
+test("tells emoji from text, and what can be seen from what cannot", () => {
+  assert.deepEqual(["🎉", "👍🏽 🇩🇪", "👨‍👩‍👧"].map(isEmoji), [true, true, true]);
+  assert.deepEqual(["12", "a🎉", " ", "🎉".repeat(20)].map(isEmoji), [false, false, false, false]);
+  assert.deepEqual(["\u200b\u200b", " \n", "\u202e", ""].map(isInvisible), [true, true, true, true]);
+  assert.deepEqual(["a", "🎉", "\u200bx"].map(isInvisible), [false, false, false]);
+});
+
+test("shortens names to their initials", () => {
+  assert.deepEqual(["ada", "Ada King Lovelace", " ß ", "دانا", "🎉 x"].map(initials), [
+    "A",
+    "AL",
+    "SS",
+    "د",
+    "🎉X",
+  ]);
 });
