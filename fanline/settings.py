@@ -162,6 +162,10 @@ class Settings(BaseModel):
     write_buffer: Bytes = Field(
         65_536, description="Bytes waiting for one slow connection above which it is no longer fed live."
     )
+    unfinished_bytes: Bytes = Field(
+        67_108_864,
+        description="Bytes of messages that have not arrived whole which a service holds for all clients.",
+    )
     recent_bytes: Bytes = Field(
         16_777_216,
         description="Bytes of the newest messages kept in memory for readers that fell a little behind.",

@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 from fanline.security.tls import server_context
 from fanline.server.http.problems import Refusals
 from fanline.server.http.protocol import HttpProtocol, OpenWebSocket
+from fanline.server.websocket.cuts import Cuts
 from fanline.settings import Settings
 
 # The head of a request may have so many bytes.
@@ -42,6 +43,7 @@ class Listener:
         *,
         open_websocket: OpenWebSocket,
         refusals: Refusals,
+        cuts: Cuts,
         is_shared: bool,
     ) -> "Listener":
         """Listen.
@@ -52,6 +54,7 @@ class Listener:
             port: 0 for any free one.
             open_websocket: Takes over a request for a WebSocket.
             refusals: Counts malformed requests.
+            cuts: Counts the connections that are cut.
             is_shared: Whether other processes listen on the port as well.
 
         Raises:
@@ -59,7 +62,9 @@ class Listener:
             OSError: If the port cannot be listened on.
         """
         config, state = _configure(application, settings), ServerState()
-        make = partial(HttpProtocol, config, state, open_websocket=open_websocket, refusals=refusals)
+        make = partial(
+            HttpProtocol, config, state, open_websocket=open_websocket, refusals=refusals, cuts=cuts
+        )
         server = await asyncio.get_running_loop().create_server(
             make,
             settings.host,

@@ -34,6 +34,7 @@ from fanline.server.http.proxies import TrustedProxies
 from fanline.server.listener import Listener
 from fanline.server.websocket.connection import Opening
 from fanline.server.websocket.connections import OpenConnections
+from fanline.server.websocket.cuts import Cuts
 from fanline.server.websocket.handshake import Handshake, HandshakeProtocol
 from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
@@ -113,9 +114,10 @@ class Service:
                 takes_tokens=takes_tokens,
                 max_connections_per_user=settings.max_connections_per_user,
             )
-            connections = OpenConnections(_limits(app, settings, wall_clock), settings.return_spread)
+            cuts = Cuts(app.metrics)
+            connections = OpenConnections(_limits(app, settings, wall_clock), settings.return_spread, cuts)
             retiring = asyncio.Event()
-            listener = await _listen(app, access, connections, settings, retiring)
+            listener = await _listen(app, access, connections, settings, cuts, retiring)
             service = cls(app, settings, logins, connections, listener, retiring, stack.pop_all())
         logger.info("listening on https://%s:%d", settings.host, service.port)
         return service
@@ -178,6 +180,7 @@ async def _listen(
     access: Access,
     connections: OpenConnections,
     settings: ServiceSettings,
+    cuts: Cuts,
     retiring: asyncio.Event,
 ) -> Listener:
     refusals = Refusals(app.metrics)
@@ -199,6 +202,7 @@ async def _listen(
             settings.port,
             open_websocket=gate.open,
             refusals=refusals,
+            cuts=cuts,
             is_shared=app.is_shared,
         )
     except OSError as error:
@@ -275,5 +279,6 @@ def _limits(app: App, settings: ServiceSettings, wall_clock: Callable[[], float]
         close_timeout=settings.drain_timeout / 2,
         ping_interval=settings.ping_interval,
         silence_limit=settings.silence_limit,
+        max_unfinished=settings.unfinished_bytes,
         wall_clock=wall_clock,
     )

@@ -1,6 +1,7 @@
 """The publisher between real clients and a stub of msgqueue."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
@@ -203,11 +204,13 @@ async def test_empty_frames_are_ignored(queue: StubPublisher, publisher: Service
 async def test_publisher_that_never_reads_is_not_read_from(
     queue: StubPublisher, start_service: StartService, dial: Dial
 ) -> None:
-    """One that sends and never reads its acks is slowed to a stop; memory stays bounded, others go on."""
+    """One that sends and never reads its replies is slowed to a stop; memory stays bounded, others go on."""
     publisher = await start_service(open_publisher, queue_url=queue.url, write_buffer=4096)
     deaf, good = await dial(publisher, "/publish"), await dial(publisher, "/publish")
     deaf.transport.pause_reading()
-    frame = msgspec.json.encode([{"topic": "t", "content": "x", "id": "i" * 100}] * 1000)
+    # A small window, so that less has to be written until nothing more can be.
+    deaf.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    frame = msgspec.json.encode([{"topic": "t.*", "content": "x", "id": "i" * 100}] * 1000)
 
     async def pour() -> None:
         while True:

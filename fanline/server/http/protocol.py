@@ -16,7 +16,8 @@ from uvicorn.server import ServerState
 
 from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 from fanline.server.log import quoted
-from fanline.server.websocket.progress import count_acked
+from fanline.server.websocket.cuts import Cut, Cuts
+from fanline.server.websocket.progress import measure_progress
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class HttpProtocol(H11Protocol):
         server_state: The connections and requests of the server.
         open_websocket: Takes over the transport for a request for a WebSocket, with what was sent after it.
         refusals: Counts the malformed requests.
+        cuts: Counts the connections that are cut.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class HttpProtocol(H11Protocol):
         *,
         open_websocket: OpenWebSocket,
         refusals: Refusals,
+        cuts: Cuts,
     ) -> None:
         super().__init__(config, server_state, app_state={})
         self._open_websocket = open_websocket
         self._refusals = refusals
+        self._cuts = cuts
         self._idle_since = self._progress_at = self.loop.time()
         self._acked = 0
 
@@ -61,9 +65,10 @@ class HttpProtocol(H11Protocol):
             silence_limit: Seconds within which something of the answer must be read.
         """
         if self.flow.write_paused:
-            if (acked := count_acked(self.transport)) != self._acked:
+            if (acked := measure_progress(self.transport)) != self._acked:
                 self._acked, self._progress_at = acked, now
             elif now - self._progress_at > silence_limit:
+                self._cuts.count(Cut.UNREAD, self._address)
                 self.transport.abort()
         elif (self.cycle is None or self.cycle.response_complete) and now - self._idle_since > patience:
             self.transport.abort()
@@ -92,8 +97,7 @@ class HttpProtocol(H11Protocol):
         status = HTTPStatus.BAD_REQUEST
         if isinstance(error, h11.RemoteProtocolError):
             status = HTTPStatus(error.error_status_hint)
-        peer = self.client[0] if self.client else "?"
-        logger.info("refused a malformed request from %s: %s", peer, quoted(str(error)))
+        logger.info("refused a malformed request from %s: %s", self._address, quoted(str(error)))
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -101,6 +105,10 @@ class HttpProtocol(H11Protocol):
             detail = _ERRORS.get(status, "the request is not HTTP/1.1")
             self._refuse(HttpProblem(status, ProblemCode.BAD_REQUEST, detail))
         self.transport.close()
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else "?"
 
     def _refuse(self, problem: HttpProblem) -> None:
         self._refusals.count(problem)

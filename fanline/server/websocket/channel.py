@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from fanline.errors import CloseCode
 from fanline.security.users import User
+from fanline.server.websocket.cuts import Cut
 from fanline.server.websocket.limits import Limits
-from fanline.server.websocket.progress import count_acked
+from fanline.server.websocket.progress import measure_progress
 
 
 class Channels(Protocol):
@@ -25,6 +26,10 @@ class Channels(Protocol):
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that a stop of the service waits for."""
+        ...
+
+    def count_cut(self, channel: "Channel", cut: Cut) -> None:
+        """Count and log that a channel is cut because of what its client does."""
         ...
 
 
@@ -122,11 +127,14 @@ class Channel(asyncio.Protocol):
     # Life and end.
 
     @abstractmethod
-    def check_life(self, now: float) -> None:
+    def check_life(self, now: float) -> int:
         """Look after the channel; called about once a second.
 
         Args:
             now: The event loop's time.
+
+        Returns:
+            The bytes of a message that has not arrived whole.
         """
 
     @abstractmethod
@@ -150,6 +158,12 @@ class Channel(asyncio.Protocol):
             reason: A sentence.
         """
 
+    def drop(self, cut: Cut) -> None:
+        """Close because of what the client does: it is told why if it reads, and nothing is read any more."""
+        self._channels.count_cut(self, cut)
+        self.cut(CloseCode.TRY_AGAIN_LATER, cut.reason)
+        self._transport.close()
+
     def abort(self) -> None:
         """Drop the connection at once."""
         self._transport.abort()
@@ -158,7 +172,7 @@ class Channel(asyncio.Protocol):
         """Tell the handler that this consumer is slow."""
         self.paused = True
         self._progress_at = self._loop.time()
-        self._acked = count_acked(self._transport)
+        self._acked = measure_progress(self._transport)
         self.on_pause()
 
     def resume_writing(self) -> None:
@@ -174,7 +188,7 @@ class Channel(asyncio.Protocol):
             return CloseCode.LOGGED_OUT, "the token has expired; log in again"
         if not self.paused:
             return None
-        if (acked := count_acked(self._transport)) != self._acked:
+        if (acked := measure_progress(self._transport)) != self._acked:
             self._acked, self._progress_at = acked, now
         elif now - self._progress_at > self._limits.silence_limit:
             return CloseCode.SLOW_CONSUMER, "nothing was read; reconnect with after"

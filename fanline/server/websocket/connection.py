@@ -27,10 +27,12 @@ from fanline.errors import CloseCode
 from fanline.protocol import SUBPROTOCOL, Dialect, encode
 from fanline.security.users import User
 from fanline.server.websocket.channel import Channel, Channels
+from fanline.server.websocket.cuts import Cut
 from fanline.server.websocket.fragments import Fragments, is_utf8
 from fanline.server.websocket.frames import PING, clip_reason, text_frame
 from fanline.server.websocket.handler import IDLE, Handler
 from fanline.server.websocket.limits import Limits
+from fanline.server.websocket.progress import count_acked
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,9 @@ class Connection(Channel):
     """
 
     __slots__ = (
-        "_fragments", "_handler", "_has_paused_transport", "_heard_at", "_is_deaf", "_is_held",
-        "_is_left_to_tcp", "_is_scheduled", "_pinged_at", "_pongs", "_protocol", "_waiting", "dialect",
+        "_fragments", "_handler", "_heard_at", "_is_backlogged", "_is_deaf", "_is_held", "_is_left_to_tcp",
+        "_is_read", "_is_scheduled", "_pinged_at", "_pongs", "_protocol", "_unfinished_at", "_waiting",
+        "dialect",
     )  # fmt: skip
 
     def __init__(
@@ -90,12 +93,14 @@ class Connection(Channel):
         self.dialect = Dialect.V1 if opening.subprotocol == SUBPROTOCOL else Dialect.PLAIN
         self._is_deaf = False  # data frames are discarded
         self._is_held = False  # the handler has paused reading
-        self._has_paused_transport = False
+        self._is_backlogged = False  # too much waits for the handler
+        self._is_read = True  # whether the transport is read from
         self._is_scheduled = False
         self._waiting: deque[bytes] | None = None  # complete messages for the handler
         self._fragments: Fragments | None = None  # of a message that is not complete
         self._heard_at = self._loop.time()
         self._pinged_at: float | None = None
+        self._unfinished_at: float | None = None  # when the message that is arriving was first seen
         self._pongs: dict[bytes, asyncio.Future[None]] | None = None
         self._handler: Handler = IDLE
         transport.set_write_buffer_limits(high=limits.write_buffer)
@@ -181,25 +186,45 @@ class Connection(Channel):
             self.send_json({"drain": {"retry_ms": retry_ms}})
         self.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
 
-    def check_life(self, now: float) -> None:
+    def check_life(self, now: float) -> int:
         """Ping the peer if it has been silent, and cut it if it stays so; called about once a second.
 
         Args:
             now: The event loop's time.
+
+        Returns:
+            The bytes of a message that has not arrived whole.
         """
         limits = self._limits
         if (reason := self._find_reason_to_cut(now)) is not None:
             self.cut(*reason)
         elif self.paused:
             pass  # its pong waits behind what it has yet to read
-        elif self._is_left_to_tcp or self._has_paused_transport:
-            self._heard_at = now  # its pong would not be read
+        elif self._is_left_to_tcp:
+            self._heard_at = now
         elif self._pinged_at is None:
             if now - self._heard_at > limits.ping_interval:
-                self._pinged_at = now
+                self._pinged_at, self._acked = now, count_acked(self._transport) or 0
                 self.write(PING)
+        elif not self._is_read and count_acked(self._transport) != self._acked:
+            # Its pong would not be read, but its host has acknowledged the ping, or cannot be asked.
+            self._heard_at, self._pinged_at = now, None
         elif now - self._pinged_at > limits.silence_limit:
             self.cut(CloseCode.UNRESPONSIVE, "no answer to pings; reconnect")
+        return self._check_arrival(now)
+
+    def _check_arrival(self, now: float) -> int:
+        """Drop the connection if a message takes too long to arrive; return its bytes so far."""
+        size = len(self._protocol.reader.buffer)
+        if self._fragments is not None:
+            size += self._fragments.kept_size
+        if not size or not self._is_read:
+            self._unfinished_at = None
+        elif self._unfinished_at is None:
+            self._unfinished_at = now
+        elif self._is_open and now - self._unfinished_at > self._limits.arrival_timeout(size):
+            self.drop(Cut.UNFINISHED)
+        return size
 
     # The callbacks of asyncio.Protocol.
 
@@ -212,6 +237,7 @@ class Connection(Channel):
         taken = 0
         for frame in protocol.events_received():
             assert isinstance(frame, Frame)
+            self._unfinished_at = None
             opcode = frame.opcode
             if opcode is Opcode.PONG:
                 self._take_pong(bytes(frame.data))
@@ -227,12 +253,16 @@ class Connection(Channel):
         if protocol.writes:
             self._flush()
 
+    def pause_writing(self) -> None:
+        """Stop to read: a peer that reads nothing is not answered, and pongs do not pile up."""
+        super().pause_writing()
+        self._control_reading()
+
     def resume_writing(self) -> None:
-        """Restart the liveness check, and continue reading."""
-        # Its pong may have been delayed by what it has now read.
-        self._heard_at = self._loop.time()
-        self._pinged_at = None
+        """Continue to read, and restart the liveness check: a pong waited behind what was read now."""
+        self._heard_at, self._pinged_at = self._loop.time(), None
         super().resume_writing()
+        self._control_reading()
         self._schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -298,8 +328,8 @@ class Connection(Channel):
             self._waiting = deque()
         self._waiting.append(payload)
         if len(self._waiting) >= MAX_WAITING_FRAMES or len(payload) > MAX_WAITING_BYTES:
-            self._has_paused_transport = True
-            self._transport.pause_reading()
+            self._is_backlogged = True
+            self._control_reading()
         self._schedule()
 
     def _schedule(self) -> None:
@@ -317,10 +347,22 @@ class Connection(Channel):
             self._schedule()
             return
         self._waiting = None
-        if self._has_paused_transport:
-            self._has_paused_transport = False
+        if self._is_backlogged:
+            self._is_backlogged = False
+            self._control_reading()
+
+    def _control_reading(self) -> None:
+        """Read from the transport, or not, as all that speaks against it says."""
+        is_wanted = not (self._is_backlogged or self.paused)
+        if is_wanted == self._is_read:
+            return
+        self._is_read = is_wanted
+        if is_wanted:
             self._heard_at = self._loop.time()
+            self._pinged_at = None
             self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
 
     def _take_pong(self, payload: bytes) -> None:
         pong = self._pongs.pop(payload, None) if self._pongs else None

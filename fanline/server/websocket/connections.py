@@ -10,6 +10,7 @@ from fanline.errors import CloseCode
 from fanline.security.logins import VerifiedLogin
 from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
+from fanline.server.websocket.cuts import Cut, Cuts
 from fanline.server.websocket.limits import Limits
 
 
@@ -19,17 +20,19 @@ class OpenConnections:
     Args:
         limits: Limits of each.
         return_spread: Seconds over which clients that are sent away are told to come back.
+        cuts: Counts the connections that are cut because of what their clients do.
 
     Attributes:
         per_user: How many each user has.
         tasks: What runs for connections, also for those that are lost.
     """
 
-    def __init__(self, limits: Limits, return_spread: float) -> None:
+    def __init__(self, limits: Limits, return_spread: float, cuts: Cuts) -> None:
         self.per_user: Counter[str] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
         self._limits = limits
         self._return_spread = return_spread
+        self._cuts = cuts
         self._channels: set[Channel] = set()
 
     def __len__(self) -> int:
@@ -59,6 +62,10 @@ class OpenConnections:
         self.track(task)
         return task
 
+    def count_cut(self, channel: Channel, cut: Cut) -> None:
+        """Count and log that a connection is cut because of what its client does."""
+        self._cuts.count(cut, channel.remote_address[0])
+
     def track(self, task: asyncio.Task[None]) -> None:
         """Have a stop of the service wait for a task."""
         self.tasks.add(task)
@@ -70,8 +77,13 @@ class OpenConnections:
         Args:
             now: The event loop's time.
         """
-        for channel in self:
-            channel.check_life(now)
+        unfinished = {channel: size for channel in self if (size := channel.check_life(now))}
+        excess = sum(unfinished.values()) - self._limits.max_unfinished
+        for channel in sorted(unfinished, key=unfinished.__getitem__, reverse=True):
+            if excess <= 0:
+                break
+            excess -= unfinished[channel]
+            channel.drop(Cut.MEMORY)
 
     def check_logins(self, end_of: Callable[[VerifiedLogin], tuple[CloseCode, str] | None]) -> None:
         """Close the connections whose login is no longer what it was.

@@ -26,6 +26,11 @@ class Fragments:
             self._is_cut = True
         self._size += len(data)
 
+    @property
+    def kept_size(self) -> int:
+        """Bytes that are kept."""
+        return sum(map(len, self._parts))
+
     def join(self) -> tuple[bytes, bool]:
         """Return the message, and whether it must be valid UTF-8: a text that was cut need not be."""
         return b"".join(self._parts), self._is_text and not self._is_cut

@@ -3,6 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+# A message that is arriving has the silence_limit, and the time that this rate gives it.
+SLOWEST_BYTES_PER_SECOND: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +19,7 @@ class Limits:
         close_timeout: Seconds that a closing connection may last.
         ping_interval: Seconds of silence after which a peer is pinged.
         silence_limit: Seconds that it may then stay silent, or take nothing of what is written to it.
+        max_unfinished: Bytes of messages that have not arrived whole, of all connections together.
         wall_clock: Returns Unix seconds; logins expire by it.
     """
 
@@ -23,4 +28,9 @@ class Limits:
     close_timeout: float
     ping_interval: float
     silence_limit: float
+    max_unfinished: int
     wall_clock: Callable[[], float] = time.time
+
+    def arrival_timeout(self, size: int) -> float:
+        """Return the seconds that a message may take to arrive, of which some bytes have."""
+        return self.silence_limit + size / SLOWEST_BYTES_PER_SECOND

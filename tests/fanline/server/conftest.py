@@ -31,10 +31,10 @@ class EchoHandler:
     """Sends back every frame, with what the kit knows of the connection."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def on_frame(self, payload: bytes) -> None:
-        connection = self._connection
+        connection = self.connection
         said = payload.decode(errors="replace")
         connection.send_json({"user": connection.user.name, "said": said, "in": connection.dialect})
 

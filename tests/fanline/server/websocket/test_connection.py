@@ -1,7 +1,9 @@
 """One WebSocket: frames in and out, signs of life, and its end."""
 
+import asyncio
 import logging
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,10 +13,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from fanline.server import App, Connection, Endpoint, MakeHandler, Service, metrics
+from fanline.server import App, Connection, Endpoint, MakeHandler, Opening, Service, metrics
+from fanline.server.websocket.connections import OpenConnections
+from fanline.server.websocket.cuts import Cuts
+from fanline.server.websocket.frames import PING
+from fanline.server.websocket.limits import Limits
 from subscriber.settings import SubscriberSettings
 from tests.conftest import Dial, StartService, WallClock, until
-from tests.fanline.server.conftest import Echo, MakeToken
+from tests.fanline.server.conftest import Echo, EchoHandler, Get, MakeToken
+from tests.stubs import DEADLINE
 
 
 async def talk(client: ClientConnection) -> None:
@@ -94,6 +101,126 @@ async def test_half_a_frame(start_service: StartService, echo: Echo, dial: Dial)
     await good.send("x")
     assert await good.recv()
     await until(lambda: len(service.connections) == 1)
+
+
+async def test_cuts_a_message_that_trickles_in(
+    start_service: StartService, echo: Echo, dial: Dial, get: Get
+) -> None:
+    """A frame whose bytes come ever so slowly is given up in bounded time (promise 7)."""
+    service = await start_service(echo.open, silence_limit=0.3)
+    client = await dial(service, "/echo")
+    client.transport.write(b"\x81\xfe\x10\x00\x00\x00\x00\x00")
+    async with asyncio.timeout(DEADLINE):
+        while service.connections:
+            client.transport.write(b"x")
+            await asyncio.sleep(0.05)
+    assert 'fanline_connections_cut_total{reason="unfinished"} 1.0' in (await get(service, "/metrics")).text
+
+
+async def test_bounds_the_memory_of_unfinished_messages(
+    start_service: StartService, echo: Echo, dial: Dial
+) -> None:
+    """Of many messages that do not arrive whole the largest are given up, and others go on."""
+    service = await start_service(echo.open, unfinished_bytes=100_000)
+    large = [await dial(service, "/echo") for _ in range(3)]
+    small, good = await dial(service, "/echo"), await dial(service, "/echo")
+    head = Frame(Opcode.TEXT, b"x" * 60_000).serialize(mask=True)
+    for client in large:
+        client.transport.write(head[:-1])
+    small.transport.write(head[:1_000])
+    await until(lambda: len(service.connections) == 3)
+    await good.send("x")
+    assert await good.recv()
+    small.transport.write(head[1_000:])
+    assert await small.recv()
+
+
+async def test_pongs_that_are_not_read_do_not_pile_up(service: Service, dial: Dial) -> None:
+    """A client that sends pings and reads no pongs is not read from, so memory stays bounded."""
+    client, good = await dial(service, "/echo"), await dial(service, "/echo")
+    freeze(client)
+    pings = Frame(Opcode.PING, b"x" * 125).serialize(mask=True) * 500
+    for _ in range(80):  # 5 MB, more than the buffers of the kernel
+        client.transport.write(pings)
+        await good.send("x")
+        await good.recv()
+    assert max(connection.write_buffer_size for connection in service.connections) < 1 << 20
+    client.transport.resume_reading()
+    await (await client.ping())
+
+
+class FakeSocket:
+    """A socket that knows how many bytes its peer has acknowledged, or does not."""
+
+    def __init__(self, acked: int | None) -> None:
+        self.acked = acked
+
+    def getsockopt(self, *_: int) -> bytes:
+        if self.acked is None:
+            raise OSError
+        return bytes(120) + struct.pack("=Q", self.acked)
+
+
+class FakeTransport(asyncio.Transport):
+    """A transport that records what happens to it."""
+
+    def __init__(self, acked: int | None) -> None:
+        self.sock = FakeSocket(acked)
+        super().__init__({"socket": self.sock})
+        self.written = b""
+        self.is_read = True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+    def write(self, data: object) -> None:
+        assert isinstance(data, bytes)
+        self.written += data
+
+    def abort(self) -> None:
+        pass
+
+
+class Holding(EchoHandler):
+    """Takes no more frames after the first."""
+
+    def on_frame(self, payload: bytes) -> None:
+        self.connection.pause_reading()
+
+
+@pytest.mark.parametrize(
+    ("acked", "later", "is_alive"), [(7, 7, False), (7, 9, True), (None, None, True)], ids=str
+)
+async def test_finds_a_dead_peer_that_is_not_read(
+    acked: int | None, later: int | None, is_alive: bool
+) -> None:
+    """A peer that is not read from is pinged; its host must acknowledge that, where the kernel can tell."""
+    limits = Limits(
+        max_frame=1_000, write_buffer=65_536, close_timeout=1, ping_interval=20, silence_limit=30,
+        max_unfinished=65_536,
+    )  # fmt: skip
+    transport, now = FakeTransport(acked), asyncio.get_running_loop().time()
+    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()))
+    connection = connections.accept(transport, Opening(make_handler=Holding))
+    connection.data_received(Frame(Opcode.TEXT, b"x").serialize(mask=True) * 20)
+    assert not transport.is_read
+    connections.check_lives(now + 21)
+    assert transport.written == PING
+    transport.sock.acked = later
+    connections.check_lives(now + 52)
+    assert connection.is_open == is_alive
 
 
 async def test_fragments_and_binary_frames(service: Service, dial: Dial) -> None:

@@ -1,0 +1,55 @@
+"""Connections that a service cuts because of what their clients do: counted and logged."""
+
+import logging
+from enum import Enum
+
+import prometheus_client
+
+logger = logging.getLogger(__name__)
+
+
+class Cut(Enum):
+    """Reasons to cut a connection.
+
+    Attributes:
+        label: Value of the metric's label.
+        reason: A sentence for the log and the client.
+    """
+
+    def __init__(self, label: str, reason: str) -> None:
+        self.label = label
+        self.reason = reason
+
+    UNFINISHED = ("unfinished", "a message did not arrive whole in time")
+    MEMORY = ("memory", "too much memory is taken by messages that have not arrived whole")
+    UNREAD = ("unread", "the answer to a request was not read")
+    HANDSHAKES = ("handshakes", "it had made no request, and others wait")
+    DESCRIPTORS = ("descriptors", "this process has no file descriptor left")
+
+
+class Cuts:
+    """Counts and logs the connections that were cut.
+
+    Args:
+        registry: Where the counter is registered.
+    """
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self._counter = prometheus_client.Counter(
+            "fanline_connections_cut",
+            "Connections cut because of what their clients do.",
+            ["reason"],
+            registry=registry,
+        )
+        for cut in Cut:
+            self._counter.labels(cut.label)
+
+    def count(self, cut: Cut, address: str) -> None:
+        """Count one.
+
+        Args:
+            cut: Why.
+            address: Of the client.
+        """
+        self._counter.labels(cut.label).inc()
+        logger.info("cut a connection of %s: %s", address, cut.reason)
