@@ -1,7 +1,8 @@
 """Intake: messages are read, checked and forwarded; at ``/publish`` the replies go back in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
@@ -10,8 +11,23 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import Dialect, NewMessage, encode, refusal
 from fanline.queue.base import QueueClient
 from fanline.security.users import User
-from fanline.server import Connection, Handler, MessageReader, PlainMessages, metrics, text_frame
+from fanline.server import (
+    Connection,
+    Handler,
+    MessageReader,
+    PlainMessages,
+    RefusalLimit,
+    metrics,
+    text_frame,
+)
 from publisher.ordered_replies import OrderedReplies
+
+# Messages of one frame that are taken before the other connections get their turn.
+SLICE: Final = 256
+
+
+def _ignore(rejected: Rejected) -> None:
+    del rejected
 
 
 class Intake:
@@ -41,20 +57,22 @@ class Intake:
             )
         return _Publishing(connection, self)
 
-    def read(self, frame: bytes, connection: Connection) -> Sequence[NewMessage | Rejected]:
-        """Return the messages of a frame, in order; where one cannot be accepted, why."""
-        return self._reader.read(frame, connection)
-
     def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> Sequence[NewMessage | Rejected]:
         """Return messages that a user has sent in another way than a frame, or why one is not accepted."""
         return self._reader.check(entries, user)
 
-    def forward(self, entries: Sequence[NewMessage | Rejected], replies: OrderedReplies) -> None:
-        """Forward what can be accepted, and reply to the rest."""
+    def forward(
+        self,
+        entries: Sequence[NewMessage | Rejected],
+        replies: OrderedReplies,
+        on_refused: Callable[[Rejected], None] = _ignore,
+    ) -> None:
+        """Forward what can be accepted, and reply to the rest, for each of which ``on_refused`` is called."""
         for entry in entries:
             reply = replies.open()
             if isinstance(entry, Rejected):
                 reply.settle(refusal(entry))
+                on_refused(entry)
             else:
                 self._received += 1
                 self._queue.append(entry, reply)
@@ -83,19 +101,43 @@ class Intake:
 class _Publishing:
     """The handler of a v1 connection."""
 
+    __slots__ = ("_connection", "_intake", "_refusals", "_replies", "_untaken")
+
     def __init__(self, connection: Connection, intake: Intake) -> None:
         self._connection = connection
         self._intake = intake
         self._replies = _Replies(connection)
+        self._refusals = RefusalLimit(connection)
+        self._untaken: list[NewMessage | Rejected] = []  # of a large frame, and of those after it
 
     def on_frame(self, payload: bytes) -> None:
-        intake, replies = self._intake, self._replies
-        intake.forward(intake.read(payload, self._connection), replies)
-        if not intake.has_space(replies):
-            self._connection.pause_reading_during(intake.wait_for_space(replies))
+        """Take the messages of a frame: a few at once, many in slices."""
+        entries = self._connection.dialect.codec.decode_published(payload)
+        if self._untaken:
+            self._untaken.extend(entries)
+        elif len(entries) > SLICE:
+            self._untaken.extend(entries)
+            self._connection.pause_reading_during(self._take_in_slices())
+        else:
+            self._take(entries)
+            if not self._intake.has_space(self._replies):
+                self._connection.pause_reading_during(self._intake.wait_for_space(self._replies))
 
     def on_close(self) -> None:
         """Forward what was sent all the same; nothing is to be released."""
+
+    def _take(self, entries: Sequence[NewMessage | Rejected]) -> None:
+        checked = self._intake.check(entries, self._connection.user)
+        self._intake.forward(checked, self._replies, self._refusals.count)
+
+    async def _take_in_slices(self) -> None:
+        while self._untaken and not self._refusals.is_exceeded:
+            entries = self._untaken[:SLICE]
+            del self._untaken[:SLICE]
+            self._take(entries)
+            await asyncio.sleep(0)
+            await self._intake.wait_for_space(self._replies)
+        self._untaken.clear()
 
 
 def _check_rights(message: NewMessage, user: User) -> Rejected | None:

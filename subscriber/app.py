@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 from prometheus_client import Counter
 
@@ -18,6 +19,9 @@ from subscriber.history import History
 from subscriber.live_feed import LiveFeed
 from subscriber.session import Session
 from subscriber.settings import SubscriberSettings
+
+# A frame of commands; a client splits more of them.
+MAX_FRAME: Final = 65_536
 
 
 @asynccontextmanager
@@ -62,7 +66,7 @@ async def open_subscriber(
     async with running_task(queue.follow(feed)):
         yield App(
             is_shared=settings.workers > 1,
-            max_frame=settings.max_frame,
+            max_frame=MAX_FRAME,
             metrics=registry,
             endpoints={"/subscribe": Endpoint(make_handler=make_session)},
             pages={history.PATH: History(queue, patience=settings.queue_wait).show},

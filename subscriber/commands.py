@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import fold_fields, split_array
+from fanline.protocol import MAX_ELEMENTS, fold_fields, split_array
 from fanline.protocol.topics import require_pattern
 
 _OPTIONS: Final = frozenset({"after", "last"})
@@ -44,24 +44,22 @@ class Command(NamedTuple):
         return self.after is None and self.last is None
 
 
-def parse(frame: bytes) -> list[Command | Rejected]:
-    """Read the commands in one frame.
+def parse(frame: bytes) -> Iterator[Command | Rejected]:
+    """Yield the commands in one frame, each read only when it is asked for.
 
-    Returns:
-        One entry per command, in order; where a command is wrong, the refusal to send. An empty frame
-        gives an empty list.
+    Where a command is wrong, the refusal to send is in its place.
     """
-    return list(_parse(frame.strip()))
-
-
-def _parse(frame: bytes) -> Iterator[Command | Rejected]:
+    frame = frame.strip()
     if not frame:
         return
     if frame[:1] not in b"[{":
         yield _attempt(_parse_text, frame)
         return
     try:
-        parts = list(split_array(frame))
+        parts = list(split_array(frame, MAX_ELEMENTS))
+    except Rejected as rejected:
+        yield rejected
+        return
     except (msgspec.DecodeError, RecursionError) as error:
         yield Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}")
         return

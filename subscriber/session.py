@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from prometheus_client import Counter
@@ -9,7 +10,7 @@ from prometheus_client import Counter
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read, SubscribeRefusal
 from fanline.queue.base import QueueClient
-from fanline.server import Connection
+from fanline.server import Connection, RefusalLimit
 from subscriber import commands
 from subscriber.commands import Command
 from subscriber.frame_codec import FRAME_CODECS
@@ -17,6 +18,9 @@ from subscriber.live_feed import LiveFeed
 from subscriber.subscription import Steps, Subscription
 
 logger = logging.getLogger(__name__)
+
+# Commands of one frame that are executed before the other connections get their turn.
+SLICE: Final = 64
 
 _UNREACHABLE: Final = "msgqueue cannot be reached; the subscription was not made"
 _NO_ANSWER: Final = "msgqueue does not answer; the subscription was not made"
@@ -46,8 +50,8 @@ class Session:
     """
 
     __slots__ = (
-        "_connection", "_feed", "_has_ignored", "_later", "_queue", "_rejected", "_subscription",
-        "_task", "_timeout", "_waiting",
+        "_connection", "_feed", "_has_ignored", "_later", "_queue", "_refusals", "_rejected",
+        "_subscription", "_task", "_timeout", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -73,21 +77,23 @@ class Session:
             max_patterns=max_subscriptions,
         )
         self._waiting: _WaitingCommand | None = None
-        self._later: list[Command | Rejected] = []  # the next one last
+        self._later: list[Iterator[Command | Rejected]] = []  # of each frame, what is not executed
+        self._refusals = RefusalLimit(connection)
         self._task: asyncio.Task[None] | None = None
         self._has_ignored = False
         connection.on_pause = self._on_pause
 
     def on_frame(self, payload: bytes) -> None:
         """Execute the commands in a frame, after those of earlier frames that still wait."""
-        self._later[:0] = reversed(commands.parse(payload))
-        if self._waiting is None:
+        was_busy = self._is_busy
+        self._later.append(commands.parse(payload))
+        if not was_busy:
             self._execute_commands()
-            if self._waiting is not None and self._task is not None:
-                self._task.cancel()  # the next one catches up too, after the command
+            if self._is_busy and self._task is not None:
+                self._task.cancel()  # the next one catches up too, after the commands
                 self._task = None
             self._ensure_task()
-        if self._waiting is not None:
+        if self._is_busy:
             self._connection.pause_reading()
 
     def on_close(self) -> None:
@@ -102,20 +108,40 @@ class Session:
 
     # Commands.
 
+    @property
+    def _is_busy(self) -> bool:
+        """True while there are commands that are not executed yet."""
+        return self._waiting is not None or bool(self._later)
+
     def _execute_commands(self) -> None:
-        """Execute commands in order, up to the first that has to wait."""
-        while self._later and self._waiting is None:
-            command = self._later.pop()
+        """Execute commands in order, up to the first that has to wait, and no more than one slice."""
+        for _ in range(SLICE):
+            command = self._next_command()
+            if command is None:
+                break
             if isinstance(command, Rejected):
                 self._reject(command)
-                continue
-            steps = self._subscription.execute(command)
-            try:
-                self._waiting = _WaitingCommand(command, steps, next(steps))
-            except StopIteration:
-                pass
-            except Rejected as rejected:
-                self._reject(rejected, command)
+            else:
+                self._execute(command)
+            if self._waiting is not None or self._refusals.is_exceeded:
+                break
+
+    def _next_command(self) -> Command | Rejected | None:
+        while self._later and not self._refusals.is_exceeded:
+            if (command := next(self._later[0], None)) is not None:
+                return command
+            del self._later[0]
+        self._later.clear()
+        return None
+
+    def _execute(self, command: Command) -> None:
+        steps = self._subscription.execute(command)
+        try:
+            self._waiting = _WaitingCommand(command, steps, next(steps))
+        except StopIteration:
+            pass
+        except Rejected as rejected:
+            self._reject(rejected, command)
 
     def _reject(self, rejected: Rejected, command: Command | None = None) -> None:
         self._rejected.labels(rejected.code).inc()
@@ -130,6 +156,8 @@ class Session:
         elif command is not None:
             answer.unsub = command.pattern
         self._subscription.send(answer)
+        if rejected.code != ErrorCode.QUEUE_UNAVAILABLE:
+            self._refusals.count(rejected)
 
     async def _finish_command(self, waiting: _WaitingCommand) -> None:
         """Wait for what a command needs until it is executed; then execute those after it."""
@@ -146,8 +174,13 @@ class Session:
         except Rejected as rejected:
             self._reject(rejected, command)
         self._waiting = None
+        await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Execute what has waited, after the other connections had their turn."""
+        await asyncio.sleep(0)
         self._execute_commands()
-        if self._waiting is None:
+        if not self._is_busy:
             self._connection.resume_reading()
 
     async def _fetch(self, needs: Read | None) -> PageAnswer | None:
@@ -159,15 +192,17 @@ class Session:
     # The task.
 
     def _ensure_task(self) -> None:
-        if self._task is None and (self._waiting is not None or self._subscription.is_catching_up):
+        if self._task is None and (self._is_busy or self._subscription.is_catching_up):
             self._task = self._connection.create_task(self._work())
 
     async def _work(self) -> None:
-        """Finish the command that waits, if any; then catch up."""
+        """Finish the commands that wait, if any; then catch up."""
         try:
             while True:
                 if self._waiting is not None:
                     await self._finish_command(self._waiting)
+                elif self._later:
+                    await self._go_on()
                 elif self._subscription.is_catching_up:
                     await self._catch_up()
                 else:

@@ -1,5 +1,6 @@
 """The wire: topics, messages, the codecs of both dialects, frames and codes; no I/O."""
 
+from fanline.protocol.arrays import MAX_ELEMENTS, decode_new, join_array, split_array
 from fanline.protocol.codec import (
     SUBPROTOCOL,
     Codec,
@@ -10,13 +11,10 @@ from fanline.protocol.codec import (
     V1Codec,
     decode_content,
     decode_message,
-    decode_new,
     decode_plain,
     decode_record,
     encode,
     fold_fields,
-    join_array,
-    split_array,
 )
 from fanline.protocol.content import MAX_DEPTH, encode_content
 from fanline.protocol.messages import (
@@ -66,6 +64,7 @@ from fanline.protocol.subscribe import (
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_ELEMENTS",
     "MAX_ID_LENGTH",
     "MAX_POSITION",
     "MESSAGE_TYPES",

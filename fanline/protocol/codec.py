@@ -6,13 +6,13 @@ object whose fields are spelled ``Topic`` and ``Content``, read without regard t
 always a string, because the original readers stop at anything else.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final, Protocol, Self
 
 import msgspec
 
-from fanline.protocol.content import MAX_DEPTH
+from fanline.protocol.arrays import as_rejected, decode_messages, decode_new, decode_or_refuse, split_array
 from fanline.protocol.errors import ErrorCode, Rejected
 from fanline.protocol.messages import Message, NewMessage, Record
 from fanline.protocol.subscribe import (
@@ -23,6 +23,9 @@ from fanline.protocol.subscribe import (
 )
 
 SUBPROTOCOL: Final = "fanline.v1"
+
+# Requests of a subscriber in one frame, which then fits in the 64 KiB that a service takes.
+REQUESTS_PER_FRAME: Final = 50
 
 Delivery = Message | SubscriberNotice
 Request = SubscribeRequest | UnsubscribeRequest
@@ -66,10 +69,7 @@ _EMPTY: Final = msgspec.Raw(b'""')
 
 encode = msgspec.json.Encoder().encode
 
-decode_new = msgspec.json.Decoder(NewMessage).decode
-_decode_many_new = msgspec.json.Decoder(list[NewMessage]).decode
 _decode_content = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_plain_in = msgspec.json.Decoder(_PlainIn).decode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -121,7 +121,7 @@ class V1Codec:
         stripped = frame.lstrip()
         if not stripped:
             return []
-        return _decode_array(frame) if stripped.startswith(b"[") else [_attempt(decode_new, frame)]
+        return decode_messages(frame) if stripped.startswith(b"[") else [decode_or_refuse(decode_new, frame)]
 
     def encode_published(self, message: NewMessage) -> bytes:
         """Return a message with all of its fields."""
@@ -152,8 +152,9 @@ class V1Codec:
                 continue
 
     def encode_requests(self, requests: Sequence[Request]) -> list[bytes]:
-        """Return one frame with all of them."""
-        return [encode(requests)] if requests else []
+        """Return frames with several of them each."""
+        starts = range(0, len(requests), REQUESTS_PER_FRAME)
+        return [encode(requests[start : start + REQUESTS_PER_FRAME]) for start in starts]
 
 
 class PlainCodec:
@@ -163,7 +164,7 @@ class PlainCodec:
         """Read one message."""
         if (rejected := _check_utf8(frame)) is not None:
             return [rejected]
-        return [_attempt(_decode_plain, frame)] if frame.strip() else []
+        return [decode_or_refuse(_decode_plain, frame)] if frame.strip() else []
 
     def encode_published(self, message: NewMessage) -> bytes:
         """Return the topic, and the content as a string."""
@@ -220,24 +221,6 @@ class Dialect(StrEnum):
 # What both sides of every endpoint use.
 
 
-def join_array(bodies: Sequence[bytes]) -> bytes:
-    """Return the JSON array of values that are encoded already."""
-    return b"[" + b",".join(bodies) + b"]"
-
-
-def split_array(frame: bytes) -> Iterator[bytes]:
-    """Yield the JSON text of each element of an array, or of the one value that is not an array.
-
-    Raises:
-        msgspec.DecodeError: If the frame is not JSON.
-    """
-    if not frame.lstrip().startswith(b"["):
-        yield frame
-        return
-    for element in _decode_raws(frame):
-        yield bytes(element)
-
-
 def decode_content(text: bytes) -> msgspec.Raw:
     """Return the content that a JSON text stands for, byte for byte without the whitespace around it.
 
@@ -249,7 +232,7 @@ def decode_content(text: bytes) -> msgspec.Raw:
     try:
         return _decode_content(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _rejected(error) from None
+        raise as_rejected(error) from None
 
 
 def decode_record(body: bytes) -> Record:
@@ -303,33 +286,6 @@ def _decode_plain(frame: bytes) -> NewMessage:
         topic = _decode_text(fields.get("topic", _EMPTY))
         return NewMessage(topic, fields.get("content", _EMPTY))
     return NewMessage(message.topic, message.content)
-
-
-def _decode_array(frame: bytes) -> list[NewMessage | Rejected]:
-    try:
-        return list(_decode_many_new(frame))
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    try:
-        elements = _decode_raws(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return [_rejected(error)]
-    return [_attempt(decode_new, bytes(element)) for element in elements]
-
-
-def _attempt(decode: Callable[[bytes], NewMessage], data: bytes) -> NewMessage | Rejected:
-    try:
-        return decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return _rejected(error)
-
-
-def _rejected(error: Exception) -> Rejected:
-    if isinstance(error, msgspec.ValidationError):
-        return Rejected(ErrorCode.BAD_MESSAGE, f'expected {{"topic", "content", "id"?}}: {error}')
-    if isinstance(error, RecursionError):
-        return Rejected(ErrorCode.TOO_DEEP, f"the frame is nested more than {MAX_DEPTH} levels deep")
-    return Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}")
 
 
 def _as_text(content: msgspec.Raw) -> str:

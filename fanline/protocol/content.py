@@ -63,10 +63,11 @@ def check_content(content: bytes, *, max_bytes: int) -> Rejected | None:
     if len(content) > max_bytes:
         reason = f"the content has {len(content):,} bytes, and {max_bytes:,} are allowed"
         return Rejected(ErrorCode.TOO_BIG, reason)
-    if _is_deep(content):
+    if content.count(b"[") + content.count(b"{") > MAX_DEPTH and _is_deep(content):
         reason = f"the content is nested more than {MAX_DEPTH} levels deep"
         return Rejected(ErrorCode.TOO_DEEP, reason)
-    if _may_be_unreadable(content):
+    digits = content.translate(_TO_ZERO, b"+")
+    if b"\\u" in content or _LARGE_EXPONENT in digits or _MANY_DIGITS in digits:
         try:
             _decode(content)
         except msgspec.DecodeError as error:
@@ -75,20 +76,11 @@ def check_content(content: bytes, *, max_bytes: int) -> Rejected | None:
 
 
 def _is_deep(content: bytes) -> bool:
-    """Return whether JSON text is nested too deep; most texts are decided by counting brackets."""
-    if content.count(b"[") + content.count(b"{") <= MAX_DEPTH:
-        return False
+    """Return whether JSON text is nested too deep."""
     brackets = _STRING.sub(b"", content).translate(_TO_SQUARE, delete=_NO_BRACKET)
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")  # takes off the innermost level, everywhere
     return bool(brackets)
-
-
-def _may_be_unreadable(content: bytes) -> bool:
-    if b"\\u" in content:
-        return True
-    digits = content.translate(_TO_ZERO, b"+")
-    return _LARGE_EXPONENT in digits or _MANY_DIGITS in digits
 
 
 def _has_non_finite(value: Any) -> bool:

@@ -7,7 +7,7 @@ from fanline.server import metrics
 from fanline.server.access import address_of, query_of, single_header
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page
 from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, status_of
-from fanline.server.messages import MessageReader, PlainMessages
+from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit
 from fanline.server.metrics import gauge, new_registry
 from fanline.server.process import raise_file_limit, run_program
 from fanline.server.service import Service
@@ -53,6 +53,7 @@ __all__ = [
     "PlainMessages",
     "Port",
     "ProblemCode",
+    "RefusalLimit",
     "Seconds",
     "Service",
     "ServiceSettings",

@@ -1,16 +1,24 @@
 """Read and check the messages of a connection, for ``/publish`` and ``/pushmsg``."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
 
-from fanline.errors import Rejected
+from fanline.errors import CloseCode, Rejected
 from fanline.protocol import NewMessage, check_message
 from fanline.security.users import User
 from fanline.server.websocket.connection import Connection
+from fanline.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
+
+# So many may be refused at once, and so many a second: a program with a defect is told what is wrong with
+# each, and one that sends nothing else costs no more than others.
+MAX_REFUSALS: Final = 1_000
+REFUSALS_PER_SECOND: Final = 100
 
 CheckRights = Callable[[NewMessage, User], Rejected | None]
 
@@ -55,6 +63,31 @@ class MessageReader:
         if rejected is None and message.sender is None:
             message.sender = user.name
         return rejected
+
+
+class RefusalLimit:
+    """Closes a connection of which too much is refused, with 1008.
+
+    Args:
+        connection: The connection.
+    """
+
+    __slots__ = ("_bucket", "_connection", "is_exceeded")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._bucket: TokenBucket | None = None  # most connections need none
+        self.is_exceeded = False
+
+    def count(self, rejected: Rejected) -> None:
+        """Count a refusal for which the client is to blame."""
+        now = time.monotonic()
+        if self._bucket is None:
+            self._bucket = TokenBucket(REFUSALS_PER_SECOND, MAX_REFUSALS, now)
+        if not self._bucket.take(1, now):
+            self.is_exceeded = True
+            reason = f"more than {MAX_REFUSALS:,} refusals; the last one: {rejected.reason}"
+            self._connection.cut(CloseCode.POLICY, reason)
 
 
 class PlainMessages:

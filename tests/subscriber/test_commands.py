@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import join_array
 from fanline.protocol.topics import is_pattern
-from subscriber.commands import Command, parse
+from subscriber import commands
+from subscriber.commands import Command
+
+
+def parse(frame: bytes) -> list[Command | Rejected]:
+    """Return all commands of a frame."""
+    return list(commands.parse(frame))
+
 
 LARGEST = (1 << 63) - 1
 

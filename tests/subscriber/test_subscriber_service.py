@@ -340,6 +340,51 @@ async def test_a_flood_of_commands_does_not_stop_the_others(
     flooder.transport.abort()
 
 
+async def test_a_large_frame_of_commands_gives_others_their_turn(
+    queue: StubQueue, start_service: StartService, dial: Dial
+) -> None:
+    """Its commands are executed in slices, in order, before those of later frames."""
+    subscriber = await start_service(open_subscriber, queue_url=queue.url, max_subscriptions=2_000)
+    client, other = await dial(subscriber, "/subscribe"), await dial(subscriber, "/subscribe")
+    topics = [f"t.{n}" for n in range(2_000)]
+    await client.send(msgspec.json.encode([{"sub": topic} for topic in topics]), text=True)
+    await client.send(msgspec.json.encode([{"unsub": topic} for topic in topics]), text=True)
+    assert (await ask(other, "sub t.7"))["subscribed"] == "t.7"
+    assert [answer["subscribed"] for answer in await receive(client, 2_000)] == [
+        f"t.{n}" for n in range(2_000)
+    ]
+    assert [answer["unsubscribed"] for answer in await receive(client, 2_000)] == [
+        f"t.{n}" for n in range(2_000)
+    ]
+
+
+async def test_too_many_commands_of_a_frame_get_one_answer(subscriber: Service, dial: Dial) -> None:
+    """A frame of elements that are no commands froze the service, and left gigabytes with it."""
+    client = await dial(subscriber, "/subscribe")
+    await client.send("[" + "1," * 30_000 + "1]")
+    (answer,) = await receive(client)
+    assert (answer["error"], "5,000" in answer["reason"]) == ("too-big", True)
+    assert (await ask(client, "sub t"))["subscribed"] == "t"
+
+
+async def test_frames_of_subscribers_are_small(subscriber: Service, dial: Dial) -> None:
+    """A subscriber has no use for frames of more than 64 KiB: it is closed with 1009."""
+    client = await dial(subscriber, "/subscribe")
+    with suppress(ConnectionClosed):
+        await client.send("x" * 65_537)
+    await client.wait_closed()
+    assert client.close_code == 1009
+
+
+async def test_repeated_refusals_close_a_subscriber(subscriber: Service, dial: Dial) -> None:
+    """A connection of which a thousand commands are refused is closed with 1008; others go on."""
+    client, other = await dial(subscriber, "/subscribe"), await dial(subscriber, "/subscribe")
+    await client.send("[" + "1," * 4_000 + "1]")
+    await discard(client)
+    assert client.close_code == 1008
+    assert (await ask(other, "sub t"))["subscribed"] == "t"
+
+
 async def test_slow_subscriber_loses_nothing(
     queue: StubQueue, start_service: StartService, dial: Dial
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import (
     MAX_DEPTH,
+    MAX_ELEMENTS,
     MAX_ID_LENGTH,
     MESSAGE_TYPES,
     Ack,
@@ -20,6 +21,7 @@ from fanline.protocol import (
     NewMessage,
     Record,
     Refusal,
+    SubscribeRequest,
     check_message,
     decode_message,
     decode_plain,
@@ -145,6 +147,47 @@ def test_an_array_has_any_number_of_messages() -> None:
     assert messages_in(b"[]") == messages_in(b" [ ] ") == []
     frame = join_array([b'{"topic":"a","content":%d}' % n for n in range(100)])
     assert [int(bytes(message.content)) for message in messages_in(frame)] == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("element", "reason"),
+    [
+        (b'{"topic":"a","content":1}', "5,000 elements"),
+        (b'{"topic":"a","content":"' + b"x" * 100 + b'"}', "5,000 elements"),
+        (b"{}", "5,000 elements"),
+        (b"1", "got `int`"),
+        (b'""', "got `str`"),
+    ],
+)
+def test_too_many_elements_get_one_refusal(element: bytes, reason: str) -> None:
+    """A frame of a million elements is given up early, where each had cost an object and an answer."""
+    frame = join_array([element] * (MAX_ELEMENTS + 100_000))
+    tracemalloc.start()
+    try:
+        rejected = refusal_of(frame)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reason in rejected.reason
+    assert peak < len(frame) + 4_000_000
+
+
+def test_as_many_elements_as_allowed_are_taken() -> None:
+    """Commas within messages count for nothing, and each wrong message has its own refusal."""
+    message = b'{"topic":"a","content":[%s]}' % b",".join([b"1"] * 50)
+    entries = Dialect.V1.codec.decode_published(join_array([message] * (MAX_ELEMENTS - 1) + [b"{}"]))
+    assert [type(entry) for entry in entries].count(Rejected) == 1
+    assert len(entries) == MAX_ELEMENTS
+
+
+def test_requests_are_split_into_frames_that_fit() -> None:
+    """A client with a thousand long patterns keeps to the limit on frames of ``/subscribe``."""
+    requests = [SubscribeRequest("é" * 251 + f"{n:04}", after=1 << 62) for n in range(1_000)]
+    frames = Dialect.V1.codec.encode_requests(requests)
+    assert [
+        each for frame in frames for each in msgspec.json.decode(frame, type=list[SubscribeRequest])
+    ] == requests
+    assert max(map(len, frames)) <= 65_536
 
 
 def test_a_wrong_message_in_an_array_harms_no_other() -> None:
