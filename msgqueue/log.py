@@ -105,6 +105,11 @@ class Log:
         return self._recent.head
 
     @property
+    def epoch(self) -> str:
+        """Random name of the log: positions of another one mean nothing here."""
+        return self._store.epoch
+
+    @property
     def write_error(self) -> str | None:
         """Why commits fail, or None if they do not, or if none was tried lately."""
         is_recent = (

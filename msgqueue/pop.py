@@ -155,9 +155,9 @@ class _Session:
     async def _pop_from(self, pop: Pop) -> None:
         for pattern in pop.topics or ():
             require_pattern(pattern)
-        position = await self._start(pop.after)
+        position = await self._start(pop)
         gap = await self._pages.gap(position, pop.topics)
-        self._connection.send_json(Popping(None, position, gap))
+        self._connection.send_json(Popping(None, position, gap, self._log.epoch))
         told = gap.last if gap else 0
         self._feeding = asyncio.create_task(self._guard(self._feed_from(position, pop.topics, told)))
 
@@ -166,13 +166,17 @@ class _Session:
             raise Rejected(ErrorCode.BAD_COMMAND, "a durable consumer gets all topics: leave out topics")
         if not 0 < len(name) <= 128 or not name.isprintable():
             raise Rejected(ErrorCode.BAD_COMMAND, "a consumer's name has 1 to 128 printable characters")
-        start = await self._start("earliest" if pop.after is None else pop.after)
+        start = 0 if pop.after is None else await self._start(pop)
         self._consumer = self._consumers.get(name, start)
         position = self._consumer.position
-        self._connection.send_json(Popping(name, position, await self._pages.gap(position, None)))
+        gap = await self._pages.gap(position, None)
+        self._connection.send_json(Popping(name, position, gap, self._log.epoch))
         self._feeding = asyncio.create_task(self._guard(self._feed_share(self._consumer)))
 
-    async def _start(self, after: int | str | None) -> int:
+    async def _start(self, pop: Pop) -> int:
+        after = pop.after
+        if pop.epoch not in (None, self._log.epoch):
+            raise Rejected(ErrorCode.BAD_POSITION, f"{after} is a position of another log, {pop.epoch}")
         if after == "earliest":
             return 0
         if after is None or isinstance(after, str):

@@ -18,7 +18,7 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import MAX_ELEMENTS, fold_fields, split_array
 from fanline.protocol.topics import require_pattern
 
-_OPTIONS: Final = frozenset({"after", "last"})
+_OPTIONS: Final = frozenset({"after", "last", "epoch"})
 
 _HINT: Final = 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TOPIC}'
 
@@ -31,12 +31,14 @@ class Command(NamedTuple):
         pattern: The topic or pattern.
         after: Position after which to begin, or None.
         last: Number of newest messages to begin with, or None.
+        epoch: Epoch of the log that ``after`` is a position of, if it is known.
     """
 
     subscribe: bool
     pattern: str
     after: int | None = None
     last: int | None = None
+    epoch: str | None = None
 
     @property
     def is_from_now(self) -> bool:
@@ -107,9 +109,12 @@ def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
     unknown = sorted(options.keys() - (_OPTIONS if verb == "sub" else set()))
     if unknown:
         raise Rejected(ErrorCode.BAD_COMMAND, f"{verb} has no option {unknown[0][:40]!a}")
+    epoch = options.pop("epoch", None)
     if len(options) == 2:
         raise Rejected(ErrorCode.BAD_COMMAND, "after and last exclude each other")
+    if epoch is not None and ("after" not in options or not isinstance(epoch, str)):
+        raise Rejected(ErrorCode.BAD_COMMAND, "epoch is that of a position, after, as it was told with that")
     for name, value in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
             raise Rejected(ErrorCode.BAD_POSITION, f"{name} must be a whole number from 0 on")
-    return Command(verb == "sub", pattern, **options)  # type: ignore[arg-type]
+    return Command(verb == "sub", pattern, epoch=epoch, **options)  # type: ignore[arg-type]

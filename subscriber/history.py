@@ -9,7 +9,8 @@
 The answer is a JSON array of messages. ``Link`` headers lead to the pages on both sides (RFC 8288): ``next``
 to what is newer, ``prev`` to what is older, until a page is empty. A page may hold fewer messages than its
 limit where they are large. A header
-``Fanline-Gap: 12-30`` names the positions that retention has removed from the page.
+``Fanline-Gap: 12-30`` names the positions that retention has removed from the page, and ``Fanline-Epoch`` is
+the random name of the log.
 """
 
 import asyncio
@@ -115,6 +116,8 @@ def _headers(read: Read, page: PageAnswer) -> dict[str, str]:
     headers = {"Link": ", ".join(links)}
     if page.gap is not None:
         headers["Fanline-Gap"] = f"{page.gap.first}-{page.gap.last}"
+    if page.epoch is not None:
+        headers["Fanline-Epoch"] = page.epoch
     return headers
 
 

@@ -36,6 +36,7 @@ class LiveFeed:
         grown: Fires when there are new records.
         subscriptions: All subscribers.
         can_resume: Whether positions mean something: not with a msgqueue that speaks the plain dialect.
+        epoch: Epoch of the log that the cache is of.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class LiveFeed:
         self.grown = ChangeNotifier()
         self.subscriptions: set[FeedListener] = set()
         self.can_resume = True
+        self.epoch: str | None = None
         self._call_later = call_later
         self._is_timer_set = False
         # The clock of fan-out stands still while it writes. To a thousand subscribers that takes longer than
@@ -70,8 +72,9 @@ class LiveFeed:
         """Wait until the end of the log is known."""
         await self._ready.wait()
 
-    def begin(self, head: int, *, can_resume: bool) -> None:
-        """Start at a position: the records after it are live."""
+    def begin(self, head: int, *, epoch: str | None, can_resume: bool) -> None:
+        """Start at a position of a log: the records after it are live."""
+        self.epoch = epoch
         self.can_resume = can_resume
         self.cache.restart(head)
         self.fanout.head = head

@@ -170,7 +170,7 @@ class Subscription:
         return self._fanout.head if self._backlog is None else self._backlog.position_of(pattern)
 
     def _answer(self, pattern: str, seq: int, gap: GapRange | None = None) -> None:
-        self.send(Subscribed(pattern, seq if self._feed.can_resume else None, gap))
+        self.send(Subscribed(pattern, seq if self._feed.can_resume else None, gap, self._feed.epoch))
 
     def _add(self, pattern: str, after: int) -> None:
         if self._backlog is None and self._is_live_end(after):
@@ -214,6 +214,10 @@ class Subscription:
         if command.last is not None:
             return (yield from self._find_start_of_last(command.pattern, command.last))
         assert command.after is not None
+        if command.epoch not in (None, self._feed.epoch):
+            # What followed in that log is not known here, and of this one the client has nothing yet.
+            first = command.after + 1
+            return _Start(0, GapRange(first, max(first, self._fanout.head)))
         return (yield from self._find_start_after(command.pattern, command.after))
 
     def _find_start_after(self, pattern: str, after: int) -> Generator[Read, PageAnswer | None, _Start]:

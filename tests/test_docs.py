@@ -109,7 +109,7 @@ def comparable(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     made_up = {"ok": "$"} if str(value.get("ok")).startswith("$") else {}
-    return {name: comparable(each) for name, each in value.items() if name != "time"} | made_up
+    return {name: comparable(each) for name, each in value.items() if name not in ("time", "epoch")} | made_up
 
 
 async def hold(exchange: Exchange, connection: ClientConnection) -> None:

@@ -40,7 +40,9 @@ T = TypeVar("T")
 def log_gap(gap: Gap) -> None:
     """Tell of a gap in the log, where no other way was asked for."""
     where = gap.topic or "all subscriptions"
-    if gap.first is None:
+    if gap.is_new_log:
+        logger.warning("%s: the log was replaced or restored; all messages of the new one follow", where)
+    elif gap.first is None:
         logger.warning("%s: what came while there was no connection is lost", where)
     else:
         logger.warning("%s: retention has dropped positions %d to %d", where, gap.first, gap.last)
@@ -265,9 +267,12 @@ class Subscriber(Client):
             self._missing(notice.gap.topic, notice.gap)
 
     def _subscribed(self, pattern: str, notice: SubscriberNotice) -> None:
-        if self._subscriptions.confirm(pattern, notice.seq):
+        is_new_log = self._subscriptions.is_of_another_log(pattern, notice.epoch)
+        if self._subscriptions.confirm(pattern, notice.seq, notice.epoch):
             self._put(Gap(pattern))
-        if notice.gap is not None:
+        if is_new_log:
+            self._put(Gap(pattern, is_new_log=True))
+        elif notice.gap is not None:
             self._missing(pattern, notice.gap)
         self._subscribing.resolve(pattern, notice.seq or 0)
 

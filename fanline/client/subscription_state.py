@@ -15,11 +15,14 @@ class Gap:
         first: The first position that is missing; retention had dropped it before it was asked for. None if
             the queue keeps no positions, so that what came between two connections is unknown.
         last: The last one; None likewise.
+        is_new_log: Whether the log is another one, such as a restored copy: positions start again, and all of
+            its messages follow.
     """
 
     topic: str | None
     first: int | None = None
     last: int | None = None
+    is_new_log: bool = False
 
 
 @dataclass(eq=False)
@@ -30,11 +33,13 @@ class _Entry:
         request: What was asked; None once it has been answered.
         position: Up to where everything on it has been received; None if the queue keeps no positions.
         is_live: Whether it has been answered on the present connection.
+        epoch: Which log the position is of, if that is known.
     """
 
     request: SubscribeRequest | None
     position: int | None = None
     is_live: bool = False
+    epoch: str | None = None
 
 
 class SubscriptionState:
@@ -55,12 +60,13 @@ class SubscriptionState:
             entry = self._entries[request.sub] = _Entry(request)
             self._index.add(request.sub, entry)
 
-    def confirm(self, pattern: str, seq: int | None) -> bool:
+    def confirm(self, pattern: str, seq: int | None, epoch: str | None = None) -> bool:
         """Note the answer: from here on, everything on ``pattern`` after ``seq`` comes.
 
         Args:
             pattern: What was asked for.
             seq: The position; None if the queue keeps none.
+            epoch: Which log it is of.
 
         Returns:
             Whether messages may have been missed since the last connection.
@@ -69,8 +75,15 @@ class SubscriptionState:
         if entry is None or entry.is_live:
             return False
         is_blind = entry.request is None and entry.position is None
-        entry.request, entry.position, entry.is_live = None, seq, True
+        if epoch != entry.epoch:
+            self._early.clear()
+        entry.request, entry.position, entry.is_live, entry.epoch = None, seq, True, epoch
         return is_blind
+
+    def is_of_another_log(self, pattern: str, epoch: str | None) -> bool:
+        """Return whether the position of a subscription is of another log than ``epoch``."""
+        entry = self._entries.get(pattern)
+        return entry is not None and entry.epoch not in (None, epoch)
 
     def refuse(self, pattern: str) -> None:
         """Note a refusal: the subscription is not there, unless it had been answered before."""
@@ -128,6 +141,6 @@ class SubscriptionState:
         for entry in self._entries.values():
             entry.is_live = False
         return [
-            entry.request or SubscribeRequest(pattern, after=entry.position)
+            entry.request or SubscribeRequest(pattern, after=entry.position, epoch=entry.epoch)
             for pattern, entry in self._entries.items()
         ]

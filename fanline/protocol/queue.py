@@ -17,6 +17,8 @@ and msgqueue answers::
     {"consumers": [{"name": "billing", "position": 41, "behind": 79, "connections": 2}]}
     {"forgotten": "billing"}
 
+``popping`` and ``page`` have ``"epoch"``, the random name of the log. A pop may say of which log its position
+is: ``{"pop": {"after": 41, "epoch": "e9f86d081884c"}}`` is refused, with ``bad-position``, by any other.
 ``popping`` and ``page`` have ``"gap": {"from", "to"}`` if retention has removed part of what was asked for.
 """
 
@@ -30,9 +32,14 @@ from fanline.protocol.subscribe import GapNotice, GapRange
 
 
 class Pop(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Ask for everything from a place on, or for a durable consumer's share."""
+    """Ask for everything from a place on, or for a durable consumer's share.
+
+    Attributes:
+        epoch: Epoch of the log that ``after`` is a position of, if known.
+    """
 
     after: int | Literal["latest", "earliest"] | None = None
+    epoch: str | None = None
     topics: list[str] | None = None
     consumer: str | None = None
 
@@ -63,6 +70,7 @@ class Popping(msgspec.Struct, omit_defaults=True):
     popping: str | None
     seq: int
     gap: GapRange | None = None
+    epoch: str | None = None
 
 
 class PageAnswer(msgspec.Struct, omit_defaults=True):
@@ -75,6 +83,7 @@ class PageAnswer(msgspec.Struct, omit_defaults=True):
             before it.
         last: Where the log ends.
         gap: What retention has removed after the position asked for.
+        epoch: Epoch of the log.
     """
 
     page: int
@@ -82,6 +91,7 @@ class PageAnswer(msgspec.Struct, omit_defaults=True):
     position: int = 0
     last: int = 0
     gap: GapRange | None = None
+    epoch: str | None = None
     error: str | None = None
     reason: str = ""
 

@@ -2,17 +2,19 @@
 
 A subscriber asks::
 
-    {"sub": "orders.>", "after": 41}                     or "last": 50; without either, from now on
+    {"sub": "orders.>", "after": 41, "epoch": "e9f86…"}   or "last": 50; without either, from now on
     {"unsub": "orders.>"}
 
 and is told, between messages::
 
-    {"subscribed": "orders.>", "seq": 41}                everything after seq follows
+    {"subscribed": "orders.>", "seq": 41, "epoch": "e9f86…"}   everything after seq follows
     {"unsubscribed": "orders.>"}
     {"gap": {"from": 42, "to": 60}}                      retention has removed these positions
     {"error": CODE, "reason": SENTENCE, "sub": "orders.>"}
     {"drain": {"retry_ms": 812}}                         the service stops: come back later
 
+``epoch`` is the random name of the log; ``after`` without it is taken for a position of the present one. If
+it is that of another log, everything of the present one follows, from 0 on, and the gap is of the other.
 ``subscribed`` has ``"gap": {"from", "to"}`` if retention has removed part of what was asked for. Fields and
 whole frames that are not known here are ignored, so that a newer service can say more.
 """
@@ -30,6 +32,7 @@ class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     sub: str
     after: int | None = None
     last: int | None = None
+    epoch: str | None = None
 
     @property
     def has_options(self) -> bool:
@@ -63,6 +66,7 @@ class Subscribed(msgspec.Struct, omit_defaults=True):
     subscribed: str
     seq: int | None = None
     gap: GapRange | None = None
+    epoch: str | None = None
 
 
 class Unsubscribed(msgspec.Struct):
@@ -87,6 +91,7 @@ class SubscriberNotice(msgspec.Struct):
     seq: int | None = None
     unsubscribed: str | None = None
     gap: GapRange | None = None
+    epoch: str | None = None
     error: str | None = None
     reason: str = ""
     sub: str | None = None

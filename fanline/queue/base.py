@@ -38,11 +38,17 @@ class LogListener(Protocol):
         """Return whether it began on a queue that keeps a log."""
         ...
 
-    def begin(self, head: int, *, can_resume: bool) -> None:
+    @property
+    def epoch(self) -> str | None:
+        """Return the epoch that it began with."""
+        ...
+
+    def begin(self, head: int, *, epoch: str | None, can_resume: bool) -> None:
         """Start at a position: everything after it comes.
 
         Args:
             head: The position.
+            epoch: Random name of the log, if it has one.
             can_resume: Whether positions mean something: not with a queue that speaks the plain dialect.
         """
         ...

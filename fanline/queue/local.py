@@ -137,10 +137,11 @@ class LocalQueue(QueueClient):
 
     async def follow(self, listener: LogListener) -> None:
         """Feed a listener, until cancelled."""
-        if listener.is_ready and not (listener.can_resume and listener.head <= self._log.head):
+        is_same = listener.epoch in (None, self._log.epoch) and listener.head <= self._log.head
+        if listener.is_ready and not (listener.can_resume and is_same):
             listener.restart()
         if not listener.is_ready:
-            listener.begin(self._log.head, can_resume=True)
+            listener.begin(self._log.head, epoch=self._log.epoch, can_resume=True)
         while True:
             try:
                 await self._catch_up(listener)

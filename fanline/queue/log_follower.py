@@ -60,7 +60,7 @@ class LogFollower:
 
     async def _follow_log(self, connection: ClientConnection) -> None:
         listener = self._listener
-        pop = Pop(after=listener.head) if listener.is_ready else Pop(after="latest")
+        pop = Pop(listener.head, listener.epoch) if listener.is_ready else Pop("latest")
         await connection.send(encode(PopCommand(pop=pop)), text=True)
         answer = await connection.recv(decode=False)
         if answer.startswith(b'{"drain"'):
@@ -73,7 +73,7 @@ class LogFollower:
         logger.warning("the queue speaks the plain dialect: subscribers cannot resume")
         self._reader.has_log = False
         if not self._listener.is_ready:
-            self._listener.begin(0, can_resume=False)
+            self._listener.begin(0, epoch=None, can_resume=False)
         await self._feed(connection, self._number)
 
     def _begin(self, frame: bytes) -> None:
@@ -90,8 +90,9 @@ class LogFollower:
                 "the queue does not know the position reached: its log is another one"
             ) from None
         self._reader.has_log = True
+        self._reader.epoch = answer.epoch
         if not listener.is_ready:
-            listener.begin(answer.seq, can_resume=True)
+            listener.begin(answer.seq, epoch=answer.epoch, can_resume=True)
         elif answer.gap is not None:
             listener.report(answer.gap)
 

@@ -34,10 +34,12 @@ class PageReader:
 
     Attributes:
         has_log: Whether the queue keeps a log, as far as is known; to be set by the owner.
+        epoch: Epoch of the log that is followed: pages of another one are not returned.
     """
 
     def __init__(self, link: ReconnectingConnection, *, timeout: float) -> None:
         self.has_log = True
+        self.epoch: str | None = None
         self._link = link
         self._timeout = timeout
         self._refs = itertools.count(1)
@@ -94,6 +96,9 @@ class PageReader:
         page = await answer
         if page.error is not None:
             raise Rejected(page.error, page.reason)
+        if page.epoch != self.epoch:
+            await connection.close()
+            raise Disconnected("the log was replaced, which its follower has not noticed yet")
         return page
 
     async def _serve(self, connection: ClientConnection) -> None:

@@ -19,6 +19,11 @@ class ReadableLog(Protocol):
         """Position of the newest record."""
         ...
 
+    @property
+    def epoch(self) -> str:
+        """Random name of the log."""
+        ...
+
     async def read(self, after: int, patterns: Sequence[str] | None = None, limit: int = ...) -> Page:
         """Return what comes after a position."""
         ...
@@ -70,14 +75,14 @@ class Pages:
         after = min(max(read.after or 0, 0), MAX_POSITION)
         page = await self._log.read(after, read.topics, limit)
         gap = await self.gap(after, read.topics)
-        return PageAnswer(read.ref, _raws(page.records), page.position, self._log.head, gap)
+        return PageAnswer(read.ref, _raws(page.records), page.position, self._log.head, gap, self._log.epoch)
 
     async def _read_back(self, read: Read, limit: int) -> PageAnswer:
         end = self._log.head + 1
         before = end if read.before is None else min(max(read.before, 0), end)
         records = await self._log.read_back(before, read.topics, limit)
         position = records[0].seq if records else before
-        return PageAnswer(read.ref, _raws(records), position, self._log.head)
+        return PageAnswer(read.ref, _raws(records), position, self._log.head, epoch=self._log.epoch)
 
 
 def _raws(records: Sequence[Record]) -> list[msgspec.Raw]:

@@ -54,6 +54,11 @@ class Store(ABC):
     system's own included.
     """
 
+    @property
+    @abstractmethod
+    def epoch(self) -> str:
+        """Random name of the log: positions of logs with another one are not comparable."""
+
     @abstractmethod
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """Store messages, all or none of them, in their order; they are on disk when this returns.

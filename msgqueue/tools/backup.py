@@ -18,7 +18,7 @@ from typing import Final
 
 from fanline.errors import ConfigurationError, StoreError
 from msgqueue.store.sqlite.check import CheckReport, connect_read_only
-from msgqueue.store.sqlite.file import NAME, FolderInUse, LogFile, sync, translated
+from msgqueue.store.sqlite.file import NAME, FolderInUse, LogFile, mark_as_copy, sync, translated
 from msgqueue.tools.fsck import INTERRUPTED, check, describe, find_log, showing
 
 DONE: Final = 0
@@ -110,6 +110,7 @@ def _copy(log: Path, part: Path) -> None:
             pages=PAGES,
             progress=lambda _, left, total: progress("copying", total - left, total),
         )
+        mark_as_copy(target)
 
 
 @contextmanager

@@ -81,7 +81,31 @@ def test_parses_unsub_in_three_spellings(frame: bytes) -> None:
 def test_parses_options_in_every_spelling(frame: str, name: str, value: int) -> None:
     """After a position, or with so many of the newest messages; in every spelling (line 5)."""
     [command] = parse(frame.format(name, value).encode())
-    assert command == Command(True, "a.>", **{name: value})
+    options: dict[str, Any] = {name: value}
+    assert command == Command(True, "a.>", **options)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"sub a.> after=41 epoch=e9f86d081884c",
+        b'{"sub":"a.>","after":41,"epoch":"e9f86d081884c"}',
+        b'{"Topic":"a.>","Content":"sub","after":41,"epoch":"e9f86d081884c"}',
+    ],
+)
+def test_parses_the_epoch_of_a_position(frame: bytes) -> None:
+    """A position may say which log it is of; in every spelling."""
+    assert parse(frame) == [Command(True, "a.>", after=41, epoch="e9f86d081884c")]
+
+
+@pytest.mark.parametrize(
+    "frame", [b"sub a epoch=e1", b'{"sub":"a","last":1,"epoch":"e1"}', b'{"sub":"a","after":1,"epoch":7}']
+)
+def test_refuses_an_epoch_of_no_position(frame: bytes) -> None:
+    """An epoch goes with a position, and is text."""
+    [rejected] = parse(frame)
+    assert isinstance(rejected, Rejected)
+    assert rejected.code == ErrorCode.BAD_COMMAND
 
 
 def test_accepts_topics_of_any_language() -> None:

@@ -157,7 +157,7 @@ def log() -> Log:
     """A log with ten records on ``a`` and ``b`` in turns, of which the service has none in memory."""
     log = Log()
     log.commit(*"ab" * 5)
-    log.feed.begin(10, can_resume=True)
+    log.feed.begin(10, epoch=None, can_resume=True)
     return log
 
 
@@ -249,7 +249,7 @@ def test_patterns_are_limited(log: Log) -> None:
 def test_positions_are_useless_without_a_log() -> None:
     """Behind a plain msgqueue none is told, and what would need one is rejected (line 9)."""
     log = Log()
-    log.feed.begin(0, can_resume=False)
+    log.feed.begin(0, epoch=None, can_resume=False)
     client = Client(log)
     assert client.sub("a") == [{"subscribed": "a"}]
     for options in ({"after": 0}, {"last": 1}):
@@ -265,7 +265,7 @@ def test_subscription_waits_until_the_head_is_known() -> None:
     waiting = v1.subscription.execute(Command(True, "a"))
     assert next(waiting) is None
     assert plain.sub("a") == []
-    log.feed.begin(10, can_resume=True)
+    log.feed.begin(10, epoch=None, can_resume=True)
     with pytest.raises(StopIteration):
         waiting.send(None)
     assert v1.take() == [{"subscribed": "a", "seq": 10}]
@@ -508,7 +508,7 @@ class World:
         self.rng = rng
         fanout = Fanout(60, busy_rate=0, max_shared_patterns=2, max_pending_bytes=8, max_cached_routes=2)
         self.log = Log(cache_bytes=300, fanout=fanout)
-        self.log.feed.begin(0, can_resume=True)
+        self.log.feed.begin(0, epoch=None, can_resume=True)
         self.clients = [CheckedClient(self.log) for _ in range(3)]
 
     def turn(self) -> None:
@@ -539,7 +539,7 @@ class World:
     def subscribe(self) -> None:
         pattern = self.rng.choice(["a", "*", ">"])
         after = max(0, self.log.feed.head - self.rng.choice([0, 1, 5, 20, -3]))
-        options = self.rng.choice([{}, {}, {"after": after}, {"after": after}, {"last": 2}])
+        options: dict[str, Any] = self.rng.choice([{}, {}, {"after": after}, {"after": after}, {"last": 2}])
         self.rng.choice(self.clients).start(Command(True, pattern, **options))
 
     def unsubscribe(self) -> None:

@@ -141,8 +141,7 @@ class _Examination:
     def _is_log(self, path: Path) -> bool:
         try:
             with self._noting_damage():
-                check_version(self._connection, path)
-                check_tables(self._connection)
+                check_tables(self._connection, check_version(self._connection, path))
                 return True
         except Damage as damage:
             self._findings.add(kinds.NOT_A_LOG, str(damage))

@@ -92,6 +92,11 @@ class SqliteStore(Store):
                 await cls(*await opening).close()
             raise
 
+    @property
+    def epoch(self) -> str:
+        """See :meth:`Store.epoch`."""
+        return self._file.epoch
+
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """See :meth:`Store.append`."""
         appending = self._translated(self._writer.append, messages)

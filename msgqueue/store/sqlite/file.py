@@ -2,7 +2,8 @@
 
 ::
 
-    data/log.lock          locked (flock) by the one process that has the log open; freed with its last breath
+    data/log.lock          locked (flock) by the one process that has the log open, until that ends; has the
+                           epoch of the log, and so is missing, or has another one, next to a restored copy
     data/log.sqlite3       the log
     data/log.sqlite3-wal   what was committed and is not in log.sqlite3 yet: as precious as that
     data/log.sqlite3-shm   SQLite's index of the former; created again when missing
@@ -12,6 +13,7 @@ import fcntl
 import logging
 import os
 import pwd
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -27,12 +29,14 @@ from msgqueue.store.sqlite.wal import cut_failed_commit, find_loss
 logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = int.from_bytes(b"Fanl", "big")
-VERSION: Final = 1
+VERSION: Final = 2
 NAME: Final = "log.sqlite3"
 OLDEST_SQLITE: Final = (3, 33, 0)  # UPDATE … FROM
 
 # `log` has one row: the highest seq that was ever trimmed, and its time; an emptied log goes on from there.
 # `body` comes last: of a row SQLite reads up to the last column that is asked for.
+# `identity` has one row, a random name. Version 1 had none.
+_IDENTITY: Final = "CREATE TABLE identity (epoch TEXT NOT NULL)"
 SCHEMA: Final = (
     "CREATE TABLE topics"
     " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0)",
@@ -43,6 +47,7 @@ SCHEMA: Final = (
     "CREATE TABLE ids (key TEXT PRIMARY KEY, seq INTEGER NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE consumers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE log (trimmed INTEGER NOT NULL, time INTEGER NOT NULL)",
+    _IDENTITY,
 )
 
 _NEW_LOG: Final = (
@@ -51,8 +56,19 @@ _NEW_LOG: Final = (
     f"PRAGMA user_version = {VERSION}",
     *SCHEMA,
     "INSERT INTO log VALUES (0, 0)",
+    "INSERT INTO identity VALUES ('')",
     "COMMIT",
 )
+
+_UPGRADE: Final = (
+    "BEGIN IMMEDIATE",
+    _IDENTITY,
+    "INSERT INTO identity VALUES ('')",
+    f"PRAGMA user_version = {VERSION}",
+    "COMMIT",
+)
+
+EPOCH_BYTES: Final = 6
 
 # SQLite checks this much in half a second. To check all of a log of 100 GB would keep the service down for
 # minutes at each start; of a larger one only the small tables are, on which the others depend.
@@ -103,6 +119,9 @@ class LogFile:
     Args:
         folder: Where the log is; made if it is missing.
 
+    Attributes:
+        epoch: Random name of the log, another one for a copy that was restored; known once it is prepared.
+
     Raises:
         FolderInUse: If another process has locked it.
         ConfigurationError: If the folder cannot be used.
@@ -110,6 +129,7 @@ class LogFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+        self.epoch = ""
         self._lock = _lock(folder)
 
     def prepare(self) -> None:
@@ -131,6 +151,7 @@ class LogFile:
         with closing(self.connect()) as connection:
             self._check(connection)
             self.cut_failed_commit()
+            self.epoch = self._identify(connection)
 
     def cut_failed_commit(self) -> None:
         """Cut off what a failed commit has left in the WAL; the log must be open, without a commit.
@@ -207,15 +228,34 @@ class LogFile:
         sync(self.path.parent)
 
     def _check(self, connection: sqlite3.Connection) -> None:
-        check_version(connection, self.path)
-        check_tables(connection)
+        version = check_version(connection, self.path)
+        check_tables(connection, version)
         if self._size() <= CHECKED_WHOLE:
             _check_integrity(connection, "integrity_check(1)")
         else:
             for table in _SMALL_TABLES:
                 _check_integrity(connection, f"integrity_check({table})")
+        if version == 1:
+            for statement in _UPGRADE:
+                connection.execute(statement)
         # A real commit: SQLite begins a transaction, and says nothing, also where nothing can be written.
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _identify(self, connection: sqlite3.Connection) -> str:
+        """Return the epoch of the log: a new one if the log is new here, or restored from a copy."""
+        (epoch,) = connection.execute("SELECT epoch FROM identity").fetchone()
+        if epoch and os.pread(self._lock, 100, 0).decode(errors="replace") == epoch:
+            return str(epoch)
+        if epoch:
+            logger.warning(
+                "%s: it was restored from a copy: clients are told that positions start again", self.path
+            )
+        epoch = f"e{secrets.token_hex(EPOCH_BYTES)}"  # never a number
+        connection.execute("UPDATE identity SET epoch = ?", (epoch,))
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, epoch.encode(), 0)
+        os.fsync(self._lock)
+        return epoch
 
     def _size(self) -> int:
         files = (self.path, self._sibling("-wal"))
@@ -283,26 +323,42 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise :class:`Damage` unless it is a log, and ConfigurationError if it is one of a newer version."""
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a log.
+
+    Raises:
+        Damage: If it is no log.
+        ConfigurationError: If it is one of a newer version.
+    """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID or version < VERSION:
+    if application != APPLICATION_ID or version < 1:
         raise Damage("its header is not that of a log")
     if version > VERSION:
         raise ConfigurationError(
             f"{path}: a newer msgqueue wrote it (format {version}, and this one knows {VERSION});"
             " start that one, or choose another data_dir"
         )
+    return int(version)
 
 
-def check_tables(connection: sqlite3.Connection) -> None:
-    """Raise :class:`Damage` unless the tables are those of a log."""
+def mark_as_copy(connection: sqlite3.Connection) -> None:
+    """Have a copy of a log get an epoch of its own when it is used."""
+    if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'identity'").fetchone() == (1,):
+        connection.execute("UPDATE identity SET epoch = 'copy'")
+        connection.commit()
+
+
+def check_tables(connection: sqlite3.Connection, version: int) -> None:
+    """Raise :class:`Damage` unless the tables are those of a log of this version."""
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema") if sql}
-    if found != set(SCHEMA):
+    expected = set(SCHEMA) if version == VERSION else {*SCHEMA} - {_IDENTITY}
+    if found != expected:
         raise Damage("its tables are not those of a log")
     if connection.execute("SELECT count(*) FROM log").fetchone() != (1,):
         raise Damage("what it knew of trimmed messages is lost")
+    if version == VERSION and connection.execute("SELECT count(*) FROM identity").fetchone() != (1,):
+        raise Damage("its epoch is lost")
 
 
 def _check_integrity(connection: sqlite3.Connection, pragma: str) -> None:

@@ -44,9 +44,11 @@ class Listener:
         self.head = head or 0
         self.is_ready = head is not None
         self.can_resume = True
+        self.epoch: str | None = None
         self.events: list[object] = []
 
-    def begin(self, head: int, *, can_resume: bool) -> None:
+    def begin(self, head: int, *, epoch: str | None, can_resume: bool) -> None:
+        self.epoch = epoch
         self.head, self.can_resume, self.is_ready = head, can_resume, True
         self.events.append(("begin", head))
 
@@ -190,6 +192,17 @@ async def test_restarts_a_listener_when_the_log_is_another_one(queue: QueueClien
     async with running_task(queue.follow(listener)):
         await until(lambda: len(listener.events) == 2)
     assert listener.events == ["restart", ("begin", 1)]
+
+
+async def test_restarts_a_listener_of_a_restored_log(queue: QueueClient) -> None:
+    """A head that the log has belongs to another one all the same if that has another epoch."""
+    await append(queue, new(1), new(2))
+    listener = Listener(head=1)
+    listener.epoch = "e000000000000"
+    async with running_task(queue.follow(listener)):
+        await until(lambda: len(listener.events) == 2)
+    assert listener.events == ["restart", ("begin", 2)]
+    assert listener.epoch not in (None, "e000000000000")
 
 
 async def test_reads_pages(prefilled: Path, queue: QueueClient) -> None:

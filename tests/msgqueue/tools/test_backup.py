@@ -90,6 +90,25 @@ async def test_a_restored_log_goes_on(folder: Path, target: Path, run: Backup) -
     await store.close()
 
 
+async def test_a_restored_log_is_another_one(folder: Path, target: Path, run: Backup) -> None:
+    """Its positions may mean other messages from now on: so its epoch is new, also in the old folder."""
+    store = await open_store(folder)
+    first = store.epoch
+    await store.close()
+    run(DONE)
+    store = await open_store(folder)
+    assert store.epoch == first
+    await store.close()
+    target.rename(folder / FILE)
+    store = await open_store(folder)
+    second = store.epoch
+    await store.close()
+    assert second not in ("", first)
+    store = await open_store(folder)
+    assert store.epoch == second
+    await store.close()
+
+
 async def test_lets_the_writer_go_on(folder: Path, run: Backup) -> None:
     """A back-up needs no lock: the log stays open, and takes messages before and after."""
     store = await open_store(folder)
