@@ -15,6 +15,7 @@ from fanline.server import App, Endpoint, metrics
 from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
+from msgqueue.metrics import CommitMetrics, show_consumers, show_size
 from msgqueue.pop import PopEndpoint
 from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
@@ -51,12 +52,15 @@ class OpenedLog(NamedTuple):
         log: The log.
         consumers: Its durable consumers.
         retention: What removes old messages from it.
+        clock: What messages get their time from.
+        commits: Measures the commits.
     """
 
     log: Log
     consumers: Consumers
     retention: Retention
     clock: LogClock
+    commits: CommitMetrics
 
 
 @asynccontextmanager
@@ -96,12 +100,14 @@ async def open_log(
             clock=clock,
         )
         await _resume(clock, store)
+        commits = CommitMetrics()
         log = Log(
             store,
             tail_bytes=settings.recent_bytes,
             buffer_bytes=settings.queue_buffer,
             # Less than a publisher's, which then gets the reason before its own time is over.
             timeout=settings.queue_wait / 2,
+            on_commit=commits.observe,
         )
         stack.push_async_callback(log.close)
         await log.start()
@@ -111,13 +117,16 @@ async def open_log(
         retention = Retention(store, settings.retention, clock=lambda: clock.oldest_time)
         stack.push_async_callback(retention.close)
         retention.start()
-        yield OpenedLog(log, consumers, retention, clock)
+        yield OpenedLog(log, consumers, retention, clock, commits)
 
 
 def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
     """Return the app that serves an opened log."""
-    log, consumers, retention, clock = opened
+    log, consumers, retention, clock, commits = opened
     registry = metrics.new_registry()
+    commits.register(registry)
+    show_consumers(registry, consumers)
+    show_size(registry, settings.data_dir)
     push = PushEndpoint(log, max_content=settings.max_content, registry=registry)
     pop = PopEndpoint(log, consumers)
     metrics.gauge(registry, "fanline_log_head", "Position of the newest message.", lambda: log.head)

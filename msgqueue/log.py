@@ -8,7 +8,7 @@ two of them.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -44,6 +44,10 @@ class _Waiting(NamedTuple):
     receipts: asyncio.Future[list[Receipt]]
 
 
+def _do_nothing(seconds: float, messages: int) -> None:
+    del seconds, messages
+
+
 class Log:
     """The log as the service sees it.
 
@@ -52,14 +56,24 @@ class Log:
         tail_bytes: Size of the newest messages kept in memory.
         buffer_bytes: Size of uncommitted messages above which :meth:`wait_for_space` makes writers wait.
         timeout: Seconds for which a failing commit is tried again before its messages are refused.
+        on_commit: Called after each commit with the seconds that it took and the number of its messages.
 
     Attributes:
         grown: Fires whenever messages were committed.
     """
 
-    def __init__(self, store: Store, *, tail_bytes: int, buffer_bytes: int, timeout: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        tail_bytes: int,
+        buffer_bytes: int,
+        timeout: float,
+        on_commit: Callable[[float, int], None] = _do_nothing,
+    ) -> None:
         self._store = store
         self._timeout = timeout
+        self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._recent = RecordCache(tail_bytes)
         self._buffer_bytes = buffer_bytes
@@ -168,6 +182,7 @@ class Log:
     async def _commit(self, taken: list[_Waiting]) -> None:
         messages = [message for waiting in taken for message in waiting.messages]
         while True:
+            began = self._loop.time()
             try:
                 receipts = await self._store.append(messages)
             except StoreError as error:
@@ -177,6 +192,7 @@ class Log:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._failing_since = None
+                self._on_commit(self._loop.time() - began, len(messages))
                 _hand_out(taken, receipts)
                 self._release(taken)
                 return

@@ -1,13 +1,16 @@
 """The subscriber service: follows the log, and delivers it at ``/subscribe``."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from prometheus_client import Counter
+import msgspec
+from prometheus_client import CollectorRegistry, Counter
 
+from fanline.protocol import Record
 from fanline.queue.base import QueueClient
 from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
@@ -22,6 +25,16 @@ from subscriber.settings import SubscriberSettings
 
 # A frame of commands; a client splits more of them.
 MAX_FRAME: Final = 65_536
+
+# Reading the time of a larger message would cost more than it is worth.
+MAX_BODY: Final = 4_096
+
+
+class _Stored(msgspec.Struct):
+    time: int
+
+
+_decode: Final = msgspec.json.Decoder(_Stored).decode
 
 
 @asynccontextmanager
@@ -42,6 +55,7 @@ async def open_subscriber(
         RecordCache(settings.recent_bytes),
         Fanout(settings.join_window),
         asyncio.get_running_loop().call_later,
+        on_delivered=DeliveryMetrics(registry).observe,
     )
     metrics.gauge(registry, "fanline_log_head", "Position of the newest message seen.", lambda: feed.head)
     metrics.counter(
@@ -73,3 +87,24 @@ async def open_subscriber(
             readiness_problem=lambda: queue.problem,
             drain=drain,
         )
+
+
+class DeliveryMetrics:
+    """How old messages are when they are delivered to the subscribers that are live.
+
+    Args:
+        registry: Where to show it.
+        clock: Returns Unix seconds; compared with those of msgqueue's machine.
+    """
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._seconds = metrics.histogram(
+            "fanline_delivery_seconds", "Seconds from the commit of a message to its delivery."
+        )
+        registry.register(self._seconds)
+
+    def observe(self, newest: Record) -> None:
+        """Note the newest of some records that were delivered together."""
+        if len(newest.body) <= MAX_BODY:
+            self._seconds.observe(max(0.0, self._clock() - _decode(newest.body).time / 1000))

@@ -24,6 +24,10 @@ class FeedListener(Protocol):
         ...
 
 
+def _do_nothing(record: Record) -> None:
+    del record
+
+
 class LiveFeed:
     """Takes new records, keeps the newest of them, and hands each to fan-out.
 
@@ -31,6 +35,7 @@ class LiveFeed:
         cache: Keeps the newest records.
         fanout: Delivers each new one; its ``head`` is the head of the whole service.
         call_later: Calls a function after a number of seconds, as the event loop's method does.
+        on_delivered: Called with the newest of the records that were delivered.
 
     Attributes:
         grown: Fires when there are new records.
@@ -44,6 +49,7 @@ class LiveFeed:
         cache: RecordCache,
         fanout: Fanout,
         call_later: Callable[[float, Callable[[], None]], object],
+        on_delivered: Callable[[Record], None] = _do_nothing,
     ) -> None:
         self.cache = cache
         self.fanout = fanout
@@ -52,6 +58,7 @@ class LiveFeed:
         self.can_resume = True
         self.epoch: str | None = None
         self._call_later = call_later
+        self._on_delivered = on_delivered
         self._is_timer_set = False
         # The clock of fan-out stands still while it writes. To a thousand subscribers that takes longer than
         # the join window, and messages that arrive during it would seem too far apart to be joined.
@@ -85,6 +92,8 @@ class LiveFeed:
         for record in records:
             self.cache.add(record)
         self._write(lambda now: self.fanout.deliver(records, now))
+        if records:
+            self._on_delivered(records[-1])
         self.grown.fire()
 
     def report(self, gap: GapRange) -> None:

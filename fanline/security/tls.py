@@ -70,6 +70,15 @@ def server_names(cert_dir: Path) -> list[str]:
     return [str(name.value) for name in names_of(read_certificates(cert_dir / SERVER_CERT)[0])]
 
 
+def server_expiry(cert_dir: Path) -> float:
+    """Return when ``server.crt`` expires, in Unix seconds.
+
+    Raises:
+        ConfigurationError: If it is missing or cannot be read.
+    """
+    return read_certificates(cert_dir / SERVER_CERT)[0].not_valid_after_utc.timestamp()
+
+
 def names_of(certificate: x509.Certificate) -> list[Name]:
     """Return the names that a certificate is valid for; its common name does not count (RFC 9525, 2)."""
     try:

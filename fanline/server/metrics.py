@@ -1,10 +1,14 @@
 """Metrics: values that are read where they are kept, when ``/metrics`` is asked for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+# Bounds for what takes from less than a millisecond to longer than a client waits.
+SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, which is of no use
 
@@ -24,6 +28,41 @@ def new_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
+
+
+def histogram(name: str, text: str, buckets: Sequence[float] = SECONDS) -> Histogram:
+    """Return a distribution of observed values, which is in no registry yet.
+
+    Args:
+        name: Its name.
+        text: What it is, in a sentence.
+        buckets: Upper bounds to count by.
+    """
+    return Histogram(name, text, buckets=buckets, registry=None)
+
+
+class LabeledGauge(Collector):
+    """Values that go up and down, one for each thing of a kind, read when they are asked for.
+
+    Args:
+        name: Its name.
+        text: What it is, in a sentence.
+        label: What the things are.
+        read: Returns the value of each thing by its name.
+    """
+
+    def __init__(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._name = name
+        self._text = text
+        self._label = label
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the values at present."""
+        family = GaugeMetricFamily(self._name, self._text, labels=[self._label])
+        for name, value in self._read().items():
+            family.add_metric([name], value)
+        yield family
 
 
 def gauge(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Final, Self, TypeVar
 
+from prometheus_client import CollectorRegistry
 from starlette.routing import compile_path
 from starlette.types import Scope
 
@@ -23,7 +24,7 @@ from fanline.protocol import SUBPROTOCOL
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
 from fanline.security.origins import OriginPolicy
-from fanline.security.tls import server_names
+from fanline.security.tls import server_expiry, server_names
 from fanline.server import metrics
 from fanline.server.access import Access
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint
@@ -82,6 +83,10 @@ class Service:
         self._listener = listener
         self._retiring = retiring
         self._resources = resources
+        self._lag = metrics.histogram(
+            "fanline_event_loop_lag_seconds", "How much later than it should the event loop does its work."
+        )
+        app.metrics.register(self._lag)
         self._life_checks = asyncio.create_task(self._check_lives())
 
     @classmethod
@@ -166,8 +171,10 @@ class Service:
         loop = asyncio.get_running_loop()
         generation = self._logins.generation
         while True:
+            wanted = loop.time() + LIFE_CHECK_SECONDS
             await asyncio.sleep(LIFE_CHECK_SECONDS)
             now = loop.time()
+            self._lag.observe(max(0.0, now - wanted))
             self.connections.check_lives(now)
             self._listener.check_lives(now)
             if generation != self._logins.generation:
@@ -184,8 +191,15 @@ async def _listen(
     retiring: asyncio.Event,
 ) -> Listener:
     refusals = Refusals(app.metrics)
+    expiry = server_expiry(settings.cert_dir)
     proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
-    metrics.gauge(app.metrics, "fanline_connections", "Open WebSocket connections.", lambda: len(connections))
+    _show_connections(app.metrics, connections)
+    metrics.gauge(
+        app.metrics,
+        "fanline_certificate_expiry_timestamp_seconds",
+        "When the server certificate expires, in Unix seconds.",
+        lambda: expiry,
+    )
     application = Middleware(
         Application(app, access, retiring),
         access,
@@ -207,6 +221,22 @@ async def _listen(
         )
     except OSError as error:
         raise CannotListen(settings.service, settings.host, settings.port, error) from error
+
+
+def _show_connections(registry: CollectorRegistry, connections: OpenConnections) -> None:
+    metrics.gauge(registry, "fanline_connections", "Open connections.", lambda: len(connections))
+    metrics.gauge(
+        registry,
+        "fanline_slow_consumers",
+        "Connections whose write buffer is full.",
+        lambda: sum(each.paused for each in connections),
+    )
+    metrics.gauge(
+        registry,
+        "fanline_write_buffer_bytes",
+        "Bytes that wait for all connections together.",
+        lambda: sum(each.write_buffer_size for each in connections),
+    )
 
 
 class _Gate:

@@ -1,0 +1,51 @@
+"""Metrics of msgqueue."""
+
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from fanline.server.metrics import LabeledGauge, gauge, histogram
+from msgqueue.consumers import Consumers
+
+MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+
+
+class CommitMetrics:
+    """How long commits take, and how many messages share one."""
+
+    def __init__(self) -> None:
+        self._seconds = histogram("fanline_commit_seconds", "Seconds until a commit is on disk.")
+        self._messages = histogram("fanline_commit_messages", "Messages that share a commit.", MESSAGES)
+
+    def observe(self, seconds: float, messages: int) -> None:
+        """Note a commit."""
+        self._seconds.observe(seconds)
+        self._messages.observe(messages)
+
+    def register(self, registry: CollectorRegistry) -> None:
+        """Show both."""
+        registry.register(self._seconds)
+        registry.register(self._messages)
+
+
+def show_consumers(registry: CollectorRegistry, consumers: Consumers) -> None:
+    """Show how far each durable consumer is behind."""
+    registry.register(
+        LabeledGauge(
+            "fanline_consumer_behind_messages",
+            "Messages that a durable consumer has yet to do.",
+            "consumer",
+            lambda: {each.name: each.behind for each in consumers.states()},
+        )
+    )
+
+
+def show_size(registry: CollectorRegistry, folder: Path) -> None:
+    """Show how large the files of the log are."""
+    gauge(
+        registry,
+        "fanline_log_bytes",
+        "Size of the files of the log.",
+        lambda: sum(path.stat().st_size for path in folder.glob("log.*")),
+    )
