@@ -264,7 +264,7 @@ def url_of(service: ServiceSettings) -> str:
 
 def _demo(service: ServiceSettings, words: str) -> str:
     """Return what to type to try a service out, with only those options that it cannot do without."""
-    options = [shlex.quote(_shown_python()), "-m clientdemo", words]
+    options = [shlex.quote(_shown_python()), "-m clientdemo"]
     fields = service.fields()
     if url_of(service) != f"wss://localhost:{fields[f'{service.service}_port'].default}":
         options.append(f"--{service.service} {url_of(service)}")
@@ -272,7 +272,7 @@ def _demo(service: ServiceSettings, words: str) -> str:
         options.append(f"--cafile {shlex.quote(str(service.cert_dir / 'ca.crt'))}")
     if service.users_file is not None:
         options.append(f"--user {shlex.quote(_some_user(service.users_file))}")
-    return " ".join(options)
+    return " ".join([*options, words])
 
 
 def _some_user(path: Path) -> str:

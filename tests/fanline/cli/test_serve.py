@@ -79,7 +79,7 @@ async def running_serve(folder: Path, *flags: str, ports: list[int] | None = Non
 async def test_messages_pass_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     """From an empty folder to a delivered message and a chat that is ready, in one process (line 52)."""
     async with running_serve(tmp_path) as serve, asyncio.timeout(DEADLINE):
-        await serve.until("clientdemo pub")
+        await serve.until("and in a third")
         assert Path(f"/proc/{serve.process.pid}/task/{serve.process.pid}/children").read_text() == ""
         tls = client_context(tmp_path / "var/certs")
         for port in serve.ports.values():
@@ -97,13 +97,13 @@ async def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     """After SIGKILL and a new start a subscriber gets everything acknowledged, once, in order (line 52)."""
     ports = free_ports(len(SERVICES))
     async with running_serve(tmp_path, ports=ports) as serve, asyncio.timeout(DEADLINE):
-        await serve.until("clientdemo pub")
+        await serve.until("and in a third")
         async with serve.publisher() as publisher:
             acks = await asyncio.gather(*(publisher.publish("orders.eu", n) for n in range(COUNT)))
             serve.process.send_signal(signal.SIGKILL)
             await serve.process.wait()
     async with running_serve(tmp_path, ports=ports) as serve, asyncio.timeout(DEADLINE):
-        await serve.until("clientdemo pub")
+        await serve.until("and in a third")
         async with serve.subscriber("orders.*", after=acks[0].seq - 1) as subscriber:
             received = [(await anext(subscriber)).value() for _ in range(COUNT)]
     assert received == list(range(COUNT))
@@ -129,7 +129,7 @@ async def test_wrong_settings_end_in_one_sentence(
 async def test_a_second_one_on_the_same_log_is_refused(tmp_path: Path) -> None:
     """Two processes never write one log; the second one says who has it."""
     async with running_serve(tmp_path) as serve:
-        await serve.until("clientdemo pub")
+        await serve.until("and in a third")
         async with running_serve(tmp_path) as second:
             assert await second.end() == 2
             assert "Traceback" not in second.said

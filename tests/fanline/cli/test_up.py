@@ -85,11 +85,22 @@ async def running_up(folder: Path, *flags: str, ports: list[int] | None = None) 
         await process.wait()
 
 
+async def run(folder: Path, command: str) -> str:
+    """Run a command line, and return what it writes."""
+    process = await asyncio.create_subprocess_shell(command, cwd=folder, stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(DEADLINE):
+        return (await process.communicate())[0].decode()
+
+
 async def test_from_nothing_to_a_published_message(tmp_path: Path) -> None:
-    """In an empty folder it makes certificates, starts everything, says what to type, and that works."""
+    """In an empty folder it makes certificates, starts everything, says what to type, and that works.
+
+    The command for the third terminal is for the ports of this run. Chat stores two messages at its own
+    start, so that the first of a user has position 3, as the README shows it.
+    """
     async with running_up(tmp_path) as up:
         await up.until("Fanline is ready")
-        await up.until("clientdemo pub")
+        await up.until("and in a third")
         assert f"wss://localhost:{up.ports[1]}/publish" in up.said
         assert f"https://localhost:{up.ports[3]}/" in up.said
         assert "the password test, or enter as a guest" in up.said
@@ -98,7 +109,8 @@ async def test_from_nothing_to_a_published_message(tmp_path: Path) -> None:
         tls = client_context(tmp_path / "var/certs")
         url = f"wss://localhost:{up.ports[1]}"
         async with Publisher(url, user=USER, password=PASSWORD, tls=tls) as publisher:
-            assert (await publisher.publish("greetings", "hello")).seq > 0
+            assert (await publisher.publish("greetings", "hello")).seq == 3
+        assert await run(tmp_path, re.findall(r"and in a third: +(.*)", up.said)[0]) == "stored at 4\n"
         await check_ready(f"wss://localhost:{up.ports[3]}", tls=tls)
         up.process.send_signal(signal.SIGINT)
         assert await up.end() == 0
@@ -108,7 +120,7 @@ async def test_from_nothing_to_a_published_message(tmp_path: Path) -> None:
 async def test_messages_are_handed_on_to_the_last(tmp_path: Path) -> None:
     """Services stop one after the other, in the order in which messages pass them: chat is the first."""
     async with running_up(tmp_path) as up:
-        await up.until("clientdemo pub")
+        await up.until("and in a third")
         up.process.send_signal(signal.SIGTERM)
         assert await up.end() == 0
     stops = re.findall(r"Z (\w+) INFO (stopping|stopped)$", up.said, re.MULTILINE)
@@ -123,7 +135,7 @@ async def test_keys_are_made_before_the_services_start(tmp_path: Path) -> None:
     async with running_up(tmp_path, *flags) as up:
         await up.until("INFO listening")
         made = [path.read_text() for path in paths]
-        await up.until("clientdemo pub")
+        await up.until("and in a third")
         assert [path.read_text() for path in paths] == made
     assert [stat.S_IMODE(path.stat().st_mode) for path in paths] == [0o600, 0o600]
     assert made[0] != made[1]
@@ -148,7 +160,7 @@ def test_says_how_to_log_in_to_chat(values: dict[str, object], said: str) -> Non
 async def test_service_that_dies_is_started_again(tmp_path: Path, name: str) -> None:
     """A killed service is announced and started again; the others stay."""
     async with running_up(tmp_path) as up:
-        await up.until("clientdemo pub")
+        await up.until("and in a third")
         before = up.children()
         os.kill(before[name], signal.SIGKILL)
         await up.until(f"{name} │ has died (SIGKILL)")
@@ -162,7 +174,7 @@ async def test_service_that_dies_is_started_again(tmp_path: Path, name: str) -> 
 async def test_children_do_not_outlive_it(tmp_path: Path) -> None:
     """When it is killed itself, its services stop as well."""
     async with running_up(tmp_path) as up:
-        await up.until("clientdemo pub")
+        await up.until("and in a third")
         children = up.children()
         up.process.kill()
         await up.end()
