@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> None:
     private, names = Path(argv[0]), argv[1:]
     os.umask(0o077)
     settings = read(ChatSettings)
+    for folder in folders(settings):
+        folder.mkdir(parents=True, exist_ok=True)
     make_certificates(private, settings.cert_dir, names)
     for path in (settings.link_password_file, settings.chat_password_file, settings.token_key_file):
         move_secret(settings.cert_dir, path)
@@ -54,6 +56,19 @@ def main(argv: Sequence[str]) -> None:
         sys.stdout.write(f"Add others:\n    {COMPOSE} run --rm --entrypoint fanline setup user add NAME\n")
     if settings.chat_password_file is not None and make_password(settings.chat_password_file):
         show("Chat has one password for all members", settings.chat_password_file)
+
+
+def folders(settings: ChatSettings) -> set[Path]:
+    """Return where the files that the settings name belong."""
+    files_named = (
+        settings.users_file,
+        settings.link_password_file,
+        settings.token_key_file,
+        settings.chat_user_password_file,
+        settings.chat_password_file,
+        settings.chat_token_key_file,
+    )
+    return {settings.cert_dir, *(file.parent for file in files_named if file is not None)}
 
 
 def show(what: str, password_file: Path) -> None:
