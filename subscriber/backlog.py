@@ -8,7 +8,8 @@ the order of the log, each of them once, however many patterns match it.
 from collections.abc import Iterable
 from typing import Final
 
-from fanline.protocol.topics import has_wildcard, matches
+from fanline.protocol import MAX_POSITION
+from fanline.protocol.topics import PatternIndex, has_wildcard
 
 # Records of the first page: in a long log, each may have to be fetched from another place on the disk, and
 # the subscriber waits for the first of them.
@@ -16,6 +17,9 @@ FIRST_PAGE_RECORDS: Final = 64
 
 # Each further page has twice as many, up to this.
 MAX_PAGE_RECORDS: Final = 512
+
+# Topics of which it is remembered whether they are wanted.
+MAX_KNOWN_TOPICS: Final = 1_000
 
 
 class Backlog:
@@ -30,13 +34,14 @@ class Backlog:
         limit: How many records that page may have.
     """
 
-    __slots__ = ("_after", "_wildcards", "limit", "position")
+    __slots__ = ("_after", "_index", "_starts", "limit", "position")
 
     def __init__(self, patterns: Iterable[str] = (), after: int = 0) -> None:
         self.position = after
         self.limit = FIRST_PAGE_RECORDS
         self._after = dict.fromkeys(patterns, after)
-        self._wildcards = self._find_wildcards()
+        self._index: PatternIndex[str] | None = None  # of the patterns with wildcards
+        self._starts: dict[str, int] = {}  # of topics: the position after which each is wanted
 
     @property
     def patterns(self) -> list[str]:
@@ -52,12 +57,12 @@ class Backlog:
             self._after[each] = max(start, self.position)
         self.position = min(after, self.position) if self._after else after
         self._after[pattern] = after
-        self._wildcards = self._find_wildcards()
+        self._forget_starts()
 
     def remove(self, pattern: str) -> None:
         """Remove a pattern, if it is there."""
         self._after.pop(pattern, None)
-        self._wildcards = self._find_wildcards()
+        self._forget_starts()
 
     def position_of(self, pattern: str) -> int:
         """Return the position up to which a pattern's records were sent."""
@@ -65,10 +70,11 @@ class Backlog:
 
     def wants(self, topic: str, seq: int) -> bool:
         """Return whether to send a record; ``seq`` must be after :attr:`position`."""
-        after = self._after.get(topic)
-        if after is not None and seq > after:
-            return True
-        return any(seq > self._after[each] and matches(each, topic) for each in self._wildcards)
+        return seq > self._start_of(topic)
+
+    def has(self, topic: str) -> bool:
+        """Return whether any of the patterns matches a topic."""
+        return self._start_of(topic) < MAX_POSITION
 
     def is_complete(self, head: int) -> bool:
         """Return whether everything up to ``head`` was sent, and nothing after it."""
@@ -79,5 +85,24 @@ class Backlog:
         self.limit = min(2 * self.limit, MAX_PAGE_RECORDS)
         self.position = max(self.position, position)
 
-    def _find_wildcards(self) -> list[str]:
-        return [each for each in self._after if has_wildcard(each)]
+    def _start_of(self, topic: str) -> int:
+        start = self._starts.get(topic)
+        if start is None:
+            if len(self._starts) >= MAX_KNOWN_TOPICS:
+                self._starts.clear()
+            start = self._starts[topic] = self._find_start(topic)
+        return start
+
+    def _find_start(self, topic: str) -> int:
+        if self._index is None:
+            self._index = PatternIndex()
+            for pattern in filter(has_wildcard, self._after):
+                self._index.add(pattern, pattern)
+        starts = [self._after[pattern] for pattern in self._index.match(topic)]
+        if topic in self._after:
+            starts.append(self._after[topic])
+        return min(starts, default=MAX_POSITION)
+
+    def _forget_starts(self) -> None:
+        self._index = None
+        self._starts.clear()

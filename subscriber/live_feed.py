@@ -40,6 +40,7 @@ class LiveFeed:
     Attributes:
         grown: Fires when there are new records.
         subscriptions: All subscribers.
+        turn: Held by the subscriber that catches up by a page: one at a time, each in its turn.
         can_resume: Whether positions mean something: not with a msgqueue that speaks the plain dialect.
         epoch: Epoch of the log that the cache is of.
     """
@@ -54,6 +55,7 @@ class LiveFeed:
         self.cache = cache
         self.fanout = fanout
         self.grown = ChangeNotifier()
+        self.turn = asyncio.Lock()
         self.subscriptions: set[FeedListener] = set()
         self.can_resume = True
         self.epoch: str | None = None

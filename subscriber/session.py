@@ -216,9 +216,14 @@ class Session:
     async def _catch_up(self) -> None:
         """Take one step on the way back to live, as soon as the subscriber takes data."""
         await self._connection.writable()
-        grown = self._feed.grown.next
-        read = self._subscription.advance()
+        async with self._feed.turn:
+            grown = self._feed.grown.next
+            read = self._subscription.advance()
+            await asyncio.sleep(0)  # live deliveries, and then the next one that catches up
         if read is not None:
-            self._subscription.take_page(read, await self._queue.read(read))
+            page = await self._queue.read(read)
+            async with self._feed.turn:
+                self._subscription.take_page(read, page)
+                await asyncio.sleep(0)
         elif self._subscription.is_ahead and not self._connection.paused:
             await asyncio.shield(grown)

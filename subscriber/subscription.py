@@ -30,6 +30,9 @@ from subscriber.live_feed import LiveFeed
 # Bytes of records taken from memory at a time: with the write buffer, all that is held for a slow subscriber.
 CACHED_PAGE_BYTES: Final = 65_536
 
+# Records in memory that are looked at for one page, most of which may not be wanted.
+MAX_LOOKED_AT: Final = 1_000
+
 # What a command waits for: a page of the log, or, for None, until the end of the log is known.
 Steps = Generator[Read | None, PageAnswer | None, None]
 
@@ -272,7 +275,13 @@ class Subscription:
         elif backlog.position < self._fanout.head:
             self._write_page(
                 backlog,
-                self._cache.read(backlog.position, patterns=backlog.patterns, max_bytes=CACHED_PAGE_BYTES),
+                self._cache.read(
+                    backlog.position,
+                    patterns=backlog.patterns,
+                    has=backlog.has,
+                    max_bytes=CACHED_PAGE_BYTES,
+                    max_looked_at=MAX_LOOKED_AT,
+                ),
             )
         return None
 

@@ -2,18 +2,22 @@
 
 A *topic* is one or more tokens joined by dots, ``orders.eu.new``: 1 to 255 characters, no whitespace or
 control characters, no ``*`` or ``>``. A *pattern* may also have ``*``, which stands for exactly one token,
-and ``>`` as its last token, which stands for one or more. Topics whose first character is ``$`` belong to
-the system: a wildcard in the first token does not match them.
+and ``>`` as its last token, which stands for one or more; with either it has at most 16 tokens. Topics whose
+first character is ``$`` belong to the system: a wildcard in the first token does not match them.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar
 
 from fanline.protocol.errors import ErrorCode, Rejected
 
 MAX_TOPIC_LENGTH = 255
+
+# Tokens of a pattern with wildcards. The work to find what matches a topic, and the memory of a subscription,
+# grow with it.
+MAX_PATTERN_TOKENS = 16
 
 # \s, the C0/C1 controls and halves of surrogate pairs are excluded; so are the separators and wildcards.
 _TOKEN = r"[^\s.*>\x00-\x1f\x7f-\x9f\ud800-\udfff]+"
@@ -35,7 +39,9 @@ def is_topic(text: str) -> bool:
 
 def is_pattern(text: str) -> bool:
     """Return whether ``text`` can be subscribed to: a topic, or a pattern with wildcards."""
-    return len(text) <= MAX_TOPIC_LENGTH and _PATTERN.fullmatch(text) is not None
+    if len(text) > MAX_TOPIC_LENGTH or _PATTERN.fullmatch(text) is None:
+        return False
+    return text.count(".") < MAX_PATTERN_TOKENS or not has_wildcard(text)
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -93,74 +99,87 @@ def covers(wide: str, narrow: str) -> bool:
 class PatternIndex(Generic[T]):
     """Values filed under patterns, found by topic.
 
-    A tree with one level per token: finding costs the depth of the topic, whatever the number of patterns.
-    Not thread-safe.
+    Topics are found at once. Patterns with wildcards are a tree with one level per token, of which a topic
+    visits the nodes that match its beginning, each once. Not thread-safe.
     """
 
+    __slots__ = ("_root", "_topics")
+
     def __init__(self) -> None:
+        self._topics: dict[str, dict[T, None]] = {}  # dicts for values, so that their order is kept
         self._root: _Node[T] = _Node()
 
     def add(self, pattern: str, value: T) -> None:
         """File ``value`` under a valid pattern; filing it twice changes nothing."""
+        if not has_wildcard(pattern):
+            self._topics.setdefault(pattern, {})[value] = None
+            return
         node = self._root
         for token in pattern.split("."):
             node = node.children.setdefault(token, _Node())
+        if node.values is None:
+            node.values = {}
         node.values[value] = None
 
     def discard(self, pattern: str, value: T) -> None:
         """Take ``value`` from under ``pattern``, if it is there."""
-        path = [self._root]
-        tokens = pattern.split(".")
-        for token in tokens:
-            child = path[-1].children.get(token)
-            if child is None:
-                return
-            path.append(child)
-        path[-1].values.pop(value, None)
-        for parent, token in zip(reversed(path[:-1]), reversed(tokens), strict=True):
-            if parent.children[token].is_empty:
-                del parent.children[token]
+        if has_wildcard(pattern):
+            self._root.discard(pattern.split("."), value)
+        elif (values := self._topics.get(pattern)) is not None:
+            values.pop(value, None)
+            if not values:
+                del self._topics[pattern]
 
     def match(self, topic: str) -> Iterator[T]:
         """Yield the values of every pattern that matches ``topic``; one under two patterns comes twice."""
-        level = [self._root]
-        for depth, token in enumerate(topic.split(".")):
-            wild = depth > 0 or not is_system(topic)
+        yield from self._topics.get(topic, ())
+        if not self._root.children:
+            return
+        level, is_wild = [self._root], not is_system(topic)
+        for token in topic.split("."):
             below: list[_Node[T]] = []
             for node in level:
-                if wild:
-                    yield from node.under(">")
-                    below.extend(node.step("*"))
-                below.extend(node.step(token))
-            level = below
+                children = node.children
+                if is_wild:
+                    if (rest := children.get(">")) is not None:
+                        yield from rest.values or ()
+                    if (child := children.get("*")) is not None:
+                        below.append(child)
+                if (child := children.get(token)) is not None:
+                    below.append(child)
+            if not below:
+                return
+            level, is_wild = below, True
         for node in level:
-            yield from node.values
+            yield from node.values or ()
 
     def __bool__(self) -> bool:
-        return not self._root.is_empty
+        return bool(self._topics or self._root.children)
 
 
 class _Node(Generic[T]):
-    """One token's place in a :class:`PatternIndex`; ``values`` is a dict so that order is kept."""
+    """One token's place in a :class:`PatternIndex`."""
 
     __slots__ = ("children", "values")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node[T]] = {}
-        self.values: dict[T, None] = {}
+        self.values: dict[T, None] | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.children and not self.values
-
-    def step(self, token: str) -> Iterator["_Node[T]"]:
-        child = self.children.get(token)
-        if child is not None:
-            yield child
-
-    def under(self, token: str) -> Iterator[T]:
-        for child in self.step(token):
-            yield from child.values
+    def discard(self, tokens: Sequence[str], value: T) -> None:
+        """Take a value from under tokens, and remove what is empty then."""
+        path = [self]
+        for token in tokens:
+            child = path[-1].children.get(token)
+            if child is None:
+                return
+            path.append(child)
+        (path[-1].values or {}).pop(value, None)
+        for parent, token in zip(reversed(path[:-1]), reversed(tokens), strict=True):
+            child = parent.children[token]
+            if child.children or child.values:
+                return
+            del parent.children[token]
 
 
 def _quoted(text: str) -> str:
@@ -178,6 +197,10 @@ def _problem(text: str, *, wildcards: bool) -> str:
             return problem
     if "" in text.split("."):
         return "it has an empty token (a dot at an end, or two in a row)"
-    if wildcards:
-        return '"*" must be a whole token, and ">" a whole token at the end'
-    return 'the wildcards "*" and ">" are for subscriptions only'
+    return _wildcard_problem(text) if wildcards else 'the wildcards "*" and ">" are for subscriptions only'
+
+
+def _wildcard_problem(text: str) -> str:
+    if _PATTERN.fullmatch(text):
+        return f"with wildcards it may have {MAX_PATTERN_TOKENS} tokens, and it has {text.count('.') + 1}"
+    return '"*" must be a whole token, and ">" a whole token at the end'

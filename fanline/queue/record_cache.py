@@ -2,8 +2,10 @@
 
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from heapq import merge
+from itertools import islice
 
 from fanline.protocol import Page, Record
 from fanline.protocol.topics import has_wildcard, matches_any
@@ -64,41 +66,41 @@ class RecordCache:
         after: int,
         *,
         patterns: Collection[str] | None = None,
+        has: Callable[[str], bool] | None = None,
         limit: int = sys.maxsize,
         max_bytes: int,
+        max_looked_at: int = sys.maxsize,
     ) -> Page:
         """Return what comes after a covered position.
 
         Args:
             after: Position to begin after; :meth:`covers` must be true for it.
             patterns: Return only records on topics that these match; None means all.
+            has: Returns whether any of the patterns matches a topic, if the caller has an index of them.
             limit: Most records returned; at least 1.
             max_bytes: Bodies to return, except that a single larger one is returned alone.
+            max_looked_at: Records to look at for patterns with wildcards; the page ends where they end.
         """
         size = 0
         records: list[Record] = []
-        for record in self._find(after, patterns):
+        if patterns is not None and any(map(has_wildcard, patterns)):
+            looked_at = list(islice(self._all.since(after), max_looked_at))
+            found = _matching(looked_at, has or partial(matches_any, patterns))
+            end = looked_at[-1].seq if len(looked_at) == max_looked_at else max(self.head, after)
+        else:
+            found = self._find(after, patterns)
+            end = max(self.head, after)
+        for record in found:
             size += len(record.body)
             if (size > max_bytes and records) or len(records) == limit:
                 return Page(records, records[-1].seq)
             records.append(record)
-        return Page(records, max(self.head, after))
+        return Page(records, end)
 
     def _find(self, after: int, patterns: Collection[str] | None) -> Iterator[Record]:
         if patterns is None:
             return self._all.since(after)
-        if any(has_wildcard(pattern) for pattern in patterns):
-            return self._find_matching(after, patterns)
         return merge(*(self._by_topic[topic].since(after) for topic in self._by_topic.keys() & patterns))
-
-    def _find_matching(self, after: int, patterns: Collection[str]) -> Iterator[Record]:
-        wanted: dict[str, bool] = {}
-        for record in self._all.since(after):
-            topic = record.topic
-            if topic not in wanted:
-                wanted[topic] = matches_any(patterns, topic)
-            if wanted[topic]:
-                yield record
 
     def _drop_oldest(self) -> None:
         oldest = self._all.drop_oldest()
@@ -138,6 +140,16 @@ class _Segment:
         first = bisect_right(self._records, after, lo=self._start, key=_seq)
         for index in range(first, len(self._records)):
             yield self._records[index]
+
+
+def _matching(records: Iterable[Record], has: Callable[[str], bool]) -> Iterator[Record]:
+    wanted: dict[str, bool] = {}
+    for record in records:
+        topic = record.topic
+        if topic not in wanted:
+            wanted[topic] = has(topic)
+        if wanted[topic]:
+            yield record
 
 
 def _seq(record: Record) -> int:

@@ -1,5 +1,6 @@
 """Tests of what a subscriber still has to be sent from the log."""
 
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -167,3 +168,21 @@ def test_pages_grow() -> None:
         backlog.advance(position)
     assert limits[:3] == [FIRST_PAGE_RECORDS, 2 * FIRST_PAGE_RECORDS, 4 * FIRST_PAGE_RECORDS]
     assert limits[-1] == MAX_PAGE_RECORDS == max(limits)
+
+
+def test_many_wildcards_cost_little_per_record() -> None:
+    """An index decides once for each topic; trying a thousand patterns each time held up all others."""
+    backlog = Backlog([f"user.{n}.>" for n in range(1_000)])
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        found = [seq for seq in range(1, 5_001) if backlog.wants(f"user.{seq % 500 + 900}.a", seq)]
+    finally:
+        sys.setprofile(None)
+    assert len(found) == 1_000
+    assert calls < 100_000

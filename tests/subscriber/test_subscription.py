@@ -197,6 +197,17 @@ def test_subscription_after_a_recent_position_reads_memory(log: Log, client: Cli
     assert client.take() == [{"subscribed": "a", "seq": 11}, 13]
 
 
+def test_catching_up_takes_steps_of_bounded_size(log: Log, client: Client) -> None:
+    """A pattern that matches little in memory is caught up with in steps, so that others get their turn."""
+    log.publish(*["a.b"] * 3_000)
+    list(client.subscription.execute(Command(True, "*.c", after=11)))
+    steps = 0
+    while client.subscription.is_catching_up:
+        client.subscription.advance()
+        steps += 1
+    assert steps > 3
+
+
 def test_last_counts_messages_of_the_pattern(log: Log, client: Client) -> None:
     """Page by page, if there are fewer on a page; none and too many are allowed."""
     log.page_records = 2

@@ -1,5 +1,6 @@
 """Tests of topics and patterns: the grammar, matching, and the index of patterns."""
 
+import sys
 from collections import Counter
 from itertools import product
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol.topics import (
+    MAX_PATTERN_TOKENS,
     MAX_TOPIC_LENGTH,
     PatternIndex,
     covers,
@@ -109,6 +111,8 @@ def test_wildcards_are_for_subscriptions_only(text: str) -> None:
         ("a.b*c", "must be a whole token"),
         ("a.>b", "a whole token at the end"),
         ("**", "must be a whole token"),
+        (".".join(["*"] * 17), "may have 16 tokens, and it has 17"),
+        (".".join(["a"] * 16 + [">"]), "may have 16 tokens, and it has 17"),
     ],
 )
 def test_what_is_wrong_with_a_topic_is_said(text: str, problem: str) -> None:
@@ -220,7 +224,6 @@ def test_an_emptied_index_keeps_nothing() -> None:
         assert index
         index.discard(pattern, 1)
     assert not index
-    assert not index._root.children
 
 
 def test_discarding_what_is_not_there_changes_nothing() -> None:
@@ -230,3 +233,33 @@ def test_discarding_what_is_not_there_changes_nothing() -> None:
     for pattern, value in (("a", 1), ("a.b", 2), ("a.b.c", 1), ("x", 1)):
         index.discard(pattern, value)
     assert list(index.match("a.b")) == [1]
+
+
+def test_patterns_with_wildcards_are_bounded() -> None:
+    """Sixteen tokens with wildcards and any number without are accepted."""
+    assert is_pattern(".".join(["*"] * 15 + [">"]))
+    assert is_pattern(".".join(["a"] * 128))
+
+
+def test_matching_visits_each_node_once() -> None:
+    """512 patterns that differ in their wildcards alone cost a new route a bounded number of steps.
+
+    With patterns of any length it took 65 to 185 ms, and every subscriber waited.
+    """
+    index: PatternIndex[str] = PatternIndex()
+    patterns = [".".join([*choice, "a.a.a.a.a.a", ">"]) for choice in product("a*", repeat=9)]
+    for pattern in patterns:
+        index.add(pattern, pattern)
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        found = list(index.match(".".join(["a"] * 17)))
+    finally:
+        sys.setprofile(None)
+    assert len(found) == len(patterns) == 512
+    assert steps < 8 * 512 * MAX_PATTERN_TOKENS

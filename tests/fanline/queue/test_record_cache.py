@@ -153,6 +153,20 @@ def test_reading_for_no_topic_gives_nothing_and_gets_to_the_end() -> None:
     assert recent.read(0, patterns=["none"], max_bytes=1) == Page([], 1)
 
 
+def test_a_page_looks_at_a_bounded_number_of_records() -> None:
+    """A reader of wildcards that match little gets there page by page, not in one step."""
+    recent = RecordCache(EVERYTHING)
+    for seq in range(1, 11):
+        recent.add(record(seq, "a.b" if seq == 7 else "c"))
+    pages = [recent.read(after, patterns=["a.*"], max_bytes=9, max_looked_at=4) for after in (0, 4, 8, 10)]
+    assert [(page.position, [each.seq for each in page.records]) for page in pages] == [
+        (4, []),
+        (8, [7]),
+        (10, []),
+        (10, []),
+    ]
+
+
 def test_restarting_forgets_everything() -> None:
     """Records of the former log are forgotten, even if positions are lower now."""
     recent = RecordCache(EVERYTHING)
