@@ -31,7 +31,7 @@ MAX_BODY: Final = 4_096
 
 
 class _Stored(msgspec.Struct):
-    time: int
+    time: int | None = None  # a queue that speaks the plain dialect tells none
 
 
 _decode: Final = msgspec.json.Decoder(_Stored).decode
@@ -106,5 +106,5 @@ class DeliveryMetrics:
 
     def observe(self, newest: Record) -> None:
         """Note the newest of some records that were delivered together."""
-        if len(newest.body) <= MAX_BODY:
-            self._seconds.observe(max(0.0, self._clock() - _decode(newest.body).time / 1000))
+        if len(newest.body) <= MAX_BODY and (stored_at := _decode(newest.body).time) is not None:
+            self._seconds.observe(max(0.0, self._clock() - stored_at / 1000))
