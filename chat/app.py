@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from chat.domain.names import MAX_LENGTH
-from chat.http import api, description, pages
+from chat.domain.rooms import RESTORABLE_SECONDS
+from chat.http import api, description, pages, room_api
+from chat.http.routing import Services, bind
 from chat.http.schema import About, ClientLimits
 from chat.http.sockets import Sockets
 from chat.service.chat_service import ChatService
@@ -32,9 +34,14 @@ async def open_chat(settings: ChatSettings) -> AsyncIterator[App]:
 
 def chat_app(chat: ChatService, settings: ChatSettings) -> App:
     """Return the app of a chat service."""
-    logins = ChatLogins(settings, chat.rooms.is_revoked)
+    logins = ChatLogins(settings, chat.rooms)
     limits = ClientLimits(message=settings.chat_max_message, name=MAX_LENGTH, roomId=MAX_LENGTH)
-    about = About(name=settings.chat_name, guests=settings.guests_allowed, limits=limits)
+    about = About(
+        name=settings.chat_name,
+        guests=settings.guests_allowed,
+        limits=limits,
+        restoreSeconds=RESTORABLE_SECONDS,
+    )
     view, registry = chat.state.view, new_registry()
     gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(view.rooms.by_id))
     gauge(
@@ -48,7 +55,7 @@ def chat_app(chat: ChatService, settings: ChatSettings) -> App:
         metrics=registry,
         endpoints=Sockets(chat, logins).endpoints(),
         routes=[
-            *api.routes(api.Services(chat, logins, about)),
+            *bind((api.router, room_api.router), Services(chat, logins, about)),
             *description.routes(guests_allowed=logins.guests_allowed),
             *pages.routes(),
         ],

@@ -62,6 +62,10 @@ class ChatSettings(ServiceSettings):
     )
     chat_token_lifetime: Seconds = Field(86_400, description="Seconds for which a login to chat is valid.")
     chat_max_message: Bytes = Field(16_384, description="Largest text of a chat message, in bytes.")
+    chat_rooms_per_person: Count = Field(
+        100,
+        description="Rooms that one person may have made in chat; guests without a token count by address.",
+    )
     chat_max_rooms: Count = Field(10_000, description="Rooms that there may be in chat.")
 
     @model_validator(mode="after")

@@ -6,7 +6,10 @@ Exceptions::
     ├── Rejected            a name, id or text is invalid, or the action is forbidden
     ├── UnknownRoom         no room has this id
     ├── RoomExists          a room has this id already
+    ├── RoomNameExists      a room has this name already
+    ├── NameTaken           a person who is present uses this name
     ├── TooManyRooms        the limit of rooms is reached
+    ├── TooManyOwnRooms     the person has made as many rooms as one may
     ├── BadPage             the history has no page with this number
     ├── Unavailable         the pipeline does not answer; a later attempt may succeed
     └── MemberClosed        the server closed a connection, with a close code and a reason
@@ -38,7 +41,7 @@ class UnknownRoom(FanlineError):
         super().__init__(room)
 
     def __str__(self) -> str:
-        return f"there is no room {_quoted(self.room)}"
+        return f"There is no room {_quoted(self.room)}."
 
 
 class RoomExists(FanlineError):
@@ -53,7 +56,54 @@ class RoomExists(FanlineError):
         super().__init__(room)
 
     def __str__(self) -> str:
-        return f"there is a room {_quoted(self.room)} already; choose another id, or none for a random one"
+        return f"There is a room {_quoted(self.room)} already. Choose another id, or none."
+
+
+class RoomNameExists(FanlineError):
+    """A room has this name already.
+
+    Args:
+        name: The name.
+        room: The id of the room.
+    """
+
+    def __init__(self, name: str, room: str) -> None:
+        self.name = name
+        self.room = room
+        super().__init__(name, room)
+
+    def __str__(self) -> str:
+        return f"There is a room {self.name} already, #{self.room}. Choose another name, or make it anyway."
+
+
+class NameTaken(FanlineError):
+    """A person who is present uses this name.
+
+    Args:
+        name: The name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"The name {self.name} is in use at present. Choose another one."
+
+
+class TooManyOwnRooms(FanlineError):
+    """The person has made as many rooms as one may.
+
+    Args:
+        limit: The limit.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(limit)
+
+    def __str__(self) -> str:
+        return f"You have made {self.limit:,} rooms, as many as one person may. Delete one that is not used."
 
 
 class TooManyRooms(FanlineError):
@@ -68,7 +118,7 @@ class TooManyRooms(FanlineError):
         super().__init__(limit)
 
     def __str__(self) -> str:
-        return f"the limit of {self.limit:,} rooms is reached; delete a room that is no longer used"
+        return f"The limit of {self.limit:,} rooms is reached. Delete a room that is no longer used."
 
 
 class BadPage(FanlineError):
@@ -85,7 +135,7 @@ class BadPage(FanlineError):
         super().__init__(page, pages)
 
     def __str__(self) -> str:
-        return f"there is no page {self.page}; pages are numbered from 1 to {self.pages}"
+        return f"There is no page {self.page}. Pages are numbered from 1 to {self.pages}."
 
 
 class Unavailable(FanlineError):

@@ -2,8 +2,10 @@
 
 Each event is the content of one message, a JSON object whose ``type`` names the event::
 
-    chat.rooms      {"type":"made","room":ID,"name":NAME,"key":KEY,"by":USER}
-                    {"type":"deleted","room":ID,"key":KEY,"by":USER}
+    chat.rooms      {"type":"made","room":ID,"name":NAME,"key":KEY,"by":NAME,"owner":USER,
+                     "limit":N,"own_limit":N}
+                    {"type":"deleted","room":ID,"key":KEY,"by":NAME}
+                    {"type":"restored","room":ID,"key":KEY,"by":NAME,"limit":N,"own_limit":N}
     chat.room.ID    {"type":"chat","key":KEY,"member":MEMBER,"name":NAME,"user":USER,"text":TEXT}
                     {"type":"joined","key":KEY,"member":MEMBER,"name":NAME,"user":USER,"server":SERVER}
                     {"type":"left","key":KEY,"member":MEMBER,"name":NAME,"user":USER,"server":SERVER}
@@ -15,6 +17,8 @@ same id one after the other. An event whose key differs from the key of the curr
 deleted room, and is ignored.
 """
 
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -28,6 +32,7 @@ REVOKED: Final = "chat.revoked"
 SERVERS: Final = "chat.servers"
 
 _ROOM: Final = "chat.room."
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
@@ -35,12 +40,18 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_
 
 
 class Made(_Event, frozen=True):
-    """A room was made. The first event for an unused id counts."""
+    """A room was made. The first event for an unused id counts, while there are fewer rooms than the limits.
+
+    The limits are in the event, so that all servers agree on whether it counts; 0 stands for none.
+    """
 
     room: str
     name: str
     key: str
     by: str
+    owner: str = ""
+    limit: int = 0
+    own_limit: int = 0
 
 
 class Deleted(_Event, frozen=True):
@@ -49,6 +60,16 @@ class Deleted(_Event, frozen=True):
     room: str
     key: str
     by: str
+
+
+class Restored(_Event, frozen=True):
+    """A deleted room was restored, under the same conditions as :class:`Made`."""
+
+    room: str
+    key: str
+    by: str
+    limit: int = 0
+    own_limit: int = 0
 
 
 class Chat(_Event, frozen=True):
@@ -95,7 +116,7 @@ class Beat(_Event, frozen=True):
 
 
 RoomEvent: TypeAlias = Chat | Joined | Left
-Event: TypeAlias = Made | Deleted | RoomEvent | Revoked | Beat
+Event: TypeAlias = Made | Deleted | Restored | RoomEvent | Revoked | Beat
 
 
 class LoggedEvent(NamedTuple):
@@ -116,15 +137,25 @@ class LoggedEvent(NamedTuple):
 
 _decode_room_event: Final = msgspec.json.Decoder(RoomEvent).decode
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
-    ROOMS: msgspec.json.Decoder(Made | Deleted),
+    ROOMS: msgspec.json.Decoder(Made | Deleted | Restored),
     REVOKED: msgspec.json.Decoder(Revoked),
     SERVERS: msgspec.json.Decoder(Beat),
 }
 
 
 def room_topic(room: str) -> str:
-    """Return the topic of a room."""
-    return f"{_ROOM}{room}"
+    """Return the topic of a room: with its id, encoded if it has characters that a topic cannot have."""
+    if _PLAIN_ID.fullmatch(room):
+        return f"{_ROOM}{room}"
+    return f"{_ROOM}={urlsafe_b64encode(room.encode()).decode().rstrip('=')}"
+
+
+def _room_of(topic: str) -> str:
+    """Return the id of the room of a topic; raise ValueError if it is not that of a room."""
+    token = topic[len(_ROOM) :]
+    if not token.startswith("="):
+        return token
+    return urlsafe_b64decode(token[1:] + "=" * (-(len(token) - 1) % 4)).decode()
 
 
 def read_event(message: Message, author: str) -> LoggedEvent | None:
@@ -138,11 +169,11 @@ def read_event(message: Message, author: str) -> LoggedEvent | None:
         return None
     try:
         if message.topic.startswith(_ROOM):
-            room, event = message.topic[len(_ROOM) :], _decode_room_event(message.content)
+            room, event = _room_of(message.topic), _decode_room_event(message.content)
         elif message.topic in _DECODERS:
             room, event = "", _DECODERS[message.topic].decode(message.content)
         else:
             return None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):
         return None
     return LoggedEvent(message.seq, message.time, room, event)

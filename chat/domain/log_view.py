@@ -2,7 +2,8 @@
 
 from chat.domain.events import Beat, Chat, Joined, LoggedEvent
 from chat.domain.names import new_key
-from chat.domain.rooms import LOBBY, Change, Rooms
+from chat.domain.room import Change
+from chat.domain.rooms import LOBBY, Rooms
 from chat.domain.server_liveness import ServerLiveness
 
 

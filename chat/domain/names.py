@@ -11,7 +11,16 @@ from fanline import ErrorCode, Rejected
 
 MAX_LENGTH: Final = 64
 
-_ROOM_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# The limit of a room id in UTF-8, so that it fits into a topic whatever its characters are.
+MAX_ROOM_ID_BYTES: Final = 160
+
+# Names that pages use for something else.
+_RESERVED: Final = frozenset({"you"})
+
+# Letters and symbols that are drawn as nothing: fillers of Hangul, and the empty Braille pattern.
+_INVISIBLE: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+_SLUG_GAP: Final = re.compile(r"[\W_]+")
 
 # Controls, formats (for example changes of the writing direction), surrogates, line and paragraph ends.
 _UNUSABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -58,14 +67,40 @@ def new_key() -> str:
 
 
 def is_room_id(text: str) -> bool:
-    """Return whether a room id is valid."""
-    return _ROOM_ID.fullmatch(text) is not None
+    """Return whether a room id is valid: any characters but controls."""
+    return (
+        0 < len(text) <= MAX_LENGTH
+        and not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+        and len(text.encode()) <= MAX_ROOM_ID_BYTES
+    )
+
+
+def room_id_from(name: str) -> str:
+    """Return a room id that resembles a name, ``Release 2.0`` → ``release-2-0``; empty if nothing is left."""
+    words = _SLUG_GAP.split(unicodedata.normalize("NFKC", name).casefold())
+    slug = "-".join(word for word in words if word)[: MAX_LENGTH - 4]
+    return slug if len(slug.encode()) <= MAX_ROOM_ID_BYTES - 4 else ""
+
+
+def fold(name: str) -> str:
+    """Return what is the same for names that people take for the same."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of a text can be seen."""
+    return all(
+        character in _INVISIBLE or unicodedata.category(character)[0] in "CZ" or character.isspace()
+        for character in text
+    )
 
 
 def require_room_id(text: str) -> None:
     """Raise :class:`~fanline.Rejected` unless a room id is valid."""
     if not is_room_id(text):
-        reason = f"a room id has 1 to {MAX_LENGTH} characters, each a letter from A to z, a digit, _ or -"
+        reason = (
+            f"A room id has 1 to {MAX_LENGTH} characters, and at most {MAX_ROOM_ID_BYTES} bytes in UTF-8."
+        )
         raise Rejected(ChatCode.BAD_ROOM, reason)
 
 
@@ -76,16 +111,20 @@ def require_name(text: str) -> str:
         text: A name of a room or member.
 
     Raises:
-        Rejected: If the name is empty, too long, or has characters that cannot be seen.
+        Rejected: If the name is empty, too long, reserved, or has characters that cannot be seen.
     """
     name = unicodedata.normalize("NFC", text).strip()
     if not 0 < len(name) <= MAX_LENGTH:
         raise Rejected(
-            ChatCode.BAD_NAME, f"a name has 1 to {MAX_LENGTH} characters; this one has {len(name):,}"
+            ChatCode.BAD_NAME, f"A name has 1 to {MAX_LENGTH} characters; this one has {len(name):,}."
         )
     for character in name:
         if unicodedata.category(character) in _UNUSABLE:
-            raise Rejected(ChatCode.BAD_NAME, f"a name cannot contain U+{ord(character):04X}")
+            raise Rejected(ChatCode.BAD_NAME, f"A name cannot contain the character U+{ord(character):04X}.")
+    if is_blank(name):
+        raise Rejected(ChatCode.BAD_NAME, "A name has at least one character that can be seen.")
+    if fold(name) in _RESERVED:
+        raise Rejected(ChatCode.BAD_NAME, f"The name {name} is reserved. Choose another one.")
     return name
 
 
@@ -96,12 +135,12 @@ def require_text(text: str, *, max_bytes: int) -> None:
         text: The text of a message.
         max_bytes: The limit of its length in UTF-8.
     """
-    if not text or text.isspace():
-        raise Rejected(ErrorCode.BAD_MESSAGE, "a message has at least one character that is not a space")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise Rejected(ErrorCode.BAD_MESSAGE, "a message must be text that can be encoded in UTF-8") from None
+        raise Rejected(ErrorCode.BAD_MESSAGE, "A message is text that can be encoded in UTF-8.") from None
     if size > max_bytes:
-        reason = f"the message has {size:,} bytes; {max_bytes:,} are allowed"
+        reason = f"The message is too long: it has {size:,} bytes, and {max_bytes:,} are allowed."
         raise Rejected(ErrorCode.TOO_BIG, reason)
+    if is_blank(text):
+        raise Rejected(ErrorCode.BAD_MESSAGE, "A message has at least one character that can be seen.")

@@ -1,9 +1,11 @@
 """The persons who use chat: who they are on all of their connections, and what they may do."""
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
+from chat.domain.names import fold
 from fanline.server import Claims
 
 
@@ -20,8 +22,7 @@ class Person:
     """The person behind a request or a connection.
 
     Attributes:
-        id: The same for all connections of one login, and for logins with the same key. Empty for a guest
-            without a token.
+        id: The same for all connections of one login, and for logins with the same key.
         name: The display name; a proof of nothing.
         role: What the person may do.
     """
@@ -31,14 +32,47 @@ class Person:
     role: Role
 
 
-def person_of(claims: Claims | None) -> Person:
-    """Return the bearer of a token; None stands for a guest without a token."""
-    if claims is None:
-        return Person("", "a guest", Role.GUEST)
+def person_of(claims: Claims) -> Person:
+    """Return the bearer of a token."""
     user_id = claims.user_id or user_id_from(claims.token_id)
     return Person(user_id, claims.name, Role(claims.role or Role.USER))
+
+
+def guest_at(network: str) -> Person:
+    """Return who asks without a token: all guests of one network are the same person."""
+    return Person(user_id_from(f"network {network}"), "a guest", Role.GUEST)
 
 
 def user_id_from(secret: str) -> str:
     """Return the id of the person who holds a secret; the secret cannot be guessed from it."""
     return sha256(f"fanline chat user\0{secret}".encode()).hexdigest()[:24]
+
+
+class NamesInUse:
+    """Track the names of the members who are present, and the persons who use them."""
+
+    def __init__(self) -> None:
+        self._users: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def is_taken(self, name: str, user_id: str) -> bool:
+        """Return whether a person other than this one uses a name, however it is spelled."""
+        users = self._users.get(fold(name), ())
+        return any(user != user_id for user in users)
+
+    def add(self, name: str, user_id: str) -> None:
+        """Count a member."""
+        self._users[fold(name)][user_id] += 1
+
+    def remove(self, name: str, user_id: str) -> None:
+        """Stop counting a member."""
+        folded = fold(name)
+        users = self._users[folded]
+        users[user_id] -= 1
+        if not users[user_id]:
+            del users[user_id]
+        if not users:
+            del self._users[folded]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._users.clear()

@@ -5,89 +5,43 @@ an event that does not count is ignored.
 """
 
 import heapq
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import Final
 
-from chat.domain.errors import RoomExists, TooManyRooms, UnknownRoom
-from chat.domain.events import Beat, Chat, Deleted, Event, Joined, Left, LoggedEvent, Made, Revoked, RoomEvent
+from chat.domain.errors import RoomExists, RoomNameExists, TooManyOwnRooms, TooManyRooms, UnknownRoom
+from chat.domain.events import (
+    Beat,
+    Chat,
+    Deleted,
+    Joined,
+    Left,
+    LoggedEvent,
+    Made,
+    Restored,
+    Revoked,
+    RoomEvent,
+)
 from chat.domain.names import (
+    fold,
     is_room_id,
     new_key,
     new_room_id,
     random_name,
     require_name,
     require_room_id,
+    room_id_from,
 )
+from chat.domain.person import NamesInUse, Person, Role
+from chat.domain.room import Change, Membership, RestorableRoom, Room, RoomLimits, RoomMember
 from fanline import ErrorCode, Rejected
 
 LOBBY: Final = "lobby"
 PAGE: Final = 100
 
-
-@dataclass(frozen=True, slots=True)
-class RoomMember:
-    """A member of a room.
-
-    Attributes:
-        id: Unique among all members at all times.
-        name: The display name; not unique.
-        server: The id of the server that the member is connected to.
-        user: The id of the person; empty for a guest without a token.
-    """
-
-    id: str
-    name: str
-    server: str
-    user: str = ""
-
-
-def _no_positions() -> "array[int]":
-    return array("q")
-
-
-@dataclass(eq=False, slots=True)
-class Room:
-    """A room.
-
-    Attributes:
-        id: The id, unique among the current rooms.
-        name: The display name.
-        key: Unique among all rooms at all times.
-        made: The position at which the room was made.
-        last: The position of the newest event of the room.
-        count: The number of messages.
-        members: The present members by id, in order of arrival.
-        starts: The positions of the first message and of every hundredth after it.
-    """
-
-    id: str
-    name: str
-    key: str
-    made: int
-    last: int
-    count: int = 0
-    members: dict[str, RoomMember] = field(default_factory=dict)
-    starts: "array[int]" = field(default_factory=_no_positions)
-
-
-Membership: TypeAlias = tuple[Room, RoomMember]
-
-
-class Change(NamedTuple):
-    """The effect of an event that counts.
-
-    Attributes:
-        event: The event.
-        room: The room of the event, as it is after the event; None if the event is not about a room.
-        dead: The members of servers that this event shows to be dead.
-    """
-
-    event: Event
-    room: Room | None = None
-    dead: Sequence[Membership] = ()
+# Seconds for which a deleted room can be restored, and how many such rooms there are at most.
+RESTORABLE_SECONDS: Final = 86_400
+MAX_RESTORABLE: Final = 1_000
 
 
 class Rooms:
@@ -96,11 +50,16 @@ class Rooms:
     Attributes:
         by_id: The rooms by id, in the order in which they were made.
         population: The number of members of each server that has members.
+        names: The names of the members who are present and have a token.
+        restorable: The deleted rooms that can be restored, by id.
     """
 
     def __init__(self) -> None:
         self.by_id: dict[str, Room] = {}
         self.population: Counter[str] = Counter()
+        self.names = NamesInUse()
+        self.restorable: dict[str, RestorableRoom] = {}
+        self._owned: Counter[str] = Counter()
         self._revoked: dict[str, int] = {}
         self._expiries: list[tuple[int, str]] = []
 
@@ -128,40 +87,103 @@ class Rooms:
 
     # Decisions about commands: each returns the event to be written.
 
-    def plan_room(self, room_id: str | None, name: str | None, by: str, *, limit: int) -> Made:
+    def plan_room(
+        self,
+        room_id: str | None,
+        name: str | None,
+        person: Person,
+        limits: RoomLimits,
+        *,
+        allows_same_name: bool = False,
+    ) -> Made:
         """Return the event that makes a room.
 
         Args:
-            room_id: The id; None for a random one.
+            room_id: The id; None for one that resembles the name, or a random one without a name.
             name: The display name; None for a random one.
-            by: The name of the user.
-            limit: The number of rooms allowed.
+            person: Who makes it.
+            limits: The limits; that of own rooms is not for admins.
+            allows_same_name: Whether a room without a chosen id may have the name of another room.
 
         Raises:
             Rejected: If the id or name is invalid.
             RoomExists: If a room has this id.
+            RoomNameExists: If a room has this name, and that is not allowed.
             TooManyRooms: If the limit is reached.
+            TooManyOwnRooms: If the limit of own rooms is reached.
         """
-        room_id = new_room_id() if room_id is None else room_id
+        if name is not None:
+            name = require_name(name)
+            if room_id is None and not allows_same_name:
+                self._require_unused_name(name)
+        room_id = self._free_id(name) if room_id is None else room_id
         require_room_id(room_id)
-        name = random_name() if name is None else require_name(name)
         if room_id in self.by_id:
             raise RoomExists(room_id)
-        if len(self.by_id) >= limit:
-            raise TooManyRooms(limit)
-        return Made(room_id, name, new_key(), by)
+        limits = self._require_space(person.id, _limits_for(person, limits))
+        return Made(room_id, name or random_name(), new_key(), person.name, person.id, limits.all, limits.own)
 
-    def plan_deletion(self, room_id: str, by: str) -> Deleted:
+    def plan_deletion(self, room_id: str, person: Person) -> Deleted:
         """Return the event that deletes a room.
 
         Raises:
             UnknownRoom: If no room has this id.
-            Rejected: With ``forbidden``, if the room is the lobby.
+            Rejected: With ``forbidden``, if the room is the lobby, or of another person.
         """
         room = self.get(room_id)
         if room_id == LOBBY:
-            raise Rejected(ErrorCode.FORBIDDEN, "the lobby cannot be deleted")
-        return Deleted(room_id, room.key, by)
+            raise Rejected(ErrorCode.FORBIDDEN, "The lobby cannot be deleted.")
+        _require_manager(room, person)
+        return Deleted(room_id, room.key, person.name)
+
+    def plan_restoration(self, room_id: str, person: Person, limits: RoomLimits) -> Restored:
+        """Return the event that restores a deleted room.
+
+        Raises:
+            UnknownRoom: If no deleted room has this id.
+            Rejected: With ``forbidden``, if the room is of another person.
+            RoomExists: If a room has this id again.
+            TooManyRooms, TooManyOwnRooms: As for :meth:`plan_room`.
+        """
+        if room_id not in self.restorable:
+            raise UnknownRoom(room_id)
+        room = self.restorable[room_id].room
+        _require_manager(room, person)
+        if room_id in self.by_id:
+            raise RoomExists(room_id)
+        limits = self._require_space(room.owner, _limits_for(person, limits))
+        return Restored(room_id, room.key, person.name, limits.all, limits.own)
+
+    def free_name(self) -> str:
+        """Return a random name that no member who is present uses."""
+        while self.names.is_taken(name := random_name(), ""):
+            pass
+        return name
+
+    def _free_id(self, name: str | None) -> str:
+        slug = room_id_from(name) if name is not None else ""
+        candidates = (slug, *(f"{slug}-{number}" for number in range(2, 100)))
+        return next((each for each in candidates if slug and each not in self.by_id), new_room_id())
+
+    def _require_unused_name(self, name: str) -> None:
+        folded = fold(name)
+        for room in self.by_id.values():
+            if fold(room.name) == folded:
+                raise RoomNameExists(room.name, room.id)
+
+    def _require_space(self, owner: str, limits: RoomLimits) -> RoomLimits:
+        if limits.all and len(self.by_id) >= limits.all:
+            raise TooManyRooms(limits.all)
+        if limits.own and owner and self._owned[owner] >= limits.own:
+            raise TooManyOwnRooms(limits.own)
+        return limits
+
+    def _has_space(self, owner: str, limits: RoomLimits) -> bool:
+        try:
+            self._require_space(owner, limits)
+        except (TooManyRooms, TooManyOwnRooms):
+            return False
+        return True
 
     # Events.
 
@@ -182,7 +204,9 @@ class Rooms:
             case Made() as event:
                 return self._make(event, logged.seq)
             case Deleted() as event:
-                return self._delete(event)
+                return self._delete(event, logged.time)
+            case Restored() as event:
+                return self._restore(event, logged.time)
             case Revoked() as event:
                 return self._revoke(event, logged.time)
 
@@ -190,23 +214,58 @@ class Rooms:
         """Forget everything, to begin with another log."""
         self.by_id.clear()
         self.population.clear()
+        self.names.clear()
+        self.restorable.clear()
+        self._owned.clear()
         self._revoked.clear()
         self._expiries.clear()
 
     def _make(self, event: Made, seq: int) -> Change | None:
         if event.room in self.by_id or not is_room_id(event.room):
             return None
-        room = self.by_id[event.room] = Room(event.room, event.name, event.key, made=seq, last=seq)
+        if not self._has_space(event.owner, RoomLimits(event.limit, event.own_limit)):
+            return None
+        room = Room(
+            event.room, event.name, event.key, made=seq, last=seq, creator=event.by, owner=event.owner
+        )
+        self._add(room)
         return Change(event, room)
 
-    def _delete(self, event: Deleted) -> Change | None:
+    def _delete(self, event: Deleted, time: int) -> Change | None:
         room = self.by_id.get(event.room)
         if room is None or room.key != event.key or room.id == LOBBY:
             return None
         del self.by_id[room.id]
+        self._owned[room.owner] -= 1
         for member in room.members.values():
-            self._uncount(member.server)
+            self._uncount(member)
+        self._forget_restorable(time)
+        self.restorable.pop(room.id, None)  # the newest one is at the end
+        self.restorable[room.id] = RestorableRoom(room, time + RESTORABLE_SECONDS * 1_000)
         return Change(event, room)
+
+    def _restore(self, event: Restored, time: int) -> Change | None:
+        self._forget_restorable(time)
+        found = self.restorable.get(event.room)
+        if found is None or found.room.key != event.key or event.room in self.by_id:
+            return None
+        if not self._has_space(found.room.owner, RoomLimits(event.limit, event.own_limit)):
+            return None
+        del self.restorable[event.room]
+        found.room.members.clear()
+        self._add(found.room)
+        return Change(event, found.room)
+
+    def _add(self, room: Room) -> None:
+        self.by_id[room.id] = room
+        self._owned[room.owner] += 1
+
+    def _forget_restorable(self, time: int) -> None:
+        """Forget the deleted rooms whose time is over, and the oldest of too many."""
+        for room_id, (_, until) in tuple(self.restorable.items()):
+            if time <= until and len(self.restorable) < MAX_RESTORABLE:
+                break
+            del self.restorable[room_id]
 
     def _apply_to_room(self, logged: LoggedEvent, event: RoomEvent) -> Change | None:
         room = self.by_id.get(logged.room)
@@ -230,6 +289,10 @@ class Rooms:
     def _join(self, room: Room, event: Joined) -> bool:
         if event.member in room.members:
             return False
+        if event.user:
+            if self.names.is_taken(event.name, event.user):
+                return False
+            self.names.add(event.name, event.user)
         room.members[event.member] = RoomMember(event.member, event.name, event.server, event.user)
         self.population[event.server] += 1
         return True
@@ -238,13 +301,15 @@ class Rooms:
         member = room.members.pop(event.member, None)
         if member is None:
             return False
-        self._uncount(member.server)
+        self._uncount(member)
         return True
 
-    def _uncount(self, server: str) -> None:
-        self.population[server] -= 1
-        if not self.population[server]:
-            del self.population[server]
+    def _uncount(self, member: RoomMember) -> None:
+        self.population[member.server] -= 1
+        if not self.population[member.server]:
+            del self.population[member.server]
+        if member.user:
+            self.names.remove(member.name, member.user)
 
     def _revoke(self, event: Revoked, time: int) -> Change:
         """Record a token; forget those that have expired by the clock of the log."""
@@ -254,3 +319,13 @@ class Rooms:
         while self._expiries and self._expiries[0][0] * 1000 < time:
             del self._revoked[heapq.heappop(self._expiries)[1]]
         return Change(event)
+
+
+def _limits_for(person: Person, limits: RoomLimits) -> RoomLimits:
+    return limits._replace(own=0) if person.role == Role.ADMIN else limits
+
+
+def _require_manager(room: Room, person: Person) -> None:
+    if not room.is_managed_by(person):
+        reason = "Only the person who made this room, or an admin, can do that."
+        raise Rejected(ErrorCode.FORBIDDEN, reason)

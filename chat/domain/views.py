@@ -20,11 +20,9 @@ from typing_extensions import TypedDict
 from chat.domain.events import Chat, Joined, Left, LoggedEvent, RoomEvent
 from chat.domain.names import MAX_LENGTH
 from chat.domain.person import Role
-from chat.domain.rooms import Room
+from chat.domain.room import RestorableRoom, Room
 
-ROOM_ID: Final = "^[A-Za-z0-9_-]{1,64}$"
-
-RoomId = Annotated[str, Field(examples=["lobby"], pattern=ROOM_ID)]
+RoomId = Annotated[str, Field(examples=["lobby"], min_length=1, max_length=MAX_LENGTH)]
 Name = Annotated[str, Field(examples=["Coral Otter"], min_length=1, max_length=MAX_LENGTH)]
 UserId = Annotated[
     str,
@@ -37,6 +35,12 @@ UserId = Annotated[
 MemberId = Annotated[str, Field(examples=["9c1185a5c5e9fc54612808977ee8f548"])]
 Seq = Annotated[int, Field(examples=[42], ge=0, description="A position in the log.")]
 Count = Annotated[int, Field(examples=[3], ge=0)]
+MessageCount = Annotated[Count, Field(description="The number of messages sent in the room.")]
+NewestSeq = Annotated[Seq, Field(description="The position of the newest event of the room.")]
+CreatorId = Annotated[
+    str, Field(examples=["f4c8a1d09be1"], description="The person who made the room; empty if unknown.")
+]
+CreatorName = Annotated[str, Field(examples=["Ada"], description="The name of that person at the time.")]
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -78,9 +82,11 @@ class RoomName(TypedDict):
 class RoomSummary(RoomName):
     """A room in a list of rooms."""
 
+    creatorId: CreatorId
+    creatorName: CreatorName
     members: Annotated[Count, Field(description="The number of members present.")]
-    messages: Annotated[Count, Field(description="The number of messages sent in the room.")]
-    seq: Annotated[Seq, Field(description="The position of the newest event of the room.")]
+    messages: MessageCount
+    seq: NewestSeq
 
 
 class PresentMember(TypedDict):
@@ -88,14 +94,23 @@ class PresentMember(TypedDict):
 
     id: MemberId
     name: Name
+    userId: NotRequired[UserId]
 
 
 class RoomDetails(RoomName):
-    """A room with its present members."""
+    """A room with its present members; the other fields only with ``details``."""
 
     members: list[PresentMember]
-    messages: Annotated[Count, Field(description="The number of messages sent in the room.")]
-    seq: Annotated[Seq, Field(description="The position of the newest event of the room.")]
+    creatorId: NotRequired[CreatorId]
+    creatorName: NotRequired[CreatorName]
+    messages: NotRequired[MessageCount]
+    seq: NotRequired[NewestSeq]
+
+
+class RestorableName(RoomName):
+    """A deleted room that can be restored."""
+
+    until: Annotated[int, Field(examples=[1_795_209_095_000], description="In Unix milliseconds.")]
 
 
 class IssuedToken(TypedDict):
@@ -140,21 +155,42 @@ def summary_of(room: Room) -> RoomSummary:
     return {
         "roomId": room.id,
         "roomName": room.name,
+        "creatorId": room.owner,
+        "creatorName": room.creator,
         "members": len(room.members),
         "messages": room.count,
         "seq": room.last,
     }
 
 
-def details_of(room: Room) -> RoomDetails:
-    """Return a room with its present members."""
+def members_of(room: Room) -> RoomDetails:
+    """Return a room with its present members, and nothing more."""
     return {
         "roomId": room.id,
         "roomName": room.name,
         "members": [{"id": member.id, "name": member.name} for member in room.members.values()],
+    }
+
+
+def details_of(room: Room) -> RoomDetails:
+    """Return a room with its present members, and all that is known of them and of the room."""
+    return {
+        "roomId": room.id,
+        "roomName": room.name,
+        "creatorId": room.owner,
+        "creatorName": room.creator,
+        "members": [
+            {"id": member.id, "name": member.name, "userId": member.user or member.id}
+            for member in room.members.values()
+        ],
         "messages": room.count,
         "seq": room.last,
     }
+
+
+def restorable_name(found: RestorableRoom) -> RestorableName:
+    """Return a deleted room as it is shown in a list."""
+    return {"roomId": found.room.id, "roomName": found.room.name, "until": found.until}
 
 
 def _utc(milliseconds: int) -> str:

@@ -12,12 +12,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from chat.domain.views import encode
-from chat.http.api import router
+from chat.http import api, room_api
 from chat.http.security_policy import content_security_policy
 
 Object = Mapping[str, Any]
 
 PROBLEM: Final = "application/problem+json"
+
+# The paths that guests may use, without a token.
+_FOR_GUESTS: Final = ("/api/", "/create", "/groups/")
 
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -57,11 +60,11 @@ def describe(*, guests_allowed: bool) -> Object:
         title="Fanline chat",
         version="1",
         summary="Rooms, members, logins and history, on a pipeline of durable messages.",
-        routes=router.routes,
+        routes=[*api.router.routes, *room_api.router.routes],
     )
     for path, operations in description["paths"].items():
         for operation in operations.values():
-            if guests_allowed and path.startswith("/api/") and "security" in operation:
+            if guests_allowed and path.startswith(_FOR_GUESTS) and "security" in operation:
                 operation["security"].append({})
             for status, response in operation["responses"].items():
                 if not status.startswith("2"):

@@ -5,7 +5,16 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
-from chat.domain.errors import BadPage, RoomExists, TooManyRooms, Unavailable, UnknownRoom
+from chat.domain.errors import (
+    BadPage,
+    NameTaken,
+    RoomExists,
+    RoomNameExists,
+    TooManyOwnRooms,
+    TooManyRooms,
+    Unavailable,
+    UnknownRoom,
+)
 from chat.service.login import RETRY_SECONDS, NoGuests, TooManyFailures, WrongPassword
 from fanline import ErrorCode, FanlineError, Rejected
 from fanline.server import HttpProblem, ProblemCode, Unauthorized
@@ -21,6 +30,9 @@ class ChatProblemCode(StrEnum):
     NO_GUESTS = "no-guests"
     UNKNOWN_ROOM = "unknown-room"
     ROOM_EXISTS = "room-exists"
+    ROOM_NAME_EXISTS = "room-name-exists"
+    NAME_TAKEN = "name-taken"
+    TOO_MANY_OWN_ROOMS = "too-many-own-rooms"
     TOO_MANY_FAILURES = "too-many-failures"
     TOO_MANY_ROOMS = "too-many-rooms"
 
@@ -39,6 +51,9 @@ _PROBLEMS: Final[Mapping[type[FanlineError], tuple[HTTPStatus, str, Headers]]] =
     NoGuests: (HTTPStatus.FORBIDDEN, ChatProblemCode.NO_GUESTS, ()),
     UnknownRoom: (HTTPStatus.NOT_FOUND, ChatProblemCode.UNKNOWN_ROOM, ()),
     RoomExists: (HTTPStatus.CONFLICT, ChatProblemCode.ROOM_EXISTS, ()),
+    RoomNameExists: (HTTPStatus.CONFLICT, ChatProblemCode.ROOM_NAME_EXISTS, ()),
+    NameTaken: (HTTPStatus.CONFLICT, ChatProblemCode.NAME_TAKEN, ()),
+    TooManyOwnRooms: (HTTPStatus.FORBIDDEN, ChatProblemCode.TOO_MANY_OWN_ROOMS, ()),
     TooManyRooms: (HTTPStatus.SERVICE_UNAVAILABLE, ChatProblemCode.TOO_MANY_ROOMS, ()),
     BadPage: (HTTPStatus.BAD_REQUEST, ChatProblemCode.BAD_PAGE, ()),
     Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, ()),

@@ -79,6 +79,9 @@ class About(BaseModel):
     name: str = Field(examples=["Fanline chat"], description="What people see as the name of this chat.")
     guests: bool = Field(description="Whether guests are allowed.")
     limits: ClientLimits
+    restoreSeconds: int = Field(  # noqa: N815
+        examples=[86_400], description="Seconds for which a deleted room can be restored."
+    )
 
 
 class Health(BaseModel):

@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from chat.domain.errors import Unavailable
-from chat.domain.names import random_name
 from chat.domain.rooms import LOBBY
 from chat.domain.views import encode
 from chat.http.frames import SUBPROTOCOL, ChatMessage, Failed, join_bodies, read_plain, read_v1
@@ -59,7 +58,8 @@ class Sockets:
         """Return the endpoints by path."""
         return {
             "/join": self._endpoint(self._join_lobby),
-            "/api/serve/{id}": self._endpoint(self._join_room),
+            "/api/serve/{id:path}": self._endpoint(self._join_room),
+            "/groups/{id:path}": self._endpoint(self._join_room),
             "/api/feed": self._endpoint(self._watch),
         }
 
@@ -87,7 +87,7 @@ class Sockets:
         given = handshake.query_params.get("after")
         after = None if given is None else parse_position("after", given)
         is_v1 = SUBPROTOCOL in handshake.offered
-        name = random_name() if claims is None else claims.name
+        name = self._chat.rooms.free_name() if claims is None else claims.name
         member = await self._chat.join(room, name, claims)
 
         def make_handler(connection: Connection) -> MemberConnection:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Self
 
-from chat.domain.errors import ChatCode, RoomExists, Unavailable, UnknownRoom
+from chat.domain.errors import ChatCode, NameTaken, Unavailable, UnknownRoom
 from chat.domain.events import REVOKED, ROOMS, Chat, Event, Joined, Revoked, room_topic
 from chat.domain.log_view import LogView
 from chat.domain.names import require_text
-from chat.domain.person import person_of
-from chat.domain.rooms import Change, Room, Rooms
+from chat.domain.person import Person
+from chat.domain.room import Change, Room, RoomLimits
+from chat.domain.rooms import Rooms
 from chat.domain.server_liveness import BEAT_INTERVAL
 from chat.domain.views import MessagePage, RoomEntry, encode
 from chat.service.dependency_health import DependencyHealth
@@ -29,7 +30,7 @@ from chat.service.members import MAX_WAITING, ConnectedMembers, LocalMember
 from chat.service.pending_leaves import PendingLeaves
 from chat.service.pipeline import RETRY_DELAY, PipelineConnection
 from chat.service.room_feed import FeedSubscriber, RoomFeed
-from chat.service.room_history import RoomHistory
+from chat.service.room_history import RoomHistory, is_event, is_message
 from chat.settings import ChatSettings
 from fanline import Ack, CloseCode, ErrorCode, History, Rejected, client_context
 from fanline.server import Claims
@@ -65,7 +66,7 @@ class ChatService:
         state: The state of this server.
         lifecycle: Connects this server to the pipeline.
         history: Reads rooms back.
-        max_rooms: The number of rooms allowed.
+        room_limits: The number of rooms allowed.
         max_message: The number of bytes allowed in a message.
 
     Attributes:
@@ -80,14 +81,14 @@ class ChatService:
         lifecycle: Lifecycle,
         history: RoomHistory,
         *,
-        max_rooms: int,
+        room_limits: RoomLimits,
         max_message: int,
     ) -> None:
         self.state = state
         self.rooms: Rooms = state.view.rooms
         self.lifecycle = lifecycle
         self._history = history
-        self._max_rooms = max_rooms
+        self._room_limits = room_limits
         self._max_message = max_message
 
     @classmethod
@@ -114,7 +115,7 @@ class ChatService:
             state,
             lifecycle,
             history,
-            max_rooms=settings.chat_max_rooms,
+            room_limits=RoomLimits(settings.chat_max_rooms, settings.chat_rooms_per_person),
             max_message=settings.chat_max_message,
         )
 
@@ -124,36 +125,62 @@ class ChatService:
         async with self._history.opened(), self.lifecycle.running():
             yield
 
-    async def make_room(self, room_id: str | None, name: str | None, token: Claims | None) -> Room:
+    async def make_room(
+        self, room_id: str | None, name: str | None, person: Person, *, allows_same_name: bool = False
+    ) -> Room:
         """Make a room.
 
         Args:
-            room_id: The id; None for a random one.
+            room_id: The id; None for one that resembles the name, or a random one without a name.
             name: The display name; None for a random one of two words.
-            token: The token of the user; None for a guest.
+            person: Who makes it, and may delete it.
+            allows_same_name: Whether a room without a chosen id may have the name of another room.
 
         Raises:
             Rejected: If the id or name is invalid.
             RoomExists: If a room has this id.
+            RoomNameExists: If a room has this name, and that is not allowed.
             TooManyRooms: If the limit is reached.
+            TooManyOwnRooms: If the person has made as many rooms as one may.
             Unavailable: If it could not be stored in time.
         """
-        made = self.rooms.plan_room(room_id, name, person_of(token).name, limit=self._max_rooms)
-        change = await self._write(ROOMS, made)
-        if change is None or change.room is None:
-            raise RoomExists(made.room)
-        return change.room
+        while True:
+            # What another server has made since the plan decides whether the event counts; the next plan
+            # finds the reason, or another id.
+            made = self.rooms.plan_room(
+                room_id, name, person, self._room_limits, allows_same_name=allows_same_name
+            )
+            change = await self._write(ROOMS, made)
+            if change is not None and change.room is not None:
+                return change.room
 
-    async def delete_room(self, room_id: str, token: Claims | None) -> None:
-        """Delete a room; its members are closed with 4004.
+    async def delete_room(self, room_id: str, person: Person) -> None:
+        """Delete a room; its members are closed with 4004. It can be restored for a day.
 
         Raises:
             UnknownRoom: If no room has this id.
-            Rejected: With ``forbidden``, if the room is the lobby.
+            Rejected: With ``forbidden``, if the room is the lobby, or of another person.
             Unavailable: If it could not be stored in time.
         """
-        if await self._write(ROOMS, self.rooms.plan_deletion(room_id, person_of(token).name)) is None:
+        if await self._write(ROOMS, self.rooms.plan_deletion(room_id, person)) is None:
             raise UnknownRoom(room_id)
+
+    async def restore_room(self, room_id: str, person: Person) -> Room:
+        """Restore a deleted room with its messages.
+
+        Raises:
+            UnknownRoom: If no room with this id was deleted within a day.
+            Rejected: With ``forbidden``, if the room is of another person.
+            RoomExists: If a room has this id again.
+            TooManyRooms: If the limit is reached.
+            TooManyOwnRooms: If the person has as many rooms as one may.
+            Unavailable: If it could not be stored in time.
+        """
+        while True:
+            restored = self.rooms.plan_restoration(room_id, person, self._room_limits)
+            change = await self._write(ROOMS, restored)
+            if change is not None and change.room is not None:
+                return change.room
 
     async def join(self, room_id: str, name: str, token: Claims | None) -> LocalMember:
         """Join a room, and return when the ``joined`` has come back.
@@ -171,6 +198,7 @@ class ChatService:
 
         Raises:
             UnknownRoom: If no room has this id.
+            NameTaken: If another person, who is present, uses the name.
             Unavailable: If it could not be stored in time, this server stops, or the token was revoked.
         """
         room = self.rooms.get(room_id)
@@ -178,7 +206,7 @@ class ChatService:
         try:
             joined = Joined(room.key, member.id, name, self.state.view.server, member.user)
             if await self._write(room_topic(room_id), joined) is None:
-                raise UnknownRoom(room_id)
+                raise NameTaken(name) if self.rooms.by_id.get(room_id) is room else UnknownRoom(room_id)
             if not member.first:
                 raise Unavailable("you were logged out, or this server stops")
         except BaseException:
@@ -234,7 +262,13 @@ class ChatService:
         return Ack(key, written.seq)
 
     async def messages(
-        self, room_id: str, *, before: int | None = None, after: int | None = None, limit: int
+        self,
+        room_id: str,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        has_only_messages: bool = False,
     ) -> list[RoomEntry]:
         """Return events of a room, oldest first; without a position, the newest.
 
@@ -243,6 +277,7 @@ class ChatService:
             before: Return the newest events before this position.
             after: Return the oldest events after this position; excludes ``before``.
             limit: The number of events, at least 1; fewer are returned only if there are no more.
+            has_only_messages: Whether to leave out joins and leaves.
 
         Raises:
             Rejected: With ``bad-position``, if both positions are given.
@@ -252,9 +287,30 @@ class ChatService:
         if before is not None and after is not None:
             raise Rejected(ErrorCode.BAD_POSITION, "give before or after, not both")
         room = self.rooms.get(room_id)
+        wanted = is_message if has_only_messages else is_event
         if after is None:
-            return await self._history.before(room, before, limit)
-        return await self._history.after(room, after, limit)
+            return await self._history.before(room, before, limit, wanted=wanted)
+        return await self._history.after(room, after, limit, wanted=wanted)
+
+    async def history_after(
+        self, room_id: str, after: int, *, has_only_messages: bool = False
+    ) -> AsyncIterator[list[RoomEntry]]:
+        """Yield all events of a room after a position in pages, oldest first.
+
+        Args:
+            room_id: The room.
+            after: The position.
+            has_only_messages: Whether to leave out joins and leaves.
+
+        Raises:
+            UnknownRoom: If no room has this id.
+            Unavailable: If the log cannot be read.
+        """
+        while entries := await self.messages(
+            room_id, after=after, limit=MISSED_STEP, has_only_messages=has_only_messages
+        ):
+            yield entries
+            after = entries[-1]["seq"]
 
     async def page(self, room_id: str, number: int | None) -> MessagePage:
         """Return a page of a room's messages; None for the newest.

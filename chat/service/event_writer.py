@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chat.domain.errors import Unavailable
 from chat.domain.events import Event
-from chat.domain.rooms import Change
+from chat.domain.room import Change
 from fanline import FanlineError, Publisher, Rejected
 
 

@@ -5,9 +5,20 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chat.domain.events import Beat, Chat, Deleted, Joined, Left, LoggedEvent, Made, Revoked, read_event
+from chat.domain.events import (
+    Beat,
+    Chat,
+    Deleted,
+    Joined,
+    Left,
+    LoggedEvent,
+    Made,
+    Restored,
+    Revoked,
+    read_event,
+)
 from chat.domain.log_view import LogView
-from chat.domain.rooms import Change, Membership, Room, RoomMember
+from chat.domain.room import Change, Membership, Room, RoomMember
 from chat.domain.views import encode, entry_of
 from chat.service.event_writer import EventWriter
 from chat.service.members import ConnectedMembers
@@ -98,7 +109,7 @@ class LogReader:
                 self._deliver(logged, event, room)
             case Beat(), _:
                 self._handle_beat(change.dead)
-            case Made(), Room() as room:
+            case Made() | Restored(), Room() as room:
                 self._feed.room_made(room)
             case Deleted(), Room() as room:
                 self._close_room(room)

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from chat.domain.names import new_key, random_name, require_name
+from chat.domain.errors import NameTaken
+from chat.domain.names import new_key, require_name
 from chat.domain.person import Role, user_id_from
+from chat.domain.rooms import Rooms
 from chat.domain.views import IssuedToken
 from chat.settings import ChatSettings
 from fanline import FanlineError
@@ -34,7 +36,7 @@ class ChatLogins:
 
     Args:
         settings: The password, the lifetime of tokens, and whether guests are allowed.
-        is_revoked: Returns whether a token id was revoked.
+        rooms: Tells which tokens were revoked, and which names are in use.
         clock: Returns seconds of a monotonic clock.
 
     Raises:
@@ -44,7 +46,7 @@ class ChatLogins:
     def __init__(
         self,
         settings: ChatSettings,
-        is_revoked: Callable[[str], bool],
+        rooms: Rooms,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,7 +55,7 @@ class ChatLogins:
         if (admin_password := settings.admin_password()) is not None:
             self._passwords[Role.ADMIN] = admin_password.encode()
         self._lifetime = settings.chat_token_lifetime
-        self._is_revoked = is_revoked
+        self._rooms = rooms
         self._clock = clock
         self._failures = FailureDelay()
         self._key = TokenKey(settings.chat_token_key_file, "chat_token_key_file")
@@ -74,6 +76,7 @@ class ChatLogins:
             TooManyFailures: If too many logins from the client's network have failed; the password is then
                 not checked.
             Rejected: If the name is invalid.
+            NameTaken: If another person, who is present, uses the name.
         """
         source, now = network(address), self._clock()
         if self._failures.delay(source, now) > 0:
@@ -97,7 +100,7 @@ class ChatLogins:
         """
         if not self.guests_allowed:
             raise NoGuests("this server does not allow guests: POST /login with its password")
-        return self._issue(random_name(), Role.GUEST, key)
+        return self._issue(self._rooms.free_name(), Role.GUEST, key)
 
     def identify(self, token: str | None) -> Claims:
         """Return the claims of a token.
@@ -108,7 +111,7 @@ class ChatLogins:
         if token is None:
             raise Unauthorized("a token is needed: POST /login gives one")
         claims = self._key.verify(token, CHAT)
-        if self._is_revoked(claims.token_id):
+        if self._rooms.is_revoked(claims.token_id):
             raise Unauthorized("the token was logged out: log in again")
         return claims
 
@@ -128,6 +131,8 @@ class ChatLogins:
 
     def _issue(self, name: str, role: Role, key: str | None) -> IssuedToken:
         user_id = user_id_from(key or new_key())
+        if self._rooms.names.is_taken(name, user_id):
+            raise NameTaken(name)
         claims = Claims.new(name, lifetime=self._lifetime, user_id=user_id, role=role)
         return {
             "token": self._key.issue(claims, CHAT),

@@ -8,7 +8,7 @@ from chat.domain.errors import MemberClosed
 from chat.domain.events import Left
 from chat.domain.names import new_key
 from chat.domain.person import person_of
-from chat.domain.rooms import Room
+from chat.domain.room import Room
 from chat.service.pending_leaves import PendingLeaves
 from fanline import CloseCode
 from fanline.hub import Stream
@@ -121,7 +121,7 @@ class LocalMember(DeliveryQueue):
         super().__init__(token, max_waiting=max_waiting)
         self.id = new_key()
         self.name = name
-        self.user = person_of(token).id
+        self.user = person_of(token).id if token else ""
         self.room = room
         self.joined = 0
         self.first = b""

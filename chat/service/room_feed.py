@@ -3,7 +3,8 @@
 import asyncio
 from typing import Final
 
-from chat.domain.rooms import Room, Rooms
+from chat.domain.room import Room
+from chat.domain.rooms import Rooms
 from chat.domain.views import encode, summary_of
 from chat.service.members import DeliveryQueue
 from fanline.server import Claims

@@ -6,7 +6,8 @@ from typing import Final
 
 from chat.domain.errors import BadPage, Unavailable
 from chat.domain.events import Chat, Joined, Left, RoomEvent, read_event, room_topic
-from chat.domain.rooms import PAGE, Room
+from chat.domain.room import Room
+from chat.domain.rooms import PAGE
 from chat.domain.views import MessagePage, RoomEntry, entry_of
 from fanline import FanlineError, History, Message
 
@@ -14,6 +15,17 @@ from fanline import FanlineError, History, Message
 MAX_REQUEST: Final = 500
 
 Filter = Callable[[RoomEvent], bool]
+
+
+def is_event(event: RoomEvent) -> bool:
+    """Return True: every event is wanted."""
+    del event
+    return True
+
+
+def is_message(event: RoomEvent) -> bool:
+    """Return whether an event is a message: neither a join nor a leave."""
+    return isinstance(event, Chat)
 
 
 class RoomHistory:
@@ -32,13 +44,16 @@ class RoomHistory:
         """Return the connection, which must be open while rooms are read."""
         return self._history
 
-    async def before(self, room: Room, before: int | None, limit: int) -> list[RoomEntry]:
+    async def before(
+        self, room: Room, before: int | None, limit: int, *, wanted: Filter = is_event
+    ) -> list[RoomEntry]:
         """Return the newest entries before a position, oldest first.
 
         Args:
             room: The room.
             before: The position; None for the end of the log.
             limit: The number of entries; fewer are returned only if there are no more.
+            wanted: Returns whether to include an event.
 
         Raises:
             Unavailable: If the log cannot be read.
@@ -48,7 +63,7 @@ class RoomHistory:
             messages = await self._read(room, before=before, limit=limit - len(found))
             if not messages:
                 break
-            found = [*self._entries(room, messages), *found]
+            found = [*self._entries(room, messages, wanted), *found]
             before = messages[0].seq
         return found
 
@@ -59,7 +74,7 @@ class RoomHistory:
         limit: int,
         *,
         end: int | None = None,
-        wanted: Filter = lambda _: True,
+        wanted: Filter = is_event,
     ) -> list[RoomEntry]:
         """Return the oldest entries after a position, oldest first.
 
@@ -105,11 +120,11 @@ class RoomHistory:
         if not starts:
             return {"page": number, "pages": pages, "messages": []}
         end = starts[number] if number < len(starts) else None
-        messages = await self.after(room, starts[number - 1] - 1, PAGE, end=end, wanted=_is_message)
+        messages = await self.after(room, starts[number - 1] - 1, PAGE, end=end, wanted=is_message)
         return {"page": number, "pages": pages, "messages": messages}
 
     def _entries(
-        self, room: Room, messages: Sequence[Message], wanted: Filter = lambda _: True
+        self, room: Room, messages: Sequence[Message], wanted: Filter = is_event
     ) -> Iterator[RoomEntry]:
         """Yield the entries of this room, without those of an earlier room with the same id."""
         for message in messages:
@@ -129,7 +144,3 @@ class RoomHistory:
         except FanlineError as error:
             raise Unavailable(f"the log cannot be read: {error}") from error
         return page.messages
-
-
-def _is_message(event: RoomEvent) -> bool:
-    return isinstance(event, Chat)

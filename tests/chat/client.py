@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -76,6 +77,13 @@ class Member:
             await self.connection.send(message)
         else:
             await self.connection.send(msgspec.json.encode({"message": message, **more}).decode())
+
+    async def say_all(self, messages: Sequence[str]) -> None:
+        """Say all in ``fanline.chat.v1``, and wait until the last is stored."""
+        for start in range(0, len(messages), 50):
+            said = [{"message": each, "id": each} for each in messages[start : start + 50]]
+            await self.connection.send(msgspec.json.encode(said).decode())
+            await self.hear_of(ok=messages[start : start + 50][-1])
 
     async def end(self) -> tuple[int, str]:
         """Wait until the connection is closed, whatever comes before; return its close code and reason."""

@@ -140,6 +140,7 @@ async def start_chat_process(
             usual = {
                 "cert_dir": cert_dir,
                 "token_key_file": tmp_path / "token.key",
+                "chat_token_key_file": tmp_path / "chat-token.key",
                 "publisher_url": f"wss://localhost:{services.publisher.port}",
                 "subscriber_url": f"wss://localhost:{services.subscriber.port}",
             }

@@ -7,11 +7,15 @@ from typing import Any
 import msgspec
 
 from chat.domain.errors import MemberClosed
+from chat.domain.person import Person, Role
 from chat.domain.views import RoomEntry
 from chat.service.chat_service import ChatService
 from chat.service.members import DeliveryQueue, LocalMember
 from fanline.security.tokens import Claims
 from tests.stubs import DEADLINE
+
+# May make and delete any room.
+ADMIN = Person("root", "Root", Role.ADMIN)
 
 
 def token(name: str = "Ada", token_id: str = "t1") -> Claims:

@@ -16,7 +16,7 @@ from chat.domain.rooms import LOBBY
 from chat.domain.server_liveness import BEAT_INTERVAL, MISSED_BEATS
 from chat.service.chat_service import ChatService, Tuning
 from tests.chat.conftest import MakeSettings
-from tests.chat.frames import brief, end_of, receive, said
+from tests.chat.frames import ADMIN, brief, end_of, receive, said
 from tests.conftest import until
 from tests.processes import Pipeline
 
@@ -209,7 +209,7 @@ async def test_a_failed_message_is_never_delivered(open_server: OpenServer, pipe
     with pytest.raises(Unavailable, match="not be stored in time"):
         await server.say(ada, "lost")
     with pytest.raises(Unavailable):
-        await server.make_room("a", None, None)
+        await server.make_room("a", None, ADMIN)
     with pytest.raises(Unavailable):
         await server.join(LOBBY, "Eve", None)
     assert await server.lifecycle.problem() is not None
@@ -277,7 +277,7 @@ async def test_everything_is_killed_under_members(open_server: OpenServer, pipel
 async def test_another_log(open_server: OpenServer, pipeline: Pipeline, tmp_path: Path) -> None:
     """Where the log has been replaced, a server starts over, and closes its members with 1013."""
     server = await open_server(Tuning(retry_delay=0.1))
-    await server.make_room("a", None, None)
+    await server.make_room("a", None, ADMIN)
     ada = await server.join("a", "Ada", None)
     key = server.rooms.by_id[LOBBY].key
     for service in pipeline.services:

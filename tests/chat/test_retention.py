@@ -12,7 +12,7 @@ from msgqueue.settings import RetentionRule
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.chat.conftest import MakeSettings
-from tests.chat.frames import said
+from tests.chat.frames import ADMIN, said
 from tests.conftest import StartService, until
 from tests.stubs import DEADLINE
 
@@ -42,7 +42,7 @@ async def test_rooms_outlive_removed_messages(
     server, later = ChatService.from_settings(settings), ChatService.from_settings(settings)
     async with server.running():
         await until(lambda: server.lifecycle.is_ready)
-        await server.make_room("a", "A", None)
+        await server.make_room("a", "A", ADMIN)
         ada = await server.join(LOBBY, "Ada", None)
         await asyncio.gather(*(server.say(ada, str(n)) for n in range(250)))
         await messages_left(server, KEPT)

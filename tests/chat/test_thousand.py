@@ -73,7 +73,7 @@ async def test_a_million_deliveries(tmp_path: Path, cert_dir: Path, tls: ssl.SSL
             cert_dir=cert_dir,
             publisher_url=pipeline.publisher.url,
             subscriber_url=pipeline.subscriber.url,
-            token_key_file=key.path,
+            chat_token_key_file=key.path,
         )
         await chat.start()
         try:

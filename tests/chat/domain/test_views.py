@@ -3,7 +3,7 @@
 import pytest
 
 from chat.domain.events import Chat, Joined, Left, LoggedEvent, RoomEvent
-from chat.domain.rooms import Room, RoomMember
+from chat.domain.room import Room, RoomMember
 from chat.domain.views import entry_of, summary_of
 from fanline.protocol import encode
 
@@ -38,5 +38,17 @@ def test_the_time(time: int, sent: str) -> None:
 
 def test_a_summary() -> None:
     """A list shows how many are in a room, how much was said, and where it ends."""
-    room = Room("a", "A", "k", made=1, last=9, count=3, members={"m": RoomMember("m", "Ada", "s")})
-    assert encode(summary_of(room)) == b'{"roomId":"a","roomName":"A","members":1,"messages":3,"seq":9}'
+    room = Room(
+        "a",
+        "A",
+        "k",
+        made=1,
+        last=9,
+        count=3,
+        members={"m": RoomMember("m", "Ada", "s")},
+        creator="Ada",
+        owner="u",
+    )
+    assert encode(summary_of(room)) == (
+        b'{"roomId":"a","roomName":"A","creatorId":"u","creatorName":"Ada","members":1,"messages":3,"seq":9}'
+    )

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chat.http.api import MAX_LIMIT
+from chat.http.room_api import MAX_LIMIT
 from fanline.protocol import MAX_POSITION
 from tests.chat.client import ChatClient, bearer, problem
 from tests.chat.conftest import Services, StartChat
@@ -59,102 +59,6 @@ async def test_a_bad_page_number(chat: ChatClient) -> None:
 async def test_history_needs_a_login(chat: ChatClient) -> None:
     """History is for those who have logged in (line 18)."""
     assert problem(await chat.http.get("/history")) == (401, "unauthorized")
-
-
-# Rooms.
-
-
-async def test_a_room_is_made_with_a_random_name(chat: ChatClient) -> None:
-    """A new room has an id of its own, and a name of two words (line 20)."""
-    response = await chat.http.post("/api/room")
-    room = response.json()
-    assert response.status_code == 201
-    assert room.keys() == {"roomId", "roomName"}
-    assert len(room["roomName"].split()) == 2
-    assert (await chat.http.post("/api/room")).json()["roomId"] != room["roomId"]
-
-
-async def test_a_room_is_given_an_id_and_a_name(chat: ChatClient) -> None:
-    """One may choose the id, once, and the name (line 20)."""
-    response = await chat.http.post("/api/room", params={"id": "Cellar-1_", "name": "Der Keller"})
-    assert response.status_code == 201
-    assert response.json() == {"roomId": "Cellar-1_", "roomName": "Der Keller"}
-    again = await chat.http.post("/api/room", params={"id": "Cellar-1_"})
-    assert problem(again) == (409, "room-exists")
-
-
-async def test_a_bad_id(chat: ChatClient) -> None:
-    """An id that no room can have gives 400 (line 20)."""
-    for room in ("", "a/b", "a b", "x" * 65, "x" * 1000, "k\u00e4se", "a.b", ">", "a\n", "a%2Fb"):
-        assert problem(await chat.http.post("/api/room", params={"id": room})) == (400, "bad-room"), room
-
-
-async def test_a_bad_name(chat: ChatClient) -> None:
-    """A name that is empty, too long, or not to be shown gives 400, for rooms and for people alike."""
-    for name in ("", "  ", "x" * 65, "a\x00b", "a\nb", "a\u202eb", "a\u2028b"):
-        assert problem(await chat.http.post("/api/room", params={"name": name})) == (400, "bad-name"), name
-        response = await chat.http.post("/login", json={"password": PASSWORD, "name": name})
-        assert problem(response) in [(400, "bad-name"), (400, "bad-message")], name
-
-
-async def test_there_may_be_only_so_many_rooms(start_chat: StartChat) -> None:
-    """Once there are as many rooms as there may be, no more can be made."""
-    chat = await start_chat(chat_max_rooms=2)
-    assert (await chat.http.post("/api/room")).status_code == 201
-    assert problem(await chat.http.post("/api/room")) == (503, "too-many-rooms")
-
-
-async def test_a_room_shows_who_is_there(chat: ChatClient) -> None:
-    """A room has an id, a name, and its members of this moment (line 21)."""
-    await chat.http.post("/api/room", params={"id": "cellar", "name": "Keller"})
-    member = await chat.open("/api/serve/cellar", token=await chat.log_in("Ada"))
-    me = await member.hear()
-    room = (await chat.http.get("/api/room/cellar")).json()
-    assert room.pop("seq") == me["seq"]
-    assert room == {
-        "roomId": "cellar",
-        "roomName": "Keller",
-        "members": [{"id": me["memberId"], "name": "Ada"}],
-        "messages": 0,
-    }
-
-
-async def test_an_unknown_room(chat: ChatClient) -> None:
-    """A room that is not there gives 404, whatever is asked of it (lines 21, 24)."""
-    for room in ("nowhere", "x" * 1000, "a%2Fb", "%00", "*", "lobby%20"):
-        for method, path in [("GET", ""), ("DELETE", ""), ("GET", "/messages")]:
-            response = await chat.http.request(method, f"/api/room/{room}{path}")
-            assert problem(response) in [(404, "unknown-room"), (404, "not-found")], (method, room)
-
-
-async def test_rooms_are_listed(chat: ChatClient) -> None:
-    """The list has every room, with how many are there, how many messages, and the newest position."""
-    await chat.http.post("/api/room", params={"id": "cellar", "name": "Keller"})
-    member = await chat.enter("cellar", v1=True)
-    await member.say("hello", id="1")
-    seq = (await member.hear_of(ok="1"))["seq"]
-    lobby, cellar = (await chat.http.get("/api/rooms")).json()
-    assert lobby["roomId"] == "lobby"
-    assert cellar == {"roomId": "cellar", "roomName": "Keller", "members": 1, "messages": 1, "seq": seq}
-
-
-async def test_the_lobby_cannot_be_deleted(chat: ChatClient) -> None:
-    """The lobby cannot be deleted."""
-    assert problem(await chat.http.delete("/api/room/lobby")) == (403, "forbidden")
-
-
-async def test_a_deleted_room_can_be_made_again(chat: ChatClient) -> None:
-    """A room is gone when it is deleted; made again, it starts empty (line 28)."""
-    await chat.http.post("/api/room", params={"id": "cellar"})
-    member = await chat.enter("cellar")
-    await member.say("old")
-    await member.hear_chat(1)
-    assert (await chat.http.delete("/api/room/cellar")).status_code == 204
-    assert (await chat.http.get("/api/room/cellar")).status_code == 404
-    assert (await chat.http.post("/api/room", params={"id": "cellar"})).status_code == 201
-    room = (await chat.http.get("/api/room/cellar")).json()
-    assert (room["members"], room["messages"]) == ([], 0)
-    assert (await chat.http.get("/api/room/cellar/messages")).json() == []
 
 
 # What was said.

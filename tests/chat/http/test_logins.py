@@ -19,10 +19,10 @@ from tests.stubs import PASSWORD
 async def test_about_tells_what_is_allowed(chat: ChatClient, start_chat: StartChat) -> None:
     """Without a login the page learns the name of the server, whether guests are allowed, and the limits."""
     limits = {"message": 16_384, "name": 64, "roomId": 64}
-    about = {"name": "Fanline chat", "guests": True, "limits": limits}
+    about = {"name": "Fanline chat", "guests": True, "limits": limits, "restoreSeconds": 86_400}
     assert (await chat.http.get("/api/about")).json() == about
     other = await start_chat(chat_guests=False, chat_name="Ops", chat_max_message=4096)
-    about = {"name": "Ops", "guests": False, "limits": limits | {"message": 4096}}
+    about = {"name": "Ops", "guests": False, "limits": limits | {"message": 4096}, "restoreSeconds": 86_400}
     assert (await other.http.get("/api/about")).json() == about
 
 
@@ -158,7 +158,7 @@ async def test_logging_out_needs_a_token(chat: ChatClient) -> None:
 
 async def test_a_token_of_another_server(chat: ChatClient, start_chat: StartChat, tmp_path: Any) -> None:
     """A token that was issued under another key is refused."""
-    other = await start_chat(token_key_file=tmp_path / "other.key")
+    other = await start_chat(chat_token_key_file=tmp_path / "other.key")
     response = await chat.http.get("/history", headers=bearer(await other.log_in()))
     assert problem(response) == (401, "unauthorized")
 
@@ -168,7 +168,8 @@ async def test_an_expired_token_leaves(start_chat: StartChat) -> None:
     clock = WallClock()
     chat = await start_chat(wall_clock=clock)
     guest = await chat.enter()
-    member, watcher = [await chat.open(path, token=await chat.log_in()) for path in ("/join", "/api/feed")]
+    token = await chat.log_in()
+    member, watcher = [await chat.open(path, token=token) for path in ("/join", "/api/feed")]
     clock.offset = 90_000
     assert ((await member.end())[0], (await watcher.end())[0]) == (4001, 4001)
     assert (await guest.hear_of(type="left"))["memberName"] == "Ada"
@@ -176,6 +177,6 @@ async def test_an_expired_token_leaves(start_chat: StartChat) -> None:
 
 async def test_an_expired_token(chat: ChatClient, tmp_path: Path) -> None:
     """A token that has expired is refused (line 14)."""
-    token = TokenKey(tmp_path / "token.key").issue(Claims.new("Ada", lifetime=-60), CHAT)
+    token = TokenKey(tmp_path / "chat-token.key").issue(Claims.new("Ada", lifetime=-60), CHAT)
     assert problem(await chat.http.get("/history", headers=bearer(token))) == (401, "unauthorized")
     assert (await chat.refused("/join", token=token))[0] == 401

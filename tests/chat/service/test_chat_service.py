@@ -7,12 +7,13 @@ import pytest
 
 from chat.domain.errors import BadPage, RoomExists, TooManyRooms, UnknownRoom
 from chat.domain.events import ROOMS, Chat, Joined, Made, room_topic
-from chat.domain.rooms import LOBBY, Room
+from chat.domain.room import Room
+from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService
 from fanline.client import History, Publisher
 from fanline.errors import Rejected
 from tests.chat.conftest import OpenServer, Services
-from tests.chat.frames import brief, end_of, receive, said, say_all, token
+from tests.chat.frames import ADMIN, brief, end_of, receive, said, say_all, token
 from tests.conftest import until
 from tests.stubs import PASSWORD, USER
 
@@ -31,24 +32,24 @@ async def test_the_lobby_is_there(open_server: OpenServer, services: Services, t
 
 async def test_a_room_with_random_names(server: ChatService) -> None:
     """A room gets a random id, and a random name of two words, where none is given (line 20)."""
-    room = await server.make_room(None, None, None)
+    room = await server.make_room(None, None, ADMIN)
     assert len(room.name.split()) == 2
     assert server.rooms.by_id[room.id] is room
 
 
 async def test_a_room_with_given_names(server: ChatService) -> None:
     """A room may be named by who makes it; a second one of that id is refused (line 20)."""
-    room = await server.make_room("cellar", "  The Cellar ", None)
+    room = await server.make_room("cellar", "  The Cellar ", ADMIN)
     assert (room.id, room.name) == ("cellar", "The Cellar")
     with pytest.raises(RoomExists, match="'cellar' already"):
-        await server.make_room("cellar", None, None)
+        await server.make_room("cellar", None, ADMIN)
 
 
-@pytest.mark.parametrize(("id", "name"), [("a/b", None), ("", None), (None, ""), ("x", "a\nb")])
+@pytest.mark.parametrize(("id", "name"), [("", None), (None, ""), ("x", "a\nb")])
 async def test_invalid_rooms_are_refused(server: ChatService, id: str | None, name: str | None) -> None:  # noqa: A002
     """A bad id or name is refused, and nothing is written (line 20)."""
     with pytest.raises(Rejected):
-        await server.make_room(id, name, None)
+        await server.make_room(id, name, ADMIN)
     assert [*server.rooms.by_id] == [LOBBY]
 
 
@@ -57,7 +58,7 @@ async def test_two_servers_make_the_same_room(open_server: OpenServer) -> None:
     servers = [await open_server(), await open_server()]
     for n in range(10):
         results = await asyncio.gather(
-            *(each.make_room(f"r{n}", None, None) for each in servers), return_exceptions=True
+            *(each.make_room(f"r{n}", None, ADMIN) for each in servers), return_exceptions=True
         )
         (made,) = [result for result in results if isinstance(result, Room)]
         (refused,) = [result for result in results if isinstance(result, RoomExists)]
@@ -69,21 +70,21 @@ async def test_two_servers_make_the_same_room(open_server: OpenServer) -> None:
 async def test_no_more_rooms_than_allowed(open_server: OpenServer) -> None:
     """Past the limit no room is made."""
     server = await open_server(chat_max_rooms=2)
-    await server.make_room("a", None, None)
+    await server.make_room("a", None, ADMIN)
     with pytest.raises(TooManyRooms, match="2 rooms"):
-        await server.make_room("b", None, None)
+        await server.make_room("b", None, ADMIN)
 
 
 async def test_deleting_disconnects(open_server: OpenServer) -> None:
     """Members of a deleted room are closed with 4004 on every server, without a leave (line 28)."""
     server, other = await open_server(), await open_server()
-    room = await server.make_room("a", None, None)
+    room = await server.make_room("a", None, ADMIN)
     await until(lambda: "a" in other.rooms.by_id)
     members = [await server.join("a", "Ada", None), await other.join("a", "Bob", None)]
-    await server.delete_room("a", None)
+    await server.delete_room("a", ADMIN)
     assert [(await end_of(member)).code for member in members] == [4004, 4004]
     with pytest.raises(UnknownRoom):
-        await server.delete_room("a", None)
+        await server.delete_room("a", ADMIN)
     for each in (server, other):
         await until(lambda: "a" not in each.rooms.by_id and not each.rooms.population)  # noqa: B023
         assert not each.state.leaves
@@ -92,11 +93,11 @@ async def test_deleting_disconnects(open_server: OpenServer) -> None:
 
 async def test_a_room_made_again_is_empty(server: ChatService) -> None:
     """The id of a deleted room can be used again; nothing of before is in it (line 28)."""
-    await server.make_room("a", "One", None)
+    await server.make_room("a", "One", ADMIN)
     member = await server.join("a", "Ada", None)
     await server.say(member, "before")
-    await server.delete_room("a", None)
-    await server.make_room("a", "Two", None)
+    await server.delete_room("a", ADMIN)
+    await server.make_room("a", "Two", ADMIN)
     again = await server.join("a", "Ada", None)
     await server.say(again, "after")
     assert said(await server.messages("a", limit=100)) == ["after"]
@@ -109,19 +110,21 @@ async def test_a_room_made_again_is_empty(server: ChatService) -> None:
 async def test_the_lobby_cannot_be_deleted(server: ChatService) -> None:
     """The lobby stays, and an unknown room is unknown."""
     with pytest.raises(Rejected, match="lobby") as caught:
-        await server.delete_room(LOBBY, None)
+        await server.delete_room(LOBBY, ADMIN)
     assert caught.value.code == "forbidden"
     with pytest.raises(UnknownRoom):
-        await server.delete_room("nowhere", None)
+        await server.delete_room("nowhere", ADMIN)
 
 
 async def test_two_delete_the_same_room(open_server: OpenServer) -> None:
     """Of two who delete a room at once, one has done it; the other is told that there is none."""
     servers = [await open_server(), await open_server()]
-    await servers[0].make_room("a", None, None)
+    await servers[0].make_room("a", None, ADMIN)
     await until(lambda: "a" in servers[1].rooms.by_id)
-    results = await asyncio.gather(*(each.delete_room("a", None) for each in servers), return_exceptions=True)
-    assert sorted(map(str, results)) == ["None", "there is no room 'a'"]
+    results = await asyncio.gather(
+        *(each.delete_room("a", ADMIN) for each in servers), return_exceptions=True
+    )
+    assert sorted(map(str, results)) == ["None", "There is no room 'a'."]
 
 
 # Messages.
@@ -158,7 +161,7 @@ async def test_a_repeated_key_stores_a_message_once(open_server: OpenServer) -> 
 
 async def test_keys_differ_by_sender_and_room(server: ChatService) -> None:
     """The same key of another user, or in another room, is another message; a key is any text (line 26)."""
-    await server.make_room("a", None, None)
+    await server.make_room("a", None, ADMIN)
     key = "\N{GRINNING FACE}\n" * 100
     speakers = [
         await server.join(LOBBY, "Ada", token()),
@@ -186,7 +189,7 @@ async def test_invalid_messages_are_refused(open_server: OpenServer) -> None:
 
 async def test_deleting_while_a_hundred_are_sending(server: ChatService) -> None:
     """Each send during a deletion is acked or refused, and none gets into the next room (lines 28 and 29)."""
-    await server.make_room("a", None, None)
+    await server.make_room("a", None, ADMIN)
     members = await asyncio.gather(*(server.join("a", f"M{n}", None) for n in range(100)))
     sending = [
         asyncio.create_task(server.say(member, f"{n}-{turn}", f"k{turn}"))
@@ -194,10 +197,10 @@ async def test_deleting_while_a_hundred_are_sending(server: ChatService) -> None
         for n, member in enumerate(members)
     ]
     await asyncio.sleep(0)
-    deleting = asyncio.create_task(server.delete_room("a", None))
+    deleting = asyncio.create_task(server.delete_room("a", ADMIN))
     late = [asyncio.create_task(server.say(member, "late")) for member in members]
     await deleting
-    room = await server.make_room("a", None, None)
+    room = await server.make_room("a", None, ADMIN)
     outcomes = await asyncio.gather(*sending, *late, return_exceptions=True)
     refused = [each for each in outcomes if isinstance(each, BaseException)]
     assert all(isinstance(each, Rejected) and each.code in {"room-deleted", "closed"} for each in refused)
@@ -255,7 +258,7 @@ async def test_other_messages_on_the_topics_are_ignored(
 
 async def test_messages_both_ways(server: ChatService) -> None:
     """Reading a room in either direction meets everything once, in order, and ends (line 22)."""
-    await server.make_room("a", None, None)
+    await server.make_room("a", None, ADMIN)
     ada = await server.join("a", "Ada", None)
     other = await server.join(LOBBY, "Bob", None)
     for n in range(25):
@@ -321,13 +324,21 @@ async def test_watchers_see_what_happens(server: ChatService) -> None:
     watcher = server.watch(None)
     (rooms,) = await receive(watcher, 1)
     assert [room["roomId"] for room in rooms["rooms"]] == [LOBBY]
-    room = await server.make_room("a", "A", None)
+    room = await server.make_room("a", "A", ADMIN)
     (made,) = await receive(watcher, 1)
     assert made["made"]["roomId"] == "a"
     ada = await server.join("a", "Ada", None)
     await server.say(ada, "hi")
     (changed,) = await receive(watcher, 1)
-    expected = {"roomId": "a", "roomName": "A", "members": 1, "messages": 1, "seq": room.last}
+    expected = {
+        "roomId": "a",
+        "roomName": "A",
+        "creatorId": ADMIN.id,
+        "creatorName": ADMIN.name,
+        "members": 1,
+        "messages": 1,
+        "seq": room.last,
+    }
     assert changed["room"] == expected
-    await server.delete_room("a", None)
+    await server.delete_room("a", ADMIN)
     assert await receive(watcher, 1) == [{"deleted": {"roomId": "a"}}]

@@ -9,7 +9,7 @@ import pytest
 
 from chat.domain.errors import Unavailable
 from chat.domain.events import SERVERS, Beat
-from chat.domain.rooms import Change
+from chat.domain.room import Change
 from chat.service.event_writer import EventWriter, Written
 from fanline.errors import Disconnected, FanlineError, LoginRefused, Rejected
 from fanline.protocol import Ack

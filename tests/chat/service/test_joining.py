@@ -12,7 +12,7 @@ from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService, Tuning
 from chat.service.members import LocalMember
 from tests.chat.conftest import OpenServer
-from tests.chat.frames import brief, end_of, receive, say_all, token
+from tests.chat.frames import ADMIN, brief, end_of, receive, say_all, token
 from tests.conftest import until
 
 
@@ -54,10 +54,10 @@ async def test_joining_a_room_that_is_being_deleted(server: ChatService) -> None
     """A join during a deletion succeeds and is closed, or is refused (line 24)."""
     outcomes = []
     for _ in range(10):
-        await server.make_room("a", None, None)
+        await server.make_room("a", None, ADMIN)
         joining = [asyncio.create_task(server.join("a", f"Ada{n}", None)) for n in range(5)]
         await asyncio.sleep(0)
-        deleting = asyncio.create_task(server.delete_room("a", None))
+        deleting = asyncio.create_task(server.delete_room("a", ADMIN))
         late = [asyncio.create_task(server.join("a", f"Bob{n}", None)) for n in range(5)]
         await deleting
         outcomes += await asyncio.gather(*joining, *late, return_exceptions=True)
@@ -122,9 +122,9 @@ async def test_joining_while_the_server_stops(server: ChatService) -> None:
 async def test_leaving_a_room_that_is_being_deleted(server: ChatService) -> None:
     """A member who leaves during a deletion is gone, whichever comes first (line 29)."""
     for _ in range(5):
-        await server.make_room("a", None, None)
+        await server.make_room("a", None, ADMIN)
         ada, bob = await server.join("a", "Ada", None), await server.join("a", "Bob", None)
-        deleting = asyncio.create_task(server.delete_room("a", None))
+        deleting = asyncio.create_task(server.delete_room("a", ADMIN))
         await asyncio.sleep(0)
         server.leave(ada)
         await deleting
@@ -192,7 +192,7 @@ async def test_a_client_that_does_not_read_is_closed(open_server: OpenServer) ->
 
 async def test_nothing_is_kept_of_members_who_left(server: ChatService) -> None:
     """After hundreds have come and gone, objects, tasks and timers are those of before (lines 29 and 37)."""
-    await server.make_room("a", None, None)
+    await server.make_room("a", None, ADMIN)
     server.leave(await server.join("a", "Ada", None))
     await until(lambda: not server.rooms.population)
     tasks = len(asyncio.all_tasks())

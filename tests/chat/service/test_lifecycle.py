@@ -11,7 +11,7 @@ from chat.service.lifecycle import Heartbeat
 from fanline.client import Publisher
 from fanline.tasks import running_task
 from tests.chat.conftest import NewServer, OpenServer
-from tests.chat.frames import end_of, receive, say_all
+from tests.chat.frames import ADMIN, end_of, receive, say_all
 from tests.chat.replay import Replay
 from tests.conftest import until
 
@@ -19,9 +19,9 @@ from tests.conftest import until
 async def test_a_later_server_knows_everything(open_server: OpenServer) -> None:
     """Rooms, members, counts and pages are rebuilt from the log (line 27)."""
     server = await open_server()
-    await server.make_room("a", "A", None)
-    await server.make_room("b", "B", None)
-    await server.delete_room("b", None)
+    await server.make_room("a", "A", ADMIN)
+    await server.make_room("b", "B", ADMIN)
+    await server.delete_room("b", ADMIN)
     ada = await server.join("a", "Ada", None)
     await say_all(server, ada, [str(n) for n in range(201)])
     later = await open_server()
@@ -44,7 +44,7 @@ async def test_a_stop_is_clean(open_server: OpenServer) -> None:
     assert server.rooms.by_id[LOBBY].members.keys() == {bob.id}
     assert [(await end_of(each)).code for each in (*members, watcher)] == [1001] * 4
     assert [frame["type"] for frame in await receive(bob, 3)] == ["left"] * 3
-    for attempt in (server.join(LOBBY, "Ada", None), server.make_room("a", None, None)):
+    for attempt in (server.join(LOBBY, "Ada", None), server.make_room("a", None, ADMIN)):
         with pytest.raises(Unavailable, match="stops"):
             await attempt
     with pytest.raises(Unavailable, match="stops"):
@@ -90,7 +90,7 @@ async def test_nothing_is_done_before_the_log_is_read(open_server: OpenServer) -
     assert not server.lifecycle.is_ready
     assert await server.lifecycle.problem()
     with pytest.raises(Unavailable, match="not ready"):
-        await server.make_room("a", None, None)
+        await server.make_room("a", None, ADMIN)
     with pytest.raises(Unavailable, match="not ready"):
         server.watch(None)
     await until(lambda: server.lifecycle.is_ready)
@@ -108,7 +108,7 @@ async def test_a_defect_is_told(
 
     monkeypatch.setattr(server.state.view, "apply", fail)
     with pytest.raises(Unavailable):
-        await server.make_room("a", None, None)
+        await server.make_room("a", None, ADMIN)
     problem = await server.lifecycle.problem()
     assert problem is not None
     assert "restarted" in problem

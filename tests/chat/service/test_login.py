@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from chat.domain.errors import NameTaken
+from chat.domain.events import LoggedEvent, Revoked
 from chat.domain.person import person_of
+from chat.domain.rooms import Rooms
 from chat.service.login import RETRY_SECONDS, ChatLogins, NoGuests, TooManyFailures, WrongPassword
 from fanline.errors import ConfigurationError, Rejected
 from fanline.security.authenticator import Unauthorized
@@ -34,17 +37,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def revoked() -> set[str]:
-    """The ids of the tokens that were logged out."""
-    return set()
+def rooms() -> Rooms:
+    """The tokens that were logged out, and the names in use."""
+    return Rooms()
 
 
 @pytest.fixture
-def make_logins(make_chat_settings: MakeSettings, clock: Clock, revoked: set[str]) -> MakeLogins:
+def make_logins(make_chat_settings: MakeSettings, clock: Clock, rooms: Rooms) -> MakeLogins:
     """Logins by settings."""
 
     def make(**changes: object) -> ChatLogins:
-        return ChatLogins(make_chat_settings(**changes), revoked.__contains__, clock=clock)
+        return ChatLogins(make_chat_settings(**changes), rooms, clock=clock)
 
     return make
 
@@ -83,6 +86,19 @@ def test_the_password_of_the_admins_gives_their_role(make_logins: MakeLogins) ->
     with pytest.raises(WrongPassword):
         make_logins().log_in("root", "Ada", HOME)
     assert make_logins(chat_admin_password="test").log_in("test", "Ada", HOME)["role"] == "user"
+
+
+def test_a_name_in_use_is_refused_to_another_login(make_logins: MakeLogins, rooms: Rooms) -> None:
+    """While a member is present no other person gets the name, however spelled; the same person does."""
+    logins, key = make_logins(), "a" * 16
+    ada = logins.log_in("test", "Ada", HOME, key)
+    rooms.names.add("Ada", ada["userId"])
+    assert logins.log_in("test", "Ada", HOME, key)["userId"] == ada["userId"]
+    for name in ("Ada", "ADA", " ada ", "\uff21da"):
+        with pytest.raises(NameTaken, match="in use"):
+            logins.log_in("test", name, HOME)
+    rooms.names.remove("Ada", ada["userId"])
+    assert logins.log_in("test", "ada", HOME)["name"] == "ada"
 
 
 def test_an_open_server_needs_a_password(make_logins: MakeLogins) -> None:
@@ -148,12 +164,12 @@ def test_guests_are_for_loopback_or_by_leave(make_logins: MakeLogins) -> None:
     assert make_logins().admit(None) is None
 
 
-def test_tokens_that_are_not_good(make_logins: MakeLogins, revoked: set[str], tmp_path: Path) -> None:
+def test_tokens_that_are_not_good(make_logins: MakeLogins, rooms: Rooms, tmp_path: Path) -> None:
     """Malformed, revoked and foreign tokens are refused (line 14)."""
     logins = make_logins()
     login = logins.log_in("test", "Ada", HOME)
-    other = make_logins(token_key_file=tmp_path / "other.key").guest()
-    pipeline = TokenKey(tmp_path / "token.key").issue(Claims.new("Ada", lifetime=60), PIPELINE)
+    other = make_logins(chat_token_key_file=tmp_path / "other.key").guest()
+    pipeline = TokenKey(tmp_path / "chat-token.key").issue(Claims.new("Ada", lifetime=60), PIPELINE)
     for token in (
         None,
         "",
@@ -166,6 +182,7 @@ def test_tokens_that_are_not_good(make_logins: MakeLogins, revoked: set[str], tm
     ):
         with pytest.raises(Unauthorized):
             logins.identify(token)
-    revoked.add(logins.identify(login["token"]).token_id)
+    claims = logins.identify(login["token"])
+    rooms.apply(LoggedEvent(1, 0, "", Revoked(claims.token_id, claims.expires)))
     with pytest.raises(Unauthorized, match="logged out"):
         logins.identify(login["token"])

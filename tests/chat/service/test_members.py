@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from chat.domain.errors import MemberClosed
-from chat.domain.rooms import Room
+from chat.domain.room import Room
 from chat.service.members import MAX_WAITING, MAX_WAITING_BYTES, ConnectedMembers, LocalMember
 from chat.service.pending_leaves import PendingLeaves
 from fanline.security.tokens import Claims

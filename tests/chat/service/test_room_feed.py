@@ -45,6 +45,8 @@ def summary(room: str, *, members: int = 0, messages: int = 0, seq: int) -> dict
     return {
         "roomId": room,
         "roomName": room.upper(),
+        "creatorId": "",
+        "creatorName": "ada",
         "members": members,
         "messages": messages,
         "seq": seq,

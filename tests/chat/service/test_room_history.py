@@ -8,7 +8,7 @@ import pytest
 
 from chat.domain.errors import Unavailable
 from chat.domain.events import Chat, Joined, RoomEvent, room_topic
-from chat.domain.rooms import Room
+from chat.domain.room import Room
 from chat.service.room_history import RoomHistory
 from fanline.client import History, HistoryPage, Message
 from fanline.errors import Disconnected

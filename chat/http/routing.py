@@ -1,0 +1,150 @@
+"""The parts that all routes of the HTTP API share: their objects, their logins, and their answers."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from copy import copy
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Security
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from chat.domain.person import Person, guest_at, person_of
+from chat.domain.room import Room
+from chat.domain.views import encode
+from chat.http import schema
+from chat.http.problems import problem_of, sentences
+from chat.service.chat_service import ChatService
+from chat.service.login import ChatLogins
+from fanline import MAX_POSITION, ErrorCode, FanlineError, Rejected
+from fanline.server import Claims, HttpProblem, ProblemCode, address_of, find_token, network
+
+BAD, NO_LOGIN, FORBIDDEN, UNKNOWN, TAKEN, TOO_MANY, DOWN = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def new_router() -> APIRouter:
+    """Return a router, whose operations have the names of its functions."""
+    return APIRouter(generate_unique_id_function=lambda route: route.name)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The objects that the routes use.
+
+    Attributes:
+        chat: Executes commands.
+        logins: Issues and verifies tokens.
+        about: What a client should know before a login.
+    """
+
+    chat: ChatService
+    logins: ChatLogins
+    about: schema.About
+
+
+def bind(routers: Iterable[APIRouter], services: Services) -> list[Route]:
+    """Return the routes of routers, which use these objects."""
+    routes = (route for router in routers for route in router.routes)
+    return [_bind(route, services) for route in routes if isinstance(route, Route)]
+
+
+def _bind(route: Route, services: Services) -> Route:
+    """Return a copy of a route that uses these objects, and refuses requests as all services do."""
+    bound = copy(route)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with AsyncExitStack() as stack:
+            # FastAPI expects the stack of its own application.
+            inner = {**scope, "state": {"services": services}, "fastapi_middleware_astack": stack}
+            try:
+                await route.app(inner, receive, send)
+            except RequestValidationError as error:
+                detail = sentences(error.errors())
+                raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail) from None
+            except FanlineError as error:
+                raise problem_of(error) from error
+
+    bound.app = app
+    return bound
+
+
+# Dependencies of the routes.
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+Server = Annotated[Services, Depends(_services)]
+
+
+def _ready_chat(server: Server) -> ChatService:
+    server.chat.lifecycle.require_ready()
+    return server.chat
+
+
+def _token(
+    request: Request,
+    _: Annotated[object, Security(schema.BEARER)],
+    parameter: Annotated[str | None, Security(schema.PARAMETER)],
+) -> str | None:
+    return find_token(request.headers.get("authorization"), parameter)
+
+
+Chat = Annotated[ChatService, Depends(_ready_chat)]
+Token = Annotated[str | None, Depends(_token)]
+
+
+def _login(server: Server, _: Chat, token: Token) -> Claims:
+    return server.logins.identify(token)
+
+
+def _admission(server: Server, _: Chat, token: Token) -> Claims | None:
+    return server.logins.admit(token)
+
+
+def _person(request: Request, claims: "Admitted") -> Person:
+    return person_of(claims) if claims else guest_at(network(address_of(request)))
+
+
+def _room(chat: Chat, _: "Admitted", room_id: "RoomPath") -> Room:
+    return chat.rooms.get(room_id)
+
+
+RoomPath = Annotated[str, Path(alias="id", examples=["lobby"])]
+LoggedIn = Annotated[Claims, Depends(_login)]
+Admitted = Annotated[Claims | None, Depends(_admission)]
+Asking = Annotated[Person, Depends(_person)]
+TheRoom = Annotated[Room, Depends(_room)]
+Position = Annotated[int | None, Query(ge=0, le=MAX_POSITION, description="A position in the log.")]
+
+
+async def read_body(request: Request, kind: type[Body]) -> Body:
+    """Return the body of a request, whatever its ``Content-Type`` says."""
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise Rejected(ErrorCode.BAD_MESSAGE, sentences(error.errors())) from None
+
+
+def answer(
+    value: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an answer in JSON."""
+    return Response(encode(value), status, headers, "application/json")
