@@ -15,7 +15,7 @@ from fanline.server import App, Endpoint, metrics
 from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
-from msgqueue.metrics import CommitMetrics, show_consumers, show_size
+from msgqueue.metrics import CommitMetrics, show_clock, show_consumers, show_log, show_size
 from msgqueue.pop import PopEndpoint
 from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
@@ -129,22 +129,8 @@ def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
     show_size(registry, settings.data_dir)
     push = PushEndpoint(log, max_content=settings.max_content, registry=registry)
     pop = PopEndpoint(log, consumers)
-    metrics.gauge(registry, "fanline_log_head", "Position of the newest message.", lambda: log.head)
-    metrics.counter(
-        registry,
-        "fanline_messages_trimmed",
-        "Messages removed by retention.",
-        lambda: retention.removed,
-    )
-    metrics.counter(
-        registry, "fanline_clock_jumps", "Jumps of the clock by more than a minute.", lambda: clock.jumps
-    )
-    metrics.gauge(
-        registry,
-        "fanline_clock_jump_seconds",
-        "Seconds by which the clock has jumped, until that is accepted.",
-        lambda: clock.jump,
-    )
+    show_log(registry, log, retention)
+    show_clock(registry, clock)
     return App(
         max_frame=settings.max_frame,
         metrics=registry,

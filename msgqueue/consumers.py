@@ -157,6 +157,8 @@ class Consumer:
         if self._deliveries.has_returned:
             return self._deliveries.deal_returned(member)
         page = await self._log.read(self._deliveries.dealt)
+        while not page.records and page.position < self._log.head:
+            page = await self._log.read(page.position)  # there was nothing but damage
         records = page.records[:room]
         position = page.position if len(records) == len(page.records) else records[-1].seq
         self._deliveries.deal(member, records, position)

@@ -124,6 +124,11 @@ class Log:
         return self._store.epoch
 
     @property
+    def damaged(self) -> int:
+        """How many damaged messages reads have come upon, and left out."""
+        return self._store.damaged
+
+    @property
     def write_error(self) -> str | None:
         """Why commits fail, or None if they do not, or if none was tried lately."""
         is_recent = (

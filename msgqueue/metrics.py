@@ -5,8 +5,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from fanline.server.metrics import LabeledGauge, gauge, histogram
+from fanline.server.metrics import LabeledGauge, counter, gauge, histogram
+from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
+from msgqueue.log import Log
+from msgqueue.retention import Retention
 
 MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
@@ -48,4 +51,32 @@ def show_size(registry: CollectorRegistry, folder: Path) -> None:
         "fanline_log_bytes",
         "Size of the files of the log.",
         lambda: sum(path.stat().st_size for path in folder.glob("log.*")),
+    )
+
+
+def show_log(registry: CollectorRegistry, log: Log, retention: Retention) -> None:
+    """Show where the log ends, and what is no longer in it."""
+    gauge(registry, "fanline_log_head", "Position of the newest message.", lambda: log.head)
+    counter(
+        registry,
+        "fanline_messages_trimmed",
+        "Messages removed by retention.",
+        lambda: retention.removed,
+    )
+    counter(
+        registry,
+        "fanline_messages_damaged",
+        "Damaged messages that were come upon, and left out.",
+        lambda: log.damaged,
+    )
+
+
+def show_clock(registry: CollectorRegistry, clock: LogClock) -> None:
+    """Show the jumps of the machine's clock."""
+    counter(registry, "fanline_clock_jumps", "Jumps of the clock by more than a minute.", lambda: clock.jumps)
+    gauge(
+        registry,
+        "fanline_clock_jump_seconds",
+        "Seconds by which the clock has jumped, until that is accepted.",
+        lambda: clock.jump,
     )

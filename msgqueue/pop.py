@@ -200,6 +200,8 @@ class _Session:
                 if gap is not None:
                     self._connection.send_json(GapNotice(gap))
                     told = gap.last
+                if page.gap is not None:
+                    self._connection.send_json(GapNotice(page.gap))
                 self._send(page.records)
                 position = page.position
                 await self._connection.writable()

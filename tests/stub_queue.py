@@ -72,7 +72,8 @@ class StubQueue(Stub):
             if command.pop is not None:
                 await self._pop(connection, command.pop)
             elif command.read is not None:
-                self.reads.append(command.read)
+                if command.read.topics:  # not those that only ask for the end of the log
+                    self.reads.append(command.read)
                 if not self.is_mute:
                     await connection.send(encode(self._page(command.read)), text=True)
 

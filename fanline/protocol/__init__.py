@@ -21,6 +21,7 @@ from fanline.protocol.messages import (
     MAX_ID_LENGTH,
     MAX_POSITION,
     MESSAGE_TYPES,
+    GapRange,
     Message,
     NewMessage,
     Page,
@@ -53,7 +54,6 @@ from fanline.protocol.queue import (
 )
 from fanline.protocol.subscribe import (
     GapNotice,
-    GapRange,
     Subscribed,
     SubscribeRefusal,
     SubscribeRequest,

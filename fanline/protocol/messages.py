@@ -77,6 +77,14 @@ class Record(NamedTuple):
     body: bytes
 
 
+class GapRange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Positions, first and last, of messages that retention has removed or that are damaged."""
+
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
+    topic: str | None = None
+
+
 class Page(NamedTuple):
     """Part of the log.
 
@@ -84,10 +92,12 @@ class Page(NamedTuple):
         records: Those asked for, in order.
         position: How far the log was read: the next page begins after it. With a filter it can lie
             after the last record, and advance where there is no record at all.
+        gap: Positions before the records that are damaged, and left out.
     """
 
     records: Sequence[Record]
     position: int
+    gap: GapRange | None = None
 
 
 def parse_position(name: str, text: str) -> int:

@@ -27,8 +27,8 @@ from typing import Literal
 import msgspec
 
 from fanline.protocol.codec import decode_record
-from fanline.protocol.messages import Page
-from fanline.protocol.subscribe import GapNotice, GapRange
+from fanline.protocol.messages import GapRange, Page
+from fanline.protocol.subscribe import GapNotice
 
 
 class Pop(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):

@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from fanline.protocol.messages import GapRange
 from fanline.protocol.publish import Drain
 
 
@@ -44,14 +45,6 @@ class UnsubscribeRequest(msgspec.Struct, frozen=True):
     """Asks for no more messages of a pattern."""
 
     unsub: str
-
-
-class GapRange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Positions, first and last, that retention has removed; of one topic, or of all."""
-
-    first: int = msgspec.field(name="from")
-    last: int = msgspec.field(name="to")
-    topic: str | None = None
 
 
 class GapNotice(msgspec.Struct):

@@ -163,6 +163,8 @@ class LocalQueue(QueueClient):
             if gap is not None:
                 listener.report(gap)
                 told = gap.last
+            if page.gap is not None:
+                listener.report(page.gap)
             if page.records:
                 listener.take(page.records)
             position = page.position

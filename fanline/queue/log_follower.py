@@ -4,18 +4,21 @@ After a lost connection it resumes where it was, so that the listener does not n
 the plain dialect cannot resume; its messages are numbered here, for their order only.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanline.client.connection import ReconnectingConnection
-from fanline.errors import Disconnected, ErrorCode
+from fanline.errors import Disconnected, ErrorCode, Rejected
 from fanline.protocol import (
     Dialect,
     Pop,
     PopCommand,
+    Read,
     Record,
     Refusal,
     decode_gap_notice,
@@ -32,6 +35,8 @@ from fanline.tasks import running_task
 
 logger = logging.getLogger(__name__)
 
+CHECK_SECONDS: Final = 5.0
+
 
 class LogFollower:
     """Follows the log of msgqueue.
@@ -40,9 +45,22 @@ class LogFollower:
         link: A connection to ``/popmsg``, for this alone.
         listener: Gets everything.
         reader: Is kept connected while the queue speaks v1.
+        check_seconds: How often the listener's head is compared with the end of the log.
+
+    Attributes:
+        problem: Why the listener does not get what the log has, or None if it does.
     """
 
-    def __init__(self, link: ReconnectingConnection, listener: LogListener, reader: PageReader) -> None:
+    def __init__(
+        self,
+        link: ReconnectingConnection,
+        listener: LogListener,
+        reader: PageReader,
+        *,
+        check_seconds: float = CHECK_SECONDS,
+    ) -> None:
+        self.problem: str | None = None
+        self._check_seconds = check_seconds
         self._link = link
         self._listener = listener
         self._reader = reader
@@ -66,8 +84,27 @@ class LogFollower:
         if answer.startswith(b'{"drain"'):
             return  # msgqueue closes the connection
         self._begin(answer)
-        async with running_task(self._reader.run()):
+        async with running_task(self._reader.run()), running_task(self._check_forever()):
             await self._feed(connection, self._read)
+
+    async def _check_forever(self) -> None:
+        """Compare heads: a connection that is alive may deliver nothing all the same."""
+        self.problem = None
+        missing: int | None = None  # the end of the log at the last check, if the listener had not got there
+        while True:
+            await asyncio.sleep(self._check_seconds)
+            head = self._listener.head
+            try:
+                last = (await self._reader.read(Read([], after=head, limit=1))).last
+            except Rejected:
+                continue  # which says nothing about this
+            is_stuck = missing is not None and self._listener.head < missing
+            self.problem = (
+                f"the log ends at {last}, and nothing has come after {self._listener.head}"
+                if is_stuck
+                else None
+            )
+            missing = last if self._listener.head < last else None
 
     async def _follow_plain(self, connection: ClientConnection) -> None:
         logger.warning("the queue speaks the plain dialect: subscribers cannot resume")

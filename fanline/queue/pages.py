@@ -74,7 +74,7 @@ class Pages:
     async def _read(self, read: Read, limit: int) -> PageAnswer:
         after = min(max(read.after or 0, 0), MAX_POSITION)
         page = await self._log.read(after, read.topics, limit)
-        gap = await self.gap(after, read.topics)
+        gap = _joined(await self.gap(after, read.topics), page.gap)
         return PageAnswer(read.ref, _raws(page.records), page.position, self._log.head, gap, self._log.epoch)
 
     async def _read_back(self, read: Read, limit: int) -> PageAnswer:
@@ -87,3 +87,9 @@ class Pages:
 
 def _raws(records: Sequence[Record]) -> list[msgspec.Raw]:
     return [msgspec.Raw(record.body) for record in records]
+
+
+def _joined(removed: GapRange | None, damaged: GapRange | None) -> GapRange | None:
+    if removed is None or damaged is None:
+        return removed or damaged
+    return GapRange(min(removed.first, damaged.first), max(removed.last, damaged.last))

@@ -60,6 +60,7 @@ class RemoteQueue(QueueClient):
         self._appender = Appender(self._appending, buffer_bytes=buffer_bytes, timeout=timeout)
         self._reader = PageReader(connect("/popmsg"), timeout=timeout)
         self._in_use: list[ReconnectingConnection] = []
+        self._followers: list[LogFollower] = []
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -88,6 +89,7 @@ class RemoteQueue(QueueClient):
         """Why msgqueue cannot be used: a connection is missing, or there is no answer on it."""
         links = self._in_use or [self._following]
         problems = [*(link.problem for link in links), self._appender.problem, self._reader.problem]
+        problems += [follower.problem for follower in self._followers]
         return next((problem for problem in problems if problem), None)
 
     async def run(self) -> None:
@@ -118,7 +120,12 @@ class RemoteQueue(QueueClient):
 
     async def follow(self, listener: LogListener) -> None:
         """Feed a listener, until cancelled."""
-        await self._use(self._following, LogFollower(self._following, listener, self._reader).run)
+        follower = LogFollower(self._following, listener, self._reader)
+        self._followers.append(follower)
+        try:
+            await self._use(self._following, follower.run)
+        finally:
+            self._followers.remove(follower)
 
     async def read(self, read: Read) -> PageAnswer:
         """Return a page of the log; only while :meth:`follow` runs, which tells whether there is a log."""

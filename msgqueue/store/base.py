@@ -59,6 +59,11 @@ class Store(ABC):
     def epoch(self) -> str:
         """Random name of the log: positions of logs with another one are not comparable."""
 
+    @property
+    @abstractmethod
+    def damaged(self) -> int:
+        """How many damaged records reads have come upon, and left out."""
+
     @abstractmethod
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """Store messages, all or none of them, in their order; they are on disk when this returns.
@@ -97,6 +102,8 @@ class Store(ABC):
         max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> Page:
         """Return the oldest records after a position; all that match up to the page's own position.
+
+        Damaged records are left out, and are the page's gap: a page ends before one that is not its first.
 
         What one call costs is bounded, however long the log is: where few records match, a page may have few
         or none and yet move on. Its position is that of the newest record, or the one given if that is

@@ -59,11 +59,11 @@ HOLE: Final = Kind(
 )
 BODY: Final = Kind(
     "Messages that are not as they were written",
-    "Who reads them gets an error, and no further.",
+    "Readers are told of a gap in their place.",
 )
 LABEL: Final = Kind(
     "Messages filed under another position, topic or time than they bear",
-    "Who reads them gets an error, and no further.",
+    "Readers are told of a gap in their place.",
 )
 NO_TOPIC: Final = Kind(
     "Messages of a topic that is not in the table of topics",

@@ -97,6 +97,11 @@ class SqliteStore(Store):
         """See :meth:`Store.epoch`."""
         return self._file.epoch
 
+    @property
+    def damaged(self) -> int:
+        """See :meth:`Store.damaged`."""
+        return self._reader.damaged
+
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """See :meth:`Store.append`."""
         appending = self._translated(self._writer.append, messages)

@@ -11,23 +11,26 @@ in one of three ways:
 Then the bodies of these rows are loaded.
 """
 
+import logging
 import re
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
 
-from fanline.protocol import Page, Record, decode_record
+from fanline.protocol import GapRange, Page, Record, decode_record
 from fanline.protocol.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
 from msgqueue.store.base import Bounds, RecordHeader
 from msgqueue.store.sqlite.bulk import fetch, to_json
 from msgqueue.store.sqlite.file import Damage
+
+logger = logging.getLogger(__name__)
 
 # Topics whose rows are merged at most; each row passes through a chain of that length.
 FEW_TOPICS: Final = 64
@@ -122,6 +125,12 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self._damaged: set[int] = set()
+
+    @property
+    def damaged(self) -> int:
+        """How many damaged messages were come upon."""
+        return len(self._damaged)
 
     def read(self, after: int, patterns: Sequence[str] | None, limit: int, max_bytes: int) -> Page:
         """Return the page after a position, as :meth:`~msgqueue.store.base.Store.read` describes it."""
@@ -132,7 +141,7 @@ class Reader:
                 position = fitting[-1].seq
             if position is None:
                 position = max(after, self.bounds().last)
-            return Page(self._load(fitting), position)
+            return self._page(fitting, position)
 
     def read_back(
         self, before: int, patterns: Sequence[str] | None, limit: int, max_bytes: int
@@ -144,7 +153,7 @@ class Reader:
             with self._snapshot():
                 rows, position = self._find(_DOWN, position, patterns, limit - len(records))
                 fitting = _fitting(rows, max_bytes) or ([] if records else rows[:1])
-                records = self._load(fitting) + records
+                records = self._load(fitting)[0] + records
             if len(fitting) < len(rows):
                 position = None
             max_bytes -= sum(row.size for row in fitting)
@@ -242,10 +251,22 @@ class Reader:
         topics = {topic for topic, name in names if any(index.match(name))}
         return sorted(topics) if len(topics) <= FEW_TOPICS else None
 
-    def _load(self, rows: Sequence[_Row]) -> list[Record]:
-        """Return the records of some rows, in ascending order."""
+    def _page(self, rows: Sequence[_Row], position: int) -> Page:
+        """Return the records of some rows, up to one that is damaged and not at their beginning."""
+        records, damaged = self._load(rows)
+        if not damaged:
+            return Page(records, position)
+        first_seqs = list(takewhile(damaged.__contains__, (row.seq for row in rows)))
+        rest = (row.seq for row in rows[len(first_seqs) :])
+        if (end := next(filter(damaged.__contains__, rest), None)) is not None:
+            records = [record for record in records if record.seq < end]
+            position = end - 1
+        return Page(records, position, GapRange(first_seqs[0], first_seqs[-1]) if first_seqs else None)
+
+    def _load(self, rows: Sequence[_Row]) -> tuple[list[Record], set[int]]:
+        """Return the records of some rows, in ascending order, and the positions of damaged ones."""
         if not rows:
-            return []
+            return [], set()
         rows = sorted(rows, key=attrgetter("seq"))
         names = self._names({row.topic for row in rows})
         seqs = to_json([row.seq for row in rows])
@@ -255,8 +276,11 @@ class Reader:
             Record(row.seq, names[row.topic], bodies[end - row.size : end])
             for row, end in zip(rows, ends, strict=True)
         ]
-        _check(records, _decode_crcs(crcs))
-        return records
+        damaged = _find_damaged(records, _decode_crcs(crcs))
+        for seq in damaged - self._damaged:
+            logger.error("message %d is damaged and left out: run fanline fsck", seq)
+        self._damaged |= damaged
+        return [record for record in records if record.seq not in damaged] if damaged else records, damaged
 
     def _names(self, topics: set[int]) -> dict[int, str]:
         names = fetch(self.connection, _decode_names, _NAMES, topics=to_json(topics))
@@ -275,12 +299,20 @@ class Reader:
                 self.connection.execute("ROLLBACK")
 
 
-def _check(records: Sequence[Record], crcs: Sequence[int]) -> None:
-    """Raise :class:`~msgqueue.store.sqlite.file.Damage` unless all bodies are what was written."""
-    if [zlib.crc32(record.body) for record in records] != crcs or any(
-        decode_record(record.body) != record for record in records
-    ):
-        raise Damage(f"of the messages {records[0].seq} to {records[-1].seq} one is not as it was written")
+def _find_damaged(records: Sequence[Record], crcs: Sequence[int]) -> set[int]:
+    """Return the positions of the records whose bodies are not what was written."""
+    return {
+        record.seq
+        for record, crc in zip(records, crcs, strict=True)
+        if zlib.crc32(record.body) != crc or not _is_labeled(record)
+    }
+
+
+def _is_labeled(record: Record) -> bool:
+    try:
+        return decode_record(record.body) == record
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 @cache

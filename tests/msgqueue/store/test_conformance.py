@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from fanline.errors import Closed
-from fanline.protocol import Message, NewMessage, Record, decode_message
+from fanline.protocol import Message, NewMessage, Page, Record, decode_message
 from msgqueue.store.base import Bounds, Receipt, RecordHeader, Store
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, OpenStore, Step, agree, new, sizes
@@ -236,10 +236,10 @@ async def test_reads_page_by_page(store: Store) -> None:
 @pytest.mark.parametrize("patterns", [None, ["a"], ["*"], ["a", ">"], ["none"], []])
 async def test_reads_at_the_end(store: Store, patterns: list[str] | None) -> None:
     """At the end there is nothing, and the position stays; one beyond the end is left where it is."""
-    assert await store.read(0, patterns=patterns) == ([], 0)
+    assert await store.read(0, patterns=patterns) == Page([], 0)
     await append_on(store, "a")
-    assert await store.read(1, patterns=patterns) == ([], 1)
-    assert await store.read(7, patterns=patterns) == ([], 7)
+    assert await store.read(1, patterns=patterns) == Page([], 1)
+    assert await store.read(7, patterns=patterns) == Page([], 7)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ async def test_reads_over_holes(store: Store, patterns: list[str] | None) -> Non
     await store.trim([seq for seq in range(1, 1001) if seq % 100])
     await store.trim([1000])
     assert positions(await read_all(store, patterns, limit=4)) == list(range(100, 1000, 100))
-    assert (await store.read(900, patterns=patterns)) == ([], 1000)
+    assert (await store.read(900, patterns=patterns)) == Page([], 1000)
     assert positions(await store.read_back(1001, patterns=patterns, limit=3)) == [700, 800, 900]
     assert await store.bounds() == Bounds(100, 1000)
 
@@ -358,7 +358,7 @@ async def test_never_gives_a_position_twice(reopen: Reopen) -> None:
     await append_on(store, *"abc")
     await store.trim([1, 2, 3])
     assert await store.bounds() == Bounds(4, 3)
-    assert await store.read(0) == ([], 3)
+    assert await store.read(0) == Page([], 3)
     store = await reopen()
     assert await store.bounds() == Bounds(4, 3)
     assert await append_on(store, "d") == [4]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 
 from fanline.errors import ConfigurationError, StoreError
-from fanline.protocol import Record, decode_message
+from fanline.protocol import GapRange, Page, Record, decode_message
 from msgqueue.store.base import Bounds
 from msgqueue.store.sqlite import file as sqlite_file
 from msgqueue.store.sqlite import reader as sqlite_reader
@@ -302,19 +302,37 @@ async def read_or_refuse(folder: Path) -> list[Record] | None:
         return None
     finally:
         await store.close()
+    if store.damaged:
+        return None
     assert records[0].records == records[1].records
     return [record for record in records[0].records if record.seq <= 300]
 
 
-async def test_never_hands_out_a_changed_body(folder: Path) -> None:
-    """A byte changed within a message is noticed when it is read, however sound the file looks."""
-    await make_log(folder)
-    damaged = (folder / FILE).read_bytes().replace(b"xxxxxxxx", b"xxxxyxxx", 1)
-    (folder / FILE).write_bytes(damaged)
+async def test_leaves_out_damaged_messages(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A byte changed within a message is noticed when it is read; it is a gap, and what follows is read."""
+    records = await make_log(folder)
+    damage(folder, 100, 101, 150)
     store = await open_store(folder)
-    with pytest.raises(StoreError, match=f"{FILE}: it is damaged: restore it from a back-up"):
-        await read_all(store)
+    assert await store.read(0) == Page(records[:99], 99)
+    for _ in range(2):
+        assert await store.read(99) == Page(records[101:149], 149, GapRange(100, 101))
+    assert await store.read(149) == Page(records[150:], 300, GapRange(150, 150))
+    assert await store.read_back(301) == [each for each in records if each.seq not in (100, 101, 150)]
+    page = await store.read(98, patterns=[records[99].topic], limit=2)
+    assert page == Page([records[106]], 107, GapRange(100, 100))
+    assert store.damaged == 3
+    assert caplog.text.count("message 100 is damaged") == 1
     await store.close()
+
+
+def damage(folder: Path, *seqs: int) -> None:
+    """Change a byte within the bodies of some messages."""
+    with closing(sqlite3.connect(folder / FILE)) as connection, connection:
+        for seq in seqs:
+            connection.execute(
+                "UPDATE messages SET body = CAST(replace(body, 'xxxx', 'xxxy') AS BLOB) WHERE seq = ?",
+                (seq,),
+            )
 
 
 async def test_notices_a_missing_topic(folder: Path) -> None:
@@ -410,7 +428,7 @@ async def test_says_what_stops_it(store: SqliteStore, folder: Path) -> None:
         for write in (store.append([new()]), store.trim([1]), store.set_cursor("x", 1)):
             with pytest.raises(StoreError, match=f"{folder / FILE}: another program has locked it"):
                 await write
-        assert await store.read(0) == ([], 0)
+        assert await store.read(0) == Page([], 0)
         other.execute("ROLLBACK")
     assert await store.append([new()]) == [(1, False)]
 
@@ -504,7 +522,7 @@ async def test_ends_a_read_that_sqlite_has_ended(store: SqliteStore) -> None:
     """After an error that takes the read transaction with it, reading goes on."""
     with store._reader._snapshot():
         store._reader.connection.execute("ROLLBACK")
-    assert await store.read(0) == ([], 0)
+    assert await store.read(0) == Page([], 0)
 
 
 async def test_reads_back_in_steps(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
