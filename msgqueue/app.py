@@ -1,7 +1,9 @@
 """The msgqueue service: the one ordered, durable log behind ``/pushmsg`` and ``/popmsg``."""
 
+import asyncio
+import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,8 @@ from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Store
 from msgqueue.store.sqlite.engine import SqliteStore
+
+logger = logging.getLogger(__name__)
 
 # For so long the event loop may keep the interpreter from the threads of the store, which want it back after
 # every statement, and within them. With Python's usual 5 ms they, and all acks, often wait for nothing.
@@ -109,10 +113,10 @@ async def open_log(
             timeout=settings.queue_wait / 2,
             on_commit=commits.observe,
         )
-        stack.push_async_callback(log.close)
+        stack.push_async_callback(_close_in_time, log.close, settings.drain_timeout)
         await log.start()
         consumers = Consumers(log)
-        stack.push_async_callback(consumers.close)
+        stack.push_async_callback(_close_in_time, consumers.close, settings.drain_timeout)
         await consumers.start()
         retention = Retention(store, settings.retention, clock=lambda: clock.oldest_time)
         stack.push_async_callback(retention.close)
@@ -143,6 +147,15 @@ def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
         readiness_problem=lambda: log.write_error and f"the log cannot be written: {log.write_error}",
         drain=log.flush,
     )
+
+
+async def _close_in_time(close: Callable[[], Awaitable[None]], timeout: float) -> None:
+    """Close what may wait for the disk; leave it to the next start if that takes too long."""
+    try:
+        async with asyncio.timeout(timeout):
+            await close()
+    except TimeoutError:
+        logger.error("the disk does not answer: stopped without waiting for it")
 
 
 async def _resume(clock: LogClock, store: Store) -> None:

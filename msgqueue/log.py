@@ -55,7 +55,8 @@ class Log:
         store: Where it is kept; the log closes it.
         tail_bytes: Size of the newest messages kept in memory.
         buffer_bytes: Size of uncommitted messages above which :meth:`wait_for_space` makes writers wait.
-        timeout: Seconds for which a failing commit is tried again before its messages are refused.
+        timeout: Seconds for which a failing commit is tried again before its messages are refused, and after
+            which one that takes long counts as an error.
         on_commit: Called after each commit with the seconds that it took and the number of its messages.
 
     Attributes:
@@ -89,6 +90,7 @@ class Log:
         self._failure = ""
         self._failed_at = 0.0
         self._failing_since: float | None = None
+        self._committing_since: float | None = None
 
     async def start(self) -> None:
         """Find the end of the log, and begin to commit.
@@ -130,7 +132,11 @@ class Log:
 
     @property
     def write_error(self) -> str | None:
-        """Why commits fail, or None if they do not, or if none was tried lately."""
+        """Why commits fail or take too long, or None if they do not, or if none was tried lately."""
+        if self._committing_since is not None:
+            seconds = self._loop.time() - self._committing_since
+            if seconds > self._timeout:
+                return f"the disk has not finished a commit for {seconds:.0f} s"
         is_recent = (
             self._failing_since is not None and self._loop.time() - self._failed_at < WRITE_ERROR_SECONDS
         )
@@ -187,7 +193,7 @@ class Log:
     async def _commit(self, taken: list[_Waiting]) -> None:
         messages = [message for waiting in taken for message in waiting.messages]
         while True:
-            began = self._loop.time()
+            began = self._committing_since = self._loop.time()
             try:
                 receipts = await self._store.append(messages)
             except StoreError as error:
@@ -201,6 +207,8 @@ class Log:
                 _hand_out(taken, receipts)
                 self._release(taken)
                 return
+            finally:
+                self._committing_since = None
 
     def _is_worth_waiting(self, error: StoreError) -> bool:
         """Note a failure, and say whether the cause may still go away before writers give up."""

@@ -1,5 +1,6 @@
 """Fixtures for the tests of msgqueue."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ class BreakableStore(SqliteStore):
 
     refuses: Callable[[NewMessage], bool] | None = None
     is_unreadable = False
+
+    def hang(self, end: threading.Event) -> None:
+        """Do nothing more until an event is set, as if the disk did not answer."""
+        self._writing.call(end.wait)
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """Append, unless a message is refused."""

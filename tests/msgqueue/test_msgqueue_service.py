@@ -1,6 +1,7 @@
 """The msgqueue alone, between clients that stand in for publishers and subscribers."""
 
 import asyncio
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from msgqueue.app import open_msgqueue
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as receive
 from tests.msgqueue.conftest import BreakableStore, OpenedStores
+from tests.stubs import DEADLINE
 
 
 @pytest.fixture
@@ -407,6 +409,26 @@ async def test_nothing_is_acked_that_is_not_stored(
     store.refuses = None
     assert await push(pusher, {"topic": "t", "content": 1, "id": "a"}) == [{"ok": "a", "seq": 1}]
     assert queue.app.readiness_problem() is None
+
+
+async def test_a_commit_that_hangs_is_an_error(
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
+) -> None:
+    """A disk that does not answer makes msgqueue unready, and holds up its stop no longer than allowed."""
+    queue = await start_service(
+        partial(open_msgqueue, open_store=opened_stores.open), queue_wait=0.2, drain_timeout=0.5
+    )
+    answers = threading.Event()
+    opened_stores[0].hang(answers)
+    try:
+        pusher = await dial(queue, "/pushmsg")
+        await pusher.send('{"topic":"t","content":1}')
+        await until(lambda: queue.app.readiness_problem() is not None)
+        assert "the disk has not finished a commit for" in (queue.app.readiness_problem() or "")
+        async with asyncio.timeout(DEADLINE):
+            await queue.stop()
+    finally:
+        answers.set()
 
 
 async def test_short_trouble_of_the_store_is_bridged(

@@ -169,8 +169,10 @@ class SqliteStore(Store):
         if self._file.wal_bytes <= WAL_BYTES:
             return
         move = self._translated(self._file.checkpoint)
-        # Commits go on while it does most of the work.
-        self._moving = asyncio.get_running_loop().run_in_executor(None, move)
+        # Commits go on while a thread of its own does most of the work.
+        thread = CallThread("store-checkpoint")
+        self._moving = thread.call(move)
+        thread.stop()
         await asyncio.shield(self._moving)
         await self._write(self._writer.truncate_wal)
 

@@ -147,6 +147,11 @@ class LogFile:
             )
         if not self.path.exists():
             self._create()
+        if self.wal_bytes > WAL_BYTES:
+            size = self.wal_bytes / 1e6
+            logger.warning(
+                "%s: checking %d MB of its WAL; this takes a second for each 25 MB", self.path, size
+            )
         self.require_whole()
         with closing(self.connect()) as connection:
             self._check(connection)
