@@ -1,4 +1,4 @@
-"""The subscriber service: follows the log, and delivers it at ``/subscribe``."""
+"""The subscriber service: follows the log, and delivers it."""
 
 import asyncio
 import time
@@ -16,9 +16,11 @@ from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
 from fanline.tasks import running_task
-from subscriber import history
+from subscriber.delivery import Delivery
 from subscriber.fanout import Fanout
-from subscriber.history import History
+from subscriber.frame_codec import EventFrames
+from subscriber.http import history
+from subscriber.http.events import Events
 from subscriber.live_feed import LiveFeed
 from subscriber.session import Session
 from subscriber.settings import SubscriberSettings
@@ -57,22 +59,18 @@ async def open_subscriber(
         asyncio.get_running_loop().call_later,
         on_delivered=DeliveryMetrics(registry).observe,
     )
-    metrics.gauge(registry, "fanline_log_head", "Position of the newest message seen.", lambda: feed.head)
-    metrics.counter(
-        registry,
-        "fanline_messages_delivered",
-        "Messages handed to subscribers, counted once for each of them.",
-        lambda: feed.fanout.delivered,
-    )
+    _register_metrics(registry, feed)
     queue = queue or RemoteQueue.from_settings(settings)
-    make_session = partial(
-        Session,
+    make_delivery = partial(
+        Delivery,
         feed=feed,
         queue=queue,
         max_subscriptions=settings.max_subscriptions,
         timeout=settings.queue_wait,
-        rejected=rejected,
     )
+    make_session = partial(Session, **make_delivery.keywords, rejected=rejected)
+    codec = EventFrames(lambda: feed.epoch)
+    events = Events(make_delivery, codec, heartbeat=settings.event_heartbeat, rejected=rejected)
 
     async def drain() -> None:
         feed.flush()
@@ -83,7 +81,8 @@ async def open_subscriber(
             max_frame=MAX_FRAME,
             metrics=registry,
             endpoints={"/subscribe": Endpoint(make_handler=make_session)},
-            pages={history.PATH: History(queue, patience=settings.queue_wait).show},
+            pages={history.PATH: history.History(queue, patience=settings.queue_wait).show},
+            streams=events.streams,
             readiness_problem=lambda: queue.problem,
             drain=drain,
         )
@@ -108,3 +107,13 @@ class DeliveryMetrics:
         """Note the newest of some records that were delivered together."""
         if len(newest.body) <= MAX_BODY and (stored_at := _decode(newest.body).time) is not None:
             self._seconds.observe(max(0.0, self._clock() - stored_at / 1000))
+
+
+def _register_metrics(registry: CollectorRegistry, feed: LiveFeed) -> None:
+    metrics.gauge(registry, "fanline_log_head", "Position of the newest message seen.", lambda: feed.head)
+    metrics.counter(
+        registry,
+        "fanline_messages_delivered",
+        "Messages handed to subscribers, counted once for each of them.",
+        lambda: feed.fanout.delivered,
+    )

@@ -9,7 +9,7 @@
 and the same with ``unsub``, which takes no option.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -67,6 +67,19 @@ def parse(frame: bytes) -> Iterator[Command | Rejected]:
         return
     for part in parts:
         yield _attempt(_parse_json, part)
+
+
+def subscribe_command(pattern: str, options: Mapping[str, object]) -> Command:
+    """Return the command to subscribe to a valid pattern.
+
+    Args:
+        pattern: The pattern.
+        options: What it begins with, by name.
+
+    Raises:
+        Rejected: If an option is unknown, wrong, or excluded by another.
+    """
+    return _command("sub", pattern, dict(options))
 
 
 def _attempt(parse_one: Any, data: bytes) -> Command | Rejected:

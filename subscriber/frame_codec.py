@@ -1,11 +1,11 @@
 """Codecs of subscribers: how records and notices become frames. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
 
-from fanline.protocol import Codec, Dialect, Record, encode
+from fanline.protocol import Codec, Dialect, GapNotice, Record, encode, parse_position
 from fanline.server import text_frame
 
 
@@ -46,6 +46,46 @@ class WebSocketFrames:
     def encode_notice(self, notice: msgspec.Struct) -> bytes:
         """Return the text frame of a notice's JSON."""
         return text_frame(encode(notice))
+
+
+class EventFrames:
+    """Server-sent events: a record's message is one, with its position and the epoch of the log as the id.
+
+    Args:
+        read_epoch: Returns the epoch of the log that is delivered.
+    """
+
+    has_notices = True
+
+    def __init__(self, read_epoch: Callable[[], str | None]) -> None:
+        self._read_epoch = read_epoch
+
+    def encode_id(self, position: int) -> bytes:
+        """Return the line that sets the id, with which a client resumes after a position."""
+        epoch = self._read_epoch()
+        return b"id: %d\n" % position if epoch is None else b"id: %d-%b\n" % (position, epoch.encode())
+
+    def encode_record(self, record: Record) -> bytes:
+        """Return the event of a record's message."""
+        body = record.body
+        if b"\n" in body or b"\r" in body:  # which JSON allows between values, and events only as a new line
+            body = b"\ndata: ".join(body.splitlines())
+        return b"%bdata: %b\n\n" % (self.encode_id(record.seq), body)
+
+    def encode_notice(self, notice: msgspec.Struct) -> bytes:
+        """Return the event of a gap: of all notices, those alone are sent."""
+        assert isinstance(notice, GapNotice)
+        return b"event: gap\ndata: %b\n\n" % encode(notice.gap)
+
+
+def parse_event_id(text: str) -> tuple[int, str | None]:
+    """Return the position and the epoch that an id stands for.
+
+    Raises:
+        Rejected: If it is none.
+    """
+    position, _, epoch = text.partition("-")
+    return parse_position("Last-Event-ID", position), epoch or None
 
 
 FRAME_CODECS: Final[Mapping[Dialect, FrameCodec]] = {

@@ -1,4 +1,4 @@
-"""One subscriber's connection: frames in, the waiting for the log, and at most one task for it."""
+"""One WebSocket of a subscriber: its frames are commands, which are executed in order."""
 
 import asyncio
 import logging
@@ -7,34 +7,32 @@ from typing import Final, NamedTuple
 
 from prometheus_client import Counter
 
-from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.protocol import PageAnswer, Read, SubscribeRefusal
+from fanline.errors import ErrorCode, Rejected
+from fanline.protocol import Read, SubscribeRefusal
 from fanline.queue.base import QueueClient
 from fanline.server import Connection, RefusalLimit
 from subscriber import commands
 from subscriber.commands import Command
+from subscriber.delivery import Delivery
 from subscriber.frame_codec import FRAME_CODECS
 from subscriber.live_feed import LiveFeed
-from subscriber.subscription import Steps, Subscription
+from subscriber.subscription import Steps
 
 logger = logging.getLogger(__name__)
 
 # Commands of one frame that are executed before the other connections get their turn.
 SLICE: Final = 64
 
-_UNREACHABLE: Final = "msgqueue cannot be reached; the subscription was not made"
-_NO_ANSWER: Final = "msgqueue does not answer; the subscription was not made"
-
 
 class _WaitingCommand(NamedTuple):
     """A command in progress, and what it waits for: a page, or the end of the log to be known."""
 
     command: Command
-    steps: Steps
+    steps: Steps[None]
     needs: Read | None
 
 
-class Session:
+class Session(Delivery):
     """Serves one subscriber.
 
     Commands are executed as they arrive, without a task. A task exists only while a command waits for the
@@ -49,10 +47,7 @@ class Session:
         rejected: Counts rejected commands, by code.
     """
 
-    __slots__ = (
-        "_connection", "_feed", "_has_ignored", "_later", "_queue", "_refusals", "_rejected",
-        "_subscription", "_task", "_timeout", "_waiting",
-    )  # fmt: skip
+    __slots__ = ("_connection", "_has_ignored", "_later", "_refusals", "_rejected", "_waiting")
 
     def __init__(
         self,
@@ -64,24 +59,20 @@ class Session:
         timeout: float,
         rejected: Counter,
     ) -> None:
-        self._connection = connection
-        self._feed = feed
-        self._queue = queue
-        self._timeout = timeout
-        self._rejected = rejected
-        self._subscription = Subscription(
+        super().__init__(
             connection,
             FRAME_CODECS[connection.dialect],
             feed,
-            user=connection.user,
-            max_patterns=max_subscriptions,
+            queue,
+            max_subscriptions=max_subscriptions,
+            timeout=timeout,
         )
+        self._connection = connection
+        self._rejected = rejected
         self._waiting: _WaitingCommand | None = None
         self._later: list[Iterator[Command | Rejected]] = []  # of each frame, what is not executed
         self._refusals = RefusalLimit(connection)
-        self._task: asyncio.Task[None] | None = None
         self._has_ignored = False
-        connection.on_pause = self._on_pause
 
     def on_frame(self, payload: bytes) -> None:
         """Execute the commands in a frame, after those of earlier frames that still wait."""
@@ -95,16 +86,6 @@ class Session:
             self._ensure_task()
         if self._is_busy:
             self._connection.pause_reading()
-
-    def on_close(self) -> None:
-        """End the subscription."""
-        self._subscription.close()
-        if self._task is not None:
-            self._task.cancel()
-
-    def _on_pause(self) -> None:
-        self._subscription.leave_live()
-        self._ensure_task()
 
     # Commands.
 
@@ -163,14 +144,7 @@ class Session:
         """Wait for what a command needs until it is executed; then execute those after it."""
         command, steps, needs = waiting
         try:
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    needs = steps.send(await self._fetch(needs))
-        except StopIteration:
-            pass
-        except TimeoutError:
-            reason = _UNREACHABLE if needs is None else _NO_ANSWER
-            self._reject(Rejected(ErrorCode.QUEUE_UNAVAILABLE, reason), command)
+            await self._complete(steps, needs)
         except Rejected as rejected:
             self._reject(rejected, command)
         self._waiting = None
@@ -183,47 +157,17 @@ class Session:
         if not self._is_busy:
             self._connection.resume_reading()
 
-    async def _fetch(self, needs: Read | None) -> PageAnswer | None:
-        if needs is not None:
-            return await self._queue.read(needs)
-        await self._feed.wait_until_ready()
-        return None
-
     # The task.
 
-    def _ensure_task(self) -> None:
-        if self._task is None and (self._is_busy or self._subscription.is_catching_up):
-            self._task = self._connection.create_task(self._work())
+    @property
+    def _has_work(self) -> bool:
+        return self._is_busy or super()._has_work
 
-    async def _work(self) -> None:
-        """Finish the commands that wait, if any; then catch up."""
-        try:
-            while True:
-                if self._waiting is not None:
-                    await self._finish_command(self._waiting)
-                elif self._later:
-                    await self._go_on()
-                elif self._subscription.is_catching_up:
-                    await self._catch_up()
-                else:
-                    break
-        except Rejected as rejected:
-            self._subscription.cut(CloseCode.TRY_AGAIN_LATER, f"cannot catch up: {rejected.reason}")
-        finally:
-            if self._task is asyncio.current_task():
-                self._task = None
-
-    async def _catch_up(self) -> None:
-        """Take one step on the way back to live, as soon as the subscriber takes data."""
-        await self._connection.writable()
-        async with self._feed.turn:
-            grown = self._feed.grown.next
-            read = self._subscription.advance()
-            await asyncio.sleep(0)  # live deliveries, and then the next one that catches up
-        if read is not None:
-            page = await self._queue.read(read)
-            async with self._feed.turn:
-                self._subscription.take_page(read, page)
-                await asyncio.sleep(0)
-        elif self._subscription.is_ahead and not self._connection.paused:
-            await asyncio.shield(grown)
+    async def _step(self) -> None:
+        """Finish the commands that wait, if any; else take a step to catch up."""
+        if self._waiting is not None:
+            await self._finish_command(self._waiting)
+        elif self._later:
+            await self._go_on()
+        else:
+            await super()._step()

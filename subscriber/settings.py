@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fanline.settings import Count, Port, ServiceSettings
+from fanline.settings import Count, Port, Seconds, ServiceSettings
 
 
 class SubscriberSettings(ServiceSettings):
@@ -16,4 +16,7 @@ class SubscriberSettings(ServiceSettings):
     max_subscriptions: Count = Field(1_000, description="Subscriptions that one connection may hold.")
     join_window: Annotated[float, Field(ge=0, le=1)] = Field(
         0.002, description="Seconds during which frames for a busy connection are joined into one write."
+    )
+    event_heartbeat: Seconds = Field(
+        15, description="Seconds of silence after which a stream of server-sent events has a comment."
     )

@@ -14,8 +14,8 @@ The caller does the waiting. :meth:`Subscription.execute` yields what a command 
 :meth:`Subscription.advance` returns the page to read next.
 """
 
-from collections.abc import Generator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Generator, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -33,8 +33,18 @@ CACHED_PAGE_BYTES: Final = 65_536
 # Records in memory that are looked at for one page, most of which may not be wanted.
 MAX_LOOKED_AT: Final = 1_000
 
+T = TypeVar("T")
+
+
+class Start(NamedTuple):
+    """Where a pattern begins, and which positions after it retention has removed."""
+
+    after: int
+    gap: GapRange | None = None
+
+
 # What a command waits for: a page of the log, or, for None, until the end of the log is known.
-Steps = Generator[Read | None, PageAnswer | None, None]
+Steps = Generator[Read | None, PageAnswer | None, T]
 
 
 class Writer(Protocol):
@@ -52,13 +62,6 @@ class Writer(Protocol):
     def cut(self, code: CloseCode, reason: str) -> None:
         """Close without waiting for the peer."""
         ...
-
-
-class _Start(NamedTuple):
-    """Where a pattern begins, and which positions after it retention has removed."""
-
-    after: int
-    gap: GapRange | None = None
 
 
 class Subscription:
@@ -130,7 +133,7 @@ class Subscription:
 
     # Commands.
 
-    def execute(self, command: Command) -> Steps:
+    def execute(self, command: Command) -> Steps[None]:
         """Execute a command, and answer it.
 
         Nothing happens before the generator is started, and only one may be in progress.
@@ -147,7 +150,30 @@ class Subscription:
         else:
             self._unsubscribe(command.pattern)
 
-    def _subscribe(self, command: Command) -> Steps:
+    def begin(self, commands: Sequence[Command]) -> Steps[Sequence[Start]]:
+        """Make several subscriptions as one, for a subscriber that has none: it is sent nothing in between.
+
+        Otherwise like :meth:`execute`; there is no answer.
+
+        Returns:
+            Where each begins.
+        """
+        for command in commands:
+            self._check(command.pattern)
+        if len(commands) > self._max_patterns:
+            raise self._too_many()
+        if not self._feed.is_ready:
+            yield None
+        if not self._feed.can_resume:
+            raise _no_log()
+        starts: dict[str, Start] = {}
+        for command in commands:
+            starts[command.pattern] = yield from self._find_start(command)
+        for pattern, start in starts.items():
+            self._add(pattern, start.after)
+        return list(starts.values())
+
+    def _subscribe(self, command: Command) -> Steps[None]:
         self._check(command.pattern)
         # A subscriber without notices is told no position, nor could it be told that msgqueue is away.
         if not self._feed.is_ready and (self.codec.has_notices or not command.is_from_now):
@@ -166,8 +192,11 @@ class Subscription:
         if not self._user.may_subscribe(pattern):
             raise Rejected(ErrorCode.FORBIDDEN, f'{self._user.name} may not subscribe to "{pattern}"')
         if len(self._patterns) >= self._max_patterns and pattern not in self._patterns:
-            reason = f"a connection may hold {self._max_patterns:,} subscriptions"
-            raise Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
+            raise self._too_many()
+
+    def _too_many(self) -> Rejected:
+        reason = f"a connection may hold {self._max_patterns:,} subscriptions"
+        return Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
 
     def _position_of(self, pattern: str) -> int:
         return self._fanout.head if self._backlog is None else self._backlog.position_of(pattern)
@@ -209,23 +238,23 @@ class Subscription:
                 self._backlog = None
         self.send(Unsubscribed(pattern))
 
-    def _find_start(self, command: Command) -> Generator[Read, PageAnswer | None, _Start]:
+    def _find_start(self, command: Command) -> Generator[Read, PageAnswer | None, Start]:
         if command.is_from_now:
-            return _Start(self._fanout.head)
+            return Start(self._fanout.head)
         if not self._feed.can_resume:
-            raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "msgqueue keeps no log that could be read")
+            raise _no_log()
         if command.last is not None:
             return (yield from self._find_start_of_last(command.pattern, command.last))
         assert command.after is not None
         if command.epoch not in (None, self._feed.epoch):
             # What followed in that log is not known here, and of this one the client has nothing yet.
             first = command.after + 1
-            return _Start(0, GapRange(first, max(first, self._fanout.head)))
+            return Start(0, GapRange(first, max(first, self._fanout.head)))
         return (yield from self._find_start_after(command.pattern, command.after))
 
-    def _find_start_after(self, pattern: str, after: int) -> Generator[Read, PageAnswer | None, _Start]:
+    def _find_start_after(self, pattern: str, after: int) -> Generator[Read, PageAnswer | None, Start]:
         if self._cache.covers(after) and after <= self._fanout.head:
-            return _Start(after)
+            return Start(after)
         page = yield Read([pattern], after=after, limit=1)
         assert page is not None
         if after > page.last:
@@ -233,9 +262,9 @@ class Subscription:
             raise Rejected(ErrorCode.BAD_POSITION, reason)
         if page.gap is not None:
             self._note_gap(page.gap)
-        return _Start(after, page.gap)
+        return Start(after, page.gap)
 
-    def _find_start_of_last(self, pattern: str, last: int) -> Generator[Read, PageAnswer | None, _Start]:
+    def _find_start_of_last(self, pattern: str, last: int) -> Generator[Read, PageAnswer | None, Start]:
         before, wanted = self._fanout.head + 1, last
         while wanted > 0:
             page = yield Read([pattern], before=before, limit=wanted)
@@ -244,7 +273,7 @@ class Subscription:
                 break
             before = page.position
             wanted -= len(page.messages)
-        return _Start(before - 1)
+        return Start(before - 1)
 
     # Between live and the log.
 
@@ -319,3 +348,7 @@ class Subscription:
             gap = GapRange(min(last.first, gap.first), max(last.last, gap.last))
         self._gap = gap
         return True
+
+
+def _no_log() -> Rejected:
+    return Rejected(ErrorCode.RESUME_UNAVAILABLE, "msgqueue keeps no log that could be read")

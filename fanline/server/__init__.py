@@ -5,12 +5,14 @@ from fanline.security.authenticator import SECONDS_TO_FORGET_ONE, FailureDelay, 
 from fanline.security.tokens import CHAT, Claims, TokenKey, find_token
 from fanline.server import metrics
 from fanline.server.access import address_of, query_of, single_header
-from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page
+from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page, StreamEndpoint
+from fanline.server.http.event_stream import EventStream
 from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, status_of
 from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit
 from fanline.server.metrics import gauge, new_registry
 from fanline.server.process import raise_file_limit, run_program
 from fanline.server.service import Service
+from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, MakeHandler, Opening
 from fanline.server.websocket.frame_stream import task_handler
 from fanline.server.websocket.frames import text_frame
@@ -35,10 +37,12 @@ __all__ = [
     "SECONDS_TO_FORGET_ONE",
     "App",
     "Bytes",
+    "Channel",
     "Claims",
     "Connection",
     "Count",
     "Endpoint",
+    "EventStream",
     "FailureDelay",
     "Handler",
     "Handshake",
@@ -58,6 +62,7 @@ __all__ = [
     "Service",
     "ServiceSettings",
     "ServiceUrl",
+    "StreamEndpoint",
     "TokenKey",
     "Unauthorized",
     "address_of",

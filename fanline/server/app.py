@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from fanline.server.http.event_stream import OpenStream
 from fanline.server.websocket.connection import MakeHandler, Opening
 from fanline.server.websocket.handshake import Handshake
 
@@ -47,6 +48,20 @@ class OpenEndpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEndpoint:
+    """A path of server-sent events, for users who log in.
+
+    Attributes:
+        open: Subscribes a stream to what a request asks for, and returns what the stream begins with. It may
+            raise :class:`~fanline.errors.Rejected` or :class:`~fanline.server.http.problems.HttpProblem`.
+        heartbeat: Seconds of silence after which a comment is written.
+    """
+
+    open: OpenStream
+    heartbeat: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """One service.
 
@@ -58,6 +73,7 @@ class App:
         pages: What answers GET, for users who log in, by path: the user is ``request.user``. It may raise
             :class:`~fanline.errors.Rejected` or :class:`~fanline.server.http.problems.HttpProblem`.
         posts: What answers POST, likewise.
+        streams: Server-sent events, by path.
         max_body: Largest body of a request, in bytes.
         routes: What answers other requests; each decides itself who may make them.
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
@@ -73,6 +89,7 @@ class App:
     endpoints: Mapping[str, Endpoint | OpenEndpoint] = field(default_factory=dict)
     pages: Mapping[str, Page] = field(default_factory=dict)
     posts: Mapping[str, Page] = field(default_factory=dict)
+    streams: Mapping[str, StreamEndpoint] = field(default_factory=dict)
     max_body: int = MAX_BODY
     routes: Sequence[BaseRoute] = ()
     is_shared: bool = False

@@ -201,7 +201,7 @@ async def _listen(
         lambda: expiry,
     )
     application = Middleware(
-        Application(app, access, retiring),
+        Application(app, access, connections, retiring),
         access,
         refusals,
         proxies=proxies,

@@ -446,7 +446,7 @@ class CheckedClient(Client):
         super().__init__(log)
         self.wants: dict[str, Want] = {}
         self.told: list[GapRange] = []
-        self.steps: tuple[Steps, Read | None] | None = None
+        self.steps: tuple[Steps[None], Read | None] | None = None
         self.page: tuple[Read, PageAnswer] | None = None
 
     def write(self, frames: bytes) -> None:
@@ -485,7 +485,7 @@ class CheckedClient(Client):
             steps = self.subscription.execute(command)
             self.proceed(steps, lambda: next(steps))
 
-    def proceed(self, steps: Steps, resume: Callable[[], Read | None]) -> None:
+    def proceed(self, steps: Steps[None], resume: Callable[[], Read | None]) -> None:
         self.steps = None
         try:
             self.steps = steps, resume()

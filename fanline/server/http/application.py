@@ -10,10 +10,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from fanline.errors import Rejected
 from fanline.server.access import Access
-from fanline.server.app import App, Endpoint, Page
-from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of
+from fanline.server.app import App, Endpoint, Page, StreamEndpoint
+from fanline.server.http.event_stream import answer_with_stream
+from fanline.server.http.middleware import common_headers
+from fanline.server.http.problems import HttpProblem, ProblemCode, translated_refusals
+from fanline.server.websocket.connections import OpenConnections
 
 
 class Application:
@@ -22,10 +24,13 @@ class Application:
     Args:
         app: The service.
         access: Decides who may see its pages.
+        connections: The open connections, to which event streams are added.
         retiring: Set once the service is about to stop: then it is not ready.
     """
 
-    def __init__(self, app: App, access: Access, retiring: asyncio.Event) -> None:
+    def __init__(
+        self, app: App, access: Access, connections: OpenConnections, retiring: asyncio.Event
+    ) -> None:
         async def show_metrics(_: Request) -> Response:
             text = prometheus_client.generate_latest(app.metrics)
             return Response(text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
@@ -47,6 +52,7 @@ class Application:
             Route("/metrics", _for_users(show_metrics, access, needs_password=True)),
             *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
             *(Route(path, _for_users(page, access), methods=["POST"]) for path, page in app.posts.items()),
+            *(Route(path, _stream(each, access, connections)) for path, each in app.streams.items()),
             *(Route(path, _upgrade_required(access, endpoint)) for path, endpoint in app.endpoints.items()),
         ]
         self._router = Router(self._routes, redirect_slashes=False)
@@ -100,10 +106,29 @@ def _for_users(page: Page, access: Access, *, needs_password: bool = False) -> P
     async def show(request: Request) -> Response:
         access.check_origin(request)
         request.scope["user"] = (await access.identify(request, needs_password=needs_password)).user
-        try:
+        with translated_refusals():
             return await page(request)
-        except Rejected as rejected:
-            raise problem_of(rejected) from None
+
+    return show
+
+
+def _stream(endpoint: StreamEndpoint, access: Access, connections: OpenConnections) -> Page:
+    """Return a page that is a stream of events, after origin and login."""
+
+    async def show(request: Request) -> Response:
+        access.check_origin(request)
+        login = await access.identify(request)
+        access.check_connections(login, connections.per_user)
+        request.scope["user"] = login.user
+        with translated_refusals():
+            return await answer_with_stream(
+                request,
+                login,
+                endpoint.open,
+                connections,
+                heartbeat=endpoint.heartbeat,
+                headers=common_headers(request.headers, access),
+            )
 
     return show
 

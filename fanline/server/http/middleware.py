@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanline.server.access import Access
@@ -21,6 +22,8 @@ from fanline.server.http.proxies import TrustedProxies
 from fanline.server.log import quoted
 
 logger = logging.getLogger(__name__)
+
+EVENT_STREAM: Final = "text/event-stream"
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -116,7 +119,7 @@ class Middleware:
     async def _refuse(self, problem: HttpProblem, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         self._refusals.count(problem)
         if not answer.has_started:
-            await problem.response()(scope, receive, answer)
+            await _response(problem, Headers(scope=scope))(scope, receive, answer)
 
 
 def _require_utf8(scope: Scope) -> None:
@@ -131,6 +134,18 @@ def _require_utf8(scope: Scope) -> None:
     except UnicodeDecodeError:
         detail = "the path or the query is not percent-encoded UTF-8"
         raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail) from None
+
+
+def _response(problem: HttpProblem, request: Headers) -> Response:
+    """Return the answer that says a problem; for an ``EventSource`` one after which it comes back.
+
+    It gives up after any answer but 200 (HTML standard, 9.2.3), also if the reason passes.
+    """
+    wants_events = EVENT_STREAM in request.get("accept", "")
+    if problem.status is not HTTPStatus.SERVICE_UNAVAILABLE or not wants_events:
+        return problem.response()
+    retry_ms = 1000 * int(dict(problem.headers)["Retry-After"])
+    return Response(f"retry: {retry_ms}\n: {problem.detail}\n\n", media_type=EVENT_STREAM)
 
 
 _CLOSE: Final = (("Connection", "close"),)

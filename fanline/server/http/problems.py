@@ -7,7 +7,8 @@
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
@@ -115,6 +116,15 @@ def status_of(code: str) -> HTTPStatus:
 def problem_of(rejected: Rejected) -> HttpProblem:
     """Return the problem that says what a refusal says."""
     return HttpProblem(status_of(rejected.code), rejected.code, rejected.reason)
+
+
+@contextmanager
+def translated_refusals() -> Iterator[None]:
+    """Raise a refusal within the block as a problem."""
+    try:
+        yield
+    except Rejected as rejected:
+        raise problem_of(rejected) from None
 
 
 class Refusals:

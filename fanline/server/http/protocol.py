@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import weakref
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -49,7 +50,8 @@ class HttpProtocol(H11Protocol):
         refusals: Refusals,
         cuts: Cuts,
     ) -> None:
-        super().__init__(config, server_state, app_state={})
+        # Weak, so that a connection that is lost is freed at once.
+        super().__init__(config, server_state, app_state={"protocol": weakref.ref(self)})
         self._open_websocket = open_websocket
         self._refusals = refusals
         self._cuts = cuts
@@ -89,6 +91,12 @@ class HttpProtocol(H11Protocol):
         self.connections.discard(self)
         early, _ = self.conn.trailing_data
         self._open_websocket(self.transport, dict(self.scope), early)
+
+    def take_over(self) -> asyncio.Transport:
+        """Leave the transport, and with it the answer to the current request, to another protocol."""
+        self.connections.discard(self)
+        self.cycle.disconnected = True
+        return self.transport
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that cannot be parsed; uvicorn calls this while it handles the error."""

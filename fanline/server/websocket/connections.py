@@ -8,6 +8,8 @@ from typing import Any
 
 from fanline.errors import CloseCode
 from fanline.security.logins import VerifiedLogin
+from fanline.server.http.event_stream import EventStream
+from fanline.server.http.protocol import HttpProtocol
 from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
 from fanline.server.websocket.cuts import Cut, Cuts
@@ -46,6 +48,12 @@ class OpenConnections:
         connection = Connection(transport, opening, self._limits, self)
         self._add(connection)
         return connection
+
+    def open_stream(self, protocol: HttpProtocol, login: VerifiedLogin, heartbeat: float) -> EventStream:
+        """Return a stream that has not begun, counted as a connection of its user."""
+        stream = EventStream(protocol, self._limits, self, login=login, heartbeat=heartbeat)
+        self._add(stream)
+        return stream
 
     def remove(self, channel: Channel) -> None:
         """Forget a connection that is lost."""
@@ -105,7 +113,12 @@ class OpenConnections:
     def dismiss(self) -> None:
         """Close every connection; tell each client when to come back, each another time."""
         for channel in self:
-            channel.dismiss(self._draw_retry_ms())
+            channel.dismiss(self.draw_retry_ms())
+
+    def draw_retry_ms(self) -> int:
+        """Return milliseconds after which a client should come back, each time others."""
+        # Not for secrecy: it keeps clients from returning all at once.
+        return round(random.uniform(0, self._return_spread) * 1000)  # noqa: S311
 
     def abort(self) -> None:
         """Drop every connection at once."""
@@ -116,7 +129,3 @@ class OpenConnections:
         self._channels.add(channel)
         if (name := channel.user_name) is not None:
             self.per_user[name] += 1
-
-    def _draw_retry_ms(self) -> int:
-        # Not for secrecy: it keeps clients from returning all at once.
-        return round(random.uniform(0, self._return_spread) * 1000)  # noqa: S311

@@ -1,0 +1,1 @@
+"""HTTP of the subscriber service: history in pages, and server-sent events."""
