@@ -14,9 +14,12 @@ Exceptions::
 The codes on the wire and :class:`Rejected` are defined in :mod:`fanline.protocol.errors`.
 """
 
+import errno
 import os
+import socket
 from typing import Final
 
+from fanline.addresses import join_host_port, split_hosts
 from fanline.protocol.errors import CloseCode, ErrorCode, FanlineError, Rejected
 
 __all__ = [
@@ -53,11 +56,20 @@ class CannotListen(ConfigurationError):
     """
 
     def __init__(self, service: str, host: str, port: int, error: OSError) -> None:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        has_number = error.errno and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno or 0) if has_number else str(error.strerror or error)
+        where = ", ".join(join_host_port(each, port) for each in split_hosts(host))
         super().__init__(
-            f"{service}_port: cannot listen on {host}:{port}: {reason.lower()}; "
-            f"stop the other program, or choose a port with --{service}-port"
+            f"{service}_port: cannot listen on {where}: {reason.lower()}; {_hint(service, error)}"
         )
+
+
+def _hint(service: str, error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return "this machine has no such address: set host to one that it has, such as 127.0.0.1 or ::1"
+    if error.errno == errno.EACCES:
+        return f"this user may not listen there: choose a port from 1024 on with --{service}-port"
+    return f"stop the other program, or choose a port with --{service}-port"
 
 
 class Disconnected(FanlineError):

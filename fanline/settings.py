@@ -11,30 +11,33 @@ A setting has one name in all three places that it can be written, most importan
 """
 
 import argparse
-import ipaddress
+import logging
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, ClassVar, Final, Literal, NoReturn, Self, TypeVar, get_args
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    IPvAnyNetwork,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from fanline.addresses import is_loopback, split_hosts
 from fanline.errors import ConfigurationError
+from fanline.setting_types import (
+    HIDDEN,
+    Bytes,
+    Count,
+    Hosts,
+    Networks,
+    Origins,
+    PasswordFile,
+    Port,
+    Seconds,
+    ServiceUrl,
+)
 
 ENV_PREFIX: Final = "FANLINE_"
 
@@ -55,39 +58,13 @@ _SECTIONS: Final = {
 }
 SERVICES: Final = tuple(_SECTIONS)
 
-# Marks a setting whose value is not repeated in an error, because a secret may stand there by mistake.
-_HIDDEN: Final = object()
+logger = logging.getLogger(__name__)
 
-
-def _service_url(text: str) -> str:
-    url = text.rstrip("/")
-    parts = urlsplit(url)
-    has_more = "@" in parts.netloc or parts.path or parts.query or parts.fragment
-    if parts.scheme != "wss" or not parts.hostname or parts.port == 0 or has_more:
-        raise ValueError("expected wss://HOST:PORT, without a path or a login")
-    return url
-
-
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
-    if not is_web or f"{parts.scheme}://{parts.netloc}" != text:
-        raise ValueError("expected https://HOST or https://HOST:PORT, without a path")
-    return text.lower()
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
-Count = Annotated[int, Field(ge=1)]
-Bytes = Annotated[int, Field(ge=1024)]
-ServiceUrl = Annotated[str, AfterValidator(_service_url)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
-PasswordFile = Annotated[Path | None, _HIDDEN]
+# What Kubernetes sets for a Service whose name begins with `fanline`: its host and port, in two styles.
+_INJECTED: Final = re.compile(
+    ENV_PREFIX
+    + r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)"
+)
 
 
 class Settings(BaseModel):
@@ -95,8 +72,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field(
-        "127.0.0.1", description="Address to listen on. Other than loopback needs `users_file`.", min_length=1
+    host: Hosts = Field(
+        "127.0.0.1",
+        description="Addresses to listen on, with commas between them: `0.0.0.0` is all of IPv4, `::` all of "
+        "both families, `localhost` the loopback of both. Other than loopback needs `users_file`.",
     )
     queue_url: ServiceUrl = Field(
         "wss://localhost:8080", description="Where publisher and subscriber find msgqueue."
@@ -199,12 +178,7 @@ class Settings(BaseModel):
     @property
     def is_loopback(self) -> bool:
         """Return whether :attr:`host` can be reached from this machine only."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return all(map(is_loopback, split_hosts(self.host)))
 
     @property
     def max_frame(self) -> int:
@@ -296,7 +270,8 @@ class Sources:
     """
 
     def __init__(self, flags: Mapping[str, object], config: str | None = None) -> None:
-        variables = {name: value for name, value in os.environ.items() if value}
+        injected = _injected_variables()
+        variables = {name: value for name, value in os.environ.items() if value and name not in injected}
         config = config or variables.get(CONFIG_VARIABLE)
         from_file = {} if config is None else _read_file(config)
         from_environment = {
@@ -381,6 +356,16 @@ def describe() -> Iterator[tuple[str, str, str]]:
     """Yield name, default and description of every setting, for documentation."""
     for name, field in all_fields().items():
         yield name, _default(field), field.description or ""
+
+
+def log_injected_variables() -> None:
+    """Log, in one line, which variables were ignored because Kubernetes sets them."""
+    if names := _injected_variables():
+        logger.info("ignored variables that Kubernetes sets for Services: %s", ", ".join(names))
+
+
+def _injected_variables() -> list[str]:
+    return sorted(name for name, value in os.environ.items() if _INJECTED.fullmatch(f"{name}={value}"))
 
 
 def variable_of(name: str) -> str:
@@ -473,5 +458,5 @@ def _sentences(error: ValidationError, fields: Mapping[str, FieldInfo]) -> Itera
 
 def _given(field: FieldInfo, value: object) -> str:
     """Return how an error shows a value: not at all if it is or may contain a secret."""
-    is_hidden = _is_secret(field) or _HIDDEN in field.metadata or "@" in str(value)
+    is_hidden = _is_secret(field) or HIDDEN in field.metadata or "@" in str(value)
     return "" if is_hidden else f", got {value!r}"

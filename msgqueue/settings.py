@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from fanline.errors import Rejected
 from fanline.protocol.topics import covers, require_pattern
-from fanline.settings import Bytes, Count, Port, Seconds, ServiceSettings
+from fanline.setting_types import Bytes, Count, Port, Seconds
+from fanline.settings import ServiceSettings
 
 
 def _pattern(text: str) -> str:

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fanline.settings import Count, Port, ServiceSettings
+from fanline.setting_types import Count, Port
+from fanline.settings import ServiceSettings
 
 
 class PublisherSettings(ServiceSettings):

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fanline.settings import Count, Port, Seconds, ServiceSettings
+from fanline.setting_types import Count, Port, Seconds
+from fanline.settings import ServiceSettings
 
 
 class SubscriberSettings(ServiceSettings):

@@ -47,6 +47,7 @@ def serve(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]"
     )
     common = sources.section(MsgQueueSettings)
     log.configure("fanline", common.log_level, common.log_format)
+    settings.log_injected_variables()
     raise_file_limit()
     run(PROGRAM, partial(Server.start, sources))
 

@@ -21,6 +21,7 @@ from rich.markup import escape
 
 from chat.settings import ChatSettings
 from fanline import settings
+from fanline.addresses import join_host_port
 from fanline.errors import CannotListen, ConfigurationError, Disconnected
 from fanline.security.tokens import TokenKey
 from fanline.security.users import UsersFile
@@ -150,7 +151,7 @@ def _with_port(section: AnyService, reserved: ExitStack) -> AnyService:
         return section
     try:
         free = reserved.enter_context(reserve_port(section.host))
-        return section.model_copy(update={"port": free.getsockname()[1]})
+        return section.model_copy(update={"port": free[0].getsockname()[1]})
     except OSError as error:
         raise CannotListen(section.service, section.host, 0, error) from error
 
@@ -257,9 +258,7 @@ def chat_login(chat: ChatSettings) -> str:
 def url_of(service: ServiceSettings) -> str:
     """Return the URL under which this machine reaches a service."""
     host = reachable_host(service)
-    if host in _LOCAL_HOSTS:
-        host = "localhost"
-    return f"wss://[{host}]:{service.port}" if ":" in host else f"wss://{host}:{service.port}"
+    return f"wss://{join_host_port('localhost' if host in _LOCAL_HOSTS else host, service.port)}"
 
 
 def _demo(service: ServiceSettings, words: str) -> str:

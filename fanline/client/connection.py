@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NoReturn, Self
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.protocol import State
 from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
 
 from fanline import keepalive
+from fanline.addresses import split_url
 from fanline.backoff import Backoff
 from fanline.client.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
@@ -355,11 +355,6 @@ async def close(connection: ClientConnection) -> None:
 
 def _require_url(url: str) -> None:
     try:
-        parsed = parse_uri(url)
-        parsed.host.encode("idna")
-    except (InvalidURI, ValueError) as error:
-        raise ConfigurationError(f"{url}: is not a URL of the form wss://HOST:PORT/PATH") from error
-    if not parsed.secure:
-        raise ConfigurationError(f"{url}: begins with ws://, which has no TLS; expected wss://")
-    if parsed.username is not None:
-        raise ConfigurationError("a URL with a user and password in it: give them apart from it")
+        split_url(url)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

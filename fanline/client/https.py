@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final, NamedTuple
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode
 
+from fanline.addresses import split_url
 from fanline.client.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
 
@@ -63,14 +64,9 @@ def _split(url: str) -> SplitResult:
         ConfigurationError: Unless it has the form ``wss://HOST:PORT``.
     """
     try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - it is checked when it is read
-        (parts.hostname or "").encode("idna")
+        return split_url(url)
     except ValueError as error:
-        raise ConfigurationError(f"{url}: {error}") from error
-    if parts.scheme != "wss" or not parts.hostname or parts.username is not None or not url.isprintable():
-        raise ConfigurationError("the URL of a service has the form wss://HOST:PORT, without a login")
-    return parts
+        raise ConfigurationError(str(error)) from None
 
 
 class HttpsClient:

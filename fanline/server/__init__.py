@@ -18,17 +18,8 @@ from fanline.server.websocket.frame_stream import task_handler
 from fanline.server.websocket.frames import text_frame
 from fanline.server.websocket.handler import Handler
 from fanline.server.websocket.handshake import Handshake
-from fanline.settings import (
-    DEMO_PASSWORD,
-    Bytes,
-    Count,
-    PasswordFile,
-    Port,
-    Seconds,
-    ServiceSettings,
-    ServiceUrl,
-    read_password,
-)
+from fanline.setting_types import Bytes, Count, PasswordFile, Port, Seconds, ServiceUrl
+from fanline.settings import DEMO_PASSWORD, ServiceSettings, read_password
 from fanline.tasks import running_task
 
 __all__ = [

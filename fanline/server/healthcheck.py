@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
+from fanline.addresses import EVERY_ADDRESS, join_host_port, split_hosts
 from fanline.errors import Disconnected, FanlineError
 from fanline.security.client_tls import client_context
 from fanline.settings import SERVICES, ServiceSettings, Settings, read_service
 
 TIMEOUT: Final = 3.0
-
-_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
 def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, str] | None = None) -> None:
@@ -34,6 +33,7 @@ def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, s
         Disconnected: If there is no answer within :data:`TIMEOUT` seconds, or another one than 200.
     """
     service, host, port = settings.service, reachable_host(settings), settings.port
+    where = join_host_port(host, port)
     context = client_context(settings.cert_dir)
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
     try:
@@ -41,11 +41,11 @@ def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, s
         response = connection.getresponse()
         said = response.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        raise Disconnected(f"{service} does not answer at {host}:{port}: {error}") from error
+        raise Disconnected(f"{service} does not answer at {where}: {error}") from error
     finally:
         connection.close()
     if response.status != HTTPStatus.OK:
-        raise Disconnected(f"{service} at {host}:{port} answers {response.status} to {path}: {said}")
+        raise Disconnected(f"{service} at {where} answers {response.status} to {path}: {said}")
 
 
 def _authorization(login: tuple[str, str] | None) -> dict[str, str]:
@@ -56,7 +56,8 @@ def _authorization(login: tuple[str, str] | None) -> dict[str, str]:
 
 def reachable_host(settings: Settings) -> str:
     """Return the host under which this machine reaches its own services."""
-    return "localhost" if settings.host in _EVERY_ADDRESS else settings.host
+    first, *_ = split_hosts(settings.host)
+    return "localhost" if first in EVERY_ADDRESS else first
 
 
 def main(argv: Sequence[str] | None = None) -> None:

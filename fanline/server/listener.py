@@ -2,13 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from fanline.addresses import bind
 from fanline.security.tls import server_context
 from fanline.server.http.problems import Refusals
 from fanline.server.http.protocol import HttpProtocol, OpenWebSocket
@@ -23,13 +24,13 @@ class Listener:
     """The open port, and the HTTP connections to it.
 
     Args:
-        server: The open port.
+        servers: The open port, on each address.
         state: Its HTTP connections, and the requests in progress.
         settings: How long everything may take.
     """
 
-    def __init__(self, server: asyncio.Server, state: ServerState, settings: Settings) -> None:
-        self._server = server
+    def __init__(self, servers: Sequence[asyncio.Server], state: ServerState, settings: Settings) -> None:
+        self._servers = servers
         self._state = state
         self._patience = settings.handshake_timeout
         self._silence_limit = settings.silence_limit
@@ -65,22 +66,24 @@ class Listener:
         make = partial(
             HttpProtocol, config, state, open_websocket=open_websocket, refusals=refusals, cuts=cuts
         )
-        server = await asyncio.get_running_loop().create_server(
-            make,
-            settings.host,
-            port,
-            ssl=config.ssl,
-            backlog=config.backlog,
-            reuse_port=is_shared,
-            ssl_handshake_timeout=settings.handshake_timeout,
-            ssl_shutdown_timeout=settings.handshake_timeout,
-        )
-        return cls(server, state, settings)
+        loop = asyncio.get_running_loop()
+        servers = [
+            await loop.create_server(
+                make,
+                sock=bound,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=settings.handshake_timeout,
+                ssl_shutdown_timeout=settings.handshake_timeout,
+            )
+            for bound in bind(settings.host, port, is_shared=is_shared)
+        ]
+        return cls(servers, state, settings)
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self._servers[0].sockets[0].getsockname()[1])
 
     def check_lives(self, now: float) -> None:
         """Drop HTTP clients that are too slow; called about once a second."""
@@ -90,7 +93,8 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Accept no new connections, nor further requests on those that there are."""
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self._end_after_response()
 
     async def close(self, timeout: float, others: Callable[[], set[asyncio.Task[None]]]) -> None:
@@ -118,7 +122,8 @@ class Listener:
             async with asyncio.timeout(timeout):
                 while tasks := self._state.tasks | others():
                     await asyncio.wait(tasks)
-                await self._server.wait_closed()
+                for server in self._servers:
+                    await server.wait_closed()
         except TimeoutError:
             return False
         return True

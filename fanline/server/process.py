@@ -76,6 +76,7 @@ def run_program(
             description=description,
         )
         log.configure(name, settings.log_level, settings.log_format)
+        settings_module.log_injected_variables()
         raise_file_limit()
         if is_scalable and settings.workers > 1:
             sys.exit(_run_workers(settings, start))

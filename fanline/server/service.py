@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import compile_path
 from starlette.types import Scope
 
+from fanline.addresses import join_host_port, split_hosts
 from fanline.errors import CannotListen
 from fanline.protocol import SUBPROTOCOL
 from fanline.security.exposure import check_exposure, warn_of_open_files
@@ -124,7 +125,8 @@ class Service:
             retiring = asyncio.Event()
             listener = await _listen(app, access, connections, settings, cuts, retiring)
             service = cls(app, settings, logins, connections, listener, retiring, stack.pop_all())
-        logger.info("listening on https://%s:%d", settings.host, service.port)
+        urls = (f"https://{join_host_port(each, service.port)}" for each in split_hosts(settings.host))
+        logger.info("listening on %s", ", ".join(urls))
         return service
 
     @property

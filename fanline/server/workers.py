@@ -10,12 +10,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Final
 
+from fanline.addresses import bind
 from fanline.backoff import Backoff
 from fanline.errors import EXIT_CONFIGURATION
 from fanline.server.child_process import die_with_parent
@@ -36,12 +38,15 @@ def find_port(host: str, port: int) -> int:
     Raises:
         OSError: If another program listens on it; the workers, who allow each other to, would not notice.
     """
-    with socket.create_server((host, port)) as listener:
-        return int(listener.getsockname()[1])
+    with reserve_port(host, port) as bound:
+        for each in bound:
+            each.listen()
+        return int(bound[0].getsockname()[1])
 
 
-def reserve_port(host: str) -> socket.socket:
-    """Return a socket bound to a free port; while it is open, only a listening socket gets that port.
+@contextmanager
+def reserve_port(host: str, port: int = 0) -> Iterator[list[socket.socket]]:
+    """Bind sockets to a port, 0 for a free one; during the block only listening sockets get that port.
 
     Linux lets a second socket bind to a port as long as the first one does not listen and both have
     SO_REUSEADDR, and never picks such a port for an outgoing connection.
@@ -49,15 +54,12 @@ def reserve_port(host: str) -> socket.socket:
     Raises:
         OSError: If there is no free port, or the host is not one of this machine.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    bound = socket.socket(family, kind, protocol)
+    bound = bind(host, port)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except BaseException:
-        bound.close()
-        raise
-    return bound
+        yield bound
+    finally:
+        for each in bound:
+            each.close()
 
 
 class Workers:

@@ -19,6 +19,7 @@ from fanline.settings import (
     all_fields,
     describe,
     load,
+    log_injected_variables,
     parse,
     read_service,
     section_of,
@@ -248,7 +249,7 @@ def test_unknown_flags_are_refused(argv: list[str], mistake: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("host", "", "at least 1 character"),
+        ("host", "", "expected a name or an address"),
         ("msgqueue_port", "65536", "less than or equal to 65535, got '65536'"),
         ("msgqueue_port", "-1", "greater than or equal to 0, got '-1'"),
         ("msgqueue_port", "https", "a valid integer, unable to parse string as an integer, got 'https'"),
@@ -464,6 +465,33 @@ def test_a_password_is_set_in_one_place_only(write_config: WriteConfig) -> None:
     assert mistake == "link_password and link_password_file are both set: set one"
 
 
+def test_variables_of_kubernetes_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    """A Service named fanline-publisher sets variables that look like settings; a line of the log says so."""
+    injected = {
+        "FANLINE_SERVICE_HOST": "10.0.0.1",
+        "FANLINE_SERVICE_PORT": "8081",
+        "FANLINE_SERVICE_PORT_WSS": "8081",
+        "FANLINE_PORT": "tcp://10.0.0.1:8081",
+        "FANLINE_PUBLISHER_SERVICE_HOST": "10.0.0.1",
+        "FANLINE_PUBLISHER_SERVICE_PORT": "8081",
+        "FANLINE_PUBLISHER_PORT": "tcp://10.0.0.1:8081",
+        "FANLINE_PUBLISHER_PORT_8081_TCP": "tcp://10.0.0.1:8081",
+        "FANLINE_PUBLISHER_PORT_8081_TCP_PROTO": "tcp",
+        "FANLINE_PUBLISHER_PORT_8081_TCP_PORT": "8081",
+        "FANLINE_PUBLISHER_PORT_8081_TCP_ADDR": "10.0.0.1",
+    }
+    os.environ |= injected | {"FANLINE_CHAT_PORT": "9083"}
+    with caplog.at_level("INFO"):
+        assert (read_service("publisher").port, read_service("chat").port) == (8081, 9083)
+        assert not caplog.messages
+        log_injected_variables()
+    (line,) = caplog.messages
+    assert line == f"ignored variables that Kubernetes sets for Services: {', '.join(sorted(injected))}"
+    os.environ["FANLINE_PUBLISHER_PRT"] = "1"
+    with pytest.raises(ConfigurationError, match="FANLINE_PUBLISHER_PRT: no such setting"):
+        read_service("publisher")
+
+
 # Chat
 
 
@@ -540,6 +568,8 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
         ("127.1.2.3", True),
         ("::1", True),
         ("localhost", True),
+        ("127.0.0.1,::1", True),
+        ("127.0.0.1,10.0.0.1", False),
         ("0.0.0.0", False),
         ("::", False),
         ("10.0.0.1", False),

@@ -335,8 +335,8 @@ async def test_what_is_no_chat_service(chat: StubChat, run: Run) -> None:
     [
         (["chat"], "Missing argument"),
         (["chat", ROOM, "--last", "-1"], "'--last'"),
-        (["--chat", "ws://localhost", "chat", ROOM], "has the form wss://HOST:PORT, without a login"),
-        (["--chat", "wss://a:b@localhost", "chat", ROOM], "has the form wss://HOST:PORT, without a login"),
+        (["--chat", "ws://localhost", "chat", ROOM], "has no TLS; expected wss://"),
+        (["--chat", "wss://a:b@localhost", "chat", ROOM], "a user and password in it: give them apart"),
         (["--chat", "wss://localhost:x", "chat", ROOM], "wss://localhost:x: "),
         (["--cafile", "/etc/ssl/certs/ca-certificates.crt", "chat", ROOM], "certificate cannot be trusted"),
     ],

@@ -470,10 +470,10 @@ async def test_no_secret_is_logged(stub: Stub, tls: ssl.SSLContext, caplog: pyte
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("localhost:8081", "localhost:8081: is not a URL of the form wss://HOST:PORT/PATH"),
-        ("wss://", "wss://: is not a URL of the form wss://HOST:PORT/PATH"),
-        ("wss://a:b", "wss://a:b: is not a URL of the form wss://HOST:PORT/PATH"),
-        ("wss://a..b/", "wss://a..b/: is not a URL of the form wss://HOST:PORT/PATH"),
+        ("localhost:8081", "localhost:8081: is not a URL of the form wss://HOST:PORT"),
+        ("wss://", "wss://: is not a URL of the form wss://HOST:PORT"),
+        ("wss://a:b", "wss://a:b: is not a URL of the form wss://HOST:PORT"),
+        ("wss://a..b/", "wss://a..b/: is not a URL of the form wss://HOST:PORT"),
         ("ws://localhost/", "ws://localhost/: begins with ws://, which has no TLS; expected wss://"),
         ("wss://u:p@localhost/", "a URL with a user and password in it: give them apart from it"),
     ],

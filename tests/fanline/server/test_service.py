@@ -1,6 +1,7 @@
 """A service as a whole: how it starts, and how it stops."""
 
 import asyncio
+import ssl
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ async def test_stop_tells_clients_when_to_return(start_service: StartService, ec
     await stopping
     assert echo.calls == ["open", "drain", "close"]
     assert not service.connections
+
+
+async def test_listens_on_several_addresses(
+    start_service: StartService, echo: Echo, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each address of the setting is listened on, on one port; the log has a URL for each."""
+    with caplog.at_level("INFO"):
+        service = await start_service(echo.open, host="127.0.0.1,127.0.0.2")
+    urls = [f"https://127.0.0.{number}:{service.port}" for number in (1, 2)]
+    assert f"listening on {', '.join(urls)}" in caplog.messages
+    for address in ("127.0.0.1", "127.0.0.2"):
+        _, writer = await asyncio.open_connection(address, service.port, ssl=tls, server_hostname="localhost")
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_not_ready_before_connections_are_refused(

@@ -1,0 +1,111 @@
+"""Addresses: the hosts to listen on, how a host and a port are written, and the URLs of services."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+# All addresses of this machine, of both families.
+EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a user may ask for
+
+_NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+Bound = tuple[socket.AddressFamily, str, bool]
+
+
+def split_hosts(host: str) -> list[str]:
+    """Split a list of hosts, with commas between them; brackets around an IPv6 address do not count."""
+    return [part.strip().removeprefix("[").removesuffix("]") for part in host.split(",") if part.strip()]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is of this machine alone; of a name only ``localhost`` is."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def join_host_port(host: str, port: int) -> str:
+    """Return a host and a port as a URL spells them: IPv6 addresses in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bind(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
+    """Bind a socket to each address of a list of hosts, all to the same port.
+
+    ``::`` stands for all addresses of both families. A family that this machine does not have is an error
+    only where no other address is left.
+
+    Args:
+        host: Names and addresses, with commas between them.
+        port: 0 for any free one.
+        is_shared: Whether other processes may bind to the port as well.
+
+    Raises:
+        OSError: If an address cannot be bound to.
+    """
+    unavailable: OSError | None = None
+    with ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        for family, address, is_optional in dict.fromkeys(_addresses(host)):
+            try:
+                bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if is_shared:
+                    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                if family is socket.AF_INET6:
+                    bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                bound.bind((address, sockets[0].getsockname()[1] if sockets else port))
+            except OSError as error:
+                if not is_optional or error.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                unavailable = error
+            else:
+                sockets.append(bound)
+        if not sockets:
+            raise unavailable or OSError(errno.EADDRNOTAVAIL, "no address")
+        stack.pop_all()
+        return sockets
+
+
+def split_url(url: str) -> SplitResult:
+    """Split the URL of a service.
+
+    Raises:
+        ValueError: Unless it has the form ``wss://HOST:PORT``, with any path; the text says what is wrong,
+            and has nothing of a password.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"{url}: is not a URL of the form wss://HOST:PORT") from None
+    if parts.username is not None:
+        raise ValueError("a URL with a user and password in it: give them apart from it")
+    if parts.scheme == "ws":
+        raise ValueError(f"{url}: begins with ws://, which has no TLS; expected wss://")
+    try:
+        is_wrong = parts.scheme != "wss" or not parts.hostname or parts.port == 0 or not url.isprintable()
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        is_wrong = True
+    if is_wrong:
+        raise ValueError(f"{url}: is not a URL of the form wss://HOST:PORT")
+    return parts
+
+
+def _addresses(host: str) -> Iterator[Bound]:
+    """Yield family and address to bind to, and whether the machine may be without it."""
+    for name in split_hosts(host):
+        if name == "::":
+            yield socket.AF_INET6, "::", True
+            yield socket.AF_INET, "0.0.0.0", True  # noqa: S104 - the user has asked for it
+            continue
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, *_, address in found:
+            yield family, str(address[0]), len(found) > 1

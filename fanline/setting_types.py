@@ -1,0 +1,49 @@
+"""The kinds of values that settings have."""
+
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork
+
+from fanline.addresses import split_hosts, split_url
+
+# Marks a setting whose value is not repeated in an error, because a secret may stand there by mistake.
+HIDDEN: Final = object()
+
+
+def _service_url(text: str) -> str:
+    url = text.rstrip("/")
+    parts = split_url(url)
+    if parts.path or parts.query or parts.fragment:
+        raise ValueError("expected wss://HOST:PORT, without a path")
+    return url
+
+
+def _hosts(text: str) -> str:
+    if not split_hosts(text):
+        raise ValueError("expected a name or an address, or several with commas between them")
+    return text
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    if not is_web or f"{parts.scheme}://{parts.netloc}" != text:
+        raise ValueError("expected https://HOST or https://HOST:PORT, without a path")
+    return text.lower()
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1024)]
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
+PasswordFile = Annotated[Path | None, HIDDEN]
+Hosts = Annotated[str, AfterValidator(_hosts)]
