@@ -35,7 +35,7 @@ from subscriber.fanout import Fanout
 from subscriber.settings import SubscriberSettings
 
 COMMIT_SECONDS = 1.0
-DROPPED = 1_000
+DROPPED = 50
 
 PROGRAMS: dict[str, tuple[type[ServiceSettings], Callable[[Any], OpenedApp]]] = {
     "msgqueue": (MsgQueueSettings, open_msgqueue),
@@ -74,7 +74,7 @@ def forget_ids() -> None:
     mock.patch.object(sqlite_writer, "_dedupe_key", return_value=None).start()
 
 
-def drop_one_in_a_thousand() -> None:
+def drop_one_in_fifty() -> None:
     """Make the fan-out lose messages."""
     route = Fanout._route
 
@@ -86,7 +86,7 @@ def drop_one_in_a_thousand() -> None:
 
 
 MISTAKES: dict[str, Callable[[], None]] = {
-    mistake.__name__: mistake for mistake in (ack_before_writing, forget_ids, drop_one_in_a_thousand)
+    mistake.__name__: mistake for mistake in (ack_before_writing, forget_ids, drop_one_in_fifty)
 }
 
 

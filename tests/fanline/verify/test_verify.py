@@ -28,15 +28,15 @@ from tests.stubs import DEADLINE, PASSWORD, USER
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = ("-c", "from fanline.cli.main import main; main()", "verify")
 
-# Eight seconds with each kind of fault: msgqueue is killed, frozen, and killed together with all others.
-STORM = ("--seed", "473", "--duration", "8", "--every", "0.8")
+FEW = ("--publishers", "3", "--subscribers", "4", "--rate", "30")
 
-# Nothing, but that msgqueue is killed in the middle.
-ONE_KILL = ("--seed", "1375", "--duration", "7", "--every", "4")
+# Seconds with each kind of fault: msgqueue is killed, frozen, and killed together with all others.
+STORM = (*FEW, "--seed", "290", "--duration", "6", "--every", "0.6")
 
-SHORT_STORM = ("--seed", "473", "--duration", "5", "--every", "0.8")
+# Nothing, but that msgqueue is killed in the middle, and started again at once.
+ONE_KILL = (*FEW, "--seed", "9314", "--duration", "4", "--every", "2.5")
 
-CALM = ("--no-faults", "--duration", "4", "--rate", "300")
+CALM = (*FEW, "--no-faults", "--duration", "2")
 
 
 @asynccontextmanager
@@ -84,7 +84,6 @@ async def until_gone(pids: list[int]) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(120)
 async def test_every_promise_is_kept_during_faults(tmp_path: Path) -> None:
     """The services survive a storm (promises 1 to 6, and 8); all is reported; nothing stays behind."""
     code, out, err = await verified(tmp_path, *COMMAND, *STORM, "--json")
@@ -92,22 +91,21 @@ async def test_every_promise_is_kept_during_faults(tmp_path: Path) -> None:
     assert (code, report["violations"]) == (0, []), err
     assert report["published"] == report["acked"] > 100
     assert report["delivered"] > report["published"]
-    injected = plan(random.Random(473), duration=8, every=0.8)
+    injected = plan(random.Random(290), duration=6, every=0.6)
     assert sum(sum(targets.values()) for targets in report["faults"].values()) == len(injected)
     assert set(report["faults"]) == {event.fault for event in injected}
-    assert report["seed"] == 473
-    assert "seed 473" in err
+    assert report["seed"] == 290
+    assert "seed 290" in err
     assert report["folder"] is None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("mistake", "options", "expected"),
     [
         ("ack_before_writing", ONE_KILL, "lost"),
-        ("forget_ids", SHORT_STORM, "stored-twice"),
-        ("drop_one_in_a_thousand", CALM, "silent-gap"),
+        ("forget_ids", CALM, "stored-twice"),
+        ("drop_one_in_fifty", CALM, "silent-gap"),
     ],
 )
 async def test_a_broken_service_is_found(
@@ -140,6 +138,7 @@ async def test_a_running_pipeline(tmp_path: Path, cert_dir: Path) -> None:
                 scratch,
                 *COMMAND,
                 "--no-faults",
+                *FEW,
                 "--duration",
                 "1",
                 *where,
