@@ -119,12 +119,34 @@ function onWake(callback, signal, scope = globalThis) {
   page?.addEventListener("visibilitychange", wake, { signal });
 }
 
+/**
+ * Call a function when the device goes offline, as far as it knows.
+ *
+ * @param {() => void} callback The function.
+ * @param {AbortSignal} signal Ends this.
+ * @param {Partial<EventTarget>} [scope] The global object.
+ */
+function onOffline(callback, signal, scope = globalThis) {
+  scope.addEventListener?.("offline", callback, { signal });
+}
+
+/** @param {unknown} error What a callback of the page has thrown: it is reported like any uncaught error. */
+function report(error) {
+  if (typeof globalThis.reportError === "function") {
+    reportError(error);
+  } else {
+    console.error(error);
+  }
+}
+
 // All times are in milliseconds.
 const LONGEST_RETRY_AFTER = 60_000;
 const STEADY = 5_000; // a connection that lasted this long resets the delays
 const OPEN_TIMEOUT = 10_000;
 const QUIET = 20_000; // silence after which the server is asked for a sign of life
+const LATE = 4_000; // the same after something was sent: it is answered, unless something is wrong
 const ANSWER_TIMEOUT = 10_000;
+const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device without a network may still reach
 
 /**
  * The state of a connection.
@@ -133,6 +155,8 @@ const ANSWER_TIMEOUT = 10_000;
  * @property {"connecting" | "open" | "waiting" | "closed"} phase `waiting` for the next attempt; `closed` is final.
  * @property {string} reason Why it is not open, as a sentence; may be empty.
  * @property {number} [code] The close code that ended the last connection.
+ * @property {boolean} [isDoubtful] Set while an open connection gives no answer, although one is late, or the device
+ *   is offline. It is soon lost, or no longer doubtful.
  * @property {number} [retryAt] The time of the next attempt, as of `Date.now()`.
  */
 
@@ -153,6 +177,8 @@ const ANSWER_TIMEOUT = 10_000;
  * @property {number[]} [finalCodes] Close codes after which to give up.
  */
 
+const OPEN = 1; // WebSocket.OPEN
+
 /** A WebSocket that is opened again whenever it is lost. It connects in the next turn of the event loop. */
 class Link {
   #options;
@@ -165,6 +191,7 @@ class Link {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #attempt = 0;
+  #isAnswerDue = false;
   #openedAt = 0;
   /** @type {number | null} */
   #retryAfter = null;
@@ -176,6 +203,7 @@ class Link {
     this.#options = options;
     this.#finalCodes = options.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
     onWake(() => (this.isOpen ? this.#ask() : this.retryNow()), this.#ending.signal);
+    onOffline(() => this.isOpen && this.#doubt(OFFLINE_TIMEOUT), this.#ending.signal);
     queueMicrotask(() => this.#connect());
   }
 
@@ -195,8 +223,13 @@ class Link {
    * @param {string | object} frame Text, or a value to be written as JSON.
    */
   send(frame) {
-    if (this.isOpen) {
-      this.#socket?.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+    if (!this.isOpen || this.#socket?.readyState !== OPEN) {
+      return; // what is sent while it closes would be lost without a word
+    }
+    this.#socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+    if (!this.#isAnswerDue) {
+      this.#isAnswerDue = true;
+      this.#schedule(() => this.#doubt(ANSWER_TIMEOUT), LATE);
     }
   }
 
@@ -263,8 +296,8 @@ class Link {
 
   #opened() {
     this.#openedAt = Date.now();
-    this.#report({ phase: "open", reason: "" });
     this.#watch();
+    this.#report({ phase: "open", reason: "" });
     this.#options.onOpen?.();
   }
 
@@ -365,27 +398,49 @@ class Link {
   // A dead network gives no sign of being dead: after a silence, ask.
 
   #watch() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), QUIET);
+    this.#isAnswerDue = false;
+    this.#schedule(() => this.#ask(ANSWER_TIMEOUT), QUIET);
+    if (this.#state.isDoubtful) {
+      this.#report({ phase: "open", reason: "" });
+    }
   }
 
-  #ask() {
+  /** @param {number} timeout How long to wait for an answer. */
+  #doubt(timeout) {
+    this.#ask(timeout);
+    if (this.isOpen && this.#isAnswerDue) {
+      this.#report({ ...this.#state, isDoubtful: true });
+    }
+  }
+
+  /** @param {number} timeout How long to wait for the answer. */
+  #ask(timeout = ANSWER_TIMEOUT) {
     const question = this.#options.probe?.() ?? false;
     if (question === false) {
       this.#watch();
       return;
     }
-    clearTimeout(this.#timer);
+    this.#isAnswerDue = true;
     if (question !== true) {
       this.send(question);
     }
-    this.#timer = setTimeout(() => this.#lose("the server does not answer"), ANSWER_TIMEOUT);
+    this.#schedule(() => this.#lose("the server does not answer"), timeout);
+  }
+
+  /** @param {() => void} action What to do unless something comes before. @param {number} delay In milliseconds. */
+  #schedule(action, delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, delay);
   }
 
   /** @param {State} state The new state. */
   #report(state) {
     this.#state = state;
-    this.#options.onState?.(state);
+    try {
+      this.#options.onState?.(state);
+    } catch (error) {
+      report(error); // a mistake of the page does not end the connection
+    }
   }
 }
 
@@ -443,9 +498,6 @@ class Login {
    */
   async #url(address, parameters = {}) {
     const token = typeof this.#token === "function" ? await this.#token() : this.#token;
-    if (typeof this.#token === "string" && (claims(token).exp ?? Infinity) * 1_000 <= Date.now()) {
-      throw new Closed("the token has expired", CloseCode.LOGGED_OUT);
-    }
     return `${address}?${new URLSearchParams(token ? { ...parameters, token } : parameters)}`;
   }
 
@@ -482,6 +534,66 @@ function claims(token) {
     return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
   } catch {
     return {};
+  }
+}
+
+const LONE_SURROGATE = /\p{Cs}/u;
+
+/**
+ * Write a value as JSON. What JSON would leave out or change in silence is refused: functions, NaN and infinity,
+ * halves of surrogate pairs, and objects such as maps and arrays of bytes. Properties that are undefined are left
+ * out, as usual.
+ *
+ * @param {unknown} value The value.
+ * @param {string} id The id of the message that it belongs to.
+ * @returns {string} The JSON.
+ * @throws {Rejected} If it cannot be written.
+ */
+const written = (value, id) =>
+  JSON.stringify(value, function (key, part) {
+    const problem = problemOf(part, Array.isArray(this)) ?? problemOf(key, false);
+    if (problem !== null) {
+      throw new Rejected("bad-message", `${problem} cannot be written as JSON`, id);
+    }
+    return part;
+  });
+
+/**
+ * Return a value that is there: undefined would be left out, and the message have no content.
+ *
+ * @param {unknown} value The value.
+ * @param {string} id The id of the message that it is the content of.
+ * @returns {unknown} The value.
+ * @throws {Rejected} If it is undefined.
+ */
+function present(value, id) {
+  if (value === undefined) {
+    throw new Rejected("bad-message", "undefined cannot be published", id);
+  }
+  return value;
+}
+
+/**
+ * @param {unknown} part A part of a value.
+ * @param {boolean} isInArray Whether it is in an array, where undefined would become null.
+ * @returns {string | null} What it is, if it cannot be written.
+ */
+function problemOf(part, isInArray) {
+  switch (typeof part) {
+    case "undefined":
+      return isInArray ? "undefined" : null;
+    case "function":
+    case "symbol":
+    case "bigint":
+      return `a ${typeof part}`;
+    case "number":
+      return Number.isFinite(part) ? null : `${part}`;
+    case "string":
+      return LONE_SURROGATE.test(part) ? "half of a surrogate pair" : null;
+    default:
+      return part instanceof Map || part instanceof Set || ArrayBuffer.isView(part)
+        ? part.constructor.name
+        : null;
   }
 }
 
@@ -687,9 +799,13 @@ class Sender extends Client {
     if (this.state.phase === "closed") {
       return Promise.reject(new Closed(this.state.reason, this.state.code));
     }
-    const answer = this._outbox.add(id, JSON.stringify(message));
-    this._flush();
-    return answer;
+    try {
+      const answer = this._outbox.add(id, written(message, id));
+      this._flush();
+      return answer;
+    } catch (error) {
+      return Promise.reject(error); // it would never be answered
+    }
   }
 
   /**
@@ -739,6 +855,62 @@ class Sender extends Client {
   }
 }
 
+const LONGEST = 255; // characters
+const TOKEN = /^[^\s.*>\p{Cc}\p{Cs}]+$/u;
+
+/**
+ * Check a topic.
+ *
+ * @param {unknown} topic What should be one.
+ * @returns {string} The topic.
+ * @throws {Rejected} If it is none.
+ */
+const checkedTopic = (topic) => checked(topic, (token) => TOKEN.test(token));
+
+/**
+ * Check a pattern: a topic, or one with wildcards.
+ *
+ * @param {unknown} pattern What should be one.
+ * @returns {string} The pattern.
+ * @throws {Rejected} If it is none.
+ */
+const checkedPattern = (pattern) =>
+  checked(pattern, (token, isLast) => token === "*" || (isLast && token === ">") || TOKEN.test(token));
+
+/** @param {unknown} text @param {(token: string, isLast: boolean) => boolean} isToken */
+function checked(text, isToken) {
+  const tokens = typeof text === "string" ? text.split(".") : [];
+  const isValid = tokens.every((token, index) => isToken(token, index === tokens.length - 1));
+  if (typeof text !== "string" || [...text].length > LONGEST || !isValid) {
+    throw new Rejected("bad-topic", `${JSON.stringify(text) ?? String(text)} is not a topic`);
+  }
+  return text;
+}
+
+/**
+ * Test whether a pattern matches a topic: `*` stands for one token, `>` for the rest.
+ *
+ * @param {string} pattern The pattern.
+ * @param {string} topic The topic.
+ * @returns {boolean} Whether it matches.
+ */
+function matches(pattern, topic) {
+  const wanted = pattern.split(".");
+  const tokens = topic.split(".");
+  if (topic.startsWith("$") && (wanted[0] === "*" || wanted[0] === ">")) {
+    return false; // topics of the system must be named
+  }
+  for (const [index, token] of wanted.entries()) {
+    if (token === ">") {
+      return tokens.length > index;
+    }
+    if (index >= tokens.length || (token !== "*" && token !== tokens[index])) {
+      return false;
+    }
+  }
+  return wanted.length === tokens.length;
+}
+
 /**
  * The answer to a published message.
  *
@@ -782,7 +954,11 @@ class Publisher extends Sender {
    *   Rejected with `Rejected` if the message is refused, with `Closed` if the publisher is closed before.
    */
   publish(topic, content, { id = `${this.#prefix}-${++this.#count}` } = {}) {
-    return this._post(id, { topic, content, id });
+    try {
+      return this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** @param {any} frame An answer. */
@@ -818,6 +994,7 @@ class Room extends Sender {
   /** @type {number | undefined} */
   #position;
   #onEvents;
+  #onPipeline;
   /** @type {RoomEvent[]} */
   #arrived = [];
 
@@ -829,22 +1006,25 @@ class Room extends Sender {
    * @param {number} [options.after] Begin after this position, instead of with new events.
    * @param {(events: RoomEvent[]) => void} options.onEvents Called with the events that come together, in the
    *   order of the log.
+   * @param {(reason: string) => void} [options.onPipeline] Called with the reason when messages cannot be stored for a
+   *   while, and with an empty one when they can be again.
    * @param {(state: State) => void} [options.onState] Called when the state of the connection changes. The `code`
    *   of a closed one tells why: `CloseCode.ROOM_DELETED`, `CloseCode.LOGGED_OUT`, …
    */
-  constructor(url, id, { token = "", after, onEvents, onState }) {
+  constructor(url, id, { token = "", after, onEvents, onPipeline, onState }) {
     const options = {
-      ...new Login(token).linkOptions(`${url}/api/serve/${id}`, "fanline.chat.v1", {
+      ...new Login(token).linkOptions(`${url}/api/serve/${encodeURIComponent(id)}`, "fanline.chat.v1", {
         parameters: () => this.#resume(),
-        askedAt: `${url}/api/room/${id}`,
+        askedAt: `${url}/api/room/${encodeURIComponent(id)}`,
       }),
       onFrame: (/** @type {any} */ frame) => this.#receive(frame),
       onBatchEnd: () => this.#handOver(),
-      probe: () => (this._outbox.isEmpty ? { probe: true } : true), // it is refused, and so answered
+      probe: () => ({ probe: true }), // it is refused, and so answered
     };
     super(options, onState);
     this.#position = after;
     this.#onEvents = onEvents;
+    this.#onPipeline = onPipeline;
   }
 
   /**
@@ -873,6 +1053,8 @@ class Room extends Sender {
       this._outbox.acknowledge(frame.ok, { id: frame.ok, seq: frame.seq });
     } else if (frame.error !== undefined || frame.type === "failed") {
       this._outbox.reject(frame.id, new Rejected(frame.error ?? "failed", frame.reason, frame.id));
+    } else if (frame.pipeline !== undefined) {
+      this.#onPipeline?.(frame.pipeline === "ok" ? "" : (frame.reason ?? "messages cannot be stored now"));
     } else if (frame.self) {
       this.#position ??= frame.seq;
       this.#arrived.push(frame);
@@ -886,35 +1068,11 @@ class Room extends Sender {
   #handOver() {
     const events = this.#arrived;
     this.#arrived = [];
+    this._flush();
     if (events.length) {
       this.#onEvents(events);
     }
-    this._flush();
   }
-}
-
-/**
- * Test whether a pattern matches a topic: `*` stands for one token, `>` for the rest.
- *
- * @param {string} pattern The pattern.
- * @param {string} topic The topic.
- * @returns {boolean} Whether it matches.
- */
-function matches(pattern, topic) {
-  const wanted = pattern.split(".");
-  const tokens = topic.split(".");
-  if (topic.startsWith("$") && (wanted[0] === "*" || wanted[0] === ">")) {
-    return false; // topics of the system must be named
-  }
-  for (const [index, token] of wanted.entries()) {
-    if (token === ">") {
-      return tokens.length > index;
-    }
-    if (index >= tokens.length || (token !== "*" && token !== tokens[index])) {
-      return false;
-    }
-  }
-  return wanted.length === tokens.length;
 }
 
 /**
@@ -943,6 +1101,8 @@ function matches(pattern, topic) {
 class SubscriptionState {
   /** @type {Map<string, Subscription>} */
   #subscriptions = new Map();
+  /** @type {Map<string, number>} */
+  #removing = new Map();
 
   /** @returns {string[]} The patterns, in the order of the subscriptions. */
   get patterns() {
@@ -964,9 +1124,31 @@ class SubscriptionState {
     this.#subscriptions.set(request.sub, { request, position: null, isLive: false, onMessage });
   }
 
-  /** @param {string} pattern The pattern of the subscription to remove. */
-  remove(pattern) {
-    this.#subscriptions.delete(pattern);
+  /**
+   * Remove a subscription.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {boolean} [isAnswered] Whether the server will confirm it; until then its answers concern this one.
+   */
+  remove(pattern, isAnswered = false) {
+    if (this.#subscriptions.delete(pattern) && isAnswered) {
+      this.#removing.set(pattern, (this.#removing.get(pattern) ?? 0) + 1);
+    }
+  }
+
+  /** @param {string} pattern The pattern of a subscription that the server has removed. */
+  confirmRemoval(pattern) {
+    const count = (this.#removing.get(pattern) ?? 0) - 1;
+    if (count > 0) {
+      this.#removing.set(pattern, count);
+    } else {
+      this.#removing.delete(pattern);
+    }
+  }
+
+  /** @param {string} pattern A pattern. @returns {boolean} Whether the server has yet to confirm its removal. */
+  isRemoving(pattern) {
+    return this.#removing.has(pattern);
   }
 
   /**
@@ -1022,7 +1204,7 @@ class SubscriptionState {
         if (position !== null) {
           subscription.position = message.seq;
         }
-        subscription.onMessage(message);
+        handOver(message, subscription.onMessage);
       }
     }
   }
@@ -1033,11 +1215,21 @@ class SubscriptionState {
    * @returns {SubscribeRequest[]} What to ask for on it.
    */
   resume() {
+    this.#removing.clear();
     return [...this.#subscriptions].map(([sub, subscription]) => {
       subscription.isLive = false;
       const { request, position } = subscription;
       return request ?? (position === null ? { sub } : { sub, after: position });
     });
+  }
+}
+
+/** @param {Message} message @param {(message: Message) => void} onMessage Its mistakes concern no other one. */
+function handOver(message, onMessage) {
+  try {
+    onMessage(message);
+  } catch (error) {
+    report(error);
   }
 }
 
@@ -1095,6 +1287,12 @@ class Subscriber extends Client {
     if (this.state.phase === "closed") {
       return Promise.reject(new Closed(this.state.reason, this.state.code));
     }
+    try {
+      checkedPattern(pattern);
+      checkStart(after, last);
+    } catch (error) {
+      return Promise.reject(error); // the server's refusal would not name it
+    }
     if (this.#subscriptions.has(pattern)) {
       return Promise.reject(new Rejected("bad-command", `${pattern} is subscribed to already`));
     }
@@ -1110,7 +1308,7 @@ class Subscriber extends Client {
    * @param {string} pattern The pattern, as it was subscribed to.
    */
   unsubscribe(pattern) {
-    this.#subscriptions.remove(pattern);
+    this.#subscriptions.remove(pattern, this._link.isOpen);
     this.#reject(pattern, new Closed(`${pattern} was unsubscribed from`));
     this.#send([{ unsub: pattern }]);
   }
@@ -1132,6 +1330,8 @@ class Subscriber extends Client {
       this.#refused(frame);
     } else if (frame.subscribed !== undefined) {
       this.#subscribed(frame);
+    } else if (frame.unsubscribed !== undefined) {
+      this.#subscriptions.confirmRemoval(frame.unsubscribed);
     } else if (frame.gap) {
       this.#missed(frame.gap.topic ?? null, frame.gap);
     }
@@ -1139,6 +1339,9 @@ class Subscriber extends Client {
 
   /** @param {any} frame A confirmation. */
   #subscribed({ subscribed: pattern, seq = null, gap }) {
+    if (this.#subscriptions.isRemoving(pattern)) {
+      return; // it answers a subscription that was ended before
+    }
     if (this.#subscriptions.confirm(pattern, seq)) {
       this.#options.onGap({ pattern });
     }
@@ -1162,6 +1365,9 @@ class Subscriber extends Client {
 
   /** @param {any} frame A refusal. */
   #refused({ error, reason, sub }) {
+    if (sub !== undefined && this.#subscriptions.isRemoving(sub)) {
+      return;
+    }
     if (sub !== undefined) {
       this.#subscriptions.refuse(sub);
     }
@@ -1194,6 +1400,21 @@ class Subscriber extends Client {
       }
     }
     this.#options.onState?.(state);
+  }
+}
+
+/**
+ * @param {number} [after] @param {number} [last]
+ * @throws {Rejected} If they are no place to begin at.
+ */
+function checkStart(after, last) {
+  const isCount = (/** @type {unknown} */ each) =>
+    each === undefined || (Number.isSafeInteger(each) && Number(each) >= 0);
+  if (!isCount(after) || !isCount(last) || (after !== undefined && last !== undefined)) {
+    throw new Rejected(
+      "bad-command",
+      "`after` is a position, `last` a number of messages; only one of them is given",
+    );
   }
 }
 

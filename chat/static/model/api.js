@@ -4,6 +4,8 @@
  * @module
  */
 
+import { sentence } from "./text.js";
+
 /** @import { RoomEvent } from "../fanline.js" */
 
 /** A request that failed. */
@@ -11,22 +13,34 @@ export class Failure extends Error {
   /**
    * @param {number} status The HTTP status; 0 if there was no answer.
    * @param {string} reason A sentence for people.
+   * @param {object} [more]
+   * @param {string} [more.code] The kind of refusal, for programs.
+   * @param {string} [more.field] The field of the request that is to be changed.
+   * @param {number} [more.retryAfter] The seconds after which it may succeed.
    */
-  constructor(status, reason) {
+  constructor(status, reason, { code, field, retryAfter } = {}) {
     super(reason);
     this.status = status;
+    this.code = code;
+    this.field = field;
+    this.retryAfter = retryAfter;
   }
 }
 
 const TIMEOUT = 15_000;
 
 /**
- * Read the sentence for people from the body of a refusal.
+ * Read a refusal.
  *
- * @param {any} body The parsed body; null if it is not JSON.
- * @returns {string | undefined} The sentence, if there is one.
+ * @param {Response} response The answer.
+ * @param {any} body Its parsed body; null if it is not JSON.
+ * @returns {Failure} What was refused, and why.
  */
-const reasonOf = (body) => body?.detail;
+function failureOf({ status, headers }, body) {
+  const retryAfter = status === 429 ? Number(headers.get("Retry-After")) : 0;
+  const { detail = `The server answered ${status}.`, code, field } = body ?? {};
+  return new Failure(status, sentence(detail), { code, field, retryAfter });
+}
 
 /**
  * Send a request, and return the parsed answer.
@@ -55,12 +69,14 @@ async function request(method, path, { token, body } = {}) {
   }
   const answer = response.status === 204 ? null : await response.json().catch(() => null);
   if (!response.ok) {
-    throw new Failure(response.status, reasonOf(answer) ?? `The server answered ${response.status}.`);
+    throw failureOf(response, answer);
   }
   return answer;
 }
 
-/** @typedef {{token: string, name: string, expires: number, userId: string}} Session A login. */
+/** @typedef {"user" | "guest" | "admin"} Role */
+/** @typedef {{token: string, name: string, expires: number, userId: string, role: Role}} Session A login. */
+/** @typedef {{roomId: string, roomName: string, until: number}} DeletedRoom A room that can be restored until then. */
 /** @typedef {{roomId: string, roomName: string}} RoomName */
 
 /** @import { Member } from "./presence.js" */
@@ -76,9 +92,13 @@ async function request(method, path, { token, body } = {}) {
  *
  * @param {string} name The user's name.
  * @param {string} password The password.
+ * @param {string} key A secret that stands for the user, at the next login too.
  * @returns {Promise<Session>} The login.
  */
-export const logIn = (name, password) => request("POST", "/login", { body: { name, password } });
+export const logIn = (name, password, key) => request("POST", "/login", { body: { name, password, key } });
+
+/** @returns {Promise<Partial<typeof import("./about.js").about>>} What the server tells of itself. */
+export const loadAbout = () => request("GET", "/api/about");
 
 /** @returns {Promise<Session>} The login of a guest, under a name that the server makes up. */
 export const enterAsGuest = () => request("POST", "/guest");
@@ -101,10 +121,22 @@ export class Api {
    * Make a room.
    *
    * @param {string} name Its name; the server makes one up if it is empty.
+   * @param {boolean} isDuplicate Whether another room may have the same name.
    * @returns {Promise<RoomName>} The room.
    */
-  makeRoom(name) {
-    return this.#request("POST", name ? `/api/room?${new URLSearchParams({ name })}` : "/api/room");
+  makeRoom(name, isDuplicate) {
+    const query = new URLSearchParams({ ...(name && { name }), ...(isDuplicate && { duplicate: "true" }) });
+    return this.#request("POST", `/api/room?${query}`);
+  }
+
+  /** @returns {Promise<DeletedRoom[]>} The deleted rooms that the user can restore. */
+  deletedRooms() {
+    return this.#request("GET", "/api/rooms/deleted");
+  }
+
+  /** @param {string} id The id of a deleted room. @returns {Promise<RoomName>} The room, with all that was in it. */
+  restoreRoom(id) {
+    return this.#request("POST", `${roomPath(id)}/restore`);
   }
 
   /**
@@ -113,9 +145,8 @@ export class Api {
    * @param {string} id Its id.
    * @returns {Promise<RoomName & {members: Member[], seq: number}>} The room, as of the position `seq`.
    */
-  async room(id) {
-    const room = await this.#request("GET", `${roomPath(id)}?details=true`);
-    return { ...room, members: room.members.map(known) };
+  room(id) {
+    return this.#request("GET", `${roomPath(id)}?details=true`);
   }
 
   /** @param {string} id The id of the room to delete. */
@@ -134,7 +165,7 @@ export class Api {
   async messages(id, before, limit) {
     const query = new URLSearchParams({ before: `${before}`, limit: `${limit}`, type: "chat" });
     const events = await this.#request("GET", `${roomPath(id)}/messages?${query}`);
-    const messages = events.filter((/** @type {RoomEvent} */ { type }) => type === "chat").map(identified);
+    const messages = events.filter((/** @type {RoomEvent} */ { type }) => type === "chat");
     return { messages, before: events[0]?.seq ?? null };
   }
 
@@ -145,9 +176,3 @@ export class Api {
 }
 
 const roomPath = (/** @type {string} */ id) => `/api/room/${encodeURIComponent(id)}`;
-
-/** @param {Member} member @returns {Member} */
-const known = (member) => ({ ...member, userId: member.userId ?? member.name });
-
-/** @param {RoomEvent} event @returns {RoomEvent} */
-export const identified = (event) => ({ ...event, userId: event.userId ?? event.memberName });

@@ -60,6 +60,17 @@ export const isEmoji = (text) => EMOJI.test(text) && text.trim() !== "";
 export const isInvisible = (text) => INVISIBLE.test(text);
 
 /**
+ * Write a reason as a sentence.
+ *
+ * @param {string} reason "the server cannot be reached".
+ * @returns {string} "The server cannot be reached."
+ */
+export function sentence(reason) {
+  const text = reason.trim();
+  return text && `${text[0].toLocaleUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
+}
+
+/**
  * Return the letters that stand for a name.
  *
  * @param {string} name The name.

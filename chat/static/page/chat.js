@@ -5,26 +5,29 @@
  */
 
 import { CloseCode, Link } from "../fanline.js";
+import { about } from "../model/about.js";
 import { Api } from "../model/api.js";
 import { Drafts } from "../model/drafts.js";
 import * as outbox from "../model/outbox.js";
 import { Reading } from "../model/reading.js";
 import { tab } from "../model/storage.js";
-import { counted } from "../model/text.js";
+import { counted, dayAndTime, sentence } from "../model/text.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { askForRoom, confirm, note } from "./dialogs.js";
-import { avatar, byId, element, oncePerFrame } from "./dom.js";
+import { avatar, byId, element, oncePerFrame, textButton } from "./dom.js";
 import { closeDrawers } from "./drawers.js";
 import { RoomList, shortened } from "./roomlist.js";
 
 /** @import { RoomEvent, State } from "../fanline.js" */
+/** @import { Failure } from "../model/api.js" */
 /** @import { Opening } from "./conversation.js" */
 /** @import { Marks, Summary } from "./roomlist.js" */
 /** @import { Session } from "../model/session.js" */
 
 const LOBBY = "lobby";
-const ROOM_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const RESTORABLE = 48 * 3_600_000; // milliseconds that unsent messages are kept for a room that is not there
+const REVOKE_RETRY = 10_000; // milliseconds
 
 /** Everything that is open under one login. */
 export class Chat {
@@ -43,6 +46,11 @@ export class Chat {
   /** @type {Map<string, RoomEvent[]>} */
   #known = new Map();
   #drawSoon;
+  /** @type {Summary[]} */
+  #coming = [];
+  /** @type {State} */
+  #state = { phase: "connecting", reason: "" };
+  #away = "";
   #ending = new AbortController();
 
   /**
@@ -66,6 +74,8 @@ export class Chat {
     byId("log-out").addEventListener("click", () => this.#logOut(), { signal });
     byId("new-room").addEventListener("click", () => this.#makeRoom(), { signal });
     byId("delete-room").addEventListener("click", () => this.#deleteRoom(), { signal });
+    addEventListener("offline", () => this.#showTrouble(), { signal });
+    addEventListener("online", () => this.#showTrouble(), { signal });
     byId("retry").addEventListener("click", () => this.#retryNow(), { signal });
     addEventListener("storage", ({ key }) => this.#reading.reload(key) && this.#recount(), { signal });
     addEventListener("pagehide", () => this.#remember(), { signal });
@@ -94,10 +104,20 @@ export class Chat {
 
   // All rooms.
 
-  /** @param {{rooms?: Summary[], made?: Summary, deleted?: {roomId: string}, room?: Summary}} frame Of the feed. */
-  #receive({ rooms, made, deleted, room }) {
+  /**
+   * @param {object} frame A frame of the feed.
+   * @param {Summary[]} [frame.rooms] All rooms, or some of them.
+   * @param {boolean} [frame.more] Whether more of them follow.
+   * @param {Summary} [frame.made] A room that was made.
+   * @param {{roomId: string}} [frame.deleted] A room that was deleted.
+   * @param {Summary} [frame.room] A room in which something has happened.
+   */
+  #receive({ rooms, more = false, made, deleted, room }) {
     if (rooms) {
-      this.#replaceRooms(rooms);
+      this.#coming.push(...rooms);
+      if (!more) {
+        this.#replaceRooms(this.#coming.splice(0));
+      }
     } else if (made) {
       this.#reading.update(made);
       this.#rooms.add(made);
@@ -117,10 +137,11 @@ export class Chat {
     this.#rooms.replace(rooms);
     this.#rooms.select(this.#roomId);
     const ids = new Set(rooms.map(({ roomId }) => roomId));
-    outbox
-      .kept(this.#session.name)
-      .filter((entry) => !ids.has(entry.room))
-      .forEach(outbox.drop);
+    for (const entry of outbox.kept(this.#session.name)) {
+      if (!ids.has(entry.room) && entry.written < Date.now() - RESTORABLE) {
+        outbox.drop(entry);
+      }
+    }
   }
 
   /** @param {string} [roomId] A room whose counts have changed; by default all. */
@@ -145,17 +166,35 @@ export class Chat {
 
   /** @param {string} [wanted] A name to begin with. */
   async #makeRoom(wanted = "") {
-    const room = await askForRoom(wanted, (name) => this.#api.makeRoom(name));
+    const deleted = this.#api.deletedRooms().catch(() => []);
+    const room = await askForRoom(wanted, deleted, {
+      make: (name, isDuplicate) => this.#api.makeRoom(name, isDuplicate),
+      restore: (roomId) => this.#api.restoreRoom(roomId),
+    });
     if (room) {
       location.hash = encodeURIComponent(room.roomId);
     }
   }
 
+  /** @param {string} roomId A room that was deleted. */
+  async #restoreRoom(roomId) {
+    if (await this.#attempt(this.#api.restoreRoom(roomId))) {
+      location.hash = encodeURIComponent(roomId);
+    }
+  }
+
   async #deleteRoom() {
     const roomId = this.#roomId;
-    const text = "All its members are disconnected, and its messages are deleted. This cannot be undone.";
-    if (await confirm(`Delete “${this.#name()}”?`, text, "Delete room")) {
-      await this.#attempt(this.#api.deleteRoom(roomId));
+    const name = this.#name();
+    const text = "All its members are disconnected. You can restore it, with its messages, within a day.";
+    if (!(await confirm(`Delete “${name}”?`, text, "Delete room"))) {
+      return;
+    }
+    if (await this.#attempt(this.#api.deleteRoom(roomId).then(() => true))) {
+      note(
+        `You have deleted “${name}”. `,
+        textButton("Undo", () => this.#restoreRoom(roomId)),
+      );
     }
   }
 
@@ -163,8 +202,12 @@ export class Chat {
 
   /** Open the room that the address names. */
   #follow() {
-    const named = location.hash.slice(1);
-    const roomId = ROOM_ID.test(named) ? named : LOBBY;
+    const roomId = roomOf(location.hash);
+    if (roomId === null) {
+      note(`The address names no room: ${decoded(location.hash)}. This is the lobby.`);
+      location.replace("#");
+      return;
+    }
     if (roomId === this.#roomId) {
       return;
     }
@@ -175,10 +218,13 @@ export class Chat {
     closeDrawers();
     this.#conversation = new Conversation(roomId, this.#api, this.#session, this.#opening(roomId), {
       onState: (state) => this.#showState(state),
+      onPipeline: (reason) => {
+        this.#away = reason;
+        this.#showTrouble();
+      },
       onMessage: (message) => this.#reading.count(message),
       onSeen: (seq, after) => this.#seen(roomId, seq, after),
     });
-    byId("delete-room").hidden = roomId === LOBBY;
     this.#showTitle();
     this.#composer.open(roomId);
   }
@@ -235,6 +281,13 @@ export class Chat {
     this.#showTitle();
   }
 
+  /** @returns {boolean} Whether the user may delete the room: its creator and admins may. */
+  #canDelete() {
+    const { userId, role } = this.#session;
+    const creator = this.#rooms.find(this.#roomId)?.creatorId;
+    return this.#roomId !== LOBBY && creator !== undefined && (role === "admin" || creator === userId);
+  }
+
   #showTitle() {
     const unread = this.#rooms.unread;
     byId("unread").hidden = unread === 0;
@@ -242,8 +295,9 @@ export class Chat {
     const label = unread ? `Rooms, ${counted(unread, "unread message")}` : "Rooms";
     byId("show-rooms").setAttribute("aria-label", label);
     byId("room-title").textContent = this.#name();
+    byId("more").hidden = !this.#canDelete();
     this.#composer.address(this.#name());
-    document.title = `${unread ? `(${unread}) ` : ""}${this.#name() || "…"} · Fanline chat`;
+    document.title = `${unread ? `(${unread}) ` : ""}${this.#name() || "…"} · ${about.name}`;
   }
 
   // Connections and what ends them.
@@ -251,11 +305,14 @@ export class Chat {
   /** @param {State} state The new state of the room's connection. */
   #showState(state) {
     const { phase, reason } = state;
+    this.#state = state;
     byId("chat").dataset.phase = phase;
     byId("status").textContent =
       phase === "open" ? "Connected" : phase === "waiting" ? "Not connected" : "Connecting…";
-    byId("problem").textContent = navigator.onLine ? reason : "this device is offline";
-    byId("trouble").hidden = phase === "open" || !reason;
+    if (phase !== "open") {
+      this.#away = "";
+    }
+    this.#showTrouble();
     if (phase === "waiting" && this.#feed.isOpen) {
       this.#feed.reset(reason); // the feed has no probe of its own to notice that it is dead, too
     }
@@ -263,6 +320,16 @@ export class Chat {
     if (phase === "closed" && state.code !== CloseCode.LOGGED_OUT) {
       this.#returnToLobby(reason);
     }
+  }
+
+  /** Say what is wrong, and since when the device is offline: a server on it may be reached all the same. */
+  #showTrouble() {
+    const { phase, reason, isDoubtful } = this.#state;
+    const trouble =
+      phase === "open" ? (isDoubtful ? "The server does not answer so far." : this.#away) : reason;
+    const device = navigator.onLine ? "" : " This device is offline.";
+    byId("problem").textContent = sentence(trouble) + device;
+    byId("trouble").hidden = !trouble;
   }
 
   /** @param {State} state The new state of a connection. */
@@ -277,9 +344,10 @@ export class Chat {
   /** @param {string} reason Why the room is closed. */
   #returnToLobby(reason) {
     const unsent = outbox.kept(this.#session.name, this.#roomId);
-    const loss = unsent.length ? " What you had written and not sent yet is gone with it." : "";
-    note(`${capitalized(reason)}: “${this.#name() || this.#roomId}”.${loss}`);
-    unsent.forEach(outbox.drop);
+    const kept = unsent.length
+      ? " What you had not sent yet is kept for two days, in case it is restored."
+      : "";
+    note(`${sentence(reason)} It was “${this.#name() || this.#roomId}”.${kept}`);
     location.replace("#");
   }
 
@@ -294,11 +362,29 @@ export class Chat {
     if (unsent.length && !(await confirm("Log out now?", text, "Log out"))) {
       return;
     }
-    const done = await this.#attempt(this.#api.logOut().then(() => true));
-    if (done) {
-      outbox.kept(this.#session.name).forEach(outbox.drop);
-      this.#drafts.clear();
-      this.#onOver("You are logged out.");
+    outbox.kept(this.#session.name).forEach(outbox.drop);
+    this.#drafts.clear();
+    const isRevoked = await this.#revoke();
+    const until = dayAndTime(new Date(this.#session.expires));
+    this.#onOver(
+      isRevoked
+        ? "You are logged out."
+        : `You are logged out here. The server could not be told: as long as this page is open, it will be, and
+          otherwise the login ends by itself on ${until}.`,
+    );
+  }
+
+  /** @returns {Promise<boolean>} Whether the server has ended the login; if not, it is tried again. */
+  async #revoke() {
+    try {
+      await this.#api.logOut();
+      return true;
+    } catch (error) {
+      if (/** @type {Failure} */ (error).status === 401) {
+        return true;
+      }
+      setTimeout(() => this.#revoke(), REVOKE_RETRY);
+      return false;
     }
   }
 
@@ -324,4 +410,17 @@ export class Chat {
   }
 }
 
-const capitalized = (/** @type {string} */ sentence) => sentence[0].toUpperCase() + sentence.slice(1);
+/** @param {string} hash Of the address. @returns {string | null} The room that it names; null if it names none. */
+function roomOf(hash) {
+  const roomId = decoded(hash);
+  return new Blob([roomId]).size > about.limits.roomId ? null : roomId || LOBBY;
+}
+
+/** @param {string} hash Of the address. */
+function decoded(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1));
+  } catch {
+    return hash.slice(1);
+  }
+}

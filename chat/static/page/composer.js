@@ -4,12 +4,13 @@
  * @module
  */
 
+import { about } from "../model/about.js";
+import { isInvisible } from "../model/text.js";
 import { byId } from "./dom.js";
 
 /** @import { Drafts } from "../model/drafts.js" */
 
-const MOST_BYTES = 16_384; // the server's default; the server decides
-const WARN_BYTES = 14_000;
+const WARN_FROM = 0.85; // of the longest text
 
 const encoder = new TextEncoder();
 
@@ -73,7 +74,7 @@ export class Composer {
 
   #say() {
     const text = this.#field.value;
-    if (text.trim() === "" || encoder.encode(text).length > MOST_BYTES) {
+    if (isInvisible(text) || encoder.encode(text).length > about.limits.message) {
       return;
     }
     this.#field.value = "";
@@ -89,11 +90,12 @@ export class Composer {
   #show() {
     const text = this.#field.value;
     const size = encoder.encode(text).length;
-    const isTooLong = size > MOST_BYTES;
-    this.#counter.hidden = size < WARN_BYTES;
-    this.#counter.textContent = `${size.toLocaleString("en")} of ${MOST_BYTES.toLocaleString("en")} bytes`;
+    const most = about.limits.message;
+    const isTooLong = size > most;
+    this.#counter.hidden = size < WARN_FROM * most;
+    this.#counter.textContent = `${size.toLocaleString("en")} of ${most.toLocaleString("en")} bytes`;
     this.#counter.classList.toggle("over", isTooLong);
-    byId("send").disabled = text.trim() === "" || isTooLong;
+    byId("send").disabled = isInvisible(text) || isTooLong;
     byId("field").dataset.text = text; // the style sheet makes the field as high as this
   }
 }

@@ -5,7 +5,6 @@
  */
 
 import { Room } from "../fanline.js";
-import { identified } from "../model/api.js";
 import { counted, dayName } from "../model/text.js";
 import { byId, oncePerFrame } from "./dom.js";
 import { MemberList } from "./members.js";
@@ -35,6 +34,8 @@ const MOST_ANNOUNCED = 3; // of the messages that come at once, to users of a sc
 /**
  * @typedef {object} Callbacks
  * @property {(state: State) => void} onState Called when the state of the connection changes.
+ * @property {(reason: string) => void} onPipeline Called with the reason when messages cannot be stored for a while,
+ *   and with an empty one when they can be again.
  * @property {(message: RoomEvent) => void} onMessage Called with each new message.
  * @property {(seq: number, after: number) => void} onSeen Called with the position of the last message that has been
  *   seen, and the number of messages after it.
@@ -88,8 +89,9 @@ export class Conversation {
     this.#renameDaysAtMidnight();
     this.#room = new Room(location.origin.replace(/^http/, "ws"), id, {
       token: session.token,
-      onEvents: (events) => this.#receive(events.map(identified)),
+      onEvents: (events) => this.#receive(events),
       onState: (state) => this.#changed(state),
+      onPipeline: (reason) => this.#pipelineChanged(reason),
     });
     this.#unsent = new Unsent(this.#room, this.#timeline, id, session);
   }
@@ -134,6 +136,16 @@ export class Conversation {
     if (!this.#isOver) {
       this.#unsent.relabel();
       this.#callbacks.onState(state);
+    }
+  }
+
+  /** @param {string} reason Why messages cannot be stored; empty if they can be. */
+  #pipelineChanged(reason) {
+    if (!this.#isOver) {
+      this.#callbacks.onPipeline(reason);
+      if (!reason) {
+        this.#unsent.retry();
+      }
     }
   }
 

@@ -4,7 +4,9 @@
  * @module
  */
 
-import { byId, element } from "./dom.js";
+import { byId, element, textButton } from "./dom.js";
+
+/** @import { DeletedRoom, Failure, RoomName } from "../model/api.js" */
 
 const NOTE = 7_000; // milliseconds
 
@@ -26,29 +28,64 @@ export async function confirm(title, text, action) {
 }
 
 /**
- * Ask for the name of a new room until it is made. A refusal is shown below the name, which stays.
+ * Ask for the name of a new room until it is made, or for a deleted one to restore. A refusal is shown below the name,
+ * which stays; a name that another room has is taken if it is asked for a second time.
  *
- * @template Room
  * @param {string} name A name to begin with.
- * @param {(name: string) => Promise<Room>} make Makes it; an empty name is made up by the server.
- * @returns {Promise<Room | null>} The room; null for none.
+ * @param {Promise<DeletedRoom[]>} deleted The deleted rooms.
+ * @param {object} requests
+ * @param {(name: string, isDuplicate: boolean) => Promise<RoomName>} requests.make Makes a room; the server makes up
+ *   an empty name.
+ * @param {(id: string) => Promise<RoomName>} requests.restore Restores one.
+ * @returns {Promise<RoomName | null>} The room; null for none.
  */
-export async function askForRoom(name, make) {
+export async function askForRoom(name, deleted, { make, restore }) {
   const field = byId("room-name");
   const problem = byId("room-error");
   field.value = name;
   problem.textContent = "";
+  let taken = "";
+  /** @type {{id?: string}} */
+  const restoring = {};
+  deleted.then((rooms) =>
+    showDeleted(rooms, (id) => {
+      restoring.id = id;
+      byId("make-room").querySelector("form")?.requestSubmit();
+    }),
+  );
   while (await asked(byId("make-room"))) {
+    const wanted = field.value.trim();
     try {
-      const room = await make(field.value.trim());
+      const isDuplicate = wanted !== "" && wanted === taken;
+      const room = await (restoring.id === undefined ? make(wanted, isDuplicate) : restore(restoring.id));
       byId("make-room").close();
       return room;
     } catch (error) {
-      problem.textContent = /** @type {Error} */ (error).message;
+      const { code, message } = /** @type {Failure} */ (error);
+      taken = code === "room-name-exists" ? wanted : "";
+      problem.textContent = taken ? `${message} To make it all the same, press “Make room” again.` : message;
+      delete restoring.id;
       field.focus();
     }
   }
   return null;
+}
+
+/** @param {DeletedRoom[]} rooms Rooms that can be restored. @param {(id: string) => void} restore */
+function showDeleted(rooms, restore) {
+  byId("deleted").hidden = rooms.length === 0;
+  const rows = rooms.map(({ roomId, roomName }) =>
+    element(
+      "li",
+      {},
+      element("bdi.name", {}, roomName),
+      " ",
+      textButton("Restore", () => restore(roomId)),
+    ),
+  );
+  byId("deleted")
+    .querySelector("ul")
+    ?.replaceChildren(...rows);
 }
 
 /**

@@ -38,7 +38,7 @@ export function element(tag, attributes = {}, ...children) {
  *   confirm: HTMLDialogElement, "make-room": HTMLDialogElement, messages: HTMLOListElement,
  *   composer: HTMLFormElement, text: HTMLTextAreaElement, send: HTMLButtonElement,
  *   filter: HTMLInputElement, "room-name": HTMLInputElement,
- *   "login-name": HTMLInputElement, "login-password": HTMLInputElement,
+ *   "log-in": HTMLButtonElement, guest: HTMLButtonElement, "login-name": HTMLInputElement, "login-password": HTMLInputElement,
  * }} Elements
  */
 
@@ -76,6 +76,9 @@ export function oncePerFrame(draw, signal) {
     }
   };
 }
+
+/** @param {string} text @param {() => void} onclick @returns {HTMLElement} A button that looks like a link. */
+export const textButton = (text, onclick) => element("button.link", { type: "button", onclick }, text);
 
 /**
  * Make the avatar of a user: initials of the name, in a color that goes with the name.

@@ -1,6 +1,9 @@
 /**
  * In a narrow window rooms and members are drawers over the conversation, one open at a time.
  *
+ * The rest of the page cannot be reached while one is open. Escape, the back button of a phone, its own button and a
+ * click next to it close it.
+ *
  * @module
  */
 
@@ -11,6 +14,9 @@ const DRAWERS = [
   { button: byId("show-members"), panel: byId("members-panel") },
 ];
 
+/** @type {{destroy(): void} | undefined} */
+let watcher;
+
 /**
  * @param {(typeof DRAWERS)[0]} drawer
  * @param {boolean} isOpen
@@ -18,11 +24,14 @@ const DRAWERS = [
 function toggle(drawer, isOpen) {
   drawer.panel.classList.toggle("open", isOpen);
   drawer.button.setAttribute("aria-expanded", String(isOpen));
-  byId("shade").hidden = !DRAWERS.some(({ panel }) => panel.classList.contains("open"));
+  byId("room").inert = isOpen;
+  byId("shade").hidden = !isOpen;
 }
 
 /** Close the open drawer; the focus returns to its button. */
 export function closeDrawers() {
+  watcher?.destroy();
+  watcher = undefined;
   for (const drawer of DRAWERS.filter(({ panel }) => panel.classList.contains("open"))) {
     const hadFocus = drawer.panel.contains(document.activeElement);
     toggle(drawer, false);
@@ -32,16 +41,26 @@ export function closeDrawers() {
   }
 }
 
+/** @param {(typeof DRAWERS)[0]} drawer */
+function open(drawer) {
+  closeDrawers();
+  toggle(drawer, true);
+  const first = drawer.panel.querySelector("[aria-current], a, button");
+  /** @type {HTMLElement | null} */ (first)?.focus();
+  watchBack();
+}
+
+/** Let the back button of a phone close the drawer, where the browser can: it would leave the page. */
+function watchBack() {
+  const { CloseWatcher } = /** @type {any} */ (globalThis);
+  if (CloseWatcher) {
+    watcher = Object.assign(new CloseWatcher(), { onclose: closeDrawers });
+  }
+}
+
 for (const drawer of DRAWERS) {
-  drawer.button.addEventListener("click", () => {
-    const isOpen = drawer.panel.classList.contains("open");
-    closeDrawers();
-    toggle(drawer, !isOpen);
-    if (!isOpen) {
-      const first = drawer.panel.querySelector("[aria-current], a, button");
-      /** @type {HTMLElement | null} */ (first)?.focus();
-    }
-  });
+  drawer.button.addEventListener("click", () => open(drawer));
+  drawer.panel.querySelector(".close")?.addEventListener("click", closeDrawers);
 }
 
 byId("shade").addEventListener("click", closeDrawers);

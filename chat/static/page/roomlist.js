@@ -17,6 +17,7 @@ const MOST_SHOWN = 99;
  * @property {number} members
  * @property {number} messages
  * @property {number} seq
+ * @property {string} creatorId The user who made it; empty if unknown.
  */
 
 /** @typedef {{unread: number, unsent: number, hasDraft: boolean}} Marks What is shown next to a room. */

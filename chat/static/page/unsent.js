@@ -7,7 +7,8 @@
 import { Rejected } from "../fanline.js";
 import * as outbox from "../model/outbox.js";
 import { loginId } from "../model/session.js";
-import { byId, element } from "./dom.js";
+import { sentence } from "../model/text.js";
+import { byId, element, textButton } from "./dom.js";
 import { messageRow } from "./rows.js";
 
 /** @import { Room, RoomEvent } from "../fanline.js" */
@@ -16,6 +17,8 @@ import { messageRow } from "./rows.js";
 /** @import { Timeline } from "./timeline.js" */
 
 const FINISH = 5_000; // milliseconds that a room is held open for pending answers
+const RETRY = 4_000; // milliseconds after which a message that could not be stored is sent again
+const PASSING = new Set(["failed", "unavailable", "rate-limited"]); // refusals that do not last
 
 /**
  * A message on the page.
@@ -25,6 +28,7 @@ const FINISH = 5_000; // milliseconds that a room is held open for pending answe
  * @property {HTMLElement} row Its row.
  * @property {HTMLElement} status The line about its state.
  * @property {boolean} isUnderway Whether it is being sent, now or as soon as there is a connection.
+ * @property {string} [trouble] Why it could not be stored the last time; it is sent again by itself.
  * @property {number} [seq] Its position, if it is stored and its event has not come yet.
  */
 
@@ -38,6 +42,8 @@ export class Unsent {
   /** @type {string | undefined} */
   #member;
   #newest = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retrying;
   /** @type {Map<string, Note>} */
   #notes = new Map();
   /** @type {Set<Promise<void>>} */
@@ -120,8 +126,19 @@ export class Unsent {
     }
   }
 
+  /** Send what could not be stored again, now. */
+  retry() {
+    clearTimeout(this.#retrying);
+    for (const note of this.#notes.values()) {
+      if (note.trouble && this.#isSafe(note)) {
+        this.#send(note);
+      }
+    }
+  }
+
   /** Wait for pending answers, for at most five seconds. */
   async finish() {
+    clearTimeout(this.#retrying);
     if (this.#room.state.phase === "open") {
       const timeout = new Promise((done) => setTimeout(done, FINISH));
       await Promise.race([Promise.allSettled(this.#answers), timeout]);
@@ -148,6 +165,7 @@ export class Unsent {
   #send(note) {
     const { entry } = note;
     note.isUnderway = true;
+    delete note.trouble;
     delete entry.failure;
     if (this.#room.state.phase === "open" && this.#member) {
       this.#try(note, this.#member);
@@ -185,12 +203,19 @@ export class Unsent {
 
   /** @param {Note} note @param {Error} error */
   #failed(note, error) {
-    if (error instanceof Rejected && this.#notes.has(note.entry.id)) {
-      note.isUnderway = false;
-      note.entry.failure = error.message;
-      outbox.update(note.entry);
-      this.#label(note);
+    if (!(error instanceof Rejected) || !this.#notes.has(note.entry.id)) {
+      return;
     }
+    note.isUnderway = false;
+    if (PASSING.has(error.code)) {
+      note.trouble = sentence(error.message);
+      clearTimeout(this.#retrying);
+      this.#retrying = setTimeout(() => this.retry(), RETRY);
+    } else {
+      note.entry.failure = sentence(error.message);
+      outbox.update(note.entry);
+    }
+    this.#label(note);
   }
 
   /** @param {Note} note A message that is stored, or was given up. */
@@ -215,7 +240,7 @@ export class Unsent {
   /** @param {Note} note A message. */
   #label(note) {
     const { entry, row, status, isUnderway } = note;
-    const discard = button("Discard", () => this.#discard(note));
+    const discard = textButton("Discard", () => this.#discard(note));
     row.classList.toggle("failed", !isUnderway);
     if (isUnderway) {
       const isOpen = this.#room.state.phase === "open";
@@ -225,10 +250,11 @@ export class Unsent {
         status.append(discard);
       }
     } else if (this.#isSafe(note)) {
-      const again = button("Try again", () => this.#send(note));
-      status.replaceChildren(`Not sent. ${entry.failure ?? ""} `, again, " ", discard);
+      const again = textButton("Try again", () => this.#send(note));
+      const state = note.trouble ? `Not sent yet. ${note.trouble}` : `Not sent. ${entry.failure ?? ""}`;
+      status.replaceChildren(`${state} `, again, " ", discard);
     } else {
-      const again = button(entry.tried ? "Send again" : "Send", () => {
+      const again = textButton(entry.tried ? "Send again" : "Send", () => {
         delete entry.tried;
         entry.login = this.#login;
         this.#send(note);
@@ -245,6 +271,3 @@ export class Unsent {
 function isSame({ entry, seq }, { seq: position, memberId, message }) {
   return seq === position || (entry.members?.includes(memberId) === true && entry.text === message);
 }
-
-/** @param {string} text @param {() => void} onclick */
-const button = (text, onclick) => element("button.link", { type: "button", onclick }, text);

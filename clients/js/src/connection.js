@@ -1,13 +1,15 @@
 import { Backoff } from "./backoff.js";
 import { CloseCode, Closed } from "./errors.js";
-import { onWake } from "./platform.js";
+import { onOffline, onWake, report } from "./platform.js";
 
 // All times are in milliseconds.
 const LONGEST_RETRY_AFTER = 60_000;
 const STEADY = 5_000; // a connection that lasted this long resets the delays
 const OPEN_TIMEOUT = 10_000;
 const QUIET = 20_000; // silence after which the server is asked for a sign of life
+const LATE = 4_000; // the same after something was sent: it is answered, unless something is wrong
 const ANSWER_TIMEOUT = 10_000;
+const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device without a network may still reach
 
 /**
  * The state of a connection.
@@ -16,6 +18,8 @@ const ANSWER_TIMEOUT = 10_000;
  * @property {"connecting" | "open" | "waiting" | "closed"} phase `waiting` for the next attempt; `closed` is final.
  * @property {string} reason Why it is not open, as a sentence; may be empty.
  * @property {number} [code] The close code that ended the last connection.
+ * @property {boolean} [isDoubtful] Set while an open connection gives no answer, although one is late, or the device
+ *   is offline. It is soon lost, or no longer doubtful.
  * @property {number} [retryAt] The time of the next attempt, as of `Date.now()`.
  */
 
@@ -36,6 +40,8 @@ const ANSWER_TIMEOUT = 10_000;
  * @property {number[]} [finalCodes] Close codes after which to give up.
  */
 
+const OPEN = 1; // WebSocket.OPEN
+
 /** A WebSocket that is opened again whenever it is lost. It connects in the next turn of the event loop. */
 export class Link {
   #options;
@@ -48,6 +54,7 @@ export class Link {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #attempt = 0;
+  #isAnswerDue = false;
   #openedAt = 0;
   /** @type {number | null} */
   #retryAfter = null;
@@ -59,6 +66,7 @@ export class Link {
     this.#options = options;
     this.#finalCodes = options.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
     onWake(() => (this.isOpen ? this.#ask() : this.retryNow()), this.#ending.signal);
+    onOffline(() => this.isOpen && this.#doubt(OFFLINE_TIMEOUT), this.#ending.signal);
     queueMicrotask(() => this.#connect());
   }
 
@@ -78,8 +86,13 @@ export class Link {
    * @param {string | object} frame Text, or a value to be written as JSON.
    */
   send(frame) {
-    if (this.isOpen) {
-      this.#socket?.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+    if (!this.isOpen || this.#socket?.readyState !== OPEN) {
+      return; // what is sent while it closes would be lost without a word
+    }
+    this.#socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+    if (!this.#isAnswerDue) {
+      this.#isAnswerDue = true;
+      this.#schedule(() => this.#doubt(ANSWER_TIMEOUT), LATE);
     }
   }
 
@@ -146,8 +159,8 @@ export class Link {
 
   #opened() {
     this.#openedAt = Date.now();
-    this.#report({ phase: "open", reason: "" });
     this.#watch();
+    this.#report({ phase: "open", reason: "" });
     this.#options.onOpen?.();
   }
 
@@ -248,26 +261,48 @@ export class Link {
   // A dead network gives no sign of being dead: after a silence, ask.
 
   #watch() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), QUIET);
+    this.#isAnswerDue = false;
+    this.#schedule(() => this.#ask(ANSWER_TIMEOUT), QUIET);
+    if (this.#state.isDoubtful) {
+      this.#report({ phase: "open", reason: "" });
+    }
   }
 
-  #ask() {
+  /** @param {number} timeout How long to wait for an answer. */
+  #doubt(timeout) {
+    this.#ask(timeout);
+    if (this.isOpen && this.#isAnswerDue) {
+      this.#report({ ...this.#state, isDoubtful: true });
+    }
+  }
+
+  /** @param {number} timeout How long to wait for the answer. */
+  #ask(timeout = ANSWER_TIMEOUT) {
     const question = this.#options.probe?.() ?? false;
     if (question === false) {
       this.#watch();
       return;
     }
-    clearTimeout(this.#timer);
+    this.#isAnswerDue = true;
     if (question !== true) {
       this.send(question);
     }
-    this.#timer = setTimeout(() => this.#lose("the server does not answer"), ANSWER_TIMEOUT);
+    this.#schedule(() => this.#lose("the server does not answer"), timeout);
+  }
+
+  /** @param {() => void} action What to do unless something comes before. @param {number} delay In milliseconds. */
+  #schedule(action, delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, delay);
   }
 
   /** @param {State} state The new state. */
   #report(state) {
     this.#state = state;
-    this.#options.onState?.(state);
+    try {
+      this.#options.onState?.(state);
+    } catch (error) {
+      report(error); // a mistake of the page does not end the connection
+    }
   }
 }

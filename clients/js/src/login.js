@@ -54,9 +54,6 @@ export class Login {
    */
   async #url(address, parameters = {}) {
     const token = typeof this.#token === "function" ? await this.#token() : this.#token;
-    if (typeof this.#token === "string" && (claims(token).exp ?? Infinity) * 1_000 <= Date.now()) {
-      throw new Closed("the token has expired", CloseCode.LOGGED_OUT);
-    }
     return `${address}?${new URLSearchParams(token ? { ...parameters, token } : parameters)}`;
   }
 

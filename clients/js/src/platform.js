@@ -28,3 +28,23 @@ export function onWake(callback, signal, scope = globalThis) {
   scope.addEventListener?.("online", wake, { signal });
   page?.addEventListener("visibilitychange", wake, { signal });
 }
+
+/**
+ * Call a function when the device goes offline, as far as it knows.
+ *
+ * @param {() => void} callback The function.
+ * @param {AbortSignal} signal Ends this.
+ * @param {Partial<EventTarget>} [scope] The global object.
+ */
+export function onOffline(callback, signal, scope = globalThis) {
+  scope.addEventListener?.("offline", callback, { signal });
+}
+
+/** @param {unknown} error What a callback of the page has thrown: it is reported like any uncaught error. */
+export function report(error) {
+  if (typeof globalThis.reportError === "function") {
+    reportError(error);
+  } else {
+    console.error(error);
+  }
+}

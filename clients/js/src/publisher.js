@@ -1,7 +1,9 @@
 import { Rejected } from "./errors.js";
+import { present } from "./json.js";
 import { Login } from "./login.js";
 import { randomId } from "./platform.js";
 import { Sender } from "./sender.js";
+import { checkedTopic } from "./topics.js";
 
 /** @import { State } from "./connection.js" */
 /** @import { Token } from "./login.js" */
@@ -49,7 +51,11 @@ export class Publisher extends Sender {
    *   Rejected with `Rejected` if the message is refused, with `Closed` if the publisher is closed before.
    */
   publish(topic, content, { id = `${this.#prefix}-${++this.#count}` } = {}) {
-    return this._post(id, { topic, content, id });
+    try {
+      return this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** @param {any} frame An answer. */

@@ -27,6 +27,7 @@ export class Room extends Sender {
   /** @type {number | undefined} */
   #position;
   #onEvents;
+  #onPipeline;
   /** @type {RoomEvent[]} */
   #arrived = [];
 
@@ -38,22 +39,25 @@ export class Room extends Sender {
    * @param {number} [options.after] Begin after this position, instead of with new events.
    * @param {(events: RoomEvent[]) => void} options.onEvents Called with the events that come together, in the
    *   order of the log.
+   * @param {(reason: string) => void} [options.onPipeline] Called with the reason when messages cannot be stored for a
+   *   while, and with an empty one when they can be again.
    * @param {(state: State) => void} [options.onState] Called when the state of the connection changes. The `code`
    *   of a closed one tells why: `CloseCode.ROOM_DELETED`, `CloseCode.LOGGED_OUT`, …
    */
-  constructor(url, id, { token = "", after, onEvents, onState }) {
+  constructor(url, id, { token = "", after, onEvents, onPipeline, onState }) {
     const options = {
-      ...new Login(token).linkOptions(`${url}/api/serve/${id}`, "fanline.chat.v1", {
+      ...new Login(token).linkOptions(`${url}/api/serve/${encodeURIComponent(id)}`, "fanline.chat.v1", {
         parameters: () => this.#resume(),
-        askedAt: `${url}/api/room/${id}`,
+        askedAt: `${url}/api/room/${encodeURIComponent(id)}`,
       }),
       onFrame: (/** @type {any} */ frame) => this.#receive(frame),
       onBatchEnd: () => this.#handOver(),
-      probe: () => (this._outbox.isEmpty ? { probe: true } : true), // it is refused, and so answered
+      probe: () => ({ probe: true }), // it is refused, and so answered
     };
     super(options, onState);
     this.#position = after;
     this.#onEvents = onEvents;
+    this.#onPipeline = onPipeline;
   }
 
   /**
@@ -82,6 +86,8 @@ export class Room extends Sender {
       this._outbox.acknowledge(frame.ok, { id: frame.ok, seq: frame.seq });
     } else if (frame.error !== undefined || frame.type === "failed") {
       this._outbox.reject(frame.id, new Rejected(frame.error ?? "failed", frame.reason, frame.id));
+    } else if (frame.pipeline !== undefined) {
+      this.#onPipeline?.(frame.pipeline === "ok" ? "" : (frame.reason ?? "messages cannot be stored now"));
     } else if (frame.self) {
       this.#position ??= frame.seq;
       this.#arrived.push(frame);
@@ -95,9 +101,9 @@ export class Room extends Sender {
   #handOver() {
     const events = this.#arrived;
     this.#arrived = [];
+    this._flush();
     if (events.length) {
       this.#onEvents(events);
     }
-    this._flush();
   }
 }

@@ -1,5 +1,6 @@
 import { Client } from "./client.js";
 import { CloseCode, Closed } from "./errors.js";
+import { written } from "./json.js";
 import { Outbox } from "./outbox.js";
 
 /** @import { LinkOptions, State } from "./connection.js" */
@@ -42,9 +43,13 @@ export class Sender extends Client {
     if (this.state.phase === "closed") {
       return Promise.reject(new Closed(this.state.reason, this.state.code));
     }
-    const answer = this._outbox.add(id, JSON.stringify(message));
-    this._flush();
-    return answer;
+    try {
+      const answer = this._outbox.add(id, written(message, id));
+      this._flush();
+      return answer;
+    } catch (error) {
+      return Promise.reject(error); // it would never be answered
+    }
   }
 
   /**

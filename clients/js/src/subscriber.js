@@ -2,6 +2,7 @@ import { Client } from "./client.js";
 import { Closed, Rejected } from "./errors.js";
 import { Login } from "./login.js";
 import { SubscriptionState } from "./subscriptions.js";
+import { checkedPattern } from "./topics.js";
 
 /** @import { State } from "./connection.js" */
 /** @import { Token } from "./login.js" */
@@ -61,6 +62,12 @@ export class Subscriber extends Client {
     if (this.state.phase === "closed") {
       return Promise.reject(new Closed(this.state.reason, this.state.code));
     }
+    try {
+      checkedPattern(pattern);
+      checkStart(after, last);
+    } catch (error) {
+      return Promise.reject(error); // the server's refusal would not name it
+    }
     if (this.#subscriptions.has(pattern)) {
       return Promise.reject(new Rejected("bad-command", `${pattern} is subscribed to already`));
     }
@@ -76,7 +83,7 @@ export class Subscriber extends Client {
    * @param {string} pattern The pattern, as it was subscribed to.
    */
   unsubscribe(pattern) {
-    this.#subscriptions.remove(pattern);
+    this.#subscriptions.remove(pattern, this._link.isOpen);
     this.#reject(pattern, new Closed(`${pattern} was unsubscribed from`));
     this.#send([{ unsub: pattern }]);
   }
@@ -98,6 +105,8 @@ export class Subscriber extends Client {
       this.#refused(frame);
     } else if (frame.subscribed !== undefined) {
       this.#subscribed(frame);
+    } else if (frame.unsubscribed !== undefined) {
+      this.#subscriptions.confirmRemoval(frame.unsubscribed);
     } else if (frame.gap) {
       this.#missed(frame.gap.topic ?? null, frame.gap);
     }
@@ -105,6 +114,9 @@ export class Subscriber extends Client {
 
   /** @param {any} frame A confirmation. */
   #subscribed({ subscribed: pattern, seq = null, gap }) {
+    if (this.#subscriptions.isRemoving(pattern)) {
+      return; // it answers a subscription that was ended before
+    }
     if (this.#subscriptions.confirm(pattern, seq)) {
       this.#options.onGap({ pattern });
     }
@@ -128,6 +140,9 @@ export class Subscriber extends Client {
 
   /** @param {any} frame A refusal. */
   #refused({ error, reason, sub }) {
+    if (sub !== undefined && this.#subscriptions.isRemoving(sub)) {
+      return;
+    }
     if (sub !== undefined) {
       this.#subscriptions.refuse(sub);
     }
@@ -160,6 +175,21 @@ export class Subscriber extends Client {
       }
     }
     this.#options.onState?.(state);
+  }
+}
+
+/**
+ * @param {number} [after] @param {number} [last]
+ * @throws {Rejected} If they are no place to begin at.
+ */
+function checkStart(after, last) {
+  const isCount = (/** @type {unknown} */ each) =>
+    each === undefined || (Number.isSafeInteger(each) && Number(each) >= 0);
+  if (!isCount(after) || !isCount(last) || (after !== undefined && last !== undefined)) {
+    throw new Rejected(
+      "bad-command",
+      "`after` is a position, `last` a number of messages; only one of them is given",
+    );
   }
 }
 

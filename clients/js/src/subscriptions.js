@@ -1,3 +1,4 @@
+import { report } from "./platform.js";
 import { matches } from "./topics.js";
 
 /**
@@ -26,6 +27,8 @@ import { matches } from "./topics.js";
 export class SubscriptionState {
   /** @type {Map<string, Subscription>} */
   #subscriptions = new Map();
+  /** @type {Map<string, number>} */
+  #removing = new Map();
 
   /** @returns {string[]} The patterns, in the order of the subscriptions. */
   get patterns() {
@@ -47,9 +50,31 @@ export class SubscriptionState {
     this.#subscriptions.set(request.sub, { request, position: null, isLive: false, onMessage });
   }
 
-  /** @param {string} pattern The pattern of the subscription to remove. */
-  remove(pattern) {
-    this.#subscriptions.delete(pattern);
+  /**
+   * Remove a subscription.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {boolean} [isAnswered] Whether the server will confirm it; until then its answers concern this one.
+   */
+  remove(pattern, isAnswered = false) {
+    if (this.#subscriptions.delete(pattern) && isAnswered) {
+      this.#removing.set(pattern, (this.#removing.get(pattern) ?? 0) + 1);
+    }
+  }
+
+  /** @param {string} pattern The pattern of a subscription that the server has removed. */
+  confirmRemoval(pattern) {
+    const count = (this.#removing.get(pattern) ?? 0) - 1;
+    if (count > 0) {
+      this.#removing.set(pattern, count);
+    } else {
+      this.#removing.delete(pattern);
+    }
+  }
+
+  /** @param {string} pattern A pattern. @returns {boolean} Whether the server has yet to confirm its removal. */
+  isRemoving(pattern) {
+    return this.#removing.has(pattern);
   }
 
   /**
@@ -105,7 +130,7 @@ export class SubscriptionState {
         if (position !== null) {
           subscription.position = message.seq;
         }
-        subscription.onMessage(message);
+        handOver(message, subscription.onMessage);
       }
     }
   }
@@ -116,10 +141,20 @@ export class SubscriptionState {
    * @returns {SubscribeRequest[]} What to ask for on it.
    */
   resume() {
+    this.#removing.clear();
     return [...this.#subscriptions].map(([sub, subscription]) => {
       subscription.isLive = false;
       const { request, position } = subscription;
       return request ?? (position === null ? { sub } : { sub, after: position });
     });
+  }
+}
+
+/** @param {Message} message @param {(message: Message) => void} onMessage Its mistakes concern no other one. */
+function handOver(message, onMessage) {
+  try {
+    onMessage(message);
+  } catch (error) {
+    report(error);
   }
 }

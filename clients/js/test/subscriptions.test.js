@@ -89,3 +89,36 @@ test("lets a callback unsubscribe", () => {
   assert.equal(count, 1);
   assert.equal(state.has("a.b"), false);
 });
+
+test("takes no answer to an ended subscription for one to its successor", () => {
+  const { state } = subscribed({ sub: "a.b" });
+  state.remove("a.b", true);
+  assert.ok(state.isRemoving("a.b"));
+  state.remove("a.b", true); // it is not there any more: nothing more is awaited
+  state.confirmRemoval("a.b");
+  assert.ok(!state.isRemoving("a.b"));
+  state.add({ sub: "a.b" }, () => {});
+  state.remove("a.b", true);
+  state.resume(); // on another connection no answer comes
+  assert.ok(!state.isRemoving("a.b"));
+});
+
+test("delivers to others what one callback fails at", (context) => {
+  context.mock.method(console, "error", () => {});
+  const { state, received } = subscribed({ sub: "a.b" });
+  state.add({ sub: "a.*" }, () => {
+    throw new Error("mistake");
+  });
+  state.add({ sub: ">" }, ({ seq }) => received.push([">", seq]));
+  for (const pattern of state.patterns) {
+    state.confirm(pattern, 0);
+  }
+  state.deliver(message(1));
+  state.deliver(message(2));
+  assert.deepEqual(received, [
+    ["a.b", 1],
+    [">", 1],
+    ["a.b", 2],
+    [">", 2],
+  ]);
+});

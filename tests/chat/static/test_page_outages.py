@@ -244,7 +244,7 @@ async def test_a_message_from_before_a_long_sleep(
 
 
 async def test_a_message_that_cannot_be_stored(installation: Installation, open_window: OpenWindow) -> None:
-    """It is shown as failed to its author only, and can be tried again (line 25)."""
+    """Its author is told that it is not sent yet, and it goes out by itself when it can be (line 25)."""
     room = await installation.make_room("Failed")
     window = await open_window(is_rough=True)
     page = await window.new_page()
@@ -253,12 +253,46 @@ async def test_a_message_that_cannot_be_stored(installation: Installation, open_
     await expect(page.locator("#messages .bubble")).to_have_text(["before"])
     await installation.pipeline.msgqueue.kill()
     await say(page, "lost?")
-    await expect(page.locator("#unsent .failed")).to_contain_text("Not sent.")
+    await expect(page.locator("#unsent .failed")).to_contain_text("Not sent yet.")
     await installation.pipeline.msgqueue.start()
-    async with asyncio.timeout(DEADLINE), installation.http() as http:
-        while (await http.get("/api/healthz")).is_error:
-            await asyncio.sleep(0.05)
-    await page.get_by_role("button", name="Try again").click()
     await expect(page.locator("#messages .bubble")).to_have_text(["before", "lost?"])
     await expect(page.locator("#unsent > li")).to_have_count(0)
     assert await installation.messages(room) == ["before", "lost?"]
+
+
+async def test_offline_is_said_at_once(installation: Installation, open_window: OpenWindow) -> None:
+    """A device that goes offline says so, although its server may still be reached."""
+    window = await open_window(is_rough=True)
+    page = await window.new_page()
+    await log_in(page, installation.url, "Ada")
+    await window.set_offline(True)
+    await expect(page.locator("#trouble")).to_contain_text("This device is offline.")
+    await window.set_offline(False)
+    await is_connected(page)
+    await expect(page.locator("#trouble")).to_be_hidden()
+
+
+async def test_a_late_ack_is_doubted(installation: Installation, open_window: OpenWindow) -> None:
+    """A message without an answer for four seconds is said to have none; an answer ends the doubt."""
+    page = await (await open_window()).new_page()
+    held: list[str | bytes] = []
+    is_deaf = asyncio.Event()
+    sockets: list[WebSocketRoute] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda frame: held.append(frame) if is_deaf.is_set() else socket.send(frame))
+        sockets.append(socket)
+
+    await page.clock.install()
+    await page.route_web_socket(re.compile("/api/serve/"), relay)
+    await log_in(page, installation.url, "Ada")
+    is_deaf.set()
+    await say(page, "anyone?")
+    await page.clock.run_for(4_100)
+    await expect(page.locator("#trouble")).to_contain_text("The server does not answer so far.")
+    is_deaf.clear()
+    for frame in held:
+        sockets[-1].send(frame)
+    await expect(page.locator("#trouble")).to_be_hidden()
+    await expect(page.locator("#unsent > li")).to_have_count(0)
