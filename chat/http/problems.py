@@ -33,7 +33,6 @@ class ChatProblemCode(StrEnum):
     ROOM_NAME_EXISTS = "room-name-exists"
     NAME_TAKEN = "name-taken"
     TOO_MANY_OWN_ROOMS = "too-many-own-rooms"
-    TOO_MANY_FAILURES = "too-many-failures"
     TOO_MANY_ROOMS = "too-many-rooms"
 
 
@@ -45,7 +44,7 @@ _PROBLEMS: Final[Mapping[type[FanlineError], tuple[HTTPStatus, str, Headers]]] =
     Unauthorized: (HTTPStatus.UNAUTHORIZED, ProblemCode.UNAUTHORIZED, _BEARER),
     TooManyFailures: (
         HTTPStatus.TOO_MANY_REQUESTS,
-        ChatProblemCode.TOO_MANY_FAILURES,
+        ProblemCode.TOO_MANY_FAILURES,
         (("Retry-After", str(RETRY_SECONDS)),),
     ),
     NoGuests: (HTTPStatus.FORBIDDEN, ChatProblemCode.NO_GUESTS, ()),

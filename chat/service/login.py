@@ -12,11 +12,10 @@ from chat.domain.rooms import Rooms
 from chat.domain.views import IssuedToken
 from chat.settings import ChatSettings
 from fanline import FanlineError
-from fanline.server import CHAT, SECONDS_TO_FORGET_ONE, Claims, FailureDelay, TokenKey, Unauthorized, network
+from fanline.server import CHAT, SECONDS_TO_REGAIN_ONE, Claims, GuessLimiter, TokenKey, Unauthorized
 
-# Seconds to wait after too many failed logins. Refused logins are not counted as failures, so that the count
-# exceeds the limit by one at most, and this is the time after which one failure is forgotten.
-RETRY_SECONDS: Final = round(SECONDS_TO_FORGET_ONE)
+# Seconds to wait after too many failed logins. Refused logins are not counted as failures.
+RETRY_SECONDS: Final = SECONDS_TO_REGAIN_ONE
 
 
 class WrongPassword(Unauthorized):
@@ -57,7 +56,7 @@ class ChatLogins:
         self._lifetime = settings.chat_token_lifetime
         self._rooms = rooms
         self._clock = clock
-        self._failures = FailureDelay()
+        self._guesses = GuessLimiter()
         self._key = TokenKey(settings.chat_token_key_file, "chat_token_key_file")
         self._key.create_if_missing()
         self._key.check()
@@ -78,14 +77,14 @@ class ChatLogins:
             Rejected: If the name is invalid.
             NameTaken: If another person, who is present, uses the name.
         """
-        source, now = network(address), self._clock()
-        if self._failures.delay(source, now) > 0:
+        now = self._clock()
+        if not self._guesses.may_guess(address, now):
             raise TooManyFailures(
                 f"too many logins from your network have failed: wait {RETRY_SECONDS} seconds"
             )
         role = self._role_of(password)
         if role is None:
-            self._failures.failed(source, now)
+            self._guesses.count(address, now)
             raise WrongPassword("this is not the password of this server")
         return self._issue(require_name(name), role, key)
 

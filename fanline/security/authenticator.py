@@ -5,21 +5,22 @@ The cost of a login:
 * bcrypt checks a password in a thread, two at once in the process and one for each address. Addresses take
   turns, so a flood from one address delays only that address.
 * A login that bcrypt has confirmed is cached, as a hash under a random key of this process. The same login
-  then costs microseconds and waits for nothing, until the stored hash changes.
-* A wrong password is never cached: each costs a bcrypt check. So does an unknown user: neither the answer
-  nor its time shows which names exist.
-* After repeated failures of an address, the *answer* to the next failure is delayed, not the check: a
-  right password from behind the same router waits for other checks, never for delays.
+  then costs microseconds and waits for nothing, until the stored hash changes: a right password gets in
+  whatever others do.
+* Any other password of a user with a confirmed login is known to be wrong, and so is any of an unknown user.
+  They cost no bcrypt, but as much time as it takes: the time does not show which names exist.
+* Wrong logins are limited by network (:mod:`fanline.security.guesses`). Beyond the limit a login is refused
+  before it is checked. The first login of a user in this process is limited by the guesses for this name from
+  its network alone, so that others behind the same proxy do not keep it out.
 """
 
 import asyncio
 import base64
 import hmac
-import ipaddress
 import logging
 import secrets
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,20 +30,24 @@ from weakref import WeakValueDictionary
 import bcrypt
 
 from fanline.errors import ConfigurationError, FanlineError
-from fanline.security.users import BCRYPT_COST, MAX_PASSWORD_BYTES, Account, User, UsersFile
+from fanline.security.guesses import GuessLimiter, TokenBuckets, network
+from fanline.security.users import MAX_PASSWORD_BYTES, Account, User, UsersFile
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 
 CHECKS_AT_ONCE: Final = 2
 SECONDS_BETWEEN_LOOKS: Final = 1.0
 MAX_REMEMBERED_LOGINS: Final = 65_536
 
-# Five failures within a minute are answered at once; the next ones after 0.25, 0.5, 1, 2 and 4 s.
-FREE_FAILURES: Final = 5
-SECONDS_TO_FORGET_ONE: Final = 12.0
-FIRST_DELAY: Final = 0.25
-MAX_FAILURES: Final = 10
-MAX_FAILED_ADDRESSES: Final = 10_000
+# Guesses for one user from one network before the first right login of the user in this process; all are
+# regained in this many seconds.
+FIRST_GUESSES: Final = 10
+FIRST_GUESSES_SECONDS: Final = 60.0
 
+# The most that a login which is known to be wrong is held up.
+MAX_PRETENDED_SECONDS: Final = 1.0
+
+_WRONG: Final = "wrong user name or password"
+_TOO_MANY: Final = "too many logins from your network were wrong; this one was not checked, try again later"
 _MALFORMED: Final = "the Authorization header must hold USER:PASSWORD in UTF-8, as base64"
 
 logger = logging.getLogger(__name__)
@@ -50,6 +55,10 @@ logger = logging.getLogger(__name__)
 
 class Unauthorized(FanlineError):
     """A login was refused; the text may be shown to the peer and reveals no user or password."""
+
+
+class TooManyGuesses(Unauthorized):
+    """Too many logins from one network were wrong; this one was not checked."""
 
 
 class Authenticator:
@@ -80,7 +89,9 @@ class Authenticator:
         self._sleep = sleep
         self._roster = _Roster(users_file)
         self._confirmed = ConfirmedLogins(max_remembered_logins)
-        self._failures = FailureDelay()
+        self._guesses = GuessLimiter()
+        self._first_guesses = TokenBuckets(FIRST_GUESSES, FIRST_GUESSES_SECONDS)
+        self._check_seconds = 0.0  # of the last check by bcrypt
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="bcrypt")
 
@@ -92,14 +103,19 @@ class Authenticator:
             address: The peer's IP address.
 
         Raises:
-            Unauthorized: If the header is missing or malformed, or the user or password is wrong; in the
-                last case up to 4 seconds later.
+            Unauthorized: If the header is missing or malformed, or the user or password is wrong.
+            TooManyGuesses: If too many logins from the peer's network were wrong.
         """
         name, password = parse_basic(authorization)
         account = self._roster.find(name, self._clock())
+        if account is None:
+            await self._refuse(address)
         login = self._confirmed.digest(name, password, account.password_hash)
-        if login not in self._confirmed:
-            await self._confirm(login, password, account.password_hash, network(address))
+        right = self._confirmed.find(name, account.password_hash)
+        if right is None:
+            await self._confirm(login, account, password, address)
+        elif not hmac.compare_digest(right, login):
+            await self._refuse(address)
         return account.user
 
     @property
@@ -111,13 +127,34 @@ class Authenticator:
         """Return the user of this name, if there is one."""
         return self._roster.user(name, self._clock())
 
-    async def _confirm(self, login: bytes, password: str, password_hash: str, network: str) -> None:
-        """Check a login; of several equal ones that wait, only the first runs bcrypt."""
-        async with self._turn(login), self._turn(network):
-            if login in self._confirmed or await self._is_password(password, password_hash):
-                self._confirmed.add(login)
+    async def _confirm(self, login: bytes, account: Account, password: str, address: str) -> None:
+        """Check the first login of a user; of several equal ones that wait, only the first runs bcrypt."""
+        name, stored = account.user.name, account.password_hash
+        guess = name, network(address, v6_bits=48)
+        async with self._turn(login):
+            if self._confirmed.find(name, stored) == login:
                 return
-        await self._refuse(network)
+            now = self._clock()
+            if not self._first_guesses.has_token(guess, now):
+                raise TooManyGuesses(_TOO_MANY)
+            self._first_guesses.take(guess, now)
+            async with self._turn(network(address)):
+                is_right = await self._is_password(password, stored)
+            if is_right:
+                self._confirmed.add(name, stored, login)
+                self._first_guesses.give_back(guess, self._clock())
+                return
+        self._guesses.count(address, self._clock())
+        raise Unauthorized(_WRONG)
+
+    async def _refuse(self, address: str) -> NoReturn:
+        """Refuse a login that is known to be wrong, after the time that a check takes."""
+        now = self._clock()
+        if not self._guesses.may_guess(address, now):
+            raise TooManyGuesses(_TOO_MANY)
+        self._guesses.count(address, now)
+        await self._sleep(self._check_seconds)
+        raise Unauthorized(_WRONG)
 
     def _turn(self, key: Hashable) -> asyncio.Lock:
         """Return the lock of a login or address; it is freed when no task holds or awaits it."""
@@ -129,61 +166,11 @@ class Authenticator:
         if len(secret) > MAX_PASSWORD_BYTES or b"\0" in secret:
             return False
         loop = asyncio.get_running_loop()
+        begun = self._clock()
         # An executor of its own: the check of a peer that hangs up continues and still counts as one of two.
-        return await loop.run_in_executor(self._threads, bcrypt.checkpw, secret, password_hash.encode())
-
-    async def _refuse(self, network: str) -> NoReturn:
-        now = self._clock()
-        self._failures.failed(network, now)
-        await self._sleep(self._failures.delay(network, now))
-        raise Unauthorized("wrong user name or password")
-
-
-class FailureDelay:
-    """Delay of the answer to a failed login, by address.
-
-    Each failure adds one, and one is removed every 12 seconds. Up to five cause no delay; each further one
-    doubles it, up to 4 seconds. At most 10,000 addresses are kept: the one that failed least recently is
-    dropped for a new one.
-
-    ``now`` is in seconds of any monotonic clock.
-    """
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Return the number of addresses that are kept."""
-        return len(self._counts)
-
-    def failed(self, address: str, now: float) -> None:
-        """Count a failure."""
-        self._counts[address] = (min(self._count(address, now) + 1, MAX_FAILURES), now)
-        self._counts.move_to_end(address)
-        if len(self._counts) > MAX_FAILED_ADDRESSES:
-            self._counts.popitem(last=False)
-
-    def delay(self, address: str, now: float) -> float:
-        """Return the seconds by which to delay an answer."""
-        excess = self._count(address, now) - FREE_FAILURES
-        return FIRST_DELAY * 2.0 ** (excess - 1) if excess > 0 else 0.0
-
-    def _count(self, address: str, now: float) -> float:
-        count, then = self._counts.get(address, (0.0, now))
-        return max(0.0, count - (now - then) / SECONDS_TO_FORGET_ONE)
-
-
-def network(address: str) -> str:
-    """Return the network that an IP address is counted as: in IPv6 the /64, which one customer owns."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv4Address):
-        return address
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
+        is_right = await loop.run_in_executor(self._threads, bcrypt.checkpw, secret, password_hash.encode())
+        self._check_seconds = min(self._clock() - begun, MAX_PRETENDED_SECONDS)
+        return is_right
 
 
 class _Roster:
@@ -200,10 +187,10 @@ class _Roster:
         else:
             self._load(self._file)
 
-    def find(self, name: str, now: float) -> Account:
-        """Return the account of a user; for an unknown name one that no password matches."""
+    def find(self, name: str, now: float) -> Account | None:
+        """Return the account of a user, if there is one."""
         self._refresh(now)
-        return self._accounts.get(name, self._decoy)
+        return self._accounts.get(name)
 
     def generation(self, now: float) -> int:
         """Return how often accounts were read."""
@@ -212,8 +199,7 @@ class _Roster:
 
     def user(self, name: str, now: float) -> User | None:
         """Return the user of an account of this name, if there is one."""
-        self._refresh(now)
-        account = self._accounts.get(name)
+        account = self.find(name, now)
         return None if account is None else account.user
 
     def _refresh(self, now: float) -> None:
@@ -239,7 +225,6 @@ class _Roster:
     def _adopt(self, accounts: Mapping[str, Account]) -> None:
         self._accounts = accounts
         self._generation += 1
-        self._decoy = _decoy(accounts)
 
     def _complain(self, mistake: str) -> None:
         """Log a mistake once, although each look finds it again until it is corrected."""
@@ -249,7 +234,7 @@ class _Roster:
 
 
 class ConfirmedLogins:
-    """Cache of logins that bcrypt has confirmed; the least recently used are dropped.
+    """Cache of logins that bcrypt has confirmed, one for each user; the least recently used are dropped.
 
     An entry is a hash of name, password and stored hash under a random key of this process: without the key
     no password can be tried on it, and once the stored hash has changed it is never found.
@@ -261,23 +246,24 @@ class ConfirmedLogins:
     def __init__(self, limit: int = MAX_REMEMBERED_LOGINS) -> None:
         self._limit = limit
         self._key = secrets.token_bytes(32)
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._digests: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     def digest(self, name: str, password: str, password_hash: str) -> bytes:
-        """Return the key of a login; names and hashes have no colon, so it is unambiguous."""
+        """Return the digest of a login; names and hashes have no colon, so it is unambiguous."""
         return hmac.digest(self._key, f"{name}:{password_hash}:{password}".encode(), "sha256")
 
-    def add(self, digest: bytes) -> None:
+    def add(self, name: str, password_hash: str, digest: bytes) -> None:
         """Add a confirmed login."""
-        self._digests[digest] = None
+        self._digests[name, password_hash] = digest
         if len(self._digests) > self._limit:
             self._digests.popitem(last=False)
 
-    def __contains__(self, digest: bytes) -> bool:
-        if digest not in self._digests:
-            return False
-        self._digests.move_to_end(digest)
-        return True
+    def find(self, name: str, password_hash: str) -> bytes | None:
+        """Return the digest of the right login of a user, if it is known."""
+        digest = self._digests.get((name, password_hash))
+        if digest is not None:
+            self._digests.move_to_end((name, password_hash))
+        return digest
 
 
 def parse_basic(authorization: str | None) -> tuple[str, str]:
@@ -303,10 +289,3 @@ def parse_basic(authorization: str | None) -> tuple[str, str]:
 def _demo_accounts() -> dict[str, Account]:
     user = User(DEMO_USER, is_service=True)
     return {DEMO_USER: Account(user, bcrypt.hashpw(DEMO_PASSWORD.encode(), bcrypt.gensalt(4)).decode())}
-
-
-def _decoy(accounts: Mapping[str, Account]) -> Account:
-    """Create an account that no password matches, as costly to check as most others."""
-    costs = Counter(int(account.password_hash[4:6]) for account in accounts.values())
-    cost = costs.most_common(1)[0][0] if costs else BCRYPT_COST
-    return Account(User("nobody", publish=(), subscribe=()), bcrypt.gensalt(cost).decode() + "." * 31)

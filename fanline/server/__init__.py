@@ -1,7 +1,8 @@
 """The server kit: everything that a service needs to run."""
 
 from fanline.protocol import join_array, refusal, split_array
-from fanline.security.authenticator import SECONDS_TO_FORGET_ONE, FailureDelay, Unauthorized, network
+from fanline.security.authenticator import Unauthorized
+from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, GuessLimiter, network
 from fanline.security.tokens import CHAT, Claims, TokenKey, find_token
 from fanline.server import metrics
 from fanline.server.access import address_of, query_of, single_header
@@ -25,7 +26,7 @@ from fanline.tasks import running_task
 __all__ = [
     "CHAT",
     "DEMO_PASSWORD",
-    "SECONDS_TO_FORGET_ONE",
+    "SECONDS_TO_REGAIN_ONE",
     "App",
     "Bytes",
     "Channel",
@@ -34,7 +35,7 @@ __all__ = [
     "Count",
     "Endpoint",
     "EventStream",
-    "FailureDelay",
+    "GuessLimiter",
     "Handler",
     "Handshake",
     "HttpProblem",

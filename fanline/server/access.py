@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
-from fanline.security.authenticator import Unauthorized
+from fanline.security.authenticator import TooManyGuesses, Unauthorized
+from fanline.security.guesses import SECONDS_TO_REGAIN_ONE
 from fanline.security.logins import LoginVerifier, VerifiedLogin
 from fanline.security.origins import OriginPolicy
 from fanline.security.tokens import find_token
@@ -91,6 +92,11 @@ class Access:
             logger.info(
                 "refused a login from %s at %s: %s", address_of(request), quoted(request.scope["path"]), error
             )
+            if isinstance(error, TooManyGuesses):
+                headers = (("Retry-After", str(SECONDS_TO_REGAIN_ONE)),)
+                raise HttpProblem(
+                    HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_FAILURES, str(error), headers
+                ) from None
             challenges = tuple(
                 ("WWW-Authenticate", each) for each in _challenges(token, takes_tokens=takes_tokens)
             )

@@ -49,6 +49,7 @@ class ProblemCode(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     UPGRADE_REQUIRED = "upgrade-required"
     TOO_MANY_CONNECTIONS = "too-many-connections"
+    TOO_MANY_FAILURES = "too-many-failures"
     UNSUPPORTED_VERSION = "unsupported-version"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"

@@ -6,7 +6,7 @@ import gc
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fanline.errors import ConfigurationError
 from fanline.security import authenticator as auth
 from fanline.security.authenticator import (
     Authenticator,
-    FailureDelay,
+    TooManyGuesses,
     Unauthorized,
 )
 from fanline.security.users import User, UsersFile
@@ -49,6 +49,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def move(self, seconds: float) -> None:
+        self.now += seconds
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.asleep.set()
@@ -62,6 +65,7 @@ class Checks:
         self.hashes: list[bytes] = []
         self.most_at_once = 0
         self.held: set[str] = set()
+        self.on_check: Callable[[], None] = lambda: None
         self.released = threading.Event()
         self._at_once = 0
         self._begun = threading.Semaphore(0)
@@ -73,6 +77,7 @@ class Checks:
         return len(self.hashes)
 
     def __call__(self, password: bytes, password_hash: bytes) -> bool:
+        self.on_check()
         with self._lock:
             self.hashes.append(password_hash)
             self._at_once += 1
@@ -251,27 +256,27 @@ async def test_a_login_is_checked_once(logins: Authenticator, checks: Checks) ->
     assert checks.count == 1
 
 
-async def test_a_wrong_password_costs_a_check_each_time(logins: Authenticator, checks: Checks) -> None:
-    """Failures are never remembered, one after the other or at the same time."""
-    await logins.authenticate(ALICE, HERE)
+async def test_a_wrong_password_costs_a_check_at_first(logins: Authenticator, checks: Checks) -> None:
+    """Until a user has logged in failures cost bcrypt; after that any other password is known to be wrong."""
     wrong = basic("alice", "guess")
     await refusal(logins, wrong)
-    await refusal(logins, wrong)
     await asyncio.gather(*(refusal(logins, wrong) for _ in range(5)))
-    assert checks.count == 1 + 7
+    assert checks.count == 6
+    await logins.authenticate(ALICE, HERE)
+    await refusal(logins, wrong)
+    assert checks.count == 7
 
 
-async def test_an_unknown_user_costs_as_much_as_a_known_one(
-    logins: Authenticator, checks: Checks, file: UsersFile, clock: Clock
+async def test_an_unknown_user_takes_as_long_as_a_known_one(
+    logins: Authenticator, checks: Checks, clock: Clock
 ) -> None:
-    """Time does not tell which users exist: unknown ones cost a bcrypt of the usual work."""
+    """Time does not tell which users exist: a refusal without a check waits as long as the last one took."""
+    checks.on_check = lambda: clock.move(0.4)
+    await logins.authenticate(ALICE, HERE)
     await refusal(logins, basic("mallory", "guess"))
-    await refusal(logins, basic("mallory", "guess"))
-    for name in ("bob", "carol"):
-        file.put(User(name), "secret", cost=CHEAP + 1)
-    clock.now += 1
-    await refusal(logins, basic("mallory", "guess"))
-    assert [password_hash[:7] for password_hash in checks.hashes] == [b"$2b$04$", b"$2b$04$", b"$2b$05$"]
+    await refusal(logins, basic("alice", "guess"))
+    assert checks.count == 1
+    assert clock.slept == pytest.approx([0.4, 0.4])
 
 
 async def test_alike_logins_share_a_check(logins: Authenticator, checks: Checks) -> None:
@@ -350,12 +355,16 @@ async def test_a_flood_from_one_address_delays_no_other(logins: Authenticator, c
     assert checks.count == 2
 
 
-async def test_a_confirmed_login_waits_for_nothing(logins: Authenticator, checks: Checks) -> None:
+async def test_a_confirmed_login_waits_for_nothing(
+    logins: Authenticator, checks: Checks, file: UsersFile, clock: Clock
+) -> None:
     """It is let in while a check from the same address is under way."""
+    file.put(User("bob"), "secret", cost=CHEAP)
+    clock.now += 1
     await logins.authenticate(ALICE, HERE)
     await checks.begun()
     checks.held.add("guess")
-    async with under_way(logins, basic("alice", "guess")), asyncio.timeout(DEADLINE):
+    async with under_way(logins, basic("bob", "guess")), asyncio.timeout(DEADLINE):
         await checks.begun()
         assert (await logins.authenticate(ALICE, HERE)).name == "alice"
 
@@ -379,30 +388,62 @@ async def test_nothing_is_kept_of_those_who_left(logins: Authenticator, checks: 
             await asyncio.sleep(0.01)
 
 
-async def test_answers_to_repeated_failures_are_held_back(logins: Authenticator, clock: Clock) -> None:
-    """After five failures each further answer takes longer, up to a limit, but to other addresses."""
-    for _ in range(11):
-        await refusal(logins, basic("alice", "guess"))
-    assert clock.slept == [0, 0, 0, 0, 0, 0.25, 0.5, 1, 2, 4, 4]
-    await refusal(logins, basic("alice", "guess"), THERE)
-    assert clock.slept[-1] == 0
-    clock.now += 60
-    await refusal(logins, basic("alice", "guess"))
-    assert clock.slept[-1] == 0.25
+async def test_guesses_beyond_the_limit_are_not_checked(
+    logins: Authenticator, checks: Checks, clock: Clock
+) -> None:
+    """A bucket stands before the check: the delay held back answers, and not guesses."""
+    await logins.authenticate(ALICE, THERE)
+    wrong = basic("alice", "guess")
+    for _ in range(20):
+        assert await refusal(logins, wrong) == "wrong user name or password"
+    for _ in range(100):
+        with pytest.raises(TooManyGuesses):
+            await logins.authenticate(wrong, HERE)
+    assert await refusal(logins, wrong, THERE) == "wrong user name or password"
+    clock.now += 3
+    assert await refusal(logins, wrong) == "wrong user name or password"
+    with pytest.raises(TooManyGuesses):
+        await logins.authenticate(wrong, HERE)
+    assert checks.count == 1
 
 
-async def test_the_right_password_is_not_held_back(logins: Authenticator, clock: Clock) -> None:
-    """While answers to failures are held back, a first login from the same address succeeds at once."""
-    for _ in range(10):
-        await refusal(logins, basic("alice", "guess"))
-    clock.slept.clear()
-    clock.asleep.clear()
-    clock.awake.clear()
-    async with under_way(logins, basic("alice", "guess")) as (failing,), asyncio.timeout(DEADLINE):
-        await clock.asleep.wait()
-        assert (await logins.authenticate(ALICE, HERE)).name == "alice"
-        assert not failing.done()
-    assert clock.slept == [4]
+async def test_a_right_password_gets_in_behind_a_proxy(
+    logins: Authenticator, file: UsersFile, clock: Clock
+) -> None:
+    """However many wrong logins came from the same address, also for a user who was not there before."""
+    file.put(User("bob"), "secret", cost=CHEAP)
+    clock.now += 1
+    await logins.authenticate(ALICE, HERE)
+    for name in ("alice", "mallory"):
+        for _ in range(50):
+            await refusal(logins, basic(name, "guess"))
+    assert (await logins.authenticate(ALICE, HERE)).name == "alice"
+    assert (await logins.authenticate(basic("bob", "secret"), HERE)).name == "bob"
+
+
+async def test_guesses_at_the_first_login_are_limited(logins: Authenticator, checks: Checks) -> None:
+    """Before a user has logged in, guesses are limited for this name and network, and no other."""
+    for number in range(10):
+        await refusal(logins, basic("alice", f"guess {number}"))
+    with pytest.raises(TooManyGuesses):
+        await logins.authenticate(ALICE, HERE)
+    assert (await logins.authenticate(ALICE, THERE)).name == "alice"
+    assert (await logins.authenticate(ALICE, HERE)).name == "alice"
+    assert checks.count == 11
+
+
+async def test_a_flood_from_many_addresses_delays_no_first_login(
+    logins: Authenticator, checks: Checks, file: UsersFile, clock: Clock
+) -> None:
+    """Wrong logins from 600 addresses kept the right ones that were not remembered out for 10 s."""
+    file.put(User("bob"), "secret", cost=CHEAP)
+    clock.now += 1
+    await logins.authenticate(ALICE, HERE)
+    for number in range(600):
+        name = "alice" if number % 2 else "mallory"
+        await refusal(logins, basic(name, "guess"), f"10.{number // 200}.{number % 200}.1")
+    assert (await logins.authenticate(basic("bob", "secret"), THERE)).name == "bob"
+    assert checks.count == 2
 
 
 @pytest.mark.parametrize(
@@ -417,53 +458,14 @@ async def test_the_right_password_is_not_held_back(logins: Authenticator, clock:
     ],
 )
 async def test_addresses_of_one_network_count_as_one(
-    logins: Authenticator, clock: Clock, one: str, other: str, alike: bool
+    logins: Authenticator, one: str, other: str, alike: bool
 ) -> None:
     """The addresses of one IPv6 network count as one."""
-    for _ in range(6):
-        await refusal(logins, basic("alice", "guess"), one)
-    await refusal(logins, basic("alice", "guess"), other)
-    assert (clock.slept[-1] > 0) is alike
-
-
-# Failures
-
-
-def test_five_failures_within_a_minute_are_free() -> None:
-    """A user who mistypes occasionally is never delayed."""
-    delays = FailureDelay()
-    for number in range(100):
-        delays.failed(HERE, number * 12.0)
-        assert delays.delay(HERE, number * 12.0) == 0
-    assert delays.delay(THERE, 0.0) == 0
-
-
-@given(st.lists(st.floats(0, 100), max_size=40))
-def test_delays_are_bounded_and_forgotten(pauses: list[float]) -> None:
-    """Whatever the past, a delay is at most 4 s, shrinks with time, and is gone after a minute."""
-    delays, now = FailureDelay(), 0.0
-    for pause in pauses:
-        now += pause
-        delays.failed(HERE, now)
-        assert 0 <= delays.delay(HERE, now + 1) <= delays.delay(HERE, now) <= 4
-    assert delays.delay(HERE, now + 60.001) == 0
-
-
-def test_the_failures_of_many_addresses_are_bounded() -> None:
-    """New addresses push out those whose last failure is the longest ago."""
-    delays = FailureDelay()
-    for address in (HERE, THERE):
-        for _ in range(10):
-            delays.failed(address, 0.0)
-    for number in range(auth.MAX_FAILED_ADDRESSES - 2):
-        delays.failed(f"address {number}", 0.0)
-    delays.failed(HERE, 0.0)
-    delays.failed("one more", 0.0)
-    assert len(delays) == auth.MAX_FAILED_ADDRESSES
-    assert (delays.delay(HERE, 0.0), delays.delay(THERE, 0.0)) == (4, 0)
-
-
-# Changes of the files
+    for _ in range(20):
+        await refusal(logins, basic("mallory", "guess"), one)
+    with pytest.raises(Unauthorized) as refused:
+        await logins.authenticate(basic("mallory", "guess"), other)
+    assert isinstance(refused.value, TooManyGuesses) is alike
 
 
 async def test_changes_are_found_within_a_second(

@@ -1,0 +1,102 @@
+"""Limits for the guessing of passwords, by network. No I/O.
+
+Each wrong login takes a token from the bucket of its address and from those of the networks around it, which
+get new ones as time passes. An attacker who has many addresses of one network, as in IPv6 every customer of a
+provider has, is limited by that network.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from typing import Final
+
+# For each network size in bits, in IPv4 and IPv6, the guesses that may come at once, or in a minute.
+_LEVELS: Final = ((32, 64, 20), (24, 48, 100), (16, 32, 500))
+SECONDS_TO_REGAIN_ALL: Final = 60.0
+
+# Seconds after which an address that has used up its guesses has one again.
+SECONDS_TO_REGAIN_ONE: Final = round(SECONDS_TO_REGAIN_ALL / _LEVELS[0][2])
+
+MAX_KEYS: Final = 10_000
+
+
+class TokenBuckets:
+    """A token bucket for each key; of too many keys that which was used least recently is forgotten.
+
+    Args:
+        capacity: Tokens of a full bucket.
+        seconds_to_fill: Seconds in which an empty bucket becomes full.
+        max_keys: Keys that are kept.
+    """
+
+    def __init__(self, capacity: int, seconds_to_fill: float, max_keys: int = MAX_KEYS) -> None:
+        self._capacity = capacity
+        self._seconds_per_token = seconds_to_fill / capacity
+        self._max_keys = max_keys
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def has_token(self, key: Hashable, now: float) -> bool:
+        """Return whether a bucket has a token; ``now`` is in seconds of any monotonic clock."""
+        return self._count(key, now) >= 1
+
+    def take(self, key: Hashable, now: float) -> None:
+        """Take a token, if there is one."""
+        self._buckets[key] = (max(0.0, self._count(key, now) - 1), now)
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > self._max_keys:
+            self._buckets.popitem(last=False)
+
+    def give_back(self, key: Hashable, now: float) -> None:
+        """Put a token back that was taken for nothing."""
+        self._buckets[key] = (min(self._capacity, self._count(key, now) + 1), now)
+
+    def _count(self, key: Hashable, now: float) -> float:
+        count, since = self._buckets.get(key, (float(self._capacity), now))
+        return min(self._capacity, count + (now - since) / self._seconds_per_token)
+
+
+class GuessLimiter:
+    """Limits the wrong logins of each network, from a single address (in IPv6 a /64) up to a /16 (a /32).
+
+    ``now`` is in seconds of any monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._levels = [
+            (v4, v6, TokenBuckets(capacity, SECONDS_TO_REGAIN_ALL)) for v4, v6, capacity in _LEVELS
+        ]
+
+    def may_guess(self, address: str, now: float) -> bool:
+        """Return whether one more wrong login from an address is within the limits."""
+        return all(buckets.has_token(key, now) for key, buckets in self._find(address))
+
+    def count(self, address: str, now: float) -> None:
+        """Count a wrong login."""
+        for key, buckets in self._find(address):
+            buckets.take(key, now)
+
+    def _find(self, address: str) -> Iterator[tuple[str, TokenBuckets]]:
+        for v4, v6, buckets in self._levels:
+            yield network(address, v4, v6), buckets
+
+
+def network(address: str, v4_bits: int = 32, v6_bits: int = 64) -> str:
+    """Return the network of an IP address: by default what one customer has, in IPv6 a /64.
+
+    Args:
+        address: The address; what is none is returned as it is.
+        v4_bits: Size of the prefix in IPv4.
+        v6_bits: Size of the prefix in IPv6.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ipaddress.IPv4Network((int(ip), v4_bits), strict=False))
+    return str(ipaddress.IPv6Network((int(ip), v6_bits), strict=False))
