@@ -29,6 +29,7 @@ from websockets.typing import Subprotocol
 from fanline import keepalive
 from fanline.addresses import split_url
 from fanline.backoff import Backoff
+from fanline.client.dial import open_socket
 from fanline.client.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
 from fanline.protocol import SUBPROTOCOL, Dialect
@@ -192,7 +193,7 @@ class ReconnectingConnection:
         return self._lost(connection)
 
     async def _open(self) -> "_Connection":
-        connection = await connect(
+        connection = await _Connect(
             self.url + self._query(),
             ssl=self._tls or True,
             additional_headers={"Authorization": self._login.authorization},
@@ -313,6 +314,21 @@ class _Connection(ClientConnection):
             if not self.paused:
                 self.protocol.send_ping(b"")
                 self.send_data()
+
+
+class _Connect(connect):
+    """Connects to the first address of the host that answers."""
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        sock = await open_socket(self.ws_uri.host, self.ws_uri.port)
+        self.create_connection_kwargs["sock"] = sock
+        try:
+            return await super().open_tcp_connection()
+        except BaseException:
+            sock.close()
+            raise
+        finally:
+            del self.create_connection_kwargs["sock"]  # a redirect needs another one
 
 
 class _Loss(NamedTuple):

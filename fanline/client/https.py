@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlencode
 
 from fanline.addresses import split_url
+from fanline.client.dial import open_socket
 from fanline.client.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
 
@@ -154,9 +155,15 @@ class HttpsClient:
                 return await self._exchange_on(self._idle.pop(), request)
             except (OSError, EOFError):
                 continue
-        connection = await asyncio.open_connection(
-            self._place.hostname, self._place.port or 443, ssl=self._tls, limit=MAX_HEAD_BYTES
-        )
+        host = self._place.hostname or ""
+        sock = await open_socket(host, self._place.port or 443)
+        try:
+            connection = await asyncio.open_connection(
+                sock=sock, server_hostname=host, ssl=self._tls, limit=MAX_HEAD_BYTES
+            )
+        except BaseException:
+            sock.close()
+            raise
         return await self._exchange_on(connection, request)
 
     async def _exchange_on(self, connection: Connection, request: bytes) -> Response:

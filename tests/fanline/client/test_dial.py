@@ -1,0 +1,104 @@
+"""Connecting to a host with several addresses."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from fanline.client.dial import Address, Resolve, open_socket
+from tests.stubs import DEADLINE
+
+
+class Peer:
+    """Addresses of this machine that share a port.
+
+    Attributes:
+        port: The port; nothing listens on it at 127.0.0.1.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.port = self.bind("127.0.0.1").getsockname()[1]
+
+    def bind(self, host: str, port: int = 0) -> socket.socket:
+        sock = self._stack.enter_context(socket.socket())
+        sock.bind((host, port))
+        return sock
+
+    def listen(self, host: str) -> socket.socket:
+        listening = self.bind(host, self.port)
+        listening.listen()
+        return listening
+
+    def swallow(self, host: str) -> None:
+        """Make an address drop what is sent to it: a full backlog does."""
+        listening = self.bind(host, self.port)
+        listening.listen(0)
+        for _ in range(3):
+            filling = self._stack.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex((host, self.port))
+
+    def resolve(self, *hosts: str) -> Resolve:
+        async def answer(_host: str, port: int) -> Sequence[Address]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port)) for host in hosts]
+
+        return answer
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    with ExitStack() as stack:
+        yield Peer(stack)
+
+
+async def test_a_black_hole_does_not_take_all_the_time(peer: Peer) -> None:
+    """A name with two addresses of which the first swallows everything connects to the second."""
+    peer.swallow("127.0.0.2")
+    peer.listen("127.0.0.3")
+    async with asyncio.timeout(DEADLINE):
+        with await open_socket("name", peer.port, resolve=peer.resolve("127.0.0.2", "127.0.0.3")) as sock:
+            assert sock.getpeername() == ("127.0.0.3", peer.port)
+
+
+async def test_the_first_address_is_preferred(peer: Peer) -> None:
+    """While it answers the second one is not tried."""
+    first, second = peer.listen("127.0.0.2"), peer.listen("127.0.0.3")
+    resolve = peer.resolve("127.0.0.2", "127.0.0.3")
+    async with asyncio.timeout(DEADLINE):
+        with await open_socket("name", peer.port, resolve=resolve, attempt_delay=DEADLINE) as sock:
+            assert sock.getpeername() == first.getsockname()
+    second.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        second.accept()
+
+
+async def test_an_address_that_refuses_costs_no_time(peer: Peer) -> None:
+    """The next one is tried at once."""
+    peer.listen("127.0.0.3")
+    resolve = peer.resolve("127.0.0.1", "127.0.0.3")
+    async with asyncio.timeout(DEADLINE):
+        with await open_socket("name", peer.port, resolve=resolve, attempt_delay=2 * DEADLINE) as sock:
+            assert sock.getpeername() == ("127.0.0.3", peer.port)
+
+
+async def test_the_error_is_that_of_the_first_address(peer: Peer) -> None:
+    """When none can be reached."""
+    with pytest.raises(ConnectionRefusedError):
+        await open_socket("name", peer.port, resolve=peer.resolve("127.0.0.1", "127.0.0.3"))
+    with pytest.raises(OSError, match="no address"):
+        await open_socket("name", peer.port, resolve=peer.resolve())
+
+
+async def test_a_cancelled_attempt_leaves_nothing(peer: Peer) -> None:
+    """Attempts under way end with their caller."""
+    peer.swallow("127.0.0.2")
+    before = asyncio.all_tasks()
+    opening = asyncio.create_task(open_socket("name", peer.port, resolve=peer.resolve("127.0.0.2")))
+    while len(asyncio.all_tasks()) < len(before) + 2:
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert asyncio.all_tasks() == before
