@@ -21,10 +21,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import Ack, Dialect, NewMessage, Refusal, decode_content, encode
+from fanline.protocol import MAX_ELEMENTS, Ack, Dialect, NewMessage, Refusal, decode_content, encode
 from fanline.security.users import User
 from fanline.server import HttpProblem, Page, ProblemCode, problem_of, status_of
-from publisher.intake import Intake
+from publisher.intake import SLICE, Intake
 from publisher.ordered_replies import OrderedReplies, Outcome
 
 _JSON: Final = "application/json"
@@ -83,7 +83,9 @@ class HttpIntake:
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not keep up; try again") from None
         outcomes = _Outcomes(len(entries))
-        self._intake.forward(self._intake.check(entries, user), outcomes)
+        for start in range(0, len(entries), SLICE):
+            self._intake.forward(self._intake.check(entries[start : start + SLICE], user), outcomes)
+            await asyncio.sleep(0)  # the others have their turn
         return await outcomes.complete
 
 
@@ -165,7 +167,9 @@ def _decode_text(body: bytes) -> str:
 
 def _read_messages(body: bytes, *, is_lines: bool) -> Sequence[NewMessage | Rejected]:
     decode = Dialect.V1.codec.decode_published
-    frames = body.split(b"\n") if is_lines else [body]
+    frames = body.split(b"\n", MAX_ELEMENTS) if is_lines else [body]
+    if len(frames) > MAX_ELEMENTS and frames[-1].strip():
+        raise Rejected(ErrorCode.TOO_BIG, f"the body has more than {MAX_ELEMENTS:,} lines; split it")
     entries = [entry for frame in frames for entry in decode(frame)]
     if not entries:
         raise Rejected(ErrorCode.BAD_MESSAGE, "the body has no message")

@@ -186,6 +186,8 @@ async def test_refused_message_of_an_array_harms_no_other(
         (MANY, JSON, b"", 400, "bad-message"),
         (MANY, JSON, b"[]", 400, "bad-message"),
         (MANY, LINES, b"\n\n", 400, "bad-message"),
+        (MANY, LINES, b"{}\n" * 5_001, 413, "too-big"),
+        (MANY, JSON, b"[" + b"{}," * 5_000 + b"{}]", 413, "too-big"),
         (MANY, JSON, b"[1", 400, "bad-json"),
         (MANY, TEXT, b"x", 415, "unsupported-media-type"),
         (MANY, JSON | {"Idempotency-Key": "a"}, b'{"topic":"t","content":1}', 400, "bad-id"),
