@@ -1,7 +1,7 @@
 """The kinds of values that settings have."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork
@@ -26,6 +26,13 @@ def _hosts(text: str) -> str:
     return text
 
 
+def _https_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "https" or not parts.hostname or parts.username is not None:
+        raise ValueError("expected https://HOST/PATH, without a login")
+    return text
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -46,4 +53,9 @@ ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
 PasswordFile = Annotated[Path | None, HIDDEN]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Algorithms = Annotated[
+    tuple[Literal["RS256", "ES256", "EdDSA"], ...], Field(min_length=1), BeforeValidator(_split)
+]
+HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 Hosts = Annotated[str, AfterValidator(_hosts)]

@@ -28,15 +28,18 @@ from fanline.addresses import is_loopback, split_hosts
 from fanline.errors import ConfigurationError
 from fanline.setting_types import (
     HIDDEN,
+    Algorithms,
     Bytes,
     Count,
     Hosts,
+    HttpsUrl,
     Networks,
     Origins,
     PasswordFile,
     Port,
     Seconds,
     ServiceUrl,
+    Words,
 )
 
 ENV_PREFIX: Final = "FANLINE_"
@@ -100,6 +103,39 @@ class Settings(BaseModel):
         Path("var/token.key"),
         description="Key of the tokens for publisher and subscriber, which both need; `fanline up` and "
         "`fanline token` make it if it is missing.",
+    )
+    jwks_url: HttpsUrl | None = Field(
+        None,
+        description="Where the identity provider publishes its keys (JWKS), `https://…`; its tokens are then "
+        "logins to publisher and subscriber. Needs `token_issuer` and `token_audience`.",
+    )
+    jwks_ca_file: Path | None = Field(
+        None, description="CA certificates that verify it; without them those of the system."
+    )
+    token_public_keys: Path | None = Field(
+        None, description="PEM file with its public keys, instead of `jwks_url`."
+    )
+    token_issuer: str | None = Field(None, description="The claim `iss` that its tokens must have.")
+    token_audience: str | None = Field(
+        None, description="What the claim `aud` of its tokens must be, or have in its list."
+    )
+    token_algorithms: Algorithms = Field(
+        ("RS256", "ES256", "EdDSA"), description="How its tokens may be signed, with commas between."
+    )
+    token_name_claim: str = Field("sub", description="The claim of its tokens that has the name.")
+    token_publish_claim: str = Field(
+        "publish", description="The claim with the patterns to publish on: a list, or words in a string."
+    )
+    token_subscribe_claim: str = Field(
+        "subscribe", description="The claim with the patterns to subscribe to, likewise."
+    )
+    token_publish: Words = Field(
+        (),
+        description="Patterns that all bearers of its tokens may publish on, with commas between; `{sub}` is "
+        "the name.",
+    )
+    token_subscribe: Words = Field(
+        (), description="Patterns that all bearers of its tokens may subscribe to, likewise."
     )
     allowed_origins: Origins = Field(
         (),
@@ -383,7 +419,9 @@ def _is_secret(field: FieldInfo) -> bool:
 
 
 def _default(field: FieldInfo) -> str:
-    return "" if field.default in (None, ()) else str(field.default)
+    if isinstance(field.default, tuple):
+        return ",".join(map(str, field.default))
+    return "" if field.default is None else str(field.default)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Final
 
 from fanline.errors import ConfigurationError
 from fanline.files import is_open_to_all
@@ -9,6 +10,8 @@ from fanline.security.tls import SERVER_KEY
 from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
 
 logger = logging.getLogger(__name__)
+
+_SECRET: Final = ("password_file", "users_file")
 
 
 def check_exposure(settings: Settings) -> None:
@@ -30,7 +33,7 @@ def warn_of_open_files(settings: Settings) -> None:
 
     The keys of tokens are not among them: their mode is checked whenever they are read.
     """
-    named = [(name, value) for name, value in settings if name.endswith("_file") and isinstance(value, Path)]
+    named = [(name, value) for name, value in settings if name.endswith(_SECRET) and isinstance(value, Path)]
     for name, path in (*named, ("cert_dir", settings.cert_dir / SERVER_KEY)):
-        if not name.endswith("key_file") and is_open_to_all(path):
+        if is_open_to_all(path):
             logger.warning("%s %s: every user of this machine can access it; set its mode to 600", name, path)

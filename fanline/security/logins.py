@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from fanline.errors import CloseCode, ConfigurationError
 from fanline.security.authenticator import Authenticator, Unauthorized
-from fanline.security.tokens import PIPELINE, Claims, TokenKey
+from fanline.security.identity_provider import IdentityProvider
+from fanline.security.tokens import PIPELINE, Claims, TokenKey, is_own
 from fanline.security.users import User
 from fanline.settings import Settings
 
@@ -46,8 +47,10 @@ class LoginVerifier:
     def __init__(self, settings: Settings, *, takes_tokens: bool) -> None:
         self._passwords = Authenticator(settings.users_file)
         self._key = TokenKey(settings.token_key_file)
+        self._provider: IdentityProvider | None = None
         if takes_tokens:
             self._key.check()
+            self._provider = IdentityProvider.from_settings(settings)
 
     async def identify(self, authorization: str | None, token: str | None, address: str) -> VerifiedLogin:
         """Identify the user of a request; may be called concurrently and cancelled.
@@ -62,7 +65,7 @@ class LoginVerifier:
         """
         if token is None:
             return VerifiedLogin(await self._passwords.authenticate(authorization, address))
-        claims = self._verify(token)
+        claims = await self._verify(token)
         if self._passwords.user(claims.name):
             raise Unauthorized(f"{claims.name} is a user with a password: a token needs its own name")
         try:
@@ -91,7 +94,9 @@ class LoginVerifier:
             return CloseCode.GOING_AWAY, f"the rights of {name} have changed; reconnect"
         return None
 
-    def _verify(self, token: str) -> Claims:
+    async def _verify(self, token: str) -> Claims:
+        if self._provider is not None and not is_own(token):
+            return await self._provider.verify(token)
         try:
             return self._key.verify(token, PIPELINE)
         except ConfigurationError as error:

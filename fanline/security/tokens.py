@@ -198,6 +198,14 @@ class TokenKey:
         return secret
 
 
+def is_own(text: str) -> bool:
+    """Return whether a token claims to be signed as ours are, which is still to be verified."""
+    try:
+        return bool(jwt.get_unverified_header(text).get("alg") == _ALGORITHM)
+    except jwt.InvalidTokenError:
+        return True
+
+
 def find_token(authorization: str | None, parameter: str | None) -> str | None:
     """Return the token of a request, None if it has none.
 

@@ -90,6 +90,8 @@ def sample(name: str) -> str:
         "trusted_proxies": "10.0.0.0/8,::1",
         "proxy_header": "forwarded",
         "retention": '[{"topics": "a.>"}]',
+        "jwks_url": "https://id.example/keys",
+        "token_algorithms": "ES256",
         "allowed_origins": "https://a.example,https://b.example:9",
         "chat_guests": "true",
     }
@@ -614,6 +616,13 @@ def test_every_setting_is_described() -> None:
     assert ("msgqueue_port", "8080", "Port of msgqueue; 0 takes any free one.") in described
     assert all(description.endswith(".") for _, _, description in described)
     assert {name for name, default, _ in described if not default} == {
+        "jwks_url",
+        "jwks_ca_file",
+        "token_public_keys",
+        "token_issuer",
+        "token_audience",
+        "token_publish",
+        "token_subscribe",
         "users_file",
         "allowed_origins",
         "chat_guests",

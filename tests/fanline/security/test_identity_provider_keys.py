@@ -1,0 +1,85 @@
+"""Tests of when the keys of an identity provider are fetched, by a clock of their own."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from fanline.security.identity_provider import (
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    KeySet,
+    ProviderUnavailable,
+    VerificationKey,
+)
+
+RSA = rsa.generate_private_key(65537, 2048)
+
+
+class Clock:
+    """A clock that stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Endpoint:
+    """Keys as a test provides them; None while the provider is away."""
+
+    def __init__(self) -> None:
+        self.keys: Sequence[VerificationKey] | None = [named("a")]
+        self.fetches = 0
+
+    async def fetch(self) -> Sequence[VerificationKey]:
+        self.fetches += 1
+        await asyncio.sleep(0)
+        if self.keys is None:
+            raise ProviderUnavailable("away")
+        return self.keys
+
+
+def named(name: str) -> VerificationKey:
+    return VerificationKey(name, "RS256", RSA.public_key())
+
+
+async def test_a_new_key_is_found() -> None:
+    """After a rotation a token names a key that is not known, and the keys are fetched again."""
+    endpoint, clock = Endpoint(), Clock()
+    keys = KeySet(endpoint.fetch, clock=clock)
+    assert await keys.find("a") == [named("a")]
+    endpoint.keys = [named("b")]
+    clock.now += RETRY_SECONDS
+    assert await keys.find("b") == [named("b")]
+    assert not await keys.find("a")
+
+
+async def test_unknown_key_ids_cost_one_fetch() -> None:
+    """Ten thousand tokens with key ids that do not exist cause one request, and no memory."""
+    endpoint, clock = Endpoint(), Clock()
+    keys = KeySet(endpoint.fetch, clock=clock)
+    await keys.find("a")
+    clock.now += RETRY_SECONDS
+    found = await asyncio.gather(*(keys.find(f"unknown{number}") for number in range(10_000)))
+    assert not any(found)
+    assert endpoint.fetches == 2
+
+
+async def test_keys_outlast_an_outage_of_the_provider(caplog: pytest.LogCaptureFixture) -> None:
+    """While the provider is away its known keys are used; it is asked every 30 seconds, until it is back."""
+    endpoint, clock = Endpoint(), Clock()
+    keys = KeySet(endpoint.fetch, clock=clock)
+    await keys.find("a")
+    endpoint.keys = None
+    for _ in range(3):
+        clock.now += REFRESH_SECONDS
+        assert await keys.find("a") == [named("a")]
+        assert await keys.find("a") == [named("a")]
+    assert endpoint.fetches == 4
+    assert "away; the keys from before remain in use, 1 of them" in caplog.text
+    endpoint.keys = [named("b")]
+    clock.now += RETRY_SECONDS
+    assert await keys.find("b") == [named("b")]
