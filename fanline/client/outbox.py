@@ -3,8 +3,8 @@
 import math
 import sys
 from collections import deque
-from collections.abc import Iterator
-from itertools import chain, takewhile
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 
 
@@ -49,6 +49,9 @@ class Outbox(Generic[P]):
     Args:
         max_count: Messages with which it is full.
         max_bytes: Bytes of their bodies with which it is full.
+
+    Attributes:
+        size: Bytes of their bodies.
     """
 
     def __init__(self, *, max_count: int = sys.maxsize, max_bytes: int) -> None:
@@ -57,13 +60,13 @@ class Outbox(Generic[P]):
         self._waiting: deque[P] = deque()  # abandoned messages among them are skipped
         self._sent: deque[P] = deque()
         self._abandoned = 0
-        self._bytes = 0
+        self.size = 0
 
     @property
     def is_full(self) -> bool:
         """Return whether no further message should be added for now."""
         count = len(self._waiting) - self._abandoned + len(self._sent)  # not len(self): asked per message
-        return self._bytes >= self._max_bytes or count >= self._max_count
+        return self.size >= self._max_bytes or count >= self._max_count
 
     @property
     def has_waiting(self) -> bool:
@@ -79,7 +82,7 @@ class Outbox(Generic[P]):
     def add(self, message: P) -> None:
         """Add a message to be sent, after all others."""
         self._waiting.append(message)
-        self._bytes += len(message.body)
+        self.size += len(message.body)
 
     def take(self, max_bytes: int, max_count: int = sys.maxsize) -> list[P]:
         """Return the next messages to send together: as many as fit, and one at least if any waits."""
@@ -139,20 +142,19 @@ class Outbox(Generic[P]):
         if 2 * self._abandoned > len(self._waiting):
             self._drop_abandoned()
 
-    def expire(self, now: float) -> list[P]:
-        """Abandon every message past its deadline, and all others of its group.
+    def expire(self, now: float, groups: Collection[object] = ()) -> list[P]:
+        """Abandon every message past its deadline, all others of its group, and those of the given groups.
 
         If later messages of a sender were kept, they would overtake the expired one when it is sent again.
-        Deadlines must not decrease from one message to the next.
 
         Returns:
             What was abandoned, in order.
         """
-        overdue = takewhile(lambda message: message.deadline <= now, self)
-        groups = {message.group for message in overdue if not message.is_abandoned} - {None}
-        if not groups:
+        overdue = {message.group for message in self if message.deadline <= now and not message.is_abandoned}
+        overdue = (overdue | set(groups)) - {None}
+        if not overdue:
             return []
-        expired = [message for message in self if message.group in groups and not message.is_abandoned]
+        expired = [message for message in self if message.group in overdue and not message.is_abandoned]
         for message in expired:
             self.abandon(message)
         return expired
@@ -164,14 +166,14 @@ class Outbox(Generic[P]):
         self._waiting.extendleft(reversed(self._sent))
         self._sent.clear()
         self._drop_abandoned()
-        self._bytes = sum(len(message.body) for message in self._waiting)
+        self.size = sum(len(message.body) for message in self._waiting)
 
     def clear(self) -> list[P]:
         """Remove everything, and return it."""
         everything = list(self)
         self._waiting.clear()
         self._sent.clear()
-        self._abandoned = self._bytes = 0
+        self._abandoned = self.size = 0
         return everything
 
     def _drop_abandoned(self) -> None:
@@ -179,5 +181,5 @@ class Outbox(Generic[P]):
         self._abandoned = 0
 
     def _removed(self, message: P) -> P:
-        self._bytes -= len(message.body)
+        self.size -= len(message.body)
         return message

@@ -28,6 +28,7 @@ from fanline.protocol import (
     split_array,
 )
 from fanline.queue.base import ReplySlot
+from fanline.queue.fair_queue import WINDOW_BYTES, WINDOW_COUNT, FairQueue
 from fanline.tasks import running_task
 
 logger = logging.getLogger(__name__)
@@ -67,9 +68,11 @@ class Appender:
 
     def __init__(self, link: ReconnectingConnection, *, buffer_bytes: int, timeout: float) -> None:
         self._link = link
+        self._buffer_bytes = buffer_bytes
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._outbox: Outbox[_Appended] = Outbox(max_bytes=buffer_bytes)
+        self._outbox: Outbox[_Appended] = Outbox(max_count=WINDOW_COUNT, max_bytes=WINDOW_BYTES)
+        self._waiting: FairQueue[_Appended] = FairQueue()  # for a place in the outbox
         self._work = asyncio.Event()
         self._has_space = asyncio.Event()
         self._has_space.set()
@@ -84,7 +87,7 @@ class Appender:
             await self._link.run(self._serve)
 
     def __len__(self) -> int:
-        return len(self._outbox)
+        return len(self._outbox) + len(self._waiting)
 
     @property
     def problem(self) -> str | None:
@@ -95,21 +98,25 @@ class Appender:
         return f"msgqueue has not answered a message for more than {self._timeout:g} s"
 
     def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
-        """Send a message after all that were appended before it."""
+        """Send a message after all of its sender that were appended before it."""
         if message.id is None:
             self._ids += 1
             message.id = f"{self._id_prefix}{self._ids:x}"
         deadline = self._loop.time() + self._timeout
-        self._outbox.add(_Appended(message, message.id, reply, deadline))
-        if self._outbox.is_full:
+        appended = _Appended(message, message.id, reply, deadline)
+        if self._waiting or self._outbox.is_full:
+            self._waiting.add(appended, len(appended.body), user=message.sender, sender=appended.group)
+        else:
+            self._outbox.add(appended)
+            self._work.set()
+        if self.is_full:
             self._has_space.clear()
         self._is_empty.clear()
-        self._work.set()
 
     @property
     def is_full(self) -> bool:
         """Return whether the buffer is full."""
-        return self._outbox.is_full
+        return self._outbox.size + self._waiting.size >= self._buffer_bytes
 
     async def wait_for_space(self) -> None:
         """Wait while the buffer is full."""
@@ -198,7 +205,10 @@ class Appender:
 
         A sender that tries again then sends all of it again, in order.
         """
-        for message in self._outbox.expire(now):
+        groups = {message.group for message in self._waiting.first_of_each() if message.deadline <= now}
+        expired = self._outbox.expire(now, groups)
+        expired += self._waiting.remove((groups | {message.group for message in expired}) - {None})
+        for message in expired:
             if message.reply is not None:
                 message.reply.settle(self._unavailable(message))
         self._on_removed()
@@ -211,7 +221,12 @@ class Appender:
         return Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id)
 
     def _on_removed(self) -> None:
-        if not self._outbox.is_full:
+        while self._waiting and not self._outbox.is_full:
+            for message in self._waiting.take_turn():
+                self._outbox.add(message)
+        if self._outbox.has_waiting:
+            self._work.set()
+        if not self.is_full:
             self._has_space.set()
         if not self._outbox:
             self._is_empty.set()

@@ -7,14 +7,19 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, Protocol
 
+from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected, StoreError
 from fanline.protocol import Ack, ConsumerState, NewMessage, PageAnswer, Read, Record, Refusal
 from fanline.queue.base import LogListener, QueueClient, ReplySlot
+from fanline.queue.fair_queue import WINDOW_BYTES, WINDOW_COUNT, FairQueue
 from fanline.queue.pages import Pages, ReadableLog
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 0.2
+
+# Size of the messages that wait for the log.
+BUFFER_BYTES: Final = 64 << 20
 
 
 class LocalLog(ReadableLog, Protocol):
@@ -67,15 +72,19 @@ class LocalQueue(QueueClient):
     Args:
         log: The log.
         consumers: Its durable consumers.
+        buffer_bytes: Size of the messages that wait for the log with which :meth:`wait_for_space` waits.
     """
 
-    def __init__(self, log: LocalLog, consumers: LocalConsumers) -> None:
+    def __init__(self, log: LocalLog, consumers: LocalConsumers, *, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._log = log
+        self._buffer_bytes = buffer_bytes
         self._consumers = consumers
         self._pages = Pages(log)
         self._loop = asyncio.get_running_loop()
-        self._batch: Batch = []
-        self._pending = 0
+        self._waiting: FairQueue[tuple[NewMessage, ReplySlot | None]] = FairQueue()
+        self._storing = self._storing_bytes = 0
+        self._is_scheduled = False
+        self._has_space = ChangeNotifier()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._read_error: str | None = None
@@ -92,33 +101,51 @@ class LocalQueue(QueueClient):
     @property
     def pending(self) -> int:
         """How many appended messages are not stored yet."""
-        return self._pending
+        return self._storing + len(self._waiting)
 
     def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
-        """Store a message after all that were appended before it."""
-        if not self._batch:
-            self._loop.call_soon(self._write)
-        self._batch.append((message, reply))
-        self._pending += 1
+        """Store a message after all of its sender that were appended before it."""
+        sender = None if reply is None else reply.group
+        size = len(message.content) + len(message.topic)
+        self._waiting.add((message, reply), size, user=message.sender, sender=sender)
         self._is_empty.clear()
+        self._schedule()
 
     @property
     def is_full(self) -> bool:
         """Return whether too much waits to be written."""
-        return self._log.is_full
+        return self._waiting.size >= self._buffer_bytes or self._log.is_full
 
     async def wait_for_space(self) -> None:
         """Wait while too much waits to be written."""
+        while self._waiting.size >= self._buffer_bytes:
+            await asyncio.shield(self._has_space.next)
         await self._log.wait_for_space()
 
     async def flush(self) -> None:
         """Wait until every message is stored, or refused."""
         await self._is_empty.wait()
 
+    def _schedule(self) -> None:
+        if self._waiting and self._has_window and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._write)
+
+    @property
+    def _has_window(self) -> bool:
+        return self._storing < WINDOW_COUNT and self._storing_bytes < WINDOW_BYTES
+
     def _write(self) -> None:
-        batch, self._batch = self._batch, []
+        self._is_scheduled = False
+        batch: Batch = []
+        while self._waiting and self._has_window:
+            turn = self._waiting.take_turn()
+            self._storing += len(turn)
+            self._storing_bytes += _size(turn)
+            batch += turn
         storing = self._log.append([message for message, _ in batch])
         storing.add_done_callback(partial(self._settle, batch))
+        self._has_space.fire()
 
     def _settle(self, batch: Batch, storing: "asyncio.Future[list[Any]]") -> None:
         error = storing.exception()
@@ -131,9 +158,11 @@ class LocalQueue(QueueClient):
             for message, reply in batch:
                 if reply is not None:
                     reply.settle(Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id))
-        self._pending -= len(batch)
-        if not self._pending:
+        self._storing -= len(batch)
+        self._storing_bytes -= _size(batch)
+        if not self.pending:
             self._is_empty.set()
+        self._schedule()
 
     async def follow(self, listener: LogListener) -> None:
         """Feed a listener, until cancelled."""
@@ -183,3 +212,7 @@ class LocalQueue(QueueClient):
     async def forget(self, consumer: str) -> None:
         """Remove a durable consumer."""
         await self._consumers.forget(consumer)
+
+
+def _size(batch: Batch) -> int:
+    return sum(len(message.content) for message, _ in batch)

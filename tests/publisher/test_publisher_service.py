@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -170,60 +169,6 @@ async def test_bad_message_harms_only_itself(
     assert first.get("error") == code
     assert second["ok"] == "good"
     assert queue.contents[-1] == "good"
-
-
-async def test_too_many_messages_of_a_frame_get_one_answer(
-    queue: StubPublisher, publisher: Service, dial: Dial
-) -> None:
-    """A legal frame of two million elements was answered with 226 MB; now with one refusal."""
-    client = await dial(publisher, "/publish")
-    await client.send("[" + "1," * 2_000_000 + "1]")
-    await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(5_001)]), text=True)
-    await client.send('{"topic":"t","content":"good","id":"good"}')
-    first, second, third = await answers(client, 3)
-    assert (first["error"], second["error"], third["ok"]) == ("bad-message", "too-big", "good")
-    assert "5,000" in str(second["reason"])
-    assert queue.contents == ["good"]
-
-
-async def test_a_large_frame_gives_others_their_turn(
-    queue: StubPublisher, publisher: Service, dial: Dial
-) -> None:
-    """The messages of a frame are taken in slices, before those of later frames, and in order."""
-    client, other = await dial(publisher, "/publish"), await dial(publisher, "/publish")
-    await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(5_000)]), text=True)
-    await client.send('{"topic":"t","content":5000}')
-    await other.send('{"topic":"t","content":"other"}')
-    assert "ok" in (await answers(other, 1))[0]
-    assert all("ok" in answer for answer in await answers(client, 5_001))
-    assert [n for n in queue.contents if n != "other"] == list(range(5_001))
-    assert len(queue.frames) > 2
-
-
-async def test_a_large_frame_counts_though_its_sender_left(
-    queue: StubPublisher, publisher: Service, dial: Dial
-) -> None:
-    """All of a frame that arrived is forwarded, and what came after it, in order."""
-    client = await dial(publisher, "/publish")
-    await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(5_000)]), text=True)
-    await client.send('{"topic":"t","content":5000}')
-    await client.close()
-    await queue.until(lambda: queue.contents == list(range(5_001)))
-
-
-async def test_repeated_refusals_close_the_connection(
-    queue: StubPublisher, publisher: Service, dial: Dial
-) -> None:
-    """A connection of which a thousand messages are refused is closed with 1008; others go on."""
-    client, other = await dial(publisher, "/publish"), await dial(publisher, "/publish")
-    with suppress(ConnectionClosed):
-        while True:
-            await client.send("[" + "1," * 1_999 + "1]")
-            await client.recv()
-    assert client.close_code == 1008
-    assert "refusals" in str(client.close_reason)
-    await other.send('{"topic":"t","content":1,"id":"a"}')
-    assert await answers(other, 1) == [{"ok": "a", "seq": 1}]
 
 
 async def test_enormous_frame_closes_only_its_connection(

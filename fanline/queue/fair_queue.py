@@ -1,0 +1,108 @@
+"""Messages of many senders, taken in turns so that a flood of one delays no other. No I/O, no clock."""
+
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator
+from typing import Final, Generic, TypeVar
+
+# What a sender may have taken in one turn; what it does not use up for a larger message is kept for its next.
+QUANTUM: Final = 16_384
+
+# Added to the size of each message: small ones cost work too.
+OVERHEAD: Final = 64
+
+# What may be on its way to the log, without a reply, at a time. The rest waits in a fair queue: so a message
+# waits for this much and for its turn. More would not make the log faster: one commit takes all that wait.
+WINDOW_COUNT: Final = 2_048
+WINDOW_BYTES: Final = 2 << 20
+
+M = TypeVar("M")
+
+
+class FairQueue(Generic[M]):
+    """A queue for each sender, and deficit round robin over users and over the senders of each.
+
+    The messages of a sender keep their order.
+
+    Args:
+        quantum: Bytes that a sender may have taken in one turn.
+
+    Attributes:
+        size: Bytes of all messages, as they were added.
+    """
+
+    def __init__(self, quantum: int = QUANTUM) -> None:
+        self.size = 0
+        self._quantum = quantum
+        self._count = 0
+        self._users: OrderedDict[str | None, OrderedDict[object, _Lane[M]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, message: M, size: int, *, user: str | None, sender: object) -> None:
+        """Add a message after all others of its sender, which is one of the user's."""
+        lanes = self._users.get(user)
+        if lanes is None:
+            lanes = self._users[user] = OrderedDict()
+        lane = lanes.get(sender)
+        if lane is None:
+            lane = lanes[sender] = _Lane()
+        lane.messages.append((message, size))
+        self.size += size
+        self._count += 1
+
+    def take_turn(self) -> list[M]:
+        """Remove and return the messages of the next turn; none while a sender saves for a large one."""
+        user, lanes = next(iter(self._users.items()))
+        sender, lane = next(iter(lanes.items()))
+        messages = lane.messages
+        deficit = lane.deficit + self._quantum
+        taken: list[M] = []
+        while messages and messages[0][1] + OVERHEAD <= deficit:
+            message, size = messages.popleft()
+            deficit -= size + OVERHEAD
+            self.size -= size
+            taken.append(message)
+        self._count -= len(taken)
+        lane.deficit = deficit
+        lanes.move_to_end(sender)
+        self._users.move_to_end(user)
+        if not messages:
+            self._drop(user, sender)
+        return taken
+
+    def first_of_each(self) -> Iterator[M]:
+        """Yield the oldest message of each sender."""
+        for lanes in self._users.values():
+            for lane in lanes.values():
+                yield lane.messages[0][0]
+
+    def remove(self, senders: Collection[object]) -> list[M]:
+        """Remove and return all messages of some senders."""
+        found = [
+            (user, sender) for user, lanes in self._users.items() for sender in lanes if sender in senders
+        ]
+        removed: list[M] = []
+        for user, sender in found:
+            messages = self._users[user][sender].messages
+            removed += (message for message, _ in messages)
+            self.size -= sum(size for _, size in messages)
+            self._drop(user, sender)
+        self._count -= len(removed)
+        return removed
+
+    def _drop(self, user: str | None, sender: object) -> None:
+        lanes = self._users[user]
+        del lanes[sender]
+        if not lanes:
+            del self._users[user]
+
+
+class _Lane(Generic[M]):
+    """Messages of one sender with their sizes, and what it has saved of its turns."""
+
+    __slots__ = ("deficit", "messages")
+
+    def __init__(self) -> None:
+        self.messages: deque[tuple[M, int]] = deque()
+        self.deficit = 0

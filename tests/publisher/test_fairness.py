@@ -1,0 +1,106 @@
+"""Tests of one publishing connection that does too much: others are not held up."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from fanline.server import Service
+from publisher.app import open_publisher
+from tests.conftest import Dial, StartService
+from tests.conftest import receive_objects as answers
+from tests.stubs import StubPublisher
+
+FLOOD = 9_000
+
+
+@pytest.fixture
+async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
+    """A stub of msgqueue's ``/pushmsg``."""
+    async with StubPublisher(cert_dir) as stub:
+        yield stub
+
+
+@pytest.fixture
+async def publisher(queue: StubPublisher, start_service: StartService) -> Service:
+    """A publisher that forwards to the stub."""
+    return await start_service(open_publisher, queue_url=queue.url)
+
+
+async def test_a_flood_does_not_hold_up_other_connections(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """While thousands of messages of one wait for the queue, that of another overtakes most of them."""
+    queue.holding = True
+    flooder, client = await dial(publisher, "/publish"), await dial(publisher, "/publish")
+    for start in range(0, FLOOD, 1_000):
+        frame = [{"topic": "t", "content": n} for n in range(start, start + 1_000)]
+        await flooder.send(msgspec.json.encode(frame), text=True)
+    await queue.until(lambda: len(queue.stored) > 1_000)
+    await client.send('{"topic":"t","content":"other","id":"a"}')
+    await queue.release()
+    (ack,) = await answers(client, 1)
+    assert ack["ok"] == "a"
+    got: list[object] = []
+    while len(got) < FLOOD:
+        frame = msgspec.json.decode(await flooder.recv())
+        got += frame if isinstance(frame, list) else [frame]
+    assert queue.contents.index("other") < FLOOD // 2
+    assert [content for content in queue.contents if content != "other"] == list(range(FLOOD))
+
+
+async def test_too_many_messages_of_a_frame_get_one_answer(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """A legal frame of two million elements was answered with 226 MB; now with one refusal."""
+    client = await dial(publisher, "/publish")
+    await client.send("[" + "1," * 2_000_000 + "1]")
+    await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(5_001)]), text=True)
+    await client.send('{"topic":"t","content":"good","id":"good"}')
+    first, second, third = await answers(client, 3)
+    assert (first["error"], second["error"], third["ok"]) == ("bad-message", "too-big", "good")
+    assert "5,000" in str(second["reason"])
+    assert queue.contents == ["good"]
+
+
+async def test_a_large_frame_gives_others_their_turn(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """The messages of a frame are taken in slices, before those of later frames, and in order."""
+    client, other = await dial(publisher, "/publish"), await dial(publisher, "/publish")
+    await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(5_000)]), text=True)
+    await client.send('{"topic":"t","content":5000}')
+    await other.send('{"topic":"t","content":"other"}')
+    assert "ok" in (await answers(other, 1))[0]
+    assert all("ok" in answer for answer in await answers(client, 5_001))
+    assert [n for n in queue.contents if n != "other"] == list(range(5_001))
+    assert len(queue.frames) > 2
+
+
+async def test_a_large_frame_counts_though_its_sender_left(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """All of a frame that arrived is forwarded, and what came after it, in order."""
+    client = await dial(publisher, "/publish")
+    await client.send(msgspec.json.encode([{"topic": "t", "content": n} for n in range(5_000)]), text=True)
+    await client.send('{"topic":"t","content":5000}')
+    await client.close()
+    await queue.until(lambda: queue.contents == list(range(5_001)))
+
+
+async def test_repeated_refusals_close_the_connection(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """A connection of which a thousand messages are refused is closed with 1008; others go on."""
+    client, other = await dial(publisher, "/publish"), await dial(publisher, "/publish")
+    with suppress(ConnectionClosed):
+        while True:
+            await client.send("[" + "1," * 1_999 + "1]")
+            await client.recv()
+    assert client.close_code == 1008
+    assert "refusals" in str(client.close_reason)
+    await other.send('{"topic":"t","content":1,"id":"a"}')
+    assert await answers(other, 1) == [{"ok": "a", "seq": 1}]
