@@ -13,6 +13,7 @@ from typing import Final, Protocol, Self
 import msgspec
 
 from fanline.protocol.arrays import as_rejected, decode_messages, decode_new, decode_or_refuse, split_array
+from fanline.protocol.content import check_readable, may_be_unreadable
 from fanline.protocol.errors import ErrorCode, Rejected
 from fanline.protocol.messages import Message, NewMessage, Record
 from fanline.protocol.subscribe import (
@@ -121,7 +122,8 @@ class V1Codec:
         stripped = frame.lstrip()
         if not stripped:
             return []
-        return decode_messages(frame) if stripped.startswith(b"[") else [decode_or_refuse(decode_new, frame)]
+        is_array = stripped.startswith(b"[")
+        return _readable(frame, decode_messages(frame) if is_array else [decode_or_refuse(decode_new, frame)])
 
     def encode_published(self, message: NewMessage) -> bytes:
         """Return a message with all of its fields."""
@@ -164,7 +166,7 @@ class PlainCodec:
         """Read one message."""
         if (rejected := _check_utf8(frame)) is not None:
             return [rejected]
-        return [decode_or_refuse(_decode_plain, frame)] if frame.strip() else []
+        return _readable(frame, [decode_or_refuse(_decode_plain, frame)]) if frame.strip() else []
 
     def encode_published(self, message: NewMessage) -> bytes:
         """Return the topic, and the content as a string."""
@@ -225,14 +227,17 @@ def decode_content(text: bytes) -> msgspec.Raw:
     """Return the content that a JSON text stands for, byte for byte without the whitespace around it.
 
     Raises:
-        Rejected: If it is not JSON.
+        Rejected: If it is not JSON that readers can hold.
     """
     if (rejected := _check_utf8(text)) is not None:
         raise rejected
     try:
-        return _decode_content(text)
+        content = _decode_content(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise as_rejected(error) from None
+    if (rejected := check_readable(bytes(content))) is not None:
+        raise rejected
+    return content
 
 
 def decode_record(body: bytes) -> Record:
@@ -266,6 +271,18 @@ def fold_fields(frame: bytes) -> dict[str, msgspec.Raw]:
         msgspec.DecodeError: If the frame is not a JSON object.
     """
     return {name.lower(): value for name, value in _decode_fields(frame).items()}
+
+
+def _readable(frame: bytes, entries: list[NewMessage | Rejected]) -> list[NewMessage | Rejected]:
+    """Refuse messages that no reader could hold; for most frames one look decides."""
+    return [_require_readable(entry) for entry in entries] if may_be_unreadable(frame) else entries
+
+
+def _require_readable(entry: NewMessage | Rejected) -> NewMessage | Rejected:
+    if isinstance(entry, Rejected) or (rejected := check_readable(bytes(entry.content))) is None:
+        return entry
+    rejected.id = entry.id
+    return rejected
 
 
 def _check_utf8(frame: bytes) -> Rejected | None:

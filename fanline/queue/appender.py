@@ -104,7 +104,7 @@ class Appender:
             message.id = f"{self._id_prefix}{self._ids:x}"
         deadline = self._loop.time() + self._timeout
         appended = _Appended(message, message.id, reply, deadline)
-        if self._waiting or self._outbox.is_full:
+        if self._waiting.size or self._outbox.is_full:
             self._waiting.add(appended, len(appended.body), user=message.sender, sender=appended.group)
         else:
             self._outbox.add(appended)

@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import encode_content
-from fanline.protocol.content import check_content
-
-LIMIT = 100_000
+from fanline.protocol import Dialect, decode_content, encode_content, join_array
+from fanline.protocol.content import check_readable
 
 
 @dataclass
@@ -38,7 +36,7 @@ class Reading:
 )
 def test_content_that_no_reader_can_hold_is_refused(text: bytes) -> None:
     """A number beyond a double and half of a surrogate pair are valid JSON, and made every reader fail."""
-    rejected = check_content(text, max_bytes=LIMIT)
+    rejected = check_readable(text)
     assert rejected is not None
     assert rejected.code == ErrorCode.BAD_MESSAGE
 
@@ -60,7 +58,7 @@ def test_content_that_no_reader_can_hold_is_refused(text: bytes) -> None:
 )
 def test_unusual_content_is_accepted(text: bytes) -> None:
     """Digits in strings, small and long numbers and whole surrogate pairs are no fault."""
-    assert check_content(text, max_bytes=LIMIT) is None
+    assert check_readable(text) is None
 
 
 mantissas = st.sampled_from([b"0", b"-1", b"12.5", b"0.001", b"9" * 200, b"9" * 308, b"9" * 320 + b".5"])
@@ -78,7 +76,21 @@ def test_exactly_what_cannot_be_parsed_is_refused(text: bytes) -> None:
         is_readable = True
     except msgspec.DecodeError:
         is_readable = False
-    assert (check_content(text, max_bytes=LIMIT) is None) is is_readable
+    assert (check_readable(text) is None) is is_readable
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_a_published_message_that_no_reader_can_hold_is_refused(dialect: Dialect) -> None:
+    """Other messages of the frame are taken, and the refusal has its id."""
+    good, bad = b'{"topic":"a","content":"1e400","id":"1"}', b'{"topic":"a","content":1e400,"id":"2"}'
+    if dialect is Dialect.V1:
+        _, rejected, _ = dialect.codec.decode_published(join_array([good, bad, good]))
+    else:
+        (rejected,) = dialect.codec.decode_published(bad)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.code, rejected.id) == (ErrorCode.BAD_MESSAGE, "2" if dialect is Dialect.V1 else None)
+    with pytest.raises(Rejected):
+        decode_content(b"1e400")
 
 
 @pytest.mark.parametrize(
