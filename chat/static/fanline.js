@@ -146,6 +146,7 @@ const OPEN_TIMEOUT = 10_000;
 const QUIET = 20_000; // silence after which the server is asked for a sign of life
 const LATE = 4_000; // the same after something was sent: it is answered, unless something is wrong
 const ANSWER_TIMEOUT = 10_000;
+const ACK_TIMEOUT = 26_000; // for an answer that is awaited already, and may have to wait for the disk
 const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device without a network may still reach
 
 /**
@@ -424,7 +425,8 @@ class Link {
     if (question !== true) {
       this.send(question);
     }
-    this.#schedule(() => this.#lose("the server does not answer"), timeout);
+    const patience = question === true ? ACK_TIMEOUT : timeout;
+    this.#schedule(() => this.#lose("the server does not answer"), patience);
   }
 
   /** @param {() => void} action What to do unless something comes before. @param {number} delay In milliseconds. */

@@ -58,11 +58,14 @@ def key_pin(cert_dir: Path) -> str:
 
 
 @asynccontextmanager
-async def open_browser(cert_dir: Path) -> AsyncIterator[Browser]:
-    """Open a browser with an empty profile."""
+async def open_browser(cert_dir: Path, *, has_scrollbars: bool = False) -> AsyncIterator[Browser]:
+    """Open a browser with an empty profile, and with the scrollbars of a desktop on request."""
+    hidden = ["--hide-scrollbars"] if has_scrollbars else None
     pin = f"--ignore-certificate-errors-spki-list={key_pin(cert_dir)}"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, pin])
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(), args=[*FLAGS, pin], ignore_default_args=hidden
+        )
         yield browser
         await browser.close()
 
@@ -123,10 +126,10 @@ class Installation:
         """Return a client of the HTTP side of chat."""
         return httpx.AsyncClient(base_url=self.url, verify=self.tls, trust_env=False)
 
-    async def log_in(self, name: str) -> "Person":
+    async def log_in(self, name: str, **more: str) -> "Person":
         """Log in, without a browser."""
         async with self.http() as http:
-            answer = await http.post("/login", json={"name": name, "password": PASSWORD})
+            answer = await http.post("/login", json={"name": name, "password": PASSWORD, **more})
             return Person(self, name, answer.raise_for_status().json()["token"])
 
     async def make_room(self, name: str) -> str:

@@ -22,6 +22,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "docs/images"
 NOW = datetime.now(UTC).replace(hour=10, minute=24, second=0, microsecond=0)
 
 WHO = "Mei"
+KEY = "k" * 32
 
 # How many minutes ago, who, and what.
 TALK = [
@@ -70,7 +71,7 @@ async def furnish(installation: Installation, stack: AsyncExitStack) -> str:
     people = {}
     for name in ("Jonas", "Noor", "Tomás"):
         people[name] = await stack.enter_async_context((await installation.log_in(name)).enter(room))
-    async with (await installation.log_in(WHO)).enter(room) as own:
+    async with (await installation.log_in(WHO, key=KEY)).enter(room) as own:
         for _, name, text in TALK:
             await {**people, WHO: own}[name].say(text)
     return room
@@ -85,6 +86,7 @@ async def open_page(browser: Browser, installation: Installation, room: str, **h
             await route.fulfill(json=restaged(answer.json()))
 
     window = await browser.new_context(locale="en-GB", timezone_id="UTC", **how)
+    await window.add_init_script(f"localStorage['fanline.key.{WHO}'] = JSON.stringify('{KEY}')")
     page = await window.new_page()
     await page.clock.install(time=NOW)
     await page.route("**/messages?*", restage)
@@ -106,7 +108,7 @@ async def main() -> None:
         certs.ensure(folder)
         tls = client_context(folder)
         installation = await stack.enter_async_context(Installation(folder, folder, tls))
-        browser = await stack.enter_async_context(open_browser(folder))
+        browser = await stack.enter_async_context(open_browser(folder, has_scrollbars=True))
         room = await furnish(installation, stack)
         size = {"width": 1240, "height": 860}
         wide = await open_page(browser, installation, room, viewport=size)
@@ -123,7 +125,7 @@ async def main() -> None:
 async def speak_elsewhere(installation: Installation) -> None:
     async with installation.http() as http:
         ids = {room["roomName"]: room["roomId"] for room in (await http.get("/api/rooms")).json()}
-    person = await installation.log_in("Noor")
+    person = await installation.log_in("Sofia")
     for name, count in UNREAD.items():
         await person.say(ids[name], *(f"{number}" for number in range(count)))
 

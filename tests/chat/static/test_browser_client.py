@@ -23,7 +23,9 @@ BROWSER_MD = Path(__file__).resolve().parents[3] / "docs/browser.md"
 def pipeline_token(installation: Installation, lifetime: float = 600, rights: str = "orders.>") -> str:
     """Return a token for publisher and subscriber."""
     claims = Claims.new("page", lifetime=lifetime, publish=[rights], subscribe=[rights])
-    return TokenKey(installation.token_key_file).issue(claims, PIPELINE)
+    key = TokenKey(installation.token_key_file)
+    key.create_if_missing()
+    return key.issue(claims, PIPELINE)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
