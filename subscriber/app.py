@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from fanline.protocol import Record
 from fanline.queue.base import QueueClient
+from fanline.queue.page_turns import PageTurns
 from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
@@ -61,10 +62,11 @@ async def open_subscriber(
     )
     _register_metrics(registry, feed)
     queue = queue or RemoteQueue.from_settings(settings)
+    pages = PageTurns(queue)
     make_delivery = partial(
         Delivery,
         feed=feed,
-        queue=queue,
+        pages=pages,
         max_subscriptions=settings.max_subscriptions,
         timeout=settings.queue_wait,
     )
@@ -81,7 +83,7 @@ async def open_subscriber(
             max_frame=MAX_FRAME,
             metrics=registry,
             endpoints={"/subscribe": Endpoint(make_handler=make_session)},
-            pages={history.PATH: history.History(queue, patience=settings.queue_wait).show},
+            pages={history.PATH: history.History(pages, patience=settings.queue_wait).show},
             streams=events.streams,
             readiness_problem=lambda: queue.problem,
             drain=drain,

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read
-from fanline.queue.base import QueueClient
+from fanline.queue.page_turns import PageTurns
 from fanline.server import Channel
 from subscriber.commands import Command
 from subscriber.frame_codec import FrameCodec
@@ -28,26 +28,26 @@ class Delivery:
         channel: Its connection.
         codec: Makes its frames.
         feed: The live end of the log.
-        queue: Reads the rest of the log.
+        pages: Reads the rest of the log, in turn with all others.
         max_subscriptions: How many patterns it may hold.
         timeout: Seconds that a command may wait for msgqueue.
     """
 
-    __slots__ = ("_channel", "_feed", "_queue", "_subscription", "_task", "_timeout")
+    __slots__ = ("_channel", "_feed", "_pages", "_subscription", "_task", "_timeout")
 
     def __init__(
         self,
         channel: Channel,
         codec: FrameCodec,
         feed: LiveFeed,
-        queue: QueueClient,
+        pages: PageTurns,
         *,
         max_subscriptions: int,
         timeout: float,
     ) -> None:
         self._channel = channel
         self._feed = feed
-        self._queue = queue
+        self._pages = pages
         self._timeout = timeout
         self._subscription = Subscription(
             channel, codec, feed, user=channel.user, max_patterns=max_subscriptions
@@ -100,7 +100,7 @@ class Delivery:
 
     async def _fetch(self, needs: Read | None) -> PageAnswer | None:
         if needs is not None:
-            return await self._queue.read(needs)
+            return await self._pages.read(self._channel.user.name, needs)
         await self._feed.wait_until_ready()
         return None
 
@@ -132,7 +132,7 @@ class Delivery:
             read = self._subscription.advance()
             await asyncio.sleep(0)  # live deliveries, and then the next one that catches up
         if read is not None:
-            page = await self._queue.read(read)
+            page = await self._pages.read(self._channel.user.name, read)
             async with self._feed.turn:
                 self._subscription.take_page(read, page)
                 await asyncio.sleep(0)

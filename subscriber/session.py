@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import Read, SubscribeRefusal
-from fanline.queue.base import QueueClient
+from fanline.queue.page_turns import PageTurns
 from fanline.server import Connection, RefusalLimit
 from subscriber import commands
 from subscriber.commands import Command
@@ -41,7 +41,7 @@ class Session(Delivery):
     Args:
         connection: Its connection.
         feed: The live end of the log.
-        queue: Reads the rest of the log.
+        pages: Reads the rest of the log, in turn with all others.
         max_subscriptions: How many patterns it may hold.
         timeout: Seconds that a command may wait for msgqueue.
         rejected: Counts rejected commands, by code.
@@ -53,7 +53,7 @@ class Session(Delivery):
         self,
         connection: Connection,
         feed: LiveFeed,
-        queue: QueueClient,
+        pages: PageTurns,
         *,
         max_subscriptions: int,
         timeout: float,
@@ -63,7 +63,7 @@ class Session(Delivery):
             connection,
             FRAME_CODECS[connection.dialect],
             feed,
-            queue,
+            pages,
             max_subscriptions=max_subscriptions,
             timeout=timeout,
         )

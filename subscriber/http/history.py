@@ -25,7 +25,7 @@ from starlette.responses import Response
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read, encode, parse_position
 from fanline.protocol.topics import require_pattern
-from fanline.queue.base import QueueClient
+from fanline.queue.page_turns import PageTurns
 from fanline.server import query_of
 
 PATH: Final = "/topics/{topic:path}/messages"
@@ -36,17 +36,23 @@ MAX_LIMIT: Final = 1_000
 # A page that has grown to this is not filled up further.
 MAX_BYTES: Final = 1 << 20
 
+# Steps of 16,384 records after which a page is not filled up further.
+MAX_STEPS: Final = 16
+
+# Requests of one user that may wait for their turn.
+MAX_WAITING: Final = 64
+
 
 class History:
     """Answers requests for pages of the log.
 
     Args:
-        queue: Where they are read.
+        pages: Where they are read, in turn with all others.
         patience: Seconds that a request waits for the queue.
     """
 
-    def __init__(self, queue: QueueClient, *, patience: float) -> None:
-        self._queue = queue
+    def __init__(self, pages: PageTurns, *, patience: float) -> None:
+        self._pages = pages
         self._patience = patience
 
     async def show(self, request: Request) -> Response:
@@ -62,26 +68,32 @@ class History:
         if not request.user.may_subscribe(topic):
             raise Rejected(ErrorCode.FORBIDDEN, f'{request.user.name} may not subscribe to "{topic}"')
         read = _parse(topic, query)
-        page = await self._read(read)
+        page = await self._read(request, read)
         return Response(encode(page.messages), headers=_headers(read, page), media_type="application/json")
 
-    async def _read(self, read: Read) -> PageAnswer:
+    async def _read(self, request: Request, read: Read) -> PageAnswer:
         """Return a full page if there is one: with a wildcard, the queue may look at the log in steps."""
-        page = await self._ask(read)
+        user: str = request.user.name
+        page = await self._ask(user, read)
+        steps = 1
         while read.after is not None and page.position < page.last and _has_room(page, read.limit):
             rest = Read(read.topics, after=page.position, limit=read.limit - len(page.messages))
-            more = await self._ask(rest)
+            more = await self._ask(user, rest)
+            steps += 1
             if more.position <= page.position:
                 break
             more.messages = page.messages + more.messages
             more.gap = page.gap
             page = more
+            # An empty page would be taken for the end of the log.
+            if (steps >= MAX_STEPS and page.messages) or await request.is_disconnected():
+                break
         return page
 
-    async def _ask(self, read: Read) -> PageAnswer:
+    async def _ask(self, user: str, read: Read) -> PageAnswer:
         try:
             async with asyncio.timeout(self._patience):
-                return await self._queue.read(read)
+                return await self._pages.read(user, read, most_waiting=MAX_WAITING)
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not answer; try again") from None
 
