@@ -145,6 +145,11 @@ def entry_of(logged: LoggedEvent, event: RoomEvent) -> RoomEntry:
     }
 
 
+def pipeline_state(problem: str | None) -> dict[str, str]:
+    """Return what clients are told when the pipeline goes away, with the reason, or comes back."""
+    return {"pipeline": "ok"} if problem is None else {"pipeline": "away", "reason": problem}
+
+
 def name_of(room: Room) -> RoomName:
     """Return the id and name of a room."""
     return {"roomId": room.id, "roomName": room.name}

@@ -66,7 +66,7 @@ class Sockets:
     def _endpoint(self, open_one: Open) -> OpenEndpoint:
         async def open_or_refuse(handshake: Handshake) -> Opening:
             try:
-                self._chat.lifecycle.require_ready()
+                self._chat.lifecycle.require_available()
                 return await open_one(handshake)
             except FanlineError as error:
                 raise problem_of(error) from error
@@ -104,7 +104,9 @@ class Sockets:
         def make_handler(connection: Connection) -> FeedConnection:
             return FeedConnection(self._chat.watch(claims), connection)
 
-        return Opening(make_handler=make_handler, expires=_expiry(claims))
+        # A browser that has offered its token so needs one of the subprotocols to be chosen.
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL in handshake.offered else None
+        return Opening(make_handler=make_handler, expires=_expiry(claims), subprotocol=subprotocol)
 
 
 class QueueWriter:
@@ -141,13 +143,21 @@ class QueueWriter:
         self._is_scheduled = False
         if not self._connection.is_open:
             return
+        if self._connection.paused:
+            self._wait()
+            return
         if bodies := self._queue.take_all():
             self.write(bodies)
+        if self._is_scheduled:
+            return
         if self._connection.paused:
-            self._is_scheduled = True
-            self._connection.create_task(self._flush_when_writable())
+            self._wait()
         elif self._queue.end is not None:
             self._connection.cut(self._queue.end.code, self._queue.end.reason)
+
+    def _wait(self) -> None:
+        self._is_scheduled = True
+        self._connection.create_task(self._flush_when_writable())
 
     async def _flush_when_writable(self) -> None:
         await self._connection.writable()
@@ -258,4 +268,5 @@ def _expiry(claims: Claims | None) -> float:
 
 
 def _token(handshake: Handshake) -> str | None:
-    return find_token(single_header(handshake.headers, "authorization"), handshake.query_params.get("token"))
+    authorization = single_header(handshake.headers, "authorization")
+    return find_token(authorization, handshake.query_params.get("token"), handshake.offered)

@@ -38,6 +38,9 @@ from fanline.server import Claims
 # Entries per step of what a reconnected member has missed.
 MISSED_STEP: Final = 500
 
+# Seconds between checks of the pipeline.
+CHECK_INTERVAL: Final = 2.0
+
 # The close code of a client that simply leaves (RFC 6455, 7.4.1).
 NORMAL_CLOSURE: Final = 1000
 
@@ -48,11 +51,13 @@ class Tuning:
 
     Attributes:
         beat_interval: Seconds between the beats of a server.
+        check_interval: Seconds between checks of the pipeline.
         retry_delay: Seconds between attempts after the pipeline has refused this server.
         max_waiting: The number of JSON texts that may wait for a client.
     """
 
     beat_interval: float = BEAT_INTERVAL
+    check_interval: float = CHECK_INTERVAL
     retry_delay: float = RETRY_DELAY
     max_waiting: int = MAX_WAITING
 
@@ -108,6 +113,7 @@ class ChatService:
             PipelineConnection(settings, login, retry_delay=tuning.retry_delay),
             DependencyHealth((settings.publisher_url, settings.subscriber_url), tls),
             beat_interval=tuning.beat_interval,
+            check_interval=tuning.check_interval,
             drain_timeout=settings.drain_timeout / 2,
         )
         history = RoomHistory(History(settings.subscriber_url, **login), user)

@@ -27,23 +27,35 @@ class DependencyHealth:
         self._urls = urls
         self._tls = tls
         self._clock = clock
-        self._lock = asyncio.Lock()
-        self._problem: str | None = None
+        self._check: asyncio.Task[str | None] | None = None
         self._expires = float("-inf")
 
-    async def problem(self) -> str | None:
-        """Return in one sentence why a service is not ready; None if all are."""
-        async with self._lock:
-            if self._clock() >= self._expires:
-                self._problem = await self._check_all()
-                self._expires = self._clock() + MAX_AGE
-            return self._problem
+    async def problem(self, *, timeout: float | None = None) -> str | None:
+        """Return in one sentence why a service is not ready; None if all are.
+
+        Args:
+            timeout: Seconds to wait for the services; None for as long as a check takes.
+        """
+        if self._check is None or (self._check.done() and self._clock() >= self._expires):
+            self._check = asyncio.create_task(self._check_all())
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(self._check)
+        except TimeoutError:
+            return f"not all of {', '.join(self._urls)} have answered within {timeout:g} s"
+
+    async def aclose(self) -> None:
+        """Cancel a check that is in progress."""
+        if self._check is not None:
+            self._check.cancel()
+            await asyncio.wait([self._check])
 
     async def _check_all(self) -> str | None:
-        answers = await asyncio.gather(*map(self._check, self._urls))
+        answers = await asyncio.gather(*map(self._check_one, self._urls))
+        self._expires = self._clock() + MAX_AGE
         return next((answer for answer in answers if answer), None)
 
-    async def _check(self, url: str) -> str | None:
+    async def _check_one(self, url: str) -> str | None:
         try:
             await check_ready(url, tls=self._tls)
         except FanlineError as error:

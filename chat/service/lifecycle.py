@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from chat.domain.errors import Unavailable
 from chat.domain.events import ROOMS, SERVERS, Beat, Made
@@ -47,6 +47,13 @@ class Heartbeat:
                 await publisher.publish(SERVERS, Beat(self._view.server))
 
 
+# What clients are told; the reason itself, with its addresses, is for operators.
+AWAY: Final = "The message queue is out of reach. What you write is kept, and sent when it is back."
+
+# Seconds within which a readiness probe is answered, whatever the other services do.
+PROBE_TIMEOUT: Final = 0.8
+
+
 class Lifecycle:
     """Keep one server connected to the pipeline, from its start to its drain.
 
@@ -56,6 +63,7 @@ class Lifecycle:
         pipeline: The connections.
         dependencies: The health of the services that chat depends on.
         beat_interval: Seconds between beats.
+        check_interval: Seconds between checks of the pipeline, about which clients are told.
         drain_timeout: Seconds that a drain may take.
     """
 
@@ -67,16 +75,20 @@ class Lifecycle:
         dependencies: DependencyHealth,
         *,
         beat_interval: float,
+        check_interval: float,
         drain_timeout: float,
     ) -> None:
         self._view = state.view
+        self._feed = state.feed
         self._leaves = state.leaves
         self._writer = state.writer
         self._reader = reader
         self._pipeline = pipeline
         self._dependencies = dependencies
         self._heartbeat = Heartbeat(state.view, reader.caught_up, beat_interval)
+        self._check_interval = check_interval
         self._drain_timeout = drain_timeout
+        self._is_away = False
         self._is_draining = False
         self._has_failed = False
 
@@ -95,6 +107,12 @@ class Lifecycle:
         if not self.is_ready:
             raise Unavailable("this server is not ready yet: it is still reading the log")
 
+    def require_available(self) -> None:
+        """Raise :class:`Unavailable` unless the log has been read and the pipeline answers at present."""
+        self.require_ready()
+        if self._is_away or self.connection_problem:
+            raise Unavailable(AWAY)
+
     def require_open(self) -> None:
         """Raise :class:`Unavailable` unless new members and writes are accepted."""
         if self._is_draining:
@@ -111,17 +129,18 @@ class Lifecycle:
             return self.connection_problem
         if not self.is_ready:
             return f"this server is still reading the log, and is at position {self._reader.position:,}"
-        return await self._dependencies.problem()
+        return await self._dependencies.problem(timeout=PROBE_TIMEOUT)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Stay connected while the block runs, and drain at its end. Becoming ready takes a while."""
-        async with running_task(self._run()):
+        async with running_task(self._run()), running_task(self._watch()):
             try:
                 yield
             finally:
                 if not self._is_draining:
                     await self.drain()
+                await self._dependencies.aclose()
 
     async def drain(self) -> None:
         """Close all clients with 1001, and wait a limited time until their leaves are in the log."""
@@ -142,6 +161,16 @@ class Lifecycle:
         except Exception:
             self._has_failed = True
             logger.critical("chat has failed", exc_info=True)
+
+    async def _watch(self) -> NoReturn:
+        """Tell the feed when the pipeline goes away, and when it is back."""
+        while True:
+            await asyncio.sleep(self._check_interval)
+            problem = self.connection_problem or await self._dependencies.problem()
+            if self.is_ready and self._is_away != (problem is not None):
+                self._is_away = problem is not None
+                logger.warning("the pipeline is %s", f"away: {problem}" if problem else "back")
+                self._feed.pipeline_changed(AWAY if self._is_away else None)
 
     async def _session(self, publisher: Publisher, subscriber: Subscriber) -> None:
         with self._writer.connected(publisher):

@@ -1,24 +1,45 @@
 """The feed of all rooms: room lists, and counts of members and messages."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from chat.domain.room import Room
 from chat.domain.rooms import Rooms
-from chat.domain.views import encode, summary_of
+from chat.domain.views import encode, pipeline_state, summary_of
 from chat.service.members import DeliveryQueue
 from fanline.server import Claims
 
 # Seconds for which changes of a room are collected.
 WINDOW: Final = 0.3
 
+# Rooms in one text of the list with which a feed begins.
+PAGE: Final = 200
+
 
 class FeedSubscriber(DeliveryQueue):
     """A client of the feed. Made by :meth:`RoomFeed.subscribe`."""
 
-    def __init__(self, token: Claims | None, feed: "RoomFeed") -> None:
+    def __init__(self, token: Claims | None, feed: "RoomFeed", rooms: Sequence[Room]) -> None:
         super().__init__(token)
         self._feed = feed
+        self._pages = _pages(rooms)
+        self._next_page = next(self._pages, None)
+
+    def take_all(self) -> list[bytes]:
+        """Return the next page of rooms; with the last one and after it, all waiting texts."""
+        page = self._next_page
+        if page is None:
+            return super().take_all()
+        self._next_page = next(self._pages, None)
+        if self._next_page is None:
+            return [page, *super().take_all()]
+        self.on_change()  # there is more to take
+        return [page]
+
+    async def take(self) -> list[bytes]:
+        """Return what :meth:`take_all` does; wait while there is nothing."""
+        return self.take_all() if self._next_page is not None else await super().take()
 
     def _on_close(self) -> None:
         self._feed.unsubscribe(self)
@@ -27,7 +48,8 @@ class FeedSubscriber(DeliveryQueue):
 class RoomFeed:
     """Tell subscribers about changes of all rooms.
 
-    Each gets JSON texts: first ``{"rooms": [...]}``, then ``{"made": {...}}``, ``{"deleted": {"roomId"}}``,
+    Each gets JSON texts: first all rooms in pages, ``{"rooms": [...], "more": true}``, of which the last has
+    no ``more``; then ``{"made": {...}}``, ``{"deleted": {"roomId"}}``,
     and ``{"room": {...}}`` after a join, leave or message, at most once per window and room.
 
     Args:
@@ -53,9 +75,8 @@ class RoomFeed:
 
     def subscribe(self, token: Claims | None) -> FeedSubscriber:
         """Return a new subscriber, which must be closed in the end."""
-        subscriber = FeedSubscriber(token, self)
+        subscriber = FeedSubscriber(token, self, tuple(self._rooms.by_id.values()))
         self._subscribers[subscriber] = None
-        subscriber.push(encode({"rooms": [summary_of(room) for room in self._rooms.by_id.values()]}))
         return subscriber
 
     def unsubscribe(self, subscriber: FeedSubscriber) -> None:
@@ -72,6 +93,10 @@ class RoomFeed:
         self._changed.clear()
         for subscriber in tuple(self._subscribers):
             subscriber.close(code, reason)
+
+    def pipeline_changed(self, problem: str | None) -> None:
+        """Tell about the pipeline: why it is away, or None if it is back."""
+        self._tell(pipeline_state(problem))
 
     def room_made(self, room: Room) -> None:
         """Tell about a new room."""
@@ -102,3 +127,10 @@ class RoomFeed:
         body = encode(news)
         for subscriber in tuple(self._subscribers):
             subscriber.push(body)
+
+
+def _pages(rooms: Sequence[Room]) -> Iterator[bytes]:
+    """Yield the list of rooms as JSON texts, at least one; each is made when it is taken."""
+    for start in range(0, max(1, len(rooms)), PAGE):
+        page = {"rooms": [summary_of(room) for room in rooms[start : start + PAGE]]}
+        yield encode(page | {"more": True} if start + PAGE < len(rooms) else page)

@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,9 @@ from fanline.security.authenticator import Unauthorized
 # The uses of a token.
 CHAT: Final = "chat"
 PIPELINE: Final = "pipeline"
+
+# The beginning of a subprotocol that is a token, offered along with the one that is spoken.
+TOKEN_PREFIX: Final = "fanline.token."
 
 # Half the longest request line.
 MAX_LENGTH: Final = 4_096
@@ -206,14 +209,21 @@ def is_own(text: str) -> bool:
         return True
 
 
-def find_token(authorization: str | None, parameter: str | None) -> str | None:
+def find_token(
+    authorization: str | None, parameter: str | None, subprotocols: Iterable[str] = ()
+) -> str | None:
     """Return the token of a request, None if it has none.
 
     Args:
         authorization: The ``Authorization`` header, if any; only the scheme Bearer counts.
         parameter: The query parameter ``token``, if any. It takes precedence: the page has set it, while
             the header may be a login that the browser has stored.
+        subprotocols: The subprotocols that a handshake offers; one that begins with :data:`TOKEN_PREFIX` is
+            a token, and takes precedence. Browsers print the address of a handshake, but not these.
     """
+    for subprotocol in subprotocols:
+        if subprotocol.startswith(TOKEN_PREFIX):
+            return subprotocol.removeprefix(TOKEN_PREFIX)
     if parameter is not None:
         return parameter
     scheme, _, token = (authorization or "").strip().partition(" ")

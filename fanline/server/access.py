@@ -85,7 +85,10 @@ class Access:
         """
         authorization = single_header(request.headers, "authorization")
         takes_tokens = self._takes_tokens and not (services_only or needs_password)
-        token = find_token(authorization, query_of(request).get("token")) if takes_tokens else None
+        token = None
+        if takes_tokens:
+            offered = offered_subprotocols(request.headers)
+            token = find_token(authorization, query_of(request).get("token"), offered)
         try:
             login = await self._logins.identify(authorization, token, address_of(request))
         except Unauthorized as error:
@@ -127,6 +130,12 @@ def address_of(request: HTTPConnection) -> str:
 def query_of(request: HTTPConnection) -> dict[str, str]:
     """Return the parameters of a request; of one given twice the last counts."""
     return dict(parse_qsl(request.scope["query_string"].decode("latin-1")))
+
+
+def offered_subprotocols(headers: Headers) -> list[str]:
+    """Return the subprotocols that a handshake offers."""
+    values = headers.getlist("sec-websocket-protocol")
+    return [token.strip() for value in values for token in value.split(",")]
 
 
 def single_header(headers: Headers, name: str) -> str | None:

@@ -165,7 +165,13 @@ class ChatClient:
         return connect(
             f"wss://localhost:{self.server.port}{path}{'?' if query else ''}{query}",
             ssl=self._tls,
-            subprotocols=[Subprotocol(SUBPROTOCOL)] if v1 else None,
             proxy=None,
-            **({"close_timeout": 1, "max_size": None} | how),
+            **(
+                {
+                    "subprotocols": [Subprotocol(SUBPROTOCOL)] if v1 else None,
+                    "close_timeout": 1,
+                    "max_size": None,
+                }
+                | how
+            ),
         )

@@ -16,6 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from fanline.server.access import offered_subprotocols
 from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 from fanline.server.websocket.connection import Connection, Opening
 
@@ -40,11 +41,7 @@ class Handshake(HTTPConnection):
     @cached_property
     def offered(self) -> list[str]:
         """The subprotocols that the client can speak."""
-        return [
-            token.strip()
-            for value in self.headers.getlist("sec-websocket-protocol")
-            for token in value.split(",")
-        ]
+        return offered_subprotocols(self.headers)
 
 
 Decide = Callable[[Handshake], Awaitable[Opening]]

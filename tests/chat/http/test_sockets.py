@@ -8,12 +8,13 @@ from contextlib import suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from chat.http.frames import FRAME_BYTES
 from fanline.errors import ErrorCode
 from fanline.protocol import MAX_POSITION
 from fanline.server import Connection
-from tests.chat.client import ChatClient, Member
+from tests.chat.client import ChatClient, Member, bearer
 from tests.chat.conftest import Services, StartChat
 from tests.conftest import until
 from tests.stubs import DEADLINE
@@ -463,6 +464,29 @@ async def test_the_feed_tells_of_rooms(chat: ChatClient) -> None:
     await watcher.connection.send("it has no ears")
     await chat.http.delete("/api/room/cellar")
     assert (await watcher.hear()) == {"deleted": {"roomId": "cellar"}}
+
+
+async def test_a_token_may_be_a_subprotocol(chat: ChatClient) -> None:
+    """A token among the subprotocols is a login, for rooms and for the feed, and is not sent back."""
+    token = await chat.log_in("Ada")
+    offered = [Subprotocol("fanline.chat.v1"), Subprotocol(f"fanline.token.{token}")]
+    member = await chat.open("/join", subprotocols=offered)
+    watcher = await chat.open("/api/feed", subprotocols=offered)
+    assert [each.connection.subprotocol for each in (member, watcher)] == ["fanline.chat.v1"] * 2
+    assert (await member.hear())["memberName"] == "Ada"
+    await chat.http.post("/logout", headers=bearer(token))
+    assert [(await each.end())[0] for each in (member, watcher)] == [4001, 4001]
+
+
+async def test_the_feed_gets_all_of_many_rooms(start_chat: StartChat) -> None:
+    """A feed over the wire begins with all pages of the list."""
+    chat = await start_chat(chat_rooms_per_person=500)
+    await asyncio.gather(*(make_room(chat, f"r{number}") for number in range(250)))
+    watcher = await chat.open("/api/feed")
+    pages = [await watcher.hear(), await watcher.hear()]
+    assert [(len(page["rooms"]), page.get("more")) for page in pages] == [(200, True), (51, None)]
+    await make_room(chat, "last")
+    assert (await watcher.hear_of())["made"]["roomId"] == "last"
 
 
 @pytest.mark.parametrize("is_rude", [False, True])

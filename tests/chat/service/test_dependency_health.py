@@ -1,6 +1,7 @@
 """The health of the services that chat depends on."""
 
 import asyncio
+import socket
 import ssl
 
 import pytest
@@ -70,6 +71,18 @@ async def test_checks_are_shared_for_a_second(
     assert await dependencies.problem() is None
     clock.now += MAX_AGE
     assert await dependencies.problem() is not None
+
+
+async def test_a_black_hole_does_not_delay_the_answer(tls: ssl.SSLContext) -> None:
+    """Within its timeout the answer names a service that accepts a connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:  # what connects is never taken
+        url = f"wss://localhost:{black_hole.getsockname()[1]}"
+        dependencies = DependencyHealth([url], tls)
+        problem = await dependencies.problem(timeout=0.1)
+        await dependencies.aclose()
+    assert problem is not None
+    assert url in problem
+    assert "0.1 s" in problem
 
 
 async def test_a_server_reports_its_dependencies(open_server: OpenServer, services: Services) -> None:

@@ -7,13 +7,15 @@ import pytest
 from chat.domain.errors import Unavailable
 from chat.domain.events import ROOMS, SERVERS, Beat, Made
 from chat.domain.rooms import LOBBY
-from chat.service.lifecycle import Heartbeat
+from chat.service.chat_service import Tuning
+from chat.service.lifecycle import AWAY, Heartbeat
 from fanline.client import Publisher
 from fanline.tasks import running_task
-from tests.chat.conftest import NewServer, OpenServer
+from msgqueue.app import open_msgqueue
+from tests.chat.conftest import NewServer, OpenServer, Services
 from tests.chat.frames import ADMIN, end_of, receive, say_all
 from tests.chat.replay import Replay
-from tests.conftest import until
+from tests.conftest import StartService, until
 
 
 async def test_a_later_server_knows_everything(open_server: OpenServer) -> None:
@@ -113,3 +115,21 @@ async def test_a_defect_is_told(
     assert problem is not None
     assert "restarted" in problem
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_the_feed_is_told_that_the_pipeline_is_away(
+    open_server: OpenServer, services: Services, start_service: StartService
+) -> None:
+    """With msgqueue away the feed is told so, and joins are refused at once; and that it is back."""
+    server = await open_server(tuning=Tuning(check_interval=0.05))
+    watcher = server.watch(None)
+    await receive(watcher, 1)
+    server.lifecycle.require_available()
+    port = services.msgqueue.port
+    await services.msgqueue.stop()
+    assert await receive(watcher, 1) == [{"pipeline": "away", "reason": AWAY}]
+    with pytest.raises(Unavailable, match="out of reach"):
+        server.lifecycle.require_available()
+    await start_service(open_msgqueue, msgqueue_port=port)
+    assert await receive(watcher, 1) == [{"pipeline": "ok"}]
+    server.lifecycle.require_available()

@@ -53,6 +53,24 @@ def summary(room: str, *, members: int = 0, messages: int = 0, seq: int) -> dict
     }
 
 
+async def test_a_long_list_comes_in_pages(world: World) -> None:
+    """Ten thousand rooms come in small texts, each once, before what has happened to them since."""
+    for number in range(10_000):
+        world.happen(Made(f"r{number}", "R", f"k{number}", "ada"))
+    watcher = world.feed.subscribe(None)
+    world.happen(Deleted("r9999", "k9999", "ada"))
+    listed: list[str] = []
+    is_complete = False
+    while not is_complete:
+        body, *others = await watcher.take()
+        assert len(body) < 65_536
+        page = msgspec.json.decode(body)
+        listed += [room["roomId"] for room in page["rooms"]]
+        is_complete = not page.get("more", False)
+    assert listed == [f"r{number}" for number in range(10_000)]
+    assert [msgspec.json.decode(each) for each in others] == [{"deleted": {"roomId": "r9999"}}]
+
+
 async def test_begins_with_all_rooms(world: World) -> None:
     """The first thing that a watcher gets is the list of rooms."""
     world.happen(Made("a", "A", "k", "ada"))

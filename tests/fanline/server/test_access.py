@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 from fanline.errors import ConfigurationError
 from fanline.security.tokens import CHAT, TokenKey
@@ -82,6 +83,20 @@ async def test_a_token_opens_a_websocket(
         async with connect(where, ssl=tls, proxy=None, additional_headers=headers) as client:
             await client.send("x")
             assert '"user":"page"' in str(await client.recv())
+
+
+async def test_a_token_may_be_a_subprotocol(
+    make_token: MakeToken, service: Service, tls: ssl.SSLContext
+) -> None:
+    """A token among the subprotocols opens a WebSocket, before one in the query, and is not sent back."""
+    url = f"wss://localhost:{service.port}/echo?token=nonsense"
+    offered = [Subprotocol("fanline.v1"), Subprotocol(f"fanline.token.{make_token()}")]
+    async with connect(url, ssl=tls, proxy=None, subprotocols=offered) as client:
+        assert client.subprotocol == "fanline.v1"
+        await client.send("x")
+        assert '"user":"page"' in str(await client.recv())
+    offered[1] = Subprotocol("fanline.token.nonsense")
+    assert await handshake_status(service, "/echo", tls, subprotocols=offered) == 401
 
 
 async def test_a_token_opens_a_page(make_token: MakeToken, service: Service, get: Get) -> None:
