@@ -8,9 +8,11 @@ import asyncio
 import importlib
 import json
 import re
+import shlex
 import ssl
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
@@ -163,6 +165,34 @@ async def test_the_python_example_runs(
     async with asyncio.timeout(DEADLINE):
         await asyncio.to_thread(exec, compile(example, README, "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out.splitlines() == re.findall(r"^# prints: (.*)$", example, re.MULTILINE)
+
+
+async def test_curl_examples_of_the_readme_run(
+    services: dict[str, Service], cert_dir: Path, tmp_path: Path
+) -> None:
+    """Each curl command of the README, pointed at free ports, prints what is shown."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/certs").symlink_to(cert_dir)
+    (examples,) = re.findall(r"^```sh\n(\$ curl .*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    for example in examples.split("$ ")[1:]:
+        command, _, shown = example.partition("\n")
+        for port, name in ((8081, "publisher"), (8082, "subscriber")):
+            command = command.replace(f"localhost:{port}", f"localhost:{services[name].port}")
+        curl = await asyncio.create_subprocess_exec(
+            *shlex.split(command), "--silent", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+        )
+        assert curl.stdout is not None
+        async with asyncio.timeout(DEADLINE):
+            lines = [(await curl.stdout.readline()).decode().strip() for _ in shown.splitlines() if shown]
+        with suppress(ProcessLookupError):
+            curl.kill()
+        await curl.wait()
+        assert list(map(varying, lines)) == list(map(varying, shown.splitlines()))
+
+
+def varying(line: str) -> str:
+    """Return a line without what differs from run to run."""
+    return re.sub(r'\d+|"\$[^"]*"|-[0-9a-f]+$', "#", line)
 
 
 async def test_every_metric_is_documented(services: dict[str, Service], tls: ssl.SSLContext) -> None:

@@ -18,6 +18,7 @@ from tests.processes import ServiceProcess
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BROWSER_MD = Path(__file__).resolve().parents[3] / "docs/browser.md"
+DASHBOARD_MD = BROWSER_MD.with_name("dashboard.md")
 
 
 def pipeline_token(installation: Installation, lifetime: float = 600, rights: str = "orders.>") -> str:
@@ -57,6 +58,34 @@ async def test_the_example_of_the_documentation(
     for page in (one, other):
         await expect(page.locator("li")).to_have_count(1)
         await expect(page.locator("li")).to_contain_text("12.5 by page,")
+
+
+async def test_dashboard_without_a_library(
+    installation: Installation, site: Site, open_window: OpenWindow
+) -> None:
+    """The page that docs/dashboard.md shows publishes by fetch, and resumes when a service is killed."""
+    (example,) = re.findall(r"^```html\n(.*?)^```", DASHBOARD_MD.read_text(), re.DOTALL | re.MULTILINE)
+    pipeline = installation.pipeline
+    for stated, real in {
+        "https://localhost:8081": f"https://localhost:{pipeline.publisher.port}",
+        "https://localhost:8082": f"https://localhost:{pipeline.subscriber.port}",
+        "orders.": "dashboard.",
+        "TOKEN": pipeline_token(installation, rights="dashboard.*"),
+    }.items():
+        assert stated in example
+        example = example.replace(stated, real)
+    site.files |= {"/dashboard.html": example}
+    page = await (await open_window(is_rough=True)).new_page()
+    await page.goto(f"{site.origin}/dashboard.html")
+    await expect(page.locator("#state")).to_have_text("Connected")
+    for total in range(1, 4):
+        await page.get_by_label("Total").fill(str(total))
+        await page.get_by_role("button", name="Order").click()
+        await expect(page.locator("tbody tr")).to_have_count(total)
+        await expect(page.locator("#state")).to_have_text("Connected")
+        await restart(pipeline.subscriber if total == 1 else pipeline.publisher, kindly=False)
+    rows = await page.locator("tbody tr").all_inner_texts()
+    assert [row.split() for row in rows] == [["dashboard.eu", str(n), "page"] for n in (3, 2, 1)]
 
 
 async def restart(service: ServiceProcess, *, kindly: bool) -> None:
