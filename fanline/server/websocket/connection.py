@@ -29,7 +29,7 @@ from fanline.security.users import User
 from fanline.server.websocket.channel import Channel, Channels
 from fanline.server.websocket.cuts import Cut
 from fanline.server.websocket.fragments import Fragments, is_utf8
-from fanline.server.websocket.frames import PING, clip_reason, text_frame
+from fanline.server.websocket.frames import PING, PONG, clip_reason, text_frame
 from fanline.server.websocket.handler import IDLE, Handler
 from fanline.server.websocket.limits import Limits
 from fanline.server.websocket.progress import count_acked
@@ -201,7 +201,10 @@ class Connection(Channel):
         elif self.paused:
             pass  # its pong waits behind what it has yet to read
         elif self._is_left_to_tcp:
-            self._heard_at = now
+            # It needs no answer (RFC 6455, 5.5.3), but a proxy does not take the connection for idle.
+            if now - self._heard_at > limits.ping_interval and not self.write_buffer_size:
+                self._heard_at = now
+                self.write(PONG)
         elif self._pinged_at is None:
             if now - self._heard_at > limits.ping_interval:
                 self._pinged_at, self._acked = now, count_acked(self._transport) or 0

@@ -8,6 +8,7 @@ from websockets.frames import Frame, Opcode
 MAX_REASON_BYTES: Final = 123
 
 PING: Final = Frame(Opcode.PING, b"").serialize(mask=False)
+PONG: Final = Frame(Opcode.PONG, b"").serialize(mask=False)
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from fanline.server import App, Connection, Endpoint, MakeHandler, Opening, Service, metrics
 from fanline.server.websocket.connections import OpenConnections
 from fanline.server.websocket.cuts import Cuts
-from fanline.server.websocket.frames import PING
+from fanline.server.websocket.frames import PING, PONG
 from fanline.server.websocket.limits import Limits
 from subscriber.settings import SubscriberSettings
 from tests.conftest import Dial, StartService, WallClock, until
@@ -169,12 +169,13 @@ class FakeTransport(asyncio.Transport):
         super().__init__({"socket": self.sock})
         self.written = b""
         self.is_read = True
+        self.unwritten = 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unwritten
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         pass
@@ -221,6 +222,27 @@ async def test_finds_a_dead_peer_that_is_not_read(
     transport.sock.acked = later
     connections.check_lives(now + 52)
     assert connection.is_open == is_alive
+
+
+async def test_an_idle_one_way_peer_is_sent_pongs() -> None:
+    """A proxy cut a plain publisher after a minute of silence, and its next message was lost silently.
+
+    It need not read them, and none is sent while the last one has not left.
+    """
+    limits = Limits(
+        max_frame=1_000, write_buffer=65_536, close_timeout=1, ping_interval=20, silence_limit=30,
+        max_unfinished=65_536,
+    )  # fmt: skip
+    transport, now = FakeTransport(0), asyncio.get_running_loop().time()
+    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()))
+    connection = connections.accept(transport, Opening(make_handler=EchoHandler, is_one_way=True))
+    for seconds in range(0, 110, 10):
+        connections.check_lives(now + seconds + 1)
+    assert transport.written == PONG * 3
+    transport.unwritten = 1
+    connections.check_lives(now + 200)
+    assert transport.written == PONG * 3
+    assert connection.is_open
 
 
 async def test_fragments_and_binary_frames(service: Service, dial: Dial) -> None:
