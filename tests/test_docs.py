@@ -39,6 +39,7 @@ README = ROOT / "README.md"
 PROTOCOL = ROOT / "docs/protocol.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 OPERATIONS = ROOT / "docs/operations.md"
+BEHAVIORS = ROOT / "docs/behaviors.md"
 
 BEGIN, END = "<!-- settings: written by `make docs` -->\n", "<!-- end of settings -->\n"
 
@@ -255,6 +256,22 @@ def test_every_package_is_explained_by_its_docstring() -> None:
     }
     sentences = {folder: f"{text[0].upper()}{text[1:]}." for folder, text in explained.items()}
     assert {folder: sentences.get(folder) for folder in docstrings} == docstrings
+
+
+def test_every_behavior_has_a_test() -> None:
+    """Each line of docs/behaviors.md but those planned has a test that names it; no test names another."""
+    done, _, planned = BEHAVIORS.read_text().partition("\n## Planned\n")
+    named = {
+        int(number)
+        for path in (ROOT / "tests").rglob("*.py")
+        for where in re.findall(r"\([^()]*?\blines? ([\d, and]+)", path.read_text())
+        for number in re.findall(r"\d+", where)
+    }
+    assert named - {*numbers(planned)} == {*numbers(done)}
+
+
+def numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
 
 
 def test_every_name_in_the_architecture_exists() -> None:

@@ -1,4 +1,4 @@
-"""Check the wording of the project: ``python -m tests.words [PATHS]``.
+"""Check the wording of the project (line 41): ``python -m tests.words [PATHS]``.
 
 Reports words that docs/glossary.md replaces, docstrings that begin with a riddle, long test names,
 class names imported by name though several modules define them, and, through codespell, spelling.
