@@ -295,6 +295,10 @@ def _outcome(start: Callable[[], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
     except BrokenPipeError:
         abandon_output()
         return ExitCode.DONE
+    except OSError as error:  # errors of connections have been translated: what is left is the output
+        abandon_output()
+        tell(f"cannot write to standard output: {error.strerror}")
+        return ExitCode.REFUSED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
 

@@ -34,10 +34,10 @@ def code_of(error: FanlineError) -> ExitCode:
 @contextmanager
 def ungrouped() -> Iterator[None]:
     """Raise the first error of a task group without the group: the others follow from it."""
-    first: FanlineError | BrokenPipeError | None = None
+    first: FanlineError | OSError | None = None
     try:
         yield
-    except* (FanlineError, BrokenPipeError) as group:
+    except* (FanlineError, OSError) as group:
         # Raised only below: raised here, Python 3.11.2 would wrap it in a group again.
         first = next(error for error in group.exceptions if not isinstance(error, ExceptionGroup))
     if first is not None:

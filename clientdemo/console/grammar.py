@@ -15,6 +15,27 @@ from fanline import Rejected, require_topic
 
 COMMANDS: Final = ("sub", "unsub", "exit")
 
+# Words that are meant as commands: a message to a topic of such a name is hardly ever meant.
+NEAR_MISSES: Final = frozenset(
+    {
+        "?",
+        "bye",
+        "h",
+        "help",
+        "history",
+        "leave",
+        "logout",
+        "ls",
+        "list",
+        "man",
+        "pub",
+        "publish",
+        "q",
+        "quit",
+    }
+    | {"subscribe", "unsubscribe"}
+)
+
 HELP: Final = "type sub TOPIC [after=N | last=N], unsub TOPIC, TOPIC message words to publish, or exit"
 
 
@@ -69,9 +90,15 @@ def parse(line: str) -> Line | None:
         return _parse_sub(words[0], words[1:])
     if verb == "unsub" and len(words) == 1:
         return Unsub(words[0])
-    if verb in COMMANDS or not words:
+    if verb in COMMANDS or not words or _is_near_miss(verb):
         return Mistake(f'"{line.strip()}" is not understood: {HELP}')
     return parse_send(line)
+
+
+def _is_near_miss(verb: str) -> bool:
+    """Return whether a word is like a command; what follows it is then not published."""
+    word = verb.lower().lstrip("/:-")
+    return word in NEAR_MISSES or (word in COMMANDS and word != verb)
 
 
 def parse_send(line: str) -> Send | Mistake:

@@ -147,3 +147,13 @@ async def test_ctrl_c_ends_it(subscriber: StubSubscriber, start: Start) -> None:
     result = await process.end()
     assert (result.code, result.err) == (130, "")
     await subscriber.until(lambda: not subscriber.connections)
+
+
+async def test_a_full_disk_is_told(subscriber: StubSubscriber, start: Start) -> None:
+    """When standard output cannot be written, as on a full disk, one sentence says so."""
+    subscriber.store("t", 1)
+    with open("/dev/full", "wb") as full:
+        process = await start("sub", "t", "--last", "1", "--count", "1", stdout=full)
+        result = await process.end()
+    assert result.code == 1
+    assert result.err == "[clientdemo] cannot write to standard output: No space left on device\n"

@@ -28,9 +28,13 @@ def test_line(text: str, line: Line | type[Mistake] | None) -> None:
     assert isinstance(parsed, Mistake) if line is Mistake else parsed == line
 
 
-@pytest.mark.parametrize("text", ["hello", "sub", "unsub", "unsub a b", "exit now"])
+@pytest.mark.parametrize(
+    "text",
+    ["hello", "sub", "unsub", "unsub a b", "exit now", "unsubscribe x", "subscribe x", "help me", "quit now",
+     "SUB x", "/sub x", "publish t hello"],
+)  # fmt: skip
 def test_what_fits_nothing_is_explained(text: str) -> None:
-    """A line that is neither a command nor a message is quoted, and what could be typed is listed."""
+    """A line that is no message, and no command or only nearly one, is quoted, with what can be typed."""
     parsed = parse(text)
     assert isinstance(parsed, Mistake)
     assert parsed.reason.startswith(f'"{text}" is not understood: type sub TOPIC')
