@@ -28,3 +28,13 @@ async def test_a_file_that_has_not_changed_is_not_sent_again(chat: ChatClient) -
     assert (again.status_code, again.content) == (304, b"")
     other = await chat.http.get("/", headers={"If-None-Match": '"something else"'})
     assert other.status_code == 200
+
+
+async def test_typed_addresses_lead_to_the_page(chat: ChatClient) -> None:
+    """The address of a room leads to it in the page, and the icon is where browsers look for it."""
+    for room, fragment in (("eng", "eng"), ("a%20b/c", "a%20b%2Fc")):
+        response = await chat.http.get(f"/rooms/{room}")
+        assert (response.status_code, response.headers["Location"]) == (307, f"/#{fragment}")
+    icon = await chat.http.get("/favicon.ico")
+    assert icon.headers["Content-Type"].startswith("image/svg+xml")
+    assert icon.content == (FOLDER / "icon.svg").read_bytes()
