@@ -23,8 +23,6 @@ class Cut(Enum):
     UNFINISHED = ("unfinished", "a message did not arrive whole in time")
     MEMORY = ("memory", "too much memory is taken by messages that have not arrived whole")
     UNREAD = ("unread", "the answer to a request was not read")
-    HANDSHAKES = ("handshakes", "it had made no request, and others wait")
-    DESCRIPTORS = ("descriptors", "this process has no file descriptor left")
 
 
 class Cuts:
