@@ -76,3 +76,48 @@ async def test_drafts_belong_to_their_author(installation: Installation, open_wi
     await log_in(page, installation.url, "Ben", room)
     await is_connected(page)
     await expect(page.locator("#text")).to_have_value("")
+
+
+async def test_own_is_who_wrote_it_not_a_name(installation: Installation, open_window: OpenWindow) -> None:
+    """A name that is in use is refused with a sentence; messages of its former user are not one's own."""
+    room = await installation.make_room("Sams")
+    sam = await installation.log_in("Sam")
+    page = await (await open_window(is_rough=True)).new_page()
+    async with sam.enter(room) as visit:
+        await visit.say("I resign")
+        await page.goto(f"{installation.url}/#{room}")
+        await page.get_by_label("Your name").fill("Sam")
+        await page.get_by_label("Password of this server").fill("test")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#login-error")).to_have_text(re.compile(r"^[A-Z].*\.$"))
+    async with installation.http() as http:
+        (await http.post("/logout", params={"token": sam.token})).raise_for_status()
+    await page.get_by_role("button", name="Log in").click()
+    await is_connected(page)
+    await say(page, "I do not")
+    await expect(page.locator("#messages .head .name")).to_have_text(["Sam", "You"])
+    await expect(page.locator("#messages .own .bubble")).to_have_text(["I do not"])
+
+
+async def test_many_rooms_by_keyboard(installation: Installation, open_window: OpenWindow) -> None:
+    """The list of rooms is one stop of Tab; a room is found and opened, or made, from the field above it."""
+    for number in range(12):
+        await installation.make_room(f"Room {number}")
+    page = await (await open_window(is_rough=True)).new_page()
+    await log_in(page, installation.url, "Ada")
+    await expect(page.locator("#rooms a[tabindex='0']")).to_have_count(1)
+    await page.locator("#rooms a[tabindex='0']").focus()
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#log-out")).to_be_focused()
+    await page.get_by_label("Find a room").fill("room 11")
+    await page.keyboard.press("ArrowDown")
+    await expect(page.get_by_role("link", name="Room 11")).to_be_focused()
+    await page.keyboard.press("ArrowUp")
+    await expect(page.get_by_label("Find a room")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Room 11")
+    await page.get_by_label("Find a room").fill("Attic")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Attic")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Attic")
