@@ -134,6 +134,19 @@ async def test_messages_pass(front: Front) -> None:
         assert [each["content"] for each in history.json()] == [{"total": 12.5}]
 
 
+async def test_events_pass_at_once(front: Front) -> None:
+    """A message reaches an event stream through the proxy while the stream goes on (line 54)."""
+    async with front.http() as http, http.stream("GET", "/topics/orders.*/events") as events:
+        assert events.headers["content-type"] == "text/event-stream"
+        lines = events.aiter_lines()
+        while not (await anext(lines)).startswith("id: 0-"):
+            pass
+        stored = await http.post("/topics/orders.eu/messages", json="now")
+        while not (line := await anext(lines)).startswith("data: "):
+            pass
+        assert msgspec.json.decode(line.removeprefix("data: "))["seq"] == stored.json()["seq"]
+
+
 async def test_a_wrong_login_is_that_of_the_client(front: Front, caplog: pytest.LogCaptureFixture) -> None:
     """Behind the proxy the services know the address of the client (line 54)."""
     caplog.set_level(logging.INFO)
