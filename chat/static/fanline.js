@@ -166,7 +166,7 @@ const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device witho
  *
  * @typedef {object} LinkOptions
  * @property {() => string | Promise<string>} url Called before each attempt; throws `Closed` to give up.
- * @property {string} [protocol] The WebSocket subprotocol.
+ * @property {() => string[] | Promise<string[]>} [protocols] Called before each attempt: the subprotocols to offer.
  * @property {(frame: any) => void} onFrame Called with each received frame, parsed, arrays taken apart.
  * @property {() => void} [onOpen] Called when a connection is open.
  * @property {() => void} [onBatchEnd] Called after the last frame of a WebSocket message.
@@ -272,9 +272,9 @@ class Link {
     const attempt = ++this.#attempt;
     this.#report({ ...this.#state, phase: "connecting", retryAt: undefined });
     try {
-      const url = await this.#options.url();
+      const [url, protocols] = await Promise.all([this.#options.url(), this.#options.protocols?.() ?? []]);
       if (attempt === this.#attempt) {
-        this.#dial(url);
+        this.#dial(url, protocols);
       }
     } catch (error) {
       if (attempt === this.#attempt) {
@@ -283,9 +283,9 @@ class Link {
     }
   }
 
-  /** @param {string} url What to connect to. */
-  #dial(url) {
-    const socket = new WebSocket(url, this.#options.protocol ?? []);
+  /** @param {string} url What to connect to. @param {string[]} protocols The subprotocols to offer. */
+  #dial(url, protocols) {
+    const socket = new WebSocket(url, protocols);
     this.#socket = socket;
     this.#listening = new AbortController();
     const { signal } = this.#listening;
@@ -461,7 +461,7 @@ const REFUSALS = new Map([
   [404, new Closed("there is no such room", CloseCode.ROOM_DELETED)],
 ]);
 
-/** The token of a client, and the addresses that carry it. */
+/** The token of a client, and the requests that carry it: never in an address, which consoles and logs show. */
 class Login {
   #token;
 
@@ -487,20 +487,19 @@ class Login {
    */
   linkOptions(address, protocol, { parameters, askedAt = address } = {}) {
     return {
-      url: () => this.#url(address, parameters?.()),
+      url: () => withParameters(address, parameters?.()),
+      protocols: async () => {
+        const token = await this.#read();
+        return token ? [protocol, `fanline.token.${token}`] : [protocol];
+      },
       diagnose: () => this.#refusal(askedAt),
-      protocol,
       finalCodes: this.#finalCodes,
     };
   }
 
-  /**
-   * @param {string} address What to connect to.
-   * @param {Record<string, string>} [parameters] What to add to it.
-   */
-  async #url(address, parameters = {}) {
-    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
-    return `${address}?${new URLSearchParams(token ? { ...parameters, token } : parameters)}`;
+  /** @returns {Promise<string>} The token to use now; empty without any. */
+  async #read() {
+    return typeof this.#token === "function" ? await this.#token() : this.#token;
   }
 
   /**
@@ -513,8 +512,12 @@ class Login {
     const ending = new AbortController();
     const timer = setTimeout(() => ending.abort(), TIMEOUT);
     try {
-      const url = await this.#url(address.replace(/^ws/, "http"));
-      const { status } = await fetch(url, { cache: "no-store", signal: ending.signal });
+      const token = await this.#read();
+      const { status } = await fetch(address.replace(/^ws/, "http"), {
+        cache: "no-store",
+        headers: token ? { Authorization: `Bearer ${token}` } : {},
+        signal: ending.signal,
+      });
       const refusal = REFUSALS.get(status);
       return refusal?.code !== undefined && this.#finalCodes.includes(refusal.code) ? refusal : null;
     } catch (error) {
@@ -523,6 +526,12 @@ class Login {
       clearTimeout(timer);
     }
   }
+}
+
+/** @param {string} address What to connect to. @param {Record<string, string>} [parameters] What to add to it. */
+function withParameters(address, parameters = {}) {
+  const query = new URLSearchParams(parameters);
+  return query.size ? `${address}?${query}` : address;
 }
 
 /**
@@ -1246,6 +1255,9 @@ function handOver(message, onMessage) {
 
 /** @typedef {{resolve: (seq: number) => void, reject: (error: Error) => void}} PendingReply */
 
+// A pattern has at most 255 characters, and the service reads frames of 64 KiB.
+const COMMANDS_PER_FRAME = 50;
+
 /** Receives the messages of topics and patterns, in order, each once for each subscription. */
 class Subscriber extends Client {
   #subscriptions = new SubscriptionState();
@@ -1315,10 +1327,10 @@ class Subscriber extends Client {
     this.#send([{ unsub: pattern }]);
   }
 
-  /** @param {object[]} commands What to send, if anything. */
+  /** @param {object[]} commands What to send, if anything; of many, so many in a frame that it is never too large. */
   #send(commands) {
-    if (commands.length) {
-      this._link.send(commands);
+    for (let start = 0; start < commands.length; start += COMMANDS_PER_FRAME) {
+      this._link.send(commands.slice(start, start + COMMANDS_PER_FRAME));
     }
   }
 

@@ -80,9 +80,10 @@ export class Chat {
     addEventListener("storage", ({ key }) => this.#reading.reload(key) && this.#recount(), { signal });
     addEventListener("pagehide", () => this.#remember(), { signal });
     addEventListener("hashchange", () => this.#follow(), { signal });
-    const feed = `${location.origin.replace(/^http/, "ws")}/api/feed?${new URLSearchParams({ token: session.token })}`;
+    const feed = `${location.origin.replace(/^http/, "ws")}/api/feed`;
     this.#feed = new Link({
       url: () => feed,
+      protocols: () => ["fanline.chat.v1", `fanline.token.${session.token}`],
       onFrame: (frame) => this.#receive(frame),
       onState: (state) => this.#checkLogin(state),
     });

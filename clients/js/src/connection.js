@@ -29,7 +29,7 @@ const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device witho
  *
  * @typedef {object} LinkOptions
  * @property {() => string | Promise<string>} url Called before each attempt; throws `Closed` to give up.
- * @property {string} [protocol] The WebSocket subprotocol.
+ * @property {() => string[] | Promise<string[]>} [protocols] Called before each attempt: the subprotocols to offer.
  * @property {(frame: any) => void} onFrame Called with each received frame, parsed, arrays taken apart.
  * @property {() => void} [onOpen] Called when a connection is open.
  * @property {() => void} [onBatchEnd] Called after the last frame of a WebSocket message.
@@ -135,9 +135,9 @@ export class Link {
     const attempt = ++this.#attempt;
     this.#report({ ...this.#state, phase: "connecting", retryAt: undefined });
     try {
-      const url = await this.#options.url();
+      const [url, protocols] = await Promise.all([this.#options.url(), this.#options.protocols?.() ?? []]);
       if (attempt === this.#attempt) {
-        this.#dial(url);
+        this.#dial(url, protocols);
       }
     } catch (error) {
       if (attempt === this.#attempt) {
@@ -146,9 +146,9 @@ export class Link {
     }
   }
 
-  /** @param {string} url What to connect to. */
-  #dial(url) {
-    const socket = new WebSocket(url, this.#options.protocol ?? []);
+  /** @param {string} url What to connect to. @param {string[]} protocols The subprotocols to offer. */
+  #dial(url, protocols) {
+    const socket = new WebSocket(url, protocols);
     this.#socket = socket;
     this.#listening = new AbortController();
     const { signal } = this.#listening;

@@ -15,7 +15,7 @@ const REFUSALS = new Map([
   [404, new Closed("there is no such room", CloseCode.ROOM_DELETED)],
 ]);
 
-/** The token of a client, and the addresses that carry it. */
+/** The token of a client, and the requests that carry it: never in an address, which consoles and logs show. */
 export class Login {
   #token;
 
@@ -41,20 +41,19 @@ export class Login {
    */
   linkOptions(address, protocol, { parameters, askedAt = address } = {}) {
     return {
-      url: () => this.#url(address, parameters?.()),
+      url: () => withParameters(address, parameters?.()),
+      protocols: async () => {
+        const token = await this.#read();
+        return token ? [protocol, `fanline.token.${token}`] : [protocol];
+      },
       diagnose: () => this.#refusal(askedAt),
-      protocol,
       finalCodes: this.#finalCodes,
     };
   }
 
-  /**
-   * @param {string} address What to connect to.
-   * @param {Record<string, string>} [parameters] What to add to it.
-   */
-  async #url(address, parameters = {}) {
-    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
-    return `${address}?${new URLSearchParams(token ? { ...parameters, token } : parameters)}`;
+  /** @returns {Promise<string>} The token to use now; empty without any. */
+  async #read() {
+    return typeof this.#token === "function" ? await this.#token() : this.#token;
   }
 
   /**
@@ -67,8 +66,12 @@ export class Login {
     const ending = new AbortController();
     const timer = setTimeout(() => ending.abort(), TIMEOUT);
     try {
-      const url = await this.#url(address.replace(/^ws/, "http"));
-      const { status } = await fetch(url, { cache: "no-store", signal: ending.signal });
+      const token = await this.#read();
+      const { status } = await fetch(address.replace(/^ws/, "http"), {
+        cache: "no-store",
+        headers: token ? { Authorization: `Bearer ${token}` } : {},
+        signal: ending.signal,
+      });
       const refusal = REFUSALS.get(status);
       return refusal?.code !== undefined && this.#finalCodes.includes(refusal.code) ? refusal : null;
     } catch (error) {
@@ -77,6 +80,12 @@ export class Login {
       clearTimeout(timer);
     }
   }
+}
+
+/** @param {string} address What to connect to. @param {Record<string, string>} [parameters] What to add to it. */
+function withParameters(address, parameters = {}) {
+  const query = new URLSearchParams(parameters);
+  return query.size ? `${address}?${query}` : address;
 }
 
 /**

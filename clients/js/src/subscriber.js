@@ -19,6 +19,9 @@ import { checkedPattern } from "./topics.js";
 
 /** @typedef {{resolve: (seq: number) => void, reject: (error: Error) => void}} PendingReply */
 
+// A pattern has at most 255 characters, and the service reads frames of 64 KiB.
+const COMMANDS_PER_FRAME = 50;
+
 /** Receives the messages of topics and patterns, in order, each once for each subscription. */
 export class Subscriber extends Client {
   #subscriptions = new SubscriptionState();
@@ -88,10 +91,10 @@ export class Subscriber extends Client {
     this.#send([{ unsub: pattern }]);
   }
 
-  /** @param {object[]} commands What to send, if anything. */
+  /** @param {object[]} commands What to send, if anything; of many, so many in a frame that it is never too large. */
   #send(commands) {
-    if (commands.length) {
-      this._link.send(commands);
+    for (let start = 0; start < commands.length; start += COMMANDS_PER_FRAME) {
+      this._link.send(commands.slice(start, start + COMMANDS_PER_FRAME));
     }
   }
 
