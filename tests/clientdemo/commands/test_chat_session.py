@@ -3,7 +3,7 @@
 import os
 import pty
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from http import HTTPStatus
 from pathlib import Path
 
@@ -467,7 +467,7 @@ async def test_a_round_trip(
     environment: dict[str, str], start: Start, run: Run, cert_dir: Path, tmp_path: Path
 ) -> None:
     """Two clients in a room of the real service; one outlives a restart of it, and misses nothing."""
-    async with Pipeline(tmp_path, cert_dir) as pipeline:
+    async with Pipeline(tmp_path, cert_dir) as pipeline, AsyncExitStack() as running:
         service = ServiceProcess(
             "chat",
             cert_dir=cert_dir,
@@ -476,6 +476,7 @@ async def test_a_round_trip(
             subscriber_url=pipeline.subscriber.url,
         )
         await service.start()
+        running.push_async_callback(service.kill)
         environment["FANLINE_CHAT_PORT"] = str(service.port)
         listener = await start("chat", "lobby", "--name", "Ada")
         assert await listener.error_line()  # that it is not ready yet, or who one is
@@ -494,5 +495,4 @@ async def test_a_round_trip(
         assert [line[6:] for line in result.out.splitlines()] == ["Ada: three", "Ada: four"]
         result = await run("chat", "lobby", "--last", "3")
         assert [line[6:] for line in result.out.splitlines()] == ["Bea: two", "Ada: three", "Ada: four"]
-        assert (await run("chat", "nowhere")).err.endswith("there is no room 'nowhere'\n")
-        await service.kill()
+        assert (await run("chat", "nowhere")).err.endswith("There is no room 'nowhere'.\n")
