@@ -131,14 +131,14 @@ class StubChat(Stub):
         assert isinstance(connection, _Connection)
         if self.problem is not None and request.path.startswith(self.problem[0]):
             _, status, reason = self.problem
-            return _answer(status, {"error": "as-scripted", "reason": reason})
+            return _problem(status, "as-scripted", reason)
         if request.method == "POST":
             return self._let_in(request.path, connection.body)
         url = urlsplit(request.path)
         if not request.headers["Authorization"].startswith("Bearer token-of-"):
-            return _answer(HTTPStatus.UNAUTHORIZED, {"error": "unauthorized", "reason": "this is no token"})
+            return _problem(HTTPStatus.UNAUTHORIZED, "unauthorized", "this is no token")
         if ROOM not in url.path.split("/"):
-            return _answer(HTTPStatus.NOT_FOUND, {"error": "unknown-room", "reason": "there is no such room"})
+            return _problem(HTTPStatus.NOT_FOUND, "unknown-room", "there is no such room")
         if url.path == f"/api/room/{ROOM}/messages":
             return _answer(HTTPStatus.OK, self._page(parse_qs(url.query)))
         return None
@@ -151,7 +151,7 @@ class StubChat(Stub):
             self.logins.append((name, credentials["password"]))
             if credentials["password"] != PASSWORD:
                 reason = "this is not the password of this server"
-                return _answer(HTTPStatus.UNAUTHORIZED, {"error": "wrong-password", "reason": reason})
+                return _problem(HTTPStatus.UNAUTHORIZED, "wrong-password", reason)
         return _answer(HTTPStatus.OK, {"token": f"token-of-{name}", "name": name, "expires": 0})
 
     def _page(self, query: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -212,9 +212,19 @@ class StubChat(Stub):
         await connection.send(msgspec.json.encode(frame), text=True)
 
 
-def _answer(status: HTTPStatus, content: object) -> Response:
+def _problem(status: HTTPStatus, code: str, detail: str) -> Response:
+    """Return an answer of RFC 9457, as chat gives it."""
+    problem = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    return _answer(status, problem, "application/problem+json")
+
+
+def _answer(status: HTTPStatus, content: object, kind: str = "application/json") -> Response:
     body = msgspec.json.encode(content)
-    headers = Headers(
-        {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
-    )
+    headers = Headers({"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"})
     return Response(status.value, status.phrase, headers, body)
