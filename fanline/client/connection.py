@@ -29,7 +29,7 @@ from websockets.typing import Subprotocol
 from fanline import keepalive
 from fanline.addresses import split_url
 from fanline.backoff import Backoff
-from fanline.client.dial import open_socket
+from fanline.client.dial import lent, open_socket
 from fanline.client.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
 from fanline.protocol import SUBPROTOCOL, Dialect
@@ -323,10 +323,8 @@ class _Connect(connect):
         sock = await open_socket(self.ws_uri.host, self.ws_uri.port)
         self.create_connection_kwargs["sock"] = sock
         try:
-            return await super().open_tcp_connection()
-        except BaseException:
-            sock.close()
-            raise
+            with lent(sock):
+                return await super().open_tcp_connection()
         finally:
             del self.create_connection_kwargs["sock"]  # a redirect needs another one
 

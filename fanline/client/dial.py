@@ -1,9 +1,11 @@
 """Connect to a host with several addresses, of which some may not answer (RFC 8305)."""
 
 import asyncio
+import os
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 # Seconds that an address is tried alone before the next one is tried as well (RFC 8305, 5).
@@ -47,6 +49,31 @@ async def open_socket(
     if winner is not None:
         return winner.result()
     raise next((error for each in attempts if (error := each.exception())), OSError("it has no address"))
+
+
+@contextmanager
+def lent(sock: socket.socket) -> Iterator[None]:
+    """Close a socket if the block, which makes a transport of it, fails or is cancelled.
+
+    uvloop then closes the descriptor itself, and does not always tell the socket. Closed once more, it could
+    be that of another connection.
+    """
+    inode = os.fstat(sock.fileno()).st_ino
+    try:
+        yield
+    except BaseException:
+        if _inode_of(sock) == inode:
+            sock.close()
+        else:
+            sock.detach()
+        raise
+
+
+def _inode_of(sock: socket.socket) -> int | None:
+    try:
+        return os.fstat(sock.fileno()).st_ino
+    except OSError:
+        return None
 
 
 async def _ask_system(host: str, port: int) -> Sequence[Address]:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlencode
 
 from fanline.addresses import split_url
-from fanline.client.dial import open_socket
+from fanline.client.dial import lent, open_socket
 from fanline.client.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
 
@@ -157,13 +157,10 @@ class HttpsClient:
                 continue
         host = self._place.hostname or ""
         sock = await open_socket(host, self._place.port or 443)
-        try:
+        with lent(sock):
             connection = await asyncio.open_connection(
                 sock=sock, server_hostname=host, ssl=self._tls, limit=MAX_HEAD_BYTES
             )
-        except BaseException:
-            sock.close()
-            raise
         return await self._exchange_on(connection, request)
 
     async def _exchange_on(self, connection: Connection, request: bytes) -> Response:

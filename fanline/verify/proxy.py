@@ -12,6 +12,7 @@ from asyncio import StreamReader, StreamWriter
 from typing import Final
 
 from fanline.client.connection import run_until_first
+from fanline.client.dial import lent
 
 HOST: Final = "127.0.0.1"
 
@@ -122,7 +123,8 @@ class Proxy:
         except BaseException:
             there.close()
             raise
-        other_reader, other_writer = await asyncio.open_connection(sock=there, limit=CHUNK)
+        with lent(there):
+            other_reader, other_writer = await asyncio.open_connection(sock=there, limit=CHUNK)
         pair = _Pair(writer, other_writer)
         self._pairs.add(pair)
         try:

@@ -1,13 +1,14 @@
 """Connecting to a host with several addresses."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 
 import pytest
 
-from fanline.client.dial import Address, Resolve, open_socket
+from fanline.client.dial import Address, Resolve, lent, open_socket
 from tests.stubs import DEADLINE
 
 
@@ -102,3 +103,38 @@ async def test_a_cancelled_attempt_leaves_nothing(peer: Peer) -> None:
     opening.cancel()
     await asyncio.wait([opening])
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("is_reused", [False, True])
+def test_a_descriptor_is_closed_once(is_reused: bool) -> None:
+    """If a transport failed and closed the descriptor, it is not closed again: it may be another one's."""
+    sock = socket.socket()
+    descriptor = sock.fileno()
+    with ExitStack() as stack:
+
+        def fail() -> None:
+            os.close(descriptor)
+            if is_reused:
+                assert stack.enter_context(socket.socket()).fileno() == descriptor
+            raise ConnectionError
+
+        with pytest.raises(ConnectionError), lent(sock):
+            fail()
+        assert sock.fileno() == -1
+        assert _is_open(descriptor) == is_reused
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_socket_without_a_transport_is_closed() -> None:
+    """If a transport failed before it had the descriptor, the socket is closed."""
+    with socket.socket() as sock:
+        with pytest.raises(ConnectionError), lent(sock):
+            raise ConnectionError
+        assert sock.fileno() == -1
