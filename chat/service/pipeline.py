@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class LogReplaced(FanlineError):
-    """The log ends before the position up to which it was read: it is another log."""
+    """The log is another one than that which was read."""
 
 
 class PipelineConnection:
@@ -54,7 +54,7 @@ class PipelineConnection:
             session: Writes and reads until an error ends it.
 
         Raises:
-            LogReplaced: If the position does not exist.
+            LogReplaced: If the position does not exist, or is one of another log.
             Exception: Any error of the session that is not a :class:`FanlineError`.
         """
         while True:
@@ -70,7 +70,7 @@ class PipelineConnection:
     async def _connect(self, after: int, session: Session) -> None:
         publisher = Publisher(self._settings.publisher_url, **self._login)
         subscriber = Subscriber(
-            ALL_TOPICS, url=self._settings.subscriber_url, after=after, on_gap=_log_gap, **self._login
+            ALL_TOPICS, url=self._settings.subscriber_url, after=after, on_gap=_take_gap, **self._login
         )
         async with publisher, subscriber:
             self._clients, self._refusal = (publisher, subscriber), None
@@ -78,6 +78,8 @@ class PipelineConnection:
 
     def _record(self, error: FanlineError) -> None:
         self._refusal = str(error)
+        if isinstance(error, LogReplaced):
+            raise error
         if isinstance(error, Rejected) and error.code == ErrorCode.BAD_POSITION:
             raise LogReplaced(error.reason) from error
         logger.warning("%s; next attempt in %g s", error, self._retry_delay)
@@ -91,6 +93,12 @@ def _flatten(errors: BaseExceptionGroup[FanlineError]) -> Iterator[FanlineError]
             yield error
 
 
-def _log_gap(gap: Gap) -> None:
-    """Log a gap, which retention may leave in the topics of rooms, but must not leave in chat.rooms."""
+def _take_gap(gap: Gap) -> None:
+    """Log a gap, which retention may leave in the topics of rooms, but must not leave in chat.rooms.
+
+    Raises:
+        LogReplaced: If what follows is of another log.
+    """
+    if gap.is_new_log:
+        raise LogReplaced("the subscriber service has another log")
     logger.info("positions %s to %s: some records were removed by retention", gap.first, gap.last)
