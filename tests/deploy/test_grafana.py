@@ -52,7 +52,7 @@ def test_every_metric_exists(expression: str) -> None:
     used = set(re.findall(r"\b(?:fanline|process)_\w+", expression))
     assert used <= series | buckets
     for name in used:
-        is_rate = f"rate({name}" in expression
+        is_rate = f"rate({name}" in expression or f"increase({name}" in expression
         assert is_rate == (name in buckets or name.endswith("_total")), name
     assert used or expression.startswith("up{")
 
@@ -70,6 +70,7 @@ def test_most_metrics_are_shown() -> None:
         "fanline_commands_refused_total",
         "fanline_commit_messages",
         "fanline_connections_cut_total",
+        "fanline_messages_damaged_total",
     }
 
 
