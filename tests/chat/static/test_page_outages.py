@@ -69,13 +69,13 @@ async def test_network_cut_and_restored(
     room = await installation.make_room("Cut")
     ben = await installation.log_in("Ben")
     page = await (await open_window(is_rough=True)).new_page()
-    await log_in(page, f"https://localhost:{proxy.port}", "Ada", room)
+    await log_in(page, f"https://localhost:{proxy.port}", "Bea", room)
     await say(page, "1")
     await expect(page.locator("#messages .bubble")).to_have_text(["1"])
     for turn in range(3):
         cut(proxy)
         await expect(page.locator("#chat[data-phase=open]")).to_have_count(0)
-        await say(page, f"Ada {turn}")
+        await say(page, f"Bea {turn}")
         await ben.say(room, f"Ben {turn}a", f"Ben {turn}b")
         restore(proxy, installation)
         await page.evaluate("document.getElementById('retry').click()")
@@ -94,7 +94,7 @@ async def test_a_dead_network_is_noticed(
     feeds: list[WebSocket] = []
     page.on("websocket", lambda socket: feeds.append(socket) if "/api/feed" in socket.url else None)
     await page.clock.install()
-    await log_in(page, f"https://localhost:{proxy.port}", "Ada")
+    await log_in(page, f"https://localhost:{proxy.port}", "Cleo")
     await page.clock.fast_forward("00:21")
     await page.clock.fast_forward("00:09")
     await asyncio.sleep(0)
@@ -119,7 +119,7 @@ async def test_an_unsent_message_survives_the_page(
     room = await installation.make_room("Later")
     window = await open_window(is_rough=True)
     page = await window.new_page()
-    await log_in(page, installation.url, "Ada", room)
+    await log_in(page, installation.url, "Dana", room)
     await installation.chat.kill()
     await expect(page.locator("#chat[data-phase=open]")).to_have_count(0)
     await say(page, "kept")
@@ -150,7 +150,7 @@ async def test_a_message_without_an_ack_is_sent_again_once(
         server.on_message(lambda frame: None if is_deaf.is_set() else socket.send(frame))
 
     await page.route_web_socket(re.compile("/api/serve/"), relay)
-    await log_in(page, installation.url, "Ada", room)
+    await log_in(page, installation.url, "Edda", room)
     is_deaf.set()
     await say(page, "once")
     await until_said(installation, room, "once")
@@ -176,14 +176,14 @@ async def test_two_tabs_with_one_unsent_message(installation: Installation, open
     room = await installation.make_room("Tabs")
     window = await open_window()
     one, other = await window.new_page(), await window.new_page()
-    await log_in(one, installation.url, "Ada", room)
+    await log_in(one, installation.url, "Fay", room)
     await other.goto(f"{installation.url}/#{room}")
     await is_connected(other)
     await one.evaluate(
         """(room) => {
           const { token } = JSON.parse(localStorage.getItem("fanline.session"));
           const login = JSON.parse(atob(token.split(".")[1])).jti;
-          const entry = { id: "both", author: "Ada", login, room, text: "shared", written: Date.now() };
+          const entry = { id: "both", author: "Fay", login, room, text: "shared", written: Date.now() };
           localStorage.setItem("fanline.outbox.both", JSON.stringify(entry));
         }""",
         room,
@@ -201,10 +201,10 @@ async def test_what_may_be_stored_already_is_not_sent_again_unasked(
     """Beyond the server's memory of ids, a person is asked whether a message is to be sent again."""
     room = await installation.make_room("Unsure")
     page = await (await open_window()).new_page()
-    await log_in(page, installation.url, "Ada", room)
+    await log_in(page, installation.url, "Gina", room)
     await page.evaluate(
         """(room) => {
-          const kept = { id: "a", author: "Ada", room, text: "maybe", written: 1 };
+          const kept = { id: "a", author: "Gina", room, text: "maybe", written: 1 };
           const entry = { ...kept, tried: 1, login: "x", members: ["y"] };
           localStorage.setItem("fanline.outbox.a", JSON.stringify(entry));
         }""",
@@ -226,7 +226,7 @@ async def test_a_message_from_before_a_long_sleep(
     room = await installation.make_room("Sleep")
     page = await (await open_window(is_rough=True)).new_page()
     await page.clock.install()
-    await log_in(page, f"https://localhost:{proxy.port}", "Ada", room)
+    await log_in(page, f"https://localhost:{proxy.port}", "Hana", room)
     stall = asyncio.create_task(proxy.stall(60))
     await asyncio.sleep(0)
     await say(page, "good night")
@@ -248,7 +248,7 @@ async def test_a_message_that_cannot_be_stored(installation: Installation, open_
     room = await installation.make_room("Failed")
     window = await open_window(is_rough=True)
     page = await window.new_page()
-    await log_in(page, installation.url, "Ada", room)
+    await log_in(page, installation.url, "Ines", room)
     await say(page, "before")
     await expect(page.locator("#messages .bubble")).to_have_text(["before"])
     await installation.pipeline.msgqueue.kill()
@@ -264,7 +264,7 @@ async def test_offline_is_said_at_once(installation: Installation, open_window: 
     """A device that goes offline says so, although its server may still be reached."""
     window = await open_window(is_rough=True)
     page = await window.new_page()
-    await log_in(page, installation.url, "Ada")
+    await log_in(page, installation.url, "Jona")
     await window.set_offline(True)
     await expect(page.locator("#trouble")).to_contain_text("This device is offline.")
     await window.set_offline(False)
@@ -286,7 +286,7 @@ async def test_a_late_ack_is_doubted(installation: Installation, open_window: Op
 
     await page.clock.install()
     await page.route_web_socket(re.compile("/api/serve/"), relay)
-    await log_in(page, installation.url, "Ada")
+    await log_in(page, installation.url, "Kira")
     is_deaf.set()
     await say(page, "anyone?")
     await page.clock.run_for(4_100)
