@@ -248,7 +248,7 @@ async def test_a_message_that_cannot_be_stored(installation: Installation, open_
     room = await installation.make_room("Failed")
     window = await open_window(is_rough=True)
     page = await window.new_page()
-    await log_in(page, installation.url, "Ines", room)
+    await log_in(page, installation.url, "Ida", room)
     await say(page, "before")
     await expect(page.locator("#messages .bubble")).to_have_text(["before"])
     await installation.pipeline.msgqueue.kill()
