@@ -123,7 +123,7 @@ class Middleware:
 
 
 def _require_utf8(scope: Scope) -> None:
-    """Refuse a path or query that is not UTF-8 behind its percent signs.
+    """Refuse a path or query that is not percent-encoded UTF-8.
 
     Raises:
         HttpProblem: 400.

@@ -1,11 +1,10 @@
 """``fanline serve``: the whole pipeline, and chat, in one process."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,36 +12,20 @@ import pytest
 from fanline import Publisher, Subscriber
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
+from tests.fanline.cli.commands import Command, port_flags, running
 from tests.fanline.cli.test_up import SERVICES, free_ports
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 COUNT = 200
 
 
-class Serve:
+class Serve(Command):
     """A running ``fanline serve``."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path, ports: list[int]) -> None:
-        self.process = process
+        super().__init__(process)
         self.folder = folder
         self.ports = dict(zip(SERVICES, ports, strict=True))
-        self.said = ""
-
-    async def until(self, text: str) -> None:
-        """Wait until it has said something."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(DEADLINE):
-            while text not in self.said:
-                line = (await self.process.stderr.readline()).decode()
-                assert line, self.said
-                self.said += line
-
-    async def end(self) -> int:
-        """Wait until it has ended, and return its exit code."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(DEADLINE):
-            self.said += (await self.process.stderr.read()).decode()
-            return await self.process.wait()
 
     def publisher(self) -> Publisher:
         """Return a publisher, not yet connected."""
@@ -61,19 +44,9 @@ class Serve:
 async def running_serve(folder: Path, *flags: str, ports: list[int] | None = None) -> AsyncIterator[Serve]:
     """Run ``fanline serve`` in a folder, on free ports; kill it at the end if it is still there."""
     ports = ports or free_ports(len(SERVICES))
-    named = zip(SERVICES, ports, strict=True)
-    where = [part for name, port in named for part in (f"--{name}-port", str(port))]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-c", "from fanline.cli.main import main; main()", "serve", *where, *flags,
-        cwd=folder, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield Serve(process, folder, ports)
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    make = partial(Serve, folder=folder, ports=ports)
+    async with running(folder, "serve", *port_flags(SERVICES, ports), *flags, make=make) as serve:
+        yield serve
 
 
 async def test_messages_pass_and_ctrl_c_ends_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 import stat
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from fanline.cli import up
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
 from fanline.settings import read
+from tests.fanline.cli.commands import Command, port_flags, running
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
@@ -33,30 +34,8 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class Up:
+class Up(Command):
     """A running ``fanline up``."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.said = ""
-
-    async def until(self, text: str) -> None:
-        """Wait until it has said something; what was said before does not count."""
-        assert self.process.stderr is not None
-        seen = ""
-        async with asyncio.timeout(DEADLINE):
-            while text not in seen:
-                line = (await self.process.stderr.readline()).decode()
-                assert line, self.said
-                seen += line
-                self.said += line
-
-    async def end(self) -> int:
-        """Wait until it has ended, and return its exit code."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(DEADLINE):
-            self.said += (await self.process.stderr.read()).decode()
-            return await self.process.wait()
 
     def children(self) -> dict[str, int]:
         """Return the process of each service by its name."""
@@ -68,19 +47,9 @@ class Up:
 @asynccontextmanager
 async def running_up(folder: Path, *flags: str, ports: list[int] | None = None) -> AsyncIterator[Up]:
     """Run ``fanline up`` in a folder, on free ports; kill it at the end if it is still there."""
-    named = zip(SERVICES, ports or [0] * len(SERVICES), strict=True)
-    where = [part for name, port in named for part in (f"--{name}-port", str(port))]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from fanline.cli.main import main; main()", "up", *where, *flags,
-        cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield Up(process)
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    where = port_flags(SERVICES, ports or [0] * len(SERVICES))
+    async with running(folder, "up", *where, *flags, make=Up) as up:
+        yield up
 
 
 async def run(folder: Path, command: str) -> str:
