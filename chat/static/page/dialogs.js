@@ -105,7 +105,9 @@ function asked(dialog) {
       resolve(true);
     };
     form.onreset = () => dialog.close();
-    dialog.onclose = () => resolve(false);
+    dialog.oncancel = () => resolve(false);
+    // The event comes later than the end: the dialog may have been opened again in between.
+    dialog.onclose = () => dialog.open || resolve(false);
   });
 }
 

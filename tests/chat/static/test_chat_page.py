@@ -167,6 +167,22 @@ async def tab_to(page: Page, wanted: str) -> None:
     raise AssertionError(f"Tab does not lead to {wanted}")
 
 
+async def test_a_dialog_is_opened_again_at_once(installation: Installation, open_window: OpenWindow) -> None:
+    """A dialog that is opened right after it was closed takes what is typed."""
+    page = await (await open_window()).new_page()
+    await log_in(page, installation.url, "Ada")
+    await page.evaluate(
+        """() => {
+          document.getElementById("new-room").click();
+          document.getElementById("make-room").close();
+          document.getElementById("new-room").click();
+        }"""
+    )
+    await page.keyboard.type("At once")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("At once")
+
+
 async def test_with_the_keyboard_alone(installation: Installation, open_window: OpenWindow) -> None:
     """Logging in, making a room, writing, going to another room and logging out need no mouse."""
     page = await (await open_window(is_rough=True)).new_page()
@@ -245,7 +261,10 @@ async def test_everything_can_be_read(
 ) -> None:
     """All text has a contrast of 4.5 to 1, whatever the browser prefers, and every control has a name."""
     page = await (await open_window(color_scheme=scheme)).new_page()
-    room, busy = await installation.make_room("Seen"), await installation.make_room(f"Unseen {scheme}")
+    room, busy = (
+        await installation.make_room(f"Seen {scheme}"),
+        await installation.make_room(f"Unseen {scheme}"),
+    )
     names = [f"{letter}{letter}" for letter in "abcdefgh"]
     await log_in(page, installation.url, "Ada", room)
     for name in names:
