@@ -9,8 +9,8 @@
 and the same with ``unsub``, which takes no option.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,7 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import MAX_ELEMENTS, fold_fields, split_array
 from fanline.protocol.topics import require_pattern
 
+_decode: Final = msgspec.json.decode
 _OPTIONS: Final = frozenset({"after", "last", "epoch"})
 
 _HINT: Final = 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TOPIC}'
@@ -41,32 +42,48 @@ class Command(NamedTuple):
     epoch: str | None = None
 
     @property
+    def verb(self) -> str:
+        """The word for it."""
+        return "sub" if self.subscribe else "unsub"
+
+    @property
     def is_from_now(self) -> bool:
         """True if no message of the past is wanted."""
         return self.after is None and self.last is None
 
 
-def parse(frame: bytes) -> Iterator[Command | Rejected]:
-    """Yield the commands in one frame, each read only when it is asked for.
+class RefusedCommand(NamedTuple):
+    """A command that is wrong.
 
-    Where a command is wrong, the refusal to send is in its place.
+    Attributes:
+        rejected: Why.
+        verb: ``sub`` or ``unsub``, if it could be read.
+        pattern: What it was for, likewise.
     """
+
+    rejected: Rejected
+    verb: str | None = None
+    pattern: str | None = None
+
+
+def parse(frame: bytes) -> Iterator[Command | RefusedCommand]:
+    """Yield the commands in one frame, each read only when it is asked for."""
     frame = frame.strip()
     if not frame:
         return
     if frame[:1] not in b"[{":
-        yield _attempt(_parse_text, frame)
+        yield _attempt(_split_text, frame)
         return
     try:
         parts = list(split_array(frame, MAX_ELEMENTS))
     except Rejected as rejected:
-        yield rejected
+        yield RefusedCommand(rejected)
         return
     except (msgspec.DecodeError, RecursionError) as error:
-        yield Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}")
+        yield RefusedCommand(Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}"))
         return
     for part in parts:
-        yield _attempt(_parse_json, part)
+        yield _attempt(_split_json, part)
 
 
 def subscribe_command(pattern: str, options: Mapping[str, object]) -> Command:
@@ -82,23 +99,34 @@ def subscribe_command(pattern: str, options: Mapping[str, object]) -> Command:
     return _command("sub", pattern, dict(options))
 
 
-def _attempt(parse_one: Any, data: bytes) -> Command | Rejected:
+class _Parts(NamedTuple):
+    """A command as it was spelled; each option is decoded only when it is read."""
+
+    verb: str
+    pattern: str
+    options: Callable[[], dict[str, object]]
+
+
+def _attempt(split: Callable[[bytes], _Parts], data: bytes) -> Command | RefusedCommand:
+    verb = pattern = None
     try:
-        command: Command = parse_one(data)
-        require_pattern(command.pattern)
+        verb, pattern, options = split(data)
+        command = _command(verb, pattern, options())
+        require_pattern(pattern)
     except Rejected as rejected:
-        return rejected
+        return RefusedCommand(rejected, verb, pattern)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Rejected(ErrorCode.BAD_JSON, f"the frame cannot be read: {error}")
+        reason = f"the frame cannot be read: {error}"
+        return RefusedCommand(Rejected(ErrorCode.BAD_JSON, reason), verb, pattern)
     return command
 
 
-def _parse_text(frame: bytes) -> Command:
+def _split_text(frame: bytes) -> _Parts:
     words = frame.decode().split()
     if len(words) < 2 or words[0] not in ("sub", "unsub"):
         raise Rejected(ErrorCode.BAD_COMMAND, _HINT)
     verb, pattern, *options = words
-    return _command(verb, pattern, dict(_parse_option(option) for option in options))
+    return _Parts(verb, pattern, lambda: dict(_parse_option(option) for option in options))
 
 
 def _parse_option(text: str) -> tuple[str, object]:
@@ -106,16 +134,16 @@ def _parse_option(text: str) -> tuple[str, object]:
     return name, int(value) if value.isascii() and value.isdigit() and len(value) < 20 else value
 
 
-def _parse_json(part: bytes) -> Command:
-    fields = {name: msgspec.json.decode(value) for name, value in fold_fields(part).items()}
+def _split_json(part: bytes) -> _Parts:
+    fields = fold_fields(part)
     if "topic" in fields:
-        verb, pattern = fields.pop("content", None), fields.pop("topic")
+        verb, pattern = _decode(fields.pop("content", b"null")), _decode(fields.pop("topic"))
     else:
         verb = "sub" if "sub" in fields else "unsub"
-        pattern = fields.pop(verb, None)
+        pattern = _decode(fields.pop(verb, b"null"))
     if verb not in ("sub", "unsub") or not isinstance(pattern, str):
         raise Rejected(ErrorCode.BAD_COMMAND, _HINT)
-    return _command(verb, pattern, fields)
+    return _Parts(verb, pattern, lambda: {name: _decode(value) for name, value in fields.items()})
 
 
 def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:

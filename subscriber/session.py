@@ -12,7 +12,7 @@ from fanline.protocol import Read, SubscribeRefusal
 from fanline.queue.page_turns import PageTurns
 from fanline.server import Connection, RefusalLimit
 from subscriber import commands
-from subscriber.commands import Command
+from subscriber.commands import Command, RefusedCommand
 from subscriber.delivery import Delivery
 from subscriber.frame_codec import FRAME_CODECS
 from subscriber.live_feed import LiveFeed
@@ -70,7 +70,7 @@ class Session(Delivery):
         self._connection = connection
         self._rejected = rejected
         self._waiting: _WaitingCommand | None = None
-        self._later: list[Iterator[Command | Rejected]] = []  # of each frame, what is not executed
+        self._later: list[Iterator[Command | RefusedCommand]] = []  # of each frame, what is not executed
         self._refusals = RefusalLimit(connection)
         self._has_ignored = False
 
@@ -100,14 +100,14 @@ class Session(Delivery):
             command = self._next_command()
             if command is None:
                 break
-            if isinstance(command, Rejected):
-                self._reject(command)
+            if isinstance(command, RefusedCommand):
+                self._reject(*command)
             else:
                 self._execute(command)
             if self._waiting is not None or self._refusals.is_exceeded:
                 break
 
-    def _next_command(self) -> Command | Rejected | None:
+    def _next_command(self) -> Command | RefusedCommand | None:
         while self._later and not self._refusals.is_exceeded:
             if (command := next(self._later[0], None)) is not None:
                 return command
@@ -122,9 +122,9 @@ class Session(Delivery):
         except StopIteration:
             pass
         except Rejected as rejected:
-            self._reject(rejected, command)
+            self._reject(rejected, command.verb, command.pattern)
 
-    def _reject(self, rejected: Rejected, command: Command | None = None) -> None:
+    def _reject(self, rejected: Rejected, verb: str | None, pattern: str | None) -> None:
         self._rejected.labels(rejected.code).inc()
         if not self._subscription.codec.has_notices:
             if not self._has_ignored:
@@ -132,10 +132,10 @@ class Session(Delivery):
                 logger.info("ignoring frames of %s: %s", self._connection.user.name, rejected)
             return
         answer = SubscribeRefusal(rejected.code, rejected.reason)
-        if command is not None and command.subscribe:
-            answer.sub = command.pattern
-        elif command is not None:
-            answer.unsub = command.pattern
+        if verb == "sub":
+            answer.sub = pattern
+        else:
+            answer.unsub = pattern
         self._subscription.send(answer)
         if rejected.code != ErrorCode.QUEUE_UNAVAILABLE:
             self._refusals.count(rejected)
@@ -146,7 +146,7 @@ class Session(Delivery):
         try:
             await self._complete(steps, needs)
         except Rejected as rejected:
-            self._reject(rejected, command)
+            self._reject(rejected, command.verb, command.pattern)
         self._waiting = None
         await self._go_on()
 

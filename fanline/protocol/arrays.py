@@ -40,10 +40,15 @@ class _CountedMessage(NewMessage, _Counted):
     pass
 
 
+class _Identified(msgspec.Struct):
+    id: str | None = None
+
+
 class _CountedObject(msgspec.Struct, _Counted):
     pass
 
 
+_decode_identified = msgspec.json.Decoder(_Identified).decode
 decode_new = msgspec.json.Decoder(NewMessage).decode
 _decode_many_new = msgspec.json.Decoder(list[NewMessage]).decode
 _decode_many_counted = msgspec.json.Decoder(list[_CountedMessage]).decode
@@ -114,7 +119,17 @@ def decode_or_refuse(decode: Callable[[bytes], NewMessage], data: bytes) -> NewM
     try:
         return decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
-        return as_rejected(error)
+        rejected = as_rejected(error)
+        rejected.id = _id_of(data)
+        return rejected
+
+
+def _id_of(data: bytes) -> str | None:
+    """Return the id of a message that cannot be read, if that can."""
+    try:
+        return _decode_identified(data).id
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def as_rejected(error: Exception) -> Rejected:

@@ -67,8 +67,13 @@ class Access:
             address_of(request),
             quoted(request.scope["path"]),
         )
-        reason = "pages of this origin may not use this service; the setting allowed_origins says which may"
-        raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FOREIGN_ORIGIN, reason)
+        reason = (
+            f"pages of the origin {quoted(origin)} may not use this service;"
+            " the setting allowed_origins says which may"
+        )
+        # Readable for every page: otherwise a browser would tell its developer no reason.
+        readable = (("Access-Control-Allow-Origin", "*"),)
+        raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FOREIGN_ORIGIN, reason, readable)
 
     async def identify(
         self, request: HTTPConnection, *, services_only: bool = False, needs_password: bool = False

@@ -11,10 +11,10 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import join_array
 from fanline.protocol.topics import is_pattern
 from subscriber import commands
-from subscriber.commands import Command
+from subscriber.commands import Command, RefusedCommand
 
 
-def parse(frame: bytes) -> list[Command | Rejected]:
+def parse(frame: bytes) -> list[Command | RefusedCommand]:
     """Return all commands of a frame."""
     return list(commands.parse(frame))
 
@@ -40,8 +40,29 @@ objects = st.dictionaries(names, json_values, max_size=4)
 
 def refusal_of(frame: bytes) -> Rejected:
     [entry] = parse(frame)
-    assert isinstance(entry, Rejected), entry
-    return entry
+    assert isinstance(entry, RefusedCommand), entry
+    return entry.rejected
+
+
+@pytest.mark.parametrize(
+    ("frame", "verb", "pattern"),
+    [
+        (b"sub a..b", "sub", "a..b"),
+        (b"unsub a x=1", "unsub", "a"),
+        (b'{"sub":"a b","after":3}', "sub", "a b"),
+        (b'{"sub":"a","after":-1}', "sub", "a"),
+        (b'{"unsub":"a","last":1}', "unsub", "a"),
+        (b'{"Topic":"","Content":"sub"}', "sub", ""),
+        (b'{"sub":"a","after":' + b"9" * 10_000 + b"}", "sub", "a"),
+        (b'{"sub":7}', None, None),
+        (b"subscribe a", None, None),
+    ],
+)
+def test_refusal_names_the_command(frame: bytes, verb: str | None, pattern: str | None) -> None:
+    """A client with several requests on their way knows which is refused, whatever is wrong with it."""
+    [entry] = parse(frame)
+    assert isinstance(entry, RefusedCommand)
+    assert (entry.verb, entry.pattern) == (verb, pattern)
 
 
 # What is understood
@@ -103,9 +124,7 @@ def test_parses_the_epoch_of_a_position(frame: bytes) -> None:
 )
 def test_refuses_an_epoch_of_no_position(frame: bytes) -> None:
     """An epoch goes with a position, and is text."""
-    [rejected] = parse(frame)
-    assert isinstance(rejected, Rejected)
-    assert rejected.code == ErrorCode.BAD_COMMAND
+    assert refusal_of(frame).code == ErrorCode.BAD_COMMAND
 
 
 def test_accepts_topics_of_any_language() -> None:
@@ -124,7 +143,7 @@ def test_ignores_empty_frames(frame: bytes) -> None:
 def test_parses_arrays_of_commands() -> None:
     """They are executed in order, and a wrong one among them harms no other (line 6)."""
     entries = parse(b'[{"sub":"a","after":5},{"sub":7},{"unsub":"b"},"sub c",{"topic":"c","content":"sub"}]')
-    assert [entry.code if isinstance(entry, Rejected) else entry for entry in entries] == [
+    assert [entry.rejected.code if isinstance(entry, RefusedCommand) else entry for entry in entries] == [
         Command(True, "a", after=5),
         ErrorCode.BAD_COMMAND,
         Command(False, "b"),
@@ -259,8 +278,8 @@ def test_refuses_what_is_not_json(frame: bytes) -> None:
 def test_any_bytes_are_commands_or_refused(frame: bytes) -> None:
     """No bytes raise, and no command that comes out needs checking again (line 6)."""
     for entry in parse(frame):
-        if isinstance(entry, Rejected):
-            assert len(entry.reason) < 500
+        if isinstance(entry, RefusedCommand):
+            assert len(entry.rejected.reason) < 500
             continue
         assert is_pattern(entry.pattern)
         given_options = [value for value in (entry.after, entry.last) if value is not None]

@@ -199,6 +199,20 @@ def test_a_wrong_message_in_an_array_harms_no_other() -> None:
     assert taken == ["a", *["bad-message"] * 4, "c"]
 
 
+@pytest.mark.parametrize(
+    ("frame", "named"),
+    [
+        (b'{"topic":5,"content":1,"id":"a"}', ["a"]),
+        (b'{"topic":"t","id":"a"}', ["a"]),
+        (b'[{"topic":"t","id":"a"},{"id":"b"},{"content":1},{"id":7},[]]', ["a", "b", None, None, None]),
+    ],
+)
+def test_a_refused_message_is_named(frame: bytes, named: list[str | None]) -> None:
+    """Its id is read whatever else is wrong, or its publisher would wait for an answer to it."""
+    entries = Dialect.V1.codec.decode_published(frame)
+    assert [entry.id for entry in entries if isinstance(entry, Rejected)] == named
+
+
 @dialects
 @pytest.mark.parametrize(
     "frame",
