@@ -13,10 +13,11 @@ from certs import report
 from certs.folder import Outcome, ensure
 from certs.folder import renew as renew_certificates
 from certs.names import spell
-from fanline import settings
+from fanline import setting_sources
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import SERVER_CERT, names_of, read_certificates
+from fanline.settings import Settings
 
 Folder = Annotated[
     Path | None,
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 @app.command()
 def make(folder: Folder = None, names: Names = None) -> None:
     """Make a CA and a server certificate, as far as they are missing."""
-    path, port = _folder(folder), settings.read_service("publisher").port
+    path, port = _folder(folder), setting_sources.read_service("publisher").port
     _tell(path, ensure(path, names or []))
     _tell_use(path / CA_CERT, port)
 
@@ -92,7 +93,7 @@ def renew(
 
 
 def _folder(given: Path | None) -> Path:
-    configured = settings.read(settings.Settings).cert_dir
+    configured = setting_sources.read(Settings).cert_dir
     return given or configured
 
 

@@ -15,7 +15,7 @@ from fanline.server import (
     Seconds,
     ServiceSettings,
     ServiceUrl,
-    read_password,
+    read_secret,
 )
 
 
@@ -87,7 +87,7 @@ class ChatSettings(ServiceSettings):
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
         """
-        return read_password(
+        return read_secret(
             "chat_admin_password_file", self.chat_admin_password, self.chat_admin_password_file
         )
 
@@ -100,7 +100,7 @@ class ChatSettings(ServiceSettings):
         if self.chat_user is None:
             return self.link_user, self.link_secret()
         name = "chat_user_password_file"
-        secret = read_password(name, self.chat_user_password, self.chat_user_password_file)
+        secret = read_secret(name, self.chat_user_password, self.chat_user_password_file)
         if secret is None:
             raise ConfigurationError(f"chat_user {self.chat_user}: there is no password; set {name}")
         return self.chat_user, secret
@@ -112,7 +112,7 @@ class ChatSettings(ServiceSettings):
             ConfigurationError: If the password file cannot be read, or is empty; or if there is no password
                 and other machines can reach chat.
         """
-        secret = read_password("chat_password_file", self.chat_password, self.chat_password_file)
+        secret = read_secret("chat_password_file", self.chat_password, self.chat_password_file)
         if secret is None and not self.is_loopback:
             raise ConfigurationError(
                 f"host: {self.host} is open to other machines, and chat has the password of the demo; "

@@ -25,8 +25,15 @@ from clientdemo.login import (
     read_password,
     trust,
 )
-from fanline import FanlineError, Rejected, require_pattern, require_service_url, require_topic
-from fanline import settings as settings_module
+from fanline import (
+    FanlineError,
+    Rejected,
+    require_pattern,
+    require_service_url,
+    require_topic,
+)
+from fanline.setting_sources import read, read_service
+from fanline.settings import Settings
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 something was refused, a line could not be sent, or the room was deleted; 2 a "
@@ -125,7 +132,7 @@ class ConnectionOptions:
         Raises:
             ConfigurationError: If a setting, the password or the CA is wrong or missing.
         """
-        settings = settings_module.read(settings_module.Settings)
+        settings = read(Settings)
         return PipelineLogin(
             publisher_url=self.publisher or local_url("publisher"),
             subscriber_url=self.subscriber or local_url("subscriber"),
@@ -143,7 +150,7 @@ class ConnectionOptions:
         Raises:
             ConfigurationError: If a setting, the URL, the password or the CA is wrong or missing.
         """
-        settings = settings_module.read_service("chat")
+        settings = read_service("chat")
         url = (self.chat or local_url("chat")).rstrip("/")
         require_service_url(url)
         tls = trust(self.cafile, settings.cert_dir)

@@ -9,8 +9,8 @@ from typing import Final
 
 from clientdemo.console.lines import STDIN
 from fanline import ConfigurationError, client_context
-from fanline import settings as settings_module
-from fanline.settings import ServiceSettings, Settings, read_service
+from fanline.setting_sources import read_service
+from fanline.settings import ServiceSettings, Settings, read_secret
 
 PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
 
@@ -101,7 +101,7 @@ def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
 
 
 def _given_password(file: Path | None) -> str | None:
-    return os.environ.get(PASSWORD_VARIABLE) or settings_module.read_password("--password-file", None, file)
+    return os.environ.get(PASSWORD_VARIABLE) or read_secret("--password-file", None, file)
 
 
 def _ask(user: str) -> str:

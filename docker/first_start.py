@@ -31,7 +31,7 @@ from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import SERVER_CERT, SERVER_KEY
 from fanline.security.tokens import TokenKey
 from fanline.security.users import User, UsersFile
-from fanline.settings import read
+from fanline.setting_sources import read
 
 FIRST_USER: Final = "admin"
 COMPOSE: Final = "docker compose --file docker/compose.yaml"

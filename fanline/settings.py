@@ -1,4 +1,4 @@
-"""Settings that all services share, and how settings are read.
+"""Settings that all services share.
 
 Every service declares the rest of its settings in a subclass of :class:`ServiceSettings`, in its own package.
 A setting has one name in all three places that it can be written, most important first::
@@ -10,24 +10,15 @@ A setting has one name in all three places that it can be written, most importan
 ``WS_CERT_DIR``, the variable of the original Go services, stands in for an unset ``FANLINE_CERT_DIR``.
 """
 
-import argparse
-import logging
-import os
-import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Annotated, ClassVar, Final, Literal, NoReturn, Self, TypeVar, get_args
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 
 from fanline.addresses import is_loopback, split_hosts
 from fanline.errors import ConfigurationError
 from fanline.setting_types import (
-    HIDDEN,
     Algorithms,
     Bytes,
     Count,
@@ -42,32 +33,11 @@ from fanline.setting_types import (
     Words,
 )
 
-ENV_PREFIX: Final = "FANLINE_"
-
-# Variables with the prefix that are no settings: the file to read, and where to report readiness.
-CONFIG_VARIABLE: Final = "FANLINE_CONFIG"
+# Where a process reports its readiness; a variable with the prefix of settings that is none.
 READY_FD_VARIABLE: Final = "FANLINE_READY_FD"
 
 DEMO_USER: Final = "hello"
 DEMO_PASSWORD: Final = "test"
-
-# The services, in the order in which their settings are documented, and where each declares them. By name,
-# because this package does not import the services.
-_SECTIONS: Final = {
-    "msgqueue": "msgqueue.settings:MsgQueueSettings",
-    "publisher": "publisher.settings:PublisherSettings",
-    "subscriber": "subscriber.settings:SubscriberSettings",
-    "chat": "chat.settings:ChatSettings",
-}
-SERVICES: Final = tuple(_SECTIONS)
-
-logger = logging.getLogger(__name__)
-
-# What Kubernetes sets for a Service whose name begins with `fanline`: its host and port, in two styles.
-_INJECTED: Final = re.compile(
-    ENV_PREFIX
-    + r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)"
-)
 
 
 class Settings(BaseModel):
@@ -230,7 +200,7 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
         """
-        secret = read_password("link_password_file", self.link_password, self.link_password_file)
+        secret = read_secret("link_password_file", self.link_password, self.link_password_file)
         return DEMO_PASSWORD if secret is None else secret
 
     def require_one_password(self, name: str, password: SecretStr | None, file: Path | None) -> Self:
@@ -264,7 +234,7 @@ class ServiceSettings(Settings):
         return self.link_secret()
 
 
-def read_password(name: str, password: SecretStr | None, path: Path | None) -> str | None:
+def read_secret(name: str, password: SecretStr | None, path: Path | None) -> str | None:
     """Return a password, or the first line of the file that holds it; None without either.
 
     Args:
@@ -289,212 +259,3 @@ def read_password(name: str, password: SecretStr | None, path: Path | None) -> s
     if not lines or not lines[0]:
         raise ConfigurationError(f"{name} {path}: the first line is empty")
     return lines[0]
-
-
-AnySettings = TypeVar("AnySettings", bound=Settings)
-
-
-class Sources:
-    """Values of settings: from flags, then the environment, then the TOML file.
-
-    Args:
-        flags: Values that a command line or a caller gives, by name.
-        config: The TOML file; None for the one that FANLINE_CONFIG names, if any.
-
-    Raises:
-        ConfigurationError: If a variable or a line of the file is no setting, or the file cannot be read.
-    """
-
-    def __init__(self, flags: Mapping[str, object], config: str | None = None) -> None:
-        injected = _injected_variables()
-        variables = {name: value for name, value in os.environ.items() if value and name not in injected}
-        config = config or variables.get(CONFIG_VARIABLE)
-        from_file = {} if config is None else _read_file(config)
-        from_environment = {
-            name: variables[variable] for name in _known() if (variable := variable_of(name)) in variables
-        }
-        _refuse_unknown_variables(variables)
-        original = {"cert_dir": variables["WS_CERT_DIR"]} if "WS_CERT_DIR" in variables else {}
-        self._values: dict[str, object] = {**from_file, **original, **from_environment, **flags}
-
-    def section(self, kind: type[AnySettings]) -> AnySettings:
-        """Return the settings of one kind.
-
-        Raises:
-            ConfigurationError: If any is wrong; the text has a line for each.
-        """
-        fields = kind.fields()
-        try:
-            return kind.model_validate(
-                {name: value for name, value in self._values.items() if name in fields}
-            )
-        except ValidationError as error:
-            raise ConfigurationError("\n".join(_sentences(error, fields))) from None
-
-
-def load(section: type[AnySettings], argv: Sequence[str], *, program: str, description: str) -> AnySettings:
-    """Read settings from a command line, the environment and the TOML file.
-
-    Args:
-        section: Which settings.
-        argv: The command line, without the program's name; settings of other services are ignored.
-        program: How the program is called, for ``--help``.
-        description: What it does, for ``--help``.
-
-    Raises:
-        ConfigurationError: If a setting is unknown or wrong; the text names it and says what was expected.
-        SystemExit: After ``--help``.
-    """
-    return parse(argv, program=program, description=description, listed=section.fields()).section(section)
-
-
-def parse(argv: Sequence[str], *, program: str, description: str, listed: Mapping[str, FieldInfo]) -> Sources:
-    """Parse a command line that may have a flag for any setting; ``--help`` shows those ``listed``.
-
-    Otherwise like :func:`load`.
-    """
-    parsed, unknown = _parser(program, description, listed).parse_known_args(argv)
-    _refuse_unknown_flags(unknown)
-    flags = {name: value for name, value in vars(parsed).items() if value is not None}
-    config = flags.pop("config", None)
-    return Sources(flags, config)
-
-
-def read(section: type[AnySettings], **given: object) -> AnySettings:
-    """Return settings, with the values ``given`` over what the environment and the TOML file say.
-
-    Raises:
-        ConfigurationError: As for :func:`load`.
-    """
-    return Sources(given).section(section)
-
-
-def read_service(name: str) -> ServiceSettings:
-    """Return the settings of a service by its name, as :func:`read` does."""
-    return read(section_of(name))
-
-
-def section_of(name: str) -> type[ServiceSettings]:
-    """Return the class with the settings of a service, one of :data:`SERVICES`."""
-    section: type[ServiceSettings] = resolve_name(_SECTIONS[name])
-    return section
-
-
-def all_fields() -> dict[str, FieldInfo]:
-    """Return every setting, those that services share first."""
-    fields = Settings.fields()
-    for name in SERVICES:
-        fields |= section_of(name).fields()
-    return fields
-
-
-def describe() -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and description of every setting, for documentation."""
-    for name, field in all_fields().items():
-        yield name, _default(field), field.description or ""
-
-
-def log_injected_variables() -> None:
-    """Log, in one line, which variables were ignored because Kubernetes sets them."""
-    if names := _injected_variables():
-        logger.info("ignored variables that Kubernetes sets for Services: %s", ", ".join(names))
-
-
-def _injected_variables() -> list[str]:
-    return sorted(name for name, value in os.environ.items() if _INJECTED.fullmatch(f"{name}={value}"))
-
-
-def variable_of(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return f"{ENV_PREFIX}{name.upper()}"
-
-
-@cache
-def _known() -> Mapping[str, FieldInfo]:
-    return all_fields()
-
-
-def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in (field.annotation, *get_args(field.annotation))
-
-
-def _default(field: FieldInfo) -> str:
-    if isinstance(field.default, tuple):
-        return ",".join(map(str, field.default))
-    return "" if field.default is None else str(field.default)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"{message}; --help lists what there is")
-
-
-def _parser(program: str, description: str, listed: Mapping[str, FieldInfo]) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=program, description=description, epilog=(__doc__ or ""), allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
-    for name, field in _known().items():
-        if not _is_secret(field):
-            default = f" [{_default(field)}]" if _default(field) else ""
-            shown = f"{field.description}{default}".replace("%", "%%")
-            parser.add_argument(
-                f"--{name.replace('_', '-')}",
-                metavar="VALUE",
-                help=shown if name in listed else argparse.SUPPRESS,
-            )
-        elif name in listed:
-            parser.add_argument_group(f"{variable_of(name)}, without a flag", field.description)
-    return parser
-
-
-def _refuse(unknown: Sequence[str], what: str = "setting") -> None:
-    if unknown:
-        raise ConfigurationError(f"{', '.join(unknown)}: no such {what}; --help lists what there is")
-
-
-def _refuse_unknown_flags(words: Sequence[str]) -> None:
-    """Raise an error that names flags only: a word after one may be a password."""
-    _refuse([word.partition("=")[0] for word in words if word.startswith("-")], "flag")
-    if words:
-        raise ConfigurationError("there is a value without a flag; --help lists what there is")
-
-
-def _refuse_unknown_variables(variables: Mapping[str, str]) -> None:
-    known = {*map(variable_of, _known()), CONFIG_VARIABLE, READY_FD_VARIABLE}
-    _refuse(sorted(name for name in variables if name.startswith(ENV_PREFIX) and name not in known))
-
-
-def _read_file(config: str) -> dict[str, object]:
-    path = Path(config)
-    if not path.is_file():
-        raise ConfigurationError(f"{CONFIG_VARIABLE}: there is no file {config}")
-    try:
-        lines = tomllib.loads(path.read_text())
-    except (ValueError, OSError) as error:  # it is not TOML, or not UTF-8, or cannot be read
-        raise ConfigurationError(f"{config}: {error}") from error
-    _refuse([name for name in lines if name not in _known()])
-    return lines
-
-
-def _sentences(error: ValidationError, fields: Mapping[str, FieldInfo]) -> Iterator[str]:
-    for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ")
-        if not problem["loc"]:
-            yield message
-            continue
-        setting, *inner = problem["loc"]
-        kind = "rule" if setting == "retention" else "value"
-        name = " ".join([str(setting), *(p if isinstance(p, str) else f"{kind} {p + 1}" for p in inner)])
-        if problem["type"] == "extra_forbidden":
-            yield f"{name}: no such setting; --help lists what there is"
-        else:
-            given = _given(fields[str(setting)], problem["input"])
-            yield f"{name}: {message[0].lower()}{message[1:]}{given}"
-
-
-def _given(field: FieldInfo, value: object) -> str:
-    """Return how an error shows a value: not at all if it is or may contain a secret."""
-    is_hidden = _is_secret(field) or HIDDEN in field.metadata or "@" in str(value)
-    return "" if is_hidden else f", got {value!r}"

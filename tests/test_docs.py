@@ -26,7 +26,7 @@ import fanline
 from fanline.errors import CloseCode, ErrorCode
 from fanline.protocol import SUBPROTOCOL
 from fanline.server import Service
-from fanline.settings import all_fields, describe, read
+from fanline.setting_sources import all_fields, describe, read
 from msgqueue.app import open_msgqueue
 from msgqueue.settings import MsgQueueSettings
 from publisher.app import open_publisher

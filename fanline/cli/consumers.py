@@ -11,7 +11,8 @@ from rich.text import Text
 
 from fanline.protocol import ConsumerState
 from fanline.queue.remote import RemoteQueue
-from fanline.settings import Settings, read
+from fanline.setting_sources import read
+from fanline.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Look after the durable consumers of msgqueue.")
 

@@ -16,13 +16,14 @@ from rich.console import Console
 
 from chat.app import open_chat
 from chat.settings import ChatSettings
-from fanline import settings
+from fanline import setting_sources
 from fanline.cli.up import Installation, create_keys, make_certificates, url_of, welcome
 from fanline.errors import ConfigurationError
 from fanline.queue.local import LocalQueue
 from fanline.server import App, OpenedApp, Service, log, running_task
 from fanline.server.process import raise_file_limit, run
-from fanline.settings import ServiceSettings, Sources
+from fanline.setting_sources import Sources
+from fanline.settings import ServiceSettings
 from msgqueue.app import OpenedLog, msgqueue_app, open_log
 from msgqueue.settings import MsgQueueSettings
 from publisher.app import open_publisher
@@ -39,15 +40,15 @@ SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 def serve(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
     """Run the whole pipeline in one process; --help lists the settings, which all services share."""
-    sources = settings.parse(
+    sources = setting_sources.parse(
         flags or [],
         program=PROGRAM,
         description="Run publisher, msgqueue, subscriber and chat in one process.",
-        listed=settings.all_fields(),
+        listed=setting_sources.all_fields(),
     )
     common = sources.section(MsgQueueSettings)
     log.configure("fanline", common.log_level, common.log_format)
-    settings.log_injected_variables()
+    setting_sources.log_injected_variables()
     raise_file_limit()
     run(PROGRAM, partial(Server.start, sources))
 

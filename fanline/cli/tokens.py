@@ -8,7 +8,8 @@ from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Authenticator
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User
-from fanline.settings import Settings, read
+from fanline.setting_sources import read
+from fanline.settings import Settings
 
 DAY: Final = 86_400
 LONGEST_LIFETIME: Final = 366 * DAY

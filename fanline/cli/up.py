@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from chat.settings import ChatSettings
-from fanline import settings
+from fanline import setting_sources
 from fanline.addresses import join_host_port
 from fanline.errors import CannotListen, ConfigurationError, Disconnected
 from fanline.security.tokens import TokenKey
@@ -28,7 +28,8 @@ from fanline.security.users import UsersFile
 from fanline.server.child_process import ChildProcess, Supervisor, module_command
 from fanline.server.healthcheck import check, reachable_host
 from fanline.server.workers import reserve_port
-from fanline.settings import DEMO_PASSWORD, DEMO_USER, ServiceSettings, Settings, Sources
+from fanline.setting_sources import Sources
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, ServiceSettings, Settings
 from msgqueue.settings import MsgQueueSettings
 from publisher.settings import PublisherSettings
 from subscriber.settings import SubscriberSettings
@@ -50,11 +51,11 @@ AnyService = TypeVar("AnyService", bound=ServiceSettings)
 
 def start_all(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
     """Start the whole pipeline on this machine; --help lists the settings, which all services share."""
-    sources = settings.parse(
+    sources = setting_sources.parse(
         flags or [],
         program="fanline up",
         description="Start the whole pipeline on this machine.",
-        listed=settings.all_fields(),
+        listed=setting_sources.all_fields(),
     )
     with ExitStack() as reserved:
         asyncio.run(up(Installation.read(sources, reserved), flags or []))
@@ -104,7 +105,7 @@ class Installation:
         }
         given, defaults = self.chat.model_dump(include=set(links)), ChatSettings.fields()
         return dict(os.environ) | {
-            settings.variable_of(name): url_of(service)
+            setting_sources.variable_of(name): url_of(service)
             for name, service in links.items()
             if given[name] == defaults[name].default
         }

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from fanline.errors import ConfigurationError
 from fanline.security.users import User, UsersFile
-from fanline.settings import Settings, read
+from fanline.setting_sources import read
+from fanline.settings import Settings
 
 DEFAULT_USERS_FILE: Final = Path("var/users")
 

@@ -11,9 +11,10 @@ import typer
 import uvloop
 from rich.console import Console
 
-from fanline import settings
+from fanline import setting_sources
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
+from fanline.settings import Settings
 from fanline.tasks import running_task
 from fanline.verify import progress
 from fanline.verify.installation import Place
@@ -97,8 +98,8 @@ def verify(  # noqa: PLR0913 - each is one option
 
 def _running(publisher_url: str, subscriber_url: str, user: str | None, password_file: Path | None) -> Place:
     given = {"link_user": user, "link_password_file": password_file}
-    values = settings.read(
-        settings.Settings, **{name: value for name, value in given.items() if value is not None}
+    values = setting_sources.read(
+        Settings, **{name: value for name, value in given.items() if value is not None}
     )
     return Place(
         publisher_url=publisher_url.rstrip("/"),

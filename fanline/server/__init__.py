@@ -20,7 +20,7 @@ from fanline.server.websocket.frames import text_frame
 from fanline.server.websocket.handler import Handler
 from fanline.server.websocket.handshake import Handshake
 from fanline.setting_types import Bytes, Count, PasswordFile, Port, Seconds, ServiceUrl
-from fanline.settings import DEMO_PASSWORD, ServiceSettings, read_password
+from fanline.settings import DEMO_PASSWORD, ServiceSettings, read_secret
 from fanline.tasks import running_task
 
 __all__ = [
@@ -67,7 +67,7 @@ __all__ = [
     "problem_of",
     "query_of",
     "raise_file_limit",
-    "read_password",
+    "read_secret",
     "refusal",
     "run_program",
     "running_task",

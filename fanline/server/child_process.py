@@ -11,7 +11,8 @@ from typing import Final
 
 from fanline.backoff import Backoff
 from fanline.errors import EXIT_CONFIGURATION, ConfigurationError
-from fanline.settings import ENV_PREFIX, READY_FD_VARIABLE, variable_of
+from fanline.setting_sources import ENV_PREFIX, variable_of
+from fanline.settings import READY_FD_VARIABLE
 from fanline.tasks import running_task
 
 # Linux: the signal that a child gets when its parent dies (prctl(2)). Loaded before any fork, because

@@ -15,7 +15,8 @@ from typing import Final
 from fanline.addresses import EVERY_ADDRESS, join_host_port, split_hosts
 from fanline.errors import Disconnected, FanlineError
 from fanline.security.client_tls import client_context
-from fanline.settings import SERVICES, ServiceSettings, Settings, read_service
+from fanline.setting_sources import SERVICES, read_service
+from fanline.settings import ServiceSettings, Settings
 
 TIMEOUT: Final = 3.0
 

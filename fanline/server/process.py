@@ -15,7 +15,7 @@ from typing import Final, NoReturn, Protocol, TypeVar
 
 import uvloop
 
-from fanline import settings as settings_module
+from fanline import setting_sources
 from fanline.errors import EXIT_CONFIGURATION, CannotListen, ConfigurationError
 from fanline.server import log
 from fanline.server.workers import IGNORED_SIGNALS, Workers, find_port
@@ -69,14 +69,14 @@ def run_program(
     """
     name = section.service
     try:
-        settings = settings_module.load(
+        settings = setting_sources.load(
             section,
             sys.argv[1:] if argv is None else argv,
             program=f"python -m {name}",
             description=description,
         )
         log.configure(name, settings.log_level, settings.log_format)
-        settings_module.log_injected_variables()
+        setting_sources.log_injected_variables()
         raise_file_limit()
         if is_scalable and settings.workers > 1:
             sys.exit(_run_workers(settings, start))

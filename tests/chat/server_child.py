@@ -15,7 +15,7 @@ from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService, Tuning
 from chat.service.members import LocalMember
 from chat.settings import ChatSettings
-from fanline.settings import read
+from fanline.setting_sources import read
 
 
 def say(words: str) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from clientdemo.login import read_password, trust
-from fanline import ConfigurationError, settings
+from fanline import ConfigurationError
+from fanline.setting_sources import read
+from fanline.settings import Settings
 from tests.clientdemo.conftest import Open, Run
 from tests.stubs import StubPublisher, StubSubscriber
 
@@ -113,7 +115,7 @@ def test_a_password_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="is not UTF-8 text"):
-        read_password("me", path, settings.read(settings.Settings))
+        read_password("me", path, read(Settings))
 
 
 def test_the_ca_of_the_installation_is_the_default(cert_dir: Path) -> None:

@@ -18,7 +18,8 @@ from fanline import Disconnected, Publisher, Subscriber
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import ChildProcess, module_command
-from fanline.settings import CONFIG_VARIABLE, ENV_PREFIX, SERVICES, Settings, all_fields, section_of
+from fanline.setting_sources import CONFIG_VARIABLE, ENV_PREFIX, SERVICES, all_fields, section_of
+from fanline.settings import Settings
 from tests.stubs import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]

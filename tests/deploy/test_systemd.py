@@ -14,7 +14,8 @@ import pytest
 
 import certs
 from fanline.errors import EXIT_CONFIGURATION
-from fanline.settings import ENV_PREFIX, SERVICES, Settings
+from fanline.setting_sources import ENV_PREFIX, SERVICES
+from fanline.settings import Settings
 from tests.stubs import DEADLINE
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy/systemd"

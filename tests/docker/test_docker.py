@@ -28,7 +28,8 @@ from cryptography import x509
 from fanline.security.client_tls import client_context
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
-from fanline.settings import ENV_PREFIX, SERVICES, Settings, all_fields, section_of
+from fanline.setting_sources import ENV_PREFIX, SERVICES, all_fields, section_of
+from fanline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "docker/Dockerfile"

@@ -11,11 +11,8 @@ from pydantic import SecretStr, ValidationError
 
 from chat.settings import ChatSettings
 from fanline.errors import ConfigurationError
-from fanline.settings import (
-    DEMO_PASSWORD,
-    DEMO_USER,
+from fanline.setting_sources import (
     SERVICES,
-    Settings,
     all_fields,
     describe,
     load,
@@ -25,7 +22,8 @@ from fanline.settings import (
     section_of,
     variable_of,
 )
-from fanline.settings import read as read_section
+from fanline.setting_sources import read as read_section
+from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
 from msgqueue.settings import MsgQueueSettings, RetentionRule
 from publisher.settings import PublisherSettings
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from fanline.settings import ENV_PREFIX
+from fanline.setting_sources import ENV_PREFIX
 from tests.stubs import DEADLINE
 
 

@@ -18,7 +18,7 @@ from fanline import Publisher
 from fanline.cli import up
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
-from fanline.settings import read
+from fanline.setting_sources import read
 from tests.fanline.cli.commands import Command, port_flags, running
 from tests.stubs import DEADLINE, PASSWORD, USER
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import certs
-from fanline import settings
+from fanline import setting_sources
 from fanline.errors import ConfigurationError
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.settings import Settings
@@ -16,14 +16,14 @@ from fanline.settings import Settings
 def test_the_demo_is_refused_on_open_addresses(host: str) -> None:
     """A listener that others can reach needs users; the error says how to make them."""
     with pytest.raises(ConfigurationError, match=r"`fanline user add NAME` and set FANLINE_USERS_FILE"):
-        check_exposure(settings.read(settings.Settings, host=host))
-    check_exposure(settings.read(settings.Settings, host=host, users_file="users"))
+        check_exposure(setting_sources.read(Settings, host=host))
+    check_exposure(setting_sources.read(Settings, host=host, users_file="users"))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_the_demo_is_fine_on_loopback(host: str) -> None:
     """On a listener that only this machine can reach no users file is needed."""
-    check_exposure(settings.read(settings.Settings, host=host))
+    check_exposure(setting_sources.read(Settings, host=host))
 
 
 def test_secrets_that_all_can_read_are_warned_about(

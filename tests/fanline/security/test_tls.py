@@ -26,10 +26,11 @@ from cryptography.x509.oid import NameOID
 import certs
 from certs.authority import Pair, SigningKey, issue, make_authority
 from certs.names import parse_names
-from fanline import settings
+from fanline import setting_sources
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import CA_CERT, client_context
 from fanline.security.tls import SERVER_CERT, SERVER_KEY, read_key, server_context
+from fanline.settings import Settings
 from tests.stubs import DEADLINE
 
 NOW = datetime.now(UTC)
@@ -312,7 +313,7 @@ class TestMistakes:
         """``WS_CERT_DIR`` is used with and without a trailing slash (line 3)."""
         monkeypatch.delenv("FANLINE_CERT_DIR", raising=False)
         monkeypatch.setenv("WS_CERT_DIR", f"{folder}{slash}")
-        cert_dir = settings.read(settings.Settings).cert_dir
+        cert_dir = setting_sources.read(Settings).cert_dir
         assert (await greeting(cert_dir, client_context(cert_dir), "localhost"))[0] == b"hello"
         (folder / CA_CERT).unlink()
         complaint(client_context, cert_dir, CA_CERT)

@@ -12,7 +12,7 @@ import certs
 from fanline.errors import ConfigurationError, Disconnected
 from fanline.security.tls import server_context
 from fanline.server import healthcheck
-from fanline.settings import read
+from fanline.setting_sources import read
 from msgqueue.settings import MsgQueueSettings
 
 
