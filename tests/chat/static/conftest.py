@@ -20,6 +20,7 @@ OpenWindow = Callable[..., Awaitable[BrowserContext]]
 PATIENCE = DEADLINE * 1000
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a module in one worker, because they share an installation of four processes."""
     for item in items:
