@@ -15,6 +15,10 @@ BROWSER ?= yes
 NEEDS := $(if $(filter no,$(BROWSER)),,programs)
 LEFT_OUT := $(if $(filter no,$(BROWSER)),--no-browser)
 
+# With LONG=yes, the tests that take seconds each run as well; each goes further than a test that always runs.
+LONG ?= no
+LEFT_OUT += $(if $(filter yes,$(LONG)),--long)
+
 VENV := .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
@@ -34,7 +38,7 @@ up: $(RUNNABLE) ## Start the whole pipeline here; ARGS="…" goes to `fanline up
 	@exec $(BIN)/fanline up $(ARGS)
 
 .PHONY: test
-test: lint types jstest $(NEEDS) ## Lint, check the types and run every test; ARGS="…" goes to pytest; BROWSER=no
+test: lint types jstest $(NEEDS) ## Lint, check the types and run every test; ARGS="…" goes to pytest; BROWSER=no, LONG=yes
 	@exec $(BIN)/python -m pytest -n $(WORKERS) $(LEFT_OUT) $(ARGS)
 
 .PHONY: lint
@@ -61,6 +65,10 @@ types: $(INSTALLED) ## Check the types, strictly
 .PHONY: verify
 verify: $(RUNNABLE) ## Break a pipeline for a minute, and check every promise; ARGS="…" goes to `fanline verify`
 	@exec $(BIN)/fanline verify --duration 60 $(ARGS)
+
+.PHONY: conformance
+conformance: $(INSTALLED) ## Hold the WebSockets of the services against RFC 6455, with the cases of Autobahn
+	@exec $(BIN)/python -m pytest -n 0 --long tests/fanline/server/websocket/test_conformance.py $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure along with other servers; ARGS="…" goes to `python -m bench`

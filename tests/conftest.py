@@ -49,16 +49,24 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer to leave out what needs programs that pip does not bring: `make test BROWSER=no`."""
+    """Offer to leave out what needs programs that pip does not bring, and to run what takes long."""
     parser.addoption("--no-browser", action="store_true", help="leave out what needs Chromium or a proxy")
+    parser.addoption("--long", action="store_true", help="run the tests that take seconds, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave those tests out, if asked for; pytest tells how many."""
-    if config.getoption("--no-browser"):
-        left_out = [item for item in items if needs_programs(item)]
-        items[:] = [item for item in items if item not in left_out]
+    """Leave out what is not asked for; pytest tells how many tests that are."""
+    left_out = [item for item in items if is_left_out(item, config)]
+    if left_out:
+        items[:] = [item for item in items if not is_left_out(item, config)]
         config.hook.pytest_deselected(items=left_out)
+
+
+def is_left_out(item: pytest.Item, config: pytest.Config) -> bool:
+    """Return whether a test needs programs, or time, that there shall not be."""
+    if config.getoption("--no-browser") and needs_programs(item):
+        return True
+    return item.get_closest_marker("long") is not None and not config.getoption("--long")
 
 
 def needs_programs(item: pytest.Item) -> bool:
@@ -69,6 +77,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say what was not tested."""
     if config.getoption("--no-browser"):
         terminalreporter.section("left out: the web page, fanline.js in a browser, and proxies in front")
+    if not config.getoption("--long"):
+        terminalreporter.section("left out: what is marked as long; `make test LONG=yes` runs it")
 
 
 def pytest_configure() -> None:
