@@ -13,6 +13,7 @@ from typing import Final
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -100,7 +101,7 @@ class HandshakeProtocol(asyncio.Protocol):
 
     async def _run(self, handshake: Handshake) -> None:
         try:
-            response = negotiate(handshake)
+            answer = negotiate(handshake)
             opening = await self._decide(handshake)
         except HttpProblem as problem:
             self._refuse(handshake, problem)
@@ -117,8 +118,8 @@ class HandshakeProtocol(asyncio.Protocol):
             )
         else:
             if opening.subprotocol is not None:
-                response.headers["Sec-WebSocket-Protocol"] = opening.subprotocol
-            self._transport.write(response.serialize())
+                answer += f"Sec-WebSocket-Protocol: {opening.subprotocol}\r\n"
+            self._transport.write(f"{answer}\r\n".encode())
             connection = self._accept(self._transport, opening)
             if self._early:
                 connection.data_received(bytes(self._early))
@@ -145,12 +146,12 @@ class HandshakeProtocol(asyncio.Protocol):
 # The headers that a handshake depends on. Extensions and subprotocols are chosen elsewhere, if at all.
 _NEGOTIATED: Final = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"})
 
-# Only its method accept() is used, which is synchronous and keeps nothing from one handshake to the next.
+# Only its methods that check a request are used; they keep nothing from one handshake to the next.
 _negotiator: Final = ServerProtocol()
 
 
-def negotiate(handshake: Handshake) -> Response:
-    """Return the answer that accepts a handshake (RFC 6455, 4.2).
+def negotiate(handshake: Handshake) -> str:
+    """Return the head of the answer that accepts a handshake (RFC 6455, 4.2), without its last line.
 
     Raises:
         HttpProblem: If the handshake is malformed: 400, 405, 426 or 505.
@@ -167,11 +168,20 @@ def negotiate(handshake: Handshake) -> Response:
         ]
     )
     request = Request(scope["path"], headers, scope["method"], f"HTTP/{scope['http_version']}")
+    try:
+        accept_key, _, _ = _negotiator.process_request(request)
+    except InvalidHandshake as error:
+        raise _malformed(request, error) from None
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\n"
+        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key}\r\n"
+    )
+
+
+def _malformed(request: Request, error: InvalidHandshake) -> HttpProblem:
     response = _negotiator.accept(request)
-    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-        return response
-    reason, _negotiator.handshake_exc = str(_negotiator.handshake_exc), None
+    _negotiator.handshake_exc = None
     status = HTTPStatus(response.status_code)
     extra = tuple((name, response.headers[name]) for name in ("Allow", "Upgrade") if name in response.headers)
-    detail = f"the handshake of a WebSocket is malformed: {reason}"
-    raise HttpProblem(status, _CODES.get(status, ProblemCode.BAD_REQUEST), detail, extra)
+    detail = f"the handshake of a WebSocket is malformed: {error}"
+    return HttpProblem(status, _CODES.get(status, ProblemCode.BAD_REQUEST), detail, extra)
