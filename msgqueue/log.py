@@ -264,6 +264,16 @@ class Log:
         """
         return await self._store.read_back(before, patterns=patterns, limit=limit)
 
+    async def read_newest(self, until: int, after: int, patterns: Sequence[str], limit: int) -> Page:
+        """Return, of each matching topic, the newest record up to a position: the next page of them.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        return await self._store.read_newest(
+            until, after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES
+        )
+
     def covers(self, after: int) -> bool:
         """Return whether what follows a position is read from memory, which retention does not touch."""
         return self._recent.covers(after)

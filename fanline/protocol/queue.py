@@ -5,6 +5,7 @@ A consumer asks::
     {"pop": {"after": 41, "topics": ["orders.>"]}}    everything after a position (or "latest", "earliest")
     {"pop": {"consumer": "billing"}}                  a durable consumer's share; it says {"done": SEQ}
     {"read": {"ref": 7, "after": 41, "topics": […]}}  one page of the log, forwards or ("before") backwards
+    {"read": {"ref": 8, "after": 0, "latest": 41, "topics": […]}}   of each topic the newest record up to 41
     {"consumers": true}                               the durable consumers there are
     {"forget": "billing"}                             remove one that is not used
 
@@ -45,13 +46,18 @@ class Pop(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Read(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Ask for one page: after a position, or without ``after`` the newest before one."""
+    """Ask for one page: after a position, or without ``after`` the newest before one.
+
+    Attributes:
+        latest: Return only the newest record of each topic up to this position.
+    """
 
     topics: list[str]
     after: int | None = None
     before: int | None = None
     limit: int = 500
     ref: int = 0
+    latest: int | None = None
 
 
 class PopCommand(msgspec.Struct, omit_defaults=True):

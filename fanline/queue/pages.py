@@ -32,6 +32,10 @@ class ReadableLog(Protocol):
         """Return the newest matching records before a position, oldest first."""
         ...
 
+    async def read_newest(self, until: int, after: int, patterns: Sequence[str], limit: int) -> Page:
+        """Return the newest record of each matching topic up to a position, of those after another."""
+        ...
+
     def covers(self, after: int) -> bool:
         """Return whether everything after a position is there, whatever retention removes."""
         ...
@@ -61,7 +65,9 @@ class Pages:
         for pattern in read.topics:
             require_pattern(pattern)
         limit = max(1, min(read.limit, MAX_PAGE_RECORDS))
-        return await (self._read_back(read, limit) if read.after is None else self._read(read, limit))
+        if read.after is None:
+            return await self._read_back(read, limit)
+        return await (self._read(read, limit) if read.latest is None else self._read_newest(read, limit))
 
     async def gap(self, position: int, topics: Sequence[str] | None, told: int = 0) -> GapRange | None:
         """Return what retention has removed after a position, beyond what was ``told`` of."""
@@ -72,9 +78,17 @@ class Pages:
         return GapRange(known + 1, trimmed) if trimmed > known else None
 
     async def _read(self, read: Read, limit: int) -> PageAnswer:
-        after = min(max(read.after or 0, 0), MAX_POSITION)
+        after = _position(read.after)
         page = await self._log.read(after, read.topics, limit)
         gap = _joined(await self.gap(after, read.topics), page.gap)
+        return self._answer(read, page, gap)
+
+    async def _read_newest(self, read: Read, limit: int) -> PageAnswer:
+        until, after = _position(read.latest), _position(read.after)
+        page = await self._log.read_newest(until, after, read.topics, limit)
+        return self._answer(read, page, page.gap)
+
+    def _answer(self, read: Read, page: Page, gap: GapRange | None) -> PageAnswer:
         return PageAnswer(read.ref, _raws(page.records), page.position, self._log.head, gap, self._log.epoch)
 
     async def _read_back(self, read: Read, limit: int) -> PageAnswer:
@@ -83,6 +97,10 @@ class Pages:
         records = await self._log.read_back(before, read.topics, limit)
         position = records[0].seq if records else before
         return PageAnswer(read.ref, _raws(records), position, self._log.head, epoch=self._log.epoch)
+
+
+def _position(given: int | None) -> int:
+    return min(max(given or 0, 0), MAX_POSITION)
 
 
 def _raws(records: Sequence[Record]) -> list[msgspec.Raw]:

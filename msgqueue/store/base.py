@@ -138,6 +138,31 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def read_newest(
+        self,
+        until: int,
+        after: int,
+        *,
+        patterns: Sequence[str],
+        limit: int = PAGE_RECORDS,
+        max_bytes: int = DEFAULT_PAGE_BYTES,
+    ) -> Page:
+        """Return the newest record up to a position of each matching topic, oldest first, page by page.
+
+        A topic whose newest record has been removed is left out. The page's position is ``until`` once there
+        is nothing more. Damaged records are as in :meth:`read`.
+
+        The first page of a log costs a look at each matching topic, in steps that let other reads pass.
+
+        Args:
+            until: Only records up to this ``seq`` count.
+            after: Only records with a higher ``seq``: the position of the page before, or 0.
+            patterns: Which topics.
+            limit: Most records returned; at least 1.
+            max_bytes: Most bytes of their bodies together; a first record that is larger comes alone.
+        """
+
+    @abstractmethod
     async def headers(
         self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS
     ) -> list[RecordHeader]:

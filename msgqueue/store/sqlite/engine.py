@@ -134,6 +134,19 @@ class SqliteStore(Store):
         """See :meth:`Store.read_back`."""
         return await self._last(self._reader.read_back(before, patterns, limit, max_bytes), [])
 
+    async def read_newest(
+        self,
+        until: int,
+        after: int,
+        *,
+        patterns: Sequence[str],
+        limit: int = PAGE_RECORDS,
+        max_bytes: int = DEFAULT_PAGE_BYTES,
+    ) -> Page:
+        """See :meth:`Store.read_newest`."""
+        pages = self._reader.read_newest(until, after, patterns, limit, max_bytes)
+        return await self._last(pages, Page([], after))
+
     async def headers(
         self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS
     ) -> list[RecordHeader]:

@@ -12,10 +12,10 @@ Then the bodies of these rows are loaded.
 """
 
 import logging
-import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import accumulate, takewhile
@@ -25,10 +25,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fanline.protocol import GapRange, Page, Record, decode_record
-from fanline.protocol.topics import MAX_TOPIC_LENGTH, PatternIndex, has_wildcard, matches
+from fanline.protocol.topics import matches
 from msgqueue.store.base import Bounds, RecordHeader
 from msgqueue.store.sqlite.bulk import fetch, to_json
 from msgqueue.store.sqlite.file import Damage
+from msgqueue.store.sqlite.newest import NewestPositions
+from msgqueue.store.sqlite.spans import pattern_index, span
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,12 @@ _ROWS: Final = """
 SELECT json_group_array(json_array(seq, topic, time, size)) FROM ({rows} ORDER BY seq {order} LIMIT :limit)
 """
 _ALL: Final = "SELECT seq, topic, time, length(body) AS size FROM messages WHERE seq {beyond} :start"
+
+_AT: Final = _ROWS.format(
+    rows="SELECT seq, topic, time, length(body) AS size FROM messages"
+    " WHERE seq IN (SELECT value FROM json_each(:seqs))",
+    order="ASC",
+)
 
 _LOAD: Final = """
 SELECT json_group_array(crc), CAST(ifnull(group_concat(body, ''), '') AS BLOB)
@@ -101,8 +109,6 @@ class _Way(NamedTuple):
 _UP: Final = _Way(">", "ASC")
 _DOWN: Final = _Way("<", "DESC")
 
-_BEYOND_NAMES: Final = "\U0010ffff" * (MAX_TOPIC_LENGTH + 1)
-
 _decode_rows = msgspec.json.Decoder(list[_Row]).decode
 _decode_names = msgspec.json.Decoder(dict[int, str]).decode
 _decode_crcs = msgspec.json.Decoder(list[int]).decode
@@ -126,6 +132,7 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self._damaged: set[int] = set()
+        self._newest = NewestPositions(connection)
 
     @property
     def damaged(self) -> int:
@@ -159,6 +166,24 @@ class Reader:
             max_bytes -= sum(row.size for row in fitting)
             yield records
 
+    def read_newest(
+        self, until: int, after: int, patterns: Sequence[str], limit: int, max_bytes: int
+    ) -> Iterator[Page]:
+        """Yield a page of newest records, as :meth:`~msgqueue.store.base.Store.read_newest` describes."""
+        for seqs in self._newest.find(until, patterns):
+            if seqs is None:
+                yield Page([], after)
+                continue
+            first = bisect_right(seqs, after)
+            wanted = list(seqs[first : first + limit])
+            with self._snapshot():
+                rows = fetch(self.connection, _decode_rows, _AT, seqs=to_json(wanted), limit=limit)
+                fitting = _fitting(rows, max_bytes) or rows[:1]
+                position = wanted[-1] if first + limit < len(seqs) else until
+                if len(fitting) < len(rows):
+                    position = fitting[-1].seq
+                yield self._page(fitting, position)
+
     def headers(self, after: int, topic: str | None, limit: int) -> list[RecordHeader]:
         """Return the headers after a position, as :meth:`~msgqueue.store.base.Store.headers` describes."""
         with self._snapshot():
@@ -179,7 +204,7 @@ class Reader:
             return
         highest = 0
         for pattern in patterns:
-            low, high = _span(pattern)
+            low, high = span(pattern)
             while low < high:
                 topics = fetch(
                     self.connection, _decode_trimmed, _TRIMMED, low=low, high=high, known=highest, limit=NAMES
@@ -223,7 +248,7 @@ class Reader:
         self, way: _Way, start: int, patterns: Sequence[str], limit: int
     ) -> tuple[list[_Row], int | None]:
         """Do what :meth:`_find` does, but for a bounded number of rows, in windows that grow."""
-        index = _index(patterns)
+        index = pattern_index(patterns)
         wanted: dict[int, bool] = {}
         found: list[_Row] = []
         examined = 0
@@ -243,11 +268,11 @@ class Reader:
         """Return the ids of the topics that patterns stand for, or None if they are many, or might be."""
         if len(patterns) > FEW_TOPICS:
             return None
-        spans = [_span(pattern) for pattern in patterns]
+        spans = [span(pattern) for pattern in patterns]
         names = fetch(self.connection, _decode_named, _IN_SPANS, spans=to_json(spans), limit=FEW_NAMES)
         if len(names) == FEW_NAMES:
             return None
-        index = _index(patterns)
+        index = pattern_index(patterns)
         topics = {topic for topic, name in names if any(index.match(name))}
         return sorted(topics) if len(topics) <= FEW_TOPICS else None
 
@@ -336,21 +361,3 @@ def _fitting(rows: Sequence[_Row], max_bytes: int) -> Sequence[_Row]:
     """Return the rows from the front whose bodies have at most that many bytes together."""
     ends = accumulate(row.size for row in rows)
     return rows[: sum(end <= max_bytes for end in ends)]
-
-
-def _span(pattern: str) -> tuple[str, str]:
-    """Return two texts, such that the names a pattern can match lie from the first to before the second.
-
-    A space is less than every character of a name, and "/" follows ".".
-    """
-    if not has_wildcard(pattern):
-        return pattern, f"{pattern} "
-    prefix = re.split("[*>]", pattern, maxsplit=1)[0]
-    return prefix, f"{prefix[:-1]}/" if prefix else _BEYOND_NAMES
-
-
-def _index(patterns: Iterable[str]) -> PatternIndex[bool]:
-    index: PatternIndex[bool] = PatternIndex()
-    for pattern in patterns:
-        index.add(pattern, value=True)
-    return index

@@ -218,6 +218,16 @@ async def test_reads_pages(prefilled: Path, queue: QueueClient) -> None:
         assert (page.messages, page.position, page.last) == ([], 10, 10)
 
 
+async def test_reads_the_newest_of_each_topic(queue: QueueClient) -> None:
+    """Of each topic the newest record up to a position, in pages, and the end of the log (line 49)."""
+    await append(queue, *(new(1, topic) for topic in ("a.x", "a.y", "a.x", "b", "a.y", "a.x")))
+    async with running_task(queue.follow(Listener())), asyncio.timeout(DEADLINE):
+        page = await queue.read(Read(["a.*"], after=0, limit=1, latest=5))
+        assert (positions(page.messages), page.position, page.last) == ([3], 3, 6)
+        page = await queue.read(Read(["a.*"], after=3, limit=1, latest=5))
+        assert (positions(page.messages), page.position) == ([5], 5)
+
+
 async def test_refuses_to_read_what_is_no_pattern(queue: QueueClient) -> None:
     """A page of something else is refused, with the code that subscribers know."""
     async with running_task(queue.follow(Listener())), asyncio.timeout(DEADLINE):

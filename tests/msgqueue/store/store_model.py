@@ -90,6 +90,10 @@ class Model:
             newest = newest[1:]
         return newest
 
+    def newest(self, until: int, after: int, patterns: Sequence[str]) -> list[Record]:
+        of_topics = {record.topic: record for record in self.matching(patterns) if record.seq <= until}
+        return sorted(record for record in of_topics.values() if record.seq > after)
+
     def headers(self, after: int, topic: str | None, limit: int) -> list[RecordHeader]:
         own = self.matching(None if topic is None else [topic])
         return [header_of(record) for record in own if record.seq > after][:limit]
@@ -150,6 +154,21 @@ class Pair:
     async def read_back(self, before: int, patterns: list[str] | None, limit: int, max_bytes: int) -> None:
         records = await self.store.read_back(before, patterns=patterns, limit=limit, max_bytes=max_bytes)
         assert records == self.model.before(before, patterns, limit, max_bytes)
+
+    async def read_newest(self, until: int, patterns: list[str], limit: int, max_bytes: int) -> None:
+        expected = self.model.newest(until, 0, patterns)
+        found: list[Record] = []
+        position = -1
+        while position < until:
+            page = await self.store.read_newest(
+                until, max(0, position), patterns=patterns, limit=limit, max_bytes=max_bytes
+            )
+            assert page.position > position
+            assert len(page.records) <= limit
+            assert len(page.records) <= 1 or sizes(page.records) <= max_bytes
+            found += page.records
+            position = page.position
+        assert found == expected
 
     async def headers(self, after: int, topic: str | None, limit: int) -> None:
         assert await self.store.headers(after, topic=topic, limit=limit) == self.model.headers(
@@ -216,6 +235,13 @@ STEPS = st.lists(
         _step(Pair.pass_time, seconds=st.sampled_from([-20, 0.001, 2, 4.999, 5, 10, 10.001])),
         _step(Pair.read, after=_positions, patterns=_patterns, limit=_limits, max_bytes=_bytes),
         _step(Pair.read_back, before=_positions, patterns=_patterns, limit=_limits, max_bytes=_bytes),
+        _step(
+            Pair.read_newest,
+            until=_positions,
+            patterns=_patterns.map(lambda patterns: patterns or [">"]),
+            limit=_limits,
+            max_bytes=_bytes,
+        ),
         _step(Pair.headers, after=_positions, topic=st.none() | _topics | st.just("none"), limit=_limits),
         _step(Pair.trim, seqs=st.lists(_positions, max_size=12)),
         _step(Pair.trimmed, patterns=_patterns),

@@ -315,6 +315,31 @@ async def test_reads_backwards(store: Store) -> None:
     assert positions(await store.read_back(1000, limit=1)) == [5]
 
 
+async def test_reads_the_newest_of_each_topic(store: Store) -> None:
+    """In pages, in the order of the log: of each topic the newest record up to a position (line 49)."""
+    await append_on(store, "a.x", "a.y", "b", "a.x", "a.z", "a.y", "a.w")
+    page = await store.read_newest(6, 0, patterns=["a.*"], limit=2)
+    assert (positions(page.records), page.position) == ([4, 5], 5)
+    await append_on(store, "a.x")
+    page = await store.read_newest(6, page.position, patterns=["a.*"], limit=2)
+    assert (positions(page.records), page.position) == ([6], 6)
+    assert positions((await store.read_newest(8, 0, patterns=["b", "a.x", ">"])).records) == [3, 5, 6, 7, 8]
+    assert await store.read_newest(8, 0, patterns=["none.>", "none"]) == Page([], 8)
+
+
+async def test_newest_of_a_trimmed_topic_is_left_out(store: Store) -> None:
+    """Also when it is trimmed between two pages (line 49)."""
+    await append_on(store, "a.x", "a.y", "a.z", "a.z")
+    page = await store.read_newest(4, 0, patterns=["a.*"], limit=1)
+    assert positions(page.records) == [1]
+    await store.trim([2, 3])
+    found = []
+    while page.position < 4:
+        page = await store.read_newest(4, page.position, patterns=["a.*"], limit=1)
+        found += positions(page.records)
+    assert found == [4]
+
+
 async def test_headers_of_the_log(store: Store, clock: Clock) -> None:
     """Every record has a line, with all that there is to say of it except its body."""
     await append_on(store, "a", "b", "a", "a")
