@@ -3,12 +3,15 @@
 A subscriber is either live, and has been sent everything up to the head, or it is catching up: it reads the
 log from a position of its own. There is one position for all of its patterns, so that records are sent in
 the order of the log, each of them once, however many patterns match it.
+
+A pattern may begin with the newest record of each topic up to that position. These are sent first, and
+everything else waits for that.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
-from fanline.protocol import MAX_POSITION
+from fanline.protocol import MAX_POSITION, Read
 from fanline.protocol.topics import PatternIndex, has_wildcard
 
 # Records of the first page: in a long log, each may have to be fetched from another place on the disk, and
@@ -30,18 +33,28 @@ class Backlog:
         after: The position after which they are wanted.
 
     Attributes:
-        position: The next page to read begins after it.
-        limit: How many records that page may have.
+        position: All records up to it were sent; but for newest ones, while these are sent.
     """
 
-    __slots__ = ("_after", "_index", "_starts", "limit", "position")
+    __slots__ = (
+        "_after",
+        "_index",
+        "_limit",
+        "_newest",
+        "_newest_sent",
+        "_newest_until",
+        "_starts",
+        "position",
+    )
 
     def __init__(self, patterns: Iterable[str] = (), after: int = 0) -> None:
         self.position = after
-        self.limit = FIRST_PAGE_RECORDS
+        self._limit = FIRST_PAGE_RECORDS
         self._after = dict.fromkeys(patterns, after)
         self._index: PatternIndex[str] | None = None  # of the patterns with wildcards
         self._starts: dict[str, int] = {}  # of topics: the position after which each is wanted
+        self._newest: dict[str, None] = {}  # patterns of which newest records are still to be sent
+        self._newest_until = self._newest_sent = 0
 
     @property
     def patterns(self) -> list[str]:
@@ -59,8 +72,34 @@ class Backlog:
         self._after[pattern] = after
         self._forget_starts()
 
+    @property
+    def is_sending_newest(self) -> bool:
+        """True while newest records are to be sent, before everything else."""
+        return bool(self._newest)
+
+    def add_newest(self, pattern: str, until: int) -> None:
+        """Add a pattern whose newest records up to a position come first; the same one for all of these."""
+        self.add(pattern, until)
+        self._newest[pattern] = None
+        self._newest_until, self._newest_sent = until, 0
+
+    def advance_newest(self, position: int) -> None:
+        """Note that newest records up to ``position`` were sent."""
+        self._grow()
+        self._newest_sent = position
+        if position >= self._newest_until:
+            self._newest.clear()
+
+    def next_read(self) -> Read:
+        """Return the page to read next."""
+        if self._newest:
+            until = self._newest_until
+            return Read(list(self._newest), after=self._newest_sent, limit=self._limit, latest=until)
+        return Read(self.patterns, after=self.position, limit=self._limit)
+
     def remove(self, pattern: str) -> None:
         """Remove a pattern, if it is there."""
+        self._newest.pop(pattern, None)
         self._after.pop(pattern, None)
         self._forget_starts()
 
@@ -78,12 +117,19 @@ class Backlog:
 
     def is_complete(self, head: int) -> bool:
         """Return whether everything up to ``head`` was sent, and nothing after it."""
-        return self.position == head and all(after <= head for after in self._after.values())
+        return (
+            self.position == head
+            and not self._newest
+            and all(after <= head for after in self._after.values())
+        )
 
     def advance(self, position: int) -> None:
         """Note that everything up to ``position`` was sent; an earlier one changes nothing."""
-        self.limit = min(2 * self.limit, MAX_PAGE_RECORDS)
+        self._grow()
         self.position = max(self.position, position)
+
+    def _grow(self) -> None:
+        self._limit = min(2 * self._limit, MAX_PAGE_RECORDS)
 
     def _start_of(self, topic: str) -> int:
         start = self._starts.get(topic)

@@ -2,7 +2,8 @@
 
 ::
 
-    sub orders.eu                             text, as a person types it; then also after=41 or last=50
+    sub orders.eu                             text, as a person types it; then also after=41, last=50
+                                              or latest=true
     {"Topic": "orders.eu", "Content": "sub"}  the original JSON, field names in any case
     {"sub": "orders.eu", "after": 41}         v1; also an array of these
 
@@ -19,7 +20,7 @@ from fanline.protocol import MAX_ELEMENTS, fold_fields, split_array
 from fanline.protocol.topics import require_pattern
 
 _decode: Final = msgspec.json.decode
-_OPTIONS: Final = frozenset({"after", "last", "epoch"})
+_OPTIONS: Final = frozenset({"after", "last", "latest", "epoch"})
 
 _HINT: Final = 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TOPIC}'
 
@@ -33,6 +34,7 @@ class Command(NamedTuple):
         after: Position after which to begin, or None.
         last: Number of newest messages to begin with, or None.
         epoch: Epoch of the log that ``after`` is a position of, if it is known.
+        latest: Begin with the newest message of each topic.
     """
 
     subscribe: bool
@@ -40,6 +42,7 @@ class Command(NamedTuple):
     after: int | None = None
     last: int | None = None
     epoch: str | None = None
+    latest: bool = False
 
     @property
     def verb(self) -> str:
@@ -49,7 +52,7 @@ class Command(NamedTuple):
     @property
     def is_from_now(self) -> bool:
         """True if no message of the past is wanted."""
-        return self.after is None and self.last is None
+        return self.after is None and self.last is None and not self.latest
 
 
 class RefusedCommand(NamedTuple):
@@ -84,6 +87,11 @@ def parse(frame: bytes) -> Iterator[Command | RefusedCommand]:
         return
     for part in parts:
         yield _attempt(_split_json, part)
+
+
+def parse_switch(text: str) -> object:
+    """Return the truth value that a text spells, or else the text."""
+    return {"true": True, "false": False}.get(text, text)
 
 
 def subscribe_command(pattern: str, options: Mapping[str, object]) -> Command:
@@ -131,7 +139,8 @@ def _split_text(frame: bytes) -> _Parts:
 
 def _parse_option(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
-    return name, int(value) if value.isascii() and value.isdigit() and len(value) < 20 else value
+    is_number = value.isascii() and value.isdigit() and len(value) < 20
+    return name, int(value) if is_number else parse_switch(value)
 
 
 def _split_json(part: bytes) -> _Parts:
@@ -150,12 +159,14 @@ def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
     unknown = sorted(options.keys() - (_OPTIONS if verb == "sub" else set()))
     if unknown:
         raise Rejected(ErrorCode.BAD_COMMAND, f"{verb} has no option {unknown[0][:40]!a}")
-    epoch = options.pop("epoch", None)
-    if len(options) == 2:
-        raise Rejected(ErrorCode.BAD_COMMAND, "after and last exclude each other")
+    epoch, latest = options.pop("epoch", None), options.pop("latest", False)
+    if not isinstance(latest, bool):
+        raise Rejected(ErrorCode.BAD_COMMAND, "latest must be true or false")
+    if len(options) + latest > 1:
+        raise Rejected(ErrorCode.BAD_COMMAND, "after, last and latest exclude each other")
     if epoch is not None and ("after" not in options or not isinstance(epoch, str)):
         raise Rejected(ErrorCode.BAD_COMMAND, "epoch is that of a position, after, as it was told with that")
     for name, value in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
             raise Rejected(ErrorCode.BAD_POSITION, f"{name} must be a whole number from 0 on")
-    return Command(verb == "sub", pattern, epoch=epoch, **options)  # type: ignore[arg-type]
+    return Command(verb == "sub", pattern, epoch=epoch, latest=latest, **options)  # type: ignore[arg-type]

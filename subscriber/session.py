@@ -80,7 +80,7 @@ class Session(Delivery):
         self._later.append(commands.parse(payload))
         if not was_busy:
             self._execute_commands()
-            if self._is_busy and self._task is not None:
+            if self._can_execute and self._task is not None:
                 self._task.cancel()  # the next one catches up too, after the commands
                 self._task = None
             self._ensure_task()
@@ -94,9 +94,16 @@ class Session(Delivery):
         """True while there are commands that are not executed yet."""
         return self._waiting is not None or bool(self._later)
 
+    @property
+    def _can_execute(self) -> bool:
+        """True while there are commands that need not wait until newest messages were sent."""
+        return self._waiting is not None or (bool(self._later) and not self._subscription.is_sending_newest)
+
     def _execute_commands(self) -> None:
         """Execute commands in order, up to the first that has to wait, and no more than one slice."""
         for _ in range(SLICE):
+            if self._subscription.is_sending_newest:
+                break
             command = self._next_command()
             if command is None:
                 break
@@ -167,7 +174,7 @@ class Session(Delivery):
         """Finish the commands that wait, if any; else take a step to catch up."""
         if self._waiting is not None:
             await self._finish_command(self._waiting)
-        elif self._later:
+        elif self._can_execute:
             await self._go_on()
         else:
             await super()._step()

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.protocol import GapNotice, GapRange, Page, PageAnswer, Read, Subscribed, Unsubscribed
+from fanline.protocol import GapNotice, GapRange, Page, PageAnswer, Read, Record, Subscribed, Unsubscribed
 from fanline.security.users import User
 from subscriber.backlog import Backlog
 from subscriber.commands import Command
@@ -37,10 +37,17 @@ T = TypeVar("T")
 
 
 class Start(NamedTuple):
-    """Where a pattern begins, and which positions after it retention has removed."""
+    """Where a pattern begins.
+
+    Attributes:
+        after: Everything after this position comes.
+        gap: Positions after it that retention has removed.
+        latest: Up to this position, only the newest record of each topic comes.
+    """
 
     after: int
     gap: GapRange | None = None
+    latest: int | None = None
 
 
 # What a command waits for: a page of the log, or, for None, until the end of the log is known.
@@ -109,10 +116,20 @@ class Subscription:
         return self._backlog is not None
 
     @property
+    def is_sending_newest(self) -> bool:
+        """True while the newest record of each topic is sent; commands must wait for its end.
+
+        So what a later command asks for comes after it, and each pattern in the order of the log.
+        """
+        return self._backlog is not None and self._backlog.is_sending_newest
+
+    @property
     def is_ahead(self) -> bool:
         """True if another service has sent it records that have not arrived in this one."""
         head, backlog = self._fanout.head, self._backlog
-        return backlog is not None and backlog.position >= head and not backlog.is_complete(head)
+        if backlog is None or backlog.is_sending_newest:
+            return False
+        return backlog.position >= head and not backlog.is_complete(head)
 
     def close(self) -> None:
         """End all delivery; allowed at any time, and again."""
@@ -136,7 +153,8 @@ class Subscription:
     def execute(self, command: Command) -> Steps[None]:
         """Execute a command, and answer it.
 
-        Nothing happens before the generator is started, and only one may be in progress.
+        Nothing happens before the generator is started, and only one may be in progress; none while
+        :attr:`is_sending_newest`.
 
         Yields:
             The page of the log that is needed, to be sent to the generator; None to wait until the end of
@@ -167,10 +185,11 @@ class Subscription:
         if not self._feed.can_resume:
             raise _no_log()
         starts: dict[str, Start] = {}
+        head = self._fanout.head
         for command in commands:
-            starts[command.pattern] = yield from self._find_start(command)
+            starts[command.pattern] = yield from self._find_start(command, head)
         for pattern, start in starts.items():
-            self._add(pattern, start.after)
+            self._add(pattern, start)
         return list(starts.values())
 
     def _subscribe(self, command: Command) -> Steps[None]:
@@ -181,12 +200,13 @@ class Subscription:
         if command.pattern in self._patterns:
             if self._fanout.is_member(self):
                 self._fanout.flush_for(self)
-            self._answer(command.pattern, self._position_of(command.pattern))
+            self._answer(command.pattern, Start(self._position_of(command.pattern)))
             return
-        start = yield from self._find_start(command)
-        self._add(command.pattern, start.after)
+        reached = self._fanout.head if self._backlog is None else self._backlog.position
+        start = yield from self._find_start(command, reached)
+        self._add(command.pattern, start)
         # Not before: frames held back for the other patterns have been written by now.
-        self._answer(command.pattern, start.after, start.gap)
+        self._answer(command.pattern, start)
 
     def _check(self, pattern: str) -> None:
         if not self._user.may_subscribe(pattern):
@@ -201,11 +221,12 @@ class Subscription:
     def _position_of(self, pattern: str) -> int:
         return self._fanout.head if self._backlog is None else self._backlog.position_of(pattern)
 
-    def _answer(self, pattern: str, seq: int, gap: GapRange | None = None) -> None:
-        self.send(Subscribed(pattern, seq if self._feed.can_resume else None, gap, self._feed.epoch))
+    def _answer(self, pattern: str, start: Start) -> None:
+        seq = start.after if self._feed.can_resume else None
+        self.send(Subscribed(pattern, seq, start.gap, self._feed.epoch, start.latest))
 
-    def _add(self, pattern: str, after: int) -> None:
-        if self._backlog is None and self._is_live_end(after):
+    def _add(self, pattern: str, start: Start) -> None:
+        if self._backlog is None and self._is_live_end(start.after):
             self._patterns.add(pattern)
             if self._fanout.is_member(self):
                 self._fanout.add(self, pattern)
@@ -217,7 +238,10 @@ class Subscription:
         self._read = None
         if self._backlog is None:
             self._backlog = Backlog()
-        self._backlog.add(pattern, after)
+        if start.latest is None or start.after == start.latest:
+            self._backlog.add(pattern, start.after)
+        else:
+            self._backlog.add_newest(pattern, start.latest)
 
     def _is_live_end(self, position: int) -> bool:
         """Return whether fan-out can go on from a position."""
@@ -238,11 +262,13 @@ class Subscription:
                 self._backlog = None
         self.send(Unsubscribed(pattern))
 
-    def _find_start(self, command: Command) -> Generator[Read, PageAnswer | None, Start]:
+    def _find_start(self, command: Command, reached: int) -> Generator[Read, PageAnswer | None, Start]:
         if command.is_from_now:
             return Start(self._fanout.head)
         if not self._feed.can_resume:
             raise _no_log()
+        if command.latest:
+            return (yield from self._find_start_of_latest(command.pattern, reached))
         if command.last is not None:
             return (yield from self._find_start_of_last(command.pattern, command.last))
         assert command.after is not None
@@ -275,6 +301,17 @@ class Subscription:
             wanted -= len(page.messages)
         return Start(before - 1)
 
+    def _find_start_of_latest(self, pattern: str, until: int) -> Generator[Read, PageAnswer | None, Start]:
+        after = 0
+        while after < until:
+            page = yield Read([pattern], after=after, limit=1, latest=until)
+            assert page is not None
+            if page.messages:
+                first = page.records().records[0]
+                return Start(first.seq - 1, latest=until)
+            after = page.position
+        return Start(until, latest=until)
+
     # Between live and the log.
 
     def leave_live(self) -> None:
@@ -298,8 +335,8 @@ class Subscription:
         if backlog.is_complete(self._fanout.head) and self._is_live_end(backlog.position):
             self._backlog = None
             self._fanout.join(self, self._patterns)
-        elif not self._cache.covers(backlog.position):
-            self._read = Read(backlog.patterns, after=backlog.position, limit=backlog.limit)
+        elif backlog.is_sending_newest or not self._cache.covers(backlog.position):
+            self._read = backlog.next_read()
             return self._read
         elif backlog.position < self._fanout.head:
             self._write_page(
@@ -321,7 +358,11 @@ class Subscription:
         self._read = None
         if page.gap is not None and self._note_gap(page.gap):
             self.send(GapNotice(page.gap))
-        self._write_page(self._backlog, page.records())
+        if read.latest is None:
+            self._write_page(self._backlog, page.records())
+        else:
+            self._write_records(page.records().records)
+            self._backlog.advance_newest(page.position)
 
     def report(self, gap: GapRange) -> None:
         """Tell a live subscriber of positions that do not come; any other is told when it gets there."""
@@ -329,15 +370,14 @@ class Subscription:
             self.send(GapNotice(gap))
 
     def _write_page(self, backlog: Backlog, page: Page) -> None:
-        frames = [
-            self.codec.encode_record(record)
-            for record in page.records
-            if backlog.wants(record.topic, record.seq)
-        ]
+        wanted = [record for record in page.records if backlog.wants(record.topic, record.seq)]
         backlog.advance(page.position)
-        if frames:
-            self._fanout.delivered += len(frames)
-            self.write(b"".join(frames))
+        self._write_records(wanted)
+
+    def _write_records(self, records: Sequence[Record]) -> None:
+        if records:
+            self._fanout.delivered += len(records)
+            self.write(b"".join(map(self.codec.encode_record, records)))
 
     def _note_gap(self, gap: GapRange) -> bool:
         """Note that a gap is reported; return whether it was not before."""

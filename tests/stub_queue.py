@@ -29,6 +29,7 @@ class StubQueue(Stub):
         log: Every message, also those that retention has dropped.
         floor: Positions up to this one are dropped by retention.
         reads: Every request for a page, in order.
+        epoch: Random name of the log.
         is_mute: While true, requests for pages are not answered.
         evasions: What the next requests to follow are answered with instead, in order; then the connection
             is closed.
@@ -39,6 +40,7 @@ class StubQueue(Stub):
         self.log: list[Record] = []
         self.floor = 0
         self.reads: list[Read] = []
+        self.epoch: str | None = None
         self.is_mute = False
         self.evasions: list[object] = []
         self._popping: set[ServerConnection] = set()
@@ -88,7 +90,7 @@ class StubQueue(Stub):
             await connection.send(encode(error), text=True)
             return
         gap = GapRange(after + 1, self.floor) if self.floor > after else None
-        await connection.send(encode(Popping(None, after, gap)), text=True)
+        await connection.send(encode(Popping(None, after, gap, self.epoch)), text=True)
         self._popping.add(connection)
         missed = [record.body for record in self.log[max(after, self.floor) :]]
         if missed:
@@ -105,10 +107,16 @@ class StubQueue(Stub):
             found = [record for record in wanted if record.seq < before][-read.limit :]
             position = found[0].seq if found else 0
             gap = None
+        elif read.latest is not None:
+            newest = {record.topic: record for record in wanted if record.seq <= read.latest}
+            rest = sorted(record for record in newest.values() if record.seq > read.after)
+            found = rest[: read.limit]
+            position = found[-1].seq if len(found) < len(rest) else read.latest
+            gap = None
         else:
             rest = [record for record in wanted if record.seq > read.after]
             found = rest[: read.limit]
             position = found[-1].seq if len(found) < len(rest) else len(self.log)
             gap = GapRange(read.after + 1, self.floor) if self.floor > read.after else None
         raws = [msgspec.Raw(record.body) for record in found]
-        return PageAnswer(read.ref, raws, max(position, read.after or 0), len(self.log), gap)
+        return PageAnswer(read.ref, raws, max(position, read.after or 0), len(self.log), gap, self.epoch)

@@ -3,6 +3,7 @@
 A subscriber asks::
 
     {"sub": "orders.>", "after": 41, "epoch": "e9f86…"}   or "last": 50; without either, from now on
+    {"sub": "sensors.*", "latest": true}                  the newest message of each topic, then what follows
     {"unsub": "orders.>"}
 
 and is told, between messages::
@@ -15,6 +16,7 @@ and is told, between messages::
 
 ``epoch`` is the random name of the log; ``after`` without it is taken for a position of the present one. If
 it is that of another log, everything of the present one follows, from 0 on, and the gap is of the other.
+With ``latest`` it has the position up to which only the newest message of each topic comes.
 ``subscribed`` has ``"gap": {"from", "to"}`` if retention has removed part of what was asked for. Fields and
 whole frames that are not known here are ignored, so that a newer service can say more.
 """
@@ -28,17 +30,22 @@ from fanline.protocol.publish import Drain
 
 
 class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Asks for a pattern: from after a position, from the ``last`` so many, or else from now on."""
+    """Asks for a pattern: from after a position, from the ``last`` so many, or else from now on.
+
+    Attributes:
+        latest: Begin with the newest message of each topic.
+    """
 
     sub: str
     after: int | None = None
     last: int | None = None
     epoch: str | None = None
+    latest: bool = False
 
     @property
     def has_options(self) -> bool:
         """Return whether messages of the past are wanted."""
-        return self.after is not None or self.last is not None
+        return self.after is not None or self.last is not None or self.latest
 
 
 class UnsubscribeRequest(msgspec.Struct, frozen=True):
@@ -54,12 +61,17 @@ class GapNotice(msgspec.Struct):
 
 
 class Subscribed(msgspec.Struct, omit_defaults=True):
-    """The answer to :class:`SubscribeRequest`: everything after ``seq`` follows."""
+    """The answer to :class:`SubscribeRequest`: everything after ``seq`` follows.
+
+    Attributes:
+        latest: Up to this position, only the newest message of each topic does.
+    """
 
     subscribed: str
     seq: int | None = None
     gap: GapRange | None = None
     epoch: str | None = None
+    latest: int | None = None
 
 
 class Unsubscribed(msgspec.Struct):

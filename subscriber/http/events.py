@@ -31,7 +31,7 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import GapNotice, parse_position
 from fanline.protocol.topics import require_pattern
 from fanline.server import EventStream, StreamEndpoint, single_header
-from subscriber.commands import Command, subscribe_command
+from subscriber.commands import Command, parse_switch, subscribe_command
 from subscriber.delivery import Delivery
 from subscriber.frame_codec import EventFrames, FrameCodec, parse_event_id
 from subscriber.subscription import Start
@@ -99,14 +99,16 @@ def _parse(request: Request) -> Sequence[Command]:
     topics += [request.path_params["topic"]] if "topic" in request.path_params else []
     if not topics:
         raise Rejected(ErrorCode.BAD_COMMAND, "name the topics: /events?topic=TOPIC&topic=TOPIC")
-    options: dict[str, object] = {
-        name: value if name == "epoch" else parse_position(name, value)
-        for name, value in query
-        if name not in _NO_OPTIONS
-    }
+    options = {name: _parse_option(name, value) for name, value in query if name not in _NO_OPTIONS}
     if last_event_id := single_header(request.headers, "last-event-id"):
         position, epoch = parse_event_id(last_event_id)
         options = {"after": position, "epoch": epoch}
     for topic in topics:
         require_pattern(topic)
     return [subscribe_command(topic, options) for topic in dict.fromkeys(topics)]
+
+
+def _parse_option(name: str, value: str) -> object:
+    if name == "epoch":
+        return value
+    return parse_switch(value) if name == "latest" else parse_position(name, value)

@@ -164,7 +164,7 @@ def test_pages_grow() -> None:
     backlog.add("a", 0)
     limits = []
     for position in range(1, 9):
-        limits.append(backlog.limit)
+        limits.append(backlog.next_read().limit)
         backlog.advance(position)
     assert limits[:3] == [FIRST_PAGE_RECORDS, 2 * FIRST_PAGE_RECORDS, 4 * FIRST_PAGE_RECORDS]
     assert limits[-1] == MAX_PAGE_RECORDS == max(limits)

@@ -93,6 +93,21 @@ def test_parses_unsub_in_three_spellings(frame: bytes) -> None:
     assert parse(frame) == [Command(False, "orders.*")]
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"sub a latest=true",
+        b'{"sub":"a","latest":true}',
+        b'{"Topic":"a","Content":"sub","Latest":true}',
+        b'[{"sub":"a","latest":true}]',
+    ],
+)
+def test_latest_in_every_spelling(frame: bytes) -> None:
+    """It asks for the newest message of each topic (line 49)."""
+    assert parse(frame) == [Command(True, "a", latest=True)]
+    assert parse(frame.replace(b"true", b"false")) == [Command(True, "a")]
+
+
 @pytest.mark.parametrize("name", ["after", "last"])
 @pytest.mark.parametrize("value", [0, 41, LARGEST])
 @pytest.mark.parametrize(
@@ -205,8 +220,13 @@ def test_unknown_command_is_answered_with_the_spellings(frame: bytes) -> None:
         (b'{"sub":"a","x":1,"b":2}', "sub has no option 'b'"),
         ("sub a \x1bé=1".encode(), r"sub has no option '\x1b\xe9'"),
         (b"sub a " + b"x" * 100_000, f"sub has no option '{'x' * 40}'"),
-        (b"sub a after=1 last=2", "after and last exclude each other"),
-        (b'{"sub":"a","after":1,"last":2}', "after and last exclude each other"),
+        (b"sub a after=1 last=2", "after, last and latest exclude each other"),
+        (b"sub a after=1 latest=true", "after, last and latest exclude each other"),
+        (b'{"sub":"a","last":1,"latest":true}', "after, last and latest exclude each other"),
+        (b"sub a latest=yes", "latest must be true or false"),
+        (b'{"sub":"a","latest":1}', "latest must be true or false"),
+        (b'{"unsub":"a","latest":true}', "unsub has no option 'latest'"),
+        (b'{"sub":"a","after":1,"last":2}', "after, last and latest exclude each other"),
     ],
 )
 def test_refuses_wrong_options(frame: bytes, reason: str) -> None:

@@ -167,6 +167,29 @@ async def test_last(queue: StubQueue, start_service: StartService, dial: Dial) -
     assert await contents(client, 1) == [101]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sub s.* latest=true",
+        '{"Topic":"s.*","Content":"sub","latest":true}',
+        '[{"sub":"s.*","latest":true}]',
+    ],
+)
+async def test_latest(queue: StubQueue, start_service: StartService, dial: Dial, command: str) -> None:
+    """The newest message of each topic, then what follows; later commands wait for that (line 49)."""
+    for n in range(1, 301):
+        queue.store(f"s.{n % 150}", n)
+    queue.store("t", 301)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
+    client = await dial(subscriber, "/subscribe")
+    assert await ask(client, command) == {"subscribed": "s.*", "seq": 150, "latest": 301}
+    await client.send("sub t after=0")
+    assert await contents(client, 150) == list(range(151, 301))
+    assert await receive(client) == [{"subscribed": "t", "seq": 0}]
+    await queue.publish(("s.1", 302))
+    assert await contents(client, 2) == [301, 302]
+
+
 async def test_gap_is_named(queue: StubQueue, start_service: StartService, dial: Dial) -> None:
     """When retention has removed part of what is asked for, the answer says which part (promise 4)."""
     for n in range(1, 51):

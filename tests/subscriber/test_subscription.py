@@ -67,6 +67,11 @@ class Log:
             before = last + 1 if read.before is None else read.before
             found = [each for each in self._find(0, read.topics) if each.seq < before][-limit:]
             return PageAnswer(0, _raws(found), found[0].seq if found else before, last)
+        if read.latest is not None:
+            newest = {each.topic: each for each in self._find(0, read.topics) if each.seq <= read.latest}
+            found = sorted(each for each in newest.values() if each.seq > read.after)
+            position = found[limit - 1].seq if len(found) > limit else read.latest
+            return PageAnswer(0, _raws(found[:limit]), position, last)
         found = self._find(read.after, read.topics)
         position = found[limit - 1].seq if len(found) > limit else max(last, read.after)
         return PageAnswer(0, _raws(found[:limit]), position, last, self._gap(read.after, read.topics))
@@ -131,8 +136,8 @@ class Client:
         except StopIteration:
             return self.take()
 
-    def sub(self, pattern: str, *, after: int | None = None, last: int | None = None) -> list[Any]:
-        return self.execute(Command(True, pattern, after, last))
+    def sub(self, pattern: str, **options: Any) -> list[Any]:
+        return self.execute(Command(True, pattern, **options))
 
     def unsub(self, pattern: str) -> list[Any]:
         return self.execute(Command(False, pattern))
@@ -218,6 +223,59 @@ def test_last_counts_messages_of_the_pattern(log: Log, client: Client) -> None:
     assert client.catch_up() == list(range(1, 11))
 
 
+def test_latest_begins_with_the_newest_of_each_topic(log: Log, client: Client) -> None:
+    """In the order of the log and a page at a time; then everything that follows, and no more (line 49)."""
+    log.page_records = 1
+    log.publish("a", "c", "d", "c")
+    assert client.sub(">", latest=True) == [{"subscribed": ">", "seq": 9, "latest": 14}]
+    log.publish("a", "a")
+    assert client.catch_up() == [10, 11, 13, 14, 15, 16]
+    log.publish("a")
+    assert client.take() == [17]
+
+
+def test_latest_of_nothing_is_live_at_once(log: Log, client: Client) -> None:
+    """A pattern without a message begins with what is new (line 49)."""
+    assert client.sub("c", latest=True) == [{"subscribed": "c", "seq": 10, "latest": 10}]
+    assert not client.subscription.is_catching_up
+    log.publish("c")
+    assert client.take() == [11]
+
+
+def test_slow_subscriber_gets_the_newest_in_pages(log: Log, client: Client) -> None:
+    """Nothing more is read while its buffer is full, and nothing is sent in between (line 49)."""
+    log.page_records = 1
+    client.sub("c")
+    client.fills_up = True
+    client.sub("*", latest=True)
+    client.fills_up, client.paused = True, False
+    assert client.catch_up() == [9]
+    log.publish("c", "a")
+    assert client.subscription.advance() is None
+    assert client.subscription.is_sending_newest
+    client.paused = False
+    assert client.catch_up() == [10, 11, 12]
+
+
+def test_latest_of_one_that_catches_up_is_that_of_its_position(log: Log, client: Client) -> None:
+    """So that all of its patterns go on from one position, in the order of the log (line 49)."""
+    log.page_records = 2
+    client.sub("a", after=0)
+    client.fills_up = True
+    assert client.catch_up() == [1, 3]
+    client.paused = False
+    assert client.sub("b", latest=True) == [{"subscribed": "b", "seq": 1, "latest": 3}]
+    assert client.catch_up() == [2, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_unsubscribing_ends_the_newest_of_a_pattern(log: Log, client: Client) -> None:
+    """Newest records that are not sent yet do not come (line 49)."""
+    client.sub("a", latest=True)
+    client.unsub("a")
+    assert client.catch_up() == []
+    assert not client.subscription.is_catching_up
+
+
 def test_repeated_subscription_changes_nothing(log: Log, client: Client) -> None:
     """The answer says how far the first one has got."""
     client.sub("a", after=2)
@@ -263,7 +321,7 @@ def test_positions_are_useless_without_a_log() -> None:
     log.feed.begin(0, epoch=None, can_resume=False)
     client = Client(log)
     assert client.sub("a") == [{"subscribed": "a"}]
-    for options in ({"after": 0}, {"last": 1}):
+    for options in ({"after": 0}, {"last": 1}, {"latest": True}):
         with pytest.raises(Rejected) as raised:
             client.sub("b", **options)
         assert raised.value.code == ErrorCode.RESUME_UNAVAILABLE
@@ -432,11 +490,15 @@ def test_gap_with_nothing_after_it_is_told_to_all(log: Log, client: Client) -> N
 
 
 class Want:
-    """One pattern of a subscriber by itself; everything up to ``reached`` was written, or never wanted."""
+    """One pattern of a subscriber by itself; everything up to ``reached`` was written, or never wanted.
 
-    def __init__(self, pattern: str, reached: int) -> None:
+    Up to ``latest``, only the newest record of each topic is wanted.
+    """
+
+    def __init__(self, pattern: str, reached: int, latest: int) -> None:
         self.pattern = pattern
         self.reached = reached
+        self.latest = latest
 
 
 class CheckedClient(Client):
@@ -458,15 +520,21 @@ class CheckedClient(Client):
         topic = self.log.stored[seq - 1].topic
         takers = [each for each in self.wants.values() if matches(each.pattern, topic) and each.reached < seq]
         assert takers, f"{seq} was written again, or is not wanted"
+        assert not all(self.is_superseded(each, seq) for each in takers), f"{seq} is not the newest"
         for want in takers:
             self.pass_over(want, seq - 1)
             want.reached = seq
+
+    def is_superseded(self, want: Want, seq: int) -> bool:
+        """Return whether a record is not wanted because its topic has a newer one."""
+        topic = self.log.stored[seq - 1].topic
+        return any(self.log.stored[newer - 1].topic == topic for newer in range(seq + 1, want.latest + 1))
 
     def check_notice(self, notice: dict[str, Any]) -> None:
         if gap := notice.get("gap"):
             self.told.append(GapRange(gap["from"], gap["to"]))
         if pattern := notice.get("subscribed"):
-            want = self.wants.setdefault(pattern, Want(pattern, notice["seq"]))
+            want = self.wants.setdefault(pattern, Want(pattern, notice["seq"], notice.get("latest", 0)))
             self.pass_over(want, notice["seq"])
         elif pattern := notice.get("unsubscribed"):
             self.wants.pop(pattern, None)
@@ -474,14 +542,16 @@ class CheckedClient(Client):
     def pass_over(self, want: Want, position: int) -> None:
         """Check that everything of a pattern up to a position was removed, and that the gap was told."""
         for seq in range(want.reached + 1, position + 1):
-            if matches(want.pattern, self.log.stored[seq - 1].topic):
+            if matches(want.pattern, self.log.stored[seq - 1].topic) and not self.is_superseded(want, seq):
                 assert seq in self.log.removed, f"{seq} is missing, before {position + 1}"
+                if seq <= want.latest:
+                    continue  # a topic that has no newest record any more
                 assert any(gap.first <= seq <= gap.last for gap in self.told), f"{seq} is a silent gap"
         want.reached = max(want.reached, position)
 
     def start(self, command: Command) -> None:
         """Start a command, and execute it if it needs nothing."""
-        if self.steps is None:
+        if self.steps is None and not self.subscription.is_sending_newest:
             steps = self.subscription.execute(command)
             self.proceed(steps, lambda: next(steps))
 
@@ -550,7 +620,9 @@ class World:
     def subscribe(self) -> None:
         pattern = self.rng.choice(["a", "*", ">"])
         after = max(0, self.log.feed.head - self.rng.choice([0, 1, 5, 20, -3]))
-        options: dict[str, Any] = self.rng.choice([{}, {}, {"after": after}, {"after": after}, {"last": 2}])
+        options: dict[str, Any] = self.rng.choice(
+            [{}, {}, {"after": after}, {"after": after}, {"last": 2}, {"latest": True}]
+        )
         self.rng.choice(self.clients).start(Command(True, pattern, **options))
 
     def unsubscribe(self) -> None:
