@@ -13,7 +13,7 @@ import typer
 from clientdemo.commands.chat_session import event_as_json, event_as_text, run_chat, send_to_room
 from clientdemo.commands.interactive import interact
 from clientdemo.commands.publish import Item, publish_lines, publish_one, read_json, read_text
-from clientdemo.commands.subscribe import as_json, as_text, follow
+from clientdemo.commands.subscribe import Begin, as_json, as_text, follow
 from clientdemo.console.lines import STDIN, read_lines
 from clientdemo.console.output import abandon_output
 from clientdemo.exit_codes import ExitCode, code_of, tell
@@ -207,7 +207,7 @@ def pub(
 
 
 @app.command(epilog=EXIT_CODES)
-def sub(
+def sub(  # noqa: PLR0913, PLR0917 - each is one option
     context: typer.Context,
     topics: Topics,
     after: Annotated[
@@ -216,6 +216,9 @@ def sub(
     last: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Begin with the N newest messages of each topic.")
     ] = None,
+    latest: Annotated[
+        bool, typer.Option("--latest", help="Begin with the newest message of each topic that matches.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Write whole messages, as JSON.")] = False,
     count: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Exit after N messages.", show_default="never")
@@ -233,11 +236,12 @@ def sub(
     """Write the messages of topics to standard output, a line for each."""
     for topic in topics:
         _checked(require_pattern, topic)
-    if after is not None and last is not None:
-        raise typer.BadParameter("--after and --last exclude each other")
+    if (after is not None) + (last is not None) + latest > 1:
+        raise typer.BadParameter("--after, --last and --latest exclude each other")
     render = as_json if json else as_text
     login = _connection(context).login
-    _run(lambda: follow(login(), topics, render, after=after, last=last, count=count, timeout=timeout))
+    begin = Begin(after, last, latest=latest)
+    _run(lambda: follow(login(), topics, render, begin, count=count, timeout=timeout))
 
 
 @app.command(epilog=EXIT_CODES)

@@ -264,6 +264,7 @@ class StubSubscriber(Stub):
         commands: Every command received, in order.
         repeat: How many messages from before the right position are sent again after each ``sub``.
         has_positions: Whether answers and messages carry their positions.
+        epoch: Name of the log, in answers; one who resumes with another is sent the whole log.
         sent: How often each position was sent.
     """
 
@@ -275,6 +276,7 @@ class StubSubscriber(Stub):
         self.commands: list[dict[str, Any]] = []
         self.repeat = 0
         self.has_positions = True
+        self.epoch: str | None = None
         self.sent: Counter[int] = Counter()
         self._patterns: dict[ServerConnection, set[str]] = {}
 
@@ -316,6 +318,8 @@ class StubSubscriber(Stub):
         answer: dict[str, Any] = {"subscribed": pattern}
         if self.has_positions:
             answer["seq"] = after
+        if self.epoch is not None:
+            answer["epoch"] = self.epoch
         if after < self.floor:
             answer["gap"] = {"from": after + 1, "to": self.floor}
         await self._say(connection, answer)
@@ -325,6 +329,11 @@ class StubSubscriber(Stub):
                 await self._deliver(connection, message)
 
     def _start(self, command: dict[str, Any], matching: list[Message]) -> int:
+        if command.get("epoch") not in (None, self.epoch):
+            return 0
+        if command.get("latest"):
+            newest = {message.topic: message.seq for message in matching}
+            return min(newest.values(), default=len(self.log) + 1) - 1
         if "after" in command:
             return int(command["after"])
         if wanted := command.get("last", 0):

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from clientdemo.console.escape import content_of, json_line
 from clientdemo.console.output import while_output_is_read
@@ -11,6 +12,20 @@ from clientdemo.login import PipelineLogin
 from fanline import Disconnected, Gap, Message, Subscriber
 
 Render = Callable[[Message], bytes]
+
+
+class Begin(NamedTuple):
+    """Where to begin; with none of these, with what is new.
+
+    Attributes:
+        after: After this position.
+        last: With this number of the newest messages of each topic.
+        latest: With the newest message of each topic that matches.
+    """
+
+    after: int | None = None
+    last: int | None = None
+    latest: bool = False
 
 
 def as_text(message: Message) -> bytes:
@@ -27,9 +42,8 @@ async def follow(
     login: PipelineLogin,
     topics: Sequence[str],
     render: Render,
+    begin: Begin,
     *,
-    after: int | None,
-    last: int | None,
     count: int | None,
     timeout: float | None,
 ) -> ExitCode:
@@ -39,8 +53,7 @@ async def follow(
         login: Services and credentials.
         topics: Topics and patterns to subscribe to.
         render: Converts a message to a line.
-        after: Begin after this position.
-        last: Begin with this number of the newest messages of each topic.
+        begin: Where to begin.
         count: Number of messages to write; None for no limit.
         timeout: Seconds without a message after which to give up; None for no limit.
 
@@ -54,8 +67,9 @@ async def follow(
         user=login.user,
         password=login.password,
         tls=login.tls,
-        after=after,
-        last=last,
+        after=begin.after,
+        last=begin.last,
+        latest=begin.latest,
         on_gap=tell_gap,
         on_state=ConnectionNotices(),
     )

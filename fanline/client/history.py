@@ -36,11 +36,14 @@ class HistoryPage:
 
     Attributes:
         messages: In the order of the log, whichever way the page was asked for.
-        gap: What retention has removed from the page; None if nothing is missing.
+        gap: What retention has removed from the page, or that the log is another one than it was asked for;
+            None if nothing is missing.
+        epoch: Random name of the log; positions of another one mean nothing in it.
     """
 
     messages: Sequence[Message]
     gap: Gap | None = None
+    epoch: str | None = None
 
 
 class History:
@@ -97,6 +100,7 @@ class History:
         before: int | None = None,
         last: int | None = None,
         limit: int = 100,
+        epoch: str | None = None,
     ) -> HistoryPage:
         """Return a page of the log; without a position, that of the newest messages.
 
@@ -108,6 +112,8 @@ class History:
             before: End in front of this position.
             last: The newest so many; as ``limit`` alone. These three exclude each other.
             limit: Messages on the page at most, 1 to 1,000; there are fewer if they are large.
+            epoch: Epoch of the log that the position is of. If the log is another one by now, the page is its
+                first one, and has a gap with ``is_new_log``.
 
         Raises:
             Rejected: If the service refuses the request, or the queue is out of its reach.
@@ -120,7 +126,13 @@ class History:
             raise Closed("it is not open: enter it with `async with`")
         require_pattern(topic)
         parameters = {"after": after, "before": before, "last": last, "limit": limit}
-        given = {name: value for name, value in parameters.items() if value is not None}
+        page = await self._read(topic, {name: n for name, n in parameters.items() if n is not None})
+        if epoch in (None, page.epoch):
+            return page
+        page = await self._read(topic, {"after": 0, "limit": limit})
+        return HistoryPage(page.messages, Gap(topic, is_new_log=True), page.epoch)
+
+    async def _read(self, topic: str, given: dict[str, int]) -> HistoryPage:
         path = f"/topics/{quote(topic, safe='')}/messages"
         response = await self._client.request("GET", path, given)
         if response.status != HTTPStatus.OK:
@@ -129,7 +141,7 @@ class History:
             messages = _decode_messages(response.body)
         except msgspec.DecodeError:
             raise ConfigurationError(f"{self._client.url}: does not answer as a subscriber service") from None
-        return HistoryPage(messages, _gap(topic, response))
+        return HistoryPage(messages, _gap(topic, response), response.headers.get("fanline-epoch"))
 
     def _refusal(self, response: Response) -> FanlineError:
         try:

@@ -74,6 +74,9 @@ class Subscriber(Client):
         tls: How to verify the server; None trusts the CAs of the system.
         after: For ``topics``: begin after this position.
         last: For ``topics``: begin with so many of the newest messages of each.
+        latest: For ``topics``: begin with the newest message of each topic that matches.
+        epoch: :attr:`epoch` of the log that ``after`` is a position of. If the log is another one by now, all
+            of its messages come, after a gap with ``is_new_log``.
         on_gap: Called for each gap; by default it is logged.
         on_state: Called with None when a connection is made, and with the reason, a sentence, when it is
             lost or cannot be made.
@@ -92,6 +95,8 @@ class Subscriber(Client):
         tls: ssl.SSLContext | None = None,
         after: int | None = None,
         last: int | None = None,
+        latest: bool = False,
+        epoch: str | None = None,
         on_gap: Callable[[Gap], None] = log_gap,
         on_state: OnState | None = None,
     ) -> None:
@@ -102,7 +107,8 @@ class Subscriber(Client):
         self._on_gap = on_gap
         self._subscriptions = SubscriptionState()
         for topic in topics:
-            self._subscriptions.ask(_request(topic, after, last))
+            self._subscriptions.ask(_request(topic, after, last, latest=latest, epoch=epoch))
+        self._epoch = epoch
         self._connection: ClientConnection | None = None
         self._arrived: deque[Message | Gap | Rejected] = deque()
         self._news = asyncio.Event()
@@ -117,7 +123,24 @@ class Subscriber(Client):
         """How many messages have arrived and wait to be returned; at 0 it is time to flush an output."""
         return len(self._arrived)
 
-    async def subscribe(self, pattern: str, *, after: int | None = None, last: int | None = None) -> int:
+    @property
+    def epoch(self) -> str | None:
+        """Random name of the log that messages come from: positions of another one mean nothing in it.
+
+        A program that stores the position of the last message should store this too, and give both when it
+        starts again. None if it is not known yet, or the queue keeps no positions.
+        """
+        return self._epoch
+
+    async def subscribe(
+        self,
+        pattern: str,
+        *,
+        after: int | None = None,
+        last: int | None = None,
+        latest: bool = False,
+        epoch: str | None = None,
+    ) -> int:
         """Subscribe to a topic or pattern; again changes nothing.
 
         Waits for the answer, through reconnects if need be. If cancelled, the subscription may be there
@@ -126,7 +149,10 @@ class Subscriber(Client):
         Args:
             pattern: What to subscribe to.
             after: Begin after this position.
-            last: Begin with so many of the newest messages. With neither, begin with what is new.
+            last: Begin with so many of the newest messages.
+            latest: Begin with the newest message of each topic that matches. With none of these three, begin
+                with what is new.
+            epoch: Epoch of the log that ``after`` is a position of.
 
         Returns:
             The position behind which everything comes; 0 if the queue keeps no positions.
@@ -136,7 +162,7 @@ class Subscriber(Client):
             FanlineError: What ends the iteration permanently, as described above.
         """
         self._require_open()
-        request = _request(pattern, after, last)
+        request = _request(pattern, after, last, latest=latest, epoch=epoch)
         self._subscriptions.ask(request)
         return await self._ask(request, self._subscribing, pattern)
 
@@ -267,6 +293,7 @@ class Subscriber(Client):
             self._missing(notice.gap.topic, notice.gap)
 
     def _subscribed(self, pattern: str, notice: SubscriberNotice) -> None:
+        self._epoch = notice.epoch or self._epoch
         is_new_log = self._subscriptions.is_of_another_log(pattern, notice.epoch)
         if self._subscriptions.confirm(pattern, notice.seq, notice.epoch):
             self._put(Gap(pattern))
@@ -307,10 +334,14 @@ class Subscriber(Client):
         self._news.set()
 
 
-def _request(pattern: str, after: int | None, last: int | None) -> SubscribeRequest:
+def _request(
+    pattern: str, after: int | None, last: int | None, *, latest: bool, epoch: str | None
+) -> SubscribeRequest:
     require_pattern(pattern)
-    if after is not None and last is not None:
-        raise Rejected(ErrorCode.BAD_COMMAND, "after and last exclude each other")
+    if (after is not None) + (last is not None) + latest > 1:
+        raise Rejected(ErrorCode.BAD_COMMAND, "after, last and latest exclude each other")
+    if epoch is not None and after is None:
+        raise Rejected(ErrorCode.BAD_COMMAND, "epoch is that of a position: give after as well")
     if (after or last or 0) < 0:
         raise Rejected(ErrorCode.BAD_POSITION, "after and last must be whole numbers from 0 on")
-    return SubscribeRequest(pattern, after, last)
+    return SubscribeRequest(pattern, after, last, epoch, latest)

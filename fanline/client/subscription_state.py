@@ -57,7 +57,7 @@ class SubscriptionState:
     def ask(self, request: SubscribeRequest) -> None:
         """Note a request; asking again for a pattern changes nothing."""
         if request.sub not in self._entries:
-            entry = self._entries[request.sub] = _Entry(request)
+            entry = self._entries[request.sub] = _Entry(request, epoch=request.epoch)
             self._index.add(request.sub, entry)
 
     def confirm(self, pattern: str, seq: int | None, epoch: str | None = None) -> bool:

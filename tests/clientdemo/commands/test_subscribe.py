@@ -114,6 +114,7 @@ async def test_a_wrong_password_is_told(subscriber: StubSubscriber, run: Run) ->
         ([], "Missing argument"),
         (["a..b"], '"a..b" is not a topic'),
         (["t", "--after", "1", "--last", "1"], "exclude each other"),
+        (["t", "--after", "1", "--latest"], "exclude each other"),
         (["t", "--after", "-1"], "'--after'"),
         (["t", "--count", "0"], "'--count'"),
         (["t", "--last", "many"], "'--last'"),

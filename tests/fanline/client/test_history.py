@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -99,6 +100,16 @@ async def test_a_gap_is_told(make_history: MakeHistory, queue: StubQueue) -> Non
         assert (await history.page("t", after=30, limit=1)).gap is None
 
 
+async def test_a_position_of_another_log_is_told(make_history: MakeHistory, queue: StubQueue) -> None:
+    """A page after a position of a log that was replaced is the first one of the new log (line 51)."""
+    queue.epoch = "e2"
+    async with make_history() as history:
+        page = await history.page("t", after=9, limit=2, epoch="e1")
+        assert (contents(page), page.gap, page.epoch) == ([1, 3], Gap("t", is_new_log=True), "e2")
+        page = await history.page("t", after=9, limit=2, epoch="e2")
+        assert (contents(page), page.gap) == ([11, 13], None)
+
+
 async def test_many_at_once(make_history: MakeHistory) -> None:
     """Any number of tasks may read at once; each gets its own page."""
     async with make_history() as history:
@@ -119,7 +130,7 @@ async def test_many_at_once(make_history: MakeHistory) -> None:
     ],
 )
 async def test_a_wrong_request_is_rejected(
-    make_history: MakeHistory, topic: str, parameters: dict[str, int], code: str
+    make_history: MakeHistory, topic: str, parameters: dict[str, Any], code: str
 ) -> None:
     """A wrong request raises the refusal of the service, with its code; the next one is answered."""
     async with make_history() as history:

@@ -71,6 +71,37 @@ async def test_begins_after_a_position(stub: StubSubscriber, make_subscriber: Ma
         assert values(await take(subscriber, 3)) == [2, 3, 4]
 
 
+async def test_begins_with_the_newest_of_each_topic(
+    stub: StubSubscriber, make_subscriber: MakeSubscriber
+) -> None:
+    """It is asked for once; after a lost connection it resumes after its position (line 49)."""
+    for topic in ("a.x", "a.y", "a.y"):
+        stub.store(topic, topic)
+    async with make_subscriber("a.*", latest=True) as subscriber:
+        await take(subscriber, 1)
+        stub.drop()
+        await stub.publish("a.x", "new")
+        assert values(await take(subscriber, 3))[-1] == "new"
+        assert await subscriber.subscribe("b", latest=True) == 4
+    assert stub.commands[0] == {"sub": "a.*", "latest": True}
+    assert stub.commands[1]["after"] > 0
+
+
+async def test_position_of_another_log_is_told(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
+    """A program that stored a position and its epoch cannot resume wrongly in a restored log (line 51)."""
+    for n in range(3):
+        stub.store("t", n)
+    gaps: list[Gap] = []
+    stub.epoch = "e2"
+    async with make_subscriber("t", after=2, epoch="e1", on_gap=gaps.append) as subscriber:
+        assert values(await take(subscriber, 3)) == [0, 1, 2]
+        assert subscriber.epoch == "e2"
+    assert gaps == [Gap("t", is_new_log=True)]
+    async with make_subscriber("t", after=2, epoch="e2", on_gap=gaps.append) as subscriber:
+        assert values(await take(subscriber, 1)) == [2]
+    assert len(gaps) == 1
+
+
 async def test_begins_with_the_last_ones(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
     """The newest messages of each topic can be asked for by number."""
     for n in range(5):
@@ -277,6 +308,8 @@ async def test_a_queue_out_of_reach_is_waited_for(stub: StubSubscriber, subscrib
         ("a..b", {}, "bad-topic"),
         ("", {}, "bad-topic"),
         ("t", {"after": 1, "last": 1}, "bad-command"),
+        ("t", {"last": 1, "latest": True}, "bad-command"),
+        ("t", {"epoch": "e1"}, "bad-command"),
         ("t", {"after": -1}, "bad-position"),
         ("t", {"last": -1}, "bad-position"),
     ],
@@ -285,7 +318,7 @@ async def test_what_cannot_be_asked_for_is_refused_here(
     make_subscriber: MakeSubscriber,
     subscriber: Subscriber,
     pattern: str,
-    position: dict[str, int],
+    position: dict[str, Any],
     code: str,
 ) -> None:
     """A wrong topic or position needs no server to be found."""
@@ -559,9 +592,10 @@ async def test_a_server_that_cannot_resume(stub: StubSubscriber, make_subscriber
     """No resume is pretended where the server speaks the plain dialect (line 9)."""
     stub.be_original()
     async with make_subscriber() as subscriber:
-        for position in ({"after": 0}, {"last": 1}):
+        options: dict[str, Any]
+        for options in ({"after": 0}, {"last": 1}, {"latest": True}):
             with pytest.raises(Rejected, match="speaks the plain dialect, which cannot resume"):
-                await subscriber.subscribe("t", **position)
+                await subscriber.subscribe("t", **options)
     assert stub.frames == []
 
 
