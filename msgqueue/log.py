@@ -7,8 +7,8 @@ two of them.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -83,7 +83,8 @@ class Log:
         self._work = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._followers: dict[Listener, None] = {}
+        self._followers: dict[Listener, None] = {}  # of all topics
+        self._by_topic: dict[str, dict[Listener, None]] = {}
         self.grown = ChangeNotifier()
         self._last: asyncio.Future[list[Receipt]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -283,23 +284,45 @@ class Log:
         return await self._store.trimmed(patterns)
 
     @contextmanager
-    def followed_by(self, listener: Listener) -> Iterator[None]:
+    def followed_by(self, listener: Listener, topics: Collection[str] | None = None) -> Iterator[None]:
         """While the block runs, have ``listener`` called with all that is committed, as it is committed.
 
         It must not block or raise. A listener that has read up to :attr:`head` misses nothing.
+
+        Args:
+            listener: Gets the records.
+            topics: The topics whose records it gets, all of them for None. Listeners of other topics cost
+                nothing.
         """
-        self._followers[listener] = None
+        for topic in topics or ():
+            self._by_topic.setdefault(topic, {})[listener] = None
+        if topics is None:
+            self._followers[listener] = None
         try:
             yield
         finally:
-            del self._followers[listener]
+            self._followers.pop(listener, None)
+            for topic in topics or ():
+                del self._by_topic[topic][listener]
+                if not self._by_topic[topic]:
+                    del self._by_topic[topic]
 
     def _take_in(self, records: Sequence[Record]) -> None:
         for record in records:
             self._recent.add(record)
         for follower in tuple(self._followers):
             follower(records)
+        if self._by_topic:
+            self._take_in_topics([record for record in records if record.topic in self._by_topic])
         self.grown.fire()
+
+    def _take_in_topics(self, records: Sequence[Record]) -> None:
+        found: defaultdict[Listener, list[Record]] = defaultdict(list)
+        for record in records:
+            for follower in self._by_topic[record.topic]:
+                found[follower].append(record)
+        for follower, wanted in found.items():
+            follower(wanted)
 
     # Cursors of durable consumers.
 

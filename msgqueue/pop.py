@@ -7,6 +7,7 @@ answer to a ping sent behind the messages says so in its place.
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from fanline.protocol import (
     refusal,
     split_array,
 )
-from fanline.protocol.topics import matches_any, require_pattern
+from fanline.protocol.topics import has_wildcard, matches_any, require_pattern
 from fanline.queue.pages import Pages
 from fanline.server import Connection, Handler, task_handler, text_frame
 from fanline.tasks import cancel_and_wait
@@ -215,20 +216,23 @@ class _Session:
             The position it has got to.
         """
         behind: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        names = None if topics is None or any(map(has_wildcard, topics)) else frozenset(topics)
+        select = _select_all if topics is None or names is not None else partial(_select, topics)
 
         def take(records: Sequence[Record]) -> None:
             nonlocal position
             if behind.done():
                 return
-            if sum(len(record.body) for record in records) > PAGE_BYTES:
+            wanted = select(records)
+            if sum(len(record.body) for record in wanted) > PAGE_BYTES:
                 behind.set_result(None)  # for one frame that is too much
                 return
-            self._send([record for record in records if _is_wanted(record, topics)])
+            self._send(wanted)
             position = records[-1].seq
             if self._connection.paused:
                 behind.set_result(None)
 
-        with self._log.followed_by(take):
+        with self._log.followed_by(take, names):
             await behind
         return position
 
@@ -245,8 +249,12 @@ class _Session:
             self._connection.write(text_frame(join_array([record.body for record in records])))
 
 
-def _is_wanted(record: Record, topics: Sequence[str] | None) -> bool:
-    return topics is None or matches_any(topics, record.topic)
+def _select_all(records: Sequence[Record]) -> Sequence[Record]:
+    return records
+
+
+def _select(topics: Sequence[str], records: Sequence[Record]) -> Sequence[Record]:
+    return [record for record in records if matches_any(topics, record.topic)]
 
 
 def _as_rejected(error: Rejected | StoreError) -> Rejected:

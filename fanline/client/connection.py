@@ -29,6 +29,7 @@ from websockets.typing import Subprotocol
 from fanline import keepalive
 from fanline.addresses import split_url
 from fanline.backoff import Backoff
+from fanline.change_notifier import ChangeNotifier
 from fanline.client.dial import lent, open_socket
 from fanline.client.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
@@ -102,6 +103,7 @@ class ReconnectingConnection:
         url: As given.
         problem: Why there is no connection, in one sentence without secrets; None while there is one.
         dialect: What the peer speaks on the connection; it can be another one after a reconnect.
+        changed: Fires when the connection is made, and when it is lost or cannot be made.
 
     Raises:
         ConfigurationError: If the URL cannot be used.
@@ -126,6 +128,7 @@ class ReconnectingConnection:
         self.url = url
         self.problem: str | None = f"{url} is not connected yet"
         self.dialect = Dialect.V1
+        self.changed = ChangeNotifier()
         self._login = login
         self._tls = tls
         self._subprotocol = Subprotocol(subprotocol)
@@ -243,6 +246,7 @@ class ReconnectingConnection:
 
     def _report(self, problem: str | None) -> None:
         has_changed, self.problem = problem != self.problem, problem
+        self.changed.fire()
         if has_changed and self._on_state is not None:
             self._on_state(problem)
 

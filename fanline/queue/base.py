@@ -1,7 +1,7 @@
 """The interface through which services and tools use the log: :class:`QueueClient`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fanline.protocol import Ack, ConsumerState, GapRange, NewMessage, PageAnswer, Read, Record, Refusal
@@ -115,6 +115,21 @@ class QueueClient(ABC):
         """Feed a listener with everything that is stored, from its head on, until cancelled.
 
         One that has not begun is begun at the end of the log. One call at a time.
+        """
+
+    @abstractmethod
+    async def follow_topic(
+        self, topic: str, take: Callable[[Sequence[Record]], None], caught_up: Callable[[], None]
+    ) -> None:
+        """Feed a function with all records of a topic, from the first that there is, until cancelled.
+
+        While msgqueue is away it waits; when the log was replaced all records of the new one follow. A queue
+        that speaks the plain dialect has none.
+
+        Args:
+            topic: The topic.
+            take: Gets the records, in order; must neither wait nor raise.
+            caught_up: Called whenever all that is stored was taken; must neither wait nor raise.
         """
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, Protocol
@@ -46,8 +46,10 @@ class LocalLog(ReadableLog, Protocol):
         """Wait while too much waits to be written."""
         ...
 
-    def followed_by(self, listener: Callable[[Sequence[Record]], None]) -> AbstractContextManager[None]:
-        """Call a listener with everything that is stored while the block runs."""
+    def followed_by(
+        self, listener: Callable[[Sequence[Record]], None], topics: Collection[str] | None = None
+    ) -> AbstractContextManager[None]:
+        """Call a listener with everything that is stored while the block runs, on all topics or on these."""
         ...
 
 
@@ -182,6 +184,26 @@ class LocalQueue(QueueClient):
             self._read_error = None
             with self._log.followed_by(listener.take):
                 await asyncio.Event().wait()
+
+    async def follow_topic(
+        self, topic: str, take: Callable[[Sequence[Record]], None], caught_up: Callable[[], None]
+    ) -> None:
+        """Feed a function with all records of a topic, until cancelled."""
+        position = 0
+
+        while True:
+            try:
+                while position < self._log.head:
+                    page = await self._log.read(position, [topic])
+                    take(page.records)
+                    position = page.position
+            except StoreError as error:
+                logger.warning("the topic %s cannot be read: %s; trying again", topic, error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                caught_up()
+                with self._log.followed_by(take, [topic]):
+                    await asyncio.Event().wait()
 
     async def _catch_up(self, listener: LogListener) -> None:
         """Feed a listener up to the end of the log; there is no wait after the last look at the end."""

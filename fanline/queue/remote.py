@@ -1,7 +1,9 @@
 """The log at a msgqueue that runs elsewhere, over TLS WebSockets."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
@@ -12,11 +14,13 @@ from fanline.errors import Disconnected, Rejected
 from fanline.protocol import (
     ConsumerList,
     ConsumerState,
+    Dialect,
     Forgotten,
     NewMessage,
     PageAnswer,
     PopCommand,
     Read,
+    Record,
     decode_refusal,
     encode,
 )
@@ -24,6 +28,7 @@ from fanline.queue.appender import Appender
 from fanline.queue.base import LogListener, QueueClient, ReplySlot
 from fanline.queue.log_follower import LogFollower
 from fanline.queue.page_reader import PageReader
+from fanline.queue.topic_follower import TopicFollower
 from fanline.security.client_tls import client_context
 from fanline.settings import Settings
 from fanline.tasks import running_task
@@ -33,6 +38,8 @@ REFUSED_DELAY: Final = 5.0
 
 # A service notices soon that msgqueue has vanished; there are few such connections, so pings cost little.
 MAX_PING_INTERVAL: Final = 5.0
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -126,6 +133,36 @@ class RemoteQueue(QueueClient):
             await self._use(self._following, follower.run)
         finally:
             self._followers.remove(follower)
+
+    async def follow_topic(
+        self, topic: str, take: Callable[[Sequence[Record]], None], caught_up: Callable[[], None]
+    ) -> None:
+        """Feed a function with all records of a topic, until cancelled; while another method is connected."""
+        follower = TopicFollower(topic, take, caught_up)
+        link = self._connect("/popmsg")
+        while True:
+            await self._wait_until(lambda: self._dialect is not None)
+            if self._dialect is Dialect.PLAIN:
+                logger.warning("the queue speaks the plain dialect: %s cannot be followed", topic)
+                caught_up()
+                await self._wait_until(lambda: self._dialect is not Dialect.PLAIN)
+                continue
+            async with running_task(self._use(link, partial(link.run, follower.serve))):
+                await self._wait_until(lambda: self._dialect is Dialect.PLAIN)
+
+    @property
+    def _dialect(self) -> Dialect | None:
+        """Dialect of msgqueue, None while it is away.
+
+        One that speaks the plain dialect deals its messages out to all connections to ``/popmsg``: another
+        one would take some of them away, so none is opened before this is known.
+        """
+        return next((each.dialect for each in (self._appending, self._following) if each.connected), None)
+
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            changes = [self._appending.changed.next, self._following.changed.next]
+            await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)
 
     async def read(self, read: Read) -> PageAnswer:
         """Return a page of the log; only while :meth:`follow` runs, which tells whether there is a log."""

@@ -244,3 +244,35 @@ async def test_lists_and_forgets_durable_consumers(prefilled: Path, queue: Queue
     assert list(await queue.consumers()) == []
     with pytest.raises(Rejected, match="no durable consumer"):
         await queue.forget("billing")
+
+
+class Topic:
+    """Notes the records of a topic that a queue client feeds it with."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def take(self, records: Sequence[Record]) -> None:
+        self.events += [record.seq for record in records]
+
+    def caught_up(self) -> None:
+        self.events.append("end")
+
+
+async def test_a_topic_is_followed_from_its_beginning(prefilled: Path, queue: QueueClient) -> None:
+    """Its records that are there come first, then each new one; others do not come."""
+    del prefilled
+    await append(queue, new(11, "$t"), new(12, "t.t"), new(13, "$t"))
+    topic = Topic()
+    async with running_task(queue.follow_topic("$t", topic.take, topic.caught_up)):
+        await until(lambda: topic.events == [11, 13, "end"])
+        await append(queue, new(14), new(15, "$t"), new(16, "$"))
+        await append(queue, new(17, "$t"))
+        await until(lambda: topic.events == [11, 13, "end", 15, 17])
+
+
+async def test_a_topic_without_records_is_caught_up_with(queue: QueueClient) -> None:
+    """The end is told also where nothing is stored."""
+    topic = Topic()
+    async with running_task(queue.follow_topic("$t", topic.take, topic.caught_up)):
+        await until(lambda: topic.events == ["end"])
