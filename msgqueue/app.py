@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from fanline.errors import ErrorCode, Rejected
+from fanline.protocol import ACCESS_TOPIC
+from fanline.queue.local import LocalQueue
 from fanline.server import App, Endpoint, metrics
 from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
@@ -146,6 +148,7 @@ def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
         notices=lambda: [clock.problem] if clock.problem else [],
         readiness_problem=lambda: log.write_error and f"the log cannot be written: {log.write_error}",
         drain=log.flush,
+        follow_access=partial(LocalQueue(log, consumers).follow_topic, ACCESS_TOPIC),
     )
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
+from fanline.protocol import ACCESS_TOPIC
 from fanline.queue.base import QueueClient
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
 from fanline.tasks import running_task
+from publisher.admin import Admin
 from publisher.http_intake import HttpIntake
 from publisher.intake import Intake
 from publisher.settings import PublisherSettings
@@ -41,7 +44,8 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
             max_body=settings.max_frame,
             metrics=registry,
             endpoints={"/publish": Endpoint(make_handler=intake.open, is_one_way=True)},
-            posts=HttpIntake(intake, timeout=settings.queue_wait).posts,
+            posts=HttpIntake(intake, timeout=settings.queue_wait).posts | Admin(intake).posts,
             readiness_problem=lambda: queue.problem,
             drain=queue.flush,
+            follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
         )

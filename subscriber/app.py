@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
-from fanline.protocol import Record
+from fanline.protocol import ACCESS_TOPIC, Record
 from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.queue.record_cache import RecordCache
@@ -87,6 +87,7 @@ async def open_subscriber(
             streams=events.streams,
             readiness_problem=lambda: queue.problem,
             drain=drain,
+            follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
         )
 
 

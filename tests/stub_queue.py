@@ -6,6 +6,7 @@ import msgspec
 from websockets.asyncio.server import ServerConnection
 
 from fanline.protocol import (
+    ACCESS_TOPIC,
     GapRange,
     Message,
     PageAnswer,
@@ -74,7 +75,8 @@ class StubQueue(Stub):
             if command.pop is not None:
                 await self._pop(connection, command.pop)
             elif command.read is not None:
-                if command.read.topics:  # not those that only ask for the end of the log
+                # Not those that only ask for the end of the log, and those of the service itself.
+                if command.read.topics and command.read.topics != [ACCESS_TOPIC]:
                     self.reads.append(command.read)
                 if not self.is_mute:
                     await connection.send(encode(self._page(command.read)), text=True)

@@ -14,6 +14,7 @@ What a test must wait for, it waits for with :meth:`Stub.until`; nothing here is
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum, auto
 from http import HTTPStatus
 from pathlib import Path
@@ -28,7 +29,18 @@ from websockets.typing import Subprotocol
 
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Rejected
-from fanline.protocol import SUBPROTOCOL, Ack, Message, NewMessage, encode, refusal, split_array
+from fanline.protocol import (
+    SUBPROTOCOL,
+    Ack,
+    Message,
+    NewMessage,
+    PageAnswer,
+    PopCommand,
+    Popping,
+    encode,
+    refusal,
+    split_array,
+)
 from fanline.protocol.topics import matches
 from fanline.security.tls import server_context
 
@@ -207,6 +219,26 @@ class StubPublisher(Stub):
         self.holding = False
         self._positions: dict[str, int] = {}
         self._held: list[tuple[ServerConnection, bytes]] = []
+        self._followers: set[ServerConnection] = set()
+
+    def drop(self) -> None:
+        super().drop()
+        for follower in self._followers:
+            follower.transport.abort()
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        """Serve a connection; one to ``/popmsg`` finds an empty log, and a test sees nothing of it."""
+        assert connection.request is not None
+        if connection.request.path != "/popmsg":
+            await super()._handle(connection)
+            return
+        self._followers.add(connection)
+        with suppress(ConnectionClosed):
+            async for frame in connection:
+                is_read = msgspec.json.decode(frame, type=PopCommand).read is not None
+                answer = encode(PageAnswer(0, []) if is_read else Popping(None, 0))
+                await connection.send(answer, text=True)
+        self._followers.discard(connection)
 
     @property
     def contents(self) -> list[Any]:

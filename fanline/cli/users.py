@@ -23,6 +23,10 @@ Service = Annotated[
     bool | None,
     typer.Option(help="Let the user use /pushmsg and /popmsg, and set `from`.", show_default=False),
 ]
+Admin = Annotated[
+    bool | None,
+    typer.Option(help="Let the user disconnect others and revoke tokens.", show_default=False),
+]
 Publish = Annotated[
     list[str] | None,
     typer.Option(metavar="PATTERN", help="Topics to publish on; may be repeated.", show_default="everything"),
@@ -50,9 +54,10 @@ File = Annotated[
 
 
 @app.command("add")
-def add(
+def add(  # noqa: PLR0913, PLR0917 - each is one option
     name: UserName,
     service: Service = None,
+    admin: Admin = None,
     publish: Publish = None,
     subscribe: Subscribe = None,
     update: Update = False,
@@ -72,6 +77,7 @@ def add(
         publish=tuple(publish or before.publish),
         subscribe=tuple(subscribe or before.subscribe),
         is_service=before.is_service if service is None else service,
+        is_admin=before.is_admin if admin is None else admin,
     )
     users.put(user, _read_password(stdin=stdin))
     typer.echo(f"{name}: {'changed in' if name in accounts else 'added to'} {users.path}")
@@ -93,8 +99,7 @@ def show(file: File = None) -> None:
     table = Table("name", "role", "publish", "subscribe")
     for account in _users(file).read().values():
         user = account.user
-        role = "service" if user.is_service else "user"
-        cells = (user.name, role, " ".join(user.publish), " ".join(user.subscribe))
+        cells = (user.name, user.role, " ".join(user.publish), " ".join(user.subscribe))
         table.add_row(*(Text(cell) for cell in cells))  # a bare string would be read as markup
     Console().print(table)
 

@@ -1,5 +1,14 @@
 """The wire: topics, messages, the codecs of both dialects, frames and codes; no I/O."""
 
+from fanline.protocol.access import (
+    ACCESS_TOPIC,
+    AccessChange,
+    Disconnect,
+    LoggedChange,
+    RevokeToken,
+    RevokeUser,
+    decode_access_change,
+)
 from fanline.protocol.arrays import MAX_ELEMENTS, decode_new, join_array, split_array
 from fanline.protocol.codec import (
     SUBPROTOCOL,
@@ -63,22 +72,26 @@ from fanline.protocol.subscribe import (
 )
 
 __all__ = [
+    "ACCESS_TOPIC",
     "MAX_DEPTH",
     "MAX_ELEMENTS",
     "MAX_ID_LENGTH",
     "MAX_POSITION",
     "MESSAGE_TYPES",
     "SUBPROTOCOL",
+    "AccessChange",
     "Ack",
     "Codec",
     "ConsumerList",
     "ConsumerState",
     "Delivery",
     "Dialect",
+    "Disconnect",
     "Drain",
     "Forgotten",
     "GapNotice",
     "GapRange",
+    "LoggedChange",
     "Message",
     "NewMessage",
     "Page",
@@ -92,6 +105,8 @@ __all__ = [
     "Record",
     "Refusal",
     "Request",
+    "RevokeToken",
+    "RevokeUser",
     "SubscribeRefusal",
     "SubscribeRequest",
     "Subscribed",
@@ -100,6 +115,7 @@ __all__ = [
     "Unsubscribed",
     "V1Codec",
     "check_message",
+    "decode_access_change",
     "decode_content",
     "decode_gap_notice",
     "decode_message",

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Unauthorized
-from fanline.security.tokens import Claims
+from fanline.security.tokens import Claims, time_of_issue
 from fanline.settings import Settings
 
 LEEWAY_SECONDS: Final = 60
@@ -156,6 +156,7 @@ class IdentityProvider:
             int(payload["exp"]),
             self._patterns(payload, granted.token_publish_claim, granted.token_publish, name),
             self._patterns(payload, granted.token_subscribe_claim, granted.token_subscribe, name),
+            issued=time_of_issue(payload),
         )
 
     async def _decode(self, text: str) -> Mapping[str, Any]:

@@ -7,14 +7,19 @@ every user with a password. Bearers of the same name count as one user.
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from fanline.errors import CloseCode, ConfigurationError
 from fanline.security.authenticator import Authenticator, Unauthorized
 from fanline.security.identity_provider import IdentityProvider
+from fanline.security.revocations import Revocations
 from fanline.security.tokens import PIPELINE, Claims, TokenKey, is_own
 from fanline.security.users import User
 from fanline.settings import Settings
+
+REVOKED: Final = "the token was revoked: log in again"
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +30,24 @@ class VerifiedLogin:
 
     Attributes:
         user: Name and rights.
-        expires: End of the login, in Unix seconds.
+        expires: End of the login, in Unix seconds; infinite for one by password.
+        token_id: The ``jti`` of its token, empty if it has none.
+        issued: When its token was issued, in Unix seconds.
     """
 
     user: User
     expires: float = math.inf
+    token_id: str = ""
+    issued: float = 0
+
+    @property
+    def is_by_token(self) -> bool:
+        """Return whether it is by token, not by password."""
+        return math.isfinite(self.expires)
+
+
+# Returns the close code and the reason for a connection that a login may not have any more; None if it may.
+EndOf = Callable[[VerifiedLogin], tuple[CloseCode, str] | None]
 
 
 class LoginVerifier:
@@ -39,12 +57,16 @@ class LoginVerifier:
         settings: Settings that name the users file and the key of the tokens.
         takes_tokens: Accept tokens; without them the key is not needed.
 
+    Attributes:
+        revocations: Tells which tokens were revoked.
+
     Raises:
         ConfigurationError: If the users file, the rights file or the key of the tokens cannot be used. A
             missing key is no error.
     """
 
     def __init__(self, settings: Settings, *, takes_tokens: bool) -> None:
+        self.revocations = Revocations()
         self._passwords = Authenticator(settings.users_file)
         self._key = TokenKey(settings.token_key_file)
         self._provider: IdentityProvider | None = None
@@ -68,10 +90,13 @@ class LoginVerifier:
         claims = await self._verify(token)
         if self._passwords.user(claims.name):
             raise Unauthorized(f"{claims.name} is a user with a password: a token needs its own name")
+        if self.revocations.is_revoked(claims.name, claims.token_id, claims.issued):
+            raise Unauthorized(REVOKED)
         try:
-            return VerifiedLogin(User(claims.name, claims.publish, claims.subscribe), claims.expires)
+            user = User(claims.name, claims.publish, claims.subscribe)
         except ConfigurationError as error:
             raise Unauthorized(f"the token cannot be used: {error}") from None
+        return VerifiedLogin(user, claims.expires, claims.token_id, claims.issued)
 
     @property
     def generation(self) -> int:
@@ -86,7 +111,9 @@ class LoginVerifier:
         """
         name = login.user.name
         current = self._passwords.user(name)
-        if math.isfinite(login.expires):
+        if login.is_by_token:
+            if self.revocations.is_revoked(name, login.token_id, login.issued):
+                return CloseCode.LOGGED_OUT, REVOKED
             return (CloseCode.LOGGED_OUT, f"{name} is a user with a password now") if current else None
         if current is None:
             return CloseCode.LOGGED_OUT, f"{name} is no longer a user"

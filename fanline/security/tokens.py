@@ -14,8 +14,8 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
@@ -54,6 +54,7 @@ class Claims:
         subscribe: Patterns that cover what the bearer may subscribe to.
         user_id: Id of the person, the same in several tokens; empty if the name identifies the bearer.
         role: What the person may do in the application that issued the token; empty for the usual.
+        issued: When the token was issued, in Unix seconds; 0 if it does not tell.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Claims:
     subscribe: tuple[str, ...] = ()
     user_id: str = ""
     role: str = ""
+    issued: float = field(default=0, compare=False)
 
     @classmethod
     def new(
@@ -239,7 +241,22 @@ def _claims(payload: dict[str, Any]) -> Claims:
     if not (isinstance(user_id, str) and isinstance(role, str)):
         raise jwt.InvalidTokenError
     publish, subscribe = (tuple(each) for each in rights)
-    return Claims(payload["sub"], payload["jti"], int(payload["exp"]), publish, subscribe, user_id, role)
+    return Claims(
+        payload["sub"],
+        payload["jti"],
+        int(payload["exp"]),
+        publish,
+        subscribe,
+        user_id,
+        role,
+        time_of_issue(payload),
+    )
+
+
+def time_of_issue(payload: Mapping[str, Any]) -> float:
+    """Return when a token was issued, in Unix seconds; 0 if it does not tell."""
+    issued = payload.get("iat")
+    return issued if isinstance(issued, int | float) else 0
 
 
 def access_problem(mode: int, owner: int, group: int, *, user: int, groups: Collection[int]) -> str | None:

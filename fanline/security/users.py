@@ -12,6 +12,7 @@ The rights file, of the same name with ``.toml`` added, has a table for each use
     publish = ["orders.>"]      # patterns of topics to publish on; [">"] if left out
     subscribe = ["orders.*"]    # patterns that cover what to subscribe to; [">"] if left out
     role = "service"            # may use /pushmsg and /popmsg, and set `from`; "user" if left out
+    role = "admin"              # or: may disconnect users and revoke tokens
 
 Where the two files disagree, the lesser right counts, and a warning names the file: a user without a table
 has no rights, and a table without a user is ignored. Only without any rights file has every user the default
@@ -64,6 +65,7 @@ class User:
         publish: Patterns of topics that the user may publish to.
         subscribe: Patterns that cover what the user may subscribe to.
         is_service: May use ``/pushmsg`` and ``/popmsg``, and publish in the names of others.
+        is_admin: May use ``/admin``; so may a service.
 
     Raises:
         ConfigurationError: If the name or a pattern is not valid.
@@ -73,12 +75,25 @@ class User:
     publish: tuple[str, ...] = EVERYTHING
     subscribe: tuple[str, ...] = EVERYTHING
     is_service: bool = False
+    is_admin: bool = False
 
     def __post_init__(self) -> None:
+        if self.is_service and self.is_admin:
+            raise ConfigurationError("a user has one role: service or admin")
         if problem := _name_problem(self.name):
             raise ConfigurationError(problem)
         _require_patterns("publish", self.publish)
         _require_patterns("subscribe", self.subscribe)
+
+    @property
+    def role(self) -> str:
+        """The role: ``service``, ``admin`` or ``user``."""
+        return "service" if self.is_service else "admin" if self.is_admin else "user"
+
+    @property
+    def may_administer(self) -> bool:
+        """Return whether the user may disconnect others and revoke their tokens."""
+        return self.is_service or self.is_admin
 
     def may_publish(self, topic: str) -> bool:
         """Return whether the user may publish to a valid topic."""
@@ -289,12 +304,12 @@ def _user(name: str, table: Any, where: str) -> User:
     if unknown := sorted(table.keys() - {"publish", "subscribe", "role"}):
         raise ConfigurationError(f"{where}: {unknown[0]}: no such key; there are publish, subscribe and role")
     role = table.get("role", "user")
-    if role not in ("user", "service"):
-        raise ConfigurationError(f'{where}: role: expected "user" or "service", got {role!r}')
+    if role not in ("user", "service", "admin"):
+        raise ConfigurationError(f'{where}: role: expected "user", "service" or "admin", got {role!r}')
     publish = _patterns(table, "publish", where)
     subscribe = _patterns(table, "subscribe", where)
     try:
-        return User(name, publish, subscribe, role == "service")
+        return User(name, publish, subscribe, role == "service", role == "admin")
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
 
@@ -313,8 +328,8 @@ def _table(user: User) -> dict[str, Any]:
         table["publish"] = user.publish
     if user.subscribe != EVERYTHING:
         table["subscribe"] = user.subscribe
-    if user.is_service:
-        table["role"] = "service"
+    if user.role != "user":
+        table["role"] = user.role
     return table
 
 

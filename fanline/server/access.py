@@ -3,18 +3,21 @@
 Both a page and the handshake of a WebSocket go through origin, login and rights, in this order.
 """
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
+from fanline.errors import CloseCode
+from fanline.protocol import Disconnect, Record, decode_access_change
 from fanline.security.authenticator import TooManyGuesses, Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE
-from fanline.security.logins import LoginVerifier, VerifiedLogin
+from fanline.security.logins import EndOf, LoginVerifier, VerifiedLogin
 from fanline.security.origins import OriginPolicy
 from fanline.security.tokens import find_token
 from fanline.server.http.problems import HttpProblem, ProblemCode
@@ -31,6 +34,8 @@ class Access:
         origins: Decides which web pages may make requests.
         takes_tokens: Whether a token is a login, where a path is not for services only.
         max_connections_per_user: WebSockets that one user may have open.
+        changes: Tells when it is known which tokens were revoked.
+        timeout: Seconds that a token waits for that.
     """
 
     def __init__(
@@ -40,11 +45,15 @@ class Access:
         origins: OriginPolicy,
         takes_tokens: bool,
         max_connections_per_user: int,
+        changes: "AccessChanges",
+        timeout: float,
     ) -> None:
         self._logins = logins
         self._origins = origins
         self._takes_tokens = takes_tokens
         self._max_connections_per_user = max_connections_per_user
+        self._changes = changes
+        self._timeout = timeout
 
     def is_allowed_origin(self, headers: Headers) -> bool:
         """Return whether the web page that makes a request may, or none makes it."""
@@ -86,7 +95,8 @@ class Access:
             needs_password: No token is a login.
 
         Raises:
-            HttpProblem: 401 if there is no good login, 403 if only services may make the request.
+            HttpProblem: 401 if there is no good login, 403 if only services may make the request, 503 if it
+                is not known yet which tokens were revoked.
         """
         authorization = single_header(request.headers, "authorization")
         takes_tokens = self._takes_tokens and not (services_only or needs_password)
@@ -94,6 +104,8 @@ class Access:
         if takes_tokens:
             offered = offered_subprotocols(request.headers)
             token = find_token(authorization, query_of(request).get("token"), offered)
+        if token is not None:
+            await self._wait_for_revocations()
         try:
             login = await self._logins.identify(authorization, token, address_of(request))
         except Unauthorized as error:
@@ -116,6 +128,14 @@ class Access:
             raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FORBIDDEN, reason)
         return login
 
+    async def _wait_for_revocations(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._changes.complete.wait()
+        except TimeoutError:
+            detail = "msgqueue cannot be reached, which knows what tokens were revoked; try again"
+            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail) from None
+
     def check_connections(self, login: VerifiedLogin, open_connections: Counter[str]) -> None:
         """Refuse another WebSocket of a user who has as many as allowed.
 
@@ -125,6 +145,50 @@ class Access:
         if open_connections[login.user.name] >= self._max_connections_per_user:
             reason = "this user has too many connections"
             raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_CONNECTIONS, reason)
+
+
+class AccessChanges:
+    """Applies the access changes of the log to a running service.
+
+    Args:
+        logins: Is told of the revoked tokens.
+        check_logins: Closes the open connections that may not be open any more.
+        is_followed: Whether there is a log to follow.
+
+    Attributes:
+        complete: Set once everything that is in the log was taken.
+    """
+
+    def __init__(
+        self, logins: LoginVerifier, check_logins: Callable[[EndOf], None], *, is_followed: bool
+    ) -> None:
+        self.complete = asyncio.Event()
+        self._logins = logins
+        self._check_logins = check_logins
+        if not is_followed:
+            self.complete.set()
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Take records of the topic of access changes, in order.
+
+        A user is disconnected from what is open when the record comes: one from before the start of this
+        service concerns none of its connections.
+        """
+        for logged in filter(None, map(decode_access_change, records)):
+            if not isinstance(logged.change, Disconnect):
+                self._logins.revocations.add(logged.change, logged.time)
+            elif self.complete.is_set():
+                self._disconnect(logged.change.user)
+        self._check_logins(self._logins.end_of)
+
+    def caught_up(self) -> None:
+        """Take note that everything in the log was taken."""
+        self.complete.set()
+
+    def _disconnect(self, user: str) -> None:
+        logger.info("%s is disconnected, as an operator wants it", quoted(user))
+        end = CloseCode.LOGGED_OUT, "disconnected by an operator"
+        self._check_logins(lambda login: end if login.user.name == user else None)
 
 
 def address_of(request: HTTPConnection) -> str:

@@ -1,20 +1,23 @@
 """Declare a service: its paths, readiness and lifecycle."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import prometheus_client
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from fanline.protocol import Record
 from fanline.server.http.event_stream import OpenStream
 from fanline.server.websocket.connection import MakeHandler, Opening
 from fanline.server.websocket.handshake import Handshake
 
 Page = Callable[[Request], Awaitable[Response]]
+
+FollowAccess = Callable[[Callable[[Sequence[Record]], None], Callable[[], None]], Coroutine[Any, Any, None]]
 
 MAX_BODY: Final = 65_536
 
@@ -79,12 +82,15 @@ class App:
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
         notices: Returns further sentences of ``/readyz?verbose``: what is unusual, but no problem.
         drain: Finishes what is in progress; called when no new connection is accepted any more.
+        follow_access: Feeds a function with all access changes in the log, until cancelled, and calls the
+            other whenever all of them were taken; None without a log.
     """
 
     max_frame: int
     metrics: prometheus_client.CollectorRegistry
     readiness_problem: Callable[[], str | None]
     drain: Callable[[], Awaitable[None]]
+    follow_access: FollowAccess | None = None
     notices: Callable[[], Sequence[str]] = tuple
     endpoints: Mapping[str, Endpoint | OpenEndpoint] = field(default_factory=dict)
     pages: Mapping[str, Page] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from fanline.security.logins import LoginVerifier
 from fanline.security.origins import OriginPolicy
 from fanline.security.tls import server_expiry, server_names
 from fanline.server import metrics
-from fanline.server.access import Access
+from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint
 from fanline.server.http.application import Application
 from fanline.server.http.middleware import Middleware, common_headers
@@ -40,7 +40,7 @@ from fanline.server.websocket.cuts import Cuts
 from fanline.server.websocket.handshake import Handshake, HandshakeProtocol
 from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
-from fanline.tasks import cancel_and_wait
+from fanline.tasks import cancel_and_wait, running_task
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +112,24 @@ class Service:
         warn_of_open_files(settings)
         async with AsyncExitStack() as stack:
             app = await stack.enter_async_context(open_app(settings))
+            cuts = Cuts(app.metrics)
+            connections = OpenConnections(_limits(app, settings, wall_clock), settings.return_spread, cuts)
             takes_tokens = _takes_tokens(app)
             logins = LoginVerifier(settings, takes_tokens=takes_tokens)
+            changes = AccessChanges(
+                logins, connections.check_logins, is_followed=app.follow_access is not None
+            )
+            if app.follow_access is not None:
+                following = app.follow_access(changes.take, changes.caught_up)
+                await stack.enter_async_context(running_task(following))
             access = Access(
                 logins,
                 origins=OriginPolicy(settings.allowed_origins, server_names(settings.cert_dir)),
                 takes_tokens=takes_tokens,
                 max_connections_per_user=settings.max_connections_per_user,
+                changes=changes,
+                timeout=settings.queue_wait,
             )
-            cuts = Cuts(app.metrics)
-            connections = OpenConnections(_limits(app, settings, wall_clock), settings.return_spread, cuts)
             retiring = asyncio.Event()
             listener = await _listen(app, access, connections, settings, cuts, retiring)
             service = cls(app, settings, logins, connections, listener, retiring, stack.pop_all())
@@ -282,7 +290,7 @@ class _Gate:
         is_v1 = SUBPROTOCOL in handshake.offered
         return Opening(
             make_handler=endpoint.make_handler,
-            user=login.user,
+            login=login,
             expires=login.expires,
             subprotocol=SUBPROTOCOL if is_v1 else None,
             is_one_way=endpoint.is_one_way and not is_v1,

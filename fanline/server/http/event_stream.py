@@ -54,7 +54,7 @@ class EventStream(Channel):
         login: VerifiedLogin,
         heartbeat: float,
     ) -> None:
-        super().__init__(protocol.transport, limits, channels, user=login.user, expires=login.expires)
+        super().__init__(protocol.transport, limits, channels, login=login, expires=login.expires)
         self.on_close: Callable[[], None] = do_nothing
         self._protocol: HttpProtocol | None = protocol
         self._heartbeat = heartbeat

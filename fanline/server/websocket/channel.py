@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from fanline.errors import CloseCode
+from fanline.security.logins import VerifiedLogin
 from fanline.security.users import User
 from fanline.server.websocket.cuts import Cut
 from fanline.server.websocket.limits import Limits
@@ -44,10 +45,11 @@ class Channel(asyncio.Protocol):
         transport: The connection below it.
         limits: Limits of this connection.
         channels: The set that it belongs to.
-        user: Who logged in; None if the endpoint has users of its own.
+        login: Who logged in; None if the endpoint has users of its own.
         expires: Until when the login is valid, in Unix seconds.
 
     Attributes:
+        login: As given.
         expires: As given.
         paused: Whether the write buffer is above its mark: the consumer is slow.
         on_pause: Called, possibly from inside :meth:`write`, when that begins.
@@ -55,7 +57,7 @@ class Channel(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__", "_abort_timer", "_acked", "_channels", "_is_open", "_limits", "_loop", "_progress_at",
-        "_transport", "_user", "_writable", "expires", "on_pause", "paused",
+        "_transport", "_writable", "expires", "login", "on_pause", "paused",
     )  # fmt: skip
 
     def __init__(
@@ -64,14 +66,14 @@ class Channel(asyncio.Protocol):
         limits: Limits,
         channels: Channels,
         *,
-        user: User | None,
+        login: VerifiedLogin | None,
         expires: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._limits = limits
         self._channels = channels
-        self._user = user
+        self.login = login
         self.expires = expires
         self.on_pause: Callable[[], None] = do_nothing
         self.paused = False
@@ -84,13 +86,13 @@ class Channel(asyncio.Protocol):
     @property
     def user(self) -> User:
         """The user who logged in."""
-        assert self._user is not None
-        return self._user
+        assert self.login is not None
+        return self.login.user
 
     @property
     def user_name(self) -> str | None:
         """The name of who logged in; None if the endpoint has users of its own."""
-        return self._user.name if self._user is not None else None
+        return self.login.user.name if self.login is not None else None
 
     @property
     def remote_address(self) -> tuple[str, int]:

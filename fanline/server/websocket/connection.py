@@ -25,7 +25,7 @@ from websockets.protocol import Side, State
 from fanline import keepalive
 from fanline.errors import CloseCode
 from fanline.protocol import SUBPROTOCOL, Dialect, encode
-from fanline.security.users import User
+from fanline.security.logins import VerifiedLogin
 from fanline.server.websocket.channel import Channel, Channels
 from fanline.server.websocket.cuts import Cut
 from fanline.server.websocket.fragments import Fragments, is_utf8
@@ -53,14 +53,14 @@ class Opening:
 
     Attributes:
         make_handler: Makes the handler of the connection.
-        user: Who logged in; None if the endpoint has users of its own.
+        login: Who logged in; None if the endpoint has users of its own.
         expires: Until when the login is valid, in Unix seconds.
         subprotocol: What is spoken, of what the client offered.
         is_one_way: Whether the peer has nothing to read, and so may not answer pings either.
     """
 
     make_handler: MakeHandler
-    user: User | None = None
+    login: VerifiedLogin | None = None
     expires: float = math.inf
     subprotocol: str | None = None
     is_one_way: bool = False
@@ -88,7 +88,7 @@ class Connection(Channel):
     def __init__(
         self, transport: asyncio.Transport, opening: Opening, limits: Limits, connections: Channels
     ) -> None:
-        super().__init__(transport, limits, connections, user=opening.user, expires=opening.expires)
+        super().__init__(transport, limits, connections, login=opening.login, expires=opening.expires)
         self._protocol = FrameProtocol(Side.SERVER, state=State.OPEN, max_size=limits.max_frame)
         self.dialect = Dialect.V1 if opening.subprotocol == SUBPROTOCOL else Dialect.PLAIN
         self._is_deaf = False  # data frames are discarded

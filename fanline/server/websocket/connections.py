@@ -3,11 +3,10 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from fanline.errors import CloseCode
-from fanline.security.logins import VerifiedLogin
+from fanline.security.logins import EndOf, VerifiedLogin
 from fanline.server.http.event_stream import EventStream
 from fanline.server.http.protocol import HttpProtocol
 from fanline.server.websocket.channel import Channel
@@ -93,16 +92,10 @@ class OpenConnections:
             excess -= unfinished[channel]
             channel.drop(Cut.MEMORY)
 
-    def check_logins(self, end_of: Callable[[VerifiedLogin], tuple[CloseCode, str] | None]) -> None:
-        """Close the connections whose login is no longer what it was.
-
-        Args:
-            end_of: Returns the close code and the reason for a login, or None.
-        """
+    def check_logins(self, end_of: EndOf) -> None:
+        """Close the connections whose login is no longer what it was."""
         for channel in self:
-            if channel.user_name is not None and (
-                end := end_of(VerifiedLogin(channel.user, channel.expires))
-            ):
+            if channel.login is not None and (end := end_of(channel.login)):
                 channel.cut(*end)
 
     def stop_listening(self) -> None:

@@ -51,7 +51,8 @@ async def test_a_token_makes_a_user_with_just_its_rights(logins: LoginVerifier, 
     """Its bearer may do what it says, until it expires, and is never a service."""
     claims = Claims("page", "1", int(time.time()) + 60, ("orders.>",), ("a", "b.*"))
     login = await logins.identify(None, key.issue(claims, PIPELINE), HERE)
-    assert login == VerifiedLogin(User("page", ("orders.>",), ("a", "b.*")), claims.expires)
+    user = User("page", ("orders.>",), ("a", "b.*"))
+    assert login == VerifiedLogin(user, claims.expires, "1", login.issued)
     assert not login.user.is_service
 
 
