@@ -82,14 +82,14 @@ class HttpIntake:
                 await self._intake.wait_for_queue()
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not keep up; try again") from None
-        outcomes = _Outcomes(len(entries))
+        outcomes = Outcomes(len(entries))
         for start in range(0, len(entries), SLICE):
             self._intake.forward(self._intake.check(entries[start : start + SLICE], user), outcomes)
             await asyncio.sleep(0)  # the others have their turn
         return await outcomes.complete
 
 
-class _Outcomes(OrderedReplies):
+class Outcomes(OrderedReplies):
     """The outcomes of the messages of one request.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fanline.cli import consumers, store, tokens, users
+from fanline.cli import access, consumers, store, tokens, users
 from fanline.cli.serve import serve
 from fanline.cli.up import start_all
 from fanline.cli.verify import verify
@@ -21,6 +21,8 @@ for _name, _command in {"up": start_all, "serve": serve}.items():
     app.command(_name, add_help_option=False, context_settings={"ignore_unknown_options": True})(_command)
 app.command("verify")(verify)
 app.command("token")(tokens.issue)
+app.command("disconnect")(access.disconnect)
+app.command("revoke")(access.revoke)
 app.command("fsck")(store.fsck)
 app.command("backup")(store.backup)
 app.add_typer(users.app, name="user")

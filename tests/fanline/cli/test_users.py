@@ -163,13 +163,16 @@ def test_remove_takes_a_user_out(fanline: Command) -> None:
 def test_list_shows_the_rights(fanline: Command) -> None:
     """Each user has a line with role and patterns, shown as they are written, and no hash."""
     fanline("user", "add", "[red]edge", "--service", "--publish", "in.>", "--publish", "log")
-    fanline("user", "add", "bob")
+    fanline("user", "add", "bob", "--admin")
     assert fanline("user", "list") == 0
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in fanline.out.splitlines()]
     assert [row for row in rows if row] == [
         ["[red]edge", "service", "in.> log", ">"],
-        ["bob", "user", ">", ">"],
+        ["bob", "admin", ">", ">"],
     ]
+    assert fanline("user", "add", "bob", "--update", "--service") == 2
+    assert fanline.err == "fanline: a user has one role: service or admin\n"
+    assert fanline("user", "add", "bob", "--update", "--service", "--no-admin") == 0
 
 
 def test_a_file_with_a_mistake_ends_in_one_sentence(fanline: Command) -> None:
