@@ -1,92 +1,18 @@
 /**
- * Fanline in a browser: publish, subscribe, and take part in the rooms of chat.
+ * Fanline in pages, workers and Node: publish, subscribe, and take part in the rooms of chat.
  *
- * One file without dependencies; copy it to where your own page is. All classes connect by themselves, reconnect
- * whenever the connection is lost, and resume exactly: nothing is left out, nothing comes twice, nothing is
- * stored twice. docs/browser.md shows how to use them, docs/protocol.md what goes over the wire.
+ * One file without dependencies; copy it to where your own page is. It connects by itself, reconnects
+ * whenever the connection is lost, and resumes exactly: nothing is left out, nothing comes twice, nothing is
+ * stored twice. docs/browser.md shows how to use it, docs/protocol.md what goes over the wire.
  *
- *     const publisher = new Publisher("wss://localhost:8081", { token });
- *     const { seq } = await publisher.publish("orders.eu", { total: 12.5 });
- *
- *     const subscriber = new Subscriber("wss://localhost:8082", { token });
- *     await subscriber.subscribe("orders.>", (message) => console.log(message.topic, message.content));
+ *     const fanline = connect({ publish: "wss://localhost:8081", subscribe: "wss://localhost:8082", token });
+ *     const { seq } = await fanline.publish("orders.eu", { total: 12.5 });
+ *     for await (const { topic, content } of fanline.subscribe("orders.>")) console.log(topic, content);
  *
  * Built from clients/js/src; change it there, and run `make js`.
  *
  * @module
  */
-
-const FIRST_DELAY = 100;
-const LONGEST_DELAY = 5_000;
-
-/** Delays between attempts: each doubles the last, drawn from the upper half of its range. In milliseconds. */
-class Backoff {
-  #first;
-  #cap;
-  #nominal;
-
-  /**
-   * @param {number} first The longest first delay.
-   * @param {number} cap The longest delay of all.
-   */
-  constructor(first = FIRST_DELAY, cap = LONGEST_DELAY) {
-    this.#first = first;
-    this.#cap = cap;
-    this.#nominal = first;
-  }
-
-  /** @returns {number} The delay before the next attempt. */
-  next() {
-    const delay = this.#nominal * (0.5 + Math.random() / 2);
-    this.#nominal = Math.min(this.#nominal * 2, this.#cap);
-    return delay;
-  }
-
-  /** Start over after an attempt that succeeded. */
-  reset() {
-    this.#nominal = this.#first;
-  }
-}
-
-/** Close codes that an application can meet; see `State.code`. */
-const CloseCode = Object.freeze({
-  GOING_AWAY: 1001,
-  POLICY: 1008,
-  TOO_BIG: 1009,
-  TRY_AGAIN_LATER: 1013,
-  LOGGED_OUT: 4001,
-  ROOM_DELETED: 4004,
-  TOO_SLOW: 4008,
-  UNRESPONSIVE: 4009,
-});
-
-/** One request was refused; the connection goes on. */
-class Rejected extends Error {
-  /**
-   * @param {string} code The kind of refusal, for programs: `forbidden`, `bad-topic`, `too-big`, …
-   * @param {string} reason A sentence for people.
-   * @param {string} [id] The id of the refused message.
-   */
-  constructor(code, reason, id) {
-    super(reason);
-    this.name = "Rejected";
-    this.code = code;
-    this.id = id;
-  }
-}
-
-/** The connection was closed and is not opened again. */
-class Closed extends Error {
-  /**
-   * @param {string} reason A sentence for people.
-   * @param {number} [code] The close code, if the server closed it.
-   */
-  constructor(reason, code) {
-    super(reason);
-    this.name = "Closed";
-    this.code = code;
-  }
-}
 
 // What not every place that runs JavaScript has: workers and Node have no document, pages without TLS no
 // `randomUUID`.
@@ -139,314 +65,255 @@ function report(error) {
   }
 }
 
-// All times are in milliseconds.
-const LONGEST_RETRY_AFTER = 60_000;
-const STEADY = 5_000; // a connection that lasted this long resets the delays
-const OPEN_TIMEOUT = 10_000;
-const QUIET = 20_000; // silence after which the server is asked for a sign of life
-const LATE = 4_000; // the same after something was sent: it is answered, unless something is wrong
-const ANSWER_TIMEOUT = 10_000;
-const ACK_TIMEOUT = 26_000; // for an answer that is awaited already, and may have to wait for the disk
-const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device without a network may still reach
-
 /**
- * The state of a connection.
+ * Listeners by the type of event.
  *
- * @typedef {object} State
- * @property {"connecting" | "open" | "waiting" | "closed"} phase `waiting` for the next attempt; `closed` is final.
- * @property {string} reason Why it is not open, as a sentence; may be empty.
- * @property {number} [code] The close code that ended the last connection.
- * @property {boolean} [isDoubtful] Set while an open connection gives no answer, although one is late, or the device
- *   is offline. It is soon lost, or no longer doubtful.
- * @property {number} [retryAt] The time of the next attempt, as of `Date.now()`.
+ * @template {Record<string, any>} Events
  */
-
-/**
- * What to connect to, and the callbacks of a `Link`.
- *
- * @typedef {object} LinkOptions
- * @property {() => string | Promise<string>} url Called before each attempt; throws `Closed` to give up.
- * @property {() => string[] | Promise<string[]>} [protocols] Called before each attempt: the subprotocols to offer.
- * @property {(frame: any) => void} onFrame Called with each received frame, parsed, arrays taken apart.
- * @property {() => void} [onOpen] Called when a connection is open.
- * @property {() => void} [onBatchEnd] Called after the last frame of a WebSocket message.
- * @property {(state: State) => void} [onState] Called when the state changes.
- * @property {() => object | boolean} [probe] Called after a silence. Returns what to send that will be answered;
- *   `true` if an answer is awaited already, `false` if there is nothing to ask.
- * @property {() => Promise<Closed | null>} [diagnose] Called when a connection could not be opened. Returns the
- *   reason if it never can be. (A browser hides the server's answer to a refused WebSocket.)
- * @property {number[]} [finalCodes] Close codes after which to give up.
- */
-
-const OPEN = 1; // WebSocket.OPEN
-
-/** A WebSocket that is opened again whenever it is lost. It connects in the next turn of the event loop. */
-class Link {
-  #options;
-  #finalCodes;
-  #backoff = new Backoff();
-  /** @type {WebSocket | null} */
-  #socket = null;
-  #listening = new AbortController();
-  #ending = new AbortController();
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  #attempt = 0;
-  #isAnswerDue = false;
-  #openedAt = 0;
-  /** @type {number | null} */
-  #retryAfter = null;
-  /** @type {State} */
-  #state = { phase: "connecting", reason: "" };
-
-  /** @param {LinkOptions} options What to connect to, and the callbacks. */
-  constructor(options) {
-    this.#options = options;
-    this.#finalCodes = options.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
-    onWake(() => (this.isOpen ? this.#ask() : this.retryNow()), this.#ending.signal);
-    onOffline(() => this.isOpen && this.#doubt(OFFLINE_TIMEOUT), this.#ending.signal);
-    queueMicrotask(() => this.#connect());
-  }
-
-  /** @returns {State} The state of the connection. */
-  get state() {
-    return this.#state;
-  }
-
-  /** @returns {boolean} Whether the connection is open. */
-  get isOpen() {
-    return this.#state.phase === "open";
-  }
+class Emitter {
+  /** @type {Map<keyof Events, Set<(value: any) => void>>} */
+  #listeners = new Map();
 
   /**
-   * Send one frame; drop it if the connection is not open.
+   * Call a function at each event of a type.
    *
-   * @param {string | object} frame Text, or a value to be written as JSON.
+   * @template {keyof Events} Type
+   * @param {Type} type The type.
+   * @param {(value: Events[Type]) => void} listener The function.
+   * @returns {() => void} Ends this.
    */
-  send(frame) {
-    if (!this.isOpen || this.#socket?.readyState !== OPEN) {
-      return; // what is sent while it closes would be lost without a word
-    }
-    this.#socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
-    if (!this.#isAnswerDue) {
-      this.#isAnswerDue = true;
-      this.#schedule(() => this.#doubt(ANSWER_TIMEOUT), LATE);
-    }
-  }
-
-  /** Connect at once, if waiting for the next attempt. */
-  retryNow() {
-    if (this.#state.phase === "waiting") {
-      this.#connect();
-    }
+  on(type, listener) {
+    const listeners = this.#listeners.get(type) ?? new Set();
+    this.#listeners.set(type, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+    };
   }
 
   /**
-   * Set the delay after the present connection, as the server asked.
+   * Test whether events of a type are listened to.
    *
-   * @param {number} delay In milliseconds.
+   * @protected
+   * @param {keyof Events} type The type.
    */
-  retryAfter(delay) {
-    this.#retryAfter = Math.min(Math.max(delay, 0), LONGEST_RETRY_AFTER);
+  _hasListener(type) {
+    return (this.#listeners.get(type)?.size ?? 0) > 0;
   }
 
   /**
-   * Drop this connection and open another, after the usual delay.
+   * Call the listeners; a mistake of one concerns nothing else.
    *
-   * @param {string} reason Why, as a sentence.
+   * @protected
+   * @template {keyof Events} Type
+   * @param {Type} type The type.
+   * @param {Events[Type]} value What is given to them.
    */
-  reset(reason) {
-    this.#lose(reason);
-  }
-
-  /** Close the connection; it is not opened again. */
-  close() {
-    this.#end("it was closed by this page");
-  }
-
-  async #connect() {
-    if (this.#state.phase === "closed") {
-      return;
-    }
-    clearTimeout(this.#timer);
-    const attempt = ++this.#attempt;
-    this.#report({ ...this.#state, phase: "connecting", retryAt: undefined });
-    try {
-      const [url, protocols] = await Promise.all([this.#options.url(), this.#options.protocols?.() ?? []]);
-      if (attempt === this.#attempt) {
-        this.#dial(url, protocols);
+  _emit(type, value) {
+    for (const listener of [...(this.#listeners.get(type) ?? [])]) {
+      try {
+        listener(value);
+      } catch (error) {
+        report(error);
       }
-    } catch (error) {
-      if (attempt === this.#attempt) {
-        this.#giveUpOrRetry(/** @type {Error} */ (error));
-      }
-    }
-  }
-
-  /** @param {string} url What to connect to. @param {string[]} protocols The subprotocols to offer. */
-  #dial(url, protocols) {
-    const socket = new WebSocket(url, protocols);
-    this.#socket = socket;
-    this.#listening = new AbortController();
-    const { signal } = this.#listening;
-    socket.addEventListener("open", () => this.#opened(), { signal });
-    socket.addEventListener("message", (event) => this.#receive(event.data), { signal });
-    socket.addEventListener("close", (event) => this.#closed(event), { signal });
-    this.#timer = setTimeout(() => this.#lose("the server does not answer"), OPEN_TIMEOUT);
-  }
-
-  #opened() {
-    this.#openedAt = Date.now();
-    this.#watch();
-    this.#report({ phase: "open", reason: "" });
-    this.#options.onOpen?.();
-  }
-
-  /** @param {string} text One WebSocket message. */
-  #receive(text) {
-    this.#watch();
-    let value;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      this.#lose("the server sent something that is not JSON");
-      return;
-    }
-    const socket = this.#socket;
-    for (const frame of Array.isArray(value) ? value : [value]) {
-      if (this.#socket !== socket) {
-        return; // an earlier frame has ended this connection
-      }
-      if (frame.drain) {
-        this.retryAfter(frame.drain.retry_ms);
-      } else {
-        this.#options.onFrame(frame);
-      }
-    }
-    this.#options.onBatchEnd?.();
-  }
-
-  /** @param {{code: number, reason: string}} event How the connection ended. */
-  async #closed({ code, reason }) {
-    const wasOpen = this.isOpen;
-    this.#drop();
-    if (this.#finalCodes.includes(code)) {
-      this.#end(reason || `the server has closed the connection (${code})`, code);
-      return;
-    }
-    const attempt = this.#attempt;
-    const refusal = wasOpen ? null : await this.#options.diagnose?.();
-    if (attempt !== this.#attempt) {
-      return;
-    }
-    if (refusal) {
-      this.#end(refusal.message, refusal.code);
-    } else {
-      this.#lose(reason || (wasOpen ? "the connection was lost" : "the server cannot be reached"), code);
-    }
-  }
-
-  /** @param {Error} error Why an attempt failed before there was a connection. */
-  #giveUpOrRetry(error) {
-    if (error instanceof Closed) {
-      this.#end(error.message, error.code);
-    } else {
-      this.#lose(error.message);
-    }
-  }
-
-  /**
-   * @param {string} reason Why, as a sentence.
-   * @param {number} [code] The close code.
-   */
-  #lose(reason, code) {
-    if (this.#state.phase === "closed") {
-      return;
-    }
-    this.#drop();
-    this.#attempt++;
-    if (this.#openedAt && Date.now() - this.#openedAt >= STEADY) {
-      this.#backoff.reset();
-    }
-    this.#openedAt = 0;
-    const delay = this.#retryAfter ?? this.#backoff.next();
-    this.#retryAfter = null;
-    this.#timer = setTimeout(() => this.#connect(), delay);
-    this.#report({ phase: "waiting", reason, code, retryAt: Date.now() + delay });
-  }
-
-  /**
-   * @param {string} reason Why, as a sentence.
-   * @param {number} [code] The close code.
-   */
-  #end(reason, code) {
-    if (this.#state.phase === "closed") {
-      return;
-    }
-    this.#drop();
-    this.#attempt++;
-    this.#ending.abort();
-    this.#report({ phase: "closed", reason, code });
-  }
-
-  #drop() {
-    clearTimeout(this.#timer);
-    this.#listening.abort();
-    this.#socket?.close();
-    this.#socket = null;
-  }
-
-  // A dead network gives no sign of being dead: after a silence, ask.
-
-  #watch() {
-    this.#isAnswerDue = false;
-    this.#schedule(() => this.#ask(ANSWER_TIMEOUT), QUIET);
-    if (this.#state.isDoubtful) {
-      this.#report({ phase: "open", reason: "" });
-    }
-  }
-
-  /** @param {number} timeout How long to wait for an answer. */
-  #doubt(timeout) {
-    this.#ask(timeout);
-    if (this.isOpen && this.#isAnswerDue) {
-      this.#report({ ...this.#state, isDoubtful: true });
-    }
-  }
-
-  /** @param {number} timeout How long to wait for the answer. */
-  #ask(timeout = ANSWER_TIMEOUT) {
-    const question = this.#options.probe?.() ?? false;
-    if (question === false) {
-      this.#watch();
-      return;
-    }
-    this.#isAnswerDue = true;
-    if (question !== true) {
-      this.send(question);
-    }
-    const patience = question === true ? ACK_TIMEOUT : timeout;
-    this.#schedule(() => this.#lose("the server does not answer"), patience);
-  }
-
-  /** @param {() => void} action What to do unless something comes before. @param {number} delay In milliseconds. */
-  #schedule(action, delay) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(action, delay);
-  }
-
-  /** @param {State} state The new state. */
-  #report(state) {
-    this.#state = state;
-    try {
-      this.#options.onState?.(state);
-    } catch (error) {
-      report(error); // a mistake of the page does not end the connection
     }
   }
 }
 
-const TIMEOUT = 10_000; // milliseconds
+/** Close codes that an application can meet; see `State.code`. */
+const CloseCode = Object.freeze({
+  GOING_AWAY: 1001,
+  POLICY: 1008,
+  TOO_BIG: 1009,
+  TRY_AGAIN_LATER: 1013,
+  LOGGED_OUT: 4001,
+  ROOM_DELETED: 4004,
+  TOO_SLOW: 4008,
+  UNRESPONSIVE: 4009,
+});
+
+/** One request was refused; the connection goes on. */
+class Rejected extends Error {
+  /**
+   * @param {string} code The kind of refusal, for programs: `forbidden`, `bad-topic`, `too-big`, …
+   * @param {string} reason A sentence for people.
+   * @param {string} [id] The id of the refused message.
+   */
+  constructor(code, reason, id) {
+    super(reason);
+    this.name = "Rejected";
+    this.code = code;
+    this.id = id;
+  }
+}
+
+/** The connection was closed and is not opened again. */
+class Closed extends Error {
+  /**
+   * @param {string} reason A sentence for people.
+   * @param {number} [code] The close code, if the server closed it.
+   */
+  constructor(reason, code) {
+    super(reason);
+    this.name = "Closed";
+    this.code = code;
+  }
+}
+
+const LONGEST = 255; // characters
+const TOKEN = /^[^\s.*>\p{Cc}\p{Cs}]+$/u;
+
+/**
+ * Check a topic.
+ *
+ * @param {unknown} topic What should be one.
+ * @returns {string} The topic.
+ * @throws {Rejected} If it is none.
+ */
+const checkedTopic = (topic) => checked(topic, (token) => TOKEN.test(token));
+
+/**
+ * Check a pattern: a topic, or one with wildcards.
+ *
+ * @param {unknown} pattern What should be one.
+ * @returns {string} The pattern.
+ * @throws {Rejected} If it is none.
+ */
+const checkedPattern = (pattern) =>
+  checked(pattern, (token, isLast) => token === "*" || (isLast && token === ">") || TOKEN.test(token));
+
+/** @param {unknown} text @param {(token: string, isLast: boolean) => boolean} isToken */
+function checked(text, isToken) {
+  const tokens = typeof text === "string" ? text.split(".") : [];
+  const isValid = tokens.every((token, index) => isToken(token, index === tokens.length - 1));
+  if (typeof text !== "string" || [...text].length > LONGEST || !isValid) {
+    throw new Rejected("bad-topic", `${JSON.stringify(text) ?? String(text)} is not a topic`);
+  }
+  return text;
+}
+
+/**
+ * Test whether a pattern matches a topic: `*` stands for one token, `>` for the rest.
+ *
+ * @param {string} pattern The pattern.
+ * @param {string} topic The topic.
+ * @returns {boolean} Whether it matches.
+ */
+function matches(pattern, topic) {
+  const wanted = pattern.split(".");
+  const tokens = topic.split(".");
+  if (topic.startsWith("$") && (wanted[0] === "*" || wanted[0] === ">")) {
+    return false; // topics of the system must be named
+  }
+  for (const [index, token] of wanted.entries()) {
+    if (token === ">") {
+      return tokens.length > index;
+    }
+    if (index >= tokens.length || (token !== "*" && token !== tokens[index])) {
+      return false;
+    }
+  }
+  return wanted.length === tokens.length;
+}
+
+/** @typedef {{headers?: Record<string, string>, method?: string, body?: string, signal?: AbortSignal}} Options */
+
+/** The HTTP side of one service, for the bearer of a token. */
+class Http {
+  #base;
+  #token;
+  #fetch;
+
+  /**
+   * @param {string} address The service, `wss://HOST:PORT`.
+   * @param {string} token The token; empty without any.
+   * @param {typeof globalThis.fetch} fetch Makes the requests.
+   */
+  constructor(address, token, fetch) {
+    this.#base = address.replace(/^ws/, "http");
+    this.#token = token;
+    this.#fetch = fetch;
+  }
+
+  /**
+   * Make a request.
+   *
+   * @param {string} path The path and the query.
+   * @param {Options} [options] What else is in it.
+   * @returns {Promise<Response>} Rejected with a TypeError if the service cannot be reached.
+   */
+  request(path, { headers = {}, ...options } = {}) {
+    const login = this.#token ? { Authorization: `Bearer ${this.#token}`, ...headers } : headers;
+    return this.#fetch(this.#base + path, { cache: "no-store", ...options, headers: login });
+  }
+}
+
+/**
+ * Read why a request was refused (RFC 9457).
+ *
+ * @param {Response} response The answer.
+ * @returns {Promise<{code: string, detail: string, messages?: object[]}>}
+ */
+async function problemOf$1(response) {
+  const problem = await response.json().catch(() => ({}));
+  return { code: "unavailable", detail: `the server answers ${response.status}`, ...problem };
+}
+
+/**
+ * Write parameters for a query, without those that are undefined.
+ *
+ * @param {Record<string, unknown>} parameters The parameters.
+ * @returns {string} The query, with its question mark; empty without any.
+ */
+function queryOf(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+  return given.length ? `?${query}` : "";
+}
+
+/**
+ * One page of the log.
+ *
+ * @template [T=any]
+ * @typedef {object} HistoryPage
+ * @property {Message<T>[]} messages In the order of the log, whichever way the page was asked for.
+ * @property {{from: number, to: number} | null} gap Positions that have been removed from it.
+ * @property {string | null} epoch The name of the log.
+ */
+
+/**
+ * Which page of the log: the newest messages of a topic, unless it says otherwise.
+ *
+ * @typedef {object} HistoryOptions
+ * @property {number} [after] Begin after this position.
+ * @property {number} [before] End before this position.
+ * @property {number} [last] So many of the newest messages.
+ * @property {number} [limit] Messages on the page at most, 1,000 or fewer; 100 by default.
+ * @property {AbortSignal} [signal] Stops the request.
+ */
+
+/**
+ * Read one page of the log.
+ *
+ * @param {Http} http The subscriber service.
+ * @param {string} topic A topic or pattern.
+ * @param {HistoryOptions} options Which page.
+ * @returns {Promise<HistoryPage>}
+ * @throws {Rejected} If the request is refused.
+ */
+async function readHistory(http, topic, { signal, ...parameters }) {
+  const path = `/topics/${encodeURIComponent(checkedPattern(topic))}/messages`;
+  const response = await http.request(path + queryOf(parameters), { signal });
+  if (!response.ok) {
+    const { code, detail } = await problemOf$1(response);
+    throw new Rejected(code, detail);
+  }
+  const [from, to] = (response.headers.get("Fanline-Gap") ?? "").split("-").map(Number);
+  return {
+    messages: await response.json(),
+    gap: to ? { from, to } : null,
+    epoch: response.headers.get("Fanline-Epoch"),
+  };
+}
 
 /**
  * A token, or a function that returns one. The function is called before each connection, so that a token that
@@ -455,83 +322,24 @@ const TIMEOUT = 10_000; // milliseconds
  * @typedef {string | (() => string | Promise<string>)} Token
  */
 
-const REFUSALS = new Map([
-  [401, new Closed("the login is not valid, or not any more", CloseCode.LOGGED_OUT)],
-  [403, new Closed("the server does not allow this", CloseCode.POLICY)],
-  [404, new Closed("there is no such room", CloseCode.ROOM_DELETED)],
-]);
-
-/** The token of a client, and the requests that carry it: never in an address, which consoles and logs show. */
+/** The token of a client: never part of an address, which consoles and logs show. */
 class Login {
   #token;
 
-  /** @param {Token} token The token. */
+  /** @param {Token} token The token; empty without any. */
   constructor(token) {
     this.#token = token;
   }
 
-  /** @returns {number[]} Close codes after which to give up: a fixed token cannot be replaced. */
-  get #finalCodes() {
-    const { LOGGED_OUT, POLICY, ROOM_DELETED } = CloseCode;
-    return typeof this.#token === "function" ? [POLICY, ROOM_DELETED] : [POLICY, ROOM_DELETED, LOGGED_OUT];
+  /** @returns {boolean} Whether a token that is not valid any more can be replaced. */
+  get isRenewable() {
+    return typeof this.#token === "function";
   }
 
-  /**
-   * Return the options of a `Link` that concern the login.
-   *
-   * @param {string} address What to connect to, as `wss://…`.
-   * @param {string} protocol The WebSocket subprotocol.
-   * @param {object} [more]
-   * @param {() => Record<string, string>} [more.parameters] Called before each attempt: what to add to the address.
-   * @param {string} [more.askedAt] Where to ask over HTTP why a connection could not be opened.
-   */
-  linkOptions(address, protocol, { parameters, askedAt = address } = {}) {
-    return {
-      url: () => withParameters(address, parameters?.()),
-      protocols: async () => {
-        const token = await this.#read();
-        return token ? [protocol, `fanline.token.${token}`] : [protocol];
-      },
-      diagnose: () => this.#refusal(askedAt),
-      finalCodes: this.#finalCodes,
-    };
-  }
-
-  /** @returns {Promise<string>} The token to use now; empty without any. */
-  async #read() {
+  /** @returns {Promise<string>} The token to use now. */
+  async read() {
     return typeof this.#token === "function" ? await this.#token() : this.#token;
   }
-
-  /**
-   * Ask over HTTP why a WebSocket could not be opened.
-   *
-   * @param {string} address An address that needs the same login, as `wss://…`.
-   * @returns {Promise<Closed | null>} The reason if it never can be; null if it may later, or if unknown.
-   */
-  async #refusal(address) {
-    const ending = new AbortController();
-    const timer = setTimeout(() => ending.abort(), TIMEOUT);
-    try {
-      const token = await this.#read();
-      const { status } = await fetch(address.replace(/^ws/, "http"), {
-        cache: "no-store",
-        headers: token ? { Authorization: `Bearer ${token}` } : {},
-        signal: ending.signal,
-      });
-      const refusal = REFUSALS.get(status);
-      return refusal?.code !== undefined && this.#finalCodes.includes(refusal.code) ? refusal : null;
-    } catch (error) {
-      return error instanceof Closed ? error : null;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-}
-
-/** @param {string} address What to connect to. @param {Record<string, string>} [parameters] What to add to it. */
-function withParameters(address, parameters = {}) {
-  const query = new URLSearchParams(parameters);
-  return query.size ? `${address}?${query}` : address;
 }
 
 /**
@@ -545,6 +353,243 @@ function claims(token) {
     return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
   } catch {
     return {};
+  }
+}
+
+const OPEN$1 = 1; // as WebSocket.OPEN
+const CLOSED = 3;
+const LOST = 1006;
+const UNANSWERED = 45_000; // milliseconds without a sign of life after which a stream is lost; 15,000 are usual
+const PASSING = new Set([408, 429, 503]);
+
+/** What stands in for a WebSocket where none gets through: frames are turned into requests, and answers to frames. */
+class HttpSocket {
+  readyState = 0;
+  /** @type {(() => void) | null} */
+  onopen = null;
+  /** @type {((event: {data: string}) => void) | null} */
+  onmessage = null;
+  /** @type {((event: {code: number, reason: string}) => void) | null} */
+  onclose = null;
+  /** @protected */
+  _http;
+  /** @protected */
+  _ending = new AbortController();
+
+  /** @param {Http} http The service. @param {string} path The path of the WebSocket. */
+  constructor(http, path) {
+    this._http = http;
+    this.#open(path);
+  }
+
+  /** Stop everything, without an event. */
+  close() {
+    this.readyState = CLOSED;
+    this._ending.abort();
+  }
+
+  /** @param {string} path The path of the WebSocket: the service answers there that one is expected. */
+  async #open(path) {
+    try {
+      const { status } = await this._http.request(path, { signal: this._ending.signal });
+      if (status !== 426) {
+        this._end(LOST, "");
+      } else if (this.readyState !== CLOSED) {
+        this.readyState = OPEN$1;
+        this.onopen?.();
+      }
+    } catch {
+      this._end(LOST, "");
+    }
+  }
+
+  /** @protected @param {string} data A frame. */
+  _receive(data) {
+    if (this.readyState === OPEN$1) {
+      this.onmessage?.({ data });
+    }
+  }
+
+  /** @protected @param {number} code A close code. @param {string} reason Why, as a sentence. */
+  _end(code, reason) {
+    if (this.readyState !== CLOSED) {
+      this.close();
+      this.onclose?.({ code, reason });
+    }
+  }
+
+  /** @protected @param {Response} response A refusal of the whole connection. */
+  async _refused(response) {
+    const { detail } = await problemOf$1(response);
+    const seconds = Number(response.headers.get("Retry-After"));
+    if (seconds) {
+      this._receive(JSON.stringify({ drain: { retry_ms: seconds * 1000 } }));
+    }
+    this._end(response.status === 401 ? 4001 : 1013, detail);
+  }
+}
+
+/** Publishes by POST, one request after the other, so that the order is kept. */
+class PostSocket extends HttpSocket {
+  #last = Promise.resolve();
+
+  /** @param {string} frame A message, or an array of them. */
+  send(frame) {
+    this.#last = this.#last.then(() => this.#post(frame)).catch(() => this._end(LOST, ""));
+  }
+
+  /** @param {string} body A frame. */
+  async #post(body) {
+    const headers = { "Content-Type": "application/json" };
+    const options = { method: "POST", headers, body, signal: this._ending.signal };
+    const response = await this._http.request("/messages", options);
+    if (response.ok) {
+      this._receive(await response.text());
+      return;
+    }
+    const { code, detail, messages } = await problemOf$1(response.clone());
+    if (messages) {
+      this._receive(JSON.stringify(messages));
+    } else if (response.status === 401 || PASSING.has(response.status)) {
+      await this._refused(response);
+    } else {
+      const refused = [JSON.parse(body)].flat().map(({ id }) => ({ error: code, reason: detail, id }));
+      this._receive(JSON.stringify(refused));
+    }
+  }
+}
+
+/** Subscribes by server-sent events, a stream for each pattern. */
+class EventSocket extends HttpSocket {
+  /** @type {Map<string, AbortController>} */
+  #streams = new Map();
+
+  close() {
+    super.close();
+    for (const stream of this.#streams.values()) {
+      stream.abort();
+    }
+  }
+
+  /** @param {string} frame A command, or an array of them. */
+  send(frame) {
+    for (const { sub, unsub, ...start } of [JSON.parse(frame)].flat()) {
+      if (unsub !== undefined) {
+        this.#streams.get(unsub)?.abort();
+        this.#streams.delete(unsub);
+        queueMicrotask(() => this._receive(JSON.stringify({ unsubscribed: unsub })));
+      } else if (!this.#streams.has(sub)) {
+        const ending = new AbortController();
+        this.#streams.set(sub, ending);
+        this.#follow(sub, start, ending).catch(() => ending.signal.aborted || this._end(LOST, ""));
+      }
+    }
+  }
+
+  /** @param {string} pattern @param {{epoch?: string}} start Where to begin. @param {AbortController} ending */
+  async #follow(pattern, start, ending) {
+    const path = `/topics/${encodeURIComponent(pattern)}/events${queryOf(start)}`;
+    const response = await this._http.request(path, { signal: ending.signal });
+    if (response.status === 401 || PASSING.has(response.status)) {
+      await this._refused(response);
+    } else if (!response.ok || !response.body) {
+      const { code, detail } = await problemOf$1(response);
+      this.#streams.delete(pattern);
+      this._receive(JSON.stringify({ error: code, reason: detail, sub: pattern }));
+    } else {
+      await this.#read(response.body, new EventTranslator(pattern, start.epoch));
+      ending.signal.throwIfAborted();
+      this._end(LOST, "");
+    }
+  }
+
+  /** @param {ReadableStream<Uint8Array>} body @param {EventTranslator} translator */
+  async #read(body, translator) {
+    const reader = body.getReader();
+    const decoder = new TextDecoder();
+    for (;;) {
+      const timer = setTimeout(() => this._end(LOST, "the server does not answer"), UNANSWERED);
+      const { done, value } = await reader.read().finally(() => clearTimeout(timer));
+      if (done) {
+        return;
+      }
+      const frames = translator.translate(decoder.decode(value, { stream: true }));
+      this._receive(`[${frames.join(",")}]`); // a heartbeat is an empty one
+      if (translator.end) {
+        this._end(translator.end.code, translator.end.reason);
+      }
+    }
+  }
+}
+
+/** Turns server-sent events of one pattern into frames. No I/O. */
+class EventTranslator {
+  #pattern;
+  #epoch;
+  #rest = "";
+  /** @type {Record<string, string>} */
+  #fields = {};
+  #isOpen = false;
+  #isOfOldLog = false;
+  /** @type {{code: number, reason: string} | null} */
+  end = null;
+
+  /**
+   * @param {string} pattern The pattern.
+   * @param {string} [epoch] The log that the stream was asked to go on in.
+   */
+  constructor(pattern, epoch) {
+    this.#pattern = pattern;
+    this.#epoch = epoch;
+  }
+
+  /**
+   * Translate the next part of the stream.
+   *
+   * @param {string} text The part, which may end anywhere.
+   * @returns {string[]} Frames as JSON.
+   */
+  translate(text) {
+    const lines = (this.#rest + text).split("\n");
+    this.#rest = lines.pop() ?? "";
+    return lines.flatMap((line) => this.#take(line));
+  }
+
+  /** @param {string} line One line. @returns {string[]} */
+  #take(line) {
+    if (line === "") {
+      const fields = this.#fields;
+      this.#fields = {};
+      return this.#dispatch(fields);
+    }
+    const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
+    if (name === "retry" && this.#isOpen) {
+      return [`{"drain":{"retry_ms":${Number(value)}}}`]; // before, it only spreads those that come back
+    }
+    const before = name === "data" ? this.#fields.data : undefined;
+    this.#fields[name] = before === undefined ? value : `${before}\n${value}`;
+    return [];
+  }
+
+  /** @param {Record<string, string>} fields One event. @returns {string[]} */
+  #dispatch({ id, event, data }) {
+    if (!this.#isOpen && id !== undefined) {
+      this.#isOpen = true;
+      const [seq, epoch] = id.split("-");
+      this.#isOfOldLog = this.#epoch !== undefined && this.#epoch !== epoch;
+      return [JSON.stringify({ subscribed: this.#pattern, seq: Number(seq), epoch })];
+    }
+    if (event === "end") {
+      this.end = JSON.parse(data);
+    } else if (event === "gap") {
+      const gap = { ...JSON.parse(data), topic: this.#pattern, isOfOldLog: this.#isOfOldLog || undefined };
+      this.#isOfOldLog = false;
+      return [JSON.stringify({ gap })];
+    } else if (data !== undefined) {
+      this.#isOfOldLog = false;
+      return [data];
+    }
+    return [];
   }
 }
 
@@ -608,29 +653,394 @@ function problemOf(part, isInArray) {
   }
 }
 
-/** What publishers, subscribers and rooms have in common: one connection. */
-class Client {
-  /** @protected */
-  _link;
+const FIRST_DELAY = 100;
+const LONGEST_DELAY = 5_000;
+
+/** Delays between attempts: each doubles the last, drawn from the upper half of its range. In milliseconds. */
+class Backoff {
+  #first;
+  #cap;
+  #nominal;
+
+  /**
+   * @param {number} first The longest first delay.
+   * @param {number} cap The longest delay of all.
+   */
+  constructor(first = FIRST_DELAY, cap = LONGEST_DELAY) {
+    this.#first = first;
+    this.#cap = cap;
+    this.#nominal = first;
+  }
+
+  /** @returns {number} The delay before the next attempt. */
+  next() {
+    const delay = this.#nominal * (0.5 + Math.random() / 2);
+    this.#nominal = Math.min(this.#nominal * 2, this.#cap);
+    return delay;
+  }
+
+  /** Start over after an attempt that succeeded. */
+  reset() {
+    this.#nominal = this.#first;
+  }
+}
+
+// All times are in milliseconds.
+const LONGEST_RETRY_AFTER = 60_000;
+const STEADY = 5_000; // a connection that lasted this long resets the delays
+const OPEN_TIMEOUT = 10_000;
+const QUIET = 20_000; // silence after which the server is asked for a sign of life
+const LATE = 4_000; // the same after something was sent: it is answered, unless something is wrong
+const ANSWER_TIMEOUT = 10_000;
+const ACK_TIMEOUT = 26_000; // for an answer that is awaited already, and may have to wait for the disk
+const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device without a network may still reach
+
+/**
+ * The state of a connection.
+ *
+ * @typedef {object} State
+ * @property {"connecting" | "open" | "waiting" | "paused" | "closed"} phase `waiting` for the next attempt; `closed` is
+ *   final.
+ * @property {string} reason Why it is not open, as a sentence; may be empty.
+ * @property {number} [code] The close code that ended the last connection.
+ * @property {boolean} [isDoubtful] Set while an open connection gives no answer, although one is late, or the device
+ *   is offline. It is soon lost, or no longer doubtful.
+ * @property {number} [retryAt] The time of the next attempt, as of `Date.now()`.
+ */
+
+/**
+ * A WebSocket, or what stands in for one.
+ *
+ * @typedef {object} Socket
+ * @property {number} readyState
+ * @property {((event: any) => void) | null} onopen
+ * @property {((event: any) => void) | null} onmessage
+ * @property {((event: any) => void) | null} onclose
+ * @property {(frame: string) => void} send
+ * @property {() => void} close
+ */
+
+/**
+ * Why a connection could not be opened.
+ *
+ * @typedef {object} Diagnosis
+ * @property {string} reason A sentence for people.
+ * @property {number} [code] The close code that says the same.
+ * @property {boolean} isFinal Whether it never can be.
+ * @property {number} [retryAfter] When to try again, in milliseconds.
+ */
+
+/**
+ * What to connect to, and the callbacks of a `Link`.
+ *
+ * @typedef {object} LinkOptions
+ * @property {() => Socket | Promise<Socket>} dial Called for each attempt: makes the WebSocket. Throws `Closed` to give
+ *   up.
+ * @property {(frame: any) => void} onFrame Called with each received frame, parsed, arrays taken apart.
+ * @property {() => void} [onOpen] Called when a connection is open.
+ * @property {() => void} [onBatchEnd] Called after the last frame of a WebSocket message.
+ * @property {(state: State) => void} [onState] Called when the state changes.
+ * @property {() => object | boolean} [probe] Called after a silence. Returns what to send that will be answered;
+ *   `true` if an answer is awaited already, `false` if there is nothing to ask.
+ * @property {() => Promise<Diagnosis | null>} [diagnose] Called when a connection could not be opened; null if the
+ *   reason is not known.
+ * @property {number[]} [finalCodes] Close codes after which to give up.
+ */
+
+const OPEN = 1; // WebSocket.OPEN
+
+/** A WebSocket that is opened again whenever it is lost. It connects in the next turn of the event loop. */
+class Link {
+  #options;
+  #finalCodes;
+  #backoff = new Backoff();
+  /** @type {Socket | null} */
+  #socket = null;
+  #ending = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #attempt = 0;
+  #isAnswerDue = false;
+  #openedAt = 0;
+  /** @type {number | null} */
+  #retryAfter = null;
+  /** @type {State} */
+  #state = { phase: "connecting", reason: "" };
 
   /** @param {LinkOptions} options What to connect to, and the callbacks. */
   constructor(options) {
-    this._link = new Link(options);
+    this.#options = options;
+    this.#finalCodes = options.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
+    onWake(() => this.#wake(), this.#ending.signal);
+    onOffline(() => this.isOpen && this.#doubt(OFFLINE_TIMEOUT), this.#ending.signal);
+    queueMicrotask(() => this.#connect());
   }
 
   /** @returns {State} The state of the connection. */
   get state() {
-    return this._link.state;
+    return this.#state;
   }
 
-  /** Connect at once, if waiting for the next attempt. */
+  /** @returns {boolean} Whether the connection is open. */
+  get isOpen() {
+    return this.#state.phase === "open";
+  }
+
+  /**
+   * Send one frame; drop it if the connection is not open.
+   *
+   * @param {string | object} frame Text, or a value to be written as JSON.
+   */
+  send(frame) {
+    if (!this.isOpen || this.#socket?.readyState !== OPEN) {
+      return; // what is sent while it closes would be lost without a word
+    }
+    this.#socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+    if (!this.#isAnswerDue) {
+      this.#isAnswerDue = true;
+      this.#schedule(() => this.#doubt(ANSWER_TIMEOUT), LATE);
+    }
+  }
+
+  /** Connect at once, if paused, or waiting for the next attempt. */
   retryNow() {
-    this._link.retryNow();
+    if (this.#state.phase === "waiting" || this.#state.phase === "paused") {
+      this.#connect();
+    }
   }
 
-  /** Close the connection. What has no answer is rejected with `Closed`, and may have been stored. */
+  /** Close the connection until `retryNow` is called. */
+  pause() {
+    if (this.#state.phase !== "closed") {
+      this.#drop();
+      this.#attempt++;
+      this.#report({ phase: "paused", reason: "it is paused" });
+    }
+  }
+
+  /**
+   * Set the delay after the present connection, as the server asked.
+   *
+   * @param {number} delay In milliseconds.
+   */
+  retryAfter(delay) {
+    this.#retryAfter = Math.min(Math.max(delay, 0), LONGEST_RETRY_AFTER);
+  }
+
+  /**
+   * Drop this connection and open another, after the usual delay.
+   *
+   * @param {string} reason Why, as a sentence.
+   */
+  reset(reason) {
+    this.#lose(reason);
+  }
+
+  /** Close the connection; it is not opened again. */
   close() {
-    this._link.close();
+    this.#end("it was closed by this page");
+  }
+
+  #wake() {
+    if (this.isOpen) {
+      this.#ask();
+    } else if (this.#state.phase === "waiting") {
+      this.#connect();
+    }
+  }
+
+  async #connect() {
+    clearTimeout(this.#timer);
+    const attempt = ++this.#attempt;
+    this.#report({ ...this.#state, phase: "connecting", retryAt: undefined });
+    try {
+      const socket = await this.#options.dial();
+      if (attempt === this.#attempt) {
+        this.#listen(socket);
+      } else {
+        socket.close();
+      }
+    } catch (error) {
+      if (attempt === this.#attempt) {
+        this.#giveUpOrRetry(/** @type {Error} */ (error));
+      }
+    }
+  }
+
+  /** @param {Socket} socket What was made for this attempt. */
+  #listen(socket) {
+    this.#socket = socket;
+    const ifCurrent = (/** @type {(event: any) => void} */ handle) => (/** @type {any} */ event) =>
+      this.#socket === socket && handle(event);
+    socket.onopen = ifCurrent(() => this.#opened());
+    socket.onmessage = ifCurrent(({ data }) => this.#receive(data));
+    socket.onclose = ifCurrent((event) => this.#closed(event));
+    this.#timer = setTimeout(() => this.#failed("the server does not answer"), OPEN_TIMEOUT);
+  }
+
+  #opened() {
+    this.#openedAt = Date.now();
+    this.#state = { phase: "open", reason: "" };
+    this.#watch();
+    this.#options.onOpen?.();
+    this.#report(this.#state);
+  }
+
+  /** @param {string} text One WebSocket message. */
+  #receive(text) {
+    this.#watch();
+    let value;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      this.#lose("the server sent something that is not JSON");
+      return;
+    }
+    const socket = this.#socket;
+    for (const frame of Array.isArray(value) ? value : [value]) {
+      if (this.#socket !== socket) {
+        return; // an earlier frame has ended this connection
+      }
+      if (frame.drain) {
+        this.retryAfter(frame.drain.retry_ms);
+      } else {
+        this.#options.onFrame(frame);
+      }
+    }
+    this.#options.onBatchEnd?.();
+  }
+
+  /** @param {{code: number, reason: string}} event How the connection ended. */
+  #closed({ code, reason }) {
+    if (this.#finalCodes.includes(code)) {
+      this.#end(reason || `the server has closed the connection (${code})`, code);
+    } else if (this.isOpen) {
+      this.#lose(reason || "the connection was lost", code);
+    } else {
+      this.#failed(reason || "the server cannot be reached", code);
+    }
+  }
+
+  /**
+   * Find out why a connection could not be opened, and what to do.
+   *
+   * @param {string} reason Why as far as is known, as a sentence.
+   * @param {number} [code] The close code.
+   */
+  async #failed(reason, code) {
+    this.#drop();
+    const attempt = this.#attempt;
+    const found = await this.#options.diagnose?.();
+    if (attempt !== this.#attempt) {
+      return;
+    }
+    if (found?.retryAfter !== undefined) {
+      this.retryAfter(found.retryAfter);
+    }
+    if (found?.isFinal) {
+      this.#end(found.reason, found.code);
+    } else {
+      this.#lose(found?.reason ?? reason, found?.code ?? code);
+    }
+  }
+
+  /** @param {Error} error Why an attempt failed before there was a connection. */
+  #giveUpOrRetry(error) {
+    if (error instanceof Closed) {
+      this.#end(error.message, error.code);
+    } else {
+      this.#lose(error.message);
+    }
+  }
+
+  /**
+   * @param {string} reason Why, as a sentence.
+   * @param {number} [code] The close code.
+   */
+  #lose(reason, code) {
+    if (this.#state.phase === "closed") {
+      return;
+    }
+    this.#drop();
+    this.#attempt++;
+    if (this.#openedAt && Date.now() - this.#openedAt >= STEADY) {
+      this.#backoff.reset();
+    }
+    this.#openedAt = 0;
+    const delay = this.#retryAfter ?? this.#backoff.next();
+    this.#retryAfter = null;
+    this.#timer = setTimeout(() => this.#connect(), delay);
+    this.#report({ phase: "waiting", reason, code, retryAt: Date.now() + delay });
+  }
+
+  /**
+   * @param {string} reason Why, as a sentence.
+   * @param {number} [code] The close code.
+   */
+  #end(reason, code) {
+    if (this.#state.phase === "closed") {
+      return;
+    }
+    this.#drop();
+    this.#attempt++;
+    this.#ending.abort();
+    this.#report({ phase: "closed", reason, code });
+  }
+
+  #drop() {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null; // its events are of no interest any more
+    socket?.close();
+  }
+
+  // A dead network gives no sign of being dead: after a silence, ask.
+
+  #watch() {
+    this.#isAnswerDue = false;
+    this.#schedule(() => this.#ask(ANSWER_TIMEOUT), QUIET);
+    if (this.#state.isDoubtful) {
+      this.#report({ phase: "open", reason: "" });
+    }
+  }
+
+  /** @param {number} timeout How long to wait for an answer. */
+  #doubt(timeout) {
+    this.#ask(timeout);
+    if (this.isOpen && this.#isAnswerDue) {
+      this.#report({ ...this.#state, isDoubtful: true });
+    }
+  }
+
+  /** @param {number} timeout How long to wait for the answer. */
+  #ask(timeout = ANSWER_TIMEOUT) {
+    const question = this.#options.probe?.() ?? false;
+    if (question === false) {
+      this.#watch();
+      return;
+    }
+    this.#isAnswerDue = true;
+    if (question !== true) {
+      this.send(question);
+    }
+    const patience = question === true ? ACK_TIMEOUT : timeout;
+    this.#schedule(() => this.#lose("the server does not answer"), patience);
+  }
+
+  /** @param {() => void} action What to do unless something comes before. @param {number} delay In milliseconds. */
+  #schedule(action, delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, delay);
+  }
+
+  /** @param {State} state The new state. */
+  #report(state) {
+    this.#state = state;
+    try {
+      this.#options.onState?.(state);
+    } catch (error) {
+      report(error); // a mistake of the page does not end the connection
+    }
   }
 }
 
@@ -773,7 +1183,9 @@ const joined = (/** @type {string[]} */ bodies) =>
   bodies.length === 1 ? bodies[0] : `[${bodies.join(",")}]`;
 
 /** What publishers and rooms have in common: an outbox over one connection. */
-class Sender extends Client {
+class Sender {
+  /** @protected */
+  _link;
   /** @protected */
   _outbox = new Outbox();
   #isReady = false;
@@ -785,17 +1197,38 @@ class Sender extends Client {
    * @param {(state: State) => void} [onState] Called when the state of the connection changes.
    */
   constructor(options, onState) {
-    super({ ...options, onState: (state) => this.#changed(state) });
+    this._link = new Link({ ...options, onState: (state) => this.#changed(state) });
     this.#onState = onState;
+  }
+
+  /** @returns {State} The state of the connection. */
+  get state() {
+    return this._link.state;
+  }
+
+  /** Connect at once, if paused, or waiting for the next attempt. */
+  retryNow() {
+    this._link.retryNow();
+  }
+
+  /** Close the connection until `retryNow` is called. What has no answer is kept. */
+  pause() {
+    this._link.pause();
+  }
+
+  /** Close the connection. What has no answer is rejected with `Closed`, and may have been stored. */
+  close() {
+    this._link.close();
   }
 
   /**
    * Stop sending a message; its promise is rejected with `Closed`. It may have been stored already.
    *
    * @param {string} id Its id.
+   * @param {Error} [reason] What its promise is rejected with, if not with `Closed`.
    */
-  withdraw(id) {
-    this._outbox.reject(id, new Closed("it was withdrawn"));
+  withdraw(id, reason = new Closed("it was withdrawn")) {
+    this._outbox.reject(id, reason);
   }
 
   /**
@@ -866,60 +1299,124 @@ class Sender extends Client {
   }
 }
 
-const LONGEST = 255; // characters
-const TOKEN = /^[^\s.*>\p{Cc}\p{Cs}]+$/u;
+const TIMEOUT = 10_000; // milliseconds
+const BLOCKED = 2; // attempts in a row after which WebSockets are given up
+const HTTP_PERIOD = 300_000; // milliseconds after which they are tried again
 
 /**
- * Check a topic.
- *
- * @param {unknown} topic What should be one.
- * @returns {string} The topic.
- * @throws {Rejected} If it is none.
+ * @typedef {object} TransportOptions
+ * @property {string} path The path of the WebSocket.
+ * @property {string} protocol Its subprotocol.
+ * @property {() => Record<string, string>} [parameters] Called before each attempt: what to add to the address.
+ * @property {string} [askedAt] The path to ask at over HTTP why a connection could not be opened.
+ * @property {(http: Http, path: string) => Socket} [openOverHttp] Makes what stands in for a WebSocket, where none gets
+ *   through.
+ * @property {{new(url: string, protocols: string[]): any}} [WebSocket] Makes WebSockets.
+ * @property {typeof globalThis.fetch} [fetch] Makes requests.
  */
-const checkedTopic = (topic) => checked(topic, (token) => TOKEN.test(token));
 
-/**
- * Check a pattern: a topic, or one with wildcards.
- *
- * @param {unknown} pattern What should be one.
- * @returns {string} The pattern.
- * @throws {Rejected} If it is none.
- */
-const checkedPattern = (pattern) =>
-  checked(pattern, (token, isLast) => token === "*" || (isLast && token === ">") || TOKEN.test(token));
+/** Opens the connections to one service: WebSockets, or requests where those do not get through. */
+class Transport {
+  #address;
+  #login;
+  #options;
+  #token = "";
+  #blocked = 0;
+  #httpUntil = 0;
 
-/** @param {unknown} text @param {(token: string, isLast: boolean) => boolean} isToken */
-function checked(text, isToken) {
-  const tokens = typeof text === "string" ? text.split(".") : [];
-  const isValid = tokens.every((token, index) => isToken(token, index === tokens.length - 1));
-  if (typeof text !== "string" || [...text].length > LONGEST || !isValid) {
-    throw new Rejected("bad-topic", `${JSON.stringify(text) ?? String(text)} is not a topic`);
+  /**
+   * @param {string} address The service, `wss://HOST:PORT`.
+   * @param {Login} login The token.
+   * @param {TransportOptions} options
+   */
+  constructor(address, login, options) {
+    this.#address = address;
+    this.#login = login;
+    this.#options = options;
   }
-  return text;
-}
 
-/**
- * Test whether a pattern matches a topic: `*` stands for one token, `>` for the rest.
- *
- * @param {string} pattern The pattern.
- * @param {string} topic The topic.
- * @returns {boolean} Whether it matches.
- */
-function matches(pattern, topic) {
-  const wanted = pattern.split(".");
-  const tokens = topic.split(".");
-  if (topic.startsWith("$") && (wanted[0] === "*" || wanted[0] === ">")) {
-    return false; // topics of the system must be named
+  /** @returns What a `Link` needs to open and reopen the connection. */
+  get linkOptions() {
+    const { LOGGED_OUT, POLICY, ROOM_DELETED } = CloseCode;
+    return {
+      dial: () => this.#dial(),
+      diagnose: () => this.#diagnose(),
+      finalCodes: this.#login.isRenewable ? [POLICY, ROOM_DELETED] : [POLICY, ROOM_DELETED, LOGGED_OUT],
+    };
   }
-  for (const [index, token] of wanted.entries()) {
-    if (token === ">") {
-      return tokens.length > index;
+
+  /** @returns {Http} The HTTP side of the service. @param {string} token The token. */
+  #http(token) {
+    return new Http(this.#address, token, this.#options.fetch ?? fetch.bind(globalThis));
+  }
+
+  async #dial() {
+    const { path, protocol, parameters, openOverHttp } = this.#options;
+    const { WebSocket = globalThis.WebSocket } = this.#options;
+    this.#token = await this.#login.read();
+    if (openOverHttp && (!WebSocket || Date.now() < this.#httpUntil)) {
+      return openOverHttp(this.#http(this.#token), path);
     }
-    if (index >= tokens.length || (token !== "*" && token !== tokens[index])) {
-      return false;
+    if (!WebSocket) {
+      throw new Closed("there are no WebSockets here");
+    }
+    const offered = this.#token ? [protocol, `fanline.token.${this.#token}`] : [protocol];
+    const socket = new WebSocket(this.#address + path + queryOf(parameters?.() ?? {}), offered);
+    socket.addEventListener("open", () => {
+      this.#blocked = 0;
+    });
+    return socket;
+  }
+
+  /**
+   * Ask over HTTP why a connection could not be opened; a browser hides the answer to a refused WebSocket.
+   *
+   * @returns {Promise<Diagnosis | null>} Null if the server cannot be reached.
+   */
+  async #diagnose() {
+    const { path, askedAt = path } = this.#options;
+    const options = { signal: AbortSignal.timeout(TIMEOUT) };
+    try {
+      // To a page of a foreign origin the answer can only be read without the preflight that a login needs.
+      const response = await this.#http(this.#token)
+        .request(askedAt, options)
+        .catch(() => this.#http("").request(askedAt, options));
+      return response.ok || response.status === 426 ? this.#noteBlocked() : await this.#diagnosisOf(response);
+    } catch {
+      return null;
     }
   }
-  return wanted.length === tokens.length;
+
+  /** @returns {Diagnosis} That the server can be reached, but not by a WebSocket. */
+  #noteBlocked() {
+    this.#blocked++;
+    if (this.#options.openOverHttp && this.#blocked >= BLOCKED) {
+      this.#httpUntil = Date.now() + HTTP_PERIOD;
+      this.#blocked = 0;
+    }
+    return { reason: "the server can be reached, but no WebSocket to it", isFinal: false };
+  }
+
+  /** @param {Response} response A refusal. @returns {Promise<Diagnosis>} */
+  async #diagnosisOf(response) {
+    const { detail } = await problemOf$1(response);
+    switch (response.status) {
+      case 401:
+        return {
+          reason: "the login is not valid, or not any more",
+          code: CloseCode.LOGGED_OUT,
+          isFinal: !this.#login.isRenewable,
+        };
+      case 403:
+        return { reason: detail, code: CloseCode.POLICY, isFinal: true };
+      case 404:
+        return { reason: "there is no such room", code: CloseCode.ROOM_DELETED, isFinal: true };
+      default: {
+        const seconds = Number(response.headers.get("Retry-After"));
+        return { reason: detail, isFinal: false, retryAfter: seconds ? seconds * 1000 : undefined };
+      }
+    }
+  }
 }
 
 /**
@@ -938,13 +1435,19 @@ class Publisher extends Sender {
 
   /**
    * @param {string} url The publisher service, `wss://HOST:PORT`.
-   * @param {object} options
-   * @param {Token} options.token The token.
-   * @param {(state: State) => void} [options.onState] Called when the state of the connection changes.
+   * @param {Login} login The token.
+   * @param {Environment} environment What it runs in.
+   * @param {(state: State) => void} onState Called when the state of the connection changes.
    */
-  constructor(url, { token, onState }) {
+  constructor(url, login, environment, onState) {
+    const transport = new Transport(url, login, {
+      path: "/publish",
+      protocol: "fanline.v1",
+      openOverHttp: (http, path) => new PostSocket(http, path),
+      ...environment,
+    });
     const options = {
-      ...new Login(token).linkOptions(`${url}/publish`, "fanline.v1"),
+      ...transport.linkOptions,
       onOpen: () => this._ready(),
       onFrame: (/** @type {any} */ frame) => this.#receive(frame),
       onBatchEnd: () => this._flush(),
@@ -958,17 +1461,20 @@ class Publisher extends Sender {
    *
    * @param {string} topic Where.
    * @param {any} content Anything that can be written as JSON.
-   * @param {object} [options]
-   * @param {string} [options.id] Its id; made up if absent. A message that is sent again with the same id within
-   *   ten minutes is not stored again.
-   * @returns {Promise<Ack>} Resolved when the message is on disk, through any number of reconnects.
-   *   Rejected with `Rejected` if the message is refused, with `Closed` if the publisher is closed before.
+   * @param {object} options
+   * @param {string} [options.id] Its id; made up if absent.
+   * @param {AbortSignal} [options.signal] Takes it back.
+   * @returns {Promise<Ack>} Resolved when the message is on disk.
    */
-  publish(topic, content, { id = `${this.#prefix}-${++this.#count}` } = {}) {
+  async publish(topic, content, { id = `${this.#prefix}-${++this.#count}`, signal }) {
+    signal?.throwIfAborted();
+    const answer = this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
+    const withdraw = () => this.withdraw(id, signal?.reason);
+    signal?.addEventListener("abort", withdraw);
     try {
-      return this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
-    } catch (error) {
-      return Promise.reject(error);
+      return await answer;
+    } finally {
+      signal?.removeEventListener("abort", withdraw);
     }
   }
 
@@ -982,6 +1488,827 @@ class Publisher extends Sender {
       this._outbox.reject(id, new Rejected(error, reason, id));
     }
   }
+}
+
+/**
+ * What happens to a subscription.
+ *
+ * @template [T=any]
+ * @typedef {object} SubscriptionEvents
+ * @property {Message<T>} message A message, once, in the order of the log.
+ * @property {Gap} gap Messages will not come; told before the first one after them.
+ * @property {Error} error It is over: it was refused, or the connection is not opened again.
+ */
+
+/**
+ * One subscription to a topic or pattern. Messages are for its `message` listeners, or else for the loop that iterates
+ * over it, and wait until there is one or the other.
+ *
+ * @template [T=any]
+ * @extends {Emitter<SubscriptionEvents<T>>}
+ */
+class Subscription extends Emitter {
+  /** The topic or pattern. */
+  pattern;
+  /** @type {Cursor} */
+  #cursor;
+  #end;
+  /** @type {Message<T>[]} */
+  #waiting = [];
+  /** @type {{error: Error | null} | null} */
+  #ended = null;
+  #ready;
+  #isAwaited = false;
+  #isIterated = false;
+  #wake = () => {};
+  #settle = { resolve: (/** @type {number} */ _) => {}, reject: (/** @type {Error} */ _) => {} };
+
+  /**
+   * @param {string} pattern The topic or pattern.
+   * @param {Start} start Where to begin.
+   * @param {(cursor: Cursor) => void} end Called when it is closed.
+   */
+  constructor(pattern, start, end) {
+    super();
+    this.pattern = pattern;
+    this.#end = end;
+    this.#ready = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.#ready.catch(() => {}); // it need not be awaited
+    this.#cursor = {
+      start,
+      position: null,
+      onReady: (seq) => this.#settle.resolve(seq),
+      onMessage: (message) => this.#receive(message),
+      onGap: (gap) => this.#miss(gap),
+      onRefused: (error) => this.#fail(error),
+    };
+  }
+
+  /** @returns {Promise<number>} The position that messages come after, as soon as it is known. */
+  get ready() {
+    this.#isAwaited = true;
+    return this.#ready;
+  }
+
+  /** @returns {number | null} The position of the last message that came: what to resume `after`. */
+  get position() {
+    return this.#cursor.position;
+  }
+
+  /** @returns {string | undefined} The log that the position is of: to be given with `after`. */
+  get epoch() {
+    return this.#cursor.epoch;
+  }
+
+  /** @returns {boolean} Whether it is over. */
+  get isClosed() {
+    return this.#ended !== null;
+  }
+
+  /** @returns {Cursor} Its state. */
+  get cursor() {
+    return this.#cursor;
+  }
+
+  /**
+   * @override
+   * @template {keyof SubscriptionEvents<T>} Type
+   * @param {Type} type `message`, `gap` or `error`.
+   * @param {(value: SubscriptionEvents<T>[Type]) => void} listener Called at each.
+   * @returns {() => void} Ends this.
+   */
+  on(type, listener) {
+    const off = super.on(type, listener);
+    queueMicrotask(() => this.#handOver());
+    return off;
+  }
+
+  /** End this subscription, and no other one. */
+  close() {
+    if (!this.#ended) {
+      this.#finish(null, new Closed(`${this.pattern} was unsubscribed from`));
+      this.#end(this.#cursor);
+    }
+  }
+
+  /** @returns {AsyncGenerator<Message<T>, void, void>} The messages; leaving the loop closes the subscription. */
+  async *[Symbol.asyncIterator]() {
+    this.#isIterated = true;
+    try {
+      for (;;) {
+        const messages = this.#waiting;
+        this.#waiting = [];
+        yield* messages;
+        if (this.#waiting.length === 0 && this.#ended) {
+          break;
+        }
+        if (this.#waiting.length === 0) {
+          await new Promise((resolve) => {
+            this.#wake = () => resolve(null);
+          });
+        }
+      }
+    } finally {
+      this.close();
+    }
+    if (this.#ended.error) {
+      throw this.#ended.error;
+    }
+  }
+
+  /** @param {Message<T>} message A message. */
+  #receive(message) {
+    if (!this.#ended) {
+      this.#waiting.push(message);
+      this.#handOver();
+      this.#wake();
+    }
+  }
+
+  #handOver() {
+    while (this._hasListener("message") && this.#waiting.length > 0 && !this.#ended) {
+      this._emit("message", /** @type {Message<T>} */ (this.#waiting.shift()));
+    }
+  }
+
+  /** @param {Gap} gap What is missing. */
+  #miss(gap) {
+    this._emit("gap", gap);
+    if (!this._hasListener("gap")) {
+      const { pattern, from, to } = gap;
+      const what = from === undefined ? "what came between two connections" : `positions ${from} to ${to}`;
+      console.warn(`${pattern}: ${what} are not in the log any more`);
+    }
+  }
+
+  /** @param {Error} error Why it is over. */
+  #fail(error) {
+    if (this.#ended) {
+      return;
+    }
+    const isNoticed = this._hasListener("error") || this.#isAwaited || this.#isIterated;
+    this.#finish(error, error);
+    this._emit("error", error);
+    if (!isNoticed) {
+      console.error(error);
+    }
+  }
+
+  /** @param {Error | null} error What a loop ends with. @param {Error} reason What `ready` is rejected with. */
+  #finish(error, reason) {
+    this.#ended = { error };
+    this.#settle.reject(reason);
+    this.#wake();
+  }
+}
+
+/**
+ * A message from the log.
+ *
+ * @template [T=any]
+ * @typedef {object} Message
+ * @property {string} topic Where it was published.
+ * @property {T} content What was published.
+ * @property {number} seq Its position in the log.
+ * @property {number} time When it was stored, in Unix milliseconds.
+ * @property {string} [id] The id that its publisher gave it.
+ * @property {string} [from] The user who published it.
+ */
+
+/**
+ * Messages that do not come.
+ *
+ * @typedef {object} Gap
+ * @property {string} pattern The subscription that misses them.
+ * @property {number} [from] The first missing position; absent if unknown.
+ * @property {number} [to] The last one.
+ * @property {boolean} [isNewLog] Whether the log is another one, such as a restored copy: positions start again, and
+ *   all of its messages follow.
+ */
+
+/**
+ * Where to begin; by default with new messages.
+ *
+ * @typedef {object} Start
+ * @property {number} [after] Begin after this position; 0 for the whole log.
+ * @property {string} [epoch] The log that this position is of.
+ * @property {number} [last] Begin with this many of the newest messages.
+ * @property {boolean} [latest] Begin with the newest message of each topic.
+ */
+
+/** @typedef {{sub: string} & Start | {unsub: string}} Command */
+
+/**
+ * One subscription of the page: where it begins, how far it is, and what is told about it.
+ *
+ * @typedef {object} Cursor
+ * @property {Start | null} start What is asked for; null once it was answered.
+ * @property {number | null} position The position to resume after; null if unknown.
+ * @property {string} [epoch] The log that the position is of.
+ * @property {(seq: number) => void} onReady
+ * @property {(message: Message) => void} onMessage
+ * @property {(gap: Gap) => void} onGap
+ * @property {(error: Error) => void} onRefused
+ */
+
+/**
+ * A pattern on the connection, and the subscriptions that share it.
+ *
+ * @typedef {object} Channel
+ * @property {string} pattern
+ * @property {Cursor[]} cursors
+ * @property {{start: Start, cursors: Cursor[]} | null} asked A request without an answer, and the subscriptions that
+ *   begin with it; none if it resumes those that were answered before.
+ * @property {boolean} isOnWire Whether the server has it, or was asked for it.
+ * @property {number | null} from The position after which everything comes on this connection.
+ * @property {boolean} isResuming Whether it was not answered on this connection yet.
+ */
+
+/**
+ * Subscriptions and their positions: all that is needed to resume. No I/O; the methods return what to send.
+ *
+ * A server keeps one subscription for each pattern. A further one of the page that begins elsewhere takes it over, and
+ * then it goes back to where the others were: what comes again is left out, for each by its own position.
+ */
+class SubscriptionState {
+  /** @type {Map<string, Channel>} */
+  #channels = new Map();
+  /** @type {Map<string, number>} */
+  #removing = new Map();
+
+  /** @returns {string | undefined} A pattern that the server has. */
+  get somePattern() {
+    return [...this.#channels.values()].find(({ isOnWire }) => isOnWire)?.pattern;
+  }
+
+  /** @returns {Cursor[]} All subscriptions. */
+  get cursors() {
+    return [...this.#channels.values()].flatMap(({ cursors }) => cursors);
+  }
+
+  /**
+   * Add a subscription that is not answered yet.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {Cursor} cursor The subscription.
+   * @returns {Command[]}
+   */
+  add(pattern, cursor) {
+    const known = this.#channels.get(pattern);
+    if (known) {
+      known.cursors.push(cursor);
+      const { asked } = known;
+      if (asked && asked.cursors.length > 0 && isSame(asked.start, cursor.start)) {
+        asked.cursors.push(cursor); // the answer is for this one too
+      }
+      return this.#next(known);
+    }
+    /** @type {Channel} */
+    const channel = {
+      pattern,
+      cursors: [cursor],
+      asked: null,
+      isOnWire: false,
+      from: null,
+      isResuming: false,
+    };
+    this.#channels.set(pattern, channel);
+    return this.#next(channel);
+  }
+
+  /**
+   * Remove a subscription.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {Cursor} cursor The subscription.
+   * @returns {Command[]}
+   */
+  remove(pattern, cursor) {
+    const channel = this.#channels.get(pattern);
+    if (!channel) {
+      return [];
+    }
+    channel.cursors = channel.cursors.filter((each) => each !== cursor);
+    if (channel.cursors.length > 0) {
+      return [];
+    }
+    this.#channels.delete(pattern);
+    return channel.isOnWire ? [this.#unsubscribe(pattern)] : [];
+  }
+
+  /**
+   * Take a confirmation.
+   *
+   * @param {{subscribed: string, seq?: number, epoch?: string, gap?: {from: number, to: number}}} frame
+   * @returns {Command[]}
+   */
+  confirm({ subscribed: pattern, seq, epoch, gap }) {
+    const channel = this.#channels.get(pattern);
+    if (!channel?.asked || this.#removing.has(pattern)) {
+      return []; // it answers a request of before, or a probe
+    }
+    const { asked, isResuming } = channel;
+    Object.assign(channel, { asked: null, from: seq ?? null, isResuming: false });
+    for (const cursor of [...channel.cursors]) {
+      const isNew = asked.cursors.includes(cursor);
+      if (isNew) {
+        Object.assign(cursor, { epoch: asked.start.epoch, position: seq ?? null });
+      }
+      if (isNew || cursor.start === null) {
+        this.#continue(channel, cursor, { epoch, gap, isBlind: isResuming && !isNew });
+      }
+      if (isNew) {
+        cursor.start = null;
+        cursor.onReady(seq ?? 0);
+      }
+    }
+    return this.#next(channel);
+  }
+
+  /** @param {string} pattern The pattern of a subscription that the server has removed. */
+  confirmRemoval(pattern) {
+    const count = (this.#removing.get(pattern) ?? 0) - 1;
+    if (count > 0) {
+      this.#removing.set(pattern, count);
+    } else {
+      this.#removing.delete(pattern);
+    }
+  }
+
+  /**
+   * End the subscriptions that a refusal concerns.
+   *
+   * @param {string} pattern Their pattern.
+   * @param {Error} error Why.
+   * @returns {Command[]}
+   */
+  refuse(pattern, error) {
+    const channel = this.#channels.get(pattern);
+    if (!channel || this.#removing.has(pattern)) {
+      return [];
+    }
+    const { asked, cursors } = channel;
+    const refused = asked?.cursors.length
+      ? asked.cursors
+      : cursors.filter(({ start }) => !asked || start === null);
+    channel.cursors = cursors.filter((each) => !refused.includes(each));
+    Object.assign(channel, { asked: null, isOnWire: false });
+    if (channel.cursors.length === 0) {
+      this.#channels.delete(pattern);
+    }
+    for (const cursor of refused) {
+      cursor.onRefused(error);
+    }
+    return channel.cursors.length > 0 ? this.#next(channel) : [];
+  }
+
+  /**
+   * Tell of messages that were removed before they came.
+   *
+   * @param {{from: number, to: number, topic?: string, isOfOldLog?: boolean}} gap The positions, and the pattern if it
+   *   concerns only one.
+   */
+  miss({ from, to, topic, isOfOldLog }) {
+    for (const { pattern, cursors } of this.#channels.values()) {
+      for (const cursor of topic === undefined || topic === pattern ? [...cursors] : []) {
+        if (cursor.start === null && !isOfOldLog && (cursor.position ?? 0) < to) {
+          missed(pattern, cursor, { from, to });
+        }
+      }
+    }
+  }
+
+  /**
+   * Give a message to each subscription that it is new to.
+   *
+   * @param {Message} message The message.
+   */
+  deliver(message) {
+    for (const { pattern, cursors, asked, from } of [...this.#channels.values()]) {
+      if (asked || !matches(pattern, message.topic)) {
+        continue;
+      }
+      for (const cursor of [...cursors]) {
+        const { start, position } = cursor;
+        if (start === null && (position === null || (position >= (from ?? 0) && message.seq > position))) {
+          cursor.position = position === null ? null : message.seq;
+          cursor.onMessage(message);
+        }
+      }
+    }
+  }
+
+  /**
+   * Begin a new connection, on which the server has no subscription yet.
+   *
+   * @returns {Command[]}
+   */
+  resume() {
+    this.#removing.clear();
+    return [...this.#channels.values()].flatMap((channel) => {
+      Object.assign(channel, { asked: null, isOnWire: false, isResuming: true });
+      return this.#next(channel);
+    });
+  }
+
+  /**
+   * @param {Channel} channel @param {Cursor} cursor An answered subscription.
+   * @param {{epoch?: string, gap?: {from: number, to: number}, isBlind: boolean}} answer
+   */
+  #continue({ pattern }, cursor, { epoch, gap, isBlind }) {
+    const { position, epoch: known } = cursor;
+    cursor.epoch = epoch;
+    if (known !== undefined && epoch !== undefined && known !== epoch) {
+      cursor.position = 0;
+      cursor.onGap({ pattern, ...gap, isNewLog: true });
+    } else if (position === null && isBlind) {
+      cursor.onGap({ pattern });
+    } else if (gap && position !== null && position < gap.to) {
+      missed(pattern, cursor, gap);
+    }
+  }
+
+  /** @param {Channel} channel @returns {Command[]} What brings its subscriptions on, unless an answer is awaited. */
+  #next(channel) {
+    const request = channel.asked ? null : wanted(channel);
+    if (!request) {
+      return [];
+    }
+    const { pattern, isOnWire } = channel;
+    Object.assign(channel, { asked: request, isOnWire: true });
+    /** @type {Command[]} */
+    const commands = isOnWire ? [this.#unsubscribe(pattern)] : [];
+    return [...commands, { sub: pattern, ...request.start }];
+  }
+
+  /** @param {string} pattern @returns {Command} */
+  #unsubscribe(pattern) {
+    this.#removing.set(pattern, (this.#removing.get(pattern) ?? 0) + 1);
+    return { unsub: pattern };
+  }
+}
+
+/** @param {Start | null} one @param {Start | null} other */
+const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/**
+ * @param {Channel} channel
+ * @returns {Channel["asked"]} What to ask for next: first for those that begin, then for those that are behind.
+ */
+function wanted({ cursors, isOnWire, from }) {
+  const first = cursors.find(({ start }) => start !== null)?.start;
+  if (first) {
+    return { start: first, cursors: cursors.filter(({ start }) => isSame(start, first)) };
+  }
+  const known = cursors.filter(({ position }) => position !== null);
+  const least = known.sort((a, b) => Number(a.position) - Number(b.position)).at(0);
+  const isBehind = least !== undefined && from !== null && Number(least.position) < from;
+  if (isOnWire && !isBehind) {
+    return null;
+  }
+  const { position, epoch } = least ?? {};
+  return { start: least ? { after: Number(position), epoch } : {}, cursors: [] };
+}
+
+/**
+ * @param {string} pattern @param {Cursor} cursor @param {{from: number, to: number}} gap
+ */
+function missed(pattern, cursor, { from, to }) {
+  // Of a pattern with wildcards some topics may remain.
+  if (cursor.position !== null && !/(^|\.)[*>](\.|$)/.test(pattern)) {
+    cursor.position = Math.max(cursor.position, to);
+  }
+  cursor.onGap({ pattern, from, to });
+}
+
+// A pattern has at most 255 characters, and the service reads frames of 64 KiB.
+const COMMANDS_PER_FRAME = 50;
+
+/** Receives the messages of topics and patterns, in order, each once for each subscription. */
+class Subscriber {
+  #subscriptions = new SubscriptionState();
+  #onState;
+  #onError;
+  #link;
+
+  /**
+   * @param {string} url The subscriber service, `wss://HOST:PORT`.
+   * @param {Login} login The token.
+   * @param {Environment} environment What it runs in.
+   * @param {object} callbacks
+   * @param {(state: State) => void} callbacks.onState Called when the state of the connection changes.
+   * @param {(error: Error) => void} callbacks.onError Called with a refusal that no subscription is named in.
+   */
+  constructor(url, login, environment, { onState, onError }) {
+    const transport = new Transport(url, login, {
+      path: "/subscribe",
+      protocol: "fanline.v1",
+      openOverHttp: (http, path) => new EventSocket(http, path),
+      ...environment,
+    });
+    this.#onState = onState;
+    this.#onError = onError;
+    this.#link = new Link({
+      ...transport.linkOptions,
+      onOpen: () => this.#send(this.#subscriptions.resume()),
+      onFrame: (frame) => this.#receive(frame),
+      onState: (state) => this.#changed(state),
+      probe: () => this.#probe(),
+    });
+  }
+
+  /** @returns {State} The state of the connection. */
+  get state() {
+    return this.#link.state;
+  }
+
+  /** Connect at once, if paused, or waiting for the next attempt. */
+  retryNow() {
+    this.#link.retryNow();
+  }
+
+  /** Close the connection until `retryNow` is called. */
+  pause() {
+    this.#link.pause();
+  }
+
+  /** Close the connection, and all subscriptions. */
+  close() {
+    this.#link.close();
+  }
+
+  /**
+   * Subscribe to a topic or pattern.
+   *
+   * @param {string} pattern The topic or pattern.
+   * @param {Start & {signal?: AbortSignal}} options Where to begin.
+   * @returns {Subscription}
+   * @throws {Rejected} If the pattern is none, or the beginning is none.
+   */
+  subscribe(pattern, { signal, ...start }) {
+    checkStart(start);
+    const subscription = new Subscription(checkedPattern(pattern), start, (cursor) =>
+      this.#send(this.#subscriptions.remove(pattern, cursor)),
+    );
+    if (signal?.aborted) {
+      subscription.close();
+    } else if (this.state.phase === "closed") {
+      subscription.cursor.onRefused(new Closed(this.state.reason, this.state.code));
+    } else {
+      signal?.addEventListener("abort", () => subscription.close());
+      this.#send(this.#subscriptions.add(pattern, subscription.cursor));
+    }
+    return subscription;
+  }
+
+  /** @param {Command[]} commands What to send, if anything; of many, so many in a frame that it is never too large. */
+  #send(commands) {
+    for (let start = 0; start < commands.length; start += COMMANDS_PER_FRAME) {
+      this.#link.send(commands.slice(start, start + COMMANDS_PER_FRAME));
+    }
+  }
+
+  /** @param {any} frame A message, an answer or a notice. */
+  #receive(frame) {
+    if (frame.topic !== undefined) {
+      this.#subscriptions.deliver(frame);
+    } else if (frame.error === "queue-unavailable") {
+      this.#link.reset(frame.reason); // everything is asked for again on the next connection
+    } else if (frame.error !== undefined && frame.sub !== undefined) {
+      this.#send(this.#subscriptions.refuse(frame.sub, new Rejected(frame.error, frame.reason)));
+    } else if (frame.error !== undefined) {
+      this.#onError(new Rejected(frame.error, frame.reason));
+    } else if (frame.subscribed !== undefined) {
+      this.#send(this.#subscriptions.confirm(frame));
+    } else if (frame.unsubscribed !== undefined) {
+      this.#subscriptions.confirmRemoval(frame.unsubscribed);
+    } else if (frame.gap) {
+      this.#subscriptions.miss(frame.gap);
+    }
+  }
+
+  #probe() {
+    const sub = this.#subscriptions.somePattern;
+    return sub === undefined ? false : { sub }; // a repetition changes nothing, and is answered
+  }
+
+  /** @param {State} state The new state of the connection. */
+  #changed(state) {
+    if (state.phase === "closed") {
+      for (const cursor of this.#subscriptions.cursors) {
+        cursor.onRefused(new Closed(state.reason, state.code));
+      }
+    }
+    this.#onState(state);
+  }
+}
+
+/**
+ * @param {Start} start
+ * @throws {Rejected} If it is no place to begin at.
+ */
+function checkStart({ after, last, latest, epoch }) {
+  const isCount = (/** @type {unknown} */ each) =>
+    each === undefined || (Number.isSafeInteger(each) && Number(each) >= 0);
+  const given = [after, last, latest || undefined].filter((each) => each !== undefined);
+  if (!isCount(after) || !isCount(last) || given.length > 1 || (epoch !== undefined && after === undefined)) {
+    throw new Rejected(
+      "bad-command",
+      "`after` is a position, `last` a number of messages, `latest` true; only one of them is given, and `epoch` with `after` alone",
+    );
+  }
+}
+
+/**
+ * What a client runs in, where it is not to be that of the platform.
+ *
+ * @typedef {object} Environment
+ * @property {{new(url: string, protocols: string[]): any}} [WebSocket] Makes WebSockets.
+ * @property {typeof globalThis.fetch} [fetch] Makes requests.
+ */
+
+/**
+ * What to connect to.
+ *
+ * @typedef {object} Addresses
+ * @property {string} [publish] The publisher service, `wss://HOST:8081`.
+ * @property {string} [subscribe] The subscriber service, `wss://HOST:8082`.
+ * @property {Token} [token] The token, or a function that returns one, called before each connection.
+ */
+
+/**
+ * What happens to a client.
+ *
+ * @typedef {object} FanlineEvents
+ * @property {State} state The state has changed.
+ * @property {Error} error The server has refused something, and did not say what.
+ */
+
+/** The order in which states of two connections count: the first that one of them has is that of the client. */
+const PHASES = ["closed", "paused", "waiting", "connecting", "open"];
+
+/**
+ * Connections to a publisher and a subscriber service, which are opened again whenever they are lost.
+ *
+ * @extends {Emitter<FanlineEvents>}
+ */
+class Fanline extends Emitter {
+  /** @type {Publisher | undefined} */
+  #publisher;
+  /** @type {Subscriber | undefined} */
+  #subscriber;
+  /** @type {string | undefined} */
+  #subscriberUrl;
+  #login;
+  #fetch;
+
+  /** @param {Addresses & Environment} options What to connect to. */
+  constructor({ publish, subscribe, token = "", ...environment }) {
+    super();
+    if (publish === undefined && subscribe === undefined) {
+      throw new TypeError("name what to connect to: { publish: address, subscribe: address }");
+    }
+    const onState = () => this._emit("state", this.state);
+    this.#login = new Login(token);
+    this.#fetch = environment.fetch ?? fetch.bind(globalThis);
+    if (publish !== undefined) {
+      this.#publisher = new Publisher(checkedAddress(publish), this.#login, environment, onState);
+    }
+    if (subscribe !== undefined) {
+      this.#subscriberUrl = checkedAddress(subscribe);
+      const onError = (/** @type {Error} */ error) => this.#refused(error);
+      this.#subscriber = new Subscriber(this.#subscriberUrl, this.#login, environment, { onState, onError });
+    }
+  }
+
+  /** @returns {State} The state of the connections: of two, that of the one which is less open. */
+  get state() {
+    const rank = (/** @type {State} */ { phase, isDoubtful }) =>
+      PHASES.indexOf(phase) + (isDoubtful ? 0 : 0.5);
+    const [state] = this.#connections.map((each) => each.state).sort((a, b) => rank(a) - rank(b));
+    return state;
+  }
+
+  /**
+   * @override
+   * @template {keyof FanlineEvents} Type
+   * @param {Type} type `state` or `error`.
+   * @param {(value: FanlineEvents[Type]) => void} listener Called at each.
+   * @returns {() => void} Ends this.
+   */
+  on(type, listener) {
+    return super.on(type, listener);
+  }
+
+  /**
+   * Publish one message.
+   *
+   * @param {string} topic Where.
+   * @param {any} content Anything that can be written as JSON.
+   * @param {object} [options]
+   * @param {string} [options.id] Its id; made up if absent. A message that is sent again with the same id within
+   *   ten minutes is not stored again.
+   * @param {AbortSignal} [options.signal] Takes it back: it is not sent again, but may be stored already.
+   * @returns {Promise<Ack>} Resolved when the message is on disk, through any number of reconnects.
+   *   Rejected with `Rejected` if the message is refused, with `Closed` if the client is closed before.
+   */
+  async publish(topic, content, options = {}) {
+    return await given(this.#publisher, "publish").publish(topic, content, options);
+  }
+
+  /**
+   * Subscribe to a topic or pattern, any number of times to the same one.
+   *
+   * @template [T=any]
+   * @param {string} pattern The topic or pattern.
+   * @param {Start & {signal?: AbortSignal}} [options] Where to begin, by default with new messages; and what closes it.
+   * @returns {Subscription<T>}
+   * @throws {import("./errors.js").Rejected} If the pattern or the beginning cannot be right.
+   */
+  subscribe(pattern, options = {}) {
+    return given(this.#subscriber, "subscribe").subscribe(pattern, options);
+  }
+
+  /**
+   * Read one page of the log; it is tried once.
+   *
+   * @template [T=any]
+   * @param {string} topic A topic or pattern.
+   * @param {HistoryOptions} [options] Which page; the newest messages by default.
+   * @returns {Promise<HistoryPage<T>>} Rejected with `Rejected` if it is refused.
+   */
+  async history(topic, options = {}) {
+    const address = given(this.#subscriberUrl, "subscribe");
+    return await readHistory(new Http(address, await this.#login.read(), this.#fetch), topic, options);
+  }
+
+  /** Close the connections until `resume` is called. Nothing is lost: messages wait here, or in the log. */
+  pause() {
+    for (const each of this.#connections) {
+      each.pause();
+    }
+  }
+
+  /** Connect at once: after a pause, or instead of waiting for the next attempt. */
+  resume() {
+    for (const each of this.#connections) {
+      each.retryNow();
+    }
+  }
+
+  /** Close everything. What has no answer is rejected with `Closed`, and may have been stored. */
+  close() {
+    for (const each of this.#connections) {
+      each.close();
+    }
+  }
+
+  get #connections() {
+    return [this.#publisher, this.#subscriber].filter((each) => each !== undefined);
+  }
+
+  /** @param {Error} error A refusal. */
+  #refused(error) {
+    if (this._hasListener("error")) {
+      this._emit("error", error);
+    } else {
+      console.error(error);
+    }
+  }
+}
+
+/**
+ * Connect to Fanline. The connections are opened by themselves, and again whenever they are lost.
+ *
+ * @param {Addresses & Environment} options What to connect to.
+ * @returns {Fanline}
+ * @throws {TypeError} If an address is none.
+ */
+function connect(options) {
+  return new Fanline(options);
+}
+
+/**
+ * @template T
+ * @param {T | undefined} part @param {string} name
+ * @returns {T}
+ */
+function given(part, name) {
+  if (part === undefined) {
+    throw new TypeError(`connect() was not told the address to ${name}`);
+  }
+  return part;
+}
+
+/** @param {string} text @returns {string} An address without a slash at its end. @throws {TypeError} */
+function checkedAddress(text) {
+  const [, address] = /^((?:ws|http)s?:\/\/[^/?#]+)\/*$/.exec(text) ?? [];
+  if (!address) {
+    throw new TypeError(`${JSON.stringify(text)} is no address of a service: write "wss://HOST:PORT"`);
+  }
+  return address.replace(/^http/, "ws");
 }
 
 /**
@@ -1023,11 +2350,14 @@ class Room extends Sender {
    *   of a closed one tells why: `CloseCode.ROOM_DELETED`, `CloseCode.LOGGED_OUT`, …
    */
   constructor(url, id, { token = "", after, onEvents, onPipeline, onState }) {
+    const transport = new Transport(url, new Login(token), {
+      path: `/api/serve/${encodeURIComponent(id)}`,
+      askedAt: `/api/room/${encodeURIComponent(id)}`,
+      protocol: "fanline.chat.v1",
+      parameters: () => this.#resume(),
+    });
     const options = {
-      ...new Login(token).linkOptions(`${url}/api/serve/${encodeURIComponent(id)}`, "fanline.chat.v1", {
-        parameters: () => this.#resume(),
-        askedAt: `${url}/api/room/${encodeURIComponent(id)}`,
-      }),
+      ...transport.linkOptions,
       onFrame: (/** @type {any} */ frame) => this.#receive(frame),
       onBatchEnd: () => this.#handOver(),
       probe: () => ({ probe: true }), // it is refused, and so answered
@@ -1086,356 +2416,4 @@ class Room extends Sender {
   }
 }
 
-/**
- * A message from the log.
- *
- * @typedef {object} Message
- * @property {string} topic Where it was published.
- * @property {any} content What was published.
- * @property {number} seq Its position in the log.
- * @property {number} time When it was stored, in Unix milliseconds.
- * @property {string} [id] The id that its publisher gave it.
- * @property {string} [from] The user who published it.
- */
-
-/** @typedef {{sub: string, after?: number, last?: number}} SubscribeRequest */
-
-/**
- * @typedef {object} Subscription
- * @property {SubscribeRequest | null} request What was asked for; null once it was answered.
- * @property {number | null} position The position to resume after; null if unknown.
- * @property {boolean} isLive Whether it was confirmed on this connection.
- * @property {(message: Message) => void} onMessage
- */
-
-/** Subscriptions and their positions: all that is needed to resume. No I/O. */
-class SubscriptionState {
-  /** @type {Map<string, Subscription>} */
-  #subscriptions = new Map();
-  /** @type {Map<string, number>} */
-  #removing = new Map();
-
-  /** @returns {string[]} The patterns, in the order of the subscriptions. */
-  get patterns() {
-    return [...this.#subscriptions.keys()];
-  }
-
-  /** @param {string} pattern A pattern. */
-  has(pattern) {
-    return this.#subscriptions.has(pattern);
-  }
-
-  /**
-   * Add a subscription that is not answered yet.
-   *
-   * @param {SubscribeRequest} request What is asked for.
-   * @param {(message: Message) => void} onMessage Called with each message.
-   */
-  add(request, onMessage) {
-    this.#subscriptions.set(request.sub, { request, position: null, isLive: false, onMessage });
-  }
-
-  /**
-   * Remove a subscription.
-   *
-   * @param {string} pattern Its pattern.
-   * @param {boolean} [isAnswered] Whether the server will confirm it; until then its answers concern this one.
-   */
-  remove(pattern, isAnswered = false) {
-    if (this.#subscriptions.delete(pattern) && isAnswered) {
-      this.#removing.set(pattern, (this.#removing.get(pattern) ?? 0) + 1);
-    }
-  }
-
-  /** @param {string} pattern The pattern of a subscription that the server has removed. */
-  confirmRemoval(pattern) {
-    const count = (this.#removing.get(pattern) ?? 0) - 1;
-    if (count > 0) {
-      this.#removing.set(pattern, count);
-    } else {
-      this.#removing.delete(pattern);
-    }
-  }
-
-  /** @param {string} pattern A pattern. @returns {boolean} Whether the server has yet to confirm its removal. */
-  isRemoving(pattern) {
-    return this.#removing.has(pattern);
-  }
-
-  /**
-   * Confirm a subscription.
-   *
-   * @param {string} pattern Its pattern.
-   * @param {number | null} seq The position that messages come after.
-   * @returns {boolean} Whether messages may have been missed since the last connection.
-   */
-  confirm(pattern, seq) {
-    const subscription = this.#subscriptions.get(pattern);
-    if (!subscription || subscription.isLive) {
-      return false;
-    }
-    const mayMiss = subscription.request === null && subscription.position === null;
-    Object.assign(subscription, { request: null, position: seq, isLive: true });
-    return mayMiss;
-  }
-
-  /**
-   * Remove a refused subscription, unless it was confirmed before on this connection.
-   *
-   * @param {string} pattern Its pattern.
-   */
-  refuse(pattern) {
-    if (!this.#subscriptions.get(pattern)?.isLive) {
-      this.remove(pattern);
-    }
-  }
-
-  /**
-   * Advance past removed messages. Not where the pattern has wildcards: some of its topics may remain.
-   *
-   * @param {string} pattern The pattern.
-   * @param {number} seq The last removed position.
-   */
-  skip(pattern, seq) {
-    const subscription = this.#subscriptions.get(pattern);
-    if (subscription && subscription.position !== null && !/(^|\.)[*>](\.|$)/.test(pattern)) {
-      subscription.position = Math.max(subscription.position, seq);
-    }
-  }
-
-  /**
-   * Give a message to each subscription that it is new to.
-   *
-   * @param {Message} message The message.
-   */
-  deliver(message) {
-    for (const [pattern, subscription] of [...this.#subscriptions]) {
-      const { position, isLive } = subscription;
-      if (isLive && (position === null || message.seq > position) && matches(pattern, message.topic)) {
-        if (position !== null) {
-          subscription.position = message.seq;
-        }
-        handOver(message, subscription.onMessage);
-      }
-    }
-  }
-
-  /**
-   * Mark every subscription as not confirmed, for a new connection.
-   *
-   * @returns {SubscribeRequest[]} What to ask for on it.
-   */
-  resume() {
-    this.#removing.clear();
-    return [...this.#subscriptions].map(([sub, subscription]) => {
-      subscription.isLive = false;
-      const { request, position } = subscription;
-      return request ?? (position === null ? { sub } : { sub, after: position });
-    });
-  }
-}
-
-/** @param {Message} message @param {(message: Message) => void} onMessage Its mistakes concern no other one. */
-function handOver(message, onMessage) {
-  try {
-    onMessage(message);
-  } catch (error) {
-    report(error);
-  }
-}
-
-/**
- * Messages that retention had removed from the log before they could be delivered.
- *
- * @typedef {object} Gap
- * @property {string | null} pattern The subscription that misses them; null if all of them may.
- * @property {number} [from] The first missing position; absent if unknown.
- * @property {number} [to] The last one.
- */
-
-/** @typedef {{resolve: (seq: number) => void, reject: (error: Error) => void}} PendingReply */
-
-// A pattern has at most 255 characters, and the service reads frames of 64 KiB.
-const COMMANDS_PER_FRAME = 50;
-
-/** Receives the messages of topics and patterns, in order, each once for each subscription. */
-class Subscriber extends Client {
-  #subscriptions = new SubscriptionState();
-  /** @type {Map<string, PendingReply>} */
-  #pending = new Map();
-  #options;
-
-  /**
-   * @param {string} url The subscriber service, `wss://HOST:PORT`.
-   * @param {object} options
-   * @param {Token} options.token The token.
-   * @param {(state: State) => void} [options.onState] Called when the state of the connection changes.
-   * @param {(gap: Gap) => void} [options.onGap] Called before the first message after a gap; by default the gap
-   *   is logged to the console.
-   * @param {(error: Rejected) => void} [options.onError] Called when a subscription is refused after a
-   *   reconnect, which ends it; by default the error is logged to the console.
-   */
-  constructor(url, { token, onState, onGap = logGap, onError = console.error }) {
-    super({
-      ...new Login(token).linkOptions(`${url}/subscribe`, "fanline.v1"),
-      onOpen: () => this.#send(this.#subscriptions.resume()),
-      onFrame: (frame) => this.#receive(frame),
-      onState: (state) => this.#changed(state),
-      probe: () => this.#probe(),
-    });
-    this.#options = { onState, onGap, onError };
-  }
-
-  /**
-   * Subscribe to a topic or pattern.
-   *
-   * @param {string} pattern The topic or pattern.
-   * @param {(message: Message) => void} onMessage Called with each message, in the order of the log.
-   * @param {object} [options] Where to begin; by default with new messages.
-   * @param {number} [options.after] Begin after this position; 0 for the whole log.
-   * @param {number} [options.last] Begin with this many of the newest messages.
-   * @returns {Promise<number>} The position that messages come after, through reconnects if need be.
-   *   Rejected with `Rejected` if it is refused, with `Closed` if the subscriber is closed before.
-   */
-  subscribe(pattern, onMessage, { after, last } = {}) {
-    if (this.state.phase === "closed") {
-      return Promise.reject(new Closed(this.state.reason, this.state.code));
-    }
-    try {
-      checkedPattern(pattern);
-      checkStart(after, last);
-    } catch (error) {
-      return Promise.reject(error); // the server's refusal would not name it
-    }
-    if (this.#subscriptions.has(pattern)) {
-      return Promise.reject(new Rejected("bad-command", `${pattern} is subscribed to already`));
-    }
-    const request = { sub: pattern, after, last };
-    this.#subscriptions.add(request, onMessage);
-    this.#send([request]);
-    return new Promise((resolve, reject) => this.#pending.set(pattern, { resolve, reject }));
-  }
-
-  /**
-   * End a subscription: its `onMessage` is not called any more.
-   *
-   * @param {string} pattern The pattern, as it was subscribed to.
-   */
-  unsubscribe(pattern) {
-    this.#subscriptions.remove(pattern, this._link.isOpen);
-    this.#reject(pattern, new Closed(`${pattern} was unsubscribed from`));
-    this.#send([{ unsub: pattern }]);
-  }
-
-  /** @param {object[]} commands What to send, if anything; of many, so many in a frame that it is never too large. */
-  #send(commands) {
-    for (let start = 0; start < commands.length; start += COMMANDS_PER_FRAME) {
-      this._link.send(commands.slice(start, start + COMMANDS_PER_FRAME));
-    }
-  }
-
-  /** @param {any} frame A message, an answer or a notice. */
-  #receive(frame) {
-    if (frame.topic !== undefined) {
-      this.#subscriptions.deliver(frame);
-    } else if (frame.error === "queue-unavailable") {
-      this._link.reset(frame.reason); // everything is asked for again on the next connection
-    } else if (frame.error !== undefined) {
-      this.#refused(frame);
-    } else if (frame.subscribed !== undefined) {
-      this.#subscribed(frame);
-    } else if (frame.unsubscribed !== undefined) {
-      this.#subscriptions.confirmRemoval(frame.unsubscribed);
-    } else if (frame.gap) {
-      this.#missed(frame.gap.topic ?? null, frame.gap);
-    }
-  }
-
-  /** @param {any} frame A confirmation. */
-  #subscribed({ subscribed: pattern, seq = null, gap }) {
-    if (this.#subscriptions.isRemoving(pattern)) {
-      return; // it answers a subscription that was ended before
-    }
-    if (this.#subscriptions.confirm(pattern, seq)) {
-      this.#options.onGap({ pattern });
-    }
-    if (gap) {
-      this.#missed(pattern, gap);
-    }
-    this.#pending.get(pattern)?.resolve(seq ?? 0);
-    this.#pending.delete(pattern);
-  }
-
-  /**
-   * @param {string | null} pattern The subscription; null for all.
-   * @param {{from: number, to: number}} gap The missing positions.
-   */
-  #missed(pattern, { from, to }) {
-    if (pattern !== null) {
-      this.#subscriptions.skip(pattern, to);
-    }
-    this.#options.onGap({ pattern, from, to });
-  }
-
-  /** @param {any} frame A refusal. */
-  #refused({ error, reason, sub }) {
-    if (sub !== undefined && this.#subscriptions.isRemoving(sub)) {
-      return;
-    }
-    if (sub !== undefined) {
-      this.#subscriptions.refuse(sub);
-    }
-    const refusal = new Rejected(error, reason);
-    if (!this.#reject(sub, refusal)) {
-      this.#options.onError(refusal);
-    }
-  }
-
-  /**
-   * @param {string} pattern The pattern of a subscription.
-   * @param {Error} error Why it is not to be had.
-   * @returns {boolean} Whether its answer was pending.
-   */
-  #reject(pattern, error) {
-    this.#pending.get(pattern)?.reject(error);
-    return this.#pending.delete(pattern);
-  }
-
-  #probe() {
-    const [sub] = this.#subscriptions.patterns;
-    return sub === undefined ? false : { sub }; // a repetition changes nothing, and is answered
-  }
-
-  /** @param {State} state The new state of the connection. */
-  #changed(state) {
-    if (state.phase === "closed") {
-      for (const pattern of [...this.#pending.keys()]) {
-        this.#reject(pattern, new Closed(state.reason, state.code));
-      }
-    }
-    this.#options.onState?.(state);
-  }
-}
-
-/**
- * @param {number} [after] @param {number} [last]
- * @throws {Rejected} If they are no place to begin at.
- */
-function checkStart(after, last) {
-  const isCount = (/** @type {unknown} */ each) =>
-    each === undefined || (Number.isSafeInteger(each) && Number(each) >= 0);
-  if (!isCount(after) || !isCount(last) || (after !== undefined && last !== undefined)) {
-    throw new Rejected(
-      "bad-command",
-      "`after` is a position, `last` a number of messages; only one of them is given",
-    );
-  }
-}
-
-/** @param {Gap} gap What is missing. */
-function logGap({ pattern, from, to }) {
-  const what = from === undefined ? "what came between two connections" : `positions ${from} to ${to}`;
-  console.warn(`${pattern ?? "all subscriptions"}: ${what} are not in the log any more`);
-}
-
-export { Backoff, CloseCode, Closed, Link, Publisher, Rejected, Room, Subscriber, claims, matches };
+export { CloseCode, Closed, Fanline, Link, Rejected, Room, Subscription, claims, connect, matches };

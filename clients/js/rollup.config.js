@@ -1,15 +1,13 @@
 const HEADER = `/**
- * Fanline in a browser: publish, subscribe, and take part in the rooms of chat.
+ * Fanline in pages, workers and Node: publish, subscribe, and take part in the rooms of chat.
  *
- * One file without dependencies; copy it to where your own page is. All classes connect by themselves, reconnect
- * whenever the connection is lost, and resume exactly: nothing is left out, nothing comes twice, nothing is
- * stored twice. docs/browser.md shows how to use them, docs/protocol.md what goes over the wire.
+ * One file without dependencies; copy it to where your own page is. It connects by itself, reconnects
+ * whenever the connection is lost, and resumes exactly: nothing is left out, nothing comes twice, nothing is
+ * stored twice. docs/browser.md shows how to use it, docs/protocol.md what goes over the wire.
  *
- *     const publisher = new Publisher("wss://localhost:8081", { token });
- *     const { seq } = await publisher.publish("orders.eu", { total: 12.5 });
- *
- *     const subscriber = new Subscriber("wss://localhost:8082", { token });
- *     await subscriber.subscribe("orders.>", (message) => console.log(message.topic, message.content));
+ *     const fanline = connect({ publish: "wss://localhost:8081", subscribe: "wss://localhost:8082", token });
+ *     const { seq } = await fanline.publish("orders.eu", { total: 12.5 });
+ *     for await (const { topic, content } of fanline.subscribe("orders.>")) console.log(topic, content);
  *
  * Built from clients/js/src; change it there, and run \`make js\`.
  *

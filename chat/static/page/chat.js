@@ -82,8 +82,7 @@ export class Chat {
     addEventListener("hashchange", () => this.#follow(), { signal });
     const feed = `${location.origin.replace(/^http/, "ws")}/api/feed`;
     this.#feed = new Link({
-      url: () => feed,
-      protocols: () => ["fanline.chat.v1", `fanline.token.${session.token}`],
+      dial: () => new WebSocket(feed, ["fanline.chat.v1", `fanline.token.${session.token}`]),
       onFrame: (frame) => this.#receive(frame),
       onState: (state) => this.#checkLogin(state),
     });

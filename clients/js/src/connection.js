@@ -16,7 +16,8 @@ const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device witho
  * The state of a connection.
  *
  * @typedef {object} State
- * @property {"connecting" | "open" | "waiting" | "closed"} phase `waiting` for the next attempt; `closed` is final.
+ * @property {"connecting" | "open" | "waiting" | "paused" | "closed"} phase `waiting` for the next attempt; `closed` is
+ *   final.
  * @property {string} reason Why it is not open, as a sentence; may be empty.
  * @property {number} [code] The close code that ended the last connection.
  * @property {boolean} [isDoubtful] Set while an open connection gives no answer, although one is late, or the device
@@ -25,19 +26,41 @@ const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device witho
  */
 
 /**
+ * A WebSocket, or what stands in for one.
+ *
+ * @typedef {object} Socket
+ * @property {number} readyState
+ * @property {((event: any) => void) | null} onopen
+ * @property {((event: any) => void) | null} onmessage
+ * @property {((event: any) => void) | null} onclose
+ * @property {(frame: string) => void} send
+ * @property {() => void} close
+ */
+
+/**
+ * Why a connection could not be opened.
+ *
+ * @typedef {object} Diagnosis
+ * @property {string} reason A sentence for people.
+ * @property {number} [code] The close code that says the same.
+ * @property {boolean} isFinal Whether it never can be.
+ * @property {number} [retryAfter] When to try again, in milliseconds.
+ */
+
+/**
  * What to connect to, and the callbacks of a `Link`.
  *
  * @typedef {object} LinkOptions
- * @property {() => string | Promise<string>} url Called before each attempt; throws `Closed` to give up.
- * @property {() => string[] | Promise<string[]>} [protocols] Called before each attempt: the subprotocols to offer.
+ * @property {() => Socket | Promise<Socket>} dial Called for each attempt: makes the WebSocket. Throws `Closed` to give
+ *   up.
  * @property {(frame: any) => void} onFrame Called with each received frame, parsed, arrays taken apart.
  * @property {() => void} [onOpen] Called when a connection is open.
  * @property {() => void} [onBatchEnd] Called after the last frame of a WebSocket message.
  * @property {(state: State) => void} [onState] Called when the state changes.
  * @property {() => object | boolean} [probe] Called after a silence. Returns what to send that will be answered;
  *   `true` if an answer is awaited already, `false` if there is nothing to ask.
- * @property {() => Promise<Closed | null>} [diagnose] Called when a connection could not be opened. Returns the
- *   reason if it never can be. (A browser hides the server's answer to a refused WebSocket.)
+ * @property {() => Promise<Diagnosis | null>} [diagnose] Called when a connection could not be opened; null if the
+ *   reason is not known.
  * @property {number[]} [finalCodes] Close codes after which to give up.
  */
 
@@ -48,9 +71,8 @@ export class Link {
   #options;
   #finalCodes;
   #backoff = new Backoff();
-  /** @type {WebSocket | null} */
+  /** @type {Socket | null} */
   #socket = null;
-  #listening = new AbortController();
   #ending = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -66,7 +88,7 @@ export class Link {
   constructor(options) {
     this.#options = options;
     this.#finalCodes = options.finalCodes ?? [CloseCode.POLICY, CloseCode.LOGGED_OUT];
-    onWake(() => (this.isOpen ? this.#ask() : this.retryNow()), this.#ending.signal);
+    onWake(() => this.#wake(), this.#ending.signal);
     onOffline(() => this.isOpen && this.#doubt(OFFLINE_TIMEOUT), this.#ending.signal);
     queueMicrotask(() => this.#connect());
   }
@@ -97,10 +119,19 @@ export class Link {
     }
   }
 
-  /** Connect at once, if waiting for the next attempt. */
+  /** Connect at once, if paused, or waiting for the next attempt. */
   retryNow() {
-    if (this.#state.phase === "waiting") {
+    if (this.#state.phase === "waiting" || this.#state.phase === "paused") {
       this.#connect();
+    }
+  }
+
+  /** Close the connection until `retryNow` is called. */
+  pause() {
+    if (this.#state.phase !== "closed") {
+      this.#drop();
+      this.#attempt++;
+      this.#report({ phase: "paused", reason: "it is paused" });
     }
   }
 
@@ -127,17 +158,24 @@ export class Link {
     this.#end("it was closed by this page");
   }
 
-  async #connect() {
-    if (this.#state.phase === "closed") {
-      return;
+  #wake() {
+    if (this.isOpen) {
+      this.#ask();
+    } else if (this.#state.phase === "waiting") {
+      this.#connect();
     }
+  }
+
+  async #connect() {
     clearTimeout(this.#timer);
     const attempt = ++this.#attempt;
     this.#report({ ...this.#state, phase: "connecting", retryAt: undefined });
     try {
-      const [url, protocols] = await Promise.all([this.#options.url(), this.#options.protocols?.() ?? []]);
+      const socket = await this.#options.dial();
       if (attempt === this.#attempt) {
-        this.#dial(url, protocols);
+        this.#listen(socket);
+      } else {
+        socket.close();
       }
     } catch (error) {
       if (attempt === this.#attempt) {
@@ -146,23 +184,23 @@ export class Link {
     }
   }
 
-  /** @param {string} url What to connect to. @param {string[]} protocols The subprotocols to offer. */
-  #dial(url, protocols) {
-    const socket = new WebSocket(url, protocols);
+  /** @param {Socket} socket What was made for this attempt. */
+  #listen(socket) {
     this.#socket = socket;
-    this.#listening = new AbortController();
-    const { signal } = this.#listening;
-    socket.addEventListener("open", () => this.#opened(), { signal });
-    socket.addEventListener("message", (event) => this.#receive(event.data), { signal });
-    socket.addEventListener("close", (event) => this.#closed(event), { signal });
-    this.#timer = setTimeout(() => this.#lose("the server does not answer"), OPEN_TIMEOUT);
+    const ifCurrent = (/** @type {(event: any) => void} */ handle) => (/** @type {any} */ event) =>
+      this.#socket === socket && handle(event);
+    socket.onopen = ifCurrent(() => this.#opened());
+    socket.onmessage = ifCurrent(({ data }) => this.#receive(data));
+    socket.onclose = ifCurrent((event) => this.#closed(event));
+    this.#timer = setTimeout(() => this.#failed("the server does not answer"), OPEN_TIMEOUT);
   }
 
   #opened() {
     this.#openedAt = Date.now();
+    this.#state = { phase: "open", reason: "" };
     this.#watch();
-    this.#report({ phase: "open", reason: "" });
     this.#options.onOpen?.();
+    this.#report(this.#state);
   }
 
   /** @param {string} text One WebSocket message. */
@@ -190,22 +228,36 @@ export class Link {
   }
 
   /** @param {{code: number, reason: string}} event How the connection ended. */
-  async #closed({ code, reason }) {
-    const wasOpen = this.isOpen;
-    this.#drop();
+  #closed({ code, reason }) {
     if (this.#finalCodes.includes(code)) {
       this.#end(reason || `the server has closed the connection (${code})`, code);
-      return;
+    } else if (this.isOpen) {
+      this.#lose(reason || "the connection was lost", code);
+    } else {
+      this.#failed(reason || "the server cannot be reached", code);
     }
+  }
+
+  /**
+   * Find out why a connection could not be opened, and what to do.
+   *
+   * @param {string} reason Why as far as is known, as a sentence.
+   * @param {number} [code] The close code.
+   */
+  async #failed(reason, code) {
+    this.#drop();
     const attempt = this.#attempt;
-    const refusal = wasOpen ? null : await this.#options.diagnose?.();
+    const found = await this.#options.diagnose?.();
     if (attempt !== this.#attempt) {
       return;
     }
-    if (refusal) {
-      this.#end(refusal.message, refusal.code);
+    if (found?.retryAfter !== undefined) {
+      this.retryAfter(found.retryAfter);
+    }
+    if (found?.isFinal) {
+      this.#end(found.reason, found.code);
     } else {
-      this.#lose(reason || (wasOpen ? "the connection was lost" : "the server cannot be reached"), code);
+      this.#lose(found?.reason ?? reason, found?.code ?? code);
     }
   }
 
@@ -254,9 +306,9 @@ export class Link {
 
   #drop() {
     clearTimeout(this.#timer);
-    this.#listening.abort();
-    this.#socket?.close();
-    this.#socket = null;
+    const socket = this.#socket;
+    this.#socket = null; // its events are of no interest any more
+    socket?.close();
   }
 
   // A dead network gives no sign of being dead: after a silence, ask.

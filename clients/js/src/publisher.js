@@ -1,12 +1,14 @@
 import { Rejected } from "./errors.js";
+import { PostSocket } from "./fallback.js";
 import { present } from "./json.js";
-import { Login } from "./login.js";
 import { randomId } from "./platform.js";
 import { Sender } from "./sender.js";
 import { checkedTopic } from "./topics.js";
+import { Transport } from "./transport.js";
 
 /** @import { State } from "./connection.js" */
-/** @import { Token } from "./login.js" */
+/** @import { Login } from "./login.js" */
+/** @import { Environment } from "./connect.js" */
 
 /**
  * The answer to a published message.
@@ -24,13 +26,19 @@ export class Publisher extends Sender {
 
   /**
    * @param {string} url The publisher service, `wss://HOST:PORT`.
-   * @param {object} options
-   * @param {Token} options.token The token.
-   * @param {(state: State) => void} [options.onState] Called when the state of the connection changes.
+   * @param {Login} login The token.
+   * @param {Environment} environment What it runs in.
+   * @param {(state: State) => void} onState Called when the state of the connection changes.
    */
-  constructor(url, { token, onState }) {
+  constructor(url, login, environment, onState) {
+    const transport = new Transport(url, login, {
+      path: "/publish",
+      protocol: "fanline.v1",
+      openOverHttp: (http, path) => new PostSocket(http, path),
+      ...environment,
+    });
     const options = {
-      ...new Login(token).linkOptions(`${url}/publish`, "fanline.v1"),
+      ...transport.linkOptions,
       onOpen: () => this._ready(),
       onFrame: (/** @type {any} */ frame) => this.#receive(frame),
       onBatchEnd: () => this._flush(),
@@ -44,17 +52,20 @@ export class Publisher extends Sender {
    *
    * @param {string} topic Where.
    * @param {any} content Anything that can be written as JSON.
-   * @param {object} [options]
-   * @param {string} [options.id] Its id; made up if absent. A message that is sent again with the same id within
-   *   ten minutes is not stored again.
-   * @returns {Promise<Ack>} Resolved when the message is on disk, through any number of reconnects.
-   *   Rejected with `Rejected` if the message is refused, with `Closed` if the publisher is closed before.
+   * @param {object} options
+   * @param {string} [options.id] Its id; made up if absent.
+   * @param {AbortSignal} [options.signal] Takes it back.
+   * @returns {Promise<Ack>} Resolved when the message is on disk.
    */
-  publish(topic, content, { id = `${this.#prefix}-${++this.#count}` } = {}) {
+  async publish(topic, content, { id = `${this.#prefix}-${++this.#count}`, signal }) {
+    signal?.throwIfAborted();
+    const answer = this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
+    const withdraw = () => this.withdraw(id, signal?.reason);
+    signal?.addEventListener("abort", withdraw);
     try {
-      return this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
-    } catch (error) {
-      return Promise.reject(error);
+      return await answer;
+    } finally {
+      signal?.removeEventListener("abort", withdraw);
     }
   }
 

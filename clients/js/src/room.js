@@ -2,6 +2,7 @@ import { Rejected } from "./errors.js";
 import { Login } from "./login.js";
 import { randomId } from "./platform.js";
 import { Sender } from "./sender.js";
+import { Transport } from "./transport.js";
 
 /** @import { State } from "./connection.js" */
 /** @import { Token } from "./login.js" */
@@ -45,11 +46,14 @@ export class Room extends Sender {
    *   of a closed one tells why: `CloseCode.ROOM_DELETED`, `CloseCode.LOGGED_OUT`, …
    */
   constructor(url, id, { token = "", after, onEvents, onPipeline, onState }) {
+    const transport = new Transport(url, new Login(token), {
+      path: `/api/serve/${encodeURIComponent(id)}`,
+      askedAt: `/api/room/${encodeURIComponent(id)}`,
+      protocol: "fanline.chat.v1",
+      parameters: () => this.#resume(),
+    });
     const options = {
-      ...new Login(token).linkOptions(`${url}/api/serve/${encodeURIComponent(id)}`, "fanline.chat.v1", {
-        parameters: () => this.#resume(),
-        askedAt: `${url}/api/room/${encodeURIComponent(id)}`,
-      }),
+      ...transport.linkOptions,
       onFrame: (/** @type {any} */ frame) => this.#receive(frame),
       onBatchEnd: () => this.#handOver(),
       probe: () => ({ probe: true }), // it is refused, and so answered

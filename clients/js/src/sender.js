@@ -1,4 +1,4 @@
-import { Client } from "./client.js";
+import { Link } from "./connection.js";
 import { CloseCode, Closed } from "./errors.js";
 import { written } from "./json.js";
 import { Outbox } from "./outbox.js";
@@ -6,7 +6,9 @@ import { Outbox } from "./outbox.js";
 /** @import { LinkOptions, State } from "./connection.js" */
 
 /** What publishers and rooms have in common: an outbox over one connection. */
-export class Sender extends Client {
+export class Sender {
+  /** @protected */
+  _link;
   /** @protected */
   _outbox = new Outbox();
   #isReady = false;
@@ -18,17 +20,38 @@ export class Sender extends Client {
    * @param {(state: State) => void} [onState] Called when the state of the connection changes.
    */
   constructor(options, onState) {
-    super({ ...options, onState: (state) => this.#changed(state) });
+    this._link = new Link({ ...options, onState: (state) => this.#changed(state) });
     this.#onState = onState;
+  }
+
+  /** @returns {State} The state of the connection. */
+  get state() {
+    return this._link.state;
+  }
+
+  /** Connect at once, if paused, or waiting for the next attempt. */
+  retryNow() {
+    this._link.retryNow();
+  }
+
+  /** Close the connection until `retryNow` is called. What has no answer is kept. */
+  pause() {
+    this._link.pause();
+  }
+
+  /** Close the connection. What has no answer is rejected with `Closed`, and may have been stored. */
+  close() {
+    this._link.close();
   }
 
   /**
    * Stop sending a message; its promise is rejected with `Closed`. It may have been stored already.
    *
    * @param {string} id Its id.
+   * @param {Error} [reason] What its promise is rejected with, if not with `Closed`.
    */
-  withdraw(id) {
-    this._outbox.reject(id, new Closed("it was withdrawn"));
+  withdraw(id, reason = new Closed("it was withdrawn")) {
+    this._outbox.reject(id, reason);
   }
 
   /**

@@ -1,100 +1,100 @@
-import { Client } from "./client.js";
+import { Link } from "./connection.js";
 import { Closed, Rejected } from "./errors.js";
-import { Login } from "./login.js";
+import { EventSocket } from "./fallback.js";
+import { Subscription } from "./subscription.js";
 import { SubscriptionState } from "./subscriptions.js";
 import { checkedPattern } from "./topics.js";
+import { Transport } from "./transport.js";
 
+/** @import { Environment } from "./connect.js" */
 /** @import { State } from "./connection.js" */
-/** @import { Token } from "./login.js" */
-/** @import { Message } from "./subscriptions.js" */
-
-/**
- * Messages that retention had removed from the log before they could be delivered.
- *
- * @typedef {object} Gap
- * @property {string | null} pattern The subscription that misses them; null if all of them may.
- * @property {number} [from] The first missing position; absent if unknown.
- * @property {number} [to] The last one.
- */
-
-/** @typedef {{resolve: (seq: number) => void, reject: (error: Error) => void}} PendingReply */
+/** @import { Login } from "./login.js" */
+/** @import { Command, Start } from "./subscriptions.js" */
 
 // A pattern has at most 255 characters, and the service reads frames of 64 KiB.
 const COMMANDS_PER_FRAME = 50;
 
 /** Receives the messages of topics and patterns, in order, each once for each subscription. */
-export class Subscriber extends Client {
+export class Subscriber {
   #subscriptions = new SubscriptionState();
-  /** @type {Map<string, PendingReply>} */
-  #pending = new Map();
-  #options;
+  #onState;
+  #onError;
+  #link;
 
   /**
    * @param {string} url The subscriber service, `wss://HOST:PORT`.
-   * @param {object} options
-   * @param {Token} options.token The token.
-   * @param {(state: State) => void} [options.onState] Called when the state of the connection changes.
-   * @param {(gap: Gap) => void} [options.onGap] Called before the first message after a gap; by default the gap
-   *   is logged to the console.
-   * @param {(error: Rejected) => void} [options.onError] Called when a subscription is refused after a
-   *   reconnect, which ends it; by default the error is logged to the console.
+   * @param {Login} login The token.
+   * @param {Environment} environment What it runs in.
+   * @param {object} callbacks
+   * @param {(state: State) => void} callbacks.onState Called when the state of the connection changes.
+   * @param {(error: Error) => void} callbacks.onError Called with a refusal that no subscription is named in.
    */
-  constructor(url, { token, onState, onGap = logGap, onError = console.error }) {
-    super({
-      ...new Login(token).linkOptions(`${url}/subscribe`, "fanline.v1"),
+  constructor(url, login, environment, { onState, onError }) {
+    const transport = new Transport(url, login, {
+      path: "/subscribe",
+      protocol: "fanline.v1",
+      openOverHttp: (http, path) => new EventSocket(http, path),
+      ...environment,
+    });
+    this.#onState = onState;
+    this.#onError = onError;
+    this.#link = new Link({
+      ...transport.linkOptions,
       onOpen: () => this.#send(this.#subscriptions.resume()),
       onFrame: (frame) => this.#receive(frame),
       onState: (state) => this.#changed(state),
       probe: () => this.#probe(),
     });
-    this.#options = { onState, onGap, onError };
+  }
+
+  /** @returns {State} The state of the connection. */
+  get state() {
+    return this.#link.state;
+  }
+
+  /** Connect at once, if paused, or waiting for the next attempt. */
+  retryNow() {
+    this.#link.retryNow();
+  }
+
+  /** Close the connection until `retryNow` is called. */
+  pause() {
+    this.#link.pause();
+  }
+
+  /** Close the connection, and all subscriptions. */
+  close() {
+    this.#link.close();
   }
 
   /**
    * Subscribe to a topic or pattern.
    *
    * @param {string} pattern The topic or pattern.
-   * @param {(message: Message) => void} onMessage Called with each message, in the order of the log.
-   * @param {object} [options] Where to begin; by default with new messages.
-   * @param {number} [options.after] Begin after this position; 0 for the whole log.
-   * @param {number} [options.last] Begin with this many of the newest messages.
-   * @returns {Promise<number>} The position that messages come after, through reconnects if need be.
-   *   Rejected with `Rejected` if it is refused, with `Closed` if the subscriber is closed before.
+   * @param {Start & {signal?: AbortSignal}} options Where to begin.
+   * @returns {Subscription}
+   * @throws {Rejected} If the pattern is none, or the beginning is none.
    */
-  subscribe(pattern, onMessage, { after, last } = {}) {
-    if (this.state.phase === "closed") {
-      return Promise.reject(new Closed(this.state.reason, this.state.code));
+  subscribe(pattern, { signal, ...start }) {
+    checkStart(start);
+    const subscription = new Subscription(checkedPattern(pattern), start, (cursor) =>
+      this.#send(this.#subscriptions.remove(pattern, cursor)),
+    );
+    if (signal?.aborted) {
+      subscription.close();
+    } else if (this.state.phase === "closed") {
+      subscription.cursor.onRefused(new Closed(this.state.reason, this.state.code));
+    } else {
+      signal?.addEventListener("abort", () => subscription.close());
+      this.#send(this.#subscriptions.add(pattern, subscription.cursor));
     }
-    try {
-      checkedPattern(pattern);
-      checkStart(after, last);
-    } catch (error) {
-      return Promise.reject(error); // the server's refusal would not name it
-    }
-    if (this.#subscriptions.has(pattern)) {
-      return Promise.reject(new Rejected("bad-command", `${pattern} is subscribed to already`));
-    }
-    const request = { sub: pattern, after, last };
-    this.#subscriptions.add(request, onMessage);
-    this.#send([request]);
-    return new Promise((resolve, reject) => this.#pending.set(pattern, { resolve, reject }));
+    return subscription;
   }
 
-  /**
-   * End a subscription: its `onMessage` is not called any more.
-   *
-   * @param {string} pattern The pattern, as it was subscribed to.
-   */
-  unsubscribe(pattern) {
-    this.#subscriptions.remove(pattern, this._link.isOpen);
-    this.#reject(pattern, new Closed(`${pattern} was unsubscribed from`));
-    this.#send([{ unsub: pattern }]);
-  }
-
-  /** @param {object[]} commands What to send, if anything; of many, so many in a frame that it is never too large. */
+  /** @param {Command[]} commands What to send, if anything; of many, so many in a frame that it is never too large. */
   #send(commands) {
     for (let start = 0; start < commands.length; start += COMMANDS_PER_FRAME) {
-      this._link.send(commands.slice(start, start + COMMANDS_PER_FRAME));
+      this.#link.send(commands.slice(start, start + COMMANDS_PER_FRAME));
     }
   }
 
@@ -103,101 +103,48 @@ export class Subscriber extends Client {
     if (frame.topic !== undefined) {
       this.#subscriptions.deliver(frame);
     } else if (frame.error === "queue-unavailable") {
-      this._link.reset(frame.reason); // everything is asked for again on the next connection
+      this.#link.reset(frame.reason); // everything is asked for again on the next connection
+    } else if (frame.error !== undefined && frame.sub !== undefined) {
+      this.#send(this.#subscriptions.refuse(frame.sub, new Rejected(frame.error, frame.reason)));
     } else if (frame.error !== undefined) {
-      this.#refused(frame);
+      this.#onError(new Rejected(frame.error, frame.reason));
     } else if (frame.subscribed !== undefined) {
-      this.#subscribed(frame);
+      this.#send(this.#subscriptions.confirm(frame));
     } else if (frame.unsubscribed !== undefined) {
       this.#subscriptions.confirmRemoval(frame.unsubscribed);
     } else if (frame.gap) {
-      this.#missed(frame.gap.topic ?? null, frame.gap);
+      this.#subscriptions.miss(frame.gap);
     }
-  }
-
-  /** @param {any} frame A confirmation. */
-  #subscribed({ subscribed: pattern, seq = null, gap }) {
-    if (this.#subscriptions.isRemoving(pattern)) {
-      return; // it answers a subscription that was ended before
-    }
-    if (this.#subscriptions.confirm(pattern, seq)) {
-      this.#options.onGap({ pattern });
-    }
-    if (gap) {
-      this.#missed(pattern, gap);
-    }
-    this.#pending.get(pattern)?.resolve(seq ?? 0);
-    this.#pending.delete(pattern);
-  }
-
-  /**
-   * @param {string | null} pattern The subscription; null for all.
-   * @param {{from: number, to: number}} gap The missing positions.
-   */
-  #missed(pattern, { from, to }) {
-    if (pattern !== null) {
-      this.#subscriptions.skip(pattern, to);
-    }
-    this.#options.onGap({ pattern, from, to });
-  }
-
-  /** @param {any} frame A refusal. */
-  #refused({ error, reason, sub }) {
-    if (sub !== undefined && this.#subscriptions.isRemoving(sub)) {
-      return;
-    }
-    if (sub !== undefined) {
-      this.#subscriptions.refuse(sub);
-    }
-    const refusal = new Rejected(error, reason);
-    if (!this.#reject(sub, refusal)) {
-      this.#options.onError(refusal);
-    }
-  }
-
-  /**
-   * @param {string} pattern The pattern of a subscription.
-   * @param {Error} error Why it is not to be had.
-   * @returns {boolean} Whether its answer was pending.
-   */
-  #reject(pattern, error) {
-    this.#pending.get(pattern)?.reject(error);
-    return this.#pending.delete(pattern);
   }
 
   #probe() {
-    const [sub] = this.#subscriptions.patterns;
+    const sub = this.#subscriptions.somePattern;
     return sub === undefined ? false : { sub }; // a repetition changes nothing, and is answered
   }
 
   /** @param {State} state The new state of the connection. */
   #changed(state) {
     if (state.phase === "closed") {
-      for (const pattern of [...this.#pending.keys()]) {
-        this.#reject(pattern, new Closed(state.reason, state.code));
+      for (const cursor of this.#subscriptions.cursors) {
+        cursor.onRefused(new Closed(state.reason, state.code));
       }
     }
-    this.#options.onState?.(state);
+    this.#onState(state);
   }
 }
 
 /**
- * @param {number} [after] @param {number} [last]
- * @throws {Rejected} If they are no place to begin at.
+ * @param {Start} start
+ * @throws {Rejected} If it is no place to begin at.
  */
-function checkStart(after, last) {
+function checkStart({ after, last, latest, epoch }) {
   const isCount = (/** @type {unknown} */ each) =>
     each === undefined || (Number.isSafeInteger(each) && Number(each) >= 0);
-  if (!isCount(after) || !isCount(last) || (after !== undefined && last !== undefined)) {
+  const given = [after, last, latest || undefined].filter((each) => each !== undefined);
+  if (!isCount(after) || !isCount(last) || given.length > 1 || (epoch !== undefined && after === undefined)) {
     throw new Rejected(
       "bad-command",
-      "`after` is a position, `last` a number of messages; only one of them is given",
+      "`after` is a position, `last` a number of messages, `latest` true; only one of them is given, and `epoch` with `after` alone",
     );
   }
-}
-
-/** @param {Gap} gap What is missing. */
-function logGap({ pattern, from, to }) {
-  const what = from === undefined ? "what came between two connections" : `positions ${from} to ${to}`;
-  console.warn(`${pattern ?? "all subscriptions"}: ${what} are not in the log any more`);
 }

@@ -99,14 +99,15 @@ async def test_through_restarts(installation: Installation, real: Page) -> None:
     await ask(
         real,
         """([publisher, subscriber, token]) => {
-          window.publisher = new Publisher(publisher, { token });
-          window.subscriber = new Subscriber(subscriber, { token });
-          return window.subscriber.subscribe("orders.restart", (message) => got.push(message.content));
+          window.client = connect({ publish: publisher, subscribe: subscriber, token });
+          const orders = client.subscribe("orders.restart");
+          orders.on("message", (message) => got.push(message.content));
+          return orders.ready;
         }""",
         [pipeline.publisher.url, pipeline.subscriber.url, pipeline_token(installation)],
     )
     publish = """async (start) => {
-      const all = Array.from({ length: 300 }, (_, n) => publisher.publish("orders.restart", start + n));
+      const all = Array.from({ length: 300 }, (_, n) => client.publish("orders.restart", start + n));
       return (await Promise.all(all)).map((ack) => ack.seq);
     }"""
     seqs: list[int] = []
@@ -121,52 +122,88 @@ async def test_through_restarts(installation: Installation, real: Page) -> None:
     assert seqs == sorted(set(seqs))
 
 
-async def test_what_is_refused(installation: Installation, real: Page) -> None:
-    """A refusal has a code and a sentence, and the connection goes on."""
+async def test_what_is_refused(installation: Installation, site: Site, open_window: OpenWindow) -> None:
+    """A refusal has a code and a sentence, that of a login and of a foreign origin too."""
+    elsewhere = await (await open_window(is_rough=True)).new_page()
+    page = await open_elsewhere(site, elsewhere)
+    pipeline = installation.pipeline
+    addresses = [pipeline.publisher.url, pipeline.subscriber.url, pipeline_token(installation)]
     answers = await ask(
-        real,
-        """async ([publisher, subscriber, token]) => {
-          const out = new Publisher(publisher, { token });
-          const into = new Subscriber(subscriber, { token });
+        page,
+        """async ([publish, subscribe, token]) => {
+          const client = connect({ publish, subscribe, token });
+          const begin = (pattern, start) => client.subscribe(pattern, start).ready;
           return [
-            await show(out.publish("or ders", 1)),
-            await show(out.publish("stock.eu", 1)),
-            await show(into.subscribe("stock.>", () => {})),
-            await show(into.subscribe("orders.>", () => {}, { after: 10 ** 12 })),
-            (await out.publish("orders.a", 1, { id: "same" })).duplicate,
-            (await out.publish("orders.a", 1, { id: "same" })).duplicate,
-            typeof (await into.subscribe("orders.>", () => {})),
-            await show(into.subscribe("orders.>", () => {})),
+            await show(client.publish("stock.eu", 1)),
+            await show(begin("stock.>")),
+            await show(begin("orders.>", { after: 10 ** 12 })),
+            (await client.publish("orders.a", 1, { id: "same" })).duplicate,
+            (await client.publish("orders.a", 1, { id: "same" })).duplicate,
+            typeof (await begin("orders.>")),
+            (await client.history("orders.a", { last: 1 })).messages[0].id,
+            await show(client.history("stock.eu")),
+            await show(connect({ subscribe, token: "nonsense" }).subscribe("orders.>").ready),
           ];
         }""",
-        [
-            installation.pipeline.publisher.url,
-            installation.pipeline.subscriber.url,
-            pipeline_token(installation),
-        ],
+        addresses,
     )
     codes = [answer[:2] if isinstance(answer, list) else answer for answer in answers]
-    assert codes == [
-        ["Rejected", "bad-topic"],
-        ["Rejected", "forbidden"],
-        ["Rejected", "forbidden"],
-        ["Rejected", "bad-position"],
-        False,
-        True,
-        "number",
-        ["Rejected", "bad-command"],
-    ]
+    forbidden = ["Rejected", "forbidden"]
+    ended = ["Closed", 4001]
+    same = [False, True, "number", "same"]
+    assert codes == [forbidden, forbidden, ["Rejected", "bad-position"], *same, forbidden, ended]
+    await page.goto(site.origin.replace("localhost", "127.0.0.1"))
+    await until(page, "() => window.isLoaded")
+    refusal = await ask(page, "([publish]) => show(connect({ publish }).publish('orders.a', 1))", addresses)
+    assert refusal[:2] == ["Closed", 1008]
+    assert f"'{site.origin.replace('localhost', '127.0.0.1')}' may not use this service" in refusal[2]
 
 
-async def test_a_token_that_is_no_good(installation: Installation, real: Page) -> None:
-    """A token that was never valid, or has expired, closes the client with a reason."""
-    for token in ("nonsense", pipeline_token(installation, lifetime=-10)):
-        refusal = await ask(
-            real,
-            "([url, token]) => show(new Subscriber(url, { token }).subscribe('orders.>', () => {}))",
-            [installation.pipeline.subscriber.url, token],
-        )
-        assert refusal[:2] == ["Closed", 4001]
+TOGETHER = """
+export async function together(fanline, { publish, subscribe, token }, more) {
+  const client = fanline.connect({ publish, subscribe, token, ...more });
+  const orders = client.subscribe("orders.together", { last: 0 });
+  await orders.ready;
+  for (const n of [1, 2, 3]) await client.publish("orders.together", n);
+  const got = [];
+  for await (const { content } of orders) if (got.push(content) === 3) break;
+  client.close();
+  return got;
+}
+"""
+
+
+async def test_in_a_worker_and_without_websockets(installation: Installation, site: Site, real: Page) -> None:
+    """A worker publishes and receives as a page does, and so does a page whose WebSockets fail (line 50)."""
+    pipeline = installation.pipeline
+    site.files |= {
+        "/together.js": TOGETHER,
+        "/worker.js": """
+            import * as fanline from "./fanline.js";
+            import { together } from "./together.js";
+            onmessage = async ({ data }) => postMessage(await together(fanline, data));
+        """,
+    }
+    addresses = {
+        "publish": pipeline.publisher.url,
+        "subscribe": pipeline.subscriber.url,
+        "token": pipeline_token(installation),
+    }
+    in_worker = """(addresses) => new Promise((resolve, reject) => {
+      const worker = new Worker("./worker.js", { type: "module" });
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = reject;
+      worker.postMessage(addresses);
+    })"""
+    without = """async (addresses) => {
+      class Blocked extends WebSocket {
+        constructor(url, protocols) { super(url.replace(/[^/]*$/, "blocked"), protocols); }
+      }
+      const { together } = await import("./together.js");
+      return together({ connect }, addresses, { WebSocket: Blocked });
+    }"""
+    for script in (in_worker, without):
+        assert await ask(real, script, addresses) == [1, 2, 3]
 
 
 async def test_a_token_that_is_renewed(installation: Installation, real: Page) -> None:
