@@ -137,6 +137,16 @@ class Settings(BaseModel):
     handshake_timeout: Seconds = Field(
         10, description="Seconds that a client has for the TLS and again for the WebSocket handshake."
     )
+    max_handshakes: Count = Field(
+        1_000,
+        description="Connections that may be open before their first request is answered or their login is "
+        "right; at most a quarter of the file descriptors.",
+    )
+    max_handshakes_per_address: Count = Field(
+        200,
+        description="Likewise, of one address (in IPv6 a /64) that is not of `trusted_proxies`; further ones "
+        "wait for `handshake_timeout`.",
+    )
     ping_interval: Seconds = Field(
         20, description="Seconds without a sign of life after which a peer is pinged."
     )

@@ -137,11 +137,15 @@ async def start_service(make_settings: Callable[..., Settings]) -> AsyncIterator
     running: list[Service] = []
 
     async def start(
-        open_app: Callable[[Any], OpenedApp], *, wall_clock: Callable[[], float] = time.time, **changes: Any
+        open_app: Callable[[Any], OpenedApp],
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        descriptors: int | None = None,
+        **changes: Any,
     ) -> Service:
         settings = make_settings(section_of(open_app), **changes)
         assert isinstance(settings, ServiceSettings)
-        service = await Service.start(open_app, settings, wall_clock=wall_clock)
+        service = await Service.start(open_app, settings, wall_clock=wall_clock, descriptors=descriptors)
         running.append(service)
         return service
 

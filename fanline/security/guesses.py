@@ -8,6 +8,7 @@ provider has, is limited by that network.
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from typing import Final
 
 # For each network size in bits, in IPv4 and IPv6, the guesses that may come at once, or in a minute.
@@ -83,6 +84,7 @@ class GuessLimiter:
             yield network(address, v4, v6), buckets
 
 
+@lru_cache(maxsize=4_096)
 def network(address: str, v4_bits: int = 32, v6_bits: int = 64) -> str:
     """Return the network of an IP address: by default what one customer has, in IPv6 a /64.
 

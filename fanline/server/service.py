@@ -27,6 +27,8 @@ from fanline.security.logins import LoginVerifier
 from fanline.security.origins import OriginPolicy
 from fanline.security.tls import server_expiry, server_names
 from fanline.server import metrics
+from fanline.server.accepting.acceptor import AcceptLimits
+from fanline.server.accepting.cuts import Cuts
 from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint
 from fanline.server.http.application import Application
@@ -36,7 +38,6 @@ from fanline.server.http.proxies import TrustedProxies
 from fanline.server.listener import Listener
 from fanline.server.websocket.connection import Opening
 from fanline.server.websocket.connections import OpenConnections
-from fanline.server.websocket.cuts import Cuts
 from fanline.server.websocket.handshake import Handshake, HandshakeProtocol
 from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
@@ -97,6 +98,7 @@ class Service:
         settings: SomeSettings,
         *,
         wall_clock: Callable[[], float] = time.time,
+        descriptors: int | None = None,
     ) -> Self:
         """Start a service; when it returns, connections are accepted.
 
@@ -104,6 +106,7 @@ class Service:
             open_app: Makes the app, and releases it at the end.
             settings: Its settings.
             wall_clock: Returns Unix seconds; the logins of open connections expire by it.
+            descriptors: Files that the process may have open; None for as many as the system permits.
 
         Raises:
             ConfigurationError: If a setting, certificate, users file or the port is wrong.
@@ -129,9 +132,10 @@ class Service:
                 max_connections_per_user=settings.max_connections_per_user,
                 changes=changes,
                 timeout=settings.queue_wait,
+                login_timeout=settings.handshake_timeout,
             )
             retiring = asyncio.Event()
-            listener = await _listen(app, access, connections, settings, cuts, retiring)
+            listener = _listen(app, access, connections, settings, cuts, retiring, descriptors)
             service = cls(app, settings, logins, connections, listener, retiring, stack.pop_all())
         urls = (f"https://{join_host_port(each, service.port)}" for each in split_hosts(settings.host))
         logger.info("listening on %s", ", ".join(urls))
@@ -192,13 +196,14 @@ class Service:
                 self.connections.check_logins(self._logins.end_of)
 
 
-async def _listen(
+def _listen(
     app: App,
     access: Access,
     connections: OpenConnections,
     settings: ServiceSettings,
     cuts: Cuts,
     retiring: asyncio.Event,
+    descriptors: int | None,
 ) -> Listener:
     refusals = Refusals(app.metrics)
     expiry = server_expiry(settings.cert_dir)
@@ -220,13 +225,13 @@ async def _listen(
     )
     gate = _Gate(app.endpoints, access, connections, refusals, proxies)
     try:
-        return await Listener.open(
+        return Listener(
             application,
             settings,
-            settings.port,
             open_websocket=gate.open,
             refusals=refusals,
             cuts=cuts,
+            limits=AcceptLimits.from_settings(settings, descriptors, proxies.trusts),
             is_shared=app.is_shared,
         )
     except OSError as error:

@@ -217,7 +217,7 @@ async def test_publisher_that_never_reads_is_not_read_from(
             await deaf.send(frame, text=True)
 
     pouring = asyncio.create_task(pour())
-    connection = next(c for c in publisher.connections if c.remote_address[1] == deaf.local_address[1])
+    connection = next(c for c in publisher.connections if c.peer.port == deaf.local_address[1])
     await until(lambda: connection.paused)
     await good.send('{"topic":"t","content":1,"id":"good"}')
     assert (await answers(good, 1))[0]["ok"] == "good"

@@ -355,7 +355,7 @@ async def test_a_flood_of_commands_does_not_stop_the_others(
             await flooder.send(msgspec.json.encode([{"sub": "flood." + "x" * 200}] * 100), text=True)
 
     flooding = asyncio.create_task(flood())
-    connection = next(c for c in subscriber.connections if c.remote_address[1] == flooder.local_address[1])
+    connection = next(c for c in subscriber.connections if c.peer.port == flooder.local_address[1])
     await until(lambda: connection.paused)
     await queue.publish(*(("t", n) for n in range(100)))
     assert await contents(client, 100) == list(range(100))
@@ -419,7 +419,7 @@ async def test_slow_subscriber_loses_nothing(
     for client in (slow, fast):
         await ask(client, "sub t")
     slow.transport.pause_reading()
-    connection = next(c for c in subscriber.connections if c.remote_address[1] == slow.local_address[1])
+    connection = next(c for c in subscriber.connections if c.peer.port == slow.local_address[1])
     count = 0
     filler = "x" * 10_000
     while count < 2000 or not connection.paused:
@@ -473,7 +473,7 @@ async def test_subscriber_that_never_reads_is_cut(
     for client in (stuck, fast):
         await ask(client, "sub t")
     stuck.transport.pause_reading()
-    connection = next(c for c in subscriber.connections if c.remote_address[1] == stuck.local_address[1])
+    connection = next(c for c in subscriber.connections if c.peer.port == stuck.local_address[1])
     filler = "x" * 100_000
     count = 0
     while not connection.paused:

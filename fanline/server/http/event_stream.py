@@ -54,7 +54,8 @@ class EventStream(Channel):
         login: VerifiedLogin,
         heartbeat: float,
     ) -> None:
-        super().__init__(protocol.transport, limits, channels, login=login, expires=login.expires)
+        transport, peer = protocol.transport, protocol.peer
+        super().__init__(transport, peer, limits, channels, login=login, expires=login.expires)
         self.on_close: Callable[[], None] = do_nothing
         self._protocol: HttpProtocol | None = protocol
         self._heartbeat = heartbeat
@@ -126,6 +127,7 @@ class EventStream(Channel):
         """Release everything that refers to the stream, so that all of it is freed at once."""
         del exc
         self._end()
+        self.peer.leave()
 
     def _end(self) -> None:
         self._release()

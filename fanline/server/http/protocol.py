@@ -15,9 +15,10 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from fanline.server.accepting.cuts import Cut, Cuts
+from fanline.server.accepting.peer import Peer
 from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 from fanline.server.log import quoted
-from fanline.server.websocket.cuts import Cut, Cuts
 from fanline.server.websocket.progress import measure_progress
 
 logger = logging.getLogger(__name__)
@@ -36,22 +37,28 @@ class HttpProtocol(H11Protocol):
     Args:
         config: Of uvicorn.
         server_state: The connections and requests of the server.
+        peer: The other side.
         open_websocket: Takes over the transport for a request for a WebSocket, with what was sent after it.
         refusals: Counts the malformed requests.
         cuts: Counts the connections that are cut.
+
+    Attributes:
+        peer: As given.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
         server_state: ServerState,
+        peer: Peer,
         *,
         open_websocket: OpenWebSocket,
         refusals: Refusals,
         cuts: Cuts,
     ) -> None:
         # Weak, so that a connection that is lost is freed at once.
-        super().__init__(config, server_state, app_state={"protocol": weakref.ref(self)})
+        super().__init__(config, server_state, app_state={"protocol": weakref.ref(self), "peer": peer})
+        self.peer = peer
         self._open_websocket = open_websocket
         self._refusals = refusals
         self._cuts = cuts
@@ -72,8 +79,15 @@ class HttpProtocol(H11Protocol):
             elif now - self._progress_at > silence_limit:
                 self._cuts.count(Cut.UNREAD, self._address)
                 self.transport.abort()
-        elif (self.cycle is None or self.cycle.response_complete) and now - self._idle_since > patience:
+        elif self.is_idle and now - self._idle_since > patience:
+            if self.cycle is None:
+                self._cuts.count(Cut.SILENT, self._address)
             self.transport.abort()
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is in progress, or the first one may come yet."""
+        if self.cycle is not None and self.is_idle:
+            self.shutdown()
 
     def pause_writing(self) -> None:
         """Begin to look whether the client reads."""
@@ -83,7 +97,13 @@ class HttpProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
         self._idle_since = self.loop.time()
+        self.peer.confirm()
         super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the peer as well."""
+        super().connection_lost(exc)
+        self.peer.leave()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Leave the transport to the handshake of a WebSocket."""
@@ -113,6 +133,11 @@ class HttpProtocol(H11Protocol):
             detail = _ERRORS.get(status, "the request is not HTTP/1.1")
             self._refuse(HttpProblem(status, ProblemCode.BAD_REQUEST, detail))
         self.transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether no request is in progress."""
+        return self.cycle is None or self.cycle.response_complete
 
     @property
     def _address(self) -> str:

@@ -34,7 +34,7 @@ class TrustedProxies:
 
     def trusts(self, address: str) -> bool:
         """Return whether an address is that of a proxy."""
-        return (parsed := _parse(address)) is not None and self._contains(parsed)
+        return bool(self._networks) and (parsed := _parse(address)) is not None and self._contains(parsed)
 
     def resolve(self, scope: Scope) -> None:
         """Set ``scope["client"]`` to the client in front of the proxies.
@@ -42,7 +42,7 @@ class TrustedProxies:
         Args:
             scope: A request, as ASGI describes it.
         """
-        if not self._networks or scope["client"] is None or not self.trusts(scope["client"][0]):
+        if scope["client"] is None or not self.trusts(scope["client"][0]):
             return
         for text in self._clients(Headers(scope=scope)):
             address = _parse(text)

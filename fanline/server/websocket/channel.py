@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from fanline.errors import CloseCode
 from fanline.security.logins import VerifiedLogin
 from fanline.security.users import User
-from fanline.server.websocket.cuts import Cut
+from fanline.server.accepting.cuts import Cut
+from fanline.server.accepting.peer import Peer
 from fanline.server.websocket.limits import Limits
 from fanline.server.websocket.progress import measure_progress
 
@@ -43,6 +44,7 @@ class Channel(asyncio.Protocol):
 
     Args:
         transport: The connection below it.
+        peer: The other side.
         limits: Limits of this connection.
         channels: The set that it belongs to.
         login: Who logged in; None if the endpoint has users of its own.
@@ -50,6 +52,7 @@ class Channel(asyncio.Protocol):
 
     Attributes:
         login: As given.
+        peer: As given.
         expires: As given.
         paused: Whether the write buffer is above its mark: the consumer is slow.
         on_pause: Called, possibly from inside :meth:`write`, when that begins.
@@ -57,12 +60,13 @@ class Channel(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__", "_abort_timer", "_acked", "_channels", "_is_open", "_limits", "_loop", "_progress_at",
-        "_transport", "_writable", "expires", "login", "on_pause", "paused",
+        "_transport", "_writable", "expires", "login", "on_pause", "paused", "peer",
     )  # fmt: skip
 
     def __init__(
         self,
         transport: asyncio.Transport,
+        peer: Peer,
         limits: Limits,
         channels: Channels,
         *,
@@ -71,6 +75,7 @@ class Channel(asyncio.Protocol):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        self.peer = peer
         self._limits = limits
         self._channels = channels
         self.login = login
@@ -93,12 +98,6 @@ class Channel(asyncio.Protocol):
     def user_name(self) -> str | None:
         """The name of who logged in; None if the endpoint has users of its own."""
         return self.login.user.name if self.login is not None else None
-
-    @property
-    def remote_address(self) -> tuple[str, int]:
-        """The peer's IP address and port; ``"?"`` and 0 once it is gone."""
-        peer = self._transport.get_extra_info("peername")
-        return (str(peer[0]), int(peer[1])) if peer else ("?", 0)
 
     @property
     def write_buffer_size(self) -> int:

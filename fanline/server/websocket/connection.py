@@ -26,8 +26,9 @@ from fanline import keepalive
 from fanline.errors import CloseCode
 from fanline.protocol import SUBPROTOCOL, Dialect, encode
 from fanline.security.logins import VerifiedLogin
+from fanline.server.accepting.cuts import Cut
+from fanline.server.accepting.peer import Peer
 from fanline.server.websocket.channel import Channel, Channels
-from fanline.server.websocket.cuts import Cut
 from fanline.server.websocket.fragments import Fragments, is_utf8
 from fanline.server.websocket.frames import PING, PONG, clip_reason, text_frame
 from fanline.server.websocket.handler import IDLE, Handler
@@ -71,6 +72,7 @@ class Connection(Channel):
 
     Args:
         transport: The connection below it; the answer to the handshake has been written.
+        peer: The other side.
         opening: What was decided about the handshake.
         limits: Limits of this connection.
         connections: The set that it belongs to.
@@ -86,9 +88,14 @@ class Connection(Channel):
     )  # fmt: skip
 
     def __init__(
-        self, transport: asyncio.Transport, opening: Opening, limits: Limits, connections: Channels
+        self,
+        transport: asyncio.Transport,
+        peer: Peer,
+        opening: Opening,
+        limits: Limits,
+        connections: Channels,
     ) -> None:
-        super().__init__(transport, limits, connections, login=opening.login, expires=opening.expires)
+        super().__init__(transport, peer, limits, connections, login=opening.login, expires=opening.expires)
         self._protocol = FrameProtocol(Side.SERVER, state=State.OPEN, max_size=limits.max_frame)
         self.dialect = Dialect.V1 if opening.subprotocol == SUBPROTOCOL else Dialect.PLAIN
         self._is_deaf = False  # data frames are discarded
@@ -275,6 +282,7 @@ class Connection(Channel):
         """
         del exc
         self._release()
+        self.peer.leave()
         self._protocol.parser.close()
         if self._protocol.parser_exc is not None:
             self._protocol.parser_exc.__traceback__ = None

@@ -7,11 +7,12 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from fanline.security.logins import EndOf, VerifiedLogin
+from fanline.server.accepting.cuts import Cut, Cuts
+from fanline.server.accepting.peer import Peer
 from fanline.server.http.event_stream import EventStream
 from fanline.server.http.protocol import HttpProtocol
 from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
-from fanline.server.websocket.cuts import Cut, Cuts
 from fanline.server.websocket.limits import Limits
 
 
@@ -42,9 +43,10 @@ class OpenConnections:
     def __iter__(self) -> Iterator[Channel]:
         return iter(tuple(self._channels))
 
-    def accept(self, transport: asyncio.Transport, opening: Opening) -> Connection:
+    def accept(self, transport: asyncio.Transport, opening: Opening, peer: Peer) -> Connection:
         """Return the connection of a handshake that was accepted and answered."""
-        connection = Connection(transport, opening, self._limits, self)
+        peer.confirm()
+        connection = Connection(transport, peer, opening, self._limits, self)
         self._add(connection)
         return connection
 
@@ -71,7 +73,7 @@ class OpenConnections:
 
     def count_cut(self, channel: Channel, cut: Cut) -> None:
         """Count and log that a connection is cut because of what its client does."""
-        self._cuts.count(cut, channel.remote_address[0])
+        self._cuts.count(cut, channel.peer.address)
 
     def track(self, task: asyncio.Task[None]) -> None:
         """Have a stop of the service wait for a task."""

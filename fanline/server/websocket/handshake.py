@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from fanline.server.accepting.peer import Peer
 from fanline.server.access import offered_subprotocols
 from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 from fanline.server.websocket.connection import Connection, Opening
@@ -46,7 +47,7 @@ class Handshake(HTTPConnection):
 
 
 Decide = Callable[[Handshake], Awaitable[Opening]]
-Accept = Callable[[asyncio.Transport, Opening], Connection]
+Accept = Callable[[asyncio.Transport, Opening, Peer], Connection]
 
 
 class HandshakeProtocol(asyncio.Protocol):
@@ -78,6 +79,7 @@ class HandshakeProtocol(asyncio.Protocol):
         self._accept = accept
         self._common_headers = common_headers
         self._refusals = refusals
+        self._peer: Peer = scope["state"]["peer"]
         self._early = bytearray()
         transport.set_protocol(self)
         self._task = asyncio.get_running_loop().create_task(self._run(Handshake(scope)))
@@ -97,6 +99,7 @@ class HandshakeProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop to decide: the client has left."""
         del exc
+        self._peer.leave()
         self._task.cancel()
 
     async def _run(self, handshake: Handshake) -> None:
@@ -120,7 +123,7 @@ class HandshakeProtocol(asyncio.Protocol):
             if opening.subprotocol is not None:
                 answer += f"Sec-WebSocket-Protocol: {opening.subprotocol}\r\n"
             self._transport.write(f"{answer}\r\n".encode())
-            connection = self._accept(self._transport, opening)
+            connection = self._accept(self._transport, opening, self._peer)
             if self._early:
                 connection.data_received(bytes(self._early))
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from fanline.server import App, Connection, Endpoint, MakeHandler, Opening, Service, metrics
+from fanline.server.accepting.cuts import Cuts
+from fanline.server.accepting.peer import Peer
 from fanline.server.websocket.connections import OpenConnections
-from fanline.server.websocket.cuts import Cuts
 from fanline.server.websocket.frames import PING, PONG
 from fanline.server.websocket.limits import Limits
 from subscriber.settings import SubscriberSettings
@@ -194,6 +196,22 @@ class FakeTransport(asyncio.Transport):
         pass
 
 
+class NoAdmission:
+    """Counts nothing."""
+
+    def end_handshake(self, network: Hashable) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+
+def make_peer() -> Peer:
+    """Return the other side of a connection that there is not."""
+    with socket.socket() as closed:
+        return Peer(closed, ("192.0.2.1", 4711), None, NoAdmission())
+
+
 class Holding(EchoHandler):
     """Takes no more frames after the first."""
 
@@ -214,7 +232,7 @@ async def test_finds_a_dead_peer_that_is_not_read(
     )  # fmt: skip
     transport, now = FakeTransport(acked), asyncio.get_running_loop().time()
     connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()))
-    connection = connections.accept(transport, Opening(make_handler=Holding))
+    connection = connections.accept(transport, Opening(make_handler=Holding), make_peer())
     connection.data_received(Frame(Opcode.TEXT, b"x").serialize(mask=True) * 20)
     assert not transport.is_read
     connections.check_lives(now + 21)
@@ -235,7 +253,8 @@ async def test_an_idle_one_way_peer_is_sent_pongs() -> None:
     )  # fmt: skip
     transport, now = FakeTransport(0), asyncio.get_running_loop().time()
     connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()))
-    connection = connections.accept(transport, Opening(make_handler=EchoHandler, is_one_way=True))
+    opening = Opening(make_handler=EchoHandler, is_one_way=True)
+    connection = connections.accept(transport, opening, make_peer())
     for seconds in range(0, 110, 10):
         connections.check_lives(now + seconds + 1)
     assert transport.written == PONG * 3

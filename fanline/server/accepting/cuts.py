@@ -23,6 +23,9 @@ class Cut(Enum):
     UNFINISHED = ("unfinished", "a message did not arrive whole in time")
     MEMORY = ("memory", "too much memory is taken by messages that have not arrived whole")
     UNREAD = ("unread", "the answer to a request was not read")
+    SILENT = ("handshake", "the handshake or the first request did not come in time")
+    HANDSHAKES = ("handshakes", "too many of its network, or of all, have not finished their handshakes")
+    DESCRIPTORS = ("descriptors", "no file descriptors are left; it gets /healthz alone")
 
 
 class Cuts:
