@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
+from typing import NamedTuple, ParamSpec, Self, TypeVar
 
 from fanline.errors import Closed, ConfigurationError, StoreError
 from fanline.protocol import NewMessage, Page, Record
@@ -25,15 +25,15 @@ from msgqueue.store.base import (
 )
 from msgqueue.store.sqlite.file import WAL_BYTES, LogFile, free_bytes, translated
 from msgqueue.store.sqlite.reader import Reader
-from msgqueue.store.sqlite.writer import Appended, Writer
+from msgqueue.store.sqlite.writer import Writer
 from msgqueue.store.thread import CallThread
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SqliteStore(Store):
-    """A log in a folder of this machine, and of this process alone. Made by :meth:`open`."""
+class SqliteEngine(Store):
+    """A log in a folder of this machine: everything but how it is written."""
 
     def __init__(self, file: LogFile, writer: Writer, reader: Reader) -> None:
         self._file = file
@@ -45,53 +45,6 @@ class SqliteStore(Store):
         self._moving: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    @classmethod
-    async def open(
-        cls,
-        folder: Path,
-        *,
-        dedupe_window: float,
-        disk_reserve: int = 0,
-        clock: Callable[[], float] = time.time,
-        free_bytes: Callable[[Path], int] = free_bytes,
-    ) -> Self:
-        """Open the log in a folder, or begin one there.
-
-        A log of up to 128 MB is checked whole. Of a larger one the header, the length and the small tables
-        are; damage elsewhere in it is a :class:`~fanline.errors.StoreError` when it is come upon.
-
-        Args:
-            folder: Where it is; made if it is missing.
-            dedupe_window: Seconds for which an id counts.
-            disk_reserve: Bytes to be left free on the disk for trims: no append uses them.
-            clock: Tells the time, in Unix seconds.
-            free_bytes: Returns how many bytes are free on the disk of a folder.
-
-        Raises:
-            ConfigurationError: If another process has the log open, the folder cannot be used, or what is in
-                it is damaged, no log at all, or one of a newer version.
-        """
-
-        def open_files() -> tuple[LogFile, Writer, Reader]:
-            return _open(
-                folder,
-                lambda file: Writer(
-                    file,
-                    dedupe_window=dedupe_window,
-                    clock=clock,
-                    disk_reserve=disk_reserve,
-                    free_bytes=free_bytes,
-                ),
-            )
-
-        opening = asyncio.get_running_loop().run_in_executor(None, open_files)
-        try:
-            return cls(*await asyncio.shield(opening))
-        except asyncio.CancelledError:
-            with suppress(ConfigurationError):  # it cannot be stopped, only undone
-                await cls(*await opening).close()
-            raise
-
     @property
     def epoch(self) -> str:
         """See :meth:`Store.epoch`."""
@@ -101,12 +54,6 @@ class SqliteStore(Store):
     def damaged(self) -> int:
         """See :meth:`Store.damaged`."""
         return self._reader.damaged
-
-    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
-        """See :meth:`Store.append`."""
-        appending = self._translated(self._writer.append, messages)
-        appended = await self._writing.call(appending, self._announce)
-        return appended.receipts
 
     def follow(self, listener: Listener) -> None:
         """See :meth:`Store.follow`."""
@@ -169,14 +116,6 @@ class SqliteStore(Store):
         """See :meth:`Store.cursors`."""
         return await self._read(self._reader.cursors)
 
-    async def set_cursor(self, name: str, seq: int) -> None:
-        """See :meth:`Store.set_cursor`."""
-        await self._write(self._writer.set_cursor, name, seq)
-
-    async def delete_cursor(self, name: str) -> None:
-        """See :meth:`Store.delete_cursor`."""
-        await self._write(self._writer.delete_cursor, name)
-
     async def tidy(self) -> None:
         """See :meth:`Store.tidy`; empties a WAL that has grown while a reader stayed at its beginning."""
         if self._file.wal_bytes <= WAL_BYTES:
@@ -207,10 +146,10 @@ class SqliteStore(Store):
             self._reading.stop()
             self._writing.stop()
 
-    def _announce(self, appended: Appended) -> None:
-        if appended.records:
+    def _announce(self, records: Sequence[Record]) -> None:
+        if records:
             for listener in self._listeners:
-                listener(appended.records)
+                listener(records)
 
     def _translated(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
         """Return what calls a function on one of the threads, and says in words what goes wrong."""
@@ -238,12 +177,114 @@ class SqliteStore(Store):
         return default
 
 
-def _open(folder: Path, open_writer: Callable[[LogFile], Writer]) -> tuple[LogFile, Writer, Reader]:
-    file = LogFile(folder)
+class SqliteStore(SqliteEngine):
+    """A log of this process alone. Made by :meth:`open`."""
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        *,
+        dedupe_window: float,
+        disk_reserve: int = 0,
+        clock: Callable[[], float] = time.time,
+        free_bytes: Callable[[Path], int] = free_bytes,
+    ) -> Self:
+        """Open the log in a folder, or begin one there.
+
+        A log of up to 128 MB is checked whole. Of a larger one the header, the length and the small tables
+        are; damage elsewhere in it is a :class:`~fanline.errors.StoreError` when it is come upon.
+
+        Args:
+            folder: Where it is; made if it is missing.
+            dedupe_window: Seconds for which an id counts.
+            disk_reserve: Bytes to be left free on the disk for trims: no append uses them.
+            clock: Tells the time, in Unix seconds.
+            free_bytes: Returns how many bytes are free on the disk of a folder.
+
+        Raises:
+            ConfigurationError: If another process has the log open, the folder cannot be used, or what is in
+                it is damaged, no log at all, or one of a newer version.
+        """
+        return cls(
+            *await open_files(
+                folder,
+                dedupe_window=dedupe_window,
+                disk_reserve=disk_reserve,
+                clock=clock,
+                free_bytes=free_bytes,
+            )
+        )
+
+    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        """See :meth:`Store.append`."""
+        appending = self._translated(self._writer.append, messages)
+        appended = await self._writing.call(appending, lambda done: self._announce(done.records))
+        return appended.receipts
+
+    async def set_cursor(self, name: str, seq: int) -> None:
+        """See :meth:`Store.set_cursor`."""
+        await self._write(self._writer.set_cursor, name, seq)
+
+    async def delete_cursor(self, name: str) -> None:
+        """See :meth:`Store.delete_cursor`."""
+        await self._write(self._writer.delete_cursor, name)
+
+
+class LogFiles(NamedTuple):
+    """An opened log: its file, and the two that work on it."""
+
+    file: LogFile
+    writer: Writer
+    reader: Reader
+
+
+async def open_files(
+    folder: Path,
+    *,
+    dedupe_window: float,
+    disk_reserve: int,
+    clock: Callable[[], float],
+    free_bytes: Callable[[Path], int] = free_bytes,
+    is_replica: bool = False,
+) -> LogFiles:
+    """Open the files of a log, as :meth:`SqliteStore.open`; ``is_replica`` if its writes come from a journal.
+
+    Raises:
+        ConfigurationError: As there, and if it is a replica and that is not expected.
+    """
+
+    def open_writer(file: LogFile) -> Writer:
+        return Writer(
+            file,
+            dedupe_window=dedupe_window,
+            clock=clock,
+            disk_reserve=disk_reserve,
+            free_bytes=free_bytes,
+        )
+
+    opening = asyncio.get_running_loop().run_in_executor(None, _open, folder, open_writer, is_replica)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(ConfigurationError):  # it cannot be stopped, only undone
+            close_files(await opening)
+        raise
+
+
+def close_files(files: LogFiles) -> None:
+    """Close an opened log on this thread."""
+    files.reader.close()
+    files.writer.close()
+    files.file.close()
+
+
+def _open(folder: Path, open_writer: Callable[[LogFile], Writer], is_replica: bool) -> LogFiles:
+    file = LogFile(folder, is_replica=is_replica)
     try:
         with translated(file.path):
             file.prepare()
-            return file, open_writer(file), Reader(file.connect())
+            return LogFiles(file, open_writer(file), Reader(file.connect()))
     except (StoreError, ConfigurationError) as error:
         file.close()
         raise ConfigurationError(str(error)) from error

@@ -131,10 +131,11 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Appended(NamedTuple):
-    """Result of a batch: a receipt for each of its messages, and the new records."""
+    """Result of a batch: a receipt for each of its messages, the new records, and their time."""
 
     receipts: list[Receipt]
     records: list[Record]
+    time: int
 
 
 class Batch:
@@ -220,9 +221,37 @@ class Writer:
 
     def append(self, messages: Sequence[NewMessage]) -> Appended:
         """Store a batch; it is on disk when this returns."""
-        self._require_space()
         with self._change():
-            return self._append(messages)
+            return self.append_at(messages, round(self._clock() * 1000), self._window)
+
+    def append_at(self, messages: Sequence[NewMessage], clock: int, window: int) -> Appended:
+        """Store a batch at a time, within a transaction or as one of its own.
+
+        Args:
+            messages: The messages.
+            clock: The time, in Unix milliseconds.
+            window: Milliseconds for which an id counts; the same in every call.
+        """
+        self._require_space()
+        self._unswept += len(messages)
+        keys = [_dedupe_key(message) for message in messages]
+        head = self._look_up(keys, {message.topic for message in messages}, clock, window)
+        batch = Batch(head.seq, head.now, head.taken)
+        for message, key in zip(messages, keys, strict=True):
+            batch.add(message, key)
+        if batch.records:
+            self._insert(batch, head, head.now - window)
+        return Appended(batch.receipts, batch.records, head.now)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make several changes in the block, all or none of them."""
+        try:
+            with self._change(), self._transaction():
+                yield
+        except BaseException:
+            self._topics.clear()  # some of them may be undone
+            raise
 
     def _require_space(self) -> None:
         """Raise StoreError if an append would use what a trim needs: it makes room, and needs room itself."""
@@ -236,17 +265,6 @@ class Writer:
             raise StoreError(
                 f"{folder}: the disk is full but for the {self._disk_reserve:,} bytes of disk_reserve"
             )
-
-    def _append(self, messages: Sequence[NewMessage]) -> Appended:
-        self._unswept += len(messages)
-        keys = [_dedupe_key(message) for message in messages]
-        head = self._look_up(keys, {message.topic for message in messages})
-        batch = Batch(head.seq, head.now, head.taken)
-        for message, key in zip(messages, keys, strict=True):
-            batch.add(message, key)
-        if batch.records:
-            self._insert(batch, head)
-        return Appended(batch.receipts, batch.records)
 
     def trim(self, seqs: Sequence[int]) -> None:
         """Remove records, and note for each of their topics how far it was trimmed."""
@@ -279,15 +297,15 @@ class Writer:
         """Close the connection; as the last one to the file it moves all of the WAL into it."""
         self.connection.close()
 
-    def _look_up(self, keys: Sequence[str | None], topics: set[str]) -> _Head:
+    def _look_up(self, keys: Sequence[str | None], topics: set[str], clock: int, window: int) -> _Head:
         if len(self._topics) > MAX_KNOWN_TOPICS:
             self._topics.clear()
         head = fetch(
             self.connection,
             _decode_head,
             _HEAD,
-            clock=round(self._clock() * 1000),
-            window=self._window,
+            clock=clock,
+            window=window,
             keys=to_json([key for key in keys if key is not None]),
             topics=to_json(topics - self._topics.keys()),
             swept=self._swept,
@@ -296,7 +314,7 @@ class Writer:
         self._topics |= head.topics
         return head
 
-    def _insert(self, batch: Batch, head: _Head) -> None:
+    def _insert(self, batch: Batch, head: _Head, expired: int) -> None:
         names = dict.fromkeys(record.topic for record in batch.records if record.topic not in self._topics)
         topics = {name: topic_id for topic_id, name in enumerate(names, head.topic_id + 1)}
         rows = []
@@ -314,7 +332,7 @@ class Writer:
             ids=to_json(batch.ids),
             swept=self._swept,
             until=head.sweep_until,
-            expired=head.now - self._window,
+            expired=expired,
         )
         self._topics |= topics
         if self._is_sweep_due:
