@@ -1,0 +1,85 @@
+"""Define the interface between a msgqueue and the journal that it shares with others.
+
+The journal is one sequence of frames. Their ``index`` counts from 1, without holes. Sending a frame promises
+nothing: it may be stored later than one that was sent after it, more than once, or never. What is certain
+comes from reading: every msgqueue reads the same frames in the same order.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fanline.errors import FanlineError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A frame in the journal.
+
+    Attributes:
+        index: Its place: that of the entry before it, and 1.
+        time: When the journal took it, in Unix milliseconds; the same for every reader.
+        frame: Its bytes.
+    """
+
+    index: int
+    time: int
+    frame: bytes
+
+
+class Ends(NamedTuple):
+    """The index of the oldest and of the newest entry; of an empty journal ``first`` is ``last`` + 1."""
+
+    first: int
+    last: int
+
+
+class JournalError(FanlineError):
+    """The journal did not answer, or refused; retrying may help."""
+
+
+class JournalDamage(FanlineError):
+    """The journal is not the one that this msgqueue has read so far, or has lost frames."""
+
+
+class Journal(ABC):
+    """One msgqueue's connection to the journal. Every method may be called while others run."""
+
+    @abstractmethod
+    async def append(self, frame: bytes, *, is_first: bool = False) -> None:
+        """Send a frame; only reading tells whether it arrives.
+
+        Args:
+            frame: The frame.
+            is_first: Store it only if the journal is empty.
+
+        Raises:
+            JournalError: If the journal refused it or cannot be reached. It may be stored all the same.
+        """
+
+    @abstractmethod
+    def follow(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+        """Yield the entries after an index as they come, those together that are there together.
+
+        It reconnects by itself, and never ends. Each entry comes once, in order.
+
+        Raises:
+            JournalDamage: If the journal cannot go on after this index.
+        """
+
+    @abstractmethod
+    async def ends(self) -> Ends:
+        """Return the ends of the journal.
+
+        Raises:
+            JournalError: If they cannot be asked for.
+        """
+
+    @abstractmethod
+    def change_server(self) -> None:
+        """Leave the server that is in use for another one, because nothing comes of what was sent."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the connection."""
