@@ -17,13 +17,12 @@ from fanline.errors import Closed, StoreError
 from fanline.protocol import NewMessage, Page, Record
 from fanline.queue.record_cache import RecordCache
 from fanline.tasks import cancel_and_wait
-from msgqueue.store.base import PAGE_RECORDS, Listener, Receipt, Store
+from msgqueue.store.base import PAGE_RECORDS, Listener, OutcomeUnknown, Receipt, Store
 
 logger = logging.getLogger(__name__)
 
 # What one transaction takes at most: more saves little, and delays the acks of all of it.
 MAX_COMMIT_MESSAGES: Final = 4_096
-MAX_COMMIT_BYTES: Final = 8 << 20
 
 PAGE_BYTES: Final = 256 << 10
 
@@ -150,8 +149,8 @@ class Log:
 
         Returns:
             A future of one receipt per message, in order, done when all of them are on disk. It fails with
-            :class:`~fanline.errors.StoreError` if none of them is. Appends are committed in the order
-            of the calls. Cancelling the future does not take the messages back.
+            :class:`~fanline.errors.StoreError` if none of them is, or that is not known. Appends are
+            committed in the order of the calls. Cancelling the future does not take the messages back.
         """
         receipts: asyncio.Future[list[Receipt]] = self._loop.create_future()
         size = sum(len(message.content) for message in messages) + MESSAGE_OVERHEAD * (1 + len(messages))
@@ -182,7 +181,7 @@ class Log:
     def _next_commit(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
         count = size = 0
-        while self._waiting and (count < MAX_COMMIT_MESSAGES and size < MAX_COMMIT_BYTES):
+        while self._waiting and (count < MAX_COMMIT_MESSAGES and size < self._store.commit_bytes):
             waiting = self._waiting.popleft()
             taken.append(waiting)
             count += len(waiting.messages)
@@ -198,7 +197,7 @@ class Log:
             try:
                 receipts = await self._store.append(messages)
             except StoreError as error:
-                if not self._is_worth_waiting(error):
+                if not self._is_worth_waiting(error) or isinstance(error, OutcomeUnknown):
                     self._fail(taken, error)
                     return
                 await asyncio.sleep(RETRY_SECONDS)

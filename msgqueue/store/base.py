@@ -12,12 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from fanline.errors import StoreError
 from fanline.protocol import NewMessage, Page, Record
 
 PAGE_RECORDS = 500
 DEFAULT_PAGE_BYTES = 1 << 20
 
 Listener = Callable[[Sequence[Record]], None]
+
+
+class OutcomeUnknown(StoreError):
+    """The messages may be stored, or not; they must not be appended again without ids."""
 
 
 class Receipt(NamedTuple):
@@ -64,6 +69,23 @@ class Store(ABC):
     def damaged(self) -> int:
         """How many damaged records reads have come upon, and left out."""
 
+    @property
+    def commit_bytes(self) -> int:
+        """How many bytes an append should have at most; more is slower, but no error."""
+        return 8 << 20
+
+    @property
+    def problem(self) -> str | None:
+        """Say why other msgqueues should be used, in words; None if there is no reason."""
+        return None
+
+    async def catch_up(self) -> None:  # noqa: B027 - an engine without other writers has nothing to do
+        """Wait until all that had been committed by any writer at the time of the call can be read here.
+
+        Raises:
+            StoreError: If that cannot be known.
+        """
+
     @abstractmethod
     async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
         """Store messages, all or none of them, in their order; they are on disk when this returns.
@@ -82,6 +104,7 @@ class Store(ABC):
 
         Raises:
             StoreError: If nothing of the batch could be stored.
+            OutcomeUnknown: If it is not known whether it was; it is not stored after what is appended next.
         """
 
     @abstractmethod

@@ -50,6 +50,9 @@ SCHEMA: Final = (
     _IDENTITY,
 )
 
+# Only in a log that is a replica: how far it has applied the journal, in one row.
+REPLICA: Final = "CREATE TABLE replica (state BLOB NOT NULL)"
+
 _NEW_LOG: Final = (
     "BEGIN",
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -118,6 +121,7 @@ class LogFile:
 
     Args:
         folder: Where the log is; made if it is missing.
+        is_replica: Its writes come from the journal of a cluster, or will.
 
     Attributes:
         epoch: Random name of the log, another one for a copy that was restored; known once it is prepared.
@@ -127,8 +131,9 @@ class LogFile:
         ConfigurationError: If the folder cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_replica: bool = False) -> None:
         self.path = folder / NAME
+        self._is_replica = is_replica
         self.epoch = ""
         self._lock = _lock(folder)
 
@@ -136,7 +141,7 @@ class LogFile:
         """Make the log if it is missing, and check that it is sound.
 
         Raises:
-            ConfigurationError: If a newer version wrote it, or SQLite is too old.
+            ConfigurationError: If a newer version wrote it, it belongs to a cluster, or SQLite is too old.
             Damage: If it is not a sound log.
             sqlite3.Error: If it cannot be read or written.
         """
@@ -235,6 +240,11 @@ class LogFile:
     def _check(self, connection: sqlite3.Connection) -> None:
         version = check_version(connection, self.path)
         check_tables(connection, version)
+        if not self._is_replica and _has_table(connection, "replica"):
+            raise ConfigurationError(
+                f'{self.path}: it is a replica in a cluster; set store = "jetstream", or choose another'
+                " data_dir"
+            )
         if self._size() <= CHECKED_WHOLE:
             _check_integrity(connection, "integrity_check(1)")
         else:
@@ -349,16 +359,21 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 def mark_as_copy(connection: sqlite3.Connection) -> None:
     """Have a copy of a log get an epoch of its own when it is used."""
-    if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'identity'").fetchone() == (1,):
+    if _has_table(connection, "identity"):
         connection.execute("UPDATE identity SET epoch = 'copy'")
         connection.commit()
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    found = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+    return bool(found[0])
 
 
 def check_tables(connection: sqlite3.Connection, version: int) -> None:
     """Raise :class:`Damage` unless the tables are those of a log of this version."""
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema") if sql}
     expected = set(SCHEMA) if version == VERSION else {*SCHEMA} - {_IDENTITY}
-    if found != expected:
+    if found - {REPLICA} != expected:
         raise Damage("its tables are not those of a log")
     if connection.execute("SELECT count(*) FROM log").fetchone() != (1,):
         raise Damage("what it knew of trimmed messages is lost")

@@ -13,6 +13,7 @@ from fanline.errors import Closed
 from fanline.protocol import Message, NewMessage, Page, Record, decode_message
 from msgqueue.store.base import Bounds, Receipt, RecordHeader, Store
 from msgqueue.store.sqlite.engine import SqliteStore
+from tests.msgqueue.store.replica.engines import Journals
 from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, OpenStore, Step, agree, new, sizes
 
 Reopen = Callable[[], Awaitable[Store]]
@@ -22,7 +23,11 @@ def open_sqlite(folder: Path, clock: Clock) -> Awaitable[Store]:
     return SqliteStore.open(folder, dedupe_window=WINDOW, clock=clock)
 
 
-ENGINES = [pytest.param(open_sqlite, id="sqlite")]
+ENGINES = [
+    pytest.param(open_sqlite, id="sqlite"),
+    pytest.param(Journals(rate=0.1).open_one, id="replica", marks=pytest.mark.long),
+    pytest.param(Journals(rate=0.1).open_three, id="three replicas", marks=pytest.mark.long),
+]
 
 
 @pytest.fixture

@@ -1,0 +1,170 @@
+"""The engine of a cluster, on a journal in memory: what it promises besides the contract of every store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+
+from fanline.errors import ConfigurationError, StoreError
+from msgqueue.journal.base import Ends, Journal
+from msgqueue.store.base import OutcomeUnknown, Receipt
+from msgqueue.store.replica.engine import Patience, ReplicaStore
+from msgqueue.store.sqlite.engine import SqliteStore
+from tests.msgqueue.journal.memory_journal import HostileLog, MemoryJournal
+from tests.msgqueue.store.replica.engines import QUICK, Journals
+from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, Step, agree, new
+
+IMPATIENT = Patience(resend=0.005, move=0.01, give_up=0.05, tick=0.01, ready=0.02)
+
+
+class Cluster:
+    """Replicas on one journal, each in a folder of its name."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.clock = Clock()
+        self.log = HostileLog(Random(1), time=lambda: self.clock.ms)
+        self.folder = folder
+        self._stack = stack
+
+    def journal(self, name: str) -> MemoryJournal:
+        return MemoryJournal.connected(self.log, [name])[0]
+
+    async def join(
+        self, name: str, patience: Patience = QUICK, *, journal: Journal | None = None, reserve: int = 0
+    ) -> ReplicaStore:
+        store = await ReplicaStore.join(
+            self.folder / name,
+            journal or self.journal(name),
+            dedupe_window=WINDOW,
+            disk_reserve=reserve,
+            clock=self.clock,
+            patience=patience,
+        )
+        self._stack.push_async_callback(store.close)
+        return store
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with AsyncExitStack() as stack:
+        yield Cluster(tmp_path, stack)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@given(steps=STEPS)
+@settings(max_examples=3, deadline=None)
+def test_three_replicas_are_one_log(steps: list[Step]) -> None:
+    """Any call to any of three replicas, on a journal that fails, gives what a plain list would (line 59)."""
+    agree(Journals(rate=0.2).open_three, steps)
+
+
+async def test_all_replicas_have_one_epoch(cluster: Cluster) -> None:
+    """Positions of one replica mean the same on the other, and after a restart (line 61)."""
+    first, second = await cluster.join("a"), await cluster.join("b")
+    assert await first.append([new(id="x")]) == [Receipt(1, duplicate=False)]
+    assert await second.append([new(id="x")]) == [Receipt(1, duplicate=True)]
+    await first.close()
+    again = await cluster.join("a")
+    assert first.epoch == second.epoch == again.epoch
+    assert await again.append([new()]) == [Receipt(2, duplicate=False)]
+
+
+async def test_ready_only_while_frames_come_back(cluster: Cluster) -> None:
+    """A replica that the journal does not answer says so; its writers learn that nothing is known."""
+    store = await cluster.join("a", IMPATIENT._replace(ready=0.2))
+    await until(lambda: store.problem is None)
+    cluster.log.fail("no quorum")
+    with pytest.raises(OutcomeUnknown, match=r"the journal has not confirmed for .* s: no quorum"):
+        await store.append([new()])
+    await until(lambda: "nothing has come back from the journal" in (store.problem or ""))
+    cluster.log.heal()
+    await until(lambda: store.problem is None)
+    assert len(await store.append([new()])) == 1
+
+
+async def test_goes_on_when_the_disk_has_room_again(cluster: Cluster, tmp_path: Path) -> None:
+    """A full disk stops a replica, and neither damages it nor loses what others have stored."""
+    other = await cluster.join("b")
+    store = await cluster.join("a", IMPATIENT, reserve=1 << 60)
+    await other.append([new()])
+    with pytest.raises(OutcomeUnknown, match="the disk is full"):
+        await store.catch_up()
+    await store.close()
+    again = await cluster.join("a")
+    await again.catch_up()
+    assert (await again.read(0)).records == (await other.read(0)).records != []
+
+
+async def test_a_cluster_goes_on_from_a_single_machine(cluster: Cluster) -> None:
+    """A log of one machine becomes the beginning of the cluster's: its positions and epoch stand."""
+    alone = await SqliteStore.open(cluster.folder / "a", dedupe_window=WINDOW, clock=cluster.clock)
+    await alone.append([new(), new()])
+    await alone.close()
+    store = await cluster.join("a")
+    assert store.epoch == alone.epoch
+    assert await store.append([new()]) == [Receipt(3, duplicate=False)]
+    with pytest.raises(ConfigurationError, match=r"begins after position 2, and data_dir .* ends at 0"):
+        await cluster.join("b")
+    await store.close()
+    with pytest.raises(ConfigurationError, match="it is a replica in a cluster"):
+        await SqliteStore.open(cluster.folder / "a", dedupe_window=WINDOW, clock=cluster.clock)
+
+
+async def test_a_foreign_log_does_not_join(cluster: Cluster) -> None:
+    """A log with messages of its own cannot become a replica of another one."""
+    await cluster.join("a")
+    alone = await SqliteStore.open(cluster.folder / "b", dedupe_window=WINDOW, clock=cluster.clock)
+    await alone.append([new()])
+    await alone.close()
+    with pytest.raises(ConfigurationError, match="the journal is that of another log"):
+        await cluster.join("b")
+
+
+async def test_a_journal_that_lost_frames_is_noticed_at_the_start(cluster: Cluster) -> None:
+    """A journal that ends too early, or was made again, is not written to (line 62)."""
+    store = await cluster.join("a")
+    await store.append([new()])
+    await store.close()
+    del cluster.log.entries[1:]
+    with pytest.raises(
+        ConfigurationError, match="the journal ends at entry 1, and this msgqueue has applied"
+    ):
+        await cluster.join("a")
+    assert len(cluster.log.entries) == 1
+
+
+async def test_a_journal_that_lost_frames_is_noticed_while_running(cluster: Cluster) -> None:
+    """Other frames in the place of those that were applied stop the acknowledgements (line 62)."""
+    store = await cluster.join("a")
+    await store.append([new()])
+    await store.close()
+    index = len(cluster.log.entries)
+    cluster.log.entries[-1] = replace(cluster.log.entries[-1], frame=cluster.log.entries[0].frame)
+    again = await cluster.join("a")
+    await until(lambda: f"entry {index} of the journal is another one" in (again.problem or ""))
+    with pytest.raises(StoreError, match="a back-up of a sound msgqueue, or a new journal, is needed"):
+        await again.append([new()])
+
+
+class TrimmedJournal(MemoryJournal):
+    """A journal whose first entries are gone."""
+
+    async def ends(self) -> Ends:
+        return Ends(3, 7)
+
+
+async def test_says_when_a_back_up_is_needed(cluster: Cluster) -> None:
+    """A new replica, or one that was away for long, cannot begin in the middle of the journal."""
+    [journal] = TrimmedJournal.connected(cluster.log, ["b"])
+    with pytest.raises(ConfigurationError, match="its first entries no more: make a back-up with"):
+        await cluster.join("b", journal=journal)
