@@ -1724,6 +1724,7 @@ class Subscription extends Emitter {
  * @property {boolean} isOnWire Whether the server has it, or was asked for it.
  * @property {number | null} from The position after which everything comes on this connection.
  * @property {boolean} isResuming Whether it was not answered on this connection yet.
+ * @property {boolean} hasLatest Whether it began with the newest values.
  */
 
 /**
@@ -1746,6 +1747,21 @@ class SubscriptionState {
   /** @returns {Cursor[]} All subscriptions. */
   get cursors() {
     return [...this.#channels.values()].flatMap(({ cursors }) => cursors);
+  }
+
+  /**
+   * Test whether a subscription can be added. One to the newest values shares no pattern with another, unless they
+   * begin together: of the messages before its beginning only some come.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {Start} start Where it begins.
+   */
+  accepts(pattern, start) {
+    const channel = this.#channels.get(pattern);
+    if (!channel || (channel.asked?.cursors.length && isSame(channel.asked.start, start))) {
+      return true;
+    }
+    return !start.latest && !channel.hasLatest;
   }
 
   /**
@@ -1773,6 +1789,7 @@ class SubscriptionState {
       isOnWire: false,
       from: null,
       isResuming: false,
+      hasLatest: cursor.start?.latest ?? false,
     };
     this.#channels.set(pattern, channel);
     return this.#next(channel);
@@ -2040,6 +2057,16 @@ class Subscriber {
   }
 
   /**
+   * Test whether a subscription can be added.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {Start & {signal?: AbortSignal}} options Where it begins.
+   */
+  accepts(pattern, { signal: _, ...start }) {
+    return this.#subscriptions.accepts(pattern, start);
+  }
+
+  /**
    * Subscribe to a topic or pattern.
    *
    * @param {string} pattern The topic or pattern.
@@ -2157,8 +2184,9 @@ const PHASES = ["closed", "paused", "waiting", "connecting", "open"];
 class Fanline extends Emitter {
   /** @type {Publisher | undefined} */
   #publisher;
-  /** @type {Subscriber | undefined} */
-  #subscriber;
+  /** @type {Subscriber[]} More than one only where newest values are wanted of a pattern that is subscribed to. */
+  #subscribers = [];
+  #environment;
   /** @type {string | undefined} */
   #subscriberUrl;
   #login;
@@ -2170,16 +2198,16 @@ class Fanline extends Emitter {
     if (publish === undefined && subscribe === undefined) {
       throw new TypeError("name what to connect to: { publish: address, subscribe: address }");
     }
-    const onState = () => this._emit("state", this.state);
+    this.#environment = environment;
     this.#login = new Login(token);
     this.#fetch = environment.fetch ?? fetch.bind(globalThis);
     if (publish !== undefined) {
+      const onState = () => this._emit("state", this.state);
       this.#publisher = new Publisher(checkedAddress(publish), this.#login, environment, onState);
     }
     if (subscribe !== undefined) {
       this.#subscriberUrl = checkedAddress(subscribe);
-      const onError = (/** @type {Error} */ error) => this.#refused(error);
-      this.#subscriber = new Subscriber(this.#subscriberUrl, this.#login, environment, { onState, onError });
+      this.#addSubscriber(this.#subscriberUrl);
     }
   }
 
@@ -2228,7 +2256,9 @@ class Fanline extends Emitter {
    * @throws {import("./errors.js").Rejected} If the pattern or the beginning cannot be right.
    */
   subscribe(pattern, options = {}) {
-    return given(this.#subscriber, "subscribe").subscribe(pattern, options);
+    const address = given(this.#subscriberUrl, "subscribe");
+    const free = this.#subscribers.find((each) => each.accepts(pattern, options));
+    return (free ?? this.#addSubscriber(address)).subscribe(pattern, options);
   }
 
   /**
@@ -2266,7 +2296,17 @@ class Fanline extends Emitter {
   }
 
   get #connections() {
-    return [this.#publisher, this.#subscriber].filter((each) => each !== undefined);
+    return this.#publisher ? [this.#publisher, ...this.#subscribers] : this.#subscribers;
+  }
+
+  /** @param {string} address The service. @returns {Subscriber} One more connection to it. */
+  #addSubscriber(address) {
+    const subscriber = new Subscriber(address, this.#login, this.#environment, {
+      onState: () => this._emit("state", this.state),
+      onError: (error) => this.#refused(error),
+    });
+    this.#subscribers.push(subscriber);
+    return subscriber;
   }
 
   /** @param {Error} error A refusal. */

@@ -47,8 +47,9 @@ const PHASES = ["closed", "paused", "waiting", "connecting", "open"];
 export class Fanline extends Emitter {
   /** @type {Publisher | undefined} */
   #publisher;
-  /** @type {Subscriber | undefined} */
-  #subscriber;
+  /** @type {Subscriber[]} More than one only where newest values are wanted of a pattern that is subscribed to. */
+  #subscribers = [];
+  #environment;
   /** @type {string | undefined} */
   #subscriberUrl;
   #login;
@@ -60,16 +61,16 @@ export class Fanline extends Emitter {
     if (publish === undefined && subscribe === undefined) {
       throw new TypeError("name what to connect to: { publish: address, subscribe: address }");
     }
-    const onState = () => this._emit("state", this.state);
+    this.#environment = environment;
     this.#login = new Login(token);
     this.#fetch = environment.fetch ?? fetch.bind(globalThis);
     if (publish !== undefined) {
+      const onState = () => this._emit("state", this.state);
       this.#publisher = new Publisher(checkedAddress(publish), this.#login, environment, onState);
     }
     if (subscribe !== undefined) {
       this.#subscriberUrl = checkedAddress(subscribe);
-      const onError = (/** @type {Error} */ error) => this.#refused(error);
-      this.#subscriber = new Subscriber(this.#subscriberUrl, this.#login, environment, { onState, onError });
+      this.#addSubscriber(this.#subscriberUrl);
     }
   }
 
@@ -118,7 +119,9 @@ export class Fanline extends Emitter {
    * @throws {import("./errors.js").Rejected} If the pattern or the beginning cannot be right.
    */
   subscribe(pattern, options = {}) {
-    return given(this.#subscriber, "subscribe").subscribe(pattern, options);
+    const address = given(this.#subscriberUrl, "subscribe");
+    const free = this.#subscribers.find((each) => each.accepts(pattern, options));
+    return (free ?? this.#addSubscriber(address)).subscribe(pattern, options);
   }
 
   /**
@@ -156,7 +159,17 @@ export class Fanline extends Emitter {
   }
 
   get #connections() {
-    return [this.#publisher, this.#subscriber].filter((each) => each !== undefined);
+    return this.#publisher ? [this.#publisher, ...this.#subscribers] : this.#subscribers;
+  }
+
+  /** @param {string} address The service. @returns {Subscriber} One more connection to it. */
+  #addSubscriber(address) {
+    const subscriber = new Subscriber(address, this.#login, this.#environment, {
+      onState: () => this._emit("state", this.state),
+      onError: (error) => this.#refused(error),
+    });
+    this.#subscribers.push(subscriber);
+    return subscriber;
   }
 
   /** @param {Error} error A refusal. */

@@ -68,6 +68,16 @@ export class Subscriber {
   }
 
   /**
+   * Test whether a subscription can be added.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {Start & {signal?: AbortSignal}} options Where it begins.
+   */
+  accepts(pattern, { signal: _, ...start }) {
+    return this.#subscriptions.accepts(pattern, start);
+  }
+
+  /**
    * Subscribe to a topic or pattern.
    *
    * @param {string} pattern The topic or pattern.

@@ -60,6 +60,7 @@ import { matches } from "./topics.js";
  * @property {boolean} isOnWire Whether the server has it, or was asked for it.
  * @property {number | null} from The position after which everything comes on this connection.
  * @property {boolean} isResuming Whether it was not answered on this connection yet.
+ * @property {boolean} hasLatest Whether it began with the newest values.
  */
 
 /**
@@ -82,6 +83,21 @@ export class SubscriptionState {
   /** @returns {Cursor[]} All subscriptions. */
   get cursors() {
     return [...this.#channels.values()].flatMap(({ cursors }) => cursors);
+  }
+
+  /**
+   * Test whether a subscription can be added. One to the newest values shares no pattern with another, unless they
+   * begin together: of the messages before its beginning only some come.
+   *
+   * @param {string} pattern Its pattern.
+   * @param {Start} start Where it begins.
+   */
+  accepts(pattern, start) {
+    const channel = this.#channels.get(pattern);
+    if (!channel || (channel.asked?.cursors.length && isSame(channel.asked.start, start))) {
+      return true;
+    }
+    return !start.latest && !channel.hasLatest;
   }
 
   /**
@@ -109,6 +125,7 @@ export class SubscriptionState {
       isOnWire: false,
       from: null,
       isResuming: false,
+      hasLatest: cursor.start?.latest ?? false,
     };
     this.#channels.set(pattern, channel);
     return this.#next(channel);

@@ -171,6 +171,23 @@ test("tells that messages may be missing where a queue keeps no positions", asyn
   assert.deepEqual(got, [{}]);
 });
 
+test("has newest values on a connection of their own where the pattern is in use", async () => {
+  const fanline = subscriber();
+  const all = listen(fanline.subscribe("a.*"));
+  const [values, same] = [1, 2].map(() => listen(fanline.subscribe("a.*", { latest: true })));
+  const others = listen(fanline.subscribe("b.*", { latest: true }));
+  const one = await script.opened(1);
+  const two = await script.opened(2);
+  assert.deepEqual(one.take(), [{ sub: "a.*" }, { sub: "b.*", latest: true }]);
+  assert.deepEqual(two.take(), [{ sub: "a.*", latest: true }]);
+  two.receive({ subscribed: "a.*", seq: 3, latest: 9 }, message("a.x", 4), message("a.y", 9));
+  one.receive({ subscribed: "a.*", seq: 9 }, { subscribed: "b.*", seq: 9, latest: 9 }, message("a.x", 10));
+  assert.deepEqual([all, values, same, others], [[10], [4, 9], [4, 9], []]);
+  fanline.pause();
+  assert.equal(fanline.state.phase, "paused");
+  fanline.close();
+});
+
 test("ends one handle of a pattern, and keeps the others", async () => {
   const fanline = subscriber();
   const one = fanline.subscribe("a");
