@@ -11,14 +11,26 @@ from websockets.exceptions import ConnectionClosed
 logger = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def running_task(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run a coroutine as a task during the block; then cancel it and wait for it.
+def start_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run a coroutine as a task whose defects are logged as soon as they end it.
 
-    The task may end earlier: because its connection closed, which the block notices itself, or because of a
-    defect, which is logged.
+    :func:`cancel_and_wait` ends it. It may end earlier: because its connection closed, or by a defect.
     """
     task = asyncio.create_task(coroutine)
+    task.add_done_callback(_log_defect)
+    return task
+
+
+def _log_defect(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ConnectionClosed):
+        logger.error("a background task has failed", exc_info=error)
+
+
+@asynccontextmanager
+async def running_task(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a coroutine as a task, as :func:`start_task` does, during the block; then end it."""
+    task = start_task(coroutine)
     try:
         yield
     finally:
@@ -26,12 +38,8 @@ async def running_task(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[No
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks, wait until they have ended, and log their errors."""
+    """Cancel tasks that :func:`start_task` has started, and wait until they have ended."""
     for task in tasks:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
-    for task in tasks:
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, ConnectionClosed):
-            logger.error("a background task failed", exc_info=error)

@@ -14,7 +14,7 @@ from typing import Final
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected, StoreError
 from fanline.protocol import ConsumerState, Record
-from fanline.tasks import cancel_and_wait
+from fanline.tasks import cancel_and_wait, start_task
 from msgqueue.log import Log
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class Consumers:
         """Load the stored positions, and start to save changes."""
         self._saved = await self._log.cursors()
         self._by_name = {name: Consumer(self._log, position) for name, position in self._saved.items()}
-        self._saver = asyncio.create_task(self._save_forever())
+        self._saver = start_task(self._save_forever())
 
     async def close(self) -> None:
         """Save every position a last time."""

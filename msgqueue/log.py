@@ -16,7 +16,7 @@ from fanline.change_notifier import ChangeNotifier
 from fanline.errors import Closed, StoreError
 from fanline.protocol import NewMessage, Page, Record
 from fanline.queue.record_cache import RecordCache
-from fanline.tasks import cancel_and_wait
+from fanline.tasks import cancel_and_wait, start_task
 from msgqueue.store.base import PAGE_RECORDS, Listener, OutcomeUnknown, Receipt, Store
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Log:
         bounds = await self._store.bounds()
         self._recent.restart(bounds.last)
         self._store.follow(self._take_in)
-        self._tasks += map(asyncio.create_task, (self._commit_forever(), self._tidy_forever()))
+        self._tasks += map(start_task, (self._commit_forever(), self._tidy_forever()))
 
     async def flush(self) -> None:
         """Wait until everything that was appended so far is committed, or has failed."""
@@ -201,6 +201,11 @@ class Log:
                     self._fail(taken, error)
                     return
                 await asyncio.sleep(RETRY_SECONDS)
+            except Exception as error:
+                logger.exception("a commit has failed by a defect")
+                self._note_failure(repr(error))
+                self._fail(taken, StoreError(f"a defect of msgqueue, which its log tells: {error!r}"))
+                return
             else:
                 self._failing_since = None
                 self._on_commit(self._loop.time() - began, len(messages))
@@ -212,12 +217,17 @@ class Log:
 
     def _is_worth_waiting(self, error: StoreError) -> bool:
         """Note a failure, and say whether the cause may still go away before writers give up."""
+        if self._failing_since is None:
+            logger.error("cannot store messages, trying again: %s", error)
+        return self._note_failure(str(error)) < self._timeout
+
+    def _note_failure(self, reason: str) -> float:
+        """Have the log count as failing, and return for how many seconds it has failed."""
         now = self._failed_at = self._loop.time()
         if self._failing_since is None:
             self._failing_since = now
-            logger.error("cannot store messages, trying again: %s", error)
-        self._failure = str(error)
-        return now - self._failing_since < self._timeout
+        self._failure = reason
+        return now - self._failing_since
 
     def _fail(self, taken: list[_Waiting], error: StoreError) -> None:
         """Refuse what cannot be stored and all that waits behind it, which must not overtake it."""

@@ -32,7 +32,7 @@ from fanline.protocol import (
 from fanline.protocol.topics import has_wildcard, matches_any, require_pattern
 from fanline.queue.pages import Pages
 from fanline.server import Connection, Handler, task_handler, text_frame
-from fanline.tasks import cancel_and_wait
+from fanline.tasks import cancel_and_wait, start_task
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import PAGE_BYTES, Log
 
@@ -160,7 +160,7 @@ class _Session:
         gap = await self._pages.gap(position, pop.topics)
         self._connection.send_json(Popping(None, position, gap, self._log.epoch))
         told = gap.last if gap else 0
-        self._feeding = asyncio.create_task(self._guard(self._feed_from(position, pop.topics, told)))
+        self._feeding = start_task(self._guard(self._feed_from(position, pop.topics, told)))
 
     async def _pop_share(self, pop: Pop, name: str) -> None:
         if pop.topics is not None:
@@ -172,7 +172,7 @@ class _Session:
         position = self._consumer.position
         gap = await self._pages.gap(position, None)
         self._connection.send_json(Popping(name, position, gap, self._log.epoch))
-        self._feeding = asyncio.create_task(self._guard(self._feed_share(self._consumer)))
+        self._feeding = start_task(self._guard(self._feed_share(self._consumer)))
 
     async def _start(self, pop: Pop) -> int:
         after = pop.after

@@ -23,7 +23,7 @@ from typing import Final
 
 from fanline.errors import StoreError
 from fanline.protocol.topics import PatternIndex
-from fanline.tasks import cancel_and_wait
+from fanline.tasks import cancel_and_wait, start_task
 from msgqueue.settings import RetentionRule
 from msgqueue.store.base import RecordHeader, Store
 
@@ -161,7 +161,7 @@ class Retention:
     def start(self) -> None:
         """Start to sweep, if there are rules."""
         if self._usages.all:
-            self._task = asyncio.create_task(self._sweep_forever())
+            self._task = start_task(self._sweep_forever())
 
     async def close(self) -> None:
         """Stop at once; a removal in progress may still be done."""

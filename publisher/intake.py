@@ -93,7 +93,7 @@ class Intake:
     def _forward(self, accepted: Sequence[NewMessage], connection: Connection) -> None:
         self._received += len(accepted)
         for message in accepted:
-            self._queue.append(message, None)
+            self._queue.append(message, None, sender=connection)
         if self._queue.is_full:
             connection.pause_reading_during(self._queue.wait_for_space())
 

@@ -97,7 +97,7 @@ class Appender:
             return None
         return f"msgqueue has not answered a message for more than {self._timeout:g} s"
 
-    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
+    def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
         """Send a message after all of its sender that were appended before it."""
         if message.id is None:
             self._ids += 1
@@ -105,7 +105,8 @@ class Appender:
         deadline = self._loop.time() + self._timeout
         appended = _Appended(message, message.id, reply, deadline)
         if self._waiting.size or self._outbox.is_full:
-            self._waiting.add(appended, len(appended.body), user=message.sender, sender=appended.group)
+            sender = appended.group or sender
+            self._waiting.add(appended, len(appended.body), user=message.sender, sender=sender)
         else:
             self._outbox.add(appended)
             self._work.set()

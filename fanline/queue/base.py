@@ -84,7 +84,7 @@ class QueueClient(ABC):
         """How many appended messages have no outcome yet."""
 
     @abstractmethod
-    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
+    def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
         """Hand over a message to be stored after all that were handed over before it.
 
         What is appended in one turn of the event loop travels together.
@@ -93,6 +93,7 @@ class QueueClient(ABC):
             message: A checked message; without an id it may get one, so that it can be sent again.
             reply: Is settled with the outcome, later. None if the outcome does not matter; then the
                 message is kept while the queue is away, however long that is.
+            sender: Whose messages without a ``reply`` take turns with those of others: their connection.
         """
 
     @property

@@ -105,10 +105,10 @@ class LocalQueue(QueueClient):
         """How many appended messages are not stored yet."""
         return self._storing + len(self._waiting)
 
-    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
+    def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
         """Store a message after all of its sender that were appended before it."""
-        sender = None if reply is None else reply.group
         size = len(message.content) + len(message.topic)
+        sender = sender if reply is None else reply.group
         self._waiting.add((message, reply), size, user=message.sender, sender=sender)
         self._is_empty.clear()
         self._schedule()

@@ -108,9 +108,9 @@ class RemoteQueue(QueueClient):
         """How many appended messages have no reply yet."""
         return len(self._appender)
 
-    def append(self, message: NewMessage, reply: ReplySlot | None) -> None:
-        """Send a message after all that were appended before it."""
-        self._appender.append(message, reply)
+    def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
+        """Send a message after all of its sender that were appended before it."""
+        self._appender.append(message, reply, sender=sender)
 
     @property
     def is_full(self) -> bool:

@@ -41,7 +41,7 @@ from fanline.server.websocket.connections import OpenConnections
 from fanline.server.websocket.handshake import Handshake, HandshakeProtocol
 from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
-from fanline.tasks import cancel_and_wait, running_task
+from fanline.tasks import cancel_and_wait, running_task, start_task
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Service:
             "fanline_event_loop_lag_seconds", "How much later than it should the event loop does its work."
         )
         app.metrics.register(self._lag)
-        self._life_checks = asyncio.create_task(self._check_lives())
+        self._life_checks = start_task(self._check_lives())
 
     @classmethod
     async def start(

@@ -27,9 +27,11 @@ class _Call(Generic[T]):
         self.on_success = on_success
 
     def succeed(self, result: T) -> None:
-        self.on_success(result)
-        if not self.done.done():
-            self.done.set_result(result)
+        try:
+            self.on_success(result)
+        finally:  # a defect there, which the event loop logs, does not undo what the function has done
+            if not self.done.done():
+                self.done.set_result(result)
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():

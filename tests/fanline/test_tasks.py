@@ -6,7 +6,7 @@ import logging
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from fanline.tasks import cancel_and_wait, running_task
+from fanline.tasks import cancel_and_wait, running_task, start_task
 from tests.stubs import DEADLINE
 
 
@@ -74,10 +74,12 @@ async def test_the_task_ends_with_a_block_that_is_cancelled() -> None:
 
 
 async def test_a_defect_in_the_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """The block goes on to its end, and the error is told with its traceback."""
+    """It is told at once, with its traceback; the block goes on to its end."""
     async with running_task(fail(ZeroDivisionError("a defect"))):
         await asyncio.sleep(0)
-    [logged] = caplog.records
+        await asyncio.sleep(0)
+        [logged] = caplog.records
+    assert caplog.records == [logged]
     assert logged.levelno == logging.ERROR
     assert logged.exc_info is not None
     assert isinstance(logged.exc_info[1], ZeroDivisionError)
@@ -94,8 +96,7 @@ async def test_many_tasks_are_ended_together(caplog: pytest.LogCaptureFixture) -
     """All are cancelled before any is waited for, and each one's error is logged."""
     worker = Worker()
     tasks = [
-        asyncio.create_task(each)
-        for each in (fail(KeyError()), worker.work(), return_at_once(), fail(OSError()))
+        start_task(each) for each in (fail(KeyError()), worker.work(), return_at_once(), fail(OSError()))
     ]
     await worker.runs.wait()
     await cancel_and_wait(*tasks)

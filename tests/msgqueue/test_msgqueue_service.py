@@ -411,6 +411,30 @@ async def test_nothing_is_acked_that_is_not_stored(
     assert queue.app.readiness_problem() is None
 
 
+async def test_a_defect_does_not_end_the_commits(
+    start_service: StartService,
+    dial: Dial,
+    opened_stores: OpenedStores,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A commit that fails by a defect is refused and logged, readiness tells, and later ones succeed."""
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open))
+    [store] = opened_stores
+    pusher = await dial(queue, "/pushmsg")
+
+    def defect(message: NewMessage) -> bool:
+        raise ZeroDivisionError(message.topic)
+
+    store.refuses = defect
+    (refused,) = await push(pusher, {"topic": "t", "content": 1, "id": "a"})
+    assert (refused["error"], refused["id"]) == ("queue-unavailable", "a")
+    assert "ZeroDivisionError" in (queue.app.readiness_problem() or "")
+    assert [each for each in caplog.records if each.exc_info and each.exc_info[0] is ZeroDivisionError]
+    store.refuses = None
+    assert await push(pusher, {"topic": "t", "content": 1, "id": "a"}) == [{"ok": "a", "seq": 1}]
+    assert queue.app.readiness_problem() is None
+
+
 async def test_a_commit_that_hangs_is_an_error(
     start_service: StartService, dial: Dial, opened_stores: OpenedStores
 ) -> None:

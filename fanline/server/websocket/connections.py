@@ -14,6 +14,7 @@ from fanline.server.http.protocol import HttpProtocol
 from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
 from fanline.server.websocket.limits import Limits
+from fanline.tasks import start_task
 
 
 class OpenConnections:
@@ -67,7 +68,7 @@ class OpenConnections:
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that a stop of the service waits for."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = start_task(work)
         self.track(task)
         return task
 

@@ -154,6 +154,18 @@ async def test_flush_waits_for_every_message(queue: QueueClient) -> None:
     assert await append(queue, new(1, id="a")) == [Ack("a", 1_001)]
 
 
+async def test_senders_without_a_reply_take_turns(queue: QueueClient) -> None:
+    """A flood on one connection without acks does not hold up the messages of another of the same user."""
+    for number in range(6_000):
+        queue.append(new(number), None, sender="flooder")
+    queue.append(new(1, topic="other"), None, sender="other")
+    async with asyncio.timeout(DEADLINE), running_task(queue.follow(Listener())):
+        await queue.flush()
+        page = await queue.read(Read(["other"], after=0))
+    (position,) = positions(page.messages)
+    assert position < 4_000
+
+
 async def test_follows_from_the_end_of_the_log(queue: QueueClient) -> None:
     """A new listener begins at the end, and gets what is stored from then on."""
     await append(queue, new(1), new(2))
