@@ -9,9 +9,9 @@ everything else waits for that.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-from fanline.protocol import MAX_POSITION, Read
+from fanline.protocol import MAX_POSITION, GapRange, Read
 from fanline.protocol.topics import PatternIndex, has_wildcard
 
 # Records of the first page: in a long log, each may have to be fetched from another place on the disk, and
@@ -23,6 +23,20 @@ MAX_PAGE_RECORDS: Final = 512
 
 # Topics of which it is remembered whether they are wanted.
 MAX_KNOWN_TOPICS: Final = 1_000
+
+
+class Start(NamedTuple):
+    """Where a pattern begins.
+
+    Attributes:
+        after: Everything after this position comes.
+        gap: Positions after it that retention has removed.
+        latest: Up to this position, only the newest record of each topic comes.
+    """
+
+    after: int
+    gap: GapRange | None = None
+    latest: int | None = None
 
 
 class Backlog:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
-from fanline.protocol import PageAnswer, Read
+from fanline.protocol import PageAnswer, Read, SubscribeRefusal
 from fanline.queue.page_turns import PageTurns
 from fanline.server import Channel
+from subscriber.backlog import Start
 from subscriber.commands import Command
 from subscriber.frame_codec import FrameCodec
 from subscriber.live_feed import LiveFeed
-from subscriber.subscription import Start, Steps, Subscription
+from subscriber.subscription import Steps, Subscription
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Delivery:
         )
         self._task: asyncio.Task[None] | None = None
         channel.on_pause = self._on_pause
+        channel.on_login = self._on_login
 
     async def begin(self, commands: Sequence[Command]) -> Sequence[Start]:
         """Make several subscriptions as one, and return where each begins; nothing is written before.
@@ -80,6 +82,10 @@ class Delivery:
     def _on_pause(self) -> None:
         self._subscription.leave_live()
         self._ensure_task()
+
+    def _on_login(self) -> None:
+        for pattern, rejected in self._subscription.change_user(self._channel.user):
+            self._subscription.send(SubscribeRefusal(rejected.code, rejected.reason, sub=pattern))
 
     async def _complete(self, steps: Steps[T], needs: Read | None) -> T:
         """Execute the rest of a command, and return its result.

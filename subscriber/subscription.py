@@ -14,15 +14,15 @@ The caller does the waiting. :meth:`Subscription.execute` yields what a command 
 :meth:`Subscription.advance` returns the page to read next.
 """
 
-from collections.abc import Generator, Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Generator, Iterator, Sequence
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import GapNotice, GapRange, Page, PageAnswer, Read, Record, Subscribed, Unsubscribed
 from fanline.security.users import User
-from subscriber.backlog import Backlog
+from subscriber.backlog import Backlog, Start
 from subscriber.commands import Command
 from subscriber.frame_codec import FrameCodec
 from subscriber.live_feed import LiveFeed
@@ -34,20 +34,6 @@ CACHED_PAGE_BYTES: Final = 65_536
 MAX_LOOKED_AT: Final = 1_000
 
 T = TypeVar("T")
-
-
-class Start(NamedTuple):
-    """Where a pattern begins.
-
-    Attributes:
-        after: Everything after this position comes.
-        gap: Positions after it that retention has removed.
-        latest: Up to this position, only the newest record of each topic comes.
-    """
-
-    after: int
-    gap: GapRange | None = None
-    latest: int | None = None
 
 
 # What a command waits for: a page of the log, or, for None, until the end of the log is known.
@@ -247,20 +233,33 @@ class Subscription:
         """Return whether fan-out can go on from a position."""
         return position == self._fanout.head and self._cache.covers(position) and not self._writer.paused
 
+    def change_user(self, user: User) -> Iterator[tuple[str, Rejected]]:
+        """Take over other rights of the user; end and yield the subscriptions that they do not cover."""
+        self._user = user
+        for pattern in sorted(self._patterns):
+            try:
+                self._check(pattern)
+            except Rejected as rejected:
+                self._remove(pattern)
+                yield pattern, rejected
+
     def _unsubscribe(self, pattern: str) -> None:
         if pattern in self._patterns:
-            self._patterns.discard(pattern)
-            if self._backlog is not None:
-                self._read = None
-                self._backlog.remove(pattern)
-            elif self._patterns:
-                self._fanout.remove(self, pattern)
-            else:
-                self._fanout.leave(self)
-            # Also after a pause that the frames held back until now have caused.
-            if not self._patterns:
-                self._backlog = None
+            self._remove(pattern)
         self.send(Unsubscribed(pattern))
+
+    def _remove(self, pattern: str) -> None:
+        self._patterns.discard(pattern)
+        if self._backlog is not None:
+            self._read = None
+            self._backlog.remove(pattern)
+        elif self._patterns:
+            self._fanout.remove(self, pattern)
+        else:
+            self._fanout.leave(self)
+        # Also after a pause that the frames held back until now have caused.
+        if not self._patterns:
+            self._backlog = None
 
     def _find_start(self, command: Command, reached: int) -> Generator[Read, PageAnswer | None, Start]:
         if command.is_from_now:

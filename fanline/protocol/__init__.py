@@ -61,6 +61,7 @@ from fanline.protocol.queue import (
     decode_pop_command,
     decode_popping,
 )
+from fanline.protocol.renewal import TokenAnswer, TokenNotice, decode_renewal
 from fanline.protocol.subscribe import (
     GapNotice,
     Subscribed,
@@ -111,6 +112,8 @@ __all__ = [
     "SubscribeRequest",
     "Subscribed",
     "SubscriberNotice",
+    "TokenAnswer",
+    "TokenNotice",
     "UnsubscribeRequest",
     "Unsubscribed",
     "V1Codec",
@@ -127,6 +130,7 @@ __all__ = [
     "decode_publish_reply",
     "decode_record",
     "decode_refusal",
+    "decode_renewal",
     "encode",
     "encode_content",
     "fold_fields",

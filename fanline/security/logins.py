@@ -98,6 +98,21 @@ class LoginVerifier:
             raise Unauthorized(f"the token cannot be used: {error}") from None
         return VerifiedLogin(user, claims.expires, claims.token_id, claims.issued)
 
+    async def renew(self, login: VerifiedLogin, token: str) -> VerifiedLogin:
+        """Return the login of a newer token of the same user.
+
+        Args:
+            login: The login by the token before.
+            token: The new token.
+
+        Raises:
+            Unauthorized: If it is not valid, or another user's.
+        """
+        renewed = await self.identify(None, token, "")
+        if renewed.user.name != login.user.name:
+            raise Unauthorized("the token is of another user than this connection")
+        return renewed
+
     @property
     def generation(self) -> int:
         """A number that changes with what :meth:`end_of` says."""

@@ -115,10 +115,10 @@ class Service:
         warn_of_open_files(settings)
         async with AsyncExitStack() as stack:
             app = await stack.enter_async_context(open_app(settings))
-            cuts = Cuts(app.metrics)
-            connections = OpenConnections(_limits(app, settings, wall_clock), settings.return_spread, cuts)
             takes_tokens = _takes_tokens(app)
             logins = LoginVerifier(settings, takes_tokens=takes_tokens)
+            limits, cuts = _limits(app, settings, wall_clock), Cuts(app.metrics)
+            connections = OpenConnections(limits, settings.return_spread, cuts, logins.renew)
             changes = AccessChanges(
                 logins, connections.check_logins, is_followed=app.follow_access is not None
             )

@@ -31,10 +31,10 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import GapNotice, parse_position
 from fanline.protocol.topics import require_pattern
 from fanline.server import EventStream, StreamEndpoint, single_header
+from subscriber.backlog import Start
 from subscriber.commands import Command, parse_switch, subscribe_command
 from subscriber.delivery import Delivery
 from subscriber.frame_codec import EventFrames, FrameCodec, parse_event_id
-from subscriber.subscription import Start
 
 PATHS: Final = ("/topics/{topic:path}/events", "/events")
 

@@ -157,3 +157,44 @@ async def test_a_page_reads_history(installation: Installation, dial: Dial) -> N
         assert [message["content"] for message in (await http.get(f"{older}&token={token}")).json()] == [0]
         assert (await http.get(f"/topics/other/messages?token={token}")).status_code == 403
         assert (await http.get(older)).status_code == 401
+
+
+async def test_a_token_is_renewed_on_an_open_connection(installation: Installation) -> None:
+    """The new one counts, with its rights and its end; subscriptions that it does not cover end (line 46)."""
+    first = installation.token(lifetime=600, publish=("a",), subscribe=("a", "b"))
+    second = installation.token(lifetime=1_800, publish=("b",), subscribe=("b", "c"))
+    async with installation.publish_with(first) as publisher, installation.subscribe_with(first) as reader:
+        assert (await say(publisher, topic="a", content=1))["seq"] == 1
+        for pattern in ("a", "b"):
+            assert (await say(reader, sub=pattern))["subscribed"] == pattern
+        await reader.send(msgspec.json.encode([{"sub": "c"}]).decode())
+        assert (await receive_objects(reader, 1))[0]["error"] == "forbidden"
+        assert (await say(publisher, token=second))["token"]["expires"] > installation.clock() + 1_700
+        await reader.send(f'\n{{ "token": "{second}" }}')
+        ended, renewed = await receive_objects(reader, 2)
+        assert (ended["error"], ended["sub"]) == ("forbidden", "a")
+        assert renewed["token"]["expires"] > installation.clock() + 1_700
+        installation.clock.offset = 700  # after the end of the first
+        assert (await say(publisher, topic="a", content=1))["error"] == "forbidden"
+        assert (await say(reader, sub="c"))["subscribed"] == "c"
+        assert (await say(publisher, topic="b", content=2))["seq"] == 2
+        assert (await receive_objects(reader, 1))[0]["content"] == 2
+        installation.clock.offset = 1_900
+        for client in (publisher, reader):
+            await client.wait_closed()
+            assert client.close_code == 4001
+
+
+async def test_a_renewal_that_is_refused_changes_nothing(installation: Installation) -> None:
+    """Tokens of another name, for another use or that are none are refused, and the connection goes on."""
+    token = installation.token(publish=("a",))
+    async with installation.publish_with(token) as publisher:
+        for wrong, reason in (
+            (installation.token("other"), "the token is of another user than this connection"),
+            (installation.token(lifetime=-5), "the token has expired: log in again"),
+            ("nonsense", "the token is malformed"),
+        ):
+            refusal = {"error": "unauthorized", "reason": reason}
+            assert await say(publisher, token=wrong) == {"token": refusal}
+        assert (await say(publisher, topic="a", content={"token": 1}))["seq"] == 1
+        assert (await say(publisher, token=1, topic="a", content=1))["seq"] == 2

@@ -30,6 +30,10 @@ class Channels(Protocol):
         """Run a task that a stop of the service waits for."""
         ...
 
+    async def renew(self, channel: "Channel", login: VerifiedLogin, token: str) -> None:
+        """Replace the login of a channel by that of a newer token, if it is valid, and tell the client."""
+        ...
+
     def count_cut(self, channel: "Channel", cut: Cut) -> None:
         """Count and log that a channel is cut because of what its client does."""
         ...
@@ -55,12 +59,13 @@ class Channel(asyncio.Protocol):
         peer: As given.
         expires: As given.
         paused: Whether the write buffer is above its mark: the consumer is slow.
+        on_login: Called when another token has replaced that of :attr:`login`.
         on_pause: Called, possibly from inside :meth:`write`, when that begins.
     """
 
     __slots__ = (
         "__weakref__", "_abort_timer", "_acked", "_channels", "_is_open", "_limits", "_loop", "_progress_at",
-        "_transport", "_writable", "expires", "login", "on_pause", "paused", "peer",
+        "_transport", "_writable", "expires", "login", "on_login", "on_pause", "paused", "peer",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +85,7 @@ class Channel(asyncio.Protocol):
         self._channels = channels
         self.login = login
         self.expires = expires
+        self.on_login: Callable[[], None] = do_nothing
         self.on_pause: Callable[[], None] = do_nothing
         self.paused = False
         self._is_open = True
@@ -205,7 +211,7 @@ class Channel(asyncio.Protocol):
         self._is_open = self.paused = False
         if self._abort_timer is not None:
             self._abort_timer.cancel()
-        self.on_pause = do_nothing
+        self.on_login = self.on_pause = do_nothing
         self._channels.remove(self)
 
     def _wake_writers(self) -> None:

@@ -24,7 +24,7 @@ from websockets.protocol import Side, State
 
 from fanline import keepalive
 from fanline.errors import CloseCode
-from fanline.protocol import SUBPROTOCOL, Dialect, encode
+from fanline.protocol import SUBPROTOCOL, Dialect, decode_renewal, encode
 from fanline.security.logins import VerifiedLogin
 from fanline.server.accepting.cuts import Cut
 from fanline.server.accepting.peer import Peer
@@ -323,6 +323,12 @@ class Connection(Channel):
         return message
 
     def _deliver(self, payload: bytes) -> None:
+        # Only logins by token expire, and only in v1 can a client be answered.
+        if self.login is not None and self.expires < math.inf and self.dialect is Dialect.V1:
+            token = decode_renewal(payload)
+            if token is not None:
+                self.pause_reading_during(self._channels.renew(self, self.login, token))
+                return
         try:
             self._handler.on_frame(payload)
         except Exception:  # noqa: BLE001 - it is logged

@@ -3,9 +3,11 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
+from fanline.protocol import TokenAnswer, TokenNotice, encode
+from fanline.security.authenticator import Unauthorized
 from fanline.security.logins import EndOf, VerifiedLogin
 from fanline.server.accepting.cuts import Cut, Cuts
 from fanline.server.accepting.peer import Peer
@@ -13,8 +15,11 @@ from fanline.server.http.event_stream import EventStream
 from fanline.server.http.protocol import HttpProtocol
 from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
+from fanline.server.websocket.frames import text_frame
 from fanline.server.websocket.limits import Limits
 from fanline.tasks import start_task
+
+RenewLogin = Callable[[VerifiedLogin, str], Awaitable[VerifiedLogin]]
 
 
 class OpenConnections:
@@ -24,18 +29,21 @@ class OpenConnections:
         limits: Limits of each.
         return_spread: Seconds over which clients that are sent away are told to come back.
         cuts: Counts the connections that are cut because of what their clients do.
+        renew_login: Returns the login of a newer token of the same user, or raises
+            :class:`~fanline.security.authenticator.Unauthorized`.
 
     Attributes:
         per_user: How many each user has.
         tasks: What runs for connections, also for those that are lost.
     """
 
-    def __init__(self, limits: Limits, return_spread: float, cuts: Cuts) -> None:
+    def __init__(self, limits: Limits, return_spread: float, cuts: Cuts, renew_login: RenewLogin) -> None:
         self.per_user: Counter[str] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
         self._limits = limits
         self._return_spread = return_spread
         self._cuts = cuts
+        self._renew_login = renew_login
         self._channels: set[Channel] = set()
 
     def __len__(self) -> int:
@@ -71,6 +79,24 @@ class OpenConnections:
         task = start_task(work)
         self.track(task)
         return task
+
+    async def renew(self, channel: Channel, login: VerifiedLogin, token: str) -> None:
+        """Replace the login of a channel by that of a newer token, if it is valid, and tell the client.
+
+        Args:
+            channel: The channel; its client speaks v1.
+            login: Its login.
+            token: The new token.
+        """
+        try:
+            renewed = await self._renew_login(login, token)
+        except Unauthorized as error:
+            answer = TokenAnswer(error="unauthorized", reason=str(error))
+        else:
+            channel.login, channel.expires = renewed, renewed.expires
+            channel.on_login()
+            answer = TokenAnswer(expires=int(renewed.expires))
+        channel.write(text_frame(encode(TokenNotice(answer))))
 
     def count_cut(self, channel: Channel, cut: Cut) -> None:
         """Count and log that a connection is cut because of what its client does."""

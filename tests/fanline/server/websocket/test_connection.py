@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from fanline.security.logins import VerifiedLogin
 from fanline.server import App, Connection, Endpoint, MakeHandler, Opening, Service, metrics
 from fanline.server.accepting.cuts import Cuts
 from fanline.server.accepting.peer import Peer
@@ -212,6 +213,11 @@ def make_peer() -> Peer:
         return Peer(closed, ("192.0.2.1", 4711), None, NoAdmission())
 
 
+async def keep_login(login: VerifiedLogin, token: str) -> VerifiedLogin:
+    del token
+    return login
+
+
 class Holding(EchoHandler):
     """Takes no more frames after the first."""
 
@@ -231,7 +237,7 @@ async def test_finds_a_dead_peer_that_is_not_read(
         max_unfinished=65_536,
     )  # fmt: skip
     transport, now = FakeTransport(acked), asyncio.get_running_loop().time()
-    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()))
+    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()), keep_login)
     connection = connections.accept(transport, Opening(make_handler=Holding), make_peer())
     connection.data_received(Frame(Opcode.TEXT, b"x").serialize(mask=True) * 20)
     assert not transport.is_read
@@ -252,7 +258,7 @@ async def test_an_idle_one_way_peer_is_sent_pongs() -> None:
         max_unfinished=65_536,
     )  # fmt: skip
     transport, now = FakeTransport(0), asyncio.get_running_loop().time()
-    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()))
+    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()), keep_login)
     opening = Opening(make_handler=EchoHandler, is_one_way=True)
     connection = connections.accept(transport, opening, make_peer())
     for seconds in range(0, 110, 10):

@@ -1,0 +1,46 @@
+"""Renewal of the token on an open connection, on ``/publish`` and ``/subscribe``.
+
+::
+
+    {"token": "eyJhbGciOi…"}                                        from the client, in a frame of its own
+    {"token": {"expires": 1795309397}}                              from the service: it counts from now on
+    {"token": {"error": "unauthorized", "reason": "it has expired"}}    the one before still counts
+"""
+
+from typing import Final
+
+import msgspec
+
+# A renewal has its one field within so many bytes; few other frames do.
+_HEAD: Final = 32
+
+
+class _Renewal(msgspec.Struct, forbid_unknown_fields=True):
+    token: str
+
+
+_decode: Final = msgspec.json.Decoder(_Renewal).decode
+
+
+class TokenAnswer(msgspec.Struct, omit_defaults=True):
+    """Until when the new token is valid, in Unix seconds, or why it is not accepted."""
+
+    expires: int | None = None
+    error: str | None = None
+    reason: str = ""
+
+
+class TokenNotice(msgspec.Struct):
+    """The answer to a renewal."""
+
+    token: TokenAnswer
+
+
+def decode_renewal(frame: bytes) -> str | None:
+    """Return the token of a frame that renews one; None for any other frame."""
+    if frame.find(b'"token"', 0, _HEAD) < 0:
+        return None
+    try:
+        return _decode(frame).token
+    except msgspec.DecodeError:
+        return None
