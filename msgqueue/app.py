@@ -117,7 +117,7 @@ async def open_log(
         )
         stack.push_async_callback(_close_in_time, log.close, settings.drain_timeout)
         await log.start()
-        consumers = Consumers(log)
+        consumers = Consumers(log, max_deliveries=settings.max_deliveries)
         stack.push_async_callback(_close_in_time, consumers.close, settings.drain_timeout)
         await consumers.start()
         retention = Retention(store, settings.retention, clock=lambda: clock.oldest_time)

@@ -343,6 +343,14 @@ class Log:
         """Remember how far a durable consumer has got; durable when it returns."""
         await self._store.set_cursor(consumer, position)
 
+    async def append_and_set_cursor(self, message: NewMessage, consumer: str, position: int) -> None:
+        """Store a message and how far a durable consumer has got, both or neither.
+
+        Raises:
+            StoreError: If that fails.
+        """
+        await self._store.append([message], cursors={consumer: position})
+
     async def delete_cursor(self, consumer: str) -> None:
         """Forget how far a durable consumer has got."""
         await self._store.delete_cursor(consumer)

@@ -33,7 +33,7 @@ class CommitMetrics:
 
 
 def show_consumers(registry: CollectorRegistry, consumers: Consumers) -> None:
-    """Show how far each durable consumer is behind."""
+    """Show how far each durable consumer is behind, and how many messages it fails at."""
     registry.register(
         LabeledGauge(
             "fanline_consumer_behind_messages",
@@ -41,6 +41,20 @@ def show_consumers(registry: CollectorRegistry, consumers: Consumers) -> None:
             "consumer",
             lambda: {each.name: each.behind for each in consumers.states()},
         )
+    )
+    registry.register(
+        LabeledGauge(
+            "fanline_consumer_failing_messages",
+            "Messages that a durable consumer has not done, and at which a connection has ended.",
+            "consumer",
+            lambda: {each.name: each.failing for each in consumers.states()},
+        )
+    )
+    counter(
+        registry,
+        "fanline_dead_letters",
+        "Messages that durable consumers failed at too often.",
+        lambda: consumers.dead_letters,
     )
 
 

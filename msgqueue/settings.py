@@ -76,6 +76,11 @@ class MsgQueueSettings(ServiceSettings):
         description="Bytes left free on the disk of `data_dir`: with less no message is stored, so that "
         "retention can still remove old ones, which needs space for a moment.",
     )
+    max_deliveries: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Connections of a durable consumer that may end at a message before it goes to the topic "
+        "`$dead.CONSUMER`; 0 for no limit.",
+    )
     retention: RetentionRules = Field(
         (),
         description="Rules for what is removed from the log, a `[[retention]]` table for each in the file, a "

@@ -20,9 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Look after the durable consumers o
 @app.command("list")
 def show() -> None:
     """Show the durable consumers: how far each is, and how many connections share it."""
-    table = Table("name", "position", "behind", "connections")
+    fields = ConsumerState.__struct_fields__
+    table = Table(*(field.replace("_", " ") for field in fields))
     for state in asyncio.run(_list()):
-        table.add_row(*(Text(str(getattr(state, str(column.header)))) for column in table.columns))
+        table.add_row(*(Text(str(getattr(state, field))) for field in fields))
     Console().print(table)
 
 

@@ -15,7 +15,7 @@ and msgqueue answers::
     {"gap": {"from": 42, "to": 60}}                   between these, if some were removed on the way
     {"page": 7, "messages": […], "position": 90, "last": 120}
     {"page": 7, "error": CODE, "reason": SENTENCE}
-    {"consumers": [{"name": "billing", "position": 41, "behind": 79, "connections": 2}]}
+    {"consumers": [{"name": "billing", "position": 41, "behind": 79, "connections": 2, "failing": 0, …}]}
     {"forgotten": "billing"}
 
 ``popping`` and ``page`` have ``"epoch"``, the random name of the log. A pop may say of which log its position
@@ -107,12 +107,19 @@ class PageAnswer(msgspec.Struct, omit_defaults=True):
 
 
 class ConsumerState(msgspec.Struct):
-    """A durable consumer: what it has done, how much is before it, and how many connections share it."""
+    """A durable consumer: what it has done, how much is before it, and how many connections share it.
+
+    Attributes:
+        failing: Messages that are not done and at which a connection has ended.
+        dead_letters: Messages that it was too often ended at, since the start of msgqueue.
+    """
 
     name: str
     position: int
     behind: int
     connections: int
+    failing: int = 0
+    dead_letters: int = 0
 
 
 class ConsumerList(msgspec.Struct):

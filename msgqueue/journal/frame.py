@@ -55,9 +55,10 @@ class Genesis(msgspec.Struct, array_like=True, frozen=True, tag="genesis"):
 
 
 class Append(msgspec.Struct, array_like=True, frozen=True, tag="append"):
-    """Store messages, all or none of them."""
+    """Store messages, all or none of them, and put cursors at positions."""
 
     messages: list[FrameMessage]
+    cursors: dict[str, int] = {}
 
 
 class SetCursor(msgspec.Struct, array_like=True, frozen=True, tag="cursor"):

@@ -9,7 +9,7 @@ Engines may have other writers than this process. So what stands above them lear
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fanline.errors import StoreError
@@ -87,7 +87,9 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def append(
+        self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
+    ) -> list[Receipt]:
         """Store messages, all or none of them, in their order; they are on disk when this returns.
 
         A message whose sender used its id within the dedupe window, in this batch or an earlier one, is not
@@ -98,6 +100,7 @@ class Store(ABC):
 
         Args:
             messages: Checked messages; their content is stored byte for byte.
+            cursors: Positions at which to put cursors of durable consumers, with the messages or not at all.
 
         Returns:
             One receipt per message, in their order.

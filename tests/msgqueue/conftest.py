@@ -1,7 +1,7 @@
 """Fixtures for the tests of msgqueue."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ class BreakableStore(SqliteStore):
         """Do nothing more until an event is set, as if the disk did not answer."""
         self._writing.call(end.wait)
 
-    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def append(
+        self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
+    ) -> list[Receipt]:
         """Append, unless a message is refused."""
         if self.refuses is not None and any(self.refuses(message) for message in messages):
             raise StoreError("the disk is full")
-        return await super().append(messages)
+        return await super().append(messages, cursors=cursors)
 
     async def read(self, after: int, **how: Any) -> Page:
         """Read, unless nothing can be read."""

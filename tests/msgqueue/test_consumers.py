@@ -1,11 +1,13 @@
 """Tests of the bookkeeping of a durable consumer."""
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from fanline.protocol import Record
-from msgqueue.consumers import MAX_OUTSTANDING, DeliveryTracker
+from fanline.protocol.topics import is_topic
+from msgqueue.consumers import MAX_OUTSTANDING, DeliveryTracker, dead_letter
 
 
 def records(*seqs: int) -> list[Record]:
@@ -90,6 +92,63 @@ def test_a_member_holds_so_many_and_no_more() -> None:
     assert tracker.has_returned
     tracker.done("one", 900)
     assert [record.seq for record in tracker.deal_returned("one")] == list(range(1001, 1101))
+
+
+def test_a_record_whose_delivery_failed_is_dealt_alone() -> None:
+    """So the connection that ends next ends at it, and the records after it are not blamed."""
+    tracker = DeliveryTracker(0, max_deliveries=2)
+    tracker.deal("one", records(1, 2, 3), 3)
+    tracker.deal("busy", records(4), 4)
+    tracker.leave("one")
+    assert tracker.failing == 1
+    assert tracker.deal_returned("busy") == []
+    assert tracker.deal_returned("two") == records(1)
+    assert tracker.room("two") == 0
+    assert tracker.deal_returned("busy") == records(2, 3)
+    tracker.done("two", 1)
+    assert (tracker.failing, tracker.room("two")) == (0, MAX_OUTSTANDING)
+
+
+def test_a_record_that_fails_too_often_is_dead() -> None:
+    """It is dealt no more, and is buried when everything before it is done."""
+    tracker = DeliveryTracker(0, max_deliveries=2)
+    tracker.deal("slow", records(1), 1)
+    tracker.deal("one", records(2, 3), 3)
+    tracker.leave("one")
+    assert tracker.deal_returned("two") == records(2)
+    tracker.leave("two")
+    assert tracker.deal_returned("three") == records(3)
+    tracker.done("three", 3)
+    assert (tracker.position, tracker.next_dead, tracker.failing) == (0, None, 1)
+    tracker.done("slow", 1)
+    assert (tracker.position, tracker.next_dead) == (1, records(2)[0])
+    tracker.bury(2)
+    assert (tracker.position, tracker.next_dead, tracker.failing) == (3, None, 0)
+
+
+def test_innocent_records_are_not_dead() -> None:
+    """Of a connection that reports many at once, and ends at the last of them, only that one is the cause."""
+    tracker = DeliveryTracker(0, max_deliveries=2)
+    tracker.deal("m", records(*range(1, 11)), 10)
+    tracker.leave("m")
+    while dealt := tracker.deal_returned("m"):
+        if dealt[-1].seq == 10:
+            tracker.leave("m")
+        else:
+            tracker.done("m", dealt[-1].seq)
+    assert tracker.next_dead == records(10)[0]
+
+
+def test_a_dead_letter_names_a_topic() -> None:
+    """The name of the consumer is escaped for it; the content has the message as it was delivered."""
+    letter = dead_letter("billing eu.*", Record(7, "a", b'{"topic":"a","seq":7}'), 5)
+    assert letter.topic == "$dead.billing%20eu%2E%2A"
+    assert msgspec.json.decode(letter.content) == {
+        "consumer": "billing eu.*",
+        "deliveries": 5,
+        "message": {"topic": "a", "seq": 7},
+    }
+    assert is_topic(dead_letter("." * 128, Record(7, "a", b"{}"), 5).topic)
 
 
 def test_leaving_with_nothing_leaves_nothing() -> None:

@@ -292,6 +292,29 @@ async def test_what_a_dead_consumer_held_goes_to_the_next(queue: Service, dial: 
     assert [message["content"] for message in await receive(heir, 1)] == [5]
 
 
+async def test_a_poison_message_becomes_a_dead_letter(start_service: StartService, dial: Dial) -> None:
+    """A message that no connection survives goes to another topic, and the consumer goes on after it."""
+    queue = await start_service(open_msgqueue, max_deliveries=2)
+    pusher, watcher = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
+    await pop(watcher, topics=["$dead.>"])
+    await push(pusher, *words("t", 1, 2, 3))
+    for expected, done in (([1, 2, 3], 1), ([2], 0)):
+        victim = await dial(queue, "/popmsg")
+        await pop(victim, consumer="billing")
+        assert [message["content"] for message in await receive(victim, len(expected))] == expected
+        await victim.send(msgspec.json.encode({"done": done}), text=True)
+        await victim.close()
+    [letter] = await receive(watcher, 1)
+    assert letter["topic"] == "$dead.billing"
+    assert letter["content"]["deliveries"] == 2
+    assert letter["content"]["message"]["content"] == 2
+    heir = await dial(queue, "/popmsg")
+    assert (await pop(heir, consumer="billing"))["seq"] == 2
+    await push(pusher, *words("t", 4))
+    assert [message["content"] for message in await receive(heir, 2)] == [3, 4]
+    assert queue.app.metrics.get_sample_value("fanline_dead_letters_total") == 1
+
+
 async def test_unfinished_work_is_bounded(queue: Service, dial: Dial) -> None:
     """A consumer that never says done is given only so much; then it goes on where it was."""
     pusher, popper = await dial(queue, "/pushmsg"), await dial(queue, "/popmsg")
@@ -312,6 +335,7 @@ async def test_consumers_are_listed_and_forgotten(queue: Service, dial: Dial) ->
     await (await popper.ping())
     await admin.send('{"consumers":true}')
     expected = {"name": "billing", "position": 2, "behind": 1, "connections": 1}
+    expected |= {"failing": 0, "dead_letters": 0}
     assert await receive(admin, 1) == [{"consumers": [expected]}]
     await admin.send('{"forget":"billing"}')
     assert "1 connections share" in (await receive(admin, 1))[0]["reason"]

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -173,12 +173,15 @@ class ReplicaStore(SqliteEngine):
             return f"nothing has come back from the journal for {seconds:.0f} s{self._because}"
         return None
 
-    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def append(
+        self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
+    ) -> list[Receipt]:
         """See :meth:`Store.append`."""
         if not messages:
             return []
         size = sum(len(message.content) for message in messages)
-        return await self._propose(Append([to_frame(message) for message in messages]), size)
+        append = Append([to_frame(message) for message in messages], dict(cursors or {}))
+        return await self._propose(append, size)
 
     async def set_cursor(self, name: str, seq: int) -> None:
         """See :meth:`Store.set_cursor`."""

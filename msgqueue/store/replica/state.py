@@ -180,8 +180,11 @@ def first_state(entry: Entry) -> tuple[ReplicaState, Genesis]:
 
 def _perform(operation: Operation, tables: Tables, clock: int, window: int) -> Appended | None:
     match operation:
-        case Append(messages):
-            return tables.append_at([from_frame(message) for message in messages], clock, window)
+        case Append(messages, cursors):
+            appended = tables.append_at([from_frame(message) for message in messages], clock, window)
+            for name, position in cursors.items():
+                tables.set_cursor(name, position)
+            return appended
         case SetCursor(name, position):
             tables.set_cursor(name, position)
         case DeleteCursor(name):

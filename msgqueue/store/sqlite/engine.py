@@ -7,7 +7,7 @@ reader's. Neither waits for the other. What is done on them is in :mod:`msgqueue
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, Self, TypeVar
@@ -216,9 +216,11 @@ class SqliteStore(SqliteEngine):
             )
         )
 
-    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def append(
+        self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
+    ) -> list[Receipt]:
         """See :meth:`Store.append`."""
-        appending = self._translated(self._writer.append, messages)
+        appending = self._translated(self._writer.append, messages, cursors)
         appended = await self._writing.call(appending, lambda done: self._announce(done.records))
         return appended.receipts
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -219,10 +219,13 @@ class Writer:
         for statement in _BATCHES:
             self.connection.execute(statement)
 
-    def append(self, messages: Sequence[NewMessage]) -> Appended:
-        """Store a batch; it is on disk when this returns."""
-        with self._change():
-            return self.append_at(messages, round(self._clock() * 1000), self._window)
+    def append(self, messages: Sequence[NewMessage], cursors: Mapping[str, int] | None = None) -> Appended:
+        """Store a batch, and put cursors at positions; it is on disk when this returns."""
+        with self.transaction() if cursors else self._change():
+            appended = self.append_at(messages, round(self._clock() * 1000), self._window)
+            for name, position in (cursors or {}).items():
+                self._run(_SET_CURSOR, name=name, position=position)
+            return appended
 
     def append_at(self, messages: Sequence[NewMessage], clock: int, window: int) -> Appended:
         """Store a batch at a time, within a transaction or as one of its own.

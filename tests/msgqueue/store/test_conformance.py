@@ -156,6 +156,18 @@ async def test_does_not_show_ids_that_a_publisher_made_up(store: Store) -> None:
     assert decode_message(record.body).id is None
 
 
+async def test_stores_messages_with_a_cursor(reopen: Reopen) -> None:
+    """A message and the cursor of a consumer are stored together, also after a restart."""
+    store = await reopen()
+    await store.append([new("a"), new("b")])
+    [receipt] = await store.append([new("new")], cursors={"billing": 2})
+    assert receipt == Receipt(3, duplicate=False)
+    store = await reopen()
+    assert await store.cursors() == {"billing": 2}
+    assert [record.topic for record in await read_all(store)] == ["a", "b", "new"]
+    await append_on(store, "new")
+
+
 async def test_forgets_an_id_after_the_window(store: Store, clock: Clock) -> None:
     """An id counts for as long as the window, to the millisecond, from when it was stored."""
     [first] = await store.append([new(id="x")])

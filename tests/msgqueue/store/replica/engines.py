@@ -1,7 +1,7 @@
 """Replicas on a journal in memory, opened as a test opens an engine."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -75,13 +75,15 @@ class Three(Store):
     def problem(self) -> str | None:
         return next((store.problem for store in self._stores if store.problem), None)
 
-    async def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def append(
+        self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
+    ) -> list[Receipt]:
         """Append through any of them; concurrent calls through the same, which alone keeps their order."""
         if not self._appends:
             self._in_use = self._random.choice(self._stores)
         self._appends += 1
         try:
-            return await self._in_use.append(messages)
+            return await self._in_use.append(messages, cursors=cursors)
         finally:
             self._appends -= 1
 
