@@ -1,12 +1,36 @@
 """The three services as real processes, to be killed and started again."""
 
 import asyncio
+import os
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from fanline.server.child_process import ChildProcess, environment_of, module_command
+from fanline.server.child_process import ChildProcess, environment_of
+from fanline.settings import READY_FD_VARIABLE
+from tests.forking import forked
 from tests.stubs import DEADLINE
+
+# The number that a service writes its port to when it listens.
+READY_FILE = 3
+
+
+async def spawn(
+    module: str, environment: Mapping[str, str], on_line: Callable[[bytes], None], *arguments: str
+) -> ChildProcess:
+    """Start a service as :meth:`~fanline.server.child_process.ChildProcess.spawn` does, but sooner."""
+    reader, writer = os.pipe()
+    process = await forked.start(
+        module,
+        *arguments,
+        environment={**environment, READY_FD_VARIABLE: str(READY_FILE)},
+        stderr=asyncio.subprocess.STDOUT,
+        more_files={READY_FILE: writer},
+        new_session=True,
+    )
+    os.close(writer)
+    return ChildProcess(process, reader, on_line)  # type: ignore[arg-type]
 
 
 class ServiceProcess:
@@ -42,7 +66,7 @@ class ServiceProcess:
     async def start(self) -> None:
         """Start it, and wait until it listens."""
         environment = environment_of(self._settings | {f"{self.name}_port": self.port})
-        self._child = await ChildProcess.spawn(module_command(self.name), environment, self.log.append)
+        self._child = await spawn(self.name, environment, self.log.append)
         async with asyncio.timeout(DEADLINE):
             port = await self._child.listening()
             if port is None:

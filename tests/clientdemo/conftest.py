@@ -5,21 +5,20 @@ import os
 import pty
 import re
 import signal
-import sys
 import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE
+from typing import BinaryIO
 
 import pytest
 
 from tests.clientdemo.stub_chat import StubChat
+from tests.forking import forked
+from tests.forking.forked import ForkedProcess
 from tests.stubs import DEADLINE, StubPublisher, StubSubscriber
-
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-m", "clientdemo")
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[()][AB0]|[=>])")
 
@@ -36,7 +35,7 @@ class Result:
 class Process:
     """A running client, connected by pipes."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: ForkedProcess) -> None:
         self.process = process
 
     async def line(self) -> str:
@@ -60,9 +59,9 @@ class Process:
     async def end(self, stdin: bytes = b"") -> Result:
         """Write the rest of standard input, close it, and wait for the end."""
         async with asyncio.timeout(DEADLINE):
-            out, err = await self.process.communicate(stdin if self.process.stdin else None)
+            out, err = await self.process.communicate(stdin)
         assert self.process.returncode is not None
-        result = Result(self.process.returncode, (out or b"").decode(), err.decode())
+        result = Result(self.process.returncode, (out or b"").decode(), (err or b"").decode())
         assert "Traceback" not in result.err
         return result
 
@@ -76,7 +75,7 @@ async def _line(stream: asyncio.StreamReader | None) -> str:
 class Terminal:
     """A running client at a terminal of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
+    def __init__(self, process: ForkedProcess, master: int) -> None:
         self.process = process
         self._master = master
         self._text = ""
@@ -169,17 +168,17 @@ Open = Callable[..., Awaitable[Terminal]]
 @pytest.fixture
 async def start(environment: Mapping[str, str]) -> AsyncIterator[Start]:
     """Start clients; those that still run at the end are killed."""
-    running: list[asyncio.subprocess.Process] = []
+    running: list[ForkedProcess] = []
 
-    async def start_one(*arguments: str, **options: Any) -> Process:
-        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
+    async def start_one(
+        *arguments: str, stdin: int | BinaryIO = PIPE, stdout: int | BinaryIO = PIPE
+    ) -> Process:
+        process = await forked.start(
+            "clientdemo",
             *arguments,
-            cwd=ROOT,
-            env=environment,
-            stderr=asyncio.subprocess.PIPE,
-            **(pipes | options),
+            environment=environment,
+            stdin=stdin if isinstance(stdin, int) else stdin.fileno(),
+            stdout=stdout if isinstance(stdout, int) else stdout.fileno(),
         )
         running.append(process)
         return Process(process)
@@ -211,15 +210,14 @@ async def open_terminal(environment: Mapping[str, str]) -> AsyncIterator[Open]:
         async def open_one(*arguments: str) -> Terminal:
             master, slave = pty.openpty()
             termios.tcsetwinsize(slave, (40, 160))
-            process = await asyncio.create_subprocess_exec(
-                *COMMAND,
+            process = await forked.start(
+                "clientdemo",
                 *arguments,
-                cwd=ROOT,
-                env={**environment, **settings},
+                environment={**environment, **settings},
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
-                start_new_session=True,
+                new_session=True,
             )
             os.close(slave)
             terminal = Terminal(process, master)
