@@ -11,7 +11,7 @@ from tests.chat.client import ChatClient
 from tests.chat.conftest import StartChat
 from tests.stubs import DEADLINE
 
-PAGES = ("/", "/style.css", "/docs")
+PAGES = ("/", "/docs")
 
 EVIL, FRIEND = "https://evil.example", "https://friend.example"
 

@@ -1,33 +1,76 @@
 """The files of the web page."""
 
-from chat.http.pages import FOLDER
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+
+from chat.http.pages import FOLDER, routes
 from tests.chat.client import ChatClient
+
+KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
+
+ADDRESS = re.compile(r'(?:href|src)="(static/[^"]+)"')
 
 
 async def test_every_file_of_the_page_is_served(chat: ChatClient) -> None:
-    """The page itself, and each of its files, come as they are, without a login (line 31)."""
-    for path in (path for path in FOLDER.rglob("*") if path.is_file()):
-        place = "/" if path.name == "index.html" else f"/{path.relative_to(FOLDER).as_posix()}"
-        response = await chat.http.get(place)
-        assert response.content == path.read_bytes()
-        if path.suffix in (".html", ".js", ".css", ".svg"):
-            kinds = {
-                ".html": "text/html",
-                ".js": "text/javascript",
-                ".css": "text/css",
-                ".svg": "image/svg+xml",
-            }
-            assert response.headers["Content-Type"].startswith(kinds[path.suffix])
+    """The page names all modules, to load them at once; each file comes as it is (line 31)."""
+    page = (await chat.http.get("/")).text
+    folder = ADDRESS.search(page)[1].rpartition("/")[0]  # type: ignore[index]
+    names = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
+    for name in names - {"index.html"}:
+        response = await chat.http.get(f"/{folder}/{name}")
+        assert response.content == (FOLDER / name).read_bytes()
+        assert response.headers["Content-Type"].startswith(KINDS[name.rpartition(".")[2]])
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert {f"{folder}/{name}" for name in names if name.endswith((".js", ".css", ".svg"))} == set(
+        ADDRESS.findall(page)
+    )
+    for unknown in (f"{folder}/index.html", f"{folder}/../app.js", f"{folder}/", folder, "app.js"):
+        assert (await chat.http.get(f"/{unknown}")).status_code == 404
+
+
+async def test_files_are_compressed_for_those_who_can(chat: ChatClient) -> None:
+    """The files of the page have a fourth of their size on the way to a browser, which may refuse that."""
+    for path in ("/", "/fanline.js"):
+        plain = await chat.http.get(path, headers={"Accept-Encoding": "br, gzip;q=0"})
+        packed = await chat.http.get(path, headers={"Accept-Encoding": "br, gzip"})
+        assert "Content-Encoding" not in plain.headers
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert packed.content == plain.content
+        assert 3 * int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"])
+        assert "Accept-Encoding" in packed.headers["Vary"]
 
 
 async def test_a_file_that_has_not_changed_is_not_sent_again(chat: ChatClient) -> None:
-    """A browser asks each time, and is told that it has the file already."""
+    """A browser asks for the page each time, and is told that it has it already."""
     first = await chat.http.get("/")
     assert first.headers["Cache-Control"] == "no-cache"
     again = await chat.http.get("/", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
     other = await chat.http.get("/", headers={"If-None-Match": '"something else"'})
     assert other.status_code == 200
+
+
+def client_of(folder: Path) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(Starlette(routes=[*routes(folder)]))
+    return httpx.AsyncClient(transport=transport, base_url="https://localhost")
+
+
+async def test_another_version_has_other_addresses(tmp_path: Path) -> None:
+    """A change of any file changes the folder of all; a page of the former version still finds them."""
+    folder = tmp_path / "static"
+    shutil.copytree(FOLDER, folder)
+    async with client_of(folder) as client:
+        former = ADDRESS.findall((await client.get("/")).text)
+    (folder / "page/dom.js").write_text("// changed")
+    async with client_of(folder) as client:
+        assert not {*former} & {*ADDRESS.findall((await client.get("/")).text)}
+        response = await client.get(next(each for each in former if each.endswith("page/dom.js")))
+        assert (response.text, response.headers["Cache-Control"]) == ("// changed", "no-cache")
 
 
 async def test_typed_addresses_lead_to_the_page(chat: ChatClient) -> None:

@@ -141,7 +141,8 @@ async def test_rooms_are_known_during_an_outage(installation: Installation, open
 
 
 JOINS = """async () => {
-  const { MemberList } = await import("./page/members.js");
+  const module = (name) => new URL(name, document.querySelector("script[type=module]").src);
+  const { MemberList } = await import(module("page/members.js"));
   const list = document.getElementById("members");
   let draws = 0;
   const observer = new MutationObserver(() => draws++);

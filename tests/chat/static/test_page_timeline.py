@@ -81,7 +81,8 @@ async def test_a_room_of_ten_thousand_messages(installation: Installation, open_
 
 
 SCROLLING = """async () => {
-  const { Timeline } = await import("/page/timeline.js");
+  const module = (name) => new URL(name, document.querySelector("script[type=module]").src);
+  const { Timeline } = await import(module("page/timeline.js"));
   const list = document.createElement("ol");
   const column = document.createElement("div");
   const scroller = document.createElement("div");
