@@ -124,8 +124,8 @@ $(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
 	@touch $@
 
 # What pip cannot bring is installed where that may be done without asking, or named. `programs` checks for what the
-# tests run: a browser for the web page, and proxies to be behind.
-PROGRAMS := chromium nginx haproxy
+# tests run: browsers for the web page, and proxies to be behind.
+PROGRAMS := chromium firefox-esr nginx haproxy
 
 .PHONY: programs
 programs:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import msgspec
@@ -247,7 +247,14 @@ async def is_connected(page: Page) -> None:
     )
 
 
-async def until(page: Page, condition: str, given: object = None) -> None:
+class Evaluates(Protocol):
+    """A page of any browser."""
+
+    async def evaluate(self, expression: str, arg: Any = None, /) -> Any:
+        """Call a function in the page."""
+
+
+async def until(page: Page | Evaluates, condition: str, given: object = None) -> None:
     """Wait until a function of JavaScript is true in the page.
 
     Playwright's own way evaluates a string in the page, which its CSP does not allow.

@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
+from tests.chat.static import layout
 from tests.chat.static.browser import Installation, is_connected, log_in, until
 from tests.chat.static.conftest import OpenWindow
+from tests.chat.static.firefox import open_firefox
 from tests.stubs import DEADLINE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -188,3 +191,83 @@ async def test_older_messages_after_a_reconnect(installation: Installation, open
     await expect(page.locator(".bubble").last).to_have_text("250 said")
     assert len(sockets) == 2
     assert await walk_up(page, 0) == list(reversed(range(251)))
+
+
+async def test_the_layout(installation: Installation, open_window: OpenWindow) -> None:
+    """Edges, names, times, mixed directions, notes and the composer are where they belong."""
+    room = await installation.make_room("Layout")
+    page = await (await open_window()).new_page()
+    async with AsyncExitStack() as stack:
+        await furnish(installation, room, stack)
+        await log_in(page, installation.url, layout.OWN_NAME, room)
+        await expect(page.locator("#members li")).to_have_count(3)
+        await page.evaluate(layout.DROP_A_FILE)
+        await expect(page.locator("#notes .note")).to_have_count(1)
+        assert await page.evaluate(layout.PROBLEMS) == []
+
+
+async def furnish(installation: Installation, room: str, stack: AsyncExitStack) -> None:
+    """Let people with difficult names be in a room, and say difficult things."""
+    for name in layout.NAMES:
+        visit = await stack.enter_async_context((await installation.log_in(name)).enter(room))
+        await visit.say(layout.MIXED, layout.ZALGO)
+    await visit.say(*(f"{number} said" for number in range(40)))
+
+
+LOG_IN = """(name) => {
+  document.getElementById("login-name").value = name;
+  document.getElementById("login-password").value = "test";
+  document.getElementById("login-form").requestSubmit();
+}"""
+IS_OPEN = """(last) => document.querySelector("#chat[data-phase=open]") !== null &&
+  [...document.querySelectorAll("#messages .bubble")].at(-1)?.innerText === last"""
+GO = "(room) => { location.hash = room; }"
+HEIGHT = "() => document.getElementById('text').offsetHeight"
+HAS_MEMBERS = "(count) => document.querySelectorAll('#members li').length === count"
+FIRST_VISIBLE = """() => {
+  const { top } = document.getElementById("scroller").getBoundingClientRect();
+  const bubbles = [...document.querySelectorAll("#messages .bubble")];
+  return bubbles.find((each) => each.getBoundingClientRect().bottom > top)?.innerText;
+}"""
+
+
+@pytest.mark.usefixtures("browser")
+async def test_in_firefox(installation: Installation) -> None:
+    """In Firefox, too, writing moves nothing, new messages have a line, and the place is kept."""
+    room, other = await installation.make_room("Fox"), await installation.make_room("Elsewhere")
+    async with AsyncExitStack() as stack:
+        page = await stack.enter_async_context(open_firefox())
+        await furnish(installation, room, stack)
+        ben = await stack.enter_async_context((await installation.log_in("Ben")).enter(room))
+        await page.goto(f"{installation.url}/#{room}")
+        await page.evaluate(LOG_IN, layout.OWN_NAME)
+        await until(page, IS_OPEN, "39 said")
+        await until(page, HAS_MEMBERS, 4)
+        await page.evaluate(layout.DROP_A_FILE)
+        assert await page.evaluate(layout.PROBLEMS) == []
+        # Writing six lines moves nothing, and a new message is followed.
+        height = await page.evaluate(HEIGHT)
+        for _ in range(6):
+            await page.press("a", "Shift+Enter")
+            assert await page.evaluate(DISTANCE) == 0
+        assert await page.evaluate(HEIGHT) > 3 * height
+        await ben.say("40 said")
+        await until(page, IS_OPEN, "40 said")
+        assert await page.evaluate(DISTANCE) == 0
+        await page.press("b", "Enter")
+        await until(page, IS_OPEN, "a\n" * 6 + "b")
+        assert await page.evaluate(DISTANCE) == 0
+        assert await page.evaluate(HEIGHT) == height
+        # Another visit begins at the first unread message, under a line; one after that where the reader was.
+        await page.evaluate(GO, other)
+        await until(page, "() => document.getElementById('room-title').innerText === 'Elsewhere'")
+        await ben.say(*(f"{number} new" for number in range(60)))
+        await page.evaluate(GO, room)
+        await until(page, "() => document.querySelector('.new')?.innerText === '60 new messages'")
+        await page.evaluate("() => document.getElementById('scroller').scrollBy(0, 300)")
+        place = await page.evaluate(FIRST_VISIBLE)
+        assert place.endswith("new")
+        await page.evaluate(GO, other)
+        await until(page, "() => document.getElementById('room-title').innerText === 'Elsewhere'")
+        await page.evaluate(GO, room)
+        await until(page, f"(place) => ({FIRST_VISIBLE})() === place", place)
