@@ -6,8 +6,8 @@ import unicodedata
 import uuid
 from typing import Final
 
-from chat.domain.errors import ChatCode
-from fanline import ErrorCode, Rejected
+from chat.domain import sentences
+from chat.domain.errors import Refused
 
 MAX_LENGTH: Final = 64
 
@@ -96,12 +96,9 @@ def is_blank(text: str) -> bool:
 
 
 def require_room_id(text: str) -> None:
-    """Raise :class:`~fanline.Rejected` unless a room id is valid."""
+    """Raise :class:`~chat.domain.errors.Refused` unless a room id is valid."""
     if not is_room_id(text):
-        reason = (
-            f"A room id has 1 to {MAX_LENGTH} characters, and at most {MAX_ROOM_ID_BYTES} bytes in UTF-8."
-        )
-        raise Rejected(ChatCode.BAD_ROOM, reason)
+        raise Refused(sentences.ROOM_ID, most=MAX_LENGTH, bytes=MAX_ROOM_ID_BYTES)
 
 
 def require_name(text: str) -> str:
@@ -111,25 +108,23 @@ def require_name(text: str) -> str:
         text: A name of a room or member.
 
     Raises:
-        Rejected: If the name is empty, too long, reserved, or has characters that cannot be seen.
+        Refused: If the name is empty, too long, reserved, or has characters that cannot be seen.
     """
     name = unicodedata.normalize("NFC", text).strip()
     if not 0 < len(name) <= MAX_LENGTH:
-        raise Rejected(
-            ChatCode.BAD_NAME, f"A name has 1 to {MAX_LENGTH} characters; this one has {len(name):,}."
-        )
+        raise Refused(sentences.NAME_LENGTH, most=MAX_LENGTH, length=len(name))
     for character in name:
         if unicodedata.category(character) in _UNUSABLE:
-            raise Rejected(ChatCode.BAD_NAME, f"A name cannot contain the character U+{ord(character):04X}.")
+            raise Refused(sentences.NAME_CHARACTER, character=ord(character))
     if is_blank(name):
-        raise Rejected(ChatCode.BAD_NAME, "A name has at least one character that can be seen.")
+        raise Refused(sentences.NAME_UNSEEN)
     if fold(name) in _RESERVED:
-        raise Rejected(ChatCode.BAD_NAME, f"The name {name} is reserved. Choose another one.")
+        raise Refused(sentences.NAME_RESERVED, name=name)
     return name
 
 
 def require_text(text: str, *, max_bytes: int) -> None:
-    """Raise :class:`~fanline.Rejected` unless a text can be sent as a message.
+    """Raise :class:`~chat.domain.errors.Refused` unless a text can be sent as a message.
 
     Args:
         text: The text of a message.
@@ -138,9 +133,8 @@ def require_text(text: str, *, max_bytes: int) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise Rejected(ErrorCode.BAD_MESSAGE, "A message is text that can be encoded in UTF-8.") from None
+        raise Refused(sentences.TEXT_ENCODING) from None
     if size > max_bytes:
-        reason = f"The message is too long: it has {size:,} bytes, and {max_bytes:,} are allowed."
-        raise Rejected(ErrorCode.TOO_BIG, reason)
+        raise Refused(sentences.TEXT_LENGTH, size=size, most=max_bytes)
     if is_blank(text):
-        raise Rejected(ErrorCode.BAD_MESSAGE, "A message has at least one character that can be seen.")
+        raise Refused(sentences.TEXT_UNSEEN)

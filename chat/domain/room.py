@@ -45,6 +45,7 @@ class Room:
         starts: The positions of the first message and of every hundredth after it.
         creator: The name of the person who made the room.
         owner: The id of that person; empty for the lobby.
+        sender: The id of the person who sent the newest message; empty for none, or a guest without a token.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Room:
     starts: "array[int]" = field(default_factory=_no_positions)
     creator: str = ""
     owner: str = ""
+    sender: str = ""
 
     def is_managed_by(self, person: Person) -> bool:
         """Return whether a person may delete and restore the room."""

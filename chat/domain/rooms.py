@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from chat.domain.errors import RoomExists, RoomNameExists, TooManyOwnRooms, TooManyRooms, UnknownRoom
+from chat.domain import sentences
+from chat.domain.errors import Refused, quoted
 from chat.domain.events import (
     Beat,
     Chat,
@@ -34,7 +35,6 @@ from chat.domain.names import (
 )
 from chat.domain.person import NamesInUse, Person, Role
 from chat.domain.room import Change, Membership, RestorableRoom, Room, RoomLimits, RoomMember
-from fanline import ErrorCode, Rejected
 
 LOBBY: Final = "lobby"
 PAGE: Final = 100
@@ -67,12 +67,12 @@ class Rooms:
         """Return a room.
 
         Raises:
-            UnknownRoom: If no room has this id.
+            Refused: If no room has this id.
         """
         try:
             return self.by_id[room_id]
         except KeyError:
-            raise UnknownRoom(room_id) from None
+            raise Refused(sentences.UNKNOWN_ROOM, room=quoted(room_id)) from None
 
     def members_of(self, server: str) -> Iterator[Membership]:
         """Yield the members of a server, each with the room."""
@@ -106,11 +106,8 @@ class Rooms:
             allows_same_name: Whether a room without a chosen id may have the name of another room.
 
         Raises:
-            Rejected: If the id or name is invalid.
-            RoomExists: If a room has this id.
-            RoomNameExists: If a room has this name, and that is not allowed.
-            TooManyRooms: If the limit is reached.
-            TooManyOwnRooms: If the limit of own rooms is reached.
+            Refused: If the id or name is invalid; if a room has it, and that is not allowed; or if a limit is
+                reached.
         """
         if name is not None:
             name = require_name(name)
@@ -119,7 +116,7 @@ class Rooms:
         room_id = self._free_id(name) if room_id is None else room_id
         require_room_id(room_id)
         if room_id in self.by_id:
-            raise RoomExists(room_id)
+            raise Refused(sentences.ROOM_EXISTS, room=quoted(room_id))
         limits = self._require_space(person.id, _limits_for(person, limits))
         return Made(room_id, name or random_name(), new_key(), person.name, person.id, limits.all, limits.own)
 
@@ -127,12 +124,11 @@ class Rooms:
         """Return the event that deletes a room.
 
         Raises:
-            UnknownRoom: If no room has this id.
-            Rejected: With ``forbidden``, if the room is the lobby, or of another person.
+            Refused: If no room has this id, or the room is the lobby, or of another person.
         """
         room = self.get(room_id)
         if room_id == LOBBY:
-            raise Rejected(ErrorCode.FORBIDDEN, "The lobby cannot be deleted.")
+            raise Refused(sentences.LOBBY_STAYS)
         _require_manager(room, person)
         return Deleted(room_id, room.key, person.name)
 
@@ -140,19 +136,27 @@ class Rooms:
         """Return the event that restores a deleted room.
 
         Raises:
-            UnknownRoom: If no deleted room has this id.
-            Rejected: With ``forbidden``, if the room is of another person.
-            RoomExists: If a room has this id again.
-            TooManyRooms, TooManyOwnRooms: As for :meth:`plan_room`.
+            Refused: If no deleted room has this id, the room is of another person, a room has this id again,
+                or a limit is reached.
         """
         if room_id not in self.restorable:
-            raise UnknownRoom(room_id)
+            raise Refused(sentences.UNKNOWN_ROOM, room=quoted(room_id))
         room = self.restorable[room_id].room
         _require_manager(room, person)
         if room_id in self.by_id:
-            raise RoomExists(room_id)
+            raise Refused(sentences.ROOM_EXISTS, room=quoted(room_id))
         limits = self._require_space(room.owner, _limits_for(person, limits))
         return Restored(room_id, room.key, person.name, limits.all, limits.own)
+
+    def require_joinable(self, room_id: str, person: Person) -> None:
+        """Check that the bearer of a token may join a room.
+
+        Raises:
+            Refused: If no room has this id, or another person, who is present, uses the name.
+        """
+        self.get(room_id)
+        if self.names.is_taken(person.name, person.id):
+            raise Refused(sentences.NAME_TAKEN, name=person.name)
 
     def free_name(self) -> str:
         """Return a random name that no member who is present uses."""
@@ -169,19 +173,19 @@ class Rooms:
         folded = fold(name)
         for room in self.by_id.values():
             if fold(room.name) == folded:
-                raise RoomNameExists(room.name, room.id)
+                raise Refused(sentences.ROOM_NAME_EXISTS, name=room.name, room=room.id)
 
     def _require_space(self, owner: str, limits: RoomLimits) -> RoomLimits:
         if limits.all and len(self.by_id) >= limits.all:
-            raise TooManyRooms(limits.all)
+            raise Refused(sentences.TOO_MANY_ROOMS, limit=limits.all)
         if limits.own and owner and self._owned[owner] >= limits.own:
-            raise TooManyOwnRooms(limits.own)
+            raise Refused(sentences.TOO_MANY_OWN_ROOMS, limit=limits.own)
         return limits
 
     def _has_space(self, owner: str, limits: RoomLimits) -> bool:
         try:
             self._require_space(owner, limits)
-        except (TooManyRooms, TooManyOwnRooms):
+        except Refused:
             return False
         return True
 
@@ -280,6 +284,7 @@ class Rooms:
                 if room.count % PAGE == 0:
                     room.starts.append(seq)
                 room.count += 1
+                room.sender = event.user
                 return True
             case Joined():
                 return self._join(room, event)
@@ -327,5 +332,4 @@ def _limits_for(person: Person, limits: RoomLimits) -> RoomLimits:
 
 def _require_manager(room: Room, person: Person) -> None:
     if not room.is_managed_by(person):
-        reason = "Only the person who made this room, or an admin, can do that."
-        raise Rejected(ErrorCode.FORBIDDEN, reason)
+        raise Refused(sentences.NOT_YOURS)

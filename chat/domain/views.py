@@ -40,6 +40,9 @@ NewestSeq = Annotated[Seq, Field(description="The position of the newest event o
 CreatorId = Annotated[
     str, Field(examples=["f4c8a1d09be1"], description="The person who made the room; empty if unknown.")
 ]
+SenderId = Annotated[
+    str, Field(examples=["f4c8a1d09be1"], description="Who sent the newest message; empty if unknown.")
+]
 CreatorName = Annotated[str, Field(examples=["Ada"], description="The name of that person at the time.")]
 
 encode: Final = msgspec.json.Encoder().encode
@@ -86,6 +89,7 @@ class RoomSummary(RoomName):
     creatorName: CreatorName
     members: Annotated[Count, Field(description="The number of members present.")]
     messages: MessageCount
+    senderId: SenderId
     seq: NewestSeq
 
 
@@ -164,6 +168,7 @@ def summary_of(room: Room) -> RoomSummary:
         "creatorName": room.creator,
         "members": len(room.members),
         "messages": room.count,
+        "senderId": room.sender,
         "seq": room.last,
     }
 

@@ -4,10 +4,12 @@ import logging
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Path, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
+from chat.domain import sentences
 from chat.domain.errors import Unavailable
+from chat.domain.person import person_of
 from chat.domain.rooms import LOBBY
 from chat.domain.views import IssuedToken, MessagePage
 from chat.http import schema
@@ -18,15 +20,18 @@ from chat.http.routing import (
     NO_LOGIN,
     TAKEN,
     TOO_MANY,
+    UNKNOWN,
+    Admitted,
     Chat,
     LoggedIn,
+    RoomPath,
     Server,
     answer,
     new_router,
     read_body,
 )
 from chat.http.schema import problems
-from fanline.server import HttpProblem, ProblemCode, address_of
+from fanline.server import HttpProblem, address_of
 
 router = new_router()
 
@@ -98,9 +103,9 @@ async def history(
 
 
 def _upgrade_required() -> HttpProblem:
-    detail = "this is a WebSocket: connect with wss://"
+    code, detail, _ = sentences.UPGRADE_REQUIRED
     headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-    return HttpProblem(HTTPStatus.UPGRADE_REQUIRED, ProblemCode.UPGRADE_REQUIRED, detail, headers)
+    return HttpProblem(HTTPStatus.UPGRADE_REQUIRED, code, detail, headers)
 
 
 @router.get("/join", status_code=426, response_model=schema.Problem, responses=problems())
@@ -109,15 +114,29 @@ async def join_lobby() -> Response:
     raise _upgrade_required()
 
 
-@router.get("/api/serve/{id:path}", status_code=426, response_model=schema.Problem, responses=problems())
-async def join_room(_: Annotated[str, Path(alias="id", examples=["lobby"])]) -> Response:
-    """Join a room, by WebSocket; `?after=` a position first sends what was missed."""
-    raise _upgrade_required()
+@router.get(
+    "/groups/{id:path}",
+    status_code=426,
+    response_model=schema.Problem,
+    responses=problems(NO_LOGIN, UNKNOWN, TAKEN, DOWN),
+    operation_id="join_group",
+)
+@router.get(
+    "/api/serve/{id:path}",
+    status_code=426,
+    response_model=schema.Problem,
+    responses=problems(NO_LOGIN, UNKNOWN, TAKEN, DOWN),
+)
+async def join_room(chat: Chat, claims: Admitted, room_id: RoomPath) -> Response:
+    """Join a room, by WebSocket; `?after=` a position first sends what was missed.
 
-
-@router.get("/groups/{id:path}", status_code=426, response_model=schema.Problem, responses=problems())
-async def join_group(_: Annotated[str, Path(alias="id", examples=["lobby"])]) -> Response:
-    """Join a room, by WebSocket: another name of `/api/serve/{id}`."""
+    A plain request is told why a WebSocket cannot be opened, which browsers do not tell a page.
+    """
+    chat.lifecycle.require_available()
+    if claims is None:
+        chat.rooms.get(room_id)
+    else:
+        chat.rooms.require_joinable(room_id, person_of(claims))
     raise _upgrade_required()
 
 
@@ -145,5 +164,5 @@ async def show_health(server: Server) -> Response:
     problem = await server.chat.lifecycle.problem()
     if problem is not None:
         logger.info("not ready: %s", problem)
-        raise Unavailable("the pipeline is not ready; the log of chat says why")
+        raise Unavailable(sentences.NOT_READY)
     return answer({"status": "ok"})

@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from fanline import ErrorCode, Rejected
+from chat.domain import sentences
+from chat.domain.errors import Refused
 from fanline.server import join_array, split_array
 
 SUBPROTOCOL: Final = "fanline.chat.v1"
@@ -43,21 +44,21 @@ _decode_message: Final = msgspec.json.Decoder(ChatMessage).decode
 _decode_id: Final = msgspec.json.Decoder(_Id).decode
 
 
-def read_plain(frame: bytes) -> Iterator[ChatMessage | Rejected]:
+def read_plain(frame: bytes) -> Iterator[ChatMessage | Refused]:
     """Yield the message of a frame in the plain protocol: its text."""
     try:
         yield ChatMessage(frame.decode())
     except UnicodeDecodeError:
-        yield Rejected(ErrorCode.BAD_MESSAGE, "a message must be text in UTF-8")
+        yield Refused(sentences.NOT_TEXT)
 
 
-def read_v1(frame: bytes) -> Iterator[ChatMessage | Rejected]:
+def read_v1(frame: bytes) -> Iterator[ChatMessage | Refused]:
     """Yield the messages of a frame in ``fanline.chat.v1``, and a rejection for each invalid one."""
     try:
         for body in split_array(frame):
             yield _read_message(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        yield Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}")
+        yield Refused(sentences.NOT_JSON, error=error)
 
 
 def join_bodies(bodies: Sequence[bytes]) -> Iterator[bytes]:
@@ -77,11 +78,11 @@ def _join(bodies: Sequence[bytes]) -> bytes:
     return bodies[0] if len(bodies) == 1 else join_array(bodies)
 
 
-def _read_message(body: bytes) -> ChatMessage | Rejected:
+def _read_message(body: bytes) -> ChatMessage | Refused:
     try:
         return _decode_message(body)
     except msgspec.ValidationError as error:
-        return Rejected(ErrorCode.BAD_MESSAGE, f"not a message: {error}", _read_id(body))
+        return Refused(sentences.NOT_A_MESSAGE, _read_id(body), error=error)
 
 
 def _read_id(body: bytes) -> str | None:

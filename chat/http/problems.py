@@ -1,62 +1,35 @@
-"""Refusals of chat: the status and code of each error, in the form that all services use."""
+"""Refusals of chat over HTTP: the status of each code, in the form that all services use."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
-from chat.domain.errors import (
-    BadPage,
-    NameTaken,
-    RoomExists,
-    RoomNameExists,
-    TooManyOwnRooms,
-    TooManyRooms,
-    Unavailable,
-    UnknownRoom,
-)
-from chat.service.login import RETRY_SECONDS, NoGuests, TooManyFailures, WrongPassword
+from chat.domain.errors import Refused, quoted
+from chat.domain.sentences import FORMS, INVALID, ChatCode, Sentence
+from chat.service.login import RETRY_SECONDS
 from fanline import ErrorCode, FanlineError, Rejected
 from fanline.server import HttpProblem, ProblemCode, Unauthorized
 
-Headers = tuple[tuple[str, str], ...]
-
-
-class ChatProblemCode(StrEnum):
-    """Codes of refusals, in addition to those of all services and :class:`~chat.domain.errors.ChatCode`."""
-
-    BAD_PAGE = "bad-page"
-    WRONG_PASSWORD = "wrong-password"
-    NO_GUESTS = "no-guests"
-    UNKNOWN_ROOM = "unknown-room"
-    ROOM_EXISTS = "room-exists"
-    ROOM_NAME_EXISTS = "room-name-exists"
-    NAME_TAKEN = "name-taken"
-    TOO_MANY_OWN_ROOMS = "too-many-own-rooms"
-    TOO_MANY_ROOMS = "too-many-rooms"
-
-
-_BEARER: Final = (("WWW-Authenticate", 'Bearer realm="chat"'),)
-
-# For an error with several base classes, the first match counts.
-_PROBLEMS: Final[Mapping[type[FanlineError], tuple[HTTPStatus, str, Headers]]] = {
-    WrongPassword: (HTTPStatus.UNAUTHORIZED, ChatProblemCode.WRONG_PASSWORD, _BEARER),
-    Unauthorized: (HTTPStatus.UNAUTHORIZED, ProblemCode.UNAUTHORIZED, _BEARER),
-    TooManyFailures: (
-        HTTPStatus.TOO_MANY_REQUESTS,
-        ProblemCode.TOO_MANY_FAILURES,
-        (("Retry-After", str(RETRY_SECONDS)),),
-    ),
-    NoGuests: (HTTPStatus.FORBIDDEN, ChatProblemCode.NO_GUESTS, ()),
-    UnknownRoom: (HTTPStatus.NOT_FOUND, ChatProblemCode.UNKNOWN_ROOM, ()),
-    RoomExists: (HTTPStatus.CONFLICT, ChatProblemCode.ROOM_EXISTS, ()),
-    RoomNameExists: (HTTPStatus.CONFLICT, ChatProblemCode.ROOM_NAME_EXISTS, ()),
-    NameTaken: (HTTPStatus.CONFLICT, ChatProblemCode.NAME_TAKEN, ()),
-    TooManyOwnRooms: (HTTPStatus.FORBIDDEN, ChatProblemCode.TOO_MANY_OWN_ROOMS, ()),
-    TooManyRooms: (HTTPStatus.SERVICE_UNAVAILABLE, ChatProblemCode.TOO_MANY_ROOMS, ()),
-    BadPage: (HTTPStatus.BAD_REQUEST, ChatProblemCode.BAD_PAGE, ()),
-    Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, ()),
+# Any other code is one of a bad request.
+_STATUS: Final[Mapping[str, HTTPStatus]] = {
+    ChatCode.NAME_TAKEN: HTTPStatus.CONFLICT,
+    ChatCode.NO_GUESTS: HTTPStatus.FORBIDDEN,
+    ChatCode.ROOM_EXISTS: HTTPStatus.CONFLICT,
+    ChatCode.ROOM_NAME_EXISTS: HTTPStatus.CONFLICT,
+    ChatCode.TOO_MANY_OWN_ROOMS: HTTPStatus.FORBIDDEN,
+    ChatCode.TOO_MANY_ROOMS: HTTPStatus.SERVICE_UNAVAILABLE,
+    ChatCode.UNKNOWN_ROOM: HTTPStatus.NOT_FOUND,
+    ChatCode.WRONG_PASSWORD: HTTPStatus.UNAUTHORIZED,
+    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ProblemCode.TOO_MANY_FAILURES: HTTPStatus.TOO_MANY_REQUESTS,
+    ProblemCode.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
+    ProblemCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+_HEADERS: Final[Mapping[HTTPStatus, tuple[tuple[str, str], ...]]] = {
+    HTTPStatus.UNAUTHORIZED: (("WWW-Authenticate", 'Bearer realm="chat"'),),
+    HTTPStatus.TOO_MANY_REQUESTS: (("Retry-After", str(RETRY_SECONDS)),),
+}
+_SOURCES: Final = ("query", "path", "body")
 
 
 def problem_of(error: FanlineError) -> HttpProblem:
@@ -67,22 +40,36 @@ def problem_of(error: FanlineError) -> HttpProblem:
     """
     if isinstance(error, HttpProblem):
         return error
+    if isinstance(error, Unauthorized):
+        return _problem(ProblemCode.UNAUTHORIZED, str(error), None)
     if isinstance(error, Rejected):
-        is_forbidden = error.code == ErrorCode.FORBIDDEN
-        status = HTTPStatus.FORBIDDEN if is_forbidden else HTTPStatus.BAD_REQUEST
-        return HttpProblem(status, error.code, error.reason)
-    for kind, (status, code, headers) in _PROBLEMS.items():
-        if isinstance(error, kind):
-            return HttpProblem(status, code, str(error), headers)
+        return _problem(error.code, error.reason, error.field if isinstance(error, Refused) else None)
     raise error
 
 
-def sentences(errors: Iterable[Any]) -> str:
-    """Return the messages of pydantic errors, without the input, which may be secret."""
-    return "; ".join(_sentence(error["loc"], error["msg"]) for error in errors)
+def _problem(code: str, detail: str, field: str | None) -> HttpProblem:
+    status = _STATUS.get(code, HTTPStatus.BAD_REQUEST)
+    members = None if field is None else {"field": field}
+    return HttpProblem(status, code, detail, _HEADERS.get(status, ()), members)
 
 
-def _sentence(place: Sequence[object], message: str) -> str:
-    name = ".".join(str(part) for part in place if part not in ("query", "path", "body"))
-    text = message[0].lower() + message[1:]
-    return f"{name}: {text}" if name else text
+def form_refusal(code: str, errors: Sequence[Any]) -> Refused:
+    """Return the refusal of a request of the wrong form.
+
+    Args:
+        code: The kind of refusal.
+        errors: What pydantic has found; its inputs are not told, because they may be secret.
+    """
+    text = " ".join(dict.fromkeys(map(_sentence, errors)))
+    return Refused(Sentence(code, "{text}", _field(errors[0]["loc"]) or None), text=text)
+
+
+def _sentence(error: Any) -> str:
+    field = _field(error["loc"])
+    if error["type"] == "extra_forbidden":
+        field = quoted(field)  # the client has chosen it
+    return FORMS.get(error["type"], INVALID).format(field=field, **error.get("ctx", {}))
+
+
+def _field(place: Iterable[object]) -> str:
+    return ".".join(str(part) for part in place if part not in _SOURCES)

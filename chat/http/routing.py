@@ -18,11 +18,11 @@ from chat.domain.person import Person, guest_at, person_of
 from chat.domain.room import Room
 from chat.domain.views import encode
 from chat.http import schema
-from chat.http.problems import problem_of, sentences
+from chat.http.problems import form_refusal, problem_of
 from chat.service.chat_service import ChatService
 from chat.service.login import ChatLogins
-from fanline import MAX_POSITION, ErrorCode, FanlineError, Rejected
-from fanline.server import Claims, HttpProblem, ProblemCode, address_of, find_token, network
+from fanline import MAX_POSITION, ErrorCode, FanlineError
+from fanline.server import Claims, ProblemCode, address_of, find_token, network
 
 BAD, NO_LOGIN, FORBIDDEN, UNKNOWN, TAKEN, TOO_MANY, DOWN = (
     HTTPStatus.BAD_REQUEST,
@@ -74,8 +74,7 @@ def _bind(route: Route, services: Services) -> Route:
             try:
                 await route.app(inner, receive, send)
             except RequestValidationError as error:
-                detail = sentences(error.errors())
-                raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail) from None
+                raise problem_of(form_refusal(ProblemCode.BAD_REQUEST, error.errors())) from None
             except FanlineError as error:
                 raise problem_of(error) from error
 
@@ -140,7 +139,7 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
-        raise Rejected(ErrorCode.BAD_MESSAGE, sentences(error.errors())) from None
+        raise form_refusal(ErrorCode.BAD_MESSAGE, error.errors()) from None
 
 
 def answer(

@@ -28,8 +28,9 @@ class Problem(BaseModel):
     type: Literal["about:blank"]
     title: str = Field(examples=["Not Found"], description="The phrase of the status.")
     status: int = Field(examples=[404])
-    detail: str = Field(examples=["there is no room 'cellar'"], description="A sentence for people.")
+    detail: str = Field(examples=["There is no room 'cellar'."], description="A sentence for people.")
     code: str = Field(examples=["unknown-room"], description="The kind of problem, for programs.")
+    field: str = Field("", examples=["id"], description="The field to change, if there is one.")
 
 
 KEY: Final = Field(

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from chat.domain.errors import Unavailable
+from chat.domain import sentences
+from chat.domain.errors import Refused, Unavailable
 from chat.domain.rooms import LOBBY
 from chat.domain.views import encode
 from chat.http.frames import SUBPROTOCOL, ChatMessage, Failed, join_bodies, read_plain, read_v1
@@ -22,7 +23,7 @@ from chat.http.problems import problem_of
 from chat.service.chat_service import ChatService
 from chat.service.login import ChatLogins
 from chat.service.members import DeliveryQueue, LocalMember
-from fanline import Ack, CloseCode, ErrorCode, FanlineError, Rejected, parse_position
+from fanline import Ack, CloseCode, FanlineError, Rejected, parse_position
 from fanline.server import (
     Claims,
     Connection,
@@ -76,7 +77,7 @@ class Sockets:
     async def _join_lobby(self, handshake: Handshake) -> Opening:
         token = _token(handshake)
         if token is None:
-            raise Rejected(ErrorCode.BAD_MESSAGE, "a token is needed: /join?token=…")
+            raise Refused(sentences.NO_TOKEN_TO_JOIN)
         return await self._join(LOBBY, self._logins.identify(token), handshake)
 
     async def _join_room(self, handshake: Handshake) -> Opening:
@@ -181,7 +182,7 @@ class MemberConnection:
         self._connection = connection
         self._is_v1 = is_v1
         self._read = read_v1 if is_v1 else read_plain
-        self._waiting: deque[ChatMessage | Rejected] = deque()
+        self._waiting: deque[ChatMessage | Refused] = deque()
         self._in_flight = 0
         self._is_closed = False
         self._writer = QueueWriter(member, connection, join_bodies if is_v1 else iter)
@@ -210,7 +211,7 @@ class MemberConnection:
                 self._writer.write(bodies)
                 await self._connection.writable()
         except Unavailable as error:
-            self._member.close(CloseCode.TRY_AGAIN_LATER, str(error))
+            self._member.close(CloseCode.TRY_AGAIN_LATER, error.reason)
         self._writer.start()
 
     def _send_waiting(self) -> None:
@@ -218,7 +219,7 @@ class MemberConnection:
             self._in_flight += 1
             self._connection.create_task(self._send(self._waiting.popleft()))
 
-    async def _send(self, message: ChatMessage | Rejected) -> None:
+    async def _send(self, message: ChatMessage | Refused) -> None:
         try:
             answer = await self._answer(message)
         finally:
@@ -231,14 +232,14 @@ class MemberConnection:
         elif not self._waiting:
             self._connection.resume_reading()
 
-    async def _answer(self, message: ChatMessage | Rejected) -> object:
+    async def _answer(self, message: ChatMessage | Refused) -> object:
         """Send a message to the room; return the answer to its sender, if any."""
-        if isinstance(message, Rejected):
+        if isinstance(message, Refused):
             return refusal(message)
         try:
             ack = await self._chat.say(self._member, message.message, message.id)
         except Unavailable as error:
-            return Failed(self._member.room.id, message.message, str(error), message.id)
+            return Failed(self._member.room.id, message.message, error.reason, message.id)
         except Rejected as rejected:
             return refusal(Rejected(rejected.code, rejected.reason, message.id))
         return Ack(message.id, ack.seq) if self._is_v1 else None

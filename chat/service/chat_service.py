@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Self
 
-from chat.domain.errors import ChatCode, NameTaken, Unavailable, UnknownRoom
+from chat.domain import sentences
+from chat.domain.errors import Refused, Unavailable, quoted
 from chat.domain.events import REVOKED, ROOMS, Chat, Event, Joined, Revoked, room_topic
 from chat.domain.log_view import LogView
 from chat.domain.names import require_text
@@ -32,7 +33,7 @@ from chat.service.pipeline import RETRY_DELAY, PipelineConnection
 from chat.service.room_feed import FeedSubscriber, RoomFeed
 from chat.service.room_history import RoomHistory, is_event, is_message
 from chat.settings import ChatSettings
-from fanline import Ack, CloseCode, ErrorCode, History, Rejected, client_context
+from fanline import Ack, History, client_context
 from fanline.server import Claims
 
 # Entries per step of what a reconnected member has missed.
@@ -143,11 +144,8 @@ class ChatService:
             allows_same_name: Whether a room without a chosen id may have the name of another room.
 
         Raises:
-            Rejected: If the id or name is invalid.
-            RoomExists: If a room has this id.
-            RoomNameExists: If a room has this name, and that is not allowed.
-            TooManyRooms: If the limit is reached.
-            TooManyOwnRooms: If the person has made as many rooms as one may.
+            Refused: If the id or name is invalid; if a room has it, and that is not allowed; or if a limit is
+                reached.
             Unavailable: If it could not be stored in time.
         """
         while True:
@@ -164,22 +162,18 @@ class ChatService:
         """Delete a room; its members are closed with 4004. It can be restored for a day.
 
         Raises:
-            UnknownRoom: If no room has this id.
-            Rejected: With ``forbidden``, if the room is the lobby, or of another person.
+            Refused: If no room has this id, or the room is the lobby, or of another person.
             Unavailable: If it could not be stored in time.
         """
         if await self._write(ROOMS, self.rooms.plan_deletion(room_id, person)) is None:
-            raise UnknownRoom(room_id)
+            raise Refused(sentences.UNKNOWN_ROOM, room=quoted(room_id))
 
     async def restore_room(self, room_id: str, person: Person) -> Room:
         """Restore a deleted room with its messages.
 
         Raises:
-            UnknownRoom: If no room with this id was deleted within a day.
-            Rejected: With ``forbidden``, if the room is of another person.
-            RoomExists: If a room has this id again.
-            TooManyRooms: If the limit is reached.
-            TooManyOwnRooms: If the person has as many rooms as one may.
+            Refused: If no room with this id was deleted within a day, the room is of another person, a room
+                has this id again, or a limit is reached.
             Unavailable: If it could not be stored in time.
         """
         while True:
@@ -203,8 +197,7 @@ class ChatService:
             The member; ``first`` is the first text for the client, ``take()`` returns all others.
 
         Raises:
-            UnknownRoom: If no room has this id.
-            NameTaken: If another person, who is present, uses the name.
+            Refused: If no room has this id, or another person, who is present, uses the name.
             Unavailable: If it could not be stored in time, this server stops, or the token was revoked.
         """
         room = self.rooms.get(room_id)
@@ -212,12 +205,14 @@ class ChatService:
         try:
             joined = Joined(room.key, member.id, name, self.state.view.server, member.user)
             if await self._write(room_topic(room_id), joined) is None:
-                raise NameTaken(name) if self.rooms.by_id.get(room_id) is room else UnknownRoom(room_id)
+                if self.rooms.by_id.get(room_id) is room:
+                    raise Refused(sentences.NAME_TAKEN, name=name)
+                raise Refused(sentences.UNKNOWN_ROOM, room=quoted(room_id))
             if not member.first:
-                raise Unavailable("you were logged out, or this server stops")
+                raise Unavailable(sentences.NOT_JOINED)
         except BaseException:
             self.state.members.cancel_pending(member)
-            member.close(CloseCode.TRY_AGAIN_LATER, "could not join")
+            member.close(*sentences.COULD_NOT_JOIN)
             raise
         return member
 
@@ -252,19 +247,19 @@ class ChatService:
             The key and the position.
 
         Raises:
-            Rejected: If the text is invalid, with ``bad-message`` or ``too-big``; if the member was closed
+            Refused: If the text is invalid, with ``bad-message`` or ``too-big``; if the member was closed
                 before, with ``closed``; if the room was deleted, with ``room-deleted``.
             Unavailable: If the message was not stored in time. A message already sent is not withdrawn, and
                 may still be stored; with a key it can safely be sent again.
         """
         if member.end is not None:
-            raise Rejected(ChatCode.CLOSED, member.end.reason, key)
+            raise Refused(sentences.CLOSED, key, reason=member.end.reason)
         require_text(text, max_bytes=self._max_message)
         room = member.room
         event = Chat(room.key, member.id, member.name, text, member.user)
         written = await self.state.writer.write(room_topic(room.id), event, _message_id(member, key))
         if written.has_come_back and written.change is None:
-            raise Rejected(ChatCode.ROOM_DELETED, "the room has been deleted", key)
+            raise Refused(sentences.ROOM_DELETED, key)
         return Ack(key, written.seq)
 
     async def messages(
@@ -286,12 +281,11 @@ class ChatService:
             has_only_messages: Whether to leave out joins and leaves.
 
         Raises:
-            Rejected: With ``bad-position``, if both positions are given.
-            UnknownRoom: If no room has this id.
+            Refused: If both positions are given, or no room has this id.
             Unavailable: If the log cannot be read.
         """
         if before is not None and after is not None:
-            raise Rejected(ErrorCode.BAD_POSITION, "give before or after, not both")
+            raise Refused(sentences.TWO_POSITIONS)
         room = self.rooms.get(room_id)
         wanted = is_message if has_only_messages else is_event
         if after is None:
@@ -309,7 +303,7 @@ class ChatService:
             has_only_messages: Whether to leave out joins and leaves.
 
         Raises:
-            UnknownRoom: If no room has this id.
+            Refused: If no room has this id.
             Unavailable: If the log cannot be read.
         """
         while entries := await self.messages(
@@ -322,8 +316,7 @@ class ChatService:
         """Return a page of a room's messages; None for the newest.
 
         Raises:
-            UnknownRoom: If no room has this id.
-            BadPage: If the number is out of range.
+            Refused: If no room has this id, or the number is out of range.
             Unavailable: If the log cannot be read.
         """
         return await self._history.page(self.rooms.get(room_id), number)
@@ -350,7 +343,7 @@ class ChatService:
         self.lifecycle.require_open()
         written = await self.state.writer.write(topic, event)
         if not written.has_come_back:
-            raise Unavailable("it is stored, but the pipeline has not delivered it yet; look again later")
+            raise Unavailable(sentences.NOT_BACK)
         return written.change
 
 

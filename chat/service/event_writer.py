@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from chat.domain import sentences
 from chat.domain.errors import Unavailable
 from chat.domain.events import Event
 from chat.domain.room import Change
@@ -86,7 +87,7 @@ class EventWriter:
             if arrival.done() and not arrival.cancelled():
                 return arrival.result()
         if written is None:
-            raise Unavailable(f"it could not be stored in time: {self._problem}")
+            raise Unavailable(sentences.NOT_IN_TIME, problem=self._problem)
         return written
 
     def settle(self, seq: int, event_id: str | None, change: Change | None) -> None:
@@ -106,13 +107,13 @@ class EventWriter:
 
     async def _store(self, topic: str, event: Event, event_id: str) -> Written:
         if self._publisher is None:
-            raise Unavailable("there is no connection to the pipeline; try again later")
+            raise Unavailable(sentences.NOT_CONNECTED)
         try:
             ack = await self._publisher.publish(topic, event, id=event_id)
         except Rejected:
             raise
         except FanlineError as error:
-            raise Unavailable(f"it was not stored: {error}") from error
+            raise Unavailable(sentences.NOT_STORED, problem=error) from error
         return Written(ack.seq, has_come_back=False)
 
     @property

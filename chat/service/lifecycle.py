@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NoReturn
 
+from chat.domain import sentences
 from chat.domain.errors import Unavailable
 from chat.domain.events import ROOMS, SERVERS, Beat, Made
 from chat.domain.log_view import LogView
@@ -14,7 +15,7 @@ from chat.domain.rooms import LOBBY
 from chat.service.dependency_health import DependencyHealth
 from chat.service.log_reader import LogReader, ServerState
 from chat.service.pipeline import LogReplaced, PipelineConnection
-from fanline import CloseCode, Publisher, Subscriber
+from fanline import Publisher, Subscriber
 from fanline.server import running_task
 
 logger = logging.getLogger(__name__)
@@ -46,9 +47,6 @@ class Heartbeat:
             if self._view.needs_beats or not publisher.connected:
                 await publisher.publish(SERVERS, Beat(self._view.server))
 
-
-# What clients are told; the reason itself, with its addresses, is for operators.
-AWAY: Final = "The message queue is out of reach. What you write is kept, and sent when it is back."
 
 # Seconds within which a readiness probe is answered, whatever the other services do.
 PROBE_TIMEOUT: Final = 0.8
@@ -105,18 +103,18 @@ class Lifecycle:
     def require_ready(self) -> None:
         """Raise :class:`Unavailable` unless the log has been read up to its end once."""
         if not self.is_ready:
-            raise Unavailable("this server is not ready yet: it is still reading the log")
+            raise Unavailable(sentences.STARTING)
 
     def require_available(self) -> None:
         """Raise :class:`Unavailable` unless the log has been read and the pipeline answers at present."""
         self.require_ready()
         if self._is_away or self.connection_problem:
-            raise Unavailable(AWAY)
+            raise Unavailable(sentences.AWAY)
 
     def require_open(self) -> None:
         """Raise :class:`Unavailable` unless new members and writes are accepted."""
         if self._is_draining:
-            raise Unavailable("this server stops")
+            raise Unavailable(sentences.STOPPING)
         self.require_ready()
 
     async def problem(self) -> str | None:
@@ -145,7 +143,7 @@ class Lifecycle:
     async def drain(self) -> None:
         """Close all clients with 1001, and wait a limited time until their leaves are in the log."""
         self._is_draining = True
-        self._reader.close_all(CloseCode.GOING_AWAY, "this server stops: reconnect")
+        self._reader.close_all(sentences.SERVER_STOPS)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_timeout):
                 await self._leaves.wait_until_empty()
@@ -170,7 +168,8 @@ class Lifecycle:
             if self.is_ready and self._is_away != (problem is not None):
                 self._is_away = problem is not None
                 logger.warning("the pipeline is %s", f"away: {problem}" if problem else "back")
-                self._feed.pipeline_changed(AWAY if self._is_away else None)
+                # The reason itself, with its addresses, is for operators.
+                self._feed.pipeline_changed(sentences.AWAY.text if self._is_away else None)
 
     async def _session(self, publisher: Publisher, subscriber: Subscriber) -> None:
         with self._writer.connected(publisher):

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from chat.domain import sentences
 from chat.domain.events import (
     Beat,
     Chat,
@@ -19,12 +20,13 @@ from chat.domain.events import (
 )
 from chat.domain.log_view import LogView
 from chat.domain.room import Change, Membership, Room, RoomMember
+from chat.domain.sentences import Ending
 from chat.domain.views import encode, entry_of
 from chat.service.event_writer import EventWriter
 from chat.service.members import ConnectedMembers
 from chat.service.pending_leaves import PendingLeaves
 from chat.service.room_feed import RoomFeed
-from fanline import CloseCode, Message
+from fanline import Message
 
 logger = logging.getLogger(__name__)
 
@@ -83,17 +85,17 @@ class LogReader:
 
     def start_over(self) -> None:
         """Close all clients and forget everything, to read another log from its beginning."""
-        self.close_all(CloseCode.TRY_AGAIN_LATER, "this server starts over: reconnect")
+        self.close_all(sentences.STARTS_OVER)
         self.caught_up.clear()
         self._leaves.clear()
         self._view.clear()
         self._writer.settle(0, None, None)
 
-    def close_all(self, code: int, reason: str) -> None:
+    def close_all(self, ending: Ending) -> None:
         """Close all members and subscribers of the feed."""
         for member in self._members:
-            member.close(code, reason)
-        self._feed.close(code, reason)
+            member.close(*ending)
+        self._feed.close(*ending)
 
     def _show(self, logged: LoggedEvent, change: Change) -> None:
         match change.event, change.room:
@@ -131,13 +133,13 @@ class LogReader:
         """Close a member here whose leave another server wrote because it took this server for dead."""
         member = self._members.remove(room, member_id)
         if member is not None:
-            member.close(CloseCode.TRY_AGAIN_LATER, "this server was out of reach: reconnect with after")
+            member.close(*sentences.OUT_OF_REACH)
 
     def _close_room(self, room: Room) -> None:
         for member_id in room.members:
             self._leaves.discard(member_id)
         for member in self._members.remove_all(room):
-            member.close(CloseCode.ROOM_DELETED, "the room has been deleted")
+            member.close(*sentences.ROOM_GONE)
         self._feed.room_deleted(room)
 
     def _revoke(self, token: str) -> None:

@@ -5,29 +5,17 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from chat.domain.errors import NameTaken
+from chat.domain import sentences
+from chat.domain.errors import Refused
 from chat.domain.names import new_key, require_name
 from chat.domain.person import Role, user_id_from
 from chat.domain.rooms import Rooms
 from chat.domain.views import IssuedToken
 from chat.settings import ChatSettings
-from fanline import FanlineError
-from fanline.server import CHAT, SECONDS_TO_REGAIN_ONE, Claims, GuessLimiter, TokenKey, Unauthorized
+from fanline.server import CHAT, SECONDS_TO_REGAIN_ONE, Claims, GuessLimiter, TokenKey
 
 # Seconds to wait after too many failed logins. Refused logins are not counted as failures.
 RETRY_SECONDS: Final = SECONDS_TO_REGAIN_ONE
-
-
-class WrongPassword(Unauthorized):
-    """The password is wrong."""
-
-
-class TooManyFailures(FanlineError):
-    """Too many logins from one network have failed; the next may be tried after :data:`RETRY_SECONDS`."""
-
-
-class NoGuests(FanlineError):
-    """This server does not allow guests."""
 
 
 class ChatLogins:
@@ -71,21 +59,16 @@ class ChatLogins:
             key: A secret of the client; logins with the same key are the same person.
 
         Raises:
-            WrongPassword: If the password is wrong.
-            TooManyFailures: If too many logins from the client's network have failed; the password is then
-                not checked.
-            Rejected: If the name is invalid.
-            NameTaken: If another person, who is present, uses the name.
+            Refused: If the password is wrong; if too many logins from the client's network have failed, and
+                then the password is not checked; if the name is invalid, or of another person who is present.
         """
         now = self._clock()
         if not self._guesses.may_guess(address, now):
-            raise TooManyFailures(
-                f"too many logins from your network have failed: wait {RETRY_SECONDS} seconds"
-            )
+            raise Refused(sentences.TOO_MANY_FAILURES, seconds=RETRY_SECONDS)
         role = self._role_of(password)
         if role is None:
             self._guesses.count(address, now)
-            raise WrongPassword("this is not the password of this server")
+            raise Refused(sentences.WRONG_PASSWORD)
         return self._issue(require_name(name), role, key)
 
     def guest(self, key: str | None = None) -> IssuedToken:
@@ -95,30 +78,32 @@ class ChatLogins:
             key: As for :meth:`log_in`.
 
         Raises:
-            NoGuests: If guests are not allowed.
+            Refused: If guests are not allowed.
         """
         if not self.guests_allowed:
-            raise NoGuests("this server does not allow guests: POST /login with its password")
+            raise Refused(sentences.NO_GUESTS)
         return self._issue(self._rooms.free_name(), Role.GUEST, key)
 
     def identify(self, token: str | None) -> Claims:
         """Return the claims of a token.
 
         Raises:
-            Unauthorized: If the token is missing, invalid, expired or revoked.
+            Refused: If the token is missing or revoked.
+            Unauthorized: If it is invalid or expired.
         """
         if token is None:
-            raise Unauthorized("a token is needed: POST /login gives one")
+            raise Refused(sentences.NO_TOKEN)
         claims = self._key.verify(token, CHAT)
         if self._rooms.is_revoked(claims.token_id):
-            raise Unauthorized("the token was logged out: log in again")
+            raise Refused(sentences.LOGGED_OUT_TOKEN)
         return claims
 
     def admit(self, token: str | None) -> Claims | None:
         """Return the claims of a token; None for a guest without one.
 
         Raises:
-            Unauthorized: If the token is invalid, expired or revoked; or missing, and guests are not allowed.
+            Refused: If the token is revoked; or missing, and guests are not allowed.
+            Unauthorized: If it is invalid or expired.
         """
         return None if token is None and self.guests_allowed else self.identify(token)
 
@@ -131,7 +116,7 @@ class ChatLogins:
     def _issue(self, name: str, role: Role, key: str | None) -> IssuedToken:
         user_id = user_id_from(key or new_key())
         if self._rooms.names.is_taken(name, user_id):
-            raise NameTaken(name)
+            raise Refused(sentences.NAME_TAKEN, name=name)
         claims = Claims.new(name, lifetime=self._lifetime, user_id=user_id, role=role)
         return {
             "token": self._key.issue(claims, CHAT),

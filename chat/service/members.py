@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+from chat.domain import sentences
 from chat.domain.errors import MemberClosed
 from chat.domain.events import Left
 from chat.domain.names import new_key
 from chat.domain.person import person_of
 from chat.domain.room import Room
 from chat.service.pending_leaves import PendingLeaves
-from fanline import CloseCode
 from fanline.hub import Stream
 from fanline.server import Claims
 
@@ -55,7 +55,7 @@ class DeliveryQueue(ABC):
             self.on_change()
         else:
             self._stream.take_all()
-            self.close(CloseCode.SLOW_CONSUMER, "too many messages were waiting: reconnect with after")
+            self.close(*sentences.TOO_SLOW)
 
     def take_all(self) -> list[bytes]:
         """Return all waiting texts in order, without waiting."""
@@ -90,7 +90,7 @@ class DeliveryQueue(ABC):
     def revoke(self, token: str) -> None:
         """Close the client if it uses the token with this id."""
         if self.token is not None and self.token.token_id == token:
-            self.close(CloseCode.LOGGED_OUT, "logged out")
+            self.close(*sentences.LOGGED_OUT)
 
     @abstractmethod
     def _on_close(self) -> None:

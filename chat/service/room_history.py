@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from chat.domain.errors import BadPage, Unavailable
+from chat.domain import sentences
+from chat.domain.errors import Refused, Unavailable
 from chat.domain.events import Chat, Joined, Left, RoomEvent, read_event, room_topic
 from chat.domain.room import Room
 from chat.domain.rooms import PAGE
@@ -109,14 +110,14 @@ class RoomHistory:
             number: The number of the page; None for the newest.
 
         Raises:
-            BadPage: If the number is out of range.
+            Refused: If the number is out of range.
             Unavailable: If the log cannot be read.
         """
         starts = room.starts
         pages = max(1, len(starts))
         number = pages if number is None else number
         if not 1 <= number <= pages:
-            raise BadPage(number, pages)
+            raise Refused(sentences.BAD_PAGE, page=number, pages=pages)
         if not starts:
             return {"page": number, "pages": pages, "messages": []}
         end = starts[number] if number < len(starts) else None
@@ -142,5 +143,5 @@ class RoomHistory:
                 room_topic(room.id), after=after, before=before, limit=min(limit, MAX_REQUEST)
             )
         except FanlineError as error:
-            raise Unavailable(f"the log cannot be read: {error}") from error
+            raise Unavailable(sentences.NOT_READABLE, problem=error) from error
         return page.messages

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chat.app import open_chat
+from chat.domain import sentences
 from fanline.errors import ConfigurationError
 from fanline.server import Service
 from tests.chat.client import ChatClient
@@ -118,7 +119,7 @@ async def test_a_stop_is_clean(services: Services, start_chat_process: StartChat
     chat = await start_chat_process()
     member, watcher = await chat.enter(), await chat.open("/api/feed")
     assert await chat.server.stop() == 0
-    assert [await each.end() for each in (member, watcher)] == [(1001, "this server stops: reconnect")] * 2
+    assert [await each.end() for each in (member, watcher)] == [sentences.SERVER_STOPS] * 2
     again = await start_chat_process()
     assert (await again.http.get("/api/room/lobby")).json()["members"] == []
     types = [each["type"] for each in (await again.http.get("/api/room/lobby/messages")).json()]

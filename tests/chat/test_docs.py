@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from websockets.asyncio import client
 
-from chat.domain.errors import ChatCode
+from chat.domain.sentences import ChatCode
 from chat.http.frames import SUBPROTOCOL
-from chat.http.problems import ChatProblemCode
 from fanline.server import ProblemCode
 from tests.chat.client import ChatClient
 from tests.stubs import DEADLINE
@@ -104,5 +103,5 @@ async def test_every_page_is_documented(chat: ChatClient) -> None:
 def test_every_code_is_documented() -> None:
     """The table of problems has every code that there is."""
     documented = set(re.findall(r"^\| `(\S+)` \|", section("Problems"), re.MULTILINE))
-    assert {*ChatProblemCode, *ProblemCode, *ChatCode} - OTHERS <= documented
+    assert {*ProblemCode, *ChatCode} - OTHERS <= documented
     assert SUBPROTOCOL in section("Being in a room")

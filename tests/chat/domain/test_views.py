@@ -50,5 +50,5 @@ def test_a_summary() -> None:
         owner="u",
     )
     assert encode(summary_of(room)) == (
-        b'{"roomId":"a","roomName":"A","creatorId":"u","creatorName":"Ada","members":1,"messages":3,"seq":9}'
+        b'{"roomId":"a","roomName":"A","creatorId":"u","creatorName":"Ada","members":1,"messages":3,"senderId":"","seq":9}'
     )

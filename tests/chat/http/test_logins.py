@@ -95,6 +95,28 @@ async def test_a_bad_body_is_refused(chat: ChatClient) -> None:
         assert problem(await chat.http.post("/login", content=body)) == (400, "bad-message"), body[:50]
 
 
+async def test_a_refusal_names_the_field_to_change(chat: ChatClient) -> None:
+    """What is wrong with a login is a sentence for people, next to the field that it is about (line 13)."""
+    taken = await chat.enter(token=await chat.log_in("Ada"))
+    for login, field, sentence in (
+        ({"name": "", "password": "test"}, "name", "The name needs 1 or more characters."),
+        ({"name": " ", "password": "test"}, "name", "A name has 1 to 64 characters. This one has 0."),
+        ({"name": "You", "password": "test"}, "name", "The name You is reserved. Choose another one."),
+        ({"name": "x" * 65, "password": "test"}, "name", "The name may have 64 characters at most."),
+        (
+            {"name": "ADA", "password": "test"},
+            "name",
+            "Another person uses the name ADA at present. Choose another one.",
+        ),
+        ({"name": "Ben", "password": "x"}, "password", "This is not the password of this server."),
+        ({"name": "Ben"}, "password", "The password is missing."),
+        ({"name": "Ben", "password": "test", "{x}": 1}, "{x}", "There is no field '{x}'."),
+    ):
+        refusal = (await chat.http.post("/login", json=login)).json()
+        assert (refusal["field"], refusal["detail"]) == (field, sentence)
+    await taken.connection.close()
+
+
 async def test_the_refusal_does_not_repeat_the_password(chat: ChatClient) -> None:
     """The refusal of a body does not repeat its content."""
     response = await chat.http.post("/login", json={"password": ["hush"], "name": ["hush"]})

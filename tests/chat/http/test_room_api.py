@@ -82,9 +82,10 @@ async def test_an_unknown_room(chat: ChatClient) -> None:
 async def test_rooms_are_listed(chat: ChatClient) -> None:
     """The list has every room, with how many are there, how many messages, and the newest position."""
     await chat.http.post("/api/room", params={"id": "cellar", "name": "Keller"})
-    member = await chat.enter("cellar", v1=True)
+    member = await chat.enter("cellar", v1=True, token=await chat.log_in("Ada"))
     await member.say("hello", id="1")
     seq = (await member.hear_of(ok="1"))["seq"]
+    (said,) = (await chat.http.get("/api/room/cellar/messages?type=chat")).json()
     lobby, cellar = (await chat.http.get("/api/rooms")).json()
     assert lobby["roomId"] == "lobby"
     assert cellar.pop("creatorId")
@@ -93,6 +94,7 @@ async def test_rooms_are_listed(chat: ChatClient) -> None:
         "roomName": "Keller",
         "members": 1,
         "messages": 1,
+        "senderId": said["userId"],
         "seq": seq,
         "creatorName": "a guest",
     }

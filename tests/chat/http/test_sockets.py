@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from chat.domain import sentences
 from chat.http.frames import FRAME_BYTES
 from fanline.errors import ErrorCode
 from fanline.protocol import MAX_POSITION
@@ -347,7 +348,7 @@ async def test_deleting_a_room_says_so(chat: ChatClient) -> None:
     members = [await chat.enter("cellar", v1=v1) for v1 in (False, True)]
     lobby = await chat.enter()
     assert (await chat.http.delete("/api/room/cellar")).status_code == 204
-    assert [await member.end() for member in members] == [(4004, "the room has been deleted")] * 2
+    assert [await member.end() for member in members] == [sentences.ROOM_GONE] * 2
     assert (await chat.refused("/api/serve/cellar"))[0] == 404
     await lobby.say("unharmed")
     assert await lobby.hear_chat(1) == ["unharmed"]
@@ -362,7 +363,7 @@ async def test_deleting_while_a_hundred_are_sending(chat: ChatClient) -> None:
     while (await watcher.hear()).get("room", {}).get("messages", 0) < 200:
         pass
     assert (await chat.http.delete("/api/room/busy")).status_code == 204
-    assert await asyncio.gather(*talking) == [(4004, "the room has been deleted")] * 100
+    assert await asyncio.gather(*talking) == [sentences.ROOM_GONE] * 100
     await lobby.say("unharmed")
     assert await lobby.hear_chat(1) == ["unharmed"]
     await make_room(chat, "busy")
@@ -385,7 +386,7 @@ async def test_logging_out_closes_what_is_open(chat: ChatClient, v1: bool) -> No
     other = await chat.enter(token=await chat.log_in("Ben"))
     opened = [await chat.open("/join", token=token, v1=v1), await chat.open("/api/feed", token=token)]
     assert (await chat.http.post("/logout", params={"token": token})).status_code == 204
-    assert [await each.end() for each in opened] == [(4001, "logged out")] * 2
+    assert [await each.end() for each in opened] == [sentences.LOGGED_OUT] * 2
     await other.say("still here")
     assert await other.hear_chat(1) == ["still here"]
 

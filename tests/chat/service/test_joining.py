@@ -7,7 +7,7 @@ import weakref
 import msgspec
 import pytest
 
-from chat.domain.errors import Unavailable, UnknownRoom
+from chat.domain.errors import Refused, Unavailable
 from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService, Tuning
 from chat.service.members import LocalMember
@@ -42,11 +42,11 @@ async def test_members_see_each_other(server: ChatService) -> None:
 
 async def test_unknown_room(server: ChatService) -> None:
     """An unknown room can be neither joined nor read (line 24)."""
-    with pytest.raises(UnknownRoom):
+    with pytest.raises(Refused, match="There is no room"):
         await server.join("nowhere", "Ada", None)
-    with pytest.raises(UnknownRoom):
+    with pytest.raises(Refused, match="There is no room"):
         await server.messages("nowhere", limit=1)
-    with pytest.raises(UnknownRoom):
+    with pytest.raises(Refused, match="There is no room"):
         await server.page("nowhere", None)
 
 
@@ -65,7 +65,7 @@ async def test_joining_a_room_that_is_being_deleted(server: ChatService) -> None
         if isinstance(outcome, LocalMember):
             assert (await end_of(outcome)).code == 4004
         else:
-            assert isinstance(outcome, UnknownRoom)
+            assert isinstance(outcome, Refused)
     assert not server.rooms.population
     assert not server.state.leaves
     assert [*server.state.members] == []

@@ -7,8 +7,9 @@ import pytest
 from chat.domain.errors import Unavailable
 from chat.domain.events import ROOMS, SERVERS, Beat, Made
 from chat.domain.rooms import LOBBY
+from chat.domain.sentences import AWAY
 from chat.service.chat_service import Tuning
-from chat.service.lifecycle import AWAY, Heartbeat
+from chat.service.lifecycle import Heartbeat
 from fanline.client import Publisher
 from fanline.tasks import running_task
 from msgqueue.app import open_msgqueue
@@ -91,9 +92,9 @@ async def test_nothing_is_done_before_the_log_is_read(open_server: OpenServer) -
     server = await open_server(ready=False)
     assert not server.lifecycle.is_ready
     assert await server.lifecycle.problem()
-    with pytest.raises(Unavailable, match="not ready"):
+    with pytest.raises(Unavailable, match="is starting"):
         await server.make_room("a", None, ADMIN)
-    with pytest.raises(Unavailable, match="not ready"):
+    with pytest.raises(Unavailable, match="is starting"):
         server.watch(None)
     await until(lambda: server.lifecycle.is_ready)
     assert await server.lifecycle.problem() is None
@@ -127,7 +128,7 @@ async def test_the_feed_is_told_that_the_pipeline_is_away(
     server.lifecycle.require_available()
     port = services.msgqueue.port
     await services.msgqueue.stop()
-    assert await receive(watcher, 1) == [{"pipeline": "away", "reason": AWAY}]
+    assert await receive(watcher, 1) == [{"pipeline": "away", "reason": AWAY.text}]
     with pytest.raises(Unavailable, match="out of reach"):
         server.lifecycle.require_available()
     await start_service(open_msgqueue, msgqueue_port=port)

@@ -76,7 +76,7 @@ async def test_a_client_that_does_not_read_is_closed(
     assert not ada.is_closed
     ada.push(b"x")
     assert [*members] == []
-    with pytest.raises(MemberClosed, match="reconnect") as caught:
+    with pytest.raises(MemberClosed, match="Reconnect") as caught:
         await ada.take()
     assert caught.value.code == 4008
 

@@ -49,6 +49,7 @@ def summary(room: str, *, members: int = 0, messages: int = 0, seq: int) -> dict
         "creatorName": "ada",
         "members": members,
         "messages": messages,
+        "senderId": "",
         "seq": seq,
     }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from chat.domain import sentences
 from tests.chat.client import ChatClient, Member
 from tests.chat.conftest import StartChatProcess
 
@@ -44,7 +45,7 @@ async def test_two_servers_share_their_rooms(start_chat_process: StartChatProces
     guest = await here.enter("shared")
     await here.http.post("/logout", params={"token": token})
     ends = await asyncio.gather(ada.end(), carl.end(), watcher.end())
-    assert set(ends) == {(4001, "logged out")}
+    assert set(ends) == {sentences.LOGGED_OUT}
     assert (await there.refused("/join", token=token))[0] == 401
 
     await there.server.kill()
