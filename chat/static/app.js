@@ -6,6 +6,7 @@
 
 import { about, ask } from "./model/about.js";
 import { enterAsGuest, logIn } from "./model/api.js";
+import * as sentences from "./model/sentences.js";
 import * as session from "./model/session.js";
 import { browser } from "./model/storage.js";
 import { Chat } from "./page/chat.js";
@@ -99,7 +100,7 @@ byId("guest").addEventListener("click", () => enter(enterAsGuest()));
 byId("login-name").value = `${browser.read(NAME) ?? ""}`;
 session.watch(() => {
   if (session.load()?.token !== chat?.token) {
-    show("You were logged out in another tab.");
+    show(sentences.LOGGED_OUT_ELSEWHERE);
   }
 });
 for (const kind of ["dragover", "drop", "paste"]) {
@@ -109,7 +110,7 @@ for (const kind of ["dragover", "drop", "paste"]) {
     if (data?.types.includes("Files") && !data.types.includes("text/plain")) {
       event.preventDefault(); // else the browser would leave the page for the file
       if (kind !== "dragover") {
-        note("Files cannot be sent here, only text.");
+        note(sentences.NO_FILES);
       }
     }
   });

@@ -10,6 +10,7 @@ export const about = {
   name: "Fanline chat",
   guests: true,
   limits: { message: 16_384, name: 64, roomId: 64 },
+  restoreSeconds: 86_400,
 };
 
 /** Ask the server; without an answer the defaults stay. */

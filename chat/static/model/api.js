@@ -4,6 +4,7 @@
  * @module
  */
 
+import * as sentences from "./sentences.js";
 import { sentence } from "./text.js";
 
 /** @import { RoomEvent } from "../fanline.js" */
@@ -38,7 +39,7 @@ const TIMEOUT = 15_000;
  */
 function failureOf({ status, headers }, body) {
   const retryAfter = status === 429 ? Number(headers.get("Retry-After")) : 0;
-  const { detail = `The server answered ${status}.`, code, field } = body ?? {};
+  const { detail = sentences.failed(status), code, field } = body ?? {};
   return new Failure(status, sentence(detail), { code, field, retryAfter });
 }
 
@@ -65,7 +66,7 @@ async function request(method, path, { token, body } = {}) {
     const json = body && JSON.stringify(body);
     response = await fetch(path, { method, headers, signal, body: json, cache: "no-store" });
   } catch {
-    throw new Failure(0, "The server cannot be reached. Please try again in a moment.");
+    throw new Failure(0, sentences.UNREACHABLE);
   }
   const answer = response.status === 204 ? null : await response.json().catch(() => null);
   if (!response.ok) {

@@ -8,20 +8,28 @@ import { browser } from "./storage.js";
 
 const PREFIX = "fanline.read.";
 
-/** @typedef {{roomId: string, messages: number, seq: number}} RoomCount Messages of a room up to a position. */
-/** @typedef {Omit<RoomCount, "roomId">} Mark How many messages were read, and the position of the last one. */
+/**
+ * @typedef {object} RoomCount Messages of a room up to a position.
+ * @property {string} roomId The room.
+ * @property {number} messages How many.
+ * @property {number} seq The position.
+ * @property {string} [senderId] The user who sent the newest one.
+ */
+/** @typedef {{messages: number, seq: number}} Mark How many messages were read, and the position of the last one. */
 
-/** Counts the unread messages of one user. */
+/** Counts the unread messages of one user. One who writes in a room, from anywhere, has read what is there. */
 export class Reading {
   #key;
+  #userId;
   /** @type {Record<string, Mark> | null} */
   #read;
   /** @type {Map<string, RoomCount>} */
   #rooms = new Map();
 
-  /** @param {string} name The user's name. */
-  constructor(name) {
+  /** @param {string} name The user's name. @param {string} userId The user's id. */
+  constructor(name, userId) {
     this.#key = PREFIX + name;
+    this.#userId = userId;
     this.#read = load(this.#key);
   }
 
@@ -52,6 +60,9 @@ export class Reading {
         delete this.#read[roomId]; // it was deleted, or another room has its id now
       }
     }
+    for (const room of rooms) {
+      this.#readOwn(room);
+    }
     this.#save();
   }
 
@@ -63,6 +74,15 @@ export class Reading {
   update(room) {
     if (room.seq >= (this.#rooms.get(room.roomId)?.seq ?? 0)) {
       this.#rooms.set(room.roomId, { ...room });
+      this.#readOwn(room);
+    }
+  }
+
+  /** @param {RoomCount} room A room; its newest message may be one that the user has sent from another device. */
+  #readOwn({ roomId, messages, seq, senderId }) {
+    if (this.#read && senderId === this.#userId) {
+      this.#read[roomId] = { messages, seq };
+      this.#save();
     }
   }
 

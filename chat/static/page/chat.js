@@ -10,6 +10,7 @@ import { Api } from "../model/api.js";
 import { Drafts } from "../model/drafts.js";
 import * as outbox from "../model/outbox.js";
 import { Reading } from "../model/reading.js";
+import * as sentences from "../model/sentences.js";
 import { tab } from "../model/storage.js";
 import { counted, dayAndTime, sentence } from "../model/text.js";
 import { Composer } from "./composer.js";
@@ -26,7 +27,7 @@ import { RoomList, shortened } from "./roomlist.js";
 /** @import { Session } from "../model/session.js" */
 
 const LOBBY = "lobby";
-const RESTORABLE = 48 * 3_600_000; // milliseconds that unsent messages are kept for a room that is not there
+const KEPT_LONGER = 2; // times as long as a room can be restored, what was not sent in it is kept
 const REVOKE_RETRY = 10_000; // milliseconds
 
 /** Everything that is open under one login. */
@@ -64,7 +65,7 @@ export class Chat {
     const { signal } = this.#ending;
     this.#drafts = new Drafts(session.name);
     this.#composer = new Composer(this.#drafts, (text) => this.#conversation?.say(text), signal);
-    this.#reading = new Reading(session.name);
+    this.#reading = new Reading(session.name, session.userId);
     this.#drawSoon = oncePerFrame(() => this.#draw(), signal);
     this.#rooms = new RoomList(
       (id) => this.#marks(id),
@@ -138,7 +139,7 @@ export class Chat {
     this.#rooms.select(this.#roomId);
     const ids = new Set(rooms.map(({ roomId }) => roomId));
     for (const entry of outbox.kept(this.#session.name)) {
-      if (!ids.has(entry.room) && entry.written < Date.now() - RESTORABLE) {
+      if (!ids.has(entry.room) && entry.written < Date.now() - KEPT_LONGER * about.restoreSeconds * 1_000) {
         outbox.drop(entry);
       }
     }
@@ -186,13 +187,14 @@ export class Chat {
   async #deleteRoom() {
     const roomId = this.#roomId;
     const name = this.#name();
-    const text = "All its members are disconnected. You can restore it, with its messages, within a day.";
-    if (!(await confirm(`Delete “${name}”?`, text, "Delete room"))) {
+    if (
+      !(await confirm(sentences.deleteRoom(name), sentences.deleteText(about.restoreSeconds), "Delete room"))
+    ) {
       return;
     }
     if (await this.#attempt(this.#api.deleteRoom(roomId).then(() => true))) {
       note(
-        `You have deleted “${name}”. `,
+        sentences.deleted(name),
         textButton("Undo", () => this.#restoreRoom(roomId)),
       );
     }
@@ -204,7 +206,7 @@ export class Chat {
   #follow() {
     const roomId = roomOf(location.hash);
     if (roomId === null) {
-      note(`The address names no room: ${decoded(location.hash)}. This is the lobby.`);
+      note(sentences.noRoom(decoded(location.hash)));
       location.replace("#");
       return;
     }
@@ -325,29 +327,24 @@ export class Chat {
   /** Say what is wrong, and since when the device is offline: a server on it may be reached all the same. */
   #showTrouble() {
     const { phase, reason, isDoubtful } = this.#state;
-    const trouble =
-      phase === "open" ? (isDoubtful ? "The server does not answer so far." : this.#away) : reason;
-    const device = navigator.onLine ? "" : " This device is offline.";
-    byId("problem").textContent = sentence(trouble) + device;
+    const trouble = phase === "open" ? (isDoubtful ? sentences.NO_ANSWER : this.#away) : reason;
+    const device = navigator.onLine ? "" : sentences.OFFLINE;
+    byId("problem").textContent = `${sentence(trouble)} ${device}`.trim();
     byId("trouble").hidden = !trouble;
   }
 
   /** @param {State} state The new state of a connection. */
   #checkLogin({ phase, code, reason }) {
     if (phase === "closed" && code === CloseCode.LOGGED_OUT && !this.#ending.signal.aborted) {
-      this.#onOver(
-        reason === "logged out" ? "You are logged out." : "Your login has ended. Please log in again.",
-      );
+      this.#onOver(reason === sentences.LOGGED_OUT ? reason : sentences.LOGIN_ENDED);
     }
   }
 
   /** @param {string} reason Why the room is closed. */
   #returnToLobby(reason) {
     const unsent = outbox.kept(this.#session.name, this.#roomId);
-    const kept = unsent.length
-      ? " What you had not sent yet is kept for two days, in case it is restored."
-      : "";
-    note(`${sentence(reason)} It was “${this.#name() || this.#roomId}”.${kept}`);
+    const kept = unsent.length ? sentences.unsentKept(KEPT_LONGER * about.restoreSeconds) : "";
+    note(`${sentence(reason)} ${sentences.itWas(this.#name() || this.#roomId)} ${kept}`);
     location.replace("#");
   }
 
@@ -358,20 +355,14 @@ export class Chat {
 
   async #logOut() {
     const unsent = outbox.kept(this.#session.name);
-    const text = "What you have written and is not sent yet is lost.";
-    if (unsent.length && !(await confirm("Log out now?", text, "Log out"))) {
+    if (unsent.length && !(await confirm(sentences.LOG_OUT_NOW, sentences.LOG_OUT_LOSES, "Log out"))) {
       return;
     }
     outbox.kept(this.#session.name).forEach(outbox.drop);
     this.#drafts.clear();
     const isRevoked = await this.#revoke();
     const until = dayAndTime(new Date(this.#session.expires));
-    this.#onOver(
-      isRevoked
-        ? "You are logged out."
-        : `You are logged out here. The server could not be told: as long as this page is open, it will be, and
-          otherwise the login ends by itself on ${until}.`,
-    );
+    this.#onOver(isRevoked ? sentences.LOGGED_OUT : sentences.loggedOutHere(until));
   }
 
   /** @returns {Promise<boolean>} Whether the server has ended the login; if not, it is tried again. */
@@ -401,7 +392,7 @@ export class Chat {
     } catch (error) {
       const { status, message } = /** @type {Error & {status?: number}} */ (error);
       if (status === 401) {
-        this.#onOver("Your login has ended. Please log in again.");
+        this.#onOver(sentences.LOGIN_ENDED);
       } else {
         note(message);
       }
@@ -413,7 +404,7 @@ export class Chat {
 /** @param {string} hash Of the address. @returns {string | null} The room that it names; null if it names none. */
 function roomOf(hash) {
   const roomId = decoded(hash);
-  return new Blob([roomId]).size > about.limits.roomId ? null : roomId || LOBBY;
+  return [...roomId].length > about.limits.roomId ? null : roomId || LOBBY;
 }
 
 /** @param {string} hash Of the address. */

@@ -5,6 +5,7 @@
  */
 
 import { Room } from "../fanline.js";
+import * as sentences from "../model/sentences.js";
 import { counted, dayName } from "../model/text.js";
 import { byId, oncePerFrame } from "./dom.js";
 import { MemberList } from "./members.js";
@@ -83,7 +84,7 @@ export class Conversation {
     });
     byId("newest").addEventListener("click", () => this.#timeline.toBottom(), { signal });
     document.addEventListener("visibilitychange", this.#lookSoon, { signal });
-    byId("beginning").textContent = "Loading…";
+    byId("beginning").textContent = sentences.LOADING;
     this.#timeline.append(opening.known);
     this.#look();
     this.#renameDaysAtMidnight();
@@ -206,7 +207,7 @@ export class Conversation {
       if (status === undefined || (status >= 400 && status < 500)) {
         return; // the room or the login is gone, and the connection tells
       }
-      byId("beginning").textContent = "Older messages cannot be loaded at the moment. Trying again…";
+      byId("beginning").textContent = sentences.OLDER_LATER;
       setTimeout(() => this.#retryOlder(before), HISTORY_RETRY);
     }
   }
@@ -216,7 +217,7 @@ export class Conversation {
     if (this.#isOver) {
       return;
     }
-    byId("beginning").textContent = before === null ? "This is the beginning of the room." : "Loading…";
+    byId("beginning").textContent = before === null ? sentences.BEGINNING : sentences.LOADING;
     this.#unsent.settle(messages);
     this.#timeline.prepend(messages, before);
     if (this.#isShown) {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAKE_ANYWAY } from "../model/sentences.js";
 import { byId, element, textButton } from "./dom.js";
 
 /** @import { DeletedRoom, Failure, RoomName } from "../model/api.js" */
@@ -63,7 +64,7 @@ export async function askForRoom(name, deleted, { make, restore }) {
     } catch (error) {
       const { code, message } = /** @type {Failure} */ (error);
       taken = code === "room-name-exists" ? wanted : "";
-      problem.textContent = taken ? `${message} To make it all the same, press “Make room” again.` : message;
+      problem.textContent = taken ? `${message} ${MAKE_ANYWAY}` : message;
       delete restoring.id;
       field.focus();
     }

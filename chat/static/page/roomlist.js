@@ -4,6 +4,7 @@
  * @module
  */
 
+import { makeFound } from "../model/sentences.js";
 import { counted } from "../model/text.js";
 import { byId, element } from "./dom.js";
 
@@ -168,7 +169,7 @@ export class RoomList {
       found += Number(!row.hidden);
     }
     byId("make-found").hidden = found > 0 || name === "";
-    byId("make-found").textContent = `No such room. Make “${name}”?`;
+    byId("make-found").textContent = makeFound(name);
     this.#moveStop();
   }
 

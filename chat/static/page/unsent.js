@@ -6,6 +6,7 @@
 
 import { Rejected } from "../fanline.js";
 import * as outbox from "../model/outbox.js";
+import * as sentences from "../model/sentences.js";
 import { loginId } from "../model/session.js";
 import { sentence } from "../model/text.js";
 import { byId, element, textButton } from "./dom.js";
@@ -245,13 +246,14 @@ export class Unsent {
     if (isUnderway) {
       const isOpen = this.#room.state.phase === "open";
       row.classList.toggle("waiting", !isOpen);
-      status.replaceChildren(isOpen ? "Sending…" : "Not sent yet: waiting for the connection ");
+      status.replaceChildren(isOpen ? sentences.SENDING : `${sentences.WAITING} `);
       if (!isOpen) {
         status.append(discard);
       }
     } else if (this.#isSafe(note)) {
       const again = textButton("Try again", () => this.#send(note));
-      const state = note.trouble ? `Not sent yet. ${note.trouble}` : `Not sent. ${entry.failure ?? ""}`;
+      const { trouble } = note;
+      const state = trouble ? sentences.notSentYet(trouble) : sentences.notSent(entry.failure ?? "");
       status.replaceChildren(`${state} `, again, " ", discard);
     } else {
       const again = textButton(entry.tried ? "Send again" : "Send", () => {
@@ -259,9 +261,7 @@ export class Unsent {
         entry.login = this.#login;
         this.#send(note);
       });
-      const state = entry.tried
-        ? "Unknown whether this was sent."
-        : "Written before you logged in, not sent.";
+      const state = entry.tried ? sentences.UNKNOWN : sentences.WRITTEN_BEFORE;
       status.replaceChildren(`${state} `, again, " ", discard);
     }
   }

@@ -9,7 +9,7 @@ const room = (messages, seq, roomId = "a") => ({ roomId, messages, seq });
 beforeEach(emptyStorage);
 
 test("counts each message once, in whichever order the news come", () => {
-  const reading = new Reading("Ada");
+  const reading = new Reading("Ada", "u1");
   reading.replace([room(2, 5)]);
   assert.equal(reading.unread("a"), 0);
   reading.count(room(0, 5));
@@ -29,7 +29,7 @@ test("counts each message once, in whichever order the news come", () => {
 });
 
 test("begins again with a room that was deleted", () => {
-  const reading = new Reading("Ada");
+  const reading = new Reading("Ada", "u1");
   reading.replace([room(2, 5)]);
   reading.forget("a");
   assert.equal(reading.unread("a"), 0);
@@ -38,24 +38,24 @@ test("begins again with a room that was deleted", () => {
 });
 
 test("remembers what was read, for each user", () => {
-  new Reading("Ada").replace([room(2, 5)]);
-  const later = new Reading("Ada");
+  new Reading("Ada", "u1").replace([room(2, 5)]);
+  const later = new Reading("Ada", "u1");
   later.replace([room(7, 30), room(1, 31, "b")]);
   assert.deepEqual([later.unread("a"), later.unread("b"), later.unread("unknown")], [5, 1, 0]);
-  const other = new Reading("Ben");
+  const other = new Reading("Ben", "u2");
   other.replace([room(7, 30)]);
   assert.equal(other.unread("a"), 0);
 });
 
 test("forgets a room that was made again while the user was away", () => {
-  new Reading("Ada").replace([room(5, 9), room(1, 10, "b")]);
-  const later = new Reading("Ada");
+  new Reading("Ada", "u1").replace([room(5, 9), room(1, 10, "b")]);
+  const later = new Reading("Ada", "u1");
   later.replace([room(3, 40)]);
   assert.equal(later.unread("a"), 3);
 });
 
 test("takes over what was read in another tab", () => {
-  const [one, other] = [new Reading("Ada"), new Reading("Ada")];
+  const [one, other] = [new Reading("Ada", "u1"), new Reading("Ada", "u1")];
   one.replace([room(2, 5)]);
   other.replace([room(2, 5)]);
   for (const reading of [one, other]) {
@@ -69,7 +69,7 @@ test("takes over what was read in another tab", () => {
 });
 
 test("remembers how far a room was read, and goes only forward", () => {
-  const reading = new Reading("Ada");
+  const reading = new Reading("Ada", "u1");
   assert.equal(reading.lastRead("a"), Number.POSITIVE_INFINITY);
   reading.replace([room(2, 5)]);
   assert.equal(reading.lastRead("a"), 5);
@@ -79,12 +79,26 @@ test("remembers how far a room was read, and goes only forward", () => {
   assert.deepEqual([reading.unread("a"), reading.lastRead("a")], [4, 20]);
   reading.see("a", 10, 7);
   assert.deepEqual([reading.unread("a"), reading.lastRead("a")], [4, 20]);
-  assert.equal(new Reading("Ada").lastRead("a"), 20);
+  assert.equal(new Reading("Ada", "u1").lastRead("a"), 20);
 });
 
 test("passes over what cannot be read", () => {
   localStorage.setItem("fanline.read.Ada", '{"a":3,"b":{"messages":1,"seq":"x"},"c":{"messages":1,"seq":4}}');
-  const reading = new Reading("Ada");
+  const reading = new Reading("Ada", "u1");
   reading.replace([room(2, 5), room(2, 5, "b"), room(2, 5, "c")]);
   assert.deepEqual([reading.unread("a"), reading.unread("b"), reading.unread("c")], [2, 2, 1]);
+});
+
+test("counts nothing up to a message that the user has sent from another device", () => {
+  const reading = new Reading("Ada", "u1");
+  reading.replace([room(2, 5), room(1, 6, "b")]);
+  reading.update({ ...room(4, 9), senderId: "u2" });
+  assert.equal(reading.unread("a"), 2);
+  reading.update({ ...room(5, 10), senderId: "u1" });
+  assert.equal(reading.unread("a"), 0);
+  reading.update({ ...room(6, 11), senderId: "u2" });
+  assert.equal(reading.unread("a"), 1);
+  const later = new Reading("Ada", "u1");
+  later.replace([{ ...room(8, 20), senderId: "u1" }]);
+  assert.deepEqual([later.unread("a"), later.lastRead("a")], [0, 20]);
 });
