@@ -1308,7 +1308,6 @@ const HTTP_PERIOD = 300_000; // milliseconds after which they are tried again
  * @property {string} path The path of the WebSocket.
  * @property {string} protocol Its subprotocol.
  * @property {() => Record<string, string>} [parameters] Called before each attempt: what to add to the address.
- * @property {string} [askedAt] The path to ask at over HTTP why a connection could not be opened.
  * @property {(http: Http, path: string) => Socket} [openOverHttp] Makes what stands in for a WebSocket, where none gets
  *   through.
  * @property {{new(url: string, protocols: string[]): any}} [WebSocket] Makes WebSockets.
@@ -1374,13 +1373,13 @@ class Transport {
    * @returns {Promise<Diagnosis | null>} Null if the server cannot be reached.
    */
   async #diagnose() {
-    const { path, askedAt = path } = this.#options;
+    const { path } = this.#options;
     const options = { signal: AbortSignal.timeout(TIMEOUT) };
     try {
       // To a page of a foreign origin the answer can only be read without the preflight that a login needs.
       const response = await this.#http(this.#token)
-        .request(askedAt, options)
-        .catch(() => this.#http("").request(askedAt, options));
+        .request(path, options)
+        .catch(() => this.#http("").request(path, options));
       return response.ok || response.status === 426 ? this.#noteBlocked() : await this.#diagnosisOf(response);
     } catch {
       return null;
@@ -2392,7 +2391,6 @@ class Room extends Sender {
   constructor(url, id, { token = "", after, onEvents, onPipeline, onState }) {
     const transport = new Transport(url, new Login(token), {
       path: `/api/serve/${encodeURIComponent(id)}`,
-      askedAt: `/api/room/${encodeURIComponent(id)}`,
       protocol: "fanline.chat.v1",
       parameters: () => this.#resume(),
     });

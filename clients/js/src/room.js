@@ -48,7 +48,6 @@ export class Room extends Sender {
   constructor(url, id, { token = "", after, onEvents, onPipeline, onState }) {
     const transport = new Transport(url, new Login(token), {
       path: `/api/serve/${encodeURIComponent(id)}`,
-      askedAt: `/api/room/${encodeURIComponent(id)}`,
       protocol: "fanline.chat.v1",
       parameters: () => this.#resume(),
     });

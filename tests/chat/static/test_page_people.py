@@ -1,12 +1,16 @@
 """One machine, several people in turn: no words of one show to another, or go out under another's name."""
 
+import asyncio
 import re
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from playwright.async_api import Page, expect
+from websockets.exceptions import InvalidStatus
 
-from tests.chat.static.browser import Installation, is_connected, log_in, say
+from tests.chat.static.browser import Installation, Person, is_connected, log_in, say
 from tests.chat.static.conftest import OpenWindow
+from tests.stubs import DEADLINE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -97,6 +101,35 @@ async def test_own_is_who_wrote_it_not_a_name(installation: Installation, open_w
     await say(page, "I do not")
     await expect(page.locator("#messages .head .name")).to_have_text(["Sam", "You"])
     await expect(page.locator("#messages .own .bubble")).to_have_text(["I do not"])
+
+
+async def test_a_name_that_is_in_use_by_now(installation: Installation, open_window: OpenWindow) -> None:
+    """A page that comes back to a name in use says so, keeps what is written, and goes on when it is free."""
+    room = await installation.make_room("Robs")
+    rob = await installation.log_in("Rob")
+    page = await (await open_window(is_rough=True)).new_page()
+    await log_in(page, installation.url, "Rob", room)
+    await page.goto("about:blank")
+    async with AsyncExitStack() as stack:
+        await enter_when_free(rob, room, stack)
+        await page.goto(f"{installation.url}/#{room}")
+        await expect(page.locator("#problem")).to_have_text(
+            "Another person uses the name Rob at present. Choose another one."
+        )
+        await say(page, "It is me")
+        await expect(page.locator("#unsent")).to_contain_text("waiting for the connection")
+    await expect(page.locator("#messages .own .bubble")).to_have_text(["It is me"])
+    await expect(page.locator("#trouble")).to_be_hidden()
+
+
+async def enter_when_free(person: Person, room: str, stack: AsyncExitStack) -> None:
+    """Enter a room once the name is free."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            with suppress(InvalidStatus):
+                await stack.enter_async_context(person.enter(room))
+                return
+            await asyncio.sleep(0.02)
 
 
 async def test_many_rooms_by_keyboard(installation: Installation, open_window: OpenWindow) -> None:
