@@ -96,7 +96,7 @@ async def test_a_bad_body_is_refused(chat: ChatClient) -> None:
 
 
 async def test_a_refusal_names_the_field_to_change(chat: ChatClient) -> None:
-    """What is wrong with a login is a sentence for people, next to the field that it is about (line 13)."""
+    """A problem with a login is told in a sentence, with the field that it is about (line 13)."""
     taken = await chat.enter(token=await chat.log_in("Ada"))
     for login, field, sentence in (
         ({"name": "", "password": "test"}, "name", "The name needs 1 or more characters."),

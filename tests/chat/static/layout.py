@@ -1,4 +1,4 @@
-"""What is wrong with the layout of a page, in any browser: a function for its ``evaluate``."""
+"""Faults of the layout of a page, in any browser: a function for its ``evaluate``."""
 
 OWN_NAME = "Long " * 12 + "Name"
 

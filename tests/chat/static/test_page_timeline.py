@@ -207,7 +207,7 @@ async def test_the_layout(installation: Installation, open_window: OpenWindow) -
 
 
 async def furnish(installation: Installation, room: str, stack: AsyncExitStack) -> None:
-    """Let people with difficult names be in a room, and say difficult things."""
+    """Fill a room with difficult names and texts."""
     for name in layout.NAMES:
         visit = await stack.enter_async_context((await installation.log_in(name)).enter(room))
         await visit.say(layout.MIXED, layout.ZALGO)
