@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from tests.chat.static import layout
+from tests.chat.browsers import layout
+from tests.chat.browsers.firefox import open_firefox
 from tests.chat.static.browser import Installation, is_connected, log_in, until
 from tests.chat.static.conftest import OpenWindow
-from tests.chat.static.firefox import open_firefox
 from tests.stubs import DEADLINE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
