@@ -62,7 +62,7 @@ class Stub:
         answer: If set, requests are answered with this status, and no WebSocket is opened.
         speaks_v1: Whether ``fanline.v1`` is chosen when a client offers it.
         paths: The path of each WebSocket that was opened, in order.
-        logins: User and password of each request, in order; also of those that were refused.
+        logins: User and password of each request, or no user and a token; also of those that were refused.
         frames: Every frame that was received, in order.
         connections: The open connections.
     """
@@ -165,7 +165,13 @@ class Stub:
         """Act on one frame; what a particular stub does."""
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.logins.append(parse_authorization_basic(request.headers["Authorization"]))
+        authorization = request.headers["Authorization"]
+        is_token = authorization.startswith("Bearer ")
+        self.logins.append(
+            ("", authorization.removeprefix("Bearer "))
+            if is_token
+            else parse_authorization_basic(authorization)
+        )
         if self.answer is None:
             return None
         return connection.respond(self.answer, "as the script says\n")

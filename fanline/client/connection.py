@@ -14,12 +14,10 @@ that speaks on it until it ends. What happens then depends on why it ended:
 """
 
 import asyncio
-import base64
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, NoReturn, Self
+from typing import Final, NamedTuple, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -31,9 +29,11 @@ from fanline.addresses import split_url
 from fanline.backoff import Backoff
 from fanline.change_notifier import ChangeNotifier
 from fanline.client.dial import lent, open_socket
+from fanline.client.login import Login
 from fanline.client.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
-from fanline.protocol import SUBPROTOCOL, Dialect
+from fanline.protocol import SUBPROTOCOL, Dialect, encode
+from fanline.tasks import running_task
 
 logger = logging.getLogger(__name__)
 
@@ -48,38 +48,11 @@ STEADY_SECONDS: Final = 5.0
 
 CLOSE_TIMEOUT: Final = 2.0
 
+# Seconds between attempts to fetch a token, while the one in use is still valid.
+RENEWAL_PAUSE: Final = 5.0
+
 # The longest that a peer can ask for before it is tried again.
 MAX_RETRY_AFTER: Final = 60.0
-
-
-@dataclass(frozen=True)
-class Login:
-    """As whom to log in.
-
-    Attributes:
-        who: In words, for errors.
-        authorization: The value of the header; it appears in no log and no error.
-    """
-
-    who: str
-    authorization: str = field(repr=False)
-
-    @classmethod
-    def by_password(cls, user: str, password: str) -> Self:
-        """Return the login of a user.
-
-        Raises:
-            ConfigurationError: If it is no user's name.
-        """
-        if ":" in user:
-            raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
-        secret = base64.b64encode(f"{user}:{password}".encode()).decode()
-        return cls(f"user {user!r}", f"Basic {secret}")
-
-    @classmethod
-    def by_token(cls, token: str) -> Self:
-        """Return the login that a token stands for."""
-        return cls("the login", f"Bearer {token}")
 
 
 class ReconnectingConnection:
@@ -139,6 +112,7 @@ class ReconnectingConnection:
         self._refused_delay = refused_delay
         self._backoff = backoff or Backoff()
         self._retry_after: float | None = None
+        self._is_fresh = False  # whether the token was fetched because the one before was refused
         self._on_state = on_state
 
     @property
@@ -183,6 +157,8 @@ class ReconnectingConnection:
             connection = await self._open()
         except (OSError, InvalidHandshake) as error:
             return self._not_opened(error)
+        except Disconnected as error:  # there is no token
+            return _Loss(error, is_final=isinstance(error, LoginRefused))
         try:
             self._welcome(connection)
             await self._hold(connection, session)
@@ -199,7 +175,7 @@ class ReconnectingConnection:
         connection = await _Connect(
             self.url + self._query(),
             ssl=self._tls or True,
-            additional_headers={"Authorization": self._login.authorization},
+            additional_headers={"Authorization": await self._login.authorize()},
             subprotocols=[self._subprotocol],
             compression=None,
             proxy=None,
@@ -231,11 +207,28 @@ class ReconnectingConnection:
     async def _hold(self, connection: ClientConnection, session: Session) -> None:
         loop = asyncio.get_running_loop()
         opened = loop.time()
+        self._is_fresh = False
         try:
-            await session(connection)
+            async with running_task(self._renew_token(connection)):
+                await session(connection)
         finally:
             if loop.time() - opened >= STEADY_SECONDS:
                 self._backoff.reset()
+
+    async def _renew_token(self, connection: ClientConnection) -> None:
+        """Send new tokens in time, for as long as they can be fetched and tell when they expire."""
+        while self._login.is_renewable and self.dialect is Dialect.V1:
+            delay = self._login.seconds_left()
+            if delay is None:
+                return
+            await asyncio.sleep(delay)
+            try:
+                token = await self._login.renew()
+            except FanlineError as error:
+                logger.warning("%s; trying again in %g s", error, RENEWAL_PAUSE)
+                await asyncio.sleep(RENEWAL_PAUSE)
+            else:
+                await connection.send(encode({"token": token}), text=True)
 
     def _next_delay(self, *, is_final: bool) -> float:
         asked_for, self._retry_after = self._retry_after, None
@@ -253,6 +246,10 @@ class ReconnectingConnection:
     def _not_opened(self, error: OSError | InvalidHandshake) -> "_Loss":
         reason = self._translated(error)
         reason.__cause__ = error
+        if isinstance(reason, LoginRefused) and self._login.is_renewable and not self._is_fresh:
+            self._login.discard()  # it may have expired or been revoked: the next one decides
+            self._is_fresh = True
+            return _Loss(reason)
         return _Loss(reason, is_final=isinstance(reason, LoginRefused | ConfigurationError))
 
     def _translated(self, error: OSError | InvalidHandshake) -> FanlineError:
@@ -269,6 +266,8 @@ class ReconnectingConnection:
             silence = self._ping_interval + self._silence_limit
             return _Loss(Disconnected(f"{self.url} has been silent for more than {silence:g} s"))
         words = f"{code}, {reason}" if reason else str(code)
+        if code == CloseCode.LOGGED_OUT:
+            self._login.discard()
         if code == CloseCode.POLICY:
             refusal = Disconnected(f"{self.url} has closed the connection permanently: {words}")
             return _Loss(refusal, is_final=True)

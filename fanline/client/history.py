@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from fanline.client.https import HttpsClient, Response
+from fanline.client.login import Login, Token
 from fanline.client.subscription_state import Gap
 from fanline.client.translate import refused
 from fanline.errors import Closed, ConfigurationError, ErrorCode, FanlineError, Rejected
@@ -56,6 +57,8 @@ class History:
         url: The subscriber service, ``wss://HOST:PORT``.
         user: Who to log in as.
         password: The password.
+        token: Instead of these, a token, or a function that returns one or an awaitable of one; it is called
+            again before a token expires.
         tls: How to verify the server; None trusts the CAs of the system.
         timeout: Seconds to wait for an answer, the connection included. The service itself waits for its
             queue, 10 s by default.
@@ -68,15 +71,14 @@ class History:
         self,
         url: str = "wss://localhost:8082",
         *,
-        user: str,
-        password: str,
+        user: str | None = None,
+        password: str | None = None,
+        token: Token | None = None,
         tls: ssl.SSLContext | None = None,
         timeout: float = 15.0,
     ) -> None:
-        if ":" in user:
-            raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
-        self._user = user
-        self._client = HttpsClient(url, tls=tls, timeout=timeout, login=(user, password))
+        self._login = Login.of(user, password, token)
+        self._client = HttpsClient(url, tls=tls, timeout=timeout, login=self._login)
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -151,8 +153,9 @@ class History:
         else:
             if problem.code in _ERROR_CODES:
                 return Rejected(problem.code, problem.detail)
-        url, login = self._client.url, f"user {self._user!r}"
-        return refused(url, response.status, response.body, login=login)
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            self._login.discard()
+        return refused(self._client.url, response.status, response.body, login=self._login.who)
 
 
 def _gap(topic: str, response: Response) -> Gap | None:

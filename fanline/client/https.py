@@ -5,7 +5,6 @@ which had been idle is made again on a new one: the server may have closed it.
 """
 
 import asyncio
-import base64
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from urllib.parse import SplitResult, urlencode
 
 from fanline.addresses import split_url
 from fanline.client.dial import lent, open_socket
+from fanline.client.login import Login
 from fanline.client.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
 
@@ -77,7 +77,7 @@ class HttpsClient:
         url: The service, as for a WebSocket: ``wss://HOST:PORT``.
         tls: How to verify it; None trusts the CAs of the system.
         timeout: Seconds to wait for an answer, the connection included.
-        login: User and password.
+        login: The login; None for none.
 
     Attributes:
         url: As given.
@@ -92,16 +92,14 @@ class HttpsClient:
         *,
         tls: ssl.SSLContext | None,
         timeout: float,
-        login: tuple[str, str] | None = None,
+        login: Login | None = None,
     ) -> None:
         self._place = _split(url)
         self.url = url
         self._tls = tls or ssl.create_default_context()
         self._timeout = timeout
         self._headers = {"Host": self._place.netloc.encode("idna").decode(), "Accept": "*/*"}
-        if login is not None:
-            secret = base64.b64encode(":".join(login).encode()).decode()
-            self._headers["Authorization"] = f"Basic {secret}"
+        self._login = login
         self._idle: list[Connection] = []
 
     def close(self) -> None:
@@ -135,6 +133,8 @@ class HttpsClient:
         if parameters:
             target += "?" + urlencode(parameters)
         fields = self._headers | (dict(headers) if headers else {})
+        if self._login is not None:
+            fields["Authorization"] = await self._login.authorize()
         if body:
             fields["Content-Type"] = "application/json"
         if method != "GET":

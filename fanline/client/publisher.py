@@ -11,7 +11,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.client.base import OnState
-from fanline.client.connection import Login, ReconnectingConnection, run_until_first
+from fanline.client.connection import ReconnectingConnection, run_until_first
+from fanline.client.login import Login, Token
 from fanline.client.sending import PublishResult, SendingClient
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, ErrorCode, Rejected
 from fanline.protocol import (
@@ -52,6 +53,9 @@ class Publisher(SendingClient):
         url: The publisher service, ``wss://HOST:PORT``.
         user: Who to log in as.
         password: The password.
+        token: Instead of these, a token, or a function that returns one or an awaitable of one. It is called
+            for the first connection, and before a token expires, so that the connection stays. An error that
+            it raises counts as a failed attempt to connect.
         tls: How to verify the server; None trusts the CAs of the system.
         window: Messages that may be without an ack at a time; they are kept in memory. 16 MiB of them are
             enough, whatever their number.
@@ -65,18 +69,19 @@ class Publisher(SendingClient):
         ConfigurationError: If the URL or the user name cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one fact about a publisher
         self,
         url: str = "wss://localhost:8081",
         *,
-        user: str,
-        password: str,
+        user: str | None = None,
+        password: str | None = None,
+        token: Token | None = None,
         tls: ssl.SSLContext | None = None,
         window: int = 1_000,
         allow_plain: bool = False,
         on_state: OnState | None = None,
     ) -> None:
-        login = Login.by_password(user, password)
+        login = Login.of(user, password, token)
         link = ReconnectingConnection(f"{url.rstrip('/')}/publish", login=login, tls=tls, on_state=on_state)
         super().__init__(link, window=window, frame_bytes=FRAME_BYTES)
         self._allow_plain = allow_plain

@@ -13,7 +13,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.client.base import Client, OnState
-from fanline.client.connection import Login, ReconnectingConnection
+from fanline.client.connection import ReconnectingConnection
+from fanline.client.login import Login, Token
 from fanline.client.pending_replies import PendingReplies
 from fanline.client.subscription_state import Gap, SubscriptionState
 from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
@@ -71,6 +72,9 @@ class Subscriber(Client):
         url: The subscriber service, ``wss://HOST:PORT``.
         user: Who to log in as.
         password: The password.
+        token: Instead of these, a token, or a function that returns one or an awaitable of one. It is called
+            for the first connection, and before a token expires, so that the connection stays. An error that
+            it raises counts as a failed attempt to connect.
         tls: How to verify the server; None trusts the CAs of the system.
         after: For ``topics``: begin after this position.
         last: For ``topics``: begin with so many of the newest messages of each.
@@ -90,8 +94,9 @@ class Subscriber(Client):
         self,
         *topics: str,
         url: str = "wss://localhost:8082",
-        user: str,
-        password: str,
+        user: str | None = None,
+        password: str | None = None,
+        token: Token | None = None,
         tls: ssl.SSLContext | None = None,
         after: int | None = None,
         last: int | None = None,
@@ -100,7 +105,7 @@ class Subscriber(Client):
         on_gap: Callable[[Gap], None] = log_gap,
         on_state: OnState | None = None,
     ) -> None:
-        login = Login.by_password(user, password)
+        login = Login.of(user, password, token)
         super().__init__(
             ReconnectingConnection(f"{url.rstrip('/')}/subscribe", login=login, tls=tls, on_state=on_state)
         )

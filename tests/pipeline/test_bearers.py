@@ -4,6 +4,7 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
+from fanline import History, Publisher, Subscriber
 from fanline.protocol import SUBPROTOCOL
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
@@ -198,3 +200,15 @@ async def test_a_renewal_that_is_refused_changes_nothing(installation: Installat
             assert await say(publisher, token=wrong) == {"token": refusal}
         assert (await say(publisher, topic="a", content={"token": 1}))["seq"] == 1
         assert (await say(publisher, token=1, topic="a", content=1))["seq"] == 2
+
+
+async def test_python_clients_fetch_their_tokens(installation: Installation) -> None:
+    """Publisher, subscriber and history log in with what a function returns."""
+    fetch = partial(installation.token, publish=("t",), subscribe=("t",))
+    reading = f"wss://localhost:{installation.subscriber.port}"
+    publisher = Publisher(f"wss://localhost:{installation.publisher.port}", token=fetch, tls=installation.tls)
+    subscriber = Subscriber("t", url=reading, token=fetch, tls=installation.tls, after=0)
+    async with publisher, subscriber, History(reading, token=fetch, tls=installation.tls) as history:
+        assert (await publisher.publish("t", 1)).seq == 1
+        assert (await anext(aiter(subscriber))).sender == "page"
+        assert len((await history.page("t")).messages) == 1
