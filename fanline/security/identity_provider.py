@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import httpx
 import jwt
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -245,24 +244,29 @@ class JwksEndpoint:
                 body = await self._get()
         except TimeoutError:
             raise ProviderUnavailable(f"jwks_url {self._url}: no answer within {self._timeout:g} s") from None
-        except (httpx.HTTPError, OSError) as error:
-            raise ProviderUnavailable(f"jwks_url {self._url}: {error or type(error).__name__}") from error
         keys = parse_jwks(body)
         if not keys:
             raise ProviderUnavailable(f"jwks_url {self._url}: the answer has no keys for tokens")
         return keys
 
     async def _get(self) -> bytes:
+        # Importing it is a fifth of what a service does before it starts, and few have an identity provider.
+        import httpx  # noqa: PLC0415
+
         body = b""
-        async with (
-            httpx.AsyncClient(verify=self._tls, trust_env=False) as client,
-            client.stream("GET", self._url, headers={"Accept-Encoding": "identity"}) as response,
-        ):
-            response.raise_for_status()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > MAX_KEYS_BYTES:
-                    raise ProviderUnavailable(f"jwks_url {self._url}: more than {MAX_KEYS_BYTES:,} bytes")
+        try:
+            async with (
+                httpx.AsyncClient(verify=self._tls, trust_env=False) as client,
+                client.stream("GET", self._url, headers={"Accept-Encoding": "identity"}) as response,
+            ):
+                response.raise_for_status()
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > MAX_KEYS_BYTES:
+                        problem = f"more than {MAX_KEYS_BYTES:,} bytes"
+                        raise ProviderUnavailable(f"jwks_url {self._url}: {problem}")
+        except (httpx.HTTPError, OSError) as error:
+            raise ProviderUnavailable(f"jwks_url {self._url}: {error or type(error).__name__}") from error
         return body
 
 
