@@ -59,10 +59,10 @@ def ack_before_writing() -> None:
         with suppress(Closed):
             store._writing.call(store._translated(store._writer.connection.commit))
 
-    def uncommitted_append(writer: Writer, messages: Sequence[NewMessage]) -> Appended:
+    def uncommitted_append(writer: Writer, messages: Sequence[NewMessage], *rest: Any) -> Appended:
         if not writer.connection.in_transaction:
             writer.connection.execute("BEGIN IMMEDIATE")
-        return store_batch(writer, messages)
+        return store_batch(writer, messages, *rest)
 
     store_batch = Writer.append
     mock.patch.object(Writer, "append", uncommitted_append).start()

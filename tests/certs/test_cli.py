@@ -1,8 +1,6 @@
 """The command line: what it prints, and how it exits."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +11,7 @@ from certs.cli import main
 from certs.names import spell
 from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import CA_KEY, SERVER_CERT, names_of, read_certificates
-
-ROOT = Path(certs.__file__).parent.parent
+from tests.forking import forked
 
 Snapshot = Callable[[], dict[str, bytes]]
 
@@ -143,13 +140,8 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_folder_is_that_of_the_settings(folder: Path, variable: str, slash: str) -> None:
     """The program takes its folder from either variable, with or without a trailing slash (line 3)."""
     clean = {name: value for name, value in os.environ.items() if not name.endswith("CERT_DIR")}
-    subprocess.run(
-        [sys.executable, "-m", "certs"],
-        cwd=ROOT,
-        env=clean | {variable: f"{folder}{slash}"},
-        check=True,
-        capture_output=True,
-    )
+    made = forked.run("certs", environment=clean | {variable: f"{folder}{slash}"})
+    assert made.returncode == 0
     assert (folder / CA_KEY).is_file()
     certs.verify(folder)
 
@@ -157,13 +149,7 @@ def test_the_folder_is_that_of_the_settings(folder: Path, variable: str, slash: 
 def test_the_program_reports_in_one_line(folder: Path) -> None:
     """The program ends with exit code 2 and no traceback (line 3)."""
     folder.touch()
-    run = subprocess.run(
-        [sys.executable, "-m", "certs", "--dir", folder],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = forked.run("certs", "--dir", str(folder), environment=os.environ)
     assert run.returncode == 2
     assert run.stderr == (
         f"certs: {folder}: cannot be made (File exists); "

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -37,7 +38,7 @@ def _requests() -> socket.socket:
 
 
 def fork(
-    module: str,
+    program: str,
     *arguments: str,
     environment: Mapping[str, str],
     files: Mapping[int, int],
@@ -45,10 +46,10 @@ def fork(
     new_session: bool = False,
     dies_by: signal.Signals = signal.SIGKILL,
 ) -> tuple[int, int]:
-    """Run ``python -m MODULE`` as a process.
+    """Run a program as a process.
 
     Args:
-        module: The module.
+        program: A module, for ``python -m MODULE``, or an entry point, ``MODULE:FUNCTION``.
         arguments: Its command line.
         environment: All of its environment variables.
         files: Its open files, by their numbers there; 0 to 2 have to be among them.
@@ -60,7 +61,7 @@ def fork(
         Its pid, and a file from which its exit code can be read once it has ended.
     """
     request = {
-        "module": module,
+        "program": program,
         "arguments": arguments,
         "environment": dict(environment),
         "targets": list(files),
@@ -76,7 +77,7 @@ def fork(
     pid = b""
     while not pid.endswith(b"\n"):
         byte = os.read(reader, 1)
-        assert byte, f"{module} was not started"
+        assert byte, f"{program} was not started"
         pid += byte
     return int(pid), reader
 
@@ -88,7 +89,7 @@ def read_exit_code(status: int) -> int:
 
 
 async def start(
-    module: str,
+    program: str,
     *arguments: str,
     stdin: int = DEVNULL,
     stdout: int = PIPE,
@@ -99,13 +100,13 @@ async def start(
     new_session: bool = False,
     dies_by: signal.Signals = signal.SIGKILL,
 ) -> "ForkedProcess":
-    """Run ``python -m MODULE`` as a process, with pipes, as :func:`asyncio.create_subprocess_exec` does."""
+    """Run a program as a process, with pipes, as :func:`asyncio.create_subprocess_exec` does."""
     with contextlib.ExitStack() as opened:
         theirs_in, writer = await _input(stdin, opened)
         theirs_out, reader = await _output(stdout, opened)
         theirs_err, errors = (theirs_out, None) if stderr == STDOUT else await _output(stderr, opened)
         pid, status = fork(
-            module,
+            program,
             *arguments,
             files={0: theirs_in, 1: theirs_out, 2: theirs_err, **(more_files or {})},
             environment=environment,
@@ -150,6 +151,25 @@ class _Output(asyncio.StreamReaderProtocol):
     def eof_received(self) -> bool:
         super().eof_received()
         return False
+
+
+def run(
+    program: str, *arguments: str, environment: Mapping[str, str], folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, without input, and return what it has written."""
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        open(os.devnull, "rb") as nothing,
+    ):
+        files = {0: nothing.fileno(), 1: out.fileno(), 2: err.fileno()}
+        _, status = fork(program, *arguments, files=files, environment=environment, folder=folder)
+        code = read_exit_code(status)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(
+            (program, *arguments), code, out.read().decode(), err.read().decode()
+        )
 
 
 class ForkedProcess:
@@ -211,6 +231,10 @@ class ForkedProcess:
     def kill(self) -> None:
         """Kill it."""
         self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
 
 
 async def _read_all(stream: asyncio.StreamReader | None) -> bytes | None:

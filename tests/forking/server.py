@@ -125,13 +125,17 @@ def main() -> None:
     request = ForkServer(socket.socket(fileno=int(sys.argv[1]))).serve()
     if request is not None:
         sys.argv = ["", *request["arguments"]]
-        leave(run(request["module"]))
+        leave(run(request["program"]))
 
 
-def run(module: str) -> int:
-    """Run a program, and return its exit code."""
+def run(program: str) -> int:
+    """Run a module as ``__main__``, or an entry point as the command of it does; return the exit code."""
+    module, _, function = program.partition(":")
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if function:
+            getattr(importlib.import_module(module), function)()
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0

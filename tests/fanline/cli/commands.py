@@ -2,14 +2,19 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import TypeVar
 
 from fanline.setting_sources import ENV_PREFIX
+from tests.forking import forked
+from tests.forking.forked import ForkedProcess
 from tests.stubs import DEADLINE
+
+# The command ``fanline``.
+PROGRAM = "fanline.cli.main:main"
 
 
 class Command:
@@ -20,7 +25,7 @@ class Command:
         said: Its standard error so far.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: ForkedProcess) -> None:
         self.process = process
         self.said = ""
 
@@ -48,14 +53,11 @@ SomeCommand = TypeVar("SomeCommand", bound=Command)
 
 @asynccontextmanager
 async def running(
-    folder: Path, *words: str, make: Callable[[asyncio.subprocess.Process], SomeCommand]
+    folder: Path, *words: str, make: Callable[[ForkedProcess], SomeCommand]
 ) -> AsyncIterator[SomeCommand]:
     """Run ``fanline`` in a folder, without settings from outside; kill it at the end if it is still there."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from fanline.cli.main import main; main()", *words,
-        cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await forked.start(PROGRAM, *words, environment=environment, folder=folder, stdout=DEVNULL)
     try:
         yield make(process)
     finally:

@@ -14,6 +14,7 @@ from fanline.client import check_ready
 from fanline.security.client_tls import client_context
 from tests.fanline.cli.commands import Command, port_flags, running
 from tests.fanline.cli.test_up import SERVICES, free_ports
+from tests.forking.forked import ForkedProcess
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 COUNT = 200
@@ -22,7 +23,7 @@ COUNT = 200
 class Serve(Command):
     """A running ``fanline serve``."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path, ports: list[int]) -> None:
+    def __init__(self, process: ForkedProcess, folder: Path, ports: list[int]) -> None:
         super().__init__(process)
         self.folder = folder
         self.ports = dict(zip(SERVICES, ports, strict=True))

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import stat
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +18,8 @@ from fanline.cli import up
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
 from fanline.setting_sources import read
-from tests.fanline.cli.commands import Command, port_flags, running
+from tests.fanline.cli.commands import PROGRAM, Command, port_flags, running
+from tests.forking import forked
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
@@ -183,13 +183,9 @@ async def test_unreadable_certificate(tmp_path: Path) -> None:
     assert (folder / "server.crt").read_text() == "not a certificate"
 
 
-async def test_help_lists_the_settings(tmp_path: Path) -> None:
+def test_help_lists_the_settings(tmp_path: Path) -> None:
     """``--help`` says what can be set."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from fanline.cli.main import main; main()", "up", "--help",
-        cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    said, _ = await process.communicate()
-    assert process.returncode == 0
-    assert b"--msgqueue-port" in said
-    assert b"--chat-password " not in said
+    help_text = forked.run(PROGRAM, "up", "--help", environment=os.environ, folder=tmp_path)
+    assert help_text.returncode == 0
+    assert "--msgqueue-port" in help_text.stdout
+    assert "--chat-password " not in help_text.stdout

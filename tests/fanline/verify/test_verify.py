@@ -8,7 +8,6 @@ import signal
 import ssl
 import sys
 import tempfile
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,11 +21,14 @@ from fanline.verify.installation import Place
 from fanline.verify.options import Options
 from fanline.verify.plan import SERVICES, plan
 from fanline.verify.run import Run
+from tests.fanline.cli.commands import PROGRAM
+from tests.forking import forked
+from tests.forking.forked import ForkedProcess
 from tests.processes import Pipeline
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMAND = ("-c", "from fanline.cli.main import main; main()", "verify")
+COMMAND = (PROGRAM, "verify")
 
 FEW = ("--publishers", "3", "--subscribers", "4", "--rate", "30")
 
@@ -40,13 +42,13 @@ CALM = (*FEW, "--no-faults", "--duration", "2")
 
 
 @asynccontextmanager
-async def running(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Process]:
-    """Run Python with these arguments; temporary files go to a folder. Kill it if it is there at the end."""
+async def running(
+    folder: Path, program: str, *arguments: str, **changes: str
+) -> AsyncIterator[ForkedProcess]:
+    """Run a program; temporary files go to a folder. Kill it if it is there at the end."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("FANLINE_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=PIPE, stderr=PIPE,
-        env=inherited | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)} | environment,
-    )  # fmt: skip
+    environment = inherited | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)} | changes
+    process = await forked.start(program, *arguments, environment=environment)
     try:
         yield process
     finally:
@@ -55,22 +57,22 @@ async def running(folder: Path, *arguments: str, **environment: str) -> AsyncIte
         await process.communicate()
 
 
-async def verified(folder: Path, *arguments: str, **environment: str) -> tuple[int | None, str, str]:
-    """Run Python with these arguments to its end; return the exit code, and what was said on both outputs."""
-    async with running(folder, *arguments, **environment) as process:
+async def verified(folder: Path, *command: str, **environment: str) -> tuple[int | None, str, str]:
+    """Run a command to its end; return the exit code, and what was said on both outputs."""
+    async with running(folder, *command, **environment) as process:
         out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+        return process.returncode, (out or b"").decode(), (err or b"").decode()
 
 
 def kinds(report: Mapping[str, Any]) -> set[str]:
     return {violation["kind"] for violation in report["violations"]}
 
 
-def children(process: Process) -> list[int]:
+def children(process: ForkedProcess) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-async def until_said(process: Process, text: str) -> None:
+async def until_said(process: ForkedProcess, text: str) -> None:
     """Wait until something is said on standard error."""
     assert process.stderr is not None
     async with asyncio.timeout(DEADLINE):
@@ -112,7 +114,7 @@ async def test_a_broken_service_is_found(
     tmp_path: Path, mistake: str, options: tuple[str, ...], expected: str
 ) -> None:
     """It can fail: a mistake built into a service ends in its name and exit code 1; the evidence is kept."""
-    code, out, err = await verified(tmp_path, "-m", "tests.sabotage", mistake, "verify", *options, "--json")
+    code, out, err = await verified(tmp_path, "tests.sabotage", mistake, "verify", *options, "--json")
     assert code == 1, err
     report = json.loads(out)
     assert report["ok"] is False
@@ -158,6 +160,7 @@ async def test_ctrl_c_ends_the_load_early(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
         assert process.returncode == 0, err
+        assert out is not None
         assert b"Every promise was kept." in out
     assert list(tmp_path.iterdir()) == []
 
