@@ -134,6 +134,11 @@ class Settings(BaseModel):
     max_connections_per_user: Count = Field(
         20_000, description="Connections that one user may hold per service."
     )
+    max_connections_per_address: Count = Field(
+        20_000,
+        description="Connections that one address (in IPv6 a /64) may hold per service; not a limit for "
+        "users with the role `service`.",
+    )
     handshake_timeout: Seconds = Field(
         10, description="Seconds that a client has for the TLS and again for the WebSocket handshake."
     )

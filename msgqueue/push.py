@@ -48,7 +48,7 @@ class PushEndpoint:
         return PlainMessages(
             connection,
             self._reader,
-            lambda accepted: connection.pause_reading_during(self._store(accepted)),
+            lambda accepted, _: connection.pause_reading_during(self._store(accepted)),
         )
 
     def append(self, entries: Sequence[NewMessage | Rejected], connection: Connection) -> None:

@@ -9,6 +9,7 @@ from fanline.queue.base import QueueClient
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
 from fanline.tasks import running_task
+from fanline.token_bucket import RateLimiter
 from publisher.admin import Admin
 from publisher.http_intake import HttpIntake
 from publisher.intake import Intake
@@ -29,6 +30,7 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
         queue,
         max_content=settings.max_content,
         max_in_flight=settings.max_in_flight,
+        rates=RateLimiter(settings.max_messages_per_second, settings.max_bytes_per_second),
         registry=registry,
     )
     metrics.gauge(

@@ -1,7 +1,10 @@
 """Intake: messages are read, checked and forwarded; at ``/publish`` the replies go back in order."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -18,9 +21,13 @@ from fanline.server import (
     PlainMessages,
     RefusalLimit,
     metrics,
+    rate_refusal,
     text_frame,
 )
+from fanline.token_bucket import RateLimiter
 from publisher.ordered_replies import OrderedReplies
+
+logger = logging.getLogger(__name__)
 
 # Messages of one frame that are taken before the other connections get their turn.
 SLICE: Final = 256
@@ -37,13 +44,21 @@ class Intake:
         queue: Where accepted messages go.
         max_content: Largest content of one message, in bytes.
         max_in_flight: Messages of one connection without a reply, above which it is not read from.
+        rates: Limits the messages and the bytes of each user.
         registry: Where to register the counters.
     """
 
     def __init__(
-        self, queue: QueueClient, *, max_content: int, max_in_flight: int, registry: CollectorRegistry
+        self,
+        queue: QueueClient,
+        *,
+        max_content: int,
+        max_in_flight: int,
+        rates: RateLimiter,
+        registry: CollectorRegistry,
     ) -> None:
         self._queue = queue
+        self._rates = rates
         self._max_in_flight = max_in_flight
         self._reader = MessageReader(max_content=max_content, registry=registry, check_rights=_check_rights)
         self._received = 0
@@ -52,10 +67,23 @@ class Intake:
     def open(self, connection: Connection) -> Handler:
         """Return the handler of a connection; what it has sent is forwarded even if it closes."""
         if connection.dialect is Dialect.PLAIN:
-            return PlainMessages(
-                connection, self._reader, lambda accepted: self._forward(accepted, connection)
-            )
+            return PlainMessages(connection, self._reader, partial(self._forward, connection))
         return _Publishing(connection, self)
+
+    def admit(self, user: User, count: int, size: int) -> float:
+        """Charge a user for messages and return 0, or return the seconds for which they are refused.
+
+        Args:
+            user: Who has sent them.
+            count: How many there are.
+            size: Bytes of the frame or the request.
+        """
+        if user.is_service:
+            return 0.0
+        wait = self._rates.admit(user.name, time.monotonic(), count, size)
+        if wait:
+            logger.info("refusing messages of %s for %.1f s: too many or too large", user.name, wait)
+        return wait
 
     def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> Sequence[NewMessage | Rejected]:
         """Return messages that a user has sent in another way than a frame, or why one is not accepted."""
@@ -90,12 +118,20 @@ class Intake:
         """Wait until the queue takes more."""
         await self._queue.wait_for_space()
 
-    def _forward(self, accepted: Sequence[NewMessage], connection: Connection) -> None:
+    def _forward(self, connection: Connection, accepted: Sequence[NewMessage], size: int) -> None:
         self._received += len(accepted)
         for message in accepted:
             self._queue.append(message, None, sender=connection)
-        if self._queue.is_full:
-            connection.pause_reading_during(self._queue.wait_for_space())
+        user, wait = connection.user, 0.0
+        if not user.is_service:
+            wait = self._rates.charge(user.name, time.monotonic(), len(accepted), size)
+        if wait or self._queue.is_full:
+            connection.pause_reading_during(self._wait(connection, wait))
+
+    async def _wait(self, connection: Connection, seconds: float) -> None:
+        """Wait until a sender that is not told of refusals may send more."""
+        await connection.rest(seconds)
+        await self._queue.wait_for_space()
 
 
 class _Publishing:
@@ -112,7 +148,10 @@ class _Publishing:
 
     def on_frame(self, payload: bytes) -> None:
         """Take the messages of a frame: a few at once, many in slices."""
-        entries = self._connection.dialect.codec.decode_published(payload)
+        connection = self._connection
+        entries: Sequence[NewMessage | Rejected] = connection.dialect.codec.decode_published(payload)
+        if wait := self._intake.admit(connection.user, len(entries), len(payload)):
+            entries = [rate_refusal(wait, "messages", entry.id) for entry in entries]
         if self._untaken:
             self._untaken.extend(entries)
         elif len(entries) > SLICE:

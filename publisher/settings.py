@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fanline.setting_types import Count, Port
+from fanline.setting_types import Bytes, Count, Port
 from fanline.settings import ServiceSettings
 
 
@@ -17,3 +17,9 @@ class PublisherSettings(ServiceSettings):
     max_in_flight: Count = Field(
         10_000, description="Messages that one publishing connection may have waiting for their ack."
     )
+    max_messages_per_second: Count = Field(
+        10_000,
+        description="Messages that one user may publish a second, for longer than five seconds; not a limit "
+        "for users with the role `service`.",
+    )
+    max_bytes_per_second: Bytes = Field(33_554_432, description="Bytes that one user may publish, likewise.")

@@ -17,6 +17,7 @@ from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
 from fanline.tasks import running_task
+from fanline.token_bucket import RateLimiter
 from subscriber.delivery import Delivery
 from subscriber.fanout import Fanout
 from subscriber.frame_codec import EventFrames
@@ -70,9 +71,10 @@ async def open_subscriber(
         max_subscriptions=settings.max_subscriptions,
         timeout=settings.queue_wait,
     )
-    make_session = partial(Session, **make_delivery.keywords, rejected=rejected)
+    rates = RateLimiter(settings.max_commands_per_second)
+    make_session = partial(Session, **make_delivery.keywords, rates=rates, rejected=rejected)
     codec = EventFrames(lambda: feed.epoch)
-    events = Events(make_delivery, codec, heartbeat=settings.event_heartbeat, rejected=rejected)
+    events = Events(make_delivery, codec, heartbeat=settings.event_heartbeat, rates=rates, rejected=rejected)
 
     async def drain() -> None:
         feed.flush()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -10,7 +11,8 @@ from prometheus_client import Counter
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import Read, SubscribeRefusal
 from fanline.queue.page_turns import PageTurns
-from fanline.server import Connection, RefusalLimit
+from fanline.server import Connection, RefusalLimit, rate_refusal
+from fanline.token_bucket import RateLimiter
 from subscriber import commands
 from subscriber.commands import Command, RefusedCommand
 from subscriber.delivery import Delivery
@@ -44,10 +46,14 @@ class Session(Delivery):
         pages: Reads the rest of the log, in turn with all others.
         max_subscriptions: How many patterns it may hold.
         timeout: Seconds that a command may wait for msgqueue.
+        rates: Limits the commands of each user.
         rejected: Counts rejected commands, by code.
     """
 
-    __slots__ = ("_connection", "_has_ignored", "_later", "_refusals", "_rejected", "_waiting")
+    __slots__ = (
+        "_connection", "_has_ignored", "_is_resting", "_later", "_rates", "_refusals", "_rejected",
+        "_waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class Session(Delivery):
         *,
         max_subscriptions: int,
         timeout: float,
+        rates: RateLimiter,
         rejected: Counter,
     ) -> None:
         super().__init__(
@@ -68,7 +75,9 @@ class Session(Delivery):
             timeout=timeout,
         )
         self._connection = connection
+        self._rates = rates
         self._rejected = rejected
+        self._is_resting = False
         self._waiting: _WaitingCommand | None = None
         self._later: list[Iterator[Command | RefusedCommand]] = []  # of each frame, what is not executed
         self._refusals = RefusalLimit(connection)
@@ -109,6 +118,8 @@ class Session(Delivery):
                 break
             if isinstance(command, RefusedCommand):
                 self._reject(*command)
+            elif (excess := self._check_rate()) is not None:
+                self._reject(excess, command.verb, command.pattern)
             else:
                 self._execute(command)
             if self._waiting is not None or self._refusals.is_exceeded:
@@ -121,6 +132,30 @@ class Session(Delivery):
             del self._later[0]
         self._later.clear()
         return None
+
+    def _check_rate(self) -> Rejected | None:
+        """Return the refusal of a command of a user who sends too many; in plain such a user has to wait."""
+        user, now = self._connection.user, time.monotonic()
+        if user.is_service:
+            return None
+        if self._subscription.codec.has_notices:
+            wait = self._rates.admit(user.name, now, 1)
+            return rate_refusal(wait, "commands") if wait else None
+        wait = self._rates.charge(user.name, now, 1)
+        if wait and not self._is_resting:
+            self._is_resting = True
+            self._connection.pause_reading()
+            self._connection.create_task(self._rest(wait))
+        return None
+
+    async def _rest(self, seconds: float) -> None:
+        await self._connection.rest(seconds)
+        self._is_resting = False
+        self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if not (self._is_busy or self._is_resting):
+            self._connection.resume_reading()
 
     def _execute(self, command: Command) -> None:
         steps = self._subscription.execute(command)
@@ -138,7 +173,7 @@ class Session(Delivery):
                 self._has_ignored = True
                 logger.info("ignoring frames of %s: %s", self._connection.user.name, rejected)
             return
-        answer = SubscribeRefusal(rejected.code, rejected.reason)
+        answer = SubscribeRefusal(rejected.code, rejected.reason, retry_ms=rejected.retry_ms)
         if verb == "sub":
             answer.sub = pattern
         else:
@@ -161,8 +196,7 @@ class Session(Delivery):
         """Execute what has waited, after the other connections had their turn."""
         await asyncio.sleep(0)
         self._execute_commands()
-        if not self._is_busy:
-            self._connection.resume_reading()
+        self._resume_reading()
 
     # The task.
 

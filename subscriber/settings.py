@@ -15,6 +15,11 @@ class SubscriberSettings(ServiceSettings):
 
     port: Port = Field(8082, alias="subscriber_port", description="Port of subscriber; 0 takes any free one.")
     max_subscriptions: Count = Field(1_000, description="Subscriptions that one connection may hold.")
+    max_commands_per_second: Count = Field(
+        1_000,
+        description="Commands that the connections of one user may send a second, for longer than five "
+        "seconds; not a limit for users with the role `service`.",
+    )
     join_window: Annotated[float, Field(ge=0, le=1)] = Field(
         0.002, description="Seconds during which frames for a busy connection are joined into one write."
     )

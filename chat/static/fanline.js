@@ -828,11 +828,15 @@ class Link {
   }
 
   /**
-   * Drop this connection and open another, after the usual delay.
+   * Drop this connection and open another.
    *
    * @param {string} reason Why, as a sentence.
+   * @param {number} [delay] When, in milliseconds; without it after the usual delay.
    */
-  reset(reason) {
+  reset(reason, delay) {
+    if (delay !== undefined) {
+      this.retryAfter(delay);
+    }
     this.#lose(reason);
   }
 
@@ -1478,11 +1482,11 @@ class Publisher extends Sender {
   }
 
   /** @param {any} frame An answer. */
-  #receive({ ok, seq, duplicate = false, error, reason, id }) {
+  #receive({ ok, seq, duplicate = false, error, reason, id, retry_ms: delay }) {
     if (ok !== undefined) {
       this._outbox.acknowledge(ok, { id: ok, seq, duplicate });
-    } else if (error === "queue-unavailable") {
-      this._link.reset(reason); // everything without an answer is sent again, in order
+    } else if (error === "queue-unavailable" || error === "rate-limited") {
+      this._link.reset(reason, delay); // everything without an answer is sent again, in order
     } else if (error !== undefined) {
       this._outbox.reject(id, new Rejected(error, reason, id));
     }
@@ -2100,8 +2104,8 @@ class Subscriber {
   #receive(frame) {
     if (frame.topic !== undefined) {
       this.#subscriptions.deliver(frame);
-    } else if (frame.error === "queue-unavailable") {
-      this.#link.reset(frame.reason); // everything is asked for again on the next connection
+    } else if (frame.error === "queue-unavailable" || frame.error === "rate-limited") {
+      this.#link.reset(frame.reason, frame.retry_ms); // everything is asked for again on the next connection
     } else if (frame.error !== undefined && frame.sub !== undefined) {
       this.#send(this.#subscriptions.refuse(frame.sub, new Rejected(frame.error, frame.reason)));
     } else if (frame.error !== undefined) {

@@ -209,8 +209,10 @@ class Publisher(SendingClient):
     def _execute(self, reply: PublishReply) -> None:
         if reply.drain is not None:
             self._link.retry_after(reply.drain.retry_ms / 1_000)
-        elif reply.error == ErrorCode.QUEUE_UNAVAILABLE:
+        elif reply.error in (ErrorCode.QUEUE_UNAVAILABLE, ErrorCode.RATE_LIMITED):
             # Everything without an ack is sent again on the next connection, after the usual delay.
+            if reply.retry_ms is not None:
+                self._link.retry_after(reply.retry_ms / 1_000)
             raise Disconnected(f"{self._link.url}: {reply.reason}")
         elif reply.error is not None:
             self._fail(self._settle_next(reply.id), Rejected(reply.error, reply.reason, reply.id))

@@ -314,8 +314,10 @@ class Subscriber(Client):
         self._put(Gap(topic, gap.first, gap.last))
 
     def _refused(self, code: str, notice: SubscriberNotice) -> None:
-        if code == ErrorCode.QUEUE_UNAVAILABLE:
+        if code in (ErrorCode.QUEUE_UNAVAILABLE, ErrorCode.RATE_LIMITED):
             # Everything is asked for again on the next connection, after the link's delay.
+            if notice.retry_ms is not None:
+                self._link.retry_after(notice.retry_ms / 1_000)
             raise Disconnected(f"{self._link.url}: {notice.reason}")
         rejected = Rejected(code, notice.reason)
         is_awaited = False

@@ -21,6 +21,7 @@ class ErrorCode(StrEnum):
     TOO_DEEP = "too-deep"
     TOO_MANY_SUBSCRIPTIONS = "too-many-subscriptions"
     FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate-limited"
     QUEUE_UNAVAILABLE = "queue-unavailable"
     ACK_UNAVAILABLE = "ack-unavailable"
     RESUME_UNAVAILABLE = "resume-unavailable"
@@ -50,12 +51,20 @@ class Rejected(FanlineError):
         code: What kind of refusal; an :class:`ErrorCode`, or an unknown code from a newer peer.
         reason: A sentence for people.
         id: The ``id`` of the message that was refused, if it had one.
+        retry_ms: Milliseconds after which to try again, if the reason is known to pass.
     """
 
-    def __init__(self, code: str, reason: str, id: str | None = None) -> None:  # noqa: A002 - wire name
+    def __init__(
+        self,
+        code: str,
+        reason: str,
+        id: str | None = None,  # noqa: A002 - wire name
+        retry_ms: int | None = None,
+    ) -> None:
         self.code = code
         self.reason = reason
         self.id = id
+        self.retry_ms = retry_ms
         super().__init__(code, reason, id)
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@
     {"ok": "a1", "seq": 42}                              on disk, at this position
     {"ok": "a1", "seq": 42, "duplicate": true}           it was stored before, under the same id
     {"error": "too-big", "reason": "…", "id": "a1"}      refused
+    {"error": "rate-limited", "reason": "…", "id": "a1", "retry_ms": 1000}
     {"drain": {"retry_ms": 812}}                         the service stops: come back later
 
 Fields and whole frames that are not known here are ignored, so that a newer service can say more.
@@ -31,6 +32,7 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str
     reason: str
     id: str | None = None
+    retry_ms: int | None = None
 
 
 class Drain(msgspec.Struct):
@@ -48,6 +50,7 @@ class PublishReply(msgspec.Struct):
     error: str | None = None
     reason: str = ""
     id: str | None = None
+    retry_ms: float | None = None
     drain: Drain | None = None
 
     def outcome(self) -> Ack | Refusal | None:
@@ -63,4 +66,4 @@ decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
 
 def refusal(rejected: Rejected) -> Refusal:
     """Return the wire form of a refusal."""
-    return Refusal(rejected.code, rejected.reason, rejected.id)
+    return Refusal(rejected.code, rejected.reason, rejected.id, rejected.retry_ms)

@@ -11,7 +11,7 @@ and is told, between messages::
     {"subscribed": "orders.>", "seq": 41, "epoch": "e9f86…"}   everything after seq follows
     {"unsubscribed": "orders.>"}
     {"gap": {"from": 42, "to": 60}}                      retention has removed these positions
-    {"error": CODE, "reason": SENTENCE, "sub": "orders.>"}
+    {"error": CODE, "reason": SENTENCE, "sub": "orders.>"}   with "retry_ms": 1000 if it is "rate-limited"
     {"drain": {"retry_ms": 812}}                         the service stops: come back later
 
 ``epoch`` is the random name of the log; ``after`` without it is taken for a position of the present one. If
@@ -87,6 +87,7 @@ class SubscribeRefusal(msgspec.Struct, omit_defaults=True):
     reason: str
     sub: str | None = None
     unsub: str | None = None
+    retry_ms: int | None = None
 
 
 class SubscriberNotice(msgspec.Struct):
@@ -101,6 +102,7 @@ class SubscriberNotice(msgspec.Struct):
     reason: str = ""
     sub: str | None = None
     unsub: str | None = None
+    retry_ms: float | None = None
     drain: Drain | None = None
 
 

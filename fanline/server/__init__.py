@@ -9,7 +9,7 @@ from fanline.server.access import address_of, query_of, single_header
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page, StreamEndpoint
 from fanline.server.http.event_stream import EventStream
 from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, status_of
-from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit
+from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit, rate_refusal
 from fanline.server.metrics import gauge, new_registry
 from fanline.server.process import raise_file_limit, run_program
 from fanline.server.service import Service
@@ -67,6 +67,7 @@ __all__ = [
     "problem_of",
     "query_of",
     "raise_file_limit",
+    "rate_refusal",
     "read_secret",
     "refusal",
     "run_program",

@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -16,14 +17,29 @@ from starlette.requests import HTTPConnection
 from fanline.errors import CloseCode
 from fanline.protocol import Disconnect, Record, decode_access_change
 from fanline.security.authenticator import TooManyGuesses, Unauthorized
-from fanline.security.guesses import SECONDS_TO_REGAIN_ONE
+from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, network
 from fanline.security.logins import EndOf, LoginVerifier, VerifiedLogin
 from fanline.security.origins import OriginPolicy
 from fanline.security.tokens import find_token
 from fanline.server.http.problems import HttpProblem, ProblemCode
 from fanline.server.log import quoted
+from fanline.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+class ConnectionCounts(Protocol):
+    """Interface of the set of open connections: how many each user and each network has."""
+
+    @property
+    def per_user(self) -> Counter[str]:
+        """Connections by name."""
+        ...
+
+    @property
+    def per_network(self) -> Counter[str]:
+        """Connections by address, or in IPv6 by /64."""
+        ...
 
 
 class Access:
@@ -33,10 +49,8 @@ class Access:
         logins: Checks passwords and tokens.
         origins: Decides which web pages may make requests.
         takes_tokens: Whether a token is a login, where a path is not for services only.
-        max_connections_per_user: WebSockets that one user may have open.
+        settings: How many connections one user and one address may have open, and how long a login may take.
         changes: Tells when it is known which tokens were revoked.
-        timeout: Seconds that a token waits for that.
-        login_timeout: Seconds that the check of a login may take.
     """
 
     def __init__(
@@ -45,18 +59,17 @@ class Access:
         *,
         origins: OriginPolicy,
         takes_tokens: bool,
-        max_connections_per_user: int,
+        settings: Settings,
         changes: "AccessChanges",
-        timeout: float,
-        login_timeout: float,
     ) -> None:
         self._logins = logins
-        self._login_timeout = login_timeout
+        self._login_timeout = settings.handshake_timeout
         self._origins = origins
         self._takes_tokens = takes_tokens
-        self._max_connections_per_user = max_connections_per_user
+        self._max_connections_per_user = settings.max_connections_per_user
+        self._max_connections_per_address = settings.max_connections_per_address
         self._changes = changes
-        self._timeout = timeout
+        self._timeout = settings.queue_wait
 
     def is_allowed_origin(self, headers: Headers) -> bool:
         """Return whether the web page that makes a request may, or none makes it."""
@@ -145,15 +158,32 @@ class Access:
             detail = "msgqueue cannot be reached, which knows what tokens were revoked; try again"
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail) from None
 
-    def check_connections(self, login: VerifiedLogin, open_connections: Counter[str]) -> None:
-        """Refuse another WebSocket of a user who has as many as allowed.
+    def check_connections(
+        self, request: HTTPConnection, login: VerifiedLogin | None, connections: ConnectionCounts
+    ) -> None:
+        """Refuse another connection of a user or an address that has as many as allowed.
+
+        Args:
+            request: Asks for it.
+            login: Who makes the request; None if the endpoint has users of its own.
+            connections: Those that are open.
 
         Raises:
             HttpProblem: 429.
         """
-        if open_connections[login.user.name] >= self._max_connections_per_user:
-            reason = "this user has too many connections"
-            raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_CONNECTIONS, reason)
+        address = address_of(request)
+        is_exempt = login is not None and login.user.is_service
+        if not is_exempt and connections.per_network[network(address)] >= self._max_connections_per_address:
+            raise _too_many_connections("address", address)
+        if login is not None and connections.per_user[login.user.name] >= self._max_connections_per_user:
+            raise _too_many_connections("user", login.user.name)
+        request.state.peer.address = address  # not that of a proxy in between
+
+
+def _too_many_connections(what: str, name: str) -> HttpProblem:
+    logger.info("refused a connection: the %s %s has too many", what, name)
+    reason = f"this {what} has too many connections"
+    return HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_CONNECTIONS, reason)
 
 
 class AccessChanges:

@@ -1,13 +1,14 @@
 """Read and check the messages of a connection, for ``/publish`` and ``/pushmsg``."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
 
-from fanline.errors import CloseCode, Rejected
+from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import NewMessage, check_message
 from fanline.security.users import User
 from fanline.server.websocket.connection import Connection
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 # each, and one that sends nothing else costs no more than others.
 MAX_REFUSALS: Final = 1_000
 REFUSALS_PER_SECOND: Final = 100
+
+# Likewise, of what exceeds a rate: a client may have sent that much before it is told.
+MAX_RATE_REFUSALS: Final = 20_000
 
 CheckRights = Callable[[NewMessage, User], Rejected | None]
 
@@ -65,29 +69,52 @@ class MessageReader:
         return rejected
 
 
+def rate_refusal(seconds: float, what: str, message_id: str | None = None) -> Rejected:
+    """Return the refusal of what exceeds a rate.
+
+    Args:
+        seconds: When to try again.
+        what: What there is too much of, in the plural.
+        message_id: The id of the message.
+    """
+    reason = f"too many {what} of this user; all are refused for {seconds:.1f} s"
+    return Rejected(ErrorCode.RATE_LIMITED, reason, message_id, math.ceil(seconds * 1_000))
+
+
 class RefusalLimit:
-    """Closes a connection of which too much is refused, with 1008.
+    """Closes a connection of which too much is refused, with 1008, or with 1013 if it exceeds a rate.
 
     Args:
         connection: The connection.
     """
 
-    __slots__ = ("_bucket", "_connection", "is_exceeded")
+    __slots__ = ("_bucket", "_connection", "_rate_bucket", "is_exceeded")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._bucket: TokenBucket | None = None  # most connections need none
+        self._rate_bucket: TokenBucket | None = None
         self.is_exceeded = False
 
     def count(self, rejected: Rejected) -> None:
         """Count a refusal for which the client is to blame."""
         now = time.monotonic()
+        if rejected.code == ErrorCode.RATE_LIMITED:
+            self._count_rate_refusal(rejected, now)
+            return
         if self._bucket is None:
             self._bucket = TokenBucket(REFUSALS_PER_SECOND, MAX_REFUSALS, now)
         if not self._bucket.take(1, now):
             self.is_exceeded = True
             reason = f"more than {MAX_REFUSALS:,} refusals; the last one: {rejected.reason}"
             self._connection.cut(CloseCode.POLICY, reason)
+
+    def _count_rate_refusal(self, rejected: Rejected, now: float) -> None:
+        if self._rate_bucket is None:
+            self._rate_bucket = TokenBucket(REFUSALS_PER_SECOND, MAX_RATE_REFUSALS, now)
+        if not self._rate_bucket.take(1, now):
+            self.is_exceeded = True
+            self._connection.cut(CloseCode.TRY_AGAIN_LATER, rejected.reason)
 
 
 class PlainMessages:
@@ -96,11 +123,14 @@ class PlainMessages:
     Args:
         connection: The connection.
         reader: Reads its frames.
-        accept: Takes the messages of one frame.
+        accept: Takes the messages of one frame, and the size of that.
     """
 
     def __init__(
-        self, connection: Connection, reader: MessageReader, accept: Callable[[Sequence[NewMessage]], None]
+        self,
+        connection: Connection,
+        reader: MessageReader,
+        accept: Callable[[Sequence[NewMessage], int], None],
     ) -> None:
         self._connection = connection
         self._reader = reader
@@ -118,7 +148,7 @@ class PlainMessages:
             if self._ignored == 1:
                 logger.info("ignoring frames of %s: %s", self._connection.user.name, entry)
         if accepted:
-            self._accept(accepted)
+            self._accept(accepted, len(payload))
 
     def on_close(self) -> None:
         """Log how many were ignored."""

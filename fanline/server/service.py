@@ -129,10 +129,8 @@ class Service:
                 logins,
                 origins=OriginPolicy(settings.allowed_origins, server_names(settings.cert_dir)),
                 takes_tokens=takes_tokens,
-                max_connections_per_user=settings.max_connections_per_user,
+                settings=settings,
                 changes=changes,
-                timeout=settings.queue_wait,
-                login_timeout=settings.handshake_timeout,
             )
             retiring = asyncio.Event()
             listener = _listen(app, access, connections, settings, cuts, retiring, descriptors)
@@ -289,9 +287,10 @@ class _Gate:
         endpoint = self._find(handshake)
         self._access.check_origin(handshake)
         if isinstance(endpoint, OpenEndpoint):
+            self._access.check_connections(handshake, None, self._connections)
             return await endpoint.open(handshake)
         login = await self._access.identify(handshake, services_only=endpoint.services_only)
-        self._access.check_connections(login, self._connections.per_user)
+        self._access.check_connections(handshake, login, self._connections)
         is_v1 = SUBPROTOCOL in handshake.offered
         return Opening(
             make_handler=endpoint.make_handler,

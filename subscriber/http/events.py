@@ -20,6 +20,7 @@
 Options are those of ``sub``. ``Last-Event-ID``, with which a browser comes back, counts for more than they.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
@@ -30,7 +31,9 @@ from starlette.requests import Request
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import GapNotice, parse_position
 from fanline.protocol.topics import require_pattern
-from fanline.server import EventStream, StreamEndpoint, single_header
+from fanline.security.users import User
+from fanline.server import EventStream, StreamEndpoint, rate_refusal, single_header
+from fanline.token_bucket import RateLimiter
 from subscriber.backlog import Start
 from subscriber.commands import Command, parse_switch, subscribe_command
 from subscriber.delivery import Delivery
@@ -48,6 +51,7 @@ class Events:
         make_delivery: Makes the delivery to a stream.
         codec: Makes the events.
         heartbeat: Seconds of silence after which a stream has a comment.
+        rates: Limits the commands of each user, of which each topic is one.
         rejected: Counts rejected requests, by code.
     """
 
@@ -57,11 +61,13 @@ class Events:
         codec: EventFrames,
         *,
         heartbeat: float,
+        rates: RateLimiter,
         rejected: Counter,
     ) -> None:
         self._make_delivery = make_delivery
         self._codec = codec
         self._heartbeat = heartbeat
+        self._rates = rates
         self._rejected = rejected
 
     @property
@@ -73,12 +79,22 @@ class Events:
         """Subscribe a stream to what a request asks for, and return what it begins with."""
         try:
             commands = _parse(request)
+            self._charge(request.user, len(commands))
             delivery = self._make_delivery(stream, self._codec)
             stream.on_close = delivery.on_close
             return self._encode_opening(await delivery.begin(commands))
         except Rejected as rejected:
             self._rejected.labels(rejected.code).inc()
             raise
+
+    def _charge(self, user: User, count: int) -> None:
+        """Refuse a stream of a user who asks for too many topics.
+
+        Raises:
+            Rejected: If there are too many.
+        """
+        if not user.is_service and (wait := self._rates.admit(user.name, time.monotonic(), count)):
+            raise rate_refusal(wait, "commands")
 
     def _encode_opening(self, starts: Sequence[Start]) -> bytes:
         """Return the first position, and the gaps after it: with these, one that loses its stream resumes."""

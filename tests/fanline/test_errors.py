@@ -19,6 +19,7 @@ def test_the_codes_of_recoverable_errors_do_not_change() -> None:
         "too-deep",
         "too-many-subscriptions",
         "forbidden",
+        "rate-limited",
         "queue-unavailable",
         "ack-unavailable",
         "resume-unavailable",

@@ -1,6 +1,8 @@
 """Tests of token buckets."""
 
-from fanline.token_bucket import TokenBucket
+import pytest
+
+from fanline.token_bucket import KEYS_BETWEEN_LOOKS, RateLimiter, TokenBucket
 
 
 def test_a_burst_is_allowed_and_then_the_rate() -> None:
@@ -17,3 +19,32 @@ def test_no_more_than_the_burst_is_saved() -> None:
     assert not bucket.take(4, 1_000)
     assert bucket.take(3, 1_000)
     assert not bucket.take(1, 1_000)
+
+
+def test_refuses_a_key_that_exceeds_a_rate() -> None:
+    """A large request is admitted; then its key is refused until the rates are kept (line 47)."""
+    limiter = RateLimiter(10, 1_000)
+    assert limiter.admit("a", 0, 100, 1) == 0
+    assert limiter.admit("a", 0, 1, 1) == pytest.approx(5.1)
+    assert limiter.admit("b", 0, 1, 6_500) == 0
+    assert limiter.admit("b", 1, 1, 1) == 1
+    assert limiter.admit("b", 1.9, 1, 1) == pytest.approx(0.1)
+    assert limiter.admit("b", 2, 1, 1) == 0
+    assert limiter.admit("a", 5, 1, 1) == pytest.approx(0.1)
+    assert limiter.admit("a", 5.2, 1, 1) == 0
+
+
+def test_charges_what_cannot_be_refused() -> None:
+    """A request that cannot be refused counts; the answer is how long to wait."""
+    limiter = RateLimiter(10)
+    assert limiter.charge("a", 0, 49) == 0
+    assert limiter.charge("a", 0, 20) == pytest.approx(2)
+    assert limiter.charge("a", 3, 0) == 0
+
+
+def test_keeps_nothing_of_keys_at_rest() -> None:
+    """The memory of a limiter does not grow with the keys that it has seen."""
+    limiter = RateLimiter(10)
+    for number in range(10 * KEYS_BETWEEN_LOOKS):
+        limiter.admit(number, number, 1)
+    assert len(limiter) <= KEYS_BETWEEN_LOOKS + 1

@@ -145,11 +145,15 @@ export class Link {
   }
 
   /**
-   * Drop this connection and open another, after the usual delay.
+   * Drop this connection and open another.
    *
    * @param {string} reason Why, as a sentence.
+   * @param {number} [delay] When, in milliseconds; without it after the usual delay.
    */
-  reset(reason) {
+  reset(reason, delay) {
+    if (delay !== undefined) {
+      this.retryAfter(delay);
+    }
     this.#lose(reason);
   }
 

@@ -70,11 +70,11 @@ export class Publisher extends Sender {
   }
 
   /** @param {any} frame An answer. */
-  #receive({ ok, seq, duplicate = false, error, reason, id }) {
+  #receive({ ok, seq, duplicate = false, error, reason, id, retry_ms: delay }) {
     if (ok !== undefined) {
       this._outbox.acknowledge(ok, { id: ok, seq, duplicate });
-    } else if (error === "queue-unavailable") {
-      this._link.reset(reason); // everything without an answer is sent again, in order
+    } else if (error === "queue-unavailable" || error === "rate-limited") {
+      this._link.reset(reason, delay); // everything without an answer is sent again, in order
     } else if (error !== undefined) {
       this._outbox.reject(id, new Rejected(error, reason, id));
     }

@@ -112,8 +112,8 @@ export class Subscriber {
   #receive(frame) {
     if (frame.topic !== undefined) {
       this.#subscriptions.deliver(frame);
-    } else if (frame.error === "queue-unavailable") {
-      this.#link.reset(frame.reason); // everything is asked for again on the next connection
+    } else if (frame.error === "queue-unavailable" || frame.error === "rate-limited") {
+      this.#link.reset(frame.reason, frame.retry_ms); // everything is asked for again on the next connection
     } else if (frame.error !== undefined && frame.sub !== undefined) {
       this.#send(this.#subscriptions.refuse(frame.sub, new Rejected(frame.error, frame.reason)));
     } else if (frame.error !== undefined) {

@@ -346,7 +346,7 @@ test("resends what has no ack, in order, without one that is too big", async () 
     first.take().map(({ id }) => id),
     ["a", "b", "c", "d"],
   );
-  first.receive({ ok: "a", seq: 1 }, { error: "queue-unavailable", reason: "away", id: "b" });
+  first.receive({ ok: "a", seq: 1 }, { error: "rate-limited", reason: "too many", id: "b", retry_ms: 150 });
   await wait(200);
   const second = await script.opened(2);
   assert.deepEqual(

@@ -118,7 +118,7 @@ def _stream(endpoint: StreamEndpoint, access: Access, connections: OpenConnectio
     async def show(request: Request) -> Response:
         access.check_origin(request)
         login = await access.identify(request)
-        access.check_connections(login, connections.per_user)
+        access.check_connections(request, login, connections)
         request.scope["user"] = login.user
         with translated_refusals():
             return await answer_with_stream(

@@ -6,6 +6,7 @@
      "code": "not-found"}
 """
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _PASSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UN
 
 _STATUS: Final[Mapping[str, HTTPStatus]] = {
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     ErrorCode.TOO_BIG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.QUEUE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.ACK_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -116,7 +118,10 @@ def status_of(code: str) -> HTTPStatus:
 
 def problem_of(rejected: Rejected) -> HttpProblem:
     """Return the problem that says what a refusal says."""
-    return HttpProblem(status_of(rejected.code), rejected.code, rejected.reason)
+    headers: tuple[tuple[str, str], ...] = ()
+    if rejected.retry_ms is not None:
+        headers = (("Retry-After", str(math.ceil(rejected.retry_ms / 1_000))),)
+    return HttpProblem(status_of(rejected.code), rejected.code, rejected.reason, headers)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ that is slow but does read is left alone; one that takes nothing for the ``silen
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from fanline.errors import CloseCode
 from fanline.security.logins import VerifiedLogin
@@ -17,6 +17,9 @@ from fanline.server.accepting.cuts import Cut
 from fanline.server.accepting.peer import Peer
 from fanline.server.websocket.limits import Limits
 from fanline.server.websocket.progress import measure_progress
+
+# Seconds between two looks whether a channel that rests is closing.
+LONGEST_REST: Final = 0.5
 
 
 class Channels(Protocol):
@@ -126,6 +129,12 @@ class Channel(asyncio.Protocol):
             if self._writable is None:
                 self._writable = self._loop.create_future()
             await asyncio.shield(self._writable)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so many seconds, or about until the channel is closing."""
+        while seconds > 0 and self._is_open:
+            await asyncio.sleep(min(seconds, LONGEST_REST))
+            seconds -= LONGEST_REST
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task for this channel; a stop of the service waits for its end."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from fanline.protocol import TokenAnswer, TokenNotice, encode
 from fanline.security.authenticator import Unauthorized
+from fanline.security.guesses import network
 from fanline.security.logins import EndOf, VerifiedLogin
 from fanline.server.accepting.cuts import Cut, Cuts
 from fanline.server.accepting.peer import Peer
@@ -34,11 +35,13 @@ class OpenConnections:
 
     Attributes:
         per_user: How many each user has.
+        per_network: How many each network has: an address, or in IPv6 a /64.
         tasks: What runs for connections, also for those that are lost.
     """
 
     def __init__(self, limits: Limits, return_spread: float, cuts: Cuts, renew_login: RenewLogin) -> None:
         self.per_user: Counter[str] = Counter()
+        self.per_network: Counter[str] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
         self._limits = limits
         self._return_spread = return_spread
@@ -68,11 +71,9 @@ class OpenConnections:
     def remove(self, channel: Channel) -> None:
         """Forget a connection that is lost."""
         self._channels.discard(channel)
-        name = channel.user_name
-        if name is not None:
-            self.per_user[name] -= 1
-            if not self.per_user[name]:
-                del self.per_user[name]
+        _decrement(self.per_network, network(channel.peer.address))
+        if (name := channel.user_name) is not None:
+            _decrement(self.per_user, name)
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that a stop of the service waits for."""
@@ -149,5 +150,12 @@ class OpenConnections:
 
     def _add(self, channel: Channel) -> None:
         self._channels.add(channel)
+        self.per_network[network(channel.peer.address)] += 1
         if (name := channel.user_name) is not None:
             self.per_user[name] += 1
+
+
+def _decrement(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

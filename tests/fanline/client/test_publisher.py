@@ -301,9 +301,12 @@ async def test_what_is_unknown_is_ignored(stub: StubPublisher, publisher: Publis
     assert len(stub.paths) == 1
 
 
-async def test_a_queue_out_of_reach_is_waited_for(stub: StubPublisher, publisher: Publisher) -> None:
-    """queue-unavailable is a matter of time: everything without an ack is sent again (promise 6)."""
-    stub.script.extend([Do.ACK, refused("queue-unavailable"), refused("queue-unavailable")])
+@pytest.mark.parametrize("code", ["queue-unavailable", "rate-limited"])
+async def test_a_queue_out_of_reach_is_waited_for(
+    stub: StubPublisher, publisher: Publisher, code: str
+) -> None:
+    """Some refusals are a matter of time: everything without an ack is sent again (promise 6, line 47)."""
+    stub.script.extend([Do.ACK, refused(code), refused(code)])
     receipts = [await publisher.send("t", n) for n in range(3)]
     assert [(await receipt).seq for receipt in receipts] == [1, 2, 3]
     assert stub.contents == [0, 1, 2]

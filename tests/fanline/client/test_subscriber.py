@@ -293,9 +293,12 @@ async def test_an_error_about_nothing_is_raised_while_iterating(
         await take(subscriber, 1)
 
 
-async def test_a_queue_out_of_reach_is_waited_for(stub: StubSubscriber, subscriber: Subscriber) -> None:
-    """queue-unavailable is a matter of time: everything is asked for again."""
-    stub.refusals["t"] = Rejected("queue-unavailable", "the queue cannot be reached")
+@pytest.mark.parametrize("code", ["queue-unavailable", "rate-limited"])
+async def test_a_queue_out_of_reach_is_waited_for(
+    stub: StubSubscriber, subscriber: Subscriber, code: str
+) -> None:
+    """Some refusals are a matter of time: everything is asked for again (line 47)."""
+    stub.refusals["t"] = Rejected(code, "not at present")
     waiting = asyncio.create_task(subscriber.subscribe("t"))
     await stub.until(lambda: len(stub.paths) == 2)
     del stub.refusals["t"]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
@@ -71,6 +71,34 @@ async def test_service_endpoints_need_the_role(
     await alice.close()
     await until(lambda: len(service.connections) == 1)
     await dial(service, "/echo", user="alice", password="secret")
+
+
+async def test_bounds_the_connections_of_an_address(
+    start_service: StartService, echo: Echo, get: Get, dial: Dial, tmp_path: Path
+) -> None:
+    """An address with too many connections gets 429, others and services do not (line 47)."""
+    users = UsersFile(tmp_path / "users")
+    users.put(User("alice"), "secret", cost=4)
+    users.put(User("robot", is_service=True), "secret", cost=4)
+    service = await start_service(
+        echo.open, users_file=users.path, max_connections_per_address=1, trusted_proxies=["127.0.0.1"]
+    )
+
+    async def open_from(address: str, user: str = "alice") -> ClientConnection:
+        headers = {"X-Forwarded-For": address}
+        return await dial(service, "/echo", user=user, password="secret", headers=headers)
+
+    first = await open_from("2001:db8::1")
+    with pytest.raises(InvalidStatus) as refused:
+        await open_from("2001:db8::2")
+    assert refused.value.response.status_code == 429
+    assert "Retry-After" in refused.value.response.headers
+    await open_from("2001:db8:0:1::1")
+    await open_from("2001:db8::2", user="robot")
+    await first.close()
+    await until(lambda: len(service.connections) == 2)
+    with pytest.raises(InvalidStatus):  # that of the service counts as well
+        await open_from("2001:db8::2")
 
 
 async def test_a_token_opens_a_websocket(

@@ -1,0 +1,95 @@
+"""Rates of publishing: who exceeds them is told, and others notice nothing."""
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from fanline.security.users import User, UsersFile
+from fanline.server import Service
+from publisher.app import open_publisher
+from tests.conftest import Dial, StartService
+from tests.conftest import receive_objects as answers
+from tests.stubs import DEADLINE, StubPublisher
+
+ALICE: dict[str, str] = {"user": "alice", "password": "secret"}
+BOB: dict[str, str] = {"user": "bob", "password": "secret"}
+
+
+@pytest.fixture
+async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
+    """A stub of msgqueue's ``/pushmsg``."""
+    async with StubPublisher(cert_dir) as stub:
+        yield stub
+
+
+@pytest.fixture
+async def publisher(queue: StubPublisher, start_service: StartService, tmp_path: Path) -> Service:
+    """A publisher with two users and a service, where a user may publish a message or a KiB a second."""
+    users = UsersFile(tmp_path / "users")
+    for user in (User("alice"), User("bob"), User("robot", is_service=True)):
+        users.put(user, "secret", cost=4)
+    return await start_service(
+        open_publisher,
+        queue_url=queue.url,
+        users_file=users.path,
+        max_messages_per_second=1,
+        max_bytes_per_second=1_024,
+    )
+
+
+def frame(contents: Sequence[Any]) -> bytes:
+    return msgspec.json.encode([{"topic": "t", "content": each, "id": f"id-{each}"} for each in contents])
+
+
+async def test_messages_over_the_rate_are_refused(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """A user over the rate is told when to try again, on all connections; others publish (line 47)."""
+    client, second = await dial(publisher, "/publish", **ALICE), await dial(publisher, "/publish", **ALICE)
+    await client.send(frame(range(1_000)))
+    assert all("ok" in each for each in await answers(client, 1_000))
+    for each in (client, second):
+        await each.send(frame(["a", "b"]))
+        first, last = await answers(each, 2)
+        assert (first["error"], first["id"], last["id"]) == ("rate-limited", "id-a", "id-b")
+        assert 0 < first["retry_ms"] <= 1_000_000
+    for user in (BOB, ALICE | {"user": "robot"}):
+        other = await dial(publisher, "/publish", **user)
+        await other.send(frame([user["user"]]))
+        assert "ok" in (await answers(other, 1))[0]
+    assert queue.contents == [*range(1_000), "bob", "robot"]
+
+
+async def test_plain_publisher_over_the_rate_is_not_read(
+    queue: StubPublisher, publisher: Service, dial: Dial
+) -> None:
+    """In the plain dialect, which has no refusals, TCP tells a client that exceeds the rate (line 47)."""
+    plain = await dial(publisher, "/publish", v1=False, **ALICE)
+    await plain.send('{"Topic":"t","Content":"' + "x" * 500_000 + '"}')
+    await plain.send('{"Topic":"t","Content":"late"}')
+    await (await plain.ping())  # both have arrived
+    other = await dial(publisher, "/publish", **BOB)
+    await other.send(frame(["other"]))
+    await answers(other, 1)
+    assert {len(content) for content in queue.contents} == {500_000, len("other")}
+
+
+async def test_http_publisher_over_the_rate_gets_429(
+    queue: StubPublisher, publisher: Service, tls: ssl.SSLContext
+) -> None:
+    """A POST over the rate gets 429 with Retry-After, and nothing of it is stored (line 47)."""
+    url = f"https://localhost:{publisher.port}/messages"
+    async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=DEADLINE) as http:
+        how: dict[str, Any] = {"auth": ("alice", "secret"), "headers": {"Content-Type": "application/json"}}
+        assert (await http.post(url, content=frame(range(1_000)), **how)).status_code == 201
+        answer = await http.post(url, content=frame(["late"]), **how)
+        assert (answer.status_code, answer.json()["code"]) == (429, "rate-limited")
+        assert int(answer.headers["Retry-After"]) > 1
+        how["auth"] = ("bob", "secret")
+        assert (await http.post(url, content=frame(["other"]), **how)).status_code == 201
+    assert queue.contents == [*range(1_000), "other"]

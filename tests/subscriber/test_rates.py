@@ -1,0 +1,77 @@
+"""Rates of commands: who exceeds them is told, and others notice nothing."""
+
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from fanline.security.users import User, UsersFile
+from fanline.server import Service
+from subscriber.app import open_subscriber
+from tests.conftest import Dial, StartService
+from tests.conftest import receive_objects as answers
+from tests.stub_queue import StubQueue
+from tests.stubs import DEADLINE
+
+ALICE: dict[str, str] = {"user": "alice", "password": "secret"}
+
+FRAME = msgspec.json.encode([{"sub": f"t.{number}"} for number in range(200)]).decode()
+
+
+@pytest.fixture
+async def queue(cert_dir: Path) -> AsyncIterator[StubQueue]:
+    """A stub of msgqueue's ``/popmsg``."""
+    async with StubQueue(cert_dir) as stub:
+        yield stub
+
+
+@pytest.fixture
+async def subscriber(queue: StubQueue, start_service: StartService, tmp_path: Path) -> Service:
+    """A subscriber service with two users, who may send a command a second."""
+    users = UsersFile(tmp_path / "users")
+    for name in ("alice", "bob"):
+        users.put(User(name), "secret", cost=4)
+    return await start_service(
+        open_subscriber, queue_url=queue.url, users_file=users.path, max_commands_per_second=1
+    )
+
+
+async def test_commands_over_the_rate_are_refused(subscriber: Service, dial: Dial) -> None:
+    """A user over the rate is told when to try again; others subscribe (line 47)."""
+    client = await dial(subscriber, "/subscribe", **ALICE)
+    await client.send(FRAME)
+    got = await answers(client, 200)
+    refused = [each for each in got if "error" in each]
+    assert len(refused) > 100
+    assert {each["error"] for each in refused} == {"rate-limited"}
+    assert all(0 < each["retry_ms"] <= 1_000 and each["sub"].startswith("t.") for each in refused)
+    other = await dial(subscriber, "/subscribe", **(ALICE | {"user": "bob"}))
+    await other.send("sub t")
+    assert "subscribed" in (await answers(other, 1))[0]
+
+
+async def test_stream_over_the_rate_gets_429(subscriber: Service, tls: ssl.SSLContext) -> None:
+    """A stream of events counts as a command for each topic (line 47)."""
+    url = f"https://localhost:{subscriber.port}/events?" + "&".join(f"topic=t.{n}" for n in range(500))
+    login = ("alice", "secret")
+    async with httpx.AsyncClient(verify=tls, auth=login, trust_env=False, timeout=DEADLINE) as http:
+        async with http.stream("GET", url) as stream:
+            assert stream.status_code == 200
+        answer = await http.get(url)
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate-limited")
+    assert int(answer.headers["Retry-After"]) > 60
+
+
+async def test_plain_subscriber_over_the_rate_is_not_read(
+    queue: StubQueue, subscriber: Service, dial: Dial
+) -> None:
+    """In the plain dialect, which has no refusals, TCP tells a client that exceeds the rate (line 47)."""
+    plain = await dial(subscriber, "/subscribe", v1=False, **ALICE)
+    for part in ("a", "b"):
+        await plain.send(FRAME.replace("t.", f"{part}."))
+    await (await plain.ping())  # both have arrived
+    await queue.publish(("b.1", "late"), ("a.1", "first"))
+    assert msgspec.json.decode(await plain.recv())["Content"] == "first"
