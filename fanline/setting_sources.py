@@ -240,7 +240,7 @@ def _sentences(error: ValidationError, fields: Mapping[str, FieldInfo]) -> Itera
             yield message
             continue
         setting, *inner = problem["loc"]
-        kind = "rule" if setting == "retention" else "value"
+        kind = "rule" if setting in ("retention", "token_rights") else "value"
         name = " ".join([str(setting), *(p if isinstance(p, str) else f"{kind} {p + 1}" for p in inner)])
         if problem["type"] == "extra_forbidden":
             yield f"{name}: no such setting; --help lists what there is"

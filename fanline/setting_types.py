@@ -1,15 +1,36 @@
 """The kinds of values that settings have."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork
 
 from fanline.addresses import split_hosts, split_url
+from fanline.protocol.errors import Rejected
+from fanline.protocol.topics import require_pattern
 
 # Marks a setting whose value is not repeated in an error, because a secret may stand there by mistake.
 HIDDEN: Final = object()
+
+
+def _pattern(text: str) -> str:
+    try:
+        require_pattern(text)
+    except Rejected as rejected:
+        raise ValueError(rejected.reason) from None
+    return text
+
+
+def from_json(value: object) -> object:
+    """Return a list of tables that was given as a JSON text; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"expected a JSON array of rules: {error}") from None
 
 
 def _service_url(text: str) -> str:
@@ -57,5 +78,20 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Algorithms = Annotated[
     tuple[Literal["RS256", "ES256", "EdDSA"], ...], Field(min_length=1), BeforeValidator(_split)
 ]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 Hosts = Annotated[str, AfterValidator(_hosts)]
+
+
+class TokenRights(BaseModel):
+    """Rights of those tokens of an identity provider that have a value in a claim."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: str
+    value: str
+    publish: tuple[Pattern, ...] = ()
+    subscribe: tuple[Pattern, ...] = ()
+
+
+TokenRules = Annotated[tuple[TokenRights, ...], BeforeValidator(from_json)]

@@ -30,6 +30,7 @@ from fanline.setting_types import (
     Port,
     Seconds,
     ServiceUrl,
+    TokenRules,
     Words,
 )
 
@@ -89,6 +90,9 @@ class Settings(BaseModel):
     token_audience: str | None = Field(
         None, description="What the claim `aud` of its tokens must be, or have in its list."
     )
+    token_audience_claim: str = Field(
+        "aud", description="The claim that must be, or have, `token_audience`: `client_id` for Cognito."
+    )
     token_algorithms: Algorithms = Field(
         ("RS256", "ES256", "EdDSA"), description="How its tokens may be signed, with commas between."
     )
@@ -98,6 +102,11 @@ class Settings(BaseModel):
     )
     token_subscribe_claim: str = Field(
         "subscribe", description="The claim with the patterns to subscribe to, likewise."
+    )
+    token_rights: TokenRules = Field(
+        (),
+        description="What a value of a claim allows, such as a role: a `[[token_rights]]` table for each in "
+        "the file, with `claim`, `value`, `publish` and `subscribe`, a JSON array of them elsewhere.",
     )
     token_publish: Words = Field(
         (),

@@ -1,23 +1,13 @@
 """Settings of msgqueue."""
 
-import json
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from fanline.errors import Rejected
-from fanline.protocol.topics import covers, require_pattern
-from fanline.setting_types import Bytes, Count, Port, Seconds
+from fanline.protocol.topics import covers
+from fanline.setting_types import Bytes, Count, Pattern, Port, Seconds, from_json
 from fanline.settings import ServiceSettings
-
-
-def _pattern(text: str) -> str:
-    try:
-        require_pattern(text)
-    except Rejected as rejected:
-        raise ValueError(rejected.reason) from None
-    return text
 
 
 class RetentionRule(BaseModel):
@@ -25,23 +15,12 @@ class RetentionRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    topics: Annotated[str, AfterValidator(_pattern)] = Field(
-        description="The topics, as a subscription spells them."
-    )
+    topics: Pattern = Field(description="The topics, as a subscription spells them.")
     max_age: Annotated[float, Field(gt=0, le=86_400 * 36_600)] | None = Field(
         None, description="Seconds for which a message is kept."
     )
     max_count: Count | None = Field(None, description="Messages kept of each topic.")
     max_bytes: Bytes | None = Field(None, description="Bytes of messages kept of all these topics together.")
-
-
-def _from_json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f"expected a JSON array of rules: {error}") from None
 
 
 def _without_idle_rules(rules: tuple[RetentionRule, ...]) -> tuple[RetentionRule, ...]:
@@ -57,7 +36,7 @@ def _without_idle_rules(rules: tuple[RetentionRule, ...]) -> tuple[RetentionRule
 
 
 RetentionRules = Annotated[
-    tuple[RetentionRule, ...], BeforeValidator(_from_json), AfterValidator(_without_idle_rules)
+    tuple[RetentionRule, ...], BeforeValidator(from_json), AfterValidator(_without_idle_rules)
 ]
 
 

@@ -143,18 +143,23 @@ class IdentityProvider:
             Unauthorized: If it cannot be accepted; the text names the claim that is wrong.
         """
         payload = await self._decode(text)
-        name = payload.get(self._settings.token_name_claim)
+        name = find_claim(payload, self._settings.token_name_claim)
         if not isinstance(name, str):
             raise Unauthorized(f"the token has no name in its claim {self._settings.token_name_claim}")
         if payload["exp"] > MAX_EXPIRY:
             raise Unauthorized("the token has a wrong claim: exp")
         granted = self._settings
+        rules = [each for each in granted.token_rights if each.value in _words(payload, each.claim)]
+        publish = [pattern for rule in rules for pattern in rule.publish]
+        subscribe = [pattern for rule in rules for pattern in rule.subscribe]
         return Claims(
             name,
-            str(payload.get("jti", "")),
+            str(payload.get("jti", payload.get("uti", ""))),  # Entra ID calls it so
             int(payload["exp"]),
-            self._patterns(payload, granted.token_publish_claim, granted.token_publish, name),
-            self._patterns(payload, granted.token_subscribe_claim, granted.token_subscribe, name),
+            self._patterns(payload, granted.token_publish_claim, (*granted.token_publish, *publish), name),
+            self._patterns(
+                payload, granted.token_subscribe_claim, (*granted.token_subscribe, *subscribe), name
+            ),
             issued=time_of_issue(payload),
         )
 
@@ -182,10 +187,14 @@ class IdentityProvider:
                 text,
                 key.key,
                 algorithms=[key.algorithm],
-                audience=self._settings.token_audience,
                 issuer=self._settings.token_issuer,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud"], "verify_sub": False, "verify_jti": False},
+                options={
+                    "require": ["exp", "iss"],
+                    "verify_aud": False,  # done below: not all providers call it so
+                    "verify_sub": False,
+                    "verify_jti": False,
+                },
             )
         except jwt.InvalidSignatureError:
             raise
@@ -196,27 +205,57 @@ class IdentityProvider:
             raise Unauthorized(f"the token is not valid yet ({claim})") from None
         except jwt.InvalidIssuerError:
             raise Unauthorized("the token is of another issuer (iss)") from None
-        except jwt.InvalidAudienceError:
-            raise Unauthorized("the token is for another audience (aud)") from None
         except jwt.MissingRequiredClaimError as error:
             raise Unauthorized(f"the token has no claim {error.claim}") from None
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError):
             raise Unauthorized("the token is malformed") from None
+        self._check_audience(payload)
         return payload
+
+    def _check_audience(self, payload: Mapping[str, Any]) -> None:
+        claim = self._settings.token_audience_claim
+        audience = find_claim(payload, claim)
+        if audience is None:
+            raise Unauthorized(f"the token has no claim {claim}")
+        if self._settings.token_audience not in (audience if isinstance(audience, list) else [audience]):
+            raise Unauthorized(f"the token is for another audience ({claim})")
 
     def _patterns(
         self, payload: Mapping[str, Any], claim: str, granted: Sequence[str], name: str
     ) -> tuple[str, ...]:
         """Return the patterns of a claim and those of the settings, with the name filled in."""
-        value = payload.get(claim, [])
-        claimed = value.split() if isinstance(value, str) else value
-        if not isinstance(claimed, list) or not all(isinstance(each, str) for each in claimed):
-            raise Unauthorized(f"the token has a wrong claim: {claim} is no list of patterns")
-        patterns = (*granted, *claimed)
+        patterns = (*granted, *_words(payload, claim))
         # A name with a dot or a wildcard would give rights to the topics of others.
         if re.search(r"[.*>\s]", name) and any("{sub}" in each for each in patterns):
             raise Unauthorized("the name in the token cannot be a part of a topic, which its rights need")
         return tuple(each.replace("{sub}", name) for each in patterns)
+
+
+def find_claim(payload: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a claim, None if there is none.
+
+    ``realm_access.roles`` is the claim of this name, or else ``roles`` within ``realm_access``.
+    """
+    if name in payload:
+        return payload[name]
+    for end in (index for index, character in enumerate(name) if character == "."):
+        inner = payload.get(name[:end])
+        if isinstance(inner, dict) and (found := find_claim(inner, name[end + 1 :])) is not None:
+            return found
+    return None
+
+
+def _words(payload: Mapping[str, Any], claim: str) -> list[str]:
+    """Return the values of a claim, which is a list or words in a string; none if it is missing.
+
+    Raises:
+        Unauthorized: If it is neither.
+    """
+    value = find_claim(payload, claim)
+    words = [] if value is None else value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(each, str) for each in words):
+        raise Unauthorized(f"the token has a wrong claim: {claim} is no list of texts")
+    return words
 
 
 class JwksEndpoint:

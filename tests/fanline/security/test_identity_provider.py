@@ -183,8 +183,8 @@ async def test_a_file_has_the_keys_as_well(
         ({"exp": 2**60}, "the token has a wrong claim: exp"),
         ({"sub": None}, "the token has no name in its claim sub"),
         ({"sub": 7}, "the token has no name in its claim sub"),
-        ({"publish": {"a": 1}}, "the token has a wrong claim: publish is no list of patterns"),
-        ({"subscribe": [1]}, "the token has a wrong claim: subscribe is no list of patterns"),
+        ({"publish": {"a": 1}}, "the token has a wrong claim: publish is no list of texts"),
+        ({"subscribe": [1]}, "the token has a wrong claim: subscribe is no list of texts"),
     ],
 )
 async def test_the_wrong_claim_is_named(
