@@ -288,9 +288,9 @@ class Log:
         """Return whether what follows a position is read from memory, which retention does not touch."""
         return self._recent.covers(after)
 
-    async def trimmed(self, patterns: Sequence[str] | None) -> int:
-        """Return the highest position that retention has removed among the matching topics, or 0."""
-        return await self._store.trimmed(patterns)
+    async def trimmed(self, patterns: Sequence[str] | None, after: int) -> int:
+        """Return the highest position that retention has removed among the matching topics, if after one."""
+        return await self._store.trimmed(patterns, after=after)
 
     @contextmanager
     def followed_by(self, listener: Listener, topics: Collection[str] | None = None) -> Iterator[None]:

@@ -40,8 +40,8 @@ class ReadableLog(Protocol):
         """Return whether everything after a position is there, whatever retention removes."""
         ...
 
-    async def trimmed(self, patterns: Sequence[str] | None) -> int:
-        """Return the highest position that retention has removed among the matching topics, or 0."""
+    async def trimmed(self, patterns: Sequence[str] | None, after: int) -> int:
+        """Return the highest position that retention has removed among the matching topics, if after one."""
         ...
 
 
@@ -74,7 +74,7 @@ class Pages:
         if self._log.covers(position):
             return None
         known = max(position, told)
-        trimmed = await self._log.trimmed(topics)
+        trimmed = await self._log.trimmed(topics, known)
         return GapRange(known + 1, trimmed) if trimmed > known else None
 
     async def _read(self, read: Read, limit: int) -> PageAnswer:

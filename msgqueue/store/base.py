@@ -205,8 +205,14 @@ class Store(ABC):
         """Return the ends of the log."""
 
     @abstractmethod
-    async def trimmed(self, patterns: Sequence[str] | None = None) -> int:
-        """Return the highest ``seq`` that trimming has removed from matching topics; 0 if it removed none."""
+    async def trimmed(self, patterns: Sequence[str] | None = None, *, after: int = 0) -> int:
+        """Return the highest ``seq`` that trimming has removed from matching topics; 0 if it removed none.
+
+        Args:
+            patterns: Which topics.
+            after: Only a higher ``seq`` counts; else the result is any up to this. What it costs depends on
+                the topics trimmed after it, not on all that there are.
+        """
 
     @abstractmethod
     async def trim(self, seqs: Sequence[int]) -> None:

@@ -104,9 +104,9 @@ class SqliteEngine(Store):
         """See :meth:`Store.bounds`."""
         return await self._read(self._reader.bounds)
 
-    async def trimmed(self, patterns: Sequence[str] | None = None) -> int:
+    async def trimmed(self, patterns: Sequence[str] | None = None, *, after: int = 0) -> int:
         """See :meth:`Store.trimmed`."""
-        return await self._last(self._reader.trimmed(patterns), 0)
+        return await self._last(self._reader.trimmed(patterns, after), 0)
 
     async def trim(self, seqs: Sequence[int]) -> None:
         """See :meth:`Store.trim`."""

@@ -29,14 +29,15 @@ from msgqueue.store.sqlite.wal import cut_failed_commit, find_loss
 logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = int.from_bytes(b"Fanl", "big")
-VERSION: Final = 2
+VERSION: Final = 3
 NAME: Final = "log.sqlite3"
 OLDEST_SQLITE: Final = (3, 33, 0)  # UPDATE … FROM
 
 # `log` has one row: the highest seq that was ever trimmed, and its time; an emptied log goes on from there.
 # `body` comes last: of a row SQLite reads up to the last column that is asked for.
-# `identity` has one row, a random name. Version 1 had none.
+# `identity` has one row, a random name.
 _IDENTITY: Final = "CREATE TABLE identity (epoch TEXT NOT NULL)"
+_BY_TRIMMED: Final = "CREATE INDEX topics_by_trimmed ON topics (trimmed)"
 SCHEMA: Final = (
     "CREATE TABLE topics"
     " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0)",
@@ -48,7 +49,11 @@ SCHEMA: Final = (
     "CREATE TABLE consumers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE log (trimmed INTEGER NOT NULL, time INTEGER NOT NULL)",
     _IDENTITY,
+    _BY_TRIMMED,
 )
+
+# What each version has added.
+_ADDED: Final = {2: (_IDENTITY, "INSERT INTO identity VALUES ('')"), 3: (_BY_TRIMMED,)}
 
 # Only in a log that is a replica: how far it has applied the journal, in one row.
 REPLICA: Final = "CREATE TABLE replica (state BLOB NOT NULL)"
@@ -60,14 +65,6 @@ _NEW_LOG: Final = (
     *SCHEMA,
     "INSERT INTO log VALUES (0, 0)",
     "INSERT INTO identity VALUES ('')",
-    "COMMIT",
-)
-
-_UPGRADE: Final = (
-    "BEGIN IMMEDIATE",
-    _IDENTITY,
-    "INSERT INTO identity VALUES ('')",
-    f"PRAGMA user_version = {VERSION}",
     "COMMIT",
 )
 
@@ -250,8 +247,13 @@ class LogFile:
         else:
             for table in _SMALL_TABLES:
                 _check_integrity(connection, f"integrity_check({table})")
-        if version == 1:
-            for statement in _UPGRADE:
+        if version < VERSION:
+            for statement in (
+                "BEGIN IMMEDIATE",
+                *_added_after(version),
+                f"PRAGMA user_version = {VERSION}",
+                "COMMIT",
+            ):
                 connection.execute(statement)
         # A real commit: SQLite begins a transaction, and says nothing, also where nothing can be written.
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -372,13 +374,17 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
 def check_tables(connection: sqlite3.Connection, version: int) -> None:
     """Raise :class:`Damage` unless the tables are those of a log of this version."""
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema") if sql}
-    expected = set(SCHEMA) if version == VERSION else {*SCHEMA} - {_IDENTITY}
+    expected = set(SCHEMA) - set(_added_after(version))
     if found - {REPLICA} != expected:
         raise Damage("its tables are not those of a log")
     if connection.execute("SELECT count(*) FROM log").fetchone() != (1,):
         raise Damage("what it knew of trimmed messages is lost")
-    if version == VERSION and connection.execute("SELECT count(*) FROM identity").fetchone() != (1,):
+    if version > 1 and connection.execute("SELECT count(*) FROM identity").fetchone() != (1,):
         raise Damage("its epoch is lost")
+
+
+def _added_after(version: int) -> list[str]:
+    return [statement for added, statements in _ADDED.items() if added > version for statement in statements]
 
 
 def _check_integrity(connection: sqlite3.Connection, pragma: str) -> None:

@@ -24,13 +24,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fanline.protocol import GapRange, Page, Record, decode_record
-from fanline.protocol.topics import matches
+from fanline.protocol import MAX_POSITION, GapRange, Page, Record, decode_record
 from msgqueue.store.base import Bounds, RecordHeader
 from msgqueue.store.sqlite.bulk import fetch, to_json
 from msgqueue.store.sqlite.file import Damage
 from msgqueue.store.sqlite.newest import NewestPositions
-from msgqueue.store.sqlite.spans import pattern_index, span
+from msgqueue.store.sqlite.spans import merged_spans, pattern_index
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +39,8 @@ FEW_TOPICS: Final = 64
 FEW_NAMES: Final = 512
 # Rows that one step of a scan looks at: some 20 ms of work.
 EXAMINED: Final = 16_384
-# Names of topics that one step of `trimmed` looks at.
-NAMES: Final = 4096
+# Topics that one step of `trimmed` looks at.
+TRIMMED: Final = 4096
 
 _ROWS: Final = """
 SELECT json_group_array(json_array(seq, topic, time, size)) FROM ({rows} ORDER BY seq {order} LIMIT :limit)
@@ -64,8 +63,8 @@ SELECT json_group_object(id, name) FROM topics WHERE id IN (SELECT value FROM js
 """
 
 _IN_SPANS: Final = """
-SELECT json_group_array(json_array(id, name)) FROM (
-  SELECT topics.id, topics.name
+SELECT json_group_array(json_array(id, name, trimmed)) FROM (
+  SELECT topics.id, topics.name, topics.trimmed
   FROM json_each(:spans) AS span
   CROSS JOIN topics ON topics.name >= json_extract(span.value, '$[0]')
     AND topics.name < json_extract(span.value, '$[1]')
@@ -75,8 +74,8 @@ SELECT json_group_array(json_array(id, name)) FROM (
 
 _TRIMMED: Final = """
 SELECT json_group_array(json_array(name, trimmed)) FROM (
-  SELECT name, trimmed FROM topics WHERE name >= :low AND name < :high AND trimmed > :known
-  ORDER BY name LIMIT :limit
+  SELECT name, trimmed FROM topics WHERE trimmed > :after AND trimmed < :before
+  ORDER BY trimmed DESC LIMIT :limit
 )
 """
 
@@ -99,6 +98,12 @@ class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     size: int
 
 
+class _Topic(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    id: int
+    name: str
+    trimmed: int
+
+
 class _Way(NamedTuple):
     """A direction through the log, as SQL spells it."""
 
@@ -112,7 +117,7 @@ _DOWN: Final = _Way("<", "DESC")
 _decode_rows = msgspec.json.Decoder(list[_Row]).decode
 _decode_names = msgspec.json.Decoder(dict[int, str]).decode
 _decode_crcs = msgspec.json.Decoder(list[int]).decode
-_decode_named = msgspec.json.Decoder(list[tuple[int, str]]).decode
+_decode_topics = msgspec.json.Decoder(list[_Topic]).decode
 _decode_trimmed = msgspec.json.Decoder(list[tuple[str, int]]).decode
 _decode_ends = msgspec.json.Decoder(tuple[int | None, int]).decode
 _decode_number = msgspec.json.Decoder(tuple[int]).decode
@@ -196,22 +201,26 @@ class Reader:
         first, last = fetch(self.connection, _decode_ends, _ENDS)
         return Bounds(last + 1 if first is None else first, last)
 
-    def trimmed(self, patterns: Sequence[str] | None) -> Iterator[int]:
-        """Yield the highest position trimmed from matching topics."""
+    def trimmed(self, patterns: Sequence[str] | None, after: int) -> Iterator[int]:
+        """Yield the highest position trimmed from matching topics, as far as it was found; 0 until then."""
         if patterns is None:
-            (highest,) = fetch(self.connection, _decode_number, _TRIMMED_OF_ALL)
-            yield highest
-            return
-        highest = 0
-        for pattern in patterns:
-            low, high = span(pattern)
-            while low < high:
-                topics = fetch(
-                    self.connection, _decode_trimmed, _TRIMMED, low=low, high=high, known=highest, limit=NAMES
-                )
-                highest = max([highest, *(seq for name, seq in topics if matches(pattern, name))])
-                low = f"{topics[-1][0]} " if len(topics) == NAMES else high
-                yield highest
+            yield from fetch(self.connection, _decode_number, _TRIMMED_OF_ALL)
+        elif (topics := self._few_matching(patterns)) is not None:
+            yield max((topic.trimmed for topic in topics), default=0)
+        else:
+            yield from self._find_trimmed(patterns, after)
+
+    def _find_trimmed(self, patterns: Sequence[str], after: int) -> Iterator[int]:
+        """Look at the topics that were trimmed after a position, those trimmed furthest first."""
+        index = pattern_index(patterns)
+        before = MAX_POSITION
+        while before:
+            topics = fetch(
+                self.connection, _decode_trimmed, _TRIMMED, after=after, before=before, limit=TRIMMED
+            )
+            found = next((seq for name, seq in topics if any(index.match(name))), 0)
+            yield found
+            before = topics[-1][1] if len(topics) == TRIMMED and not found else 0
 
     def cursors(self) -> dict[str, int]:
         """Return the consumers' positions by their names."""
@@ -266,15 +275,19 @@ class Reader:
 
     def _few_topics(self, patterns: Sequence[str]) -> list[int] | None:
         """Return the ids of the topics that patterns stand for, or None if they are many, or might be."""
+        topics = self._few_matching(patterns)
+        return None if topics is None or len(topics) > FEW_TOPICS else [topic.id for topic in topics]
+
+    def _few_matching(self, patterns: Sequence[str]) -> list[_Topic] | None:
+        """Return the topics that patterns stand for, or None if more names than a few may match them."""
         if len(patterns) > FEW_TOPICS:
             return None
-        spans = [span(pattern) for pattern in patterns]
-        names = fetch(self.connection, _decode_named, _IN_SPANS, spans=to_json(spans), limit=FEW_NAMES)
-        if len(names) == FEW_NAMES:
+        spans = to_json(list(merged_spans(patterns)))
+        topics = fetch(self.connection, _decode_topics, _IN_SPANS, spans=spans, limit=FEW_NAMES)
+        if len(topics) == FEW_NAMES:
             return None
         index = pattern_index(patterns)
-        topics = {topic for topic, name in names if any(index.match(name))}
-        return sorted(topics) if len(topics) <= FEW_TOPICS else None
+        return [topic for topic in topics if any(index.match(topic.name))]
 
     def _page(self, rows: Sequence[_Row], position: int) -> Page:
         """Return the records of some rows, up to one that is damaged and not at their beginning."""
@@ -295,13 +308,16 @@ class Reader:
         rows = sorted(rows, key=attrgetter("seq"))
         names = self._names({row.topic for row in rows})
         seqs = to_json([row.seq for row in rows])
-        crcs, bodies = self.connection.execute(_LOAD, {"seqs": seqs}).fetchone()
+        found, bodies = self.connection.execute(_LOAD, {"seqs": seqs}).fetchone()
+        crcs = _decode_crcs(found)
+        if len(crcs) < len(rows):
+            raise Damage("an index names messages that are not there")
         ends = accumulate(row.size for row in rows)
         records = [
             Record(row.seq, names[row.topic], bodies[end - row.size : end])
             for row, end in zip(rows, ends, strict=True)
         ]
-        damaged = _find_damaged(records, _decode_crcs(crcs))
+        damaged = _find_damaged(records, crcs)
         for seq in damaged - self._damaged:
             logger.error("message %d is damaged and left out: run fanline fsck", seq)
         self._damaged |= damaged

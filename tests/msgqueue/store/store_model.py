@@ -179,8 +179,10 @@ class Pair:
         self.model.trim(seqs)
         await self.store.trim(seqs)
 
-    async def trimmed(self, patterns: list[str] | None) -> None:
-        assert await self.store.trimmed(patterns) == self.model.trimmed(patterns)
+    async def trimmed(self, patterns: list[str] | None, after: int) -> None:
+        expected = self.model.trimmed(patterns)
+        found = await self.store.trimmed(patterns, after=after)
+        assert found == expected if expected > after else found <= after
 
     async def set_cursor(self, name: str, position: int) -> None:
         self.model.cursors[name] = position
@@ -244,7 +246,7 @@ STEPS = st.lists(
         ),
         _step(Pair.headers, after=_positions, topic=st.none() | _topics | st.just("none"), limit=_limits),
         _step(Pair.trim, seqs=st.lists(_positions, max_size=12)),
-        _step(Pair.trimmed, patterns=_patterns),
+        _step(Pair.trimmed, patterns=_patterns, after=_positions),
         _step(Pair.set_cursor, name=st.sampled_from("xyz"), position=_positions),
         _step(Pair.delete_cursor, name=st.sampled_from("xyz")),
         _step(Pair.reopen),

@@ -43,6 +43,7 @@ async def test_a_log_of_version_1_goes_on(tmp_path: Path) -> None:
     records = await make_log(tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
         connection.execute("DROP TABLE identity")
+        connection.execute("DROP INDEX topics_by_trimmed")
         connection.execute("PRAGMA user_version = 1")
     (tmp_path / "log.lock").write_bytes(b"")
     assert fsck.main([str(tmp_path)]) == fsck.SOUND

@@ -112,8 +112,8 @@ class Three(Store):
     async def bounds(self) -> Bounds:
         return await (await self._any()).bounds()
 
-    async def trimmed(self, patterns: Sequence[str] | None = None) -> int:
-        return await (await self._any()).trimmed(patterns)
+    async def trimmed(self, patterns: Sequence[str] | None = None, *, after: int = 0) -> int:
+        return await (await self._any()).trimmed(patterns, after=after)
 
     async def trim(self, seqs: Sequence[int]) -> None:
         """Trim each of them, as retention does by the same rules."""
