@@ -635,5 +635,5 @@ def test_agrees_with_the_model_in_small_steps(steps: list[Step]) -> None:
         patch.setattr(sqlite_reader, "FEW_TOPICS", 2)
         patch.setattr(sqlite_reader, "FEW_NAMES", 4)
         patch.setattr(sqlite_reader, "EXAMINED", 5)
-        patch.setattr(sqlite_reader, "NAMES", 2)
+        patch.setattr(sqlite_reader, "TRIMMED", 2)
         agree(open_store, steps)
