@@ -54,7 +54,8 @@ def _https_url(text: str) -> str:
     return text
 
 
-def _split(value: object) -> object:
+def split_commas(value: object) -> object:
+    """Return the parts of a text with commas between them; another value as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -71,12 +72,12 @@ Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(split_commas)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(split_commas)]
 PasswordFile = Annotated[Path | None, HIDDEN]
-Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Words = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
 Algorithms = Annotated[
-    tuple[Literal["RS256", "ES256", "EdDSA"], ...], Field(min_length=1), BeforeValidator(_split)
+    tuple[Literal["RS256", "ES256", "EdDSA"], ...], Field(min_length=1), BeforeValidator(split_commas)
 ]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]

@@ -17,6 +17,7 @@ from fanline.protocol import ACCESS_TOPIC
 from fanline.queue.local import LocalQueue
 from fanline.server import App, Endpoint, metrics
 from msgqueue.clock import LogClock
+from msgqueue.cluster import EngineChoice
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.metrics import CommitMetrics, show_clock, show_consumers, show_log, show_size
@@ -25,7 +26,6 @@ from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Store
-from msgqueue.store.sqlite.engine import SqliteStore
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class OpenedLog(NamedTuple):
 @asynccontextmanager
 async def open_msgqueue(
     settings: MsgQueueSettings,
-    open_store: OpenStore = SqliteStore.open,
+    open_store: OpenStore | None = None,
     make_clock: Callable[[], LogClock] = LogClock,
 ) -> AsyncIterator[App]:
     """Open the log, and serve it; otherwise like :func:`open_log`."""
@@ -83,14 +83,14 @@ async def open_msgqueue(
 @asynccontextmanager
 async def open_log(
     settings: MsgQueueSettings,
-    open_store: OpenStore = SqliteStore.open,
+    open_store: OpenStore | None = None,
     make_clock: Callable[[], LogClock] = LogClock,
 ) -> AsyncIterator[OpenedLog]:
     """Open the log.
 
     Args:
         settings: Of msgqueue.
-        open_store: Opens the engine in a folder.
+        open_store: Opens the engine in a folder; None for the engine of the settings.
         make_clock: Makes the clock that messages get their time from.
 
     Raises:
@@ -99,7 +99,7 @@ async def open_log(
     sys.setswitchinterval(SWITCH_SECONDS)
     clock = make_clock()
     async with AsyncExitStack() as stack:
-        store = await open_store(
+        store = await (open_store or EngineChoice(settings).open)(
             settings.data_dir,
             dedupe_window=settings.dedupe_window,
             disk_reserve=settings.disk_reserve,
@@ -117,7 +117,9 @@ async def open_log(
         )
         stack.push_async_callback(_close_in_time, log.close, settings.drain_timeout)
         await log.start()
-        consumers = Consumers(log, max_deliveries=settings.max_deliveries)
+        consumers = Consumers(
+            log, max_deliveries=settings.max_deliveries, is_shared=settings.store == "jetstream"
+        )
         stack.push_async_callback(_close_in_time, consumers.close, settings.drain_timeout)
         await consumers.start()
         retention = Retention(store, settings.retention, clock=lambda: clock.oldest_time)
@@ -146,10 +148,15 @@ def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
         },
         posts={"/clock": partial(_accept_clock, clock)},
         notices=lambda: [clock.problem] if clock.problem else [],
-        readiness_problem=lambda: log.write_error and f"the log cannot be written: {log.write_error}",
+        readiness_problem=partial(_problem, log),
         drain=log.flush,
         follow_access=partial(LocalQueue(log, consumers).follow_topic, ACCESS_TOPIC),
     )
+
+
+def _problem(log: Log) -> str | None:
+    """Say why this msgqueue is not ready, or return None."""
+    return log.problem or (log.write_error and f"the log cannot be written: {log.write_error}")
 
 
 async def _close_in_time(close: Callable[[], Awaitable[None]], timeout: float) -> None:

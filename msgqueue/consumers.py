@@ -255,10 +255,12 @@ class Consumers:
     Args:
         log: The log.
         max_deliveries: Failed deliveries after which a record is dead; 0 for no limit.
+        is_shared: Whether other msgqueues serve the same log.
     """
 
-    def __init__(self, log: Log, *, max_deliveries: int = 0) -> None:
+    def __init__(self, log: Log, *, max_deliveries: int = 0, is_shared: bool = False) -> None:
         self._log = log
+        self._is_shared = is_shared
         self._max_deliveries = max_deliveries
         self._by_name: dict[str, Consumer] = {}
         self._saved: dict[str, int] = {}
@@ -276,6 +278,13 @@ class Consumers:
         if self._saver is not None:
             await cancel_and_wait(self._saver)
             await self._save()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no connection can be a durable consumer, or None."""
+        if not self._is_shared:
+            return None
+        return "a cluster serves no durable consumers yet: each msgqueue would deliver every message"
 
     def get(self, name: str, start: int) -> Consumer:
         """Return the consumer of this name; a new one begins after position ``start``."""

@@ -131,12 +131,17 @@ class Log:
         return self._store.damaged
 
     @property
+    def problem(self) -> str | None:
+        """Why another msgqueue should be used, or None; see :attr:`Store.problem`."""
+        return self._store.problem
+
+    @property
     def write_error(self) -> str | None:
         """Why commits fail or take too long, or None if they do not, or if none was tried lately."""
         if self._committing_since is not None:
             seconds = self._loop.time() - self._committing_since
             if seconds > self._timeout:
-                return f"the disk has not finished a commit for {seconds:.0f} s"
+                return f"a commit has not been finished for {seconds:.0f} s"
         is_recent = (
             self._failing_since is not None and self._loop.time() - self._failed_at < WRITE_ERROR_SECONDS
         )

@@ -52,7 +52,9 @@ class PopEndpoint:
 
     def open(self, connection: Connection) -> Handler:
         """Return the handler of a connection."""
-        if connection.dialect is Dialect.PLAIN:
+        if connection.dialect is Dialect.PLAIN and (refusal := self._consumers.refusal):
+            connection.cut(CloseCode.POLICY, refusal)
+        elif connection.dialect is Dialect.PLAIN:
             return _PlainPopping(connection, self._consumers.get(DEFAULT_CONSUMER, 0))
         return self._open_v1(connection)
 
@@ -163,6 +165,8 @@ class _Session:
         self._feeding = start_task(self._guard(self._feed_from(position, pop.topics, told)))
 
     async def _pop_share(self, pop: Pop, name: str) -> None:
+        if reason := self._consumers.refusal:
+            raise Rejected(ErrorCode.BAD_COMMAND, reason)
         if pop.topics is not None:
             raise Rejected(ErrorCode.BAD_COMMAND, "a durable consumer gets all topics: leave out topics")
         if not 0 < len(name) <= 128 or not name.isprintable():

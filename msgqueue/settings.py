@@ -1,13 +1,34 @@
 """Settings of msgqueue."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fanline.protocol.topics import covers
-from fanline.setting_types import Bytes, Count, Pattern, Port, Seconds, from_json
+from fanline.setting_types import Bytes, Count, PasswordFile, Pattern, Port, Seconds, from_json, split_commas
 from fanline.settings import ServiceSettings
+
+
+def _nats_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "tls" or not parts.hostname or not parts.port or parts.username is not None:
+        raise ValueError("expected tls://HOST:PORT, without a login")
+    return text.rstrip("/")
+
+
+def _monitor_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.username is not None:
+        raise ValueError("expected https://HOST:PORT, without a path or login")
+    return text.rstrip("/")
+
+
+NatsUrls = Annotated[tuple[Annotated[str, AfterValidator(_nats_url)], ...], BeforeValidator(split_commas)]
+MonitorUrls = Annotated[
+    tuple[Annotated[str, AfterValidator(_monitor_url)], ...], BeforeValidator(split_commas)
+]
 
 
 class RetentionRule(BaseModel):
@@ -64,4 +85,28 @@ class MsgQueueSettings(ServiceSettings):
         (),
         description="Rules for what is removed from the log, a `[[retention]]` table for each in the file, a "
         "JSON array of them elsewhere. Without any rule everything is kept.",
+    )
+    store: Literal["sqlite", "jetstream"] = Field(
+        "sqlite",
+        description="Engine that keeps the log: `sqlite` on this machine alone; `jetstream`, which is "
+        "experimental, in several msgqueues at once, with NATS ([cluster.md](cluster.md)).",
+    )
+    nats_urls: NatsUrls = Field(
+        (), description="The NATS servers of a cluster, `tls://HOST:PORT`, with commas between."
+    )
+    nats_monitor_urls: MonitorUrls = Field(
+        (),
+        description="Their monitoring ports, `https://HOST:PORT`: each server is asked there whether it "
+        "syncs what it acknowledges.",
+    )
+    nats_user: str = Field("", description="The user as which msgqueue logs in to NATS; empty for no login.")
+    nats_password_file: PasswordFile = Field(None, description="File whose first line is the password.")
+    nats_stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
+        "FANLINE", description="The stream that is the journal; made if it is missing."
+    )
+    journal_bytes: Bytes = Field(
+        10_737_418_240, description="Size above which a new stream takes no more, and publishing is refused."
+    )
+    journal_unverified: bool = Field(
+        False, description="Do without `nats_monitor_urls`: the servers are said to sync by themselves."
     )

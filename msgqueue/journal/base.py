@@ -6,7 +6,7 @@ comes from reading: every msgqueue reads the same frames in the same order.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,13 +59,18 @@ class Journal(ABC):
         """
 
     @abstractmethod
-    def follow(self, after: int) -> AsyncIterator[Sequence[Entry]]:
-        """Yield the entries after an index as they come, those together that are there together.
+    def follow(self, last: int) -> AsyncGenerator[Sequence[Entry], None]:
+        """Yield entries in their order as they come, those together that are there together.
 
-        It reconnects by itself, and never ends. Each entry comes once, in order.
+        It reconnects by itself, and never ends. The last entry that was read comes again after each
+        reconnect, and first of all, so that it can be compared; unless it has been trimmed. Only one such
+        generator is open at a time; close it.
+
+        Args:
+            last: Index of the last entry that was read; 0 if there is none.
 
         Raises:
-            JournalDamage: If the journal cannot go on after this index.
+            JournalDamage: If the journal has not what comes next.
         """
 
     @abstractmethod

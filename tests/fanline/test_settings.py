@@ -93,6 +93,9 @@ def sample(name: str) -> str:
         "token_algorithms": "ES256",
         "allowed_origins": "https://a.example,https://b.example:9",
         "chat_guests": "true",
+        "store": "jetstream",
+        "nats_urls": "tls://a.example:4222,tls://b.example:4222",
+        "nats_monitor_urls": "https://a.example:8222",
     }
     return others.get(name, "wss://queue:9" if name.endswith("_url") else "elsewhere")
 
@@ -635,6 +638,10 @@ def test_every_setting_is_described() -> None:
         "chat_user_password_file",
         "link_password",
         "link_password_file",
+        "nats_urls",
+        "nats_monitor_urls",
+        "nats_user",
+        "nats_password_file",
         "retention",
         "trusted_proxies",
     }

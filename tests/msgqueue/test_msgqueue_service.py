@@ -472,7 +472,7 @@ async def test_a_commit_that_hangs_is_an_error(
         pusher = await dial(queue, "/pushmsg")
         await pusher.send('{"topic":"t","content":1}')
         await until(lambda: queue.app.readiness_problem() is not None)
-        assert "the disk has not finished a commit for" in (queue.app.readiness_problem() or "")
+        assert "a commit has not been finished for" in (queue.app.readiness_problem() or "")
         async with asyncio.timeout(DEADLINE):
             await queue.stop()
     finally:

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -298,11 +299,10 @@ class ReplicaStore(SqliteEngine):
     # Reading the journal.
 
     async def _follow_forever(self) -> None:
-        # The last entry applied comes again, and is compared.
-        after = max(0, self._replica.state.index - 1)
         try:
-            async for entries in self._journal.follow(after):
-                await self._apply(entries)
+            async with aclosing(self._journal.follow(self._replica.state.index)) as following:
+                async for entries in following:
+                    await self._apply(entries)
         except JournalDamage as error:
             self._stop(f"{error}; a back-up of a sound msgqueue, or a new journal, is needed")
 

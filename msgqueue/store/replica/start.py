@@ -1,6 +1,7 @@
 """Find out where a replica goes on in the journal, or begin both."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Final
 
 from fanline.errors import ConfigurationError
@@ -79,6 +80,7 @@ async def _begin_journal(journal: Journal, log: str, head: int, window: int, ori
 
 
 async def _first_entry(journal: Journal) -> Entry:
-    async for entries in journal.follow(0):
-        return entries[0]
+    async with aclosing(journal.follow(0)) as following:
+        async for entries in following:
+            return entries[0]
     raise asyncio.CancelledError

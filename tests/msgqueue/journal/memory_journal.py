@@ -1,7 +1,7 @@
 """A journal in memory that does what a real one may do wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from enum import Enum
 from random import Random
 from typing import Final, Self
@@ -170,8 +170,9 @@ class MemoryJournal(Journal):
         finally:
             self._grown.fire()
 
-    async def follow(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+    async def follow(self, last: int) -> AsyncGenerator[Sequence[Entry], None]:
         """See :meth:`Journal.follow`."""
+        after = max(0, last - 1)
         while True:
             changed = self._grown.next
             found = self._log.entries[after : after + MOST_TOGETHER]

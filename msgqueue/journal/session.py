@@ -1,0 +1,234 @@
+"""One connection to one NATS server, as long as it lasts."""
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, Self
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+
+from msgqueue.journal.base import Entry, JournalError
+from msgqueue.journal.stream import Answer, consumer_request, read_answer, read_delivery, subject_of
+
+CONNECT_SECONDS: Final = 2
+REQUEST_SECONDS: Final = 5.0
+
+# An acknowledgement is waited for only to learn of a refusal: that a frame is stored, reading tells.
+ACK_SECONDS: Final = 0.3
+
+HEARTBEAT_SECONDS: Final = 1.0
+
+# Without a frame or a heartbeat for so long, another server is tried.
+SILENCE_SECONDS: Final = 3.0
+
+
+class NatsLogin(NamedTuple):
+    """How to connect to the NATS servers.
+
+    Attributes:
+        tls: Verifies them; they must begin with the TLS handshake (``handshake_first``), before which nothing
+            is sent.
+        user: Name to log in as; empty without a login.
+        password: Its password.
+    """
+
+    tls: ssl.SSLContext
+    user: str
+    password: str
+
+
+class Session:
+    """A connection to one server. It is never mended: when it is lost, another one is made.
+
+    Attributes:
+        max_payload: Largest message that the server takes, in bytes.
+    """
+
+    def __init__(self, client: Client, stream: str, mailbox: "_Mailbox") -> None:
+        self.max_payload = client.max_payload
+        self._client = client
+        self._stream = stream
+        self._mailbox = mailbox
+
+    @classmethod
+    async def connect(cls, url: str, stream: str, login: NatsLogin) -> Self:
+        """Connect to a server.
+
+        Args:
+            url: ``tls://HOST:PORT``.
+            stream: Name of the stream.
+            login: How to connect.
+
+        Raises:
+            JournalError: If that fails.
+        """
+        client = Client()
+        mailbox = _Mailbox()
+        try:
+            async with asyncio.timeout(2 * CONNECT_SECONDS):
+                await client.connect(
+                    [url],
+                    error_cb=_ignore,
+                    closed_cb=mailbox.on_loss,
+                    disconnected_cb=mailbox.on_loss,
+                    allow_reconnect=False,
+                    connect_timeout=CONNECT_SECONDS,
+                    ping_interval=5,
+                    name="fanline msgqueue",
+                    tls=login.tls,
+                    tls_handshake_first=True,
+                    user=login.user or None,
+                    password=login.password or None,
+                )
+        except (NatsError, OSError, TimeoutError, ValueError) as error:
+            with suppress(NatsError, OSError):
+                await client.close()
+            raise JournalError(f"cannot connect to {url}: {_words(error)}") from error
+        return cls(client, stream, mailbox)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the connection has ended."""
+        return self._mailbox.is_lost
+
+    def leave(self) -> None:
+        """Take the connection for lost."""
+        self._mailbox.lose()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self.leave()
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._client.close()
+
+    async def ask(self, what: str, request: bytes = b"") -> Answer:
+        """Ask JetStream.
+
+        Args:
+            what: The request, as in ``STREAM.INFO.name``.
+            request: Its body.
+
+        Raises:
+            JournalError: If it refuses, for another reason than that there is no such stream, or does not
+                answer.
+        """
+        try:
+            answer = await self._client.request(f"$JS.API.{what}", request, timeout=REQUEST_SECONDS)
+        except (NatsError, OSError, TimeoutError) as error:
+            raise JournalError(f"JetStream does not answer: {_words(error)}") from error
+        return read_answer(answer.data)
+
+    async def publish(self, frame: bytes, *, is_first: bool) -> None:
+        """Publish a frame; with ``is_first`` only if the stream is empty.
+
+        Raises:
+            JournalError: If JetStream refuses it, or the connection is lost; not if there is no answer.
+        """
+        headers = {"Nats-Expected-Last-Sequence": "0"} if is_first else None
+        timeout = REQUEST_SECONDS if is_first else ACK_SECONDS
+        try:
+            answer = await self._client.request(
+                subject_of(self._stream), frame, timeout=timeout, headers=headers
+            )
+        except NoRespondersError:
+            raise JournalError(f"the stream {self._stream} has no leader, or is gone") from None
+        except TimeoutError:
+            return
+        except (NatsError, OSError) as error:
+            raise JournalError(f"cannot publish: {_words(error)}") from error
+        read_answer(answer.data)
+
+    async def deliveries(self, first: int) -> AsyncGenerator[Sequence[Entry], None]:
+        """Yield the entries from an index on, those together that are there together; once only.
+
+        The session ends with it.
+
+        Raises:
+            JournalError: When the server has been silent for too long, or the connection is lost.
+        """
+        deliver_to = self._client.new_inbox()
+        name = f"msgqueue-{secrets.token_hex(6)}"
+        request = consumer_request(self._stream, name, deliver_to, first, HEARTBEAT_SECONDS)
+        try:
+            await self._client.subscribe(deliver_to, cb=self._mailbox.take)
+            await self.ask(f"CONSUMER.CREATE.{self._stream}.{name}", request)
+            while True:
+                messages = await self._mailbox.wait()
+                entries = [read_delivery(each.reply, each.data) for each in messages if not _is_status(each)]
+                if entries:
+                    yield entries
+                for message in filter(_is_status, messages):
+                    await self._answer_flow_control(message)
+        except (NatsError, OSError) as error:
+            raise JournalError(f"the connection is lost: {_words(error)}") from error
+        finally:
+            self.leave()
+
+    async def _answer_flow_control(self, message: Msg) -> None:
+        """Ask for more, now that what came is done."""
+        reply = message.reply or (message.headers or {}).get("Nats-Consumer-Stalled", "")
+        if reply:
+            await self._client.publish(reply)
+
+
+class _Mailbox:
+    """Collects what is delivered, until the connection is lost.
+
+    Attributes:
+        is_lost: Whether the connection has ended.
+    """
+
+    def __init__(self) -> None:
+        self.is_lost = False
+        self._messages: list[Msg] = []
+        self._changed = asyncio.Event()
+
+    async def take(self, message: Msg) -> None:
+        """Take a message in."""
+        self._messages.append(message)
+        self._changed.set()
+
+    async def on_loss(self) -> None:
+        """Note that the connection has ended."""
+        self.lose()
+
+    def lose(self) -> None:
+        """Take the connection for ended."""
+        self.is_lost = True
+        self._changed.set()
+
+    async def wait(self) -> list[Msg]:
+        """Wait for messages, heartbeats included, and return all that are there.
+
+        Raises:
+            JournalError: If none comes for too long, or the connection is lost.
+        """
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._changed.wait()
+        except TimeoutError:
+            raise JournalError("the server is silent") from None
+        if self.is_lost:
+            raise JournalError("the connection is lost")
+        self._changed.clear()
+        messages, self._messages = self._messages, []
+        return messages
+
+
+async def _ignore(error: Exception) -> None:
+    """Ignore an error that is raised where it is waited for as well, or ends the connection."""
+
+
+def _is_status(message: Msg) -> bool:
+    """Return whether a message is a heartbeat, or a question whether more may come."""
+    return message.headers is not None and "Status" in message.headers
+
+
+def _words(error: Exception) -> str:
+    return str(error).removeprefix("nats: ") or type(error).__name__

@@ -1,0 +1,191 @@
+"""The journal on three real NATS servers, with TLS, and msgqueues on it."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fanline.errors import ConfigurationError
+from msgqueue.app import open_msgqueue
+from msgqueue.journal.jetstream import JetStreamJournal
+from msgqueue.journal.servers import require_synced
+from msgqueue.journal.session import NatsLogin, Session
+from msgqueue.store.base import OutcomeUnknown, Receipt
+from msgqueue.store.replica.engine import Patience, ReplicaStore
+from tests.conftest import Dial, StartService, receive_objects, until
+from tests.msgqueue.journal.nats_cluster import NatsCluster
+from tests.msgqueue.store.store_model import WINDOW, Clock, new
+
+UNSYNCED = 2
+
+
+@pytest.fixture(scope="module")
+def servers(
+    tmp_path_factory: pytest.TempPathFactory, cert_dir: Path, tls: ssl.SSLContext
+) -> Iterator[NatsCluster]:
+    """Three servers, of which one does not sync what it acknowledges."""
+    cluster = NatsCluster(tmp_path_factory.mktemp("nats"), cert_dir, tls, unsynced=(UNSYNCED,))
+    try:
+        asyncio.run(cluster.start_all())
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+async def open_journal(
+    servers: NatsCluster,
+    stream: str,
+    *,
+    user: str = "fanline",
+    max_payload: int = 6 << 20,
+    timeout: float = 60,
+) -> JetStreamJournal:
+    login = NatsLogin(servers.tls, user, "secret")
+    return await JetStreamJournal.open(
+        servers.urls, stream, login, max_bytes=1 << 30, max_payload=max_payload, timeout=timeout
+    )
+
+
+@asynccontextmanager
+async def session_of(servers: NatsCluster, stream: str) -> AsyncIterator[Session]:
+    session = await Session.connect(servers.urls[0], stream, NatsLogin(servers.tls, "fanline", "secret"))
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def join(
+    servers: NatsCluster, stream: str, folder: Path, stack: AsyncExitStack, patience: Patience
+) -> ReplicaStore:
+    journal = await open_journal(servers, stream)
+    store = await ReplicaStore.join(folder, journal, dedupe_window=WINDOW, clock=Clock(), patience=patience)
+    stack.push_async_callback(store.close)
+    return store
+
+
+async def test_two_msgqueues_serve_one_log(
+    servers: NatsCluster, start_service: StartService, dial: Dial, tmp_path: Path
+) -> None:
+    """Messages pushed to one are popped from the other, in one order, with one epoch (line 61)."""
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    cluster: dict[str, Any] = {
+        "store": "jetstream",
+        "nats_urls": servers.urls,
+        "nats_user": "fanline",
+        "nats_password_file": password,
+        "nats_stream": "TWO",
+        "journal_unverified": True,
+        "queue_wait": 30,
+    }
+    one = await start_service(open_msgqueue, data_dir=tmp_path / "a", **cluster)
+    other = await start_service(open_msgqueue, data_dir=tmp_path / "b", **cluster)
+    await until(lambda: one.app.readiness_problem() is other.app.readiness_problem() is None)
+    popper = await dial(other, "/popmsg")
+    await popper.send('{"pop": {"after": "earliest"}}', text=True)
+    await receive_objects(popper, 1)
+    answers = []
+    for number, queue in enumerate([one, other, one]):
+        pusher = await dial(queue, "/pushmsg")
+        await pusher.send(msgspec.json.encode([{"topic": "t", "content": number}]), text=True)
+        answers += await receive_objects(pusher, 1)
+    assert [answer["seq"] for answer in answers] == [1, 2, 3]
+    records = await receive_objects(popper, 3)
+    assert [(record["seq"], record["content"]) for record in records] == [(1, 0), (2, 1), (3, 2)]
+    await (asker := await dial(one, "/popmsg")).send('{"pop": {"consumer": "billing"}}', text=True)
+    [refusal] = await receive_objects(asker, 1)
+    assert "a cluster serves no durable consumers yet" in refusal["reason"]
+
+
+async def test_servers_that_do_not_sync_are_refused(servers: NatsCluster) -> None:
+    """A server that acknowledges what is not on disk is named; one that cannot be asked, if most cannot."""
+    urls = servers.monitor_urls
+    with pytest.raises(ConfigurationError, match=r"the server n2 at .* acknowledges what is not on disk yet"):
+        await require_synced(urls, servers.tls)
+    await require_synced((*urls[:UNSYNCED], "https://localhost:1"), servers.tls)
+    with pytest.raises(ConfigurationError, match="most of the servers cannot be asked"):
+        await require_synced((urls[0], "https://localhost:1"), servers.tls)
+
+
+async def test_what_cannot_be_a_journal_is_refused(servers: NatsCluster) -> None:
+    """A wrong login, another kind of stream and a server that takes too little are told in words."""
+    with pytest.raises(ConfigurationError, match=r"no journal after 2 s: .*[Aa]uthorization"):
+        await open_journal(servers, "X", user="mallory", timeout=2)
+    with pytest.raises(ConfigurationError, match="set max_payload: 8MB"):
+        await open_journal(servers, "X", max_payload=9 << 20)
+    async with session_of(servers, "OTHER") as session:
+        config = {"name": "OTHER", "subjects": ["OTHER.log"], "num_replicas": 1, "max_age": 10**12}
+        await session.ask("STREAM.CREATE.OTHER", msgspec.json.encode(config))
+    with pytest.raises(ConfigurationError, match=r"OTHER cannot be a journal: .*max_age is"):
+        await open_journal(servers, "OTHER")
+
+
+async def test_a_stream_that_is_gone_stops_the_acks(servers: NatsCluster, tmp_path: Path) -> None:
+    """Nothing is acknowledged when the stream was deleted, nor when it is made again (line 62)."""
+    async with AsyncExitStack() as stack:
+        store = await join(servers, "GONE", tmp_path / "a", stack, Patience(give_up=1.0, ready=1.0))
+        for number in range(5):
+            assert await store.append([new()]) == [Receipt(number + 1, duplicate=False)]
+        async with session_of(servers, "GONE") as session:
+            await session.ask("STREAM.DELETE.GONE")
+        with pytest.raises(OutcomeUnknown, match="the stream GONE has no leader, or is gone"):
+            await store.append([new()])
+        await until(lambda: "nothing has come back from the journal" in (store.problem or ""))
+    with pytest.raises(
+        ConfigurationError, match="the journal ends at entry 0, and this msgqueue has applied"
+    ):
+        await join(servers, "GONE", tmp_path / "a", AsyncExitStack(), Patience())
+
+
+async def publish(store: ReplicaStore, name: str, receipts: list[Receipt], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        receipts += await store.append([new("t", f"{name}.{len(receipts)}", id=f"{name}.{len(receipts)}")])
+
+
+async def stored(store: ReplicaStore) -> Sequence[bytes]:
+    await store.catch_up()
+    return [record.body for record in (await store.read(0, limit=100_000, max_bytes=1 << 30)).records]
+
+
+async def until_more(acked: dict[str, list[Receipt]], more: int) -> None:
+    """Wait until each publisher has so many more acknowledgements."""
+    wanted = {name: len(receipts) + more for name, receipts in acked.items()}
+    await until(lambda: all(len(acked[name]) >= number for name, number in wanted.items()))
+
+
+@pytest.mark.long
+async def test_goes_on_when_the_leader_is_killed(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) -> None:
+    """Each server leads until it is killed, under load: nothing acked is lost or doubled (lines 60, 61)."""
+    async with AsyncExitStack() as stack:
+        servers = NatsCluster(tmp_path, cert_dir, tls)
+        stack.callback(servers.stop)
+        await servers.start_all()
+        await require_synced(servers.monitor_urls, tls)
+        stores = {
+            name: await join(servers, "KILLS", tmp_path / name, stack, Patience(give_up=60.0))
+            for name in "ab"
+        }
+        stop = asyncio.Event()
+        acked: dict[str, list[Receipt]] = {"a": [], "b": []}
+        tasks = [asyncio.create_task(publish(stores[name], name, acked[name], stop)) for name in "ab"]
+        for _ in range(3):
+            await until_more(acked, 20)
+            leader = await servers.leader("KILLS")
+            servers.kill(leader)
+            await until_more(acked, 20)
+            servers.start(leader)
+        stop.set()
+        await asyncio.gather(*tasks)
+        bodies = await stored(stores["a"])
+        assert bodies == await stored(stores["b"])
+        assert len(bodies) == sum(map(len, acked.values()))
+        for name, receipts in acked.items():
+            assert [receipt.seq for receipt in receipts] == sorted(receipt.seq for receipt in receipts)
+            for number, receipt in enumerate(receipts):
+                assert f'"{name}.{number}"'.encode() in bodies[receipt.seq - 1]
