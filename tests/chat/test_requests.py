@@ -43,6 +43,22 @@ async def test_an_unknown_path(chat: ChatClient) -> None:
         assert response.json().keys() == {"type", "title", "status", "detail", "code"}
 
 
+async def test_a_person_gets_a_page(chat: ChatClient) -> None:
+    """One who has typed a wrong address gets a page that says so, without scripts, and with a way back."""
+    accept = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path, status, sentence in (
+        ("/<eng>", 404, "There is nothing at /&lt;eng&gt;."),
+        ("/history", 401, "Log in first: this needs a token."),
+        ("/join", 426, "This is a WebSocket: connect with wss://."),
+    ):
+        response = await chat.http.get(path, headers=accept)
+        assert response.status_code == status
+        assert response.headers["Content-Type"].startswith("text/html")
+        assert f"<p>{sentence}</p>" in response.text
+        assert '<a href="/">' in response.text
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
 async def test_a_wrong_method(chat: ChatClient) -> None:
     """A method that a path does not have gets 405 with the methods that it has."""
     for method, path, allowed in [

@@ -23,6 +23,7 @@ from fanline.server.log import quoted
 
 logger = logging.getLogger(__name__)
 
+HTML: Final = "text/html"
 EVENT_STREAM: Final = "text/event-stream"
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -137,11 +138,15 @@ def _require_utf8(scope: Scope) -> None:
 
 
 def _response(problem: HttpProblem, request: Headers) -> Response:
-    """Return the answer that says a problem; for an ``EventSource`` one after which it comes back.
+    """Return the answer that says a problem: a page, to a browser that loads one.
 
-    It gives up after any answer but 200 (HTML standard, 9.2.3), also if the reason passes.
+    For an ``EventSource`` it is an answer after which it comes back: it gives up after any answer but 200
+    (HTML standard, 9.2.3), also if the reason passes.
     """
-    wants_events = EVENT_STREAM in request.get("accept", "")
+    accepted = request.get("accept", "")
+    if HTML in accepted:
+        return problem.response(is_for_people=True)
+    wants_events = EVENT_STREAM in accepted
     if problem.status is not HTTPStatus.SERVICE_UNAVAILABLE or not wants_events:
         return problem.response()
     retry_ms = 1000 * int(dict(problem.headers)["Retry-After"])

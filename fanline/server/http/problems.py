@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from html import escape
 from http import HTTPStatus
 from typing import Final
 
@@ -24,6 +25,20 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 # Seconds after which to try again what is refused for a reason that passes.
 RETRY_SECONDS: Final = (1, 5)
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<main>
+<h1>{title}</h1>
+<p>{sentence}.</p>
+<p><a href="/">To the first page</a></p>
+</main>
+</html>
+"""
 
 _PASSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -103,9 +118,20 @@ class HttpProblem(FanlineError):
         }
         return encode(members)
 
-    def response(self) -> Response:
-        """Return the answer for an ASGI application to send."""
-        response = Response(self.body, self.status, media_type=MEDIA_TYPE)
+    @property
+    def page(self) -> bytes:
+        """The answer for a person who has typed an address: a page with a way back."""
+        title, sentence = escape(self.status.phrase), escape(self.detail[:1].upper() + self.detail[1:])
+        return _PAGE.format(title=title, sentence=sentence.rstrip(".")).encode()
+
+    def response(self, *, is_for_people: bool = False) -> Response:
+        """Return the answer for an ASGI application to send.
+
+        Args:
+            is_for_people: Whether it is a page in HTML.
+        """
+        body, kind = (self.page, "text/html") if is_for_people else (self.body, MEDIA_TYPE)
+        response = Response(body, self.status, media_type=kind)
         for name, value in self.headers:
             response.headers.append(name, value)
         return response
