@@ -144,10 +144,7 @@ UPGRADE_REQUIRED: Final = Sentence(ProblemCode.UPGRADE_REQUIRED, "This is a WebS
 
 # What passes.
 
-AWAY: Final = Sentence(
-    ProblemCode.UNAVAILABLE,
-    "The message queue is out of reach. What you write is kept, and sent when it is back.",
-)
+AWAY: Final = Sentence(ProblemCode.UNAVAILABLE, "The message queue is out of reach.")
 STARTING: Final = Sentence(
     ProblemCode.UNAVAILABLE, "This server is starting: it is still reading the log. Try again in a moment."
 )

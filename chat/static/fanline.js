@@ -2375,7 +2375,6 @@ class Room extends Sender {
   /** @type {number | undefined} */
   #position;
   #onEvents;
-  #onPipeline;
   /** @type {RoomEvent[]} */
   #arrived = [];
 
@@ -2387,12 +2386,10 @@ class Room extends Sender {
    * @param {number} [options.after] Begin after this position, instead of with new events.
    * @param {(events: RoomEvent[]) => void} options.onEvents Called with the events that come together, in the
    *   order of the log.
-   * @param {(reason: string) => void} [options.onPipeline] Called with the reason when messages cannot be stored for a
-   *   while, and with an empty one when they can be again.
    * @param {(state: State) => void} [options.onState] Called when the state of the connection changes. The `code`
    *   of a closed one tells why: `CloseCode.ROOM_DELETED`, `CloseCode.LOGGED_OUT`, …
    */
-  constructor(url, id, { token = "", after, onEvents, onPipeline, onState }) {
+  constructor(url, id, { token = "", after, onEvents, onState }) {
     const transport = new Transport(url, new Login(token), {
       path: `/api/serve/${encodeURIComponent(id)}`,
       protocol: "fanline.chat.v1",
@@ -2407,7 +2404,6 @@ class Room extends Sender {
     super(options, onState);
     this.#position = after;
     this.#onEvents = onEvents;
-    this.#onPipeline = onPipeline;
   }
 
   /**
@@ -2436,8 +2432,6 @@ class Room extends Sender {
       this._outbox.acknowledge(frame.ok, { id: frame.ok, seq: frame.seq });
     } else if (frame.error !== undefined || frame.type === "failed") {
       this._outbox.reject(frame.id, new Rejected(frame.error ?? "failed", frame.reason, frame.id));
-    } else if (frame.pipeline !== undefined) {
-      this.#onPipeline?.(frame.pipeline === "ok" ? "" : (frame.reason ?? "messages cannot be stored now"));
     } else if (frame.self) {
       this.#position ??= frame.seq;
       this.#arrived.push(frame);

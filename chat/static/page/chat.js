@@ -85,7 +85,11 @@ export class Chat {
     this.#feed = new Link({
       dial: () => new WebSocket(feed, ["fanline.chat.v1", `fanline.token.${session.token}`]),
       onFrame: (frame) => this.#receive(frame),
-      onState: (state) => this.#checkLogin(state),
+      onState: (state) => {
+        this.#away = ""; // a connection that is opened again is refused while the pipeline is away
+        this.#showTrouble();
+        this.#checkLogin(state);
+      },
     });
     this.#follow();
   }
@@ -112,8 +116,17 @@ export class Chat {
    * @param {Summary} [frame.made] A room that was made.
    * @param {{roomId: string}} [frame.deleted] A room that was deleted.
    * @param {Summary} [frame.room] A room in which something has happened.
+   * @param {"ok" | "away"} [frame.pipeline] Whether messages can be stored.
+   * @param {string} [frame.reason] Why they cannot.
    */
-  #receive({ rooms, more = false, made, deleted, room }) {
+  #receive({ rooms, more = false, made, deleted, room, pipeline, reason = "" }) {
+    if (pipeline) {
+      this.#away = reason;
+      this.#showTrouble();
+    }
+    if (pipeline === "ok") {
+      this.#conversation?.resend();
+    }
     if (rooms) {
       this.#coming.push(...rooms);
       if (!more) {
@@ -220,10 +233,6 @@ export class Chat {
     closeDrawers();
     this.#conversation = new Conversation(roomId, this.#api, this.#session, this.#opening(roomId), {
       onState: (state) => this.#showState(state),
-      onPipeline: (reason) => {
-        this.#away = reason;
-        this.#showTrouble();
-      },
       onMessage: (message) => this.#reading.count(message),
       onSeen: (seq, after) => this.#seen(roomId, seq, after),
     });
@@ -311,9 +320,6 @@ export class Chat {
     byId("chat").dataset.phase = phase;
     byId("status").textContent =
       phase === "open" ? "Connected" : phase === "waiting" ? "Not connected" : "Connecting…";
-    if (phase !== "open") {
-      this.#away = "";
-    }
     this.#showTrouble();
     if (phase === "waiting" && this.#feed.isOpen) {
       this.#feed.reset(reason); // the feed has no probe of its own to notice that it is dead, too

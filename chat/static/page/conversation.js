@@ -35,8 +35,6 @@ const MOST_ANNOUNCED = 3; // of the messages that come at once, to users of a sc
 /**
  * @typedef {object} Callbacks
  * @property {(state: State) => void} onState Called when the state of the connection changes.
- * @property {(reason: string) => void} onPipeline Called with the reason when messages cannot be stored for a while,
- *   and with an empty one when they can be again.
  * @property {(message: RoomEvent) => void} onMessage Called with each new message.
  * @property {(seq: number, after: number) => void} onSeen Called with the position of the last message that has been
  *   seen, and the number of messages after it.
@@ -92,7 +90,6 @@ export class Conversation {
       token: session.token,
       onEvents: (events) => this.#receive(events),
       onState: (state) => this.#changed(state),
-      onPipeline: (reason) => this.#pipelineChanged(reason),
     });
     this.#unsent = new Unsent(this.#room, this.#timeline, id, session);
   }
@@ -121,6 +118,11 @@ export class Conversation {
     this.#room.retryNow();
   }
 
+  /** Send what could not be stored again: it can be now. */
+  resend() {
+    this.#unsent.retry();
+  }
+
   /** Leave the room, after pending answers. */
   async close() {
     this.#ending.abort();
@@ -137,16 +139,6 @@ export class Conversation {
     if (!this.#isOver) {
       this.#unsent.relabel();
       this.#callbacks.onState(state);
-    }
-  }
-
-  /** @param {string} reason Why messages cannot be stored; empty if they can be. */
-  #pipelineChanged(reason) {
-    if (!this.#isOver) {
-      this.#callbacks.onPipeline(reason);
-      if (!reason) {
-        this.#unsent.retry();
-      }
     }
   }
 

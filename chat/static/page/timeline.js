@@ -89,7 +89,8 @@ export class Timeline {
   get visible() {
     const { top, bottom } = this.#scroller.getBoundingClientRect();
     const rows = this.#list.children;
-    const first = firstWhere(rows, (row) => row.getBoundingClientRect().bottom > top);
+    // A pixel is not seen; the row that was scrolled to the top may be off by a part of one.
+    const first = firstWhere(rows, (row) => row.getBoundingClientRect().bottom > top + 1);
     const last = firstWhere(rows, (row) => row.getBoundingClientRect().bottom > bottom + 1) - 1;
     const lastIndex = this.#isStuck ? rows.length - 1 : last;
     if (first === rows.length || lastIndex < first) {

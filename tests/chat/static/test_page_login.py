@@ -47,6 +47,29 @@ async def test_rooms_are_made_and_deleted(installation: Installation, open_windo
     await ada.get_by_role("button", name="Undo").click()
     await expect(ada.get_by_role("heading", level=1)).to_have_text("Garden")
     await expect(ben.get_by_role("link", name="Garden")).to_be_visible()
+    await restore_from_the_list(ada, ben)
+
+
+async def restore_from_the_list(ada: Page, ben: Page) -> None:
+    """Find a deleted room again among those that its creator, and no other person, can restore."""
+    await is_connected(ada)
+    await say(ada, "It will be back")
+    await expect(ada.locator("#messages .bubble")).to_have_text(["It will be back"])
+    await ada.get_by_role("button", name="More").click()
+    await ada.get_by_role("button", name="Delete room").click()
+    await ada.get_by_role("alertdialog").get_by_role("button", name="Delete room").click()
+    await expect(ada.get_by_role("heading", level=1)).to_have_text("Lobby")
+    await ada.reload()
+    async with ben.expect_response("**/api/rooms/deleted") as answered:
+        await ben.get_by_role("button", name="New room").click()
+    assert await (await answered.value).json() == []
+    await expect(ben.get_by_text("Deleted rooms")).to_be_hidden()
+    await ada.get_by_role("button", name="New room").click()
+    await expect(ada.locator("#deleted li")).to_have_text([re.compile("Garden")])
+    await ada.get_by_role("button", name="Restore").click()
+    await expect(ada.get_by_role("heading", level=1)).to_have_text("Garden")
+    await expect(ada.locator("#messages .bubble")).to_have_text(["It will be back"])
+    await expect(ada.get_by_role("dialog")).to_have_count(0)
 
 
 async def test_a_room_that_is_not_there(installation: Installation, open_window: OpenWindow) -> None:

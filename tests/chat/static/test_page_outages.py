@@ -244,7 +244,7 @@ async def test_a_message_from_before_a_long_sleep(
 
 
 async def test_a_message_that_cannot_be_stored(installation: Installation, open_window: OpenWindow) -> None:
-    """Its author is told that it is not sent yet, and it goes out by itself when it can be (line 25)."""
+    """All pages say that the pipeline is away, and what is not sent goes out by itself (line 25)."""
     room = await installation.make_room("Failed")
     window = await open_window(is_rough=True)
     page = await window.new_page()
@@ -254,7 +254,13 @@ async def test_a_message_that_cannot_be_stored(installation: Installation, open_
     await installation.pipeline.msgqueue.kill()
     await say(page, "lost?")
     await expect(page.locator("#unsent .failed")).to_contain_text("Not sent yet.")
+    await expect(page.locator("#problem")).to_have_text("The message queue is out of reach.")
+    later = await window.new_page()
+    await later.goto(f"{installation.url}/#{room}")
+    await expect(later.locator("#problem")).to_have_text("The message queue is out of reach.")
     await installation.pipeline.msgqueue.start()
+    await is_connected(later)
+    await expect(page.locator("#trouble")).to_be_hidden()
     await expect(page.locator("#messages .bubble")).to_have_text(["before", "lost?"])
     await expect(page.locator("#unsent > li")).to_have_count(0)
     assert await installation.messages(room) == ["before", "lost?"]
