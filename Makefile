@@ -73,6 +73,10 @@ verify: $(RUNNABLE) ## Break a pipeline for a minute, and check every promise; A
 conformance: $(INSTALLED) ## Hold the WebSockets of the services against RFC 6455, with the cases of Autobahn
 	@exec $(BIN)/python -m pytest -n 0 --long tests/fanline/server/websocket/test_conformance.py $(ARGS)
 
+.PHONY: trial
+trial: $(INSTALLED) $(NEEDS) ## Use the chat page for half an hour, by people in turn, while servers are killed; ARGS="…"
+	@exec $(BIN)/python -m tests.chat.browsers.trial $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure along with other servers; ARGS="…" goes to `python -m bench`
 	@exec $(BIN)/python -m bench $(or $(ARGS),all)
