@@ -68,7 +68,10 @@ async function request(method, path, { token, body } = {}) {
   } catch {
     throw new Failure(0, sentences.UNREACHABLE);
   }
-  const answer = response.status === 204 ? null : await response.json().catch(() => null);
+  const answer = response.status === 204 ? null : await response.json().catch(() => undefined);
+  if (response.ok && answer === undefined) {
+    throw new Failure(0, sentences.UNREACHABLE); // the answer was cut off
+  }
   if (!response.ok) {
     throw failureOf(response, answer);
   }

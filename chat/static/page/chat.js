@@ -227,6 +227,7 @@ export class Chat {
       return;
     }
     this.#closeConversation();
+    this.#showState({ phase: "connecting", reason: "" });
     this.#roomId = roomId;
     this.#roomName = roomId === LOBBY ? "Lobby" : "";
     this.#rooms.select(roomId);

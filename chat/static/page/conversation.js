@@ -53,6 +53,7 @@ export class Conversation {
   #members;
   #ending = new AbortController();
   #isLoading = false;
+  #loads = 0; // those that were begun before are of no use
   #isShown = false;
   #seen;
   #lookSoon;
@@ -96,10 +97,9 @@ export class Conversation {
 
   /** @returns {number | null} The position of the first visible message; null if the newest one is visible. */
   get place() {
-    if (!this.#isShown) {
-      return this.#opening.place;
-    }
-    return this.#timeline.isAtBottom ? null : (this.#timeline.visible?.first.seq ?? null);
+    const { isAtBottom, visible } = this.#timeline;
+    const atBottom = this.#isShown ? null : this.#opening.place; // else known messages alone are there so far
+    return isAtBottom ? atBottom : (visible?.first.seq ?? null);
   }
 
   /** @returns {RoomEvent[]} The newest messages. */
@@ -163,7 +163,10 @@ export class Conversation {
   /** @param {RoomEvent} event The first event of a connection. */
   #join(event) {
     if (!this.#isShown) {
-      this.#timeline.restart(); // what an earlier visit knew is loaded again
+      this.#opening = { ...this.#opening, place: this.place };
+      this.#timeline.restart(); // what an earlier visit or connection knew is loaded again
+      this.#loads++;
+      this.#isLoading = false;
     }
     this.#unsent.joined(event.memberId);
     this.#timeline.begin(event.seq);
@@ -189,18 +192,21 @@ export class Conversation {
       return;
     }
     this.#isLoading = true;
+    const loads = this.#loads;
     const isFirst = this.#timeline.countAfter(0) === 0;
     try {
       const page = await this.#api.messages(this.#id, before, this.#isShown || isFirst ? PAGE : LARGE_PAGE);
-      this.#isLoading = false;
-      this.#showOlder(page);
+      if (loads === this.#loads) {
+        this.#isLoading = false;
+        this.#showOlder(page);
+      }
     } catch (error) {
       const { status } = /** @type {{status?: number}} */ (error);
-      if (status === undefined || (status >= 400 && status < 500)) {
+      if (loads !== this.#loads || status === undefined || (status >= 400 && status < 500)) {
         return; // the room or the login is gone, and the connection tells
       }
       byId("beginning").textContent = sentences.OLDER_LATER;
-      setTimeout(() => this.#retryOlder(before), HISTORY_RETRY);
+      setTimeout(() => loads === this.#loads && this.#retryOlder(before), HISTORY_RETRY);
     }
   }
 

@@ -116,6 +116,9 @@ export class Timeline {
   restart() {
     this.#items = new Items();
     this.#start = this.#end = 0;
+    this.#before = undefined;
+    this.#isComplete = false;
+    this.#isStuck = true;
     this.#list.replaceChildren();
   }
 

@@ -15,7 +15,7 @@ PHONE = {"width": 390, "height": 780}
 FIRST_VISIBLE = """() => {
   const { top } = document.getElementById("scroller").getBoundingClientRect();
   const rows = [...document.querySelectorAll("#messages > li")];
-  return rows.find((row) => row.getBoundingClientRect().bottom > top).querySelector(".bubble").innerText;
+  return rows.find((row) => row.getBoundingClientRect().bottom > top + 1).querySelector(".bubble").innerText;
 }"""
 
 
@@ -124,20 +124,25 @@ async def test_every_message_has_a_day_and_a_time(
 
 
 async def test_rooms_are_known_during_an_outage(installation: Installation, open_window: OpenWindow) -> None:
-    """A room that was open before shows its newest messages while there is no connection."""
+    """A room that was open before shows its newest messages during an outage; the place in them stays."""
     room, other = await installation.make_room("Known"), await installation.make_room("Other")
+    await (await installation.log_in("Ben")).say(room, *(f"{number} said" for number in range(80)))
     window = await open_window(is_rough=True)
     page = await window.new_page()
     await log_in(page, installation.url, "Ada", room)
     await say(page, "hello")
-    await expect(page.locator("#messages .bubble")).to_have_text(["hello"])
+    await expect(page.locator("#messages .own .bubble")).to_have_text(["hello"])
     await go(page, other, "Other")
     await window.set_offline(True)
     await page.get_by_role("link", name="Known").click()
-    await expect(page.locator("#messages .bubble")).to_have_text(["hello"])
+    await expect(page.locator("#messages .bubble").last).to_have_text("hello")
+    await page.locator("#scroller").evaluate("scroller => scroller.scrollTo(0, 400)")
+    await expect(page.locator("#newest")).to_be_visible()
+    place = await page.evaluate(FIRST_VISIBLE)
     await window.set_offline(False)
-    await is_connected(page)
-    await expect(page.locator("#messages .bubble")).to_have_text(["hello"])
+    await expect(page.locator("#messages > li")).to_have_count(81)
+    await until(page, f"(place) => ({FIRST_VISIBLE})() === place", place)
+    await expect(page.locator("#messages .bubble").last).to_have_text("hello")
 
 
 JOINS = """async () => {
