@@ -18,7 +18,9 @@ from fanline.client import (
     RoomEvent,
     Subscriber,
     check_ready,
+    publish,
     require_service_url,
+    sync,
 )
 from fanline.errors import (
     CloseCode,
@@ -61,7 +63,9 @@ __all__ = [
     "check_ready",
     "client_context",
     "parse_position",
+    "publish",
     "require_pattern",
     "require_service_url",
     "require_topic",
+    "sync",
 ]

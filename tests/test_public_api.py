@@ -11,7 +11,7 @@ FANLINE = """
     Ack Backoff ChatPages ChatRoom CloseCode Closed ConfigurationError Disconnected EarlierMessages
     ErrorCode FanlineError Gap History HistoryPage LoginRefused MAX_POSITION Message Publisher
     PublishResult Rejected RoomClosed RoomEvent Subscriber check_ready client_context parse_position
-    require_pattern require_service_url require_topic
+    publish require_pattern require_service_url require_topic sync
 """
 HUB = """
     Attachment BadLimit DuplicateSession Event EventType Hub HubClosed HubError JsonLinesFile Listener Missed

@@ -9,6 +9,10 @@ Publishing, one message at a time or many in flight::
             await publisher.send("lines", line)
     # here every line is on disk
 
+One message from a script, by HTTP::
+
+    ack = await publish("orders.eu", {"id": 7}, user="hello", password="test", tls=tls)
+
 Subscribing; after a reconnect it goes on where it was::
 
     async with Subscriber("orders.>", user="hello", password="test", tls=tls) as subscriber:
@@ -34,12 +38,15 @@ Taking part in a chat room::
             print(event.member_name, event.message)
 
 All of them belong to the event loop they were entered in, and any number of its tasks may use them at once.
+:mod:`fanline.client.sync` has them for code without asyncio.
 """
 
+from fanline.client import sync
 from fanline.client.chat_pages import ChatPages, EarlierMessages
 from fanline.client.chat_room import ChatRoom, RoomClosed, RoomEvent
 from fanline.client.history import History, HistoryPage
 from fanline.client.https import check_ready, require_service_url
+from fanline.client.post import publish
 from fanline.client.publisher import Publisher
 from fanline.client.sending import PublishResult
 from fanline.client.subscriber import Subscriber
@@ -61,5 +68,7 @@ __all__ = [
     "RoomEvent",
     "Subscriber",
     "check_ready",
+    "publish",
     "require_service_url",
+    "sync",
 ]

@@ -14,21 +14,12 @@ import msgspec
 from fanline.client.https import HttpsClient, Response
 from fanline.client.login import Login, Token
 from fanline.client.subscription_state import Gap
-from fanline.client.translate import refused
-from fanline.errors import Closed, ConfigurationError, ErrorCode, FanlineError, Rejected
+from fanline.client.translate import refused, rejected
+from fanline.errors import Closed, ConfigurationError, FanlineError
 from fanline.protocol import Message
 from fanline.protocol.topics import require_pattern
 
 _decode_messages: Final = msgspec.json.Decoder(list[Message]).decode
-
-
-class _Problem(msgspec.Struct):
-    code: str
-    detail: str
-
-
-_ERROR_CODES: Final = frozenset(ErrorCode)
-_decode_problem: Final = msgspec.json.Decoder(_Problem).decode
 
 
 @dataclass(frozen=True)
@@ -146,16 +137,10 @@ class History:
         return HistoryPage(messages, _gap(topic, response), response.headers.get("fanline-epoch"))
 
     def _refusal(self, response: Response) -> FanlineError:
-        try:
-            problem = _decode_problem(response.body)
-        except msgspec.MsgspecError:
-            pass
-        else:
-            if problem.code in _ERROR_CODES:
-                return Rejected(problem.code, problem.detail)
         if response.status == HTTPStatus.UNAUTHORIZED:
             self._login.discard()
-        return refused(self._client.url, response.status, response.body, login=self._login.who)
+        refusal = rejected(response.status, response.body)
+        return refusal or refused(self._client.url, response.status, response.body, login=self._login.who)
 
 
 def _gap(topic: str, response: Response) -> Gap | None:

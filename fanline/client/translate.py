@@ -13,18 +13,29 @@ from typing import Final
 
 import msgspec
 
-from fanline.errors import ConfigurationError, Disconnected, LoginRefused
+from fanline.errors import ConfigurationError, Disconnected, ErrorCode, LoginRefused, Rejected
 
 # Of the statuses in the range of client errors, those that time can heal.
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class _Problem(msgspec.Struct):
+    code: str = ""
     detail: str = ""
     reason: str = ""
 
 
+_ERROR_CODES: Final = frozenset(ErrorCode)
 _decode_problem: Final = msgspec.json.Decoder(_Problem).decode
+
+
+def rejected(status: int, body: bytes) -> Rejected | None:
+    """Return the refusal of one request that has an :class:`~fanline.ErrorCode`; None if it has none."""
+    try:
+        code = _decode_problem(body).code
+    except msgspec.MsgspecError:
+        return None
+    return Rejected(code, answer(status, body)) if code in _ERROR_CODES else None
 
 
 def refused(url: str, status: int, body: bytes, *, login: str) -> Disconnected | ConfigurationError:

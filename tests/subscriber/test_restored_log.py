@@ -71,7 +71,7 @@ async def receive(client: ClientConnection) -> dict[str, Any]:
 
 
 async def test_a_position_of_another_log_is_not_resumed(pipeline: Restored, dial: Dial) -> None:
-    """One who resumes with the epoch gets everything of the restored log, the new epoch, and a gap."""
+    """Resuming with the epoch brings all of the restored log, the new epoch, and a gap (line 51)."""
     client = await dial(pipeline.service, "/subscribe")
     await client.send("sub t")
     subscribed = await receive(client)
@@ -128,7 +128,7 @@ async def test_a_restart_is_no_other_log(pipeline: Restored, dial: Dial) -> None
 
 
 async def test_the_python_client_is_told(pipeline: Restored, tls: ssl.SSLContext) -> None:
-    """fanline.Subscriber gets every message of the restored log, after a gap that says what happened."""
+    """fanline.Subscriber gets every message of the restored log, after a gap that tells so (line 51)."""
     gaps: list[Gap] = []
     url = f"wss://localhost:{pipeline.service.port}"
     async with (
