@@ -277,7 +277,7 @@ def test_a_user_name_with_a_colon(make_history: MakeHistory) -> None:
 
 async def test_readiness(subscriber: Service, queue: StubQueue, tls: ssl.SSLContext) -> None:
     """A service says whether it is ready; why it is not, its users alone are told."""
-    await until(lambda: queue.is_popped)
+    await until(lambda: subscriber.app.readiness_problem() is None)
     await check_ready(url(subscriber), tls=tls)
     await queue.stop()
     await until(lambda: subscriber.app.readiness_problem() is not None)
