@@ -8,7 +8,7 @@ answer to a ping sent behind the messages says so in its place.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,7 @@ from fanline.protocol import (
     Pop,
     PopCommand,
     Popping,
+    Read,
     Record,
     Refusal,
     decode_pop_command,
@@ -35,6 +36,9 @@ from fanline.server import Connection, Handler, task_handler, text_frame
 from fanline.tasks import cancel_and_wait, start_task
 from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
 from msgqueue.log import PAGE_BYTES, Log
+
+# Pages that one connection reads at the same time; then no more of its commands are read.
+MAX_READS: Final = 16
 
 
 class PopEndpoint:
@@ -91,7 +95,7 @@ async def _feed_plain(connection: Connection, consumer: Consumer) -> None:
 
 
 class _Session:
-    """One v1 connection: a loop that reads commands, and a task that feeds what was popped."""
+    """One v1 connection: a loop that reads commands, and tasks that feed what was popped, and read pages."""
 
     def __init__(self, log: Log, consumers: Consumers, connection: Connection) -> None:
         self._log = log
@@ -100,16 +104,17 @@ class _Session:
         self._connection = connection
         self._consumer: Consumer | None = None
         self._feeding: asyncio.Task[None] | None = None
+        self._reads: dict[asyncio.Task[None], int] = {}  # with the number of each
 
     async def run(self, frames: AsyncIterator[bytes]) -> None:
         try:
             async for frame in frames:
                 await self._obey_frame(frame)
         finally:
-            if self._feeding is not None:
-                # It is not kept: its traceback refers to this session, and so would keep the connection.
-                feeding, self._feeding = self._feeding, None
-                await cancel_and_wait(feeding)
+            # They are not kept: their tracebacks refer to this session, and so would keep the connection.
+            tasks = [*self._reads, *([self._feeding] if self._feeding else [])]
+            self._feeding = None
+            await cancel_and_wait(*tasks)
 
     async def _obey_frame(self, frame: bytes) -> None:
         try:
@@ -121,11 +126,13 @@ class _Session:
             try:
                 await self._obey(command)
             except (Rejected, StoreError) as error:
-                self._refuse(_as_rejected(error), command)
+                self._connection.send_json(refusal(_as_rejected(error)))
 
     async def _obey(self, command: PopCommand) -> None:
         if command.read is not None:
-            self._connection.send_json(await self._pages.read(command.read))
+            await self._begin_read(command.read)
+        elif command.cancel is not None:
+            self._cancel_read(command.cancel)
         elif command.pop is not None:
             await self._pop(command.pop)
         elif command.done is not None and self._consumer is not None:
@@ -138,12 +145,28 @@ class _Session:
         else:
             raise Rejected(ErrorCode.BAD_COMMAND, "expected pop, read, or done for a durable consumer")
 
-    def _refuse(self, rejected: Rejected, command: PopCommand) -> None:
-        if command.read is None:
-            self._connection.send_json(refusal(rejected))
-        else:
-            ref = command.read.ref
-            self._connection.send_json(PageAnswer(ref, error=rejected.code, reason=rejected.reason))
+    # Pages.
+
+    async def _begin_read(self, read: Read) -> None:
+        if len(self._reads) >= MAX_READS:
+            await asyncio.wait(self._reads, return_when=asyncio.FIRST_COMPLETED)
+        reading = start_task(self._read(read))
+        self._reads[reading] = read.ref
+        reading.add_done_callback(self._reads.pop)
+
+    async def _read(self, read: Read) -> None:
+        try:
+            page = await self._pages.read(read)
+        except (Rejected, StoreError) as error:
+            rejected = _as_rejected(error)
+            page = PageAnswer(read.ref, error=rejected.code, reason=rejected.reason)
+        self._connection.send_json(page)
+
+    def _cancel_read(self, ref: int) -> None:
+        for reading in [reading for reading, number in self._reads.items() if number == ref]:
+            if reading.cancel():
+                page = PageAnswer(ref, error=ErrorCode.QUEUE_UNAVAILABLE, reason="the request was cancelled")
+                self._connection.send_json(page)
 
     # Popping.
 

@@ -31,6 +31,7 @@ class StubQueue(Stub):
         floor: Positions up to this one are dropped by retention.
         reads: Every request for a page, in order.
         epoch: Random name of the log.
+        cancelled: Numbers of the requests that were cancelled.
         is_mute: While true, requests for pages are not answered.
         evasions: What the next requests to follow are answered with instead, in order; then the connection
             is closed.
@@ -43,6 +44,7 @@ class StubQueue(Stub):
         self.reads: list[Read] = []
         self.epoch: str | None = None
         self.is_mute = False
+        self.cancelled: list[int] = []
         self.evasions: list[object] = []
         self._popping: set[ServerConnection] = set()
 
@@ -74,6 +76,8 @@ class StubQueue(Stub):
             command = msgspec.json.decode(body, type=PopCommand)
             if command.pop is not None:
                 await self._pop(connection, command.pop)
+            elif command.cancel is not None:
+                self.cancelled.append(command.cancel)
             elif command.read is not None:
                 # Not those that only ask for the end of the log, and those of the service itself.
                 if command.read.topics and command.read.topics != [ACCESS_TOPIC]:

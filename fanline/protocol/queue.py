@@ -6,6 +6,7 @@ A consumer asks::
     {"pop": {"consumer": "billing"}}                  a durable consumer's share; it says {"done": SEQ}
     {"read": {"ref": 7, "after": 41, "topics": […]}}  one page of the log, forwards or ("before") backwards
     {"read": {"ref": 8, "after": 0, "latest": 41, "topics": […]}}   of each topic the newest record up to 41
+    {"cancel": 7}                                     do not go on with a page that was asked for
     {"consumers": true}                               the durable consumers there are
     {"forget": "billing"}                             remove one that is not used
 
@@ -65,6 +66,7 @@ class PopCommand(msgspec.Struct, omit_defaults=True):
 
     pop: Pop | None = None
     read: Read | None = None
+    cancel: int | None = None
     done: int | None = None
     consumers: bool = False
     forget: str | None = None

@@ -16,6 +16,7 @@ from fanline.change_notifier import ChangeNotifier
 from fanline.client.connection import ReconnectingConnection
 from fanline.errors import Disconnected, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, PopCommand, Read, decode_page, encode
+from fanline.tasks import start_task
 
 
 class _Question(NamedTuple):
@@ -47,6 +48,7 @@ class PageReader:
         self._answered_at = 0.0
         self._connection: ClientConnection | None = None
         self._connected = ChangeNotifier()
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     @property
     def problem(self) -> str | None:
@@ -93,13 +95,23 @@ class PageReader:
         answer: asyncio.Future[PageAnswer] = loop.create_future()
         self._asked[ref] = _Question(answer, loop.time())
         await connection.send(encode(PopCommand(read=read)), text=True)
-        page = await answer
+        try:
+            page = await answer
+        except asyncio.CancelledError:
+            self._cancel(connection, ref)
+            raise
         if page.error is not None:
             raise Rejected(page.error, page.reason)
         if page.epoch != self.epoch:
             await connection.close()
             raise Disconnected("the log was replaced, which its follower has not noticed yet")
         return page
+
+    def _cancel(self, connection: ClientConnection, ref: int) -> None:
+        """Tell msgqueue that nothing waits for a page any more, so that it does not go on looking for it."""
+        cancelling = start_task(connection.send(encode(PopCommand(cancel=ref)), text=True))
+        self._cancelling.add(cancelling)
+        cancelling.add_done_callback(self._cancelling.discard)
 
     async def _serve(self, connection: ClientConnection) -> None:
         self._connection = connection

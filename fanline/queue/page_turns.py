@@ -1,7 +1,7 @@
 """Turns for those who read pages: by user, a few at a time."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from typing import Final
 
 from fanline.errors import ErrorCode, Rejected
@@ -17,13 +17,14 @@ class PageTurns:
 
     Args:
         queue: Where the pages are read.
-        at_once: How many requests are in progress at a time.
+        at_once: How many requests are in progress at a time; of one user all but one, so that another one's
+            need not wait for long reads.
     """
 
     def __init__(self, queue: QueueClient, *, at_once: int = AT_ONCE) -> None:
         self._queue = queue
         self._at_once = at_once
-        self._running = 0
+        self._running: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def read(self, user: str, read: Read, *, most_waiting: int | None = None) -> PageAnswer:
@@ -44,11 +45,11 @@ class PageTurns:
         try:
             return await self._queue.read(read)
         finally:
-            self._pass_on()
+            self._pass_on(user)
 
     async def _wait_for_turn(self, user: str) -> None:
-        if self._running < self._at_once:
-            self._running += 1
+        if self._may_run(user):
+            self._running[user] += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(user, deque()).append(turn)
@@ -56,17 +57,21 @@ class PageTurns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._pass_on()
+                self._pass_on(user)
             raise
 
-    def _pass_on(self) -> None:
-        """Give a turn that has ended to the user who has waited longest for one."""
-        while self._waiting:
-            user, turns = self._waiting.popitem(last=False)
+    def _may_run(self, user: str) -> bool:
+        return self._running.total() < self._at_once and self._running[user] < max(1, self._at_once - 1)
+
+    def _pass_on(self, ended: str) -> None:
+        """Give the turn of a user that has ended to the one who has waited longest and may have it."""
+        self._running[ended] -= 1
+        self._running += Counter()  # without those who have none
+        while (user := next(filter(self._may_run, self._waiting), None)) is not None:
+            turns = self._waiting.pop(user)
             turn = turns.popleft()
             if turns:
                 self._waiting[user] = turns
             if not turn.done():
+                self._running[user] += 1
                 turn.set_result(None)
-                return
-        self._running -= 1

@@ -42,6 +42,9 @@ MAX_STEPS: Final = 16
 # Requests of one user that may wait for their turn.
 MAX_WAITING: Final = 64
 
+# How often it is looked if the client of a request that waits is still there.
+CHECK_SECONDS: Final = 0.5
+
 
 class History:
     """Answers requests for pages of the log.
@@ -73,12 +76,11 @@ class History:
 
     async def _read(self, request: Request, read: Read) -> PageAnswer:
         """Return a full page if there is one: with a wildcard, the queue may look at the log in steps."""
-        user: str = request.user.name
-        page = await self._ask(user, read)
+        page = await self._ask(request, read)
         steps = 1
         while read.after is not None and page.position < page.last and _has_room(page, read.limit):
             rest = Read(read.topics, after=page.position, limit=read.limit - len(page.messages))
-            more = await self._ask(user, rest)
+            more = await self._ask(request, rest)
             steps += 1
             if more.position <= page.position:
                 break
@@ -90,12 +92,20 @@ class History:
                 break
         return page
 
-    async def _ask(self, user: str, read: Read) -> PageAnswer:
+    async def _ask(self, request: Request, read: Read) -> PageAnswer:
+        """Return a page, unless the client leaves, for which nothing is read any more."""
+        user: str = request.user.name
+        asking = asyncio.create_task(self._pages.read(user, read, most_waiting=MAX_WAITING))
         try:
             async with asyncio.timeout(self._patience):
-                return await self._pages.read(user, read, most_waiting=MAX_WAITING)
+                while not (await asyncio.wait([asking], timeout=CHECK_SECONDS))[0]:
+                    if await request.is_disconnected():
+                        raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the client has left")
+                return asking.result()
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not answer; try again") from None
+        finally:
+            asking.cancel()
 
 
 def _has_room(page: PageAnswer, limit: int) -> bool:

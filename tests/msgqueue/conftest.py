@@ -1,5 +1,6 @@
 """Fixtures for the tests of msgqueue."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from fanline.errors import StoreError
-from fanline.protocol import NewMessage, Page
+from fanline.protocol import NewMessage, Page, Record
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.engine import SqliteStore
 
@@ -19,10 +20,14 @@ class BreakableStore(SqliteStore):
     Attributes:
         refuses: Tells which messages cannot be appended; None if all can.
         is_unreadable: Makes every read fail.
+        held: Reads backwards wait for it, if there is one.
+        held_reads: How many of them wait.
     """
 
     refuses: Callable[[NewMessage], bool] | None = None
     is_unreadable = False
+    held: asyncio.Event | None = None
+    held_reads = 0
 
     def hang(self, end: threading.Event) -> None:
         """Do nothing more until an event is set, as if the disk did not answer."""
@@ -41,6 +46,16 @@ class BreakableStore(SqliteStore):
         if self.is_unreadable:
             raise StoreError("the disk is gone")
         return await super().read(after, **how)
+
+    async def read_back(self, before: int, **how: Any) -> list[Record]:
+        """Read, once reads are not held up any more."""
+        if self.held is not None:
+            self.held_reads += 1
+            try:
+                await self.held.wait()
+            finally:
+                self.held_reads -= 1
+        return await super().read_back(before, **how)
 
 
 class OpenedStores(list[BreakableStore]):

@@ -221,7 +221,8 @@ async def test_read_pages(queue: Service, dial: Dial) -> None:
         '{"read":{"ref":3,"topics":["bad topic"],"after":0}},{"read":{"ref":4,"topics":["none"]}},'
         '{"read":{"ref":5,"topics":["t"],"after":1,"limit":3}}]'
     )
-    forwards, backwards, refused, nothing, short = await receive(reader, 5)
+    pages = sorted(await receive(reader, 5), key=lambda page: int(page["page"]))
+    forwards, backwards, refused, nothing, short = pages
     assert [message["content"] for message in forwards["messages"]] == [9, 10]
     assert (forwards["page"], forwards["position"], forwards["last"]) == (1, 11, 11)
     assert [message["content"] for message in backwards["messages"]] == [3, 4]
@@ -521,6 +522,27 @@ async def test_plain_publisher_waits_for_the_store(
     await until(lambda: queue.app.readiness_problem() is not None)
     store.refuses = None
     assert (await receive(popper, 1))[0]["content"] == "patience"
+
+
+async def test_a_long_read_holds_up_no_other(
+    start_service: StartService, dial: Dial, opened_stores: OpenedStores
+) -> None:
+    """Pages of one connection are read side by side; one that is not wanted any more is given up."""
+    queue = await start_service(partial(open_msgqueue, open_store=opened_stores.open))
+    (store,) = opened_stores
+    store.held = asyncio.Event()
+    reader = await dial(queue, "/popmsg")
+    for ref in (1, 2):
+        await reader.send(f'{{"read":{{"ref":{ref},"topics":["t"],"before":9}}}}')
+    await reader.send('{"read":{"ref":3,"topics":["t"],"after":0}}')
+    assert (await receive(reader, 1))[0]["page"] == 3
+    assert store.held_reads == 2
+    await reader.send('{"cancel":1}')
+    (answer,) = await receive(reader, 1)
+    assert (answer["page"], answer["error"]) == (1, "queue-unavailable")
+    await until(lambda: store.held_reads == 1)
+    await reader.close()
+    await until(lambda: store.held_reads == 0)
 
 
 async def test_unreadable_log_sends_consumers_away(

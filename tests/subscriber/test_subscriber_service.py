@@ -519,6 +519,18 @@ async def test_queue_does_not_answer_a_resume(
     assert await contents(client, 1) == [1]
 
 
+async def test_a_page_for_a_subscriber_that_left_is_not_read(
+    queue: StubQueue, subscriber: Service, dial: Dial
+) -> None:
+    """Msgqueue is told that nothing waits for it any more."""
+    queue.is_mute = True
+    client = await dial(subscriber, "/subscribe")
+    await client.send("sub t.* last=1")
+    await queue.until(lambda: len(queue.reads) == 1)
+    client.transport.abort()
+    await queue.until(lambda: queue.cancelled == [queue.reads[0].ref])
+
+
 async def test_archive_link_drops_in_the_middle(
     queue: StubQueue, start_service: StartService, dial: Dial
 ) -> None:

@@ -45,8 +45,8 @@ def queue() -> SlowQueue:
 
 @pytest.fixture
 def turns(queue: SlowQueue) -> PageTurns:
-    """Return turns of which two are in progress at a time."""
-    return PageTurns(cast("QueueClient", queue), at_once=2)
+    """Return turns of which three are in progress at a time, two of one user."""
+    return PageTurns(cast("QueueClient", queue), at_once=3)
 
 
 async def ask(turns: PageTurns, user: str, count: int) -> list[asyncio.Task[PageAnswer]]:
@@ -57,12 +57,15 @@ async def ask(turns: PageTurns, user: str, count: int) -> list[asyncio.Task[Page
 
 
 async def test_users_take_turns(queue: SlowQueue, turns: PageTurns) -> None:
-    """One with two requests does not wait for another one's hundred."""
-    tasks = await ask(turns, "a", 100) + await ask(turns, "b", 2) + await ask(turns, "c", 1)
-    for _ in range(5):
+    """One with two requests does not wait for another one's hundred, nor for the end of any of them."""
+    tasks = await ask(turns, "a", 100)
+    assert queue.asked == ["a0", "a1"]
+    tasks += await ask(turns, "b", 2) + await ask(turns, "c", 1)
+    assert queue.asked == ["a0", "a1", "b0"]
+    for _ in range(4):
         await queue.answer()
-    assert queue.asked == ["a0", "a1", "a2", "b0", "c0", "a3", "b1"]
-    for _ in range(98):
+    assert queue.asked == ["a0", "a1", "b0", "a2", "b1", "c0", "a3"]
+    for _ in range(100):
         await queue.answer()
     assert len(queue.asked) == 103
     await asyncio.gather(*tasks)

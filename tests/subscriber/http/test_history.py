@@ -1,5 +1,6 @@
 """The log of a topic over plain HTTP, page by page, between real clients and a stub of msgqueue."""
 
+import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator
@@ -102,6 +103,15 @@ async def test_wildcards_and_names(http: httpx.AsyncClient, queue: StubQueue) ->
     assert contents(await http.get("/topics/nothing/messages")) == []
     response = await http.get("/topics/größe.m/messages?limit=1")
     assert contents(await http.get(link(response, "prev") or "")) == []
+
+
+async def test_a_page_for_a_client_that_left_is_not_read(http: httpx.AsyncClient, queue: StubQueue) -> None:
+    """Msgqueue is told that nothing waits for it any more."""
+    queue.is_mute = True
+    asking = asyncio.create_task(http.get("/topics/t/messages"))
+    await queue.until(lambda: len(queue.reads) == 1)
+    asking.cancel()
+    await queue.until(lambda: queue.cancelled == [queue.reads[0].ref])
 
 
 async def test_gap_is_named(http: httpx.AsyncClient, queue: StubQueue) -> None:
