@@ -1,5 +1,6 @@
 """The description of the HTTP API: OpenAPI for programs, and a page for people."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -22,12 +23,19 @@ PROBLEM: Final = "application/problem+json"
 # The paths that guests may use, without a token.
 _FOR_GUESTS: Final = ("/api/", "/create", "/groups/")
 
+# The description that FastAPI gives an answer without one.
+_UNNAMED: Final = "Successful Response"
+
+_CODE: Final = re.compile("`([^`]+)`")
+_EMPTY: Final[Object] = {"boolean": True, "string": "", "integer": 0}
+
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
 article { border-top: 1px solid GrayText; }
 h2 { font-size: 1.1rem; }
 code { font-size: 0.95em; }
+td + td { overflow-wrap: anywhere; }
 table { border-collapse: collapse; }
 td { padding: 0 1rem 0.25rem 0; vertical-align: top; }
 """
@@ -75,25 +83,47 @@ def describe(*, guests_allowed: bool) -> Object:
 def _page(description: Object) -> Iterator[str]:
     title = escape(description["info"]["title"])
     yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-    yield f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{title}</h1>'
-    yield f"<p>{escape(description['info']['summary'])} "
-    yield 'For programs: <a href="/openapi.json">openapi.json</a>.</p>'
+    yield f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
+    yield f"<main><h1>{title}</h1><p>{escape(description['info']['summary'])} "
+    yield 'For programs: <a href="/openapi.json">openapi.json</a>. For people: <a href="/">the chat</a>.</p>'
+    schemas = description["components"]["schemas"]
     for path, operations in description["paths"].items():
         for method, operation in operations.items():
-            yield from _article(method.upper(), path, operation)
-    yield "</html>"
+            yield from _article(method.upper(), path, operation, schemas)
+    yield "</main></html>"
 
 
-def _article(method: str, path: str, operation: Object) -> Iterator[str]:
+def _article(method: str, path: str, operation: Object, schemas: Object) -> Iterator[str]:
     yield f"<article><h2><code>{method} {escape(path)}</code></h2>"
-    yield f"<p>{escape(operation['description'])}</p><table>"
+    yield f"<p>{_text(operation['description'])}</p><table>"
     for parameter in operation.get("parameters", ()):
         shown = "" if parameter["in"] == "path" else "?"
         yield _row(f"{shown}{parameter['name']}", parameter.get("description", ""))
     for status, response in operation["responses"].items():
-        yield _row(status, response["description"])
+        content = response.get("content", {}).get("application/json")
+        example = encode(_example(content["schema"], schemas)).decode() if content else ""
+        meaning = response["description"] if response["description"] != _UNNAMED else "The answer."
+        yield _row(status, f"{meaning} `{example}`" if example else meaning)
     yield "</table></article>"
 
 
 def _row(name: str, meaning: str) -> str:
-    return f"<tr><td><code>{escape(name)}</code></td><td>{escape(meaning)}</td></tr>"
+    return f"<tr><td><code>{escape(name)}</code></td><td>{_text(meaning)}</td></tr>"
+
+
+def _text(text: str) -> str:
+    """Return a text as HTML; what stands between backticks is code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
+
+
+def _example(schema: Object, schemas: Object) -> object:
+    """Return a value that a schema allows, made of its examples."""
+    if "$ref" in schema:
+        return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "properties" in schema:
+        return {name: _example(each, schemas) for name, each in schema["properties"].items()}
+    if "items" in schema:
+        return [_example(schema["items"], schemas)]
+    return schema.get("const", schema.get("enum", [_EMPTY.get(schema.get("type", ""))])[0])

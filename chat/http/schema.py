@@ -93,10 +93,10 @@ class Health(BaseModel):
 
 _DESCRIPTIONS: Final = {
     HTTPStatus.BAD_REQUEST: "The request is invalid.",
-    HTTPStatus.UNAUTHORIZED: "The token is missing, invalid, expired or revoked.",
+    HTTPStatus.UNAUTHORIZED: "The token or the password is missing, invalid, expired or revoked.",
     HTTPStatus.FORBIDDEN: "The action is forbidden, or forbidden to pages of other sites.",
     HTTPStatus.NOT_FOUND: "No room has this id.",
-    HTTPStatus.CONFLICT: "A room has this id already.",
+    HTTPStatus.CONFLICT: "A room has this id or name, or another person has this name, already.",
     HTTPStatus.UPGRADE_REQUIRED: "The path is a WebSocket, and the request is not a handshake.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many logins have failed; `Retry-After` says how long to wait.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The pipeline does not answer, or the limit of rooms is reached.",

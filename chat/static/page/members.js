@@ -72,6 +72,7 @@ export class MemberList {
       byId("members").append(element("li.note", {}, `and ${others}`));
     }
     byId("member-count").textContent = `${count}`;
+    byId("members-title").textContent = `In this room: ${count}`;
     byId("show-members").setAttribute("aria-label", `Members: ${count}`);
   }
 }

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,11 @@ async def test_the_documentation_is_a_page_of_our_own(chat: ChatClient) -> None:
     paths = (await chat.http.get("/openapi.json")).json()["paths"]
     assert all(f" {path}</code>" in page.text for path in paths)
     assert "<script" not in page.text
+    assert "`" not in page.text
+    assert "<main>" in page.text
+    assert "Successful" not in page.text
+    example = '[{"roomId":"lobby","roomName":"Coral Otter","creatorId":"f4c8a1d09be1","creatorName":"Ada"'
+    assert f"<code>{escape(example)}" in page.text
     assert not re.search(r"https?://", page.text)
     assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
 
