@@ -41,6 +41,10 @@ def _service_url(text: str) -> str:
     return url
 
 
+def _service_urls(text: str) -> str:
+    return ",".join(_service_url(url.strip()) for url in text.split(","))
+
+
 def _hosts(text: str) -> str:
     if not split_hosts(text):
         raise ValueError("expected a name or an address, or several with commas between them")
@@ -72,6 +76,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+ServiceUrls = Annotated[str, AfterValidator(_service_urls)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(split_commas)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(split_commas)]
 PasswordFile = Annotated[Path | None, HIDDEN]

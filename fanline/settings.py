@@ -29,7 +29,7 @@ from fanline.setting_types import (
     PasswordFile,
     Port,
     Seconds,
-    ServiceUrl,
+    ServiceUrls,
     TokenRules,
     Words,
 )
@@ -51,8 +51,10 @@ class Settings(BaseModel):
         description="Addresses to listen on, with commas between them: `0.0.0.0` is all of IPv4, `::` all of "
         "both families, `localhost` the loopback of both. Other than loopback needs `users_file`.",
     )
-    queue_url: ServiceUrl = Field(
-        "wss://localhost:8080", description="Where publisher and subscriber find msgqueue."
+    queue_url: ServiceUrls = Field(
+        "wss://localhost:8080",
+        description="Where publisher and subscriber find msgqueue; the msgqueues of a cluster, with commas "
+        "between: another one is used when one is lost, stops, or is not ready.",
     )
     cert_dir: Path = Field(
         Path("var/certs"),

@@ -15,10 +15,12 @@ from starlette.responses import PlainTextResponse, Response
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import ACCESS_TOPIC
 from fanline.queue.local import LocalQueue
-from fanline.server import App, Endpoint, metrics
+from fanline.server import App, Endpoint, MakeHandler, metrics
+from fanline.tasks import running_task
 from msgqueue.clock import LogClock
 from msgqueue.cluster import EngineChoice
 from msgqueue.consumers import Consumers
+from msgqueue.gate import Gate
 from msgqueue.log import Log
 from msgqueue.metrics import CommitMetrics, show_clock, show_consumers, show_log, show_size
 from msgqueue.pop import PopEndpoint
@@ -77,7 +79,9 @@ async def open_msgqueue(
 ) -> AsyncIterator[App]:
     """Open the log, and serve it; otherwise like :func:`open_log`."""
     async with open_log(settings, open_store, make_clock) as opened:
-        yield msgqueue_app(settings, opened)
+        gate = Gate(lambda: opened.log.problem)
+        async with running_task(gate.run()):
+            yield msgqueue_app(settings, opened, gate.guard)
 
 
 @asynccontextmanager
@@ -128,8 +132,18 @@ async def open_log(
         yield OpenedLog(log, consumers, retention, clock, commits)
 
 
-def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
-    """Return the app that serves an opened log."""
+def msgqueue_app(
+    settings: MsgQueueSettings,
+    opened: OpenedLog,
+    guard: Callable[[MakeHandler], MakeHandler] = lambda make_handler: make_handler,
+) -> App:
+    """Return the app that serves an opened log.
+
+    Args:
+        settings: Of msgqueue.
+        opened: The log.
+        guard: Returns what makes the handlers of the connections, from what would make them.
+    """
     log, consumers, retention, clock, commits = opened
     registry = metrics.new_registry()
     commits.register(registry)
@@ -143,8 +157,8 @@ def msgqueue_app(settings: MsgQueueSettings, opened: OpenedLog) -> App:
         max_frame=settings.max_frame,
         metrics=registry,
         endpoints={
-            "/pushmsg": Endpoint(make_handler=push.open, services_only=True, is_one_way=True),
-            "/popmsg": Endpoint(make_handler=pop.open, services_only=True),
+            "/pushmsg": Endpoint(make_handler=guard(push.open), services_only=True, is_one_way=True),
+            "/popmsg": Endpoint(make_handler=guard(pop.open), services_only=True),
         },
         posts={"/clock": partial(_accept_clock, clock)},
         notices=lambda: [clock.problem] if clock.problem else [],

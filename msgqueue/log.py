@@ -259,6 +259,15 @@ class Log:
 
     # Reading.
 
+    async def reach(self, position: int) -> None:
+        """Wait for what other msgqueues had stored, if a position is beyond the end of the log here.
+
+        Raises:
+            StoreError: If that cannot be known.
+        """
+        if position > self.head:
+            await self._store.catch_up()
+
     async def read(
         self, after: int, patterns: Sequence[str] | None = None, limit: int = PAGE_RECORDS
     ) -> Page:

@@ -209,6 +209,7 @@ class _Session:
             return 0
         if after is None or isinstance(after, str):
             return self._log.head
+        await self._log.reach(after)
         if not 0 <= after <= self._log.head:
             reason = f"after must be 0 to {self._log.head}, the end of the log, and is {after}"
             raise Rejected(ErrorCode.BAD_POSITION, reason)

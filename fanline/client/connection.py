@@ -16,7 +16,8 @@ that speaks on it until it ends. What happens then depends on why it ended:
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -59,7 +60,8 @@ class ReconnectingConnection:
     """A connection to one WebSocket endpoint, kept up by :meth:`run`.
 
     Args:
-        url: The endpoint, ``wss://HOST:PORT/PATH``.
+        urls: The endpoint, ``wss://HOST:PORT/PATH``; or several that serve the same, of which the next one is
+            tried whenever a connection is lost or cannot be made.
         login: As whom to log in.
         tls: How to verify the peer; None trusts the CAs of the system.
         subprotocol: What to ask the peer to speak.
@@ -73,7 +75,7 @@ class ReconnectingConnection:
         on_state: Called with :attr:`problem` whenever it has changed, except by the end of :meth:`run`.
 
     Attributes:
-        url: As given.
+        url: The endpoint in use.
         problem: Why there is no connection, in one sentence without secrets; None while there is one.
         dialect: What the peer speaks on the connection; it can be another one after a reconnect.
         changed: Fires when the connection is made, and when it is lost or cannot be made.
@@ -84,7 +86,7 @@ class ReconnectingConnection:
 
     def __init__(  # noqa: PLR0913 - each is one fact about a connection
         self,
-        url: str,
+        urls: str | Sequence[str],
         *,
         login: Login,
         tls: ssl.SSLContext | None,
@@ -97,9 +99,11 @@ class ReconnectingConnection:
         backoff: Backoff | None = None,
         on_state: Callable[[str | None], None] | None = None,
     ) -> None:
-        _require_url(url)
-        self.url = url
-        self.problem: str | None = f"{url} is not connected yet"
+        self._urls = deque([urls] if isinstance(urls, str) else urls)
+        for each in self._urls:
+            _require_url(each)
+        self.url = self._urls[0]
+        self.problem: str | None = f"{self.url} is not connected yet"
         self.dialect = Dialect.V1
         self.changed = ChangeNotifier()
         self._login = login
@@ -147,6 +151,8 @@ class ReconnectingConnection:
                 raise loss.error
             self._report(str(loss.error))
             delay = self._next_delay(is_final=loss.is_final)
+            self._urls.rotate(-1)
+            self.url = self._urls[0]
             level = logging.WARNING if loss.is_final else logging.INFO
             logger.log(level, "%s; next attempt in %.1f s", loss.error, delay)
             await asyncio.sleep(delay)
@@ -232,7 +238,7 @@ class ReconnectingConnection:
 
     def _next_delay(self, *, is_final: bool) -> float:
         asked_for, self._retry_after = self._retry_after, None
-        if asked_for is not None:
+        if asked_for is not None and len(self._urls) == 1:
             return asked_for
         delay = self._backoff.next()
         return max(delay, self._refused_delay or 0.0) if is_final else delay

@@ -24,6 +24,10 @@ class ReadableLog(Protocol):
         """Random name of the log."""
         ...
 
+    async def reach(self, position: int) -> None:
+        """Wait for what other msgqueues had stored, if a position is beyond the end of the log here."""
+        ...
+
     async def read(self, after: int, patterns: Sequence[str] | None = None, limit: int = ...) -> Page:
         """Return what comes after a position."""
         ...
@@ -65,6 +69,7 @@ class Pages:
         for pattern in read.topics:
             require_pattern(pattern)
         limit = max(1, min(read.limit, MAX_PAGE_RECORDS))
+        await self._log.reach(max(map(_position, (read.after, read.latest, read.before))))
         if read.after is None:
             return await self._read_back(read, limit)
         return await (self._read(read, limit) if read.latest is None else self._read_newest(read, limit))

@@ -82,7 +82,7 @@ class RemoteQueue(QueueClient):
 
         def connect(path: str) -> ReconnectingConnection:
             return ReconnectingConnection(
-                settings.queue_url + path,
+                [url + path for url in settings.queue_url.split(",")],
                 login=login,
                 tls=tls,
                 ping_interval=min(settings.ping_interval, MAX_PING_INTERVAL),

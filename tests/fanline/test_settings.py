@@ -339,10 +339,16 @@ def test_the_url_of_the_queue_is_scheme_host_and_port(url: str) -> None:
     assert read("--queue-url", f"{url}/").queue_url == url
 
 
+def test_the_queue_may_have_several_urls() -> None:
+    """Blanks and slashes between them are no part of them (line 61)."""
+    assert read("--queue-url", "wss://a:1/, wss://b:2").queue_url == "wss://a:1,wss://b:2"
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "",
+        "wss://a:1,",
         "queue:8080",
         "ws://queue:8080",
         "https://queue:8080",

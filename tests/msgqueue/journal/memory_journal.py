@@ -1,6 +1,7 @@
 """A journal in memory that does what a real one may do wrong."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from enum import Enum
 from random import Random
@@ -104,6 +105,10 @@ class HostileLog:
     def fail(self, reason: str) -> None:
         """Refuse all that is sent, until it is healed."""
         self._failure = reason
+
+    def cut_off(self, member: str) -> None:
+        """Cut a member off, until it is healed."""
+        self._cut_off[member] = sys.maxsize
 
     def heal(self) -> None:
         """Work without a fault from now on; what is on the way arrives."""
