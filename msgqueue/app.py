@@ -18,7 +18,6 @@ from fanline.queue.local import LocalQueue
 from fanline.server import App, Endpoint, MakeHandler, metrics
 from fanline.tasks import running_task
 from msgqueue.clock import LogClock
-from msgqueue.cluster import EngineChoice
 from msgqueue.consumers import Consumers
 from msgqueue.gate import Gate
 from msgqueue.log import Log
@@ -28,6 +27,7 @@ from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Store
+from msgqueue.store.choice import EngineChoice
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from fanline.errors import ConfigurationError
-from msgqueue.cluster import EngineChoice
 from msgqueue.settings import MsgQueueSettings
+from msgqueue.store.choice import EngineChoice
 from msgqueue.store.sqlite.engine import SqliteStore
 
 CLUSTER = {
