@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import inspect
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -81,9 +82,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("left out: what is marked as long; `make test LONG=yes` runs it")
 
 
+# Where files need no disk; used if there is room for those of a run, and programs in it may be run.
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+
+
 def pytest_configure() -> None:
-    """Allow this process the thousands of connections that some tests open."""
+    """Allow this process the thousands of connections that some tests open; keep files in memory."""
     raise_file_limit()
+    if MEMORY.is_dir():
+        about = os.statvfs(MEMORY)
+        if about.f_bavail * about.f_frsize >= ROOM and not about.f_flag & os.ST_NOEXEC:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(scope="session")

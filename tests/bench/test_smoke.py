@@ -21,6 +21,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_part_measures() -> None:
     """Every delivery is counted, and every acknowledgement timed."""

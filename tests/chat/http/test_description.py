@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.chat.client import ChatClient
 from tests.chat.conftest import StartChatProcess
 
-EXAMPLES = 6
+EXAMPLES = 2
 
 Operation = APIOperation[Any, Any, Any, Any]
 

@@ -291,7 +291,7 @@ def test_content_that_a_receiver_could_not_parse_is_refused(text: bytes, dialect
     assert refusal_of(b'{"topic":"a","content":%s}' % text, dialect).code == ErrorCode.BAD_JSON
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=40) | damaged_frames(), st.sampled_from(Dialect))
 def test_whatever_is_sent_can_be_handed_on_or_is_refused(frame: bytes, dialect: Dialect) -> None:
     """No bytes raise, and what is taken is valid UTF-8 and JSON in both dialects on its way out (line 6)."""
@@ -303,7 +303,7 @@ def test_whatever_is_sent_can_be_handed_on_or_is_refused(frame: bytes, dialect: 
             json.loads(out.decode(), parse_constant=pytest.fail)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(json_texts(), spaces, spaces, st.booleans())
 def test_content_travels_byte_for_byte(text: bytes, before: str, behind: str, in_array: bool) -> None:
     """From the publisher's frame through the log to a subscriber, its spelling is its own."""
@@ -383,7 +383,7 @@ def test_brackets_in_strings_are_not_nesting() -> None:
         assert check_message(NewMessage("a", content), max_content=100_000) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     values,
     st.integers(MAX_DEPTH - 4, MAX_DEPTH),
@@ -455,7 +455,7 @@ def test_a_record_is_a_message_with_what_routing_needs() -> None:
 # The plain dialect on its way out
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(json_texts(), texts, st.none() | texts, st.none() | texts, st.sampled_from(sorted(MESSAGE_TYPES)))
 def test_a_plain_reader_gets_a_string_for_content(
     text: bytes,
@@ -493,7 +493,7 @@ def test_a_plain_message_comes_back_as_it_was(topic: str, content: str) -> None:
     assert decode_plain(Dialect.PLAIN.codec.encode_published(message)).topic == topic
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=40) | damaged_frames())
 def test_a_plain_peer_can_send_anything(frame: bytes) -> None:
     """It is a message that can be handed on, or one and the same kind of error (line 6)."""

@@ -489,7 +489,7 @@ async def test_cannot_be_used_once_closed(store: Store, use: Callable[[Store], A
 
 @pytest.mark.parametrize("open_store", ENGINES)
 @given(steps=STEPS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_agrees_with_the_model(open_store: OpenStore, steps: list[Step]) -> None:
     """Whatever is done to it, and in whatever order, the log is what a plain list would be."""
     agree(open_store, steps)

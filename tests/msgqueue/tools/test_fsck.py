@@ -337,8 +337,9 @@ def cuts(content: bytes, count: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(("part", "make", "count"), [
-    ("main", flips, 150), ("wal", flips, 100), ("index", flips, 20),
-    ("main", cuts, 15), ("wal", cuts, 20), ("index", cuts, 5),
+    ("main", flips, 20), ("wal", flips, 20), ("index", flips, 5),
+    ("main", cuts, 3), ("wal", cuts, 4), ("index", cuts, 2),
+    *(pytest.param(part, flips, 300, marks=pytest.mark.long) for part in ("main", "wal")),
 ])  # fmt: skip
 async def test_finds_what_is_not_harmless(
     killed: Log,
