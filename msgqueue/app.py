@@ -28,12 +28,17 @@ from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Store
 from msgqueue.store.choice import EngineChoice
+from msgqueue.store.sqlite.file import FolderInUse
 
 logger = logging.getLogger(__name__)
 
 # For so long the event loop may keep the interpreter from the threads of the store, which want it back after
 # every statement, and within them. With Python's usual 5 ms they, and all acks, often wait for nothing.
 SWITCH_SECONDS: Final = 0.0005
+
+
+# How often it is tried to open a log that another msgqueue has open.
+LOCK_RETRY_SECONDS: Final = 0.1
 
 
 class OpenStore(Protocol):
@@ -103,12 +108,7 @@ async def open_log(
     sys.setswitchinterval(SWITCH_SECONDS)
     clock = make_clock()
     async with AsyncExitStack() as stack:
-        store = await (open_store or EngineChoice(settings).open)(
-            settings.data_dir,
-            dedupe_window=settings.dedupe_window,
-            disk_reserve=settings.disk_reserve,
-            clock=clock,
-        )
+        store = await _open_when_free(settings, open_store or EngineChoice(settings).open, clock)
         await _resume(clock, store)
         commits = CommitMetrics()
         log = Log(
@@ -171,6 +171,27 @@ def msgqueue_app(
 def _problem(log: Log) -> str | None:
     """Say why this msgqueue is not ready, or return None."""
     return log.problem or (log.write_error and f"the log cannot be written: {log.write_error}")
+
+
+async def _open_when_free(settings: MsgQueueSettings, open_store: OpenStore, clock: LogClock) -> Store:
+    """Open the log, if need be once another msgqueue, which may be about to stop, has closed it."""
+    deadline = asyncio.get_running_loop().time() + settings.lock_wait
+    is_told = False
+    while True:
+        try:
+            return await open_store(
+                settings.data_dir,
+                dedupe_window=settings.dedupe_window,
+                disk_reserve=settings.disk_reserve,
+                clock=clock,
+            )
+        except FolderInUse as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+            if not is_told:
+                logger.warning("%s; waiting up to %g s for it", error, settings.lock_wait)
+                is_told = True
+        await asyncio.sleep(LOCK_RETRY_SECONDS)
 
 
 async def _close_in_time(close: Callable[[], Awaitable[None]], timeout: float) -> None:

@@ -76,6 +76,11 @@ class MsgQueueSettings(ServiceSettings):
         description="Bytes left free on the disk of `data_dir`: with less no message is stored, so that "
         "retention can still remove old ones, which needs space for a moment.",
     )
+    lock_wait: Annotated[float, Field(ge=0)] = Field(
+        15,
+        description="Seconds for which a msgqueue waits at its start for another one that has `data_dir` "
+        "open, and may be about to stop.",
+    )
     max_deliveries: Annotated[int, Field(ge=0)] = Field(
         0,
         description="Connections of a durable consumer that may end at a message before it goes to the topic "

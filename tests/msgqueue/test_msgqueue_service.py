@@ -571,4 +571,20 @@ async def test_second_queue_on_the_same_log(
 ) -> None:
     """Two processes cannot have one log open: the second one does not start."""
     with pytest.raises(Exception, match=str(tmp_path / "data")):
-        await start_service(open_msgqueue)
+        await start_service(open_msgqueue, lock_wait=0)
+
+
+async def test_a_second_queue_waits_for_the_first_to_stop(
+    queue: Service, start_service: StartService, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that is started while another drains says so, and goes on with its log."""
+    pusher = await dial(queue, "/pushmsg")
+    await push(pusher, *words("t", 1))
+    await pusher.close()
+    starting = asyncio.ensure_future(start_service(open_msgqueue, lock_wait=DEADLINE))
+    await until(lambda: "another msgqueue has it open" in caplog.text)
+    await queue.stop()
+    second = await starting
+    popper = await dial(second, "/popmsg")
+    await pop(popper, after=0)
+    assert [message["content"] for message in await receive(popper, 1)] == [1]

@@ -104,7 +104,7 @@ async def test_a_second_one_on_the_same_log_is_refused(tmp_path: Path) -> None:
     """Two processes never write one log; the second one says who has it."""
     async with running_serve(tmp_path) as serve:
         await serve.until("and in a third")
-        async with running_serve(tmp_path) as second:
+        async with running_serve(tmp_path, "--lock-wait", "0") as second:
             assert await second.end() == 2
             assert "Traceback" not in second.said
             assert "another msgqueue has it open" in second.said
