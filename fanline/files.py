@@ -69,3 +69,12 @@ def is_open_to_all(path: Path) -> bool:
         return bool(path.stat().st_mode & stat.S_IRWXO)
     except OSError:
         return False
+
+
+def version(path: Path) -> tuple[int, int, int] | None:
+    """Return a value that changes when a file is changed or replaced; None without one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -123,6 +123,11 @@ class Authenticator:
         """A number that changes with the users or their rights."""
         return self._roster.generation(self._clock())
 
+    @property
+    def problem(self) -> str | None:
+        """Why the files as they are now cannot be used; None if they are in use."""
+        return self._roster.problem
+
     def user(self, name: str) -> User | None:
         """Return the user of this name, if there is one."""
         return self._roster.user(name, self._clock())
@@ -179,7 +184,7 @@ class _Roster:
     def __init__(self, path: Path | None) -> None:
         self._file = None if path is None else UsersFile(path)
         self._version: object = None
-        self._complaint: str | None = None
+        self.problem: str | None = None
         self._next_look = 0.0
         self._generation = 0
         if self._file is None:
@@ -220,7 +225,7 @@ class _Roster:
     def _load(self, file: UsersFile) -> None:
         version = file.version()  # before reading: a change during it is found at the next look
         self._adopt(file.read())
-        self._version, self._complaint = version, None
+        self._version, self.problem = version, None
 
     def _adopt(self, accounts: Mapping[str, Account]) -> None:
         self._accounts = accounts
@@ -228,9 +233,10 @@ class _Roster:
 
     def _complain(self, mistake: str) -> None:
         """Log a mistake once, although each look finds it again until it is corrected."""
-        if mistake != self._complaint:
-            logger.error("%s; the previous users remain valid", mistake)
-            self._complaint = mistake
+        problem = f"{mistake}; the previous users remain valid"
+        if problem != self.problem:
+            logger.error("%s", problem)
+            self.problem = problem
 
 
 class ConfirmedLogins:

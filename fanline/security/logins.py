@@ -7,8 +7,8 @@ every user with a password. Bearers of the same name count as one user.
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from fanline.errors import CloseCode, ConfigurationError
@@ -33,12 +33,14 @@ class VerifiedLogin:
         expires: End of the login, in Unix seconds; infinite for one by password.
         token_id: The ``jti`` of its token, empty if it has none.
         issued: When its token was issued, in Unix seconds.
+        key: Mark of the key of ours that has signed its token.
     """
 
     user: User
     expires: float = math.inf
     token_id: str = ""
     issued: float = 0
+    key: object = field(default=None, compare=False)
 
     @property
     def is_by_token(self) -> bool:
@@ -96,7 +98,8 @@ class LoginVerifier:
             user = User(claims.name, claims.publish, claims.subscribe)
         except ConfigurationError as error:
             raise Unauthorized(f"the token cannot be used: {error}") from None
-        return VerifiedLogin(user, claims.expires, claims.token_id, claims.issued)
+        key = self._key.mark if self._provider is None or is_own(token) else None
+        return VerifiedLogin(user, claims.expires, claims.token_id, claims.issued, key)
 
     async def renew(self, login: VerifiedLogin, token: str) -> VerifiedLogin:
         """Return the login of a newer token of the same user.
@@ -114,9 +117,19 @@ class LoginVerifier:
         return renewed
 
     @property
-    def generation(self) -> int:
-        """A number that changes with what :meth:`end_of` says."""
-        return self._passwords.generation
+    def generation(self) -> object:
+        """A value that changes with what :meth:`end_of` says; files that have changed are read again."""
+        self._key.look()
+        if self._provider is not None:
+            self._provider.look()
+        return self._passwords.generation, self._key.mark
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Why files that have changed cannot be used."""
+        provider = None if self._provider is None else self._provider.problem
+        found = (self._passwords.problem, self._key.problem, provider)
+        return [problem for problem in found if problem is not None]
 
     def end_of(self, login: VerifiedLogin) -> tuple[CloseCode, str] | None:
         """Return how to close a connection whose login is no longer what it was; None if it is.
@@ -129,6 +142,8 @@ class LoginVerifier:
         if login.is_by_token:
             if self.revocations.is_revoked(name, login.token_id, login.issued):
                 return CloseCode.LOGGED_OUT, REVOKED
+            if login.key not in (None, self._key.mark):
+                return CloseCode.LOGGED_OUT, "the key of tokens has changed: log in again"
             return (CloseCode.LOGGED_OUT, f"{name} is a user with a password now") if current else None
         if current is None:
             return CloseCode.LOGGED_OUT, f"{name} is no longer a user"

@@ -8,6 +8,7 @@ The folder's files, all in PEM format::
     server.key    private key of the server
 """
 
+import logging
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from fanline import files
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import (
     how_to_renew,
@@ -32,6 +34,8 @@ from fanline.security.client_tls import (
 CA_KEY: Final = "ca.key"
 SERVER_CERT: Final = "server.crt"
 SERVER_KEY: Final = "server.key"
+
+logger = logging.getLogger(__name__)
 
 Name = x509.DNSName | x509.IPAddress
 
@@ -62,22 +66,60 @@ def server_context(cert_dir: Path) -> ssl.SSLContext:
     return context
 
 
-def server_names(cert_dir: Path) -> list[str]:
-    """Return the names and addresses that ``server.crt`` is valid for.
+class ServerCertificate:
+    """The certificate of a listener, which follows its files.
+
+    A change counts when two looks have found the same: certificate and key are replaced one after the other.
+    New files that cannot be used are reported, and the certificate from before remains in use.
+
+    Args:
+        cert_dir: Folder with the files.
+
+    Attributes:
+        context: For the connections that begin from now on.
+        expires: When it expires, in Unix seconds.
+        names: Names and addresses that it is valid for.
+        problem: Why the files as they are now cannot be used; None if they are in use.
 
     Raises:
-        ConfigurationError: If it is missing or cannot be read.
+        ConfigurationError: As for :func:`server_context`.
     """
-    return [str(name.value) for name in names_of(read_certificates(cert_dir / SERVER_CERT)[0])]
 
+    def __init__(self, cert_dir: Path) -> None:
+        self.problem: str | None = None
+        self._cert_dir = cert_dir
+        self._version = self._seen = self._find_version()
+        self._load()
 
-def server_expiry(cert_dir: Path) -> float:
-    """Return when ``server.crt`` expires, in Unix seconds.
+    def look(self, *, is_final: bool = False) -> bool:
+        """Load the files if they have changed; return whether there is another certificate.
 
-    Raises:
-        ConfigurationError: If it is missing or cannot be read.
-    """
-    return read_certificates(cert_dir / SERVER_CERT)[0].not_valid_after_utc.timestamp()
+        Args:
+            is_final: Load a change at once, because an operator says that it is complete.
+        """
+        before, self._seen = self._seen, self._find_version()
+        if self._seen == self._version or not (is_final or self._seen == before):
+            return False
+        self._version = self._seen
+        try:
+            self._load()
+        except ConfigurationError as error:
+            self.problem = f"{error}; the certificate from before remains in use"
+            logger.error("%s", self.problem)
+            return False
+        self.problem = None
+        logger.info("%s: loaded again", self._cert_dir / SERVER_CERT)
+        return True
+
+    def _load(self) -> None:
+        context = server_context(self._cert_dir)
+        certificate = read_certificates(self._cert_dir / SERVER_CERT)[0]
+        self.context = context
+        self.expires = certificate.not_valid_after_utc.timestamp()
+        self.names = [str(name.value) for name in names_of(certificate)]
+
+    def _find_version(self) -> object:
+        return [files.version(self._cert_dir / name) for name in (SERVER_CERT, SERVER_KEY)]
 
 
 def names_of(certificate: x509.Certificate) -> list[Name]:

@@ -9,14 +9,14 @@ that of chat, which its servers share::
     uid     id of the person     role    what the person may do  (both in chat alone)
 """
 
+import logging
 import math
 import os
 import secrets
 import stat
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -24,7 +24,7 @@ import jwt
 
 from fanline import files
 from fanline.errors import ConfigurationError
-from fanline.security.authenticator import Unauthorized
+from fanline.security.authenticator import SECONDS_BETWEEN_LOOKS, Unauthorized
 
 # The uses of a token.
 CHAT: Final = "chat"
@@ -37,6 +37,8 @@ TOKEN_PREFIX: Final = "fanline.token."
 MAX_LENGTH: Final = 4_096
 
 MIN_KEY_BYTES: Final = 32
+
+logger = logging.getLogger(__name__)
 
 _ALGORITHM: Final = "HS256"
 _REQUIRED: Final = ("exp", "iat", "sub", "jti", "aud")
@@ -84,16 +86,57 @@ class Claims:
 
 
 class TokenKey:
-    """The key that signs tokens, read from its file at first use.
+    """The key that signs tokens, read from its file at first use, and again when that has changed.
+
+    A new file that cannot be used is reported, and the key from before remains in use.
 
     Args:
         path: The file; its text, without the line end, is the key.
         setting: The setting that names the file.
+        clock: Monotonic clock, in seconds.
+
+    Attributes:
+        path: As given.
+        problem: Why the file as it is now cannot be used; None if it is in use, or was never needed.
+        mark: Another object for each key.
     """
 
-    def __init__(self, path: Path, setting: str = "token_key_file") -> None:
+    def __init__(
+        self,
+        path: Path,
+        setting: str = "token_key_file",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = path
+        self.problem: str | None = None
+        self.mark = object()
         self._setting = setting
+        self._clock = clock
+        self._loaded: bytes | None = None
+        self._version: object = None
+        self._next_look = 0.0
+
+    def look(self) -> None:
+        """Read the key again if its file has changed; at most once a second."""
+        now = self._clock()
+        if self._loaded is None or now < self._next_look:
+            return
+        self._next_look = now + SECONDS_BETWEEN_LOOKS
+        version = files.version(self.path)
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            secret = self._read()
+        except ConfigurationError as error:
+            self.problem = f"{error}; the key from before remains in use"
+            logger.error("%s", self.problem)
+            return
+        self.problem = None
+        if secret != self._loaded:
+            self._loaded, self.mark = secret, object()
+            logger.info("%s %s: there is another key", self._setting, self.path)
 
     def create_if_missing(self) -> None:
         """Create a key that only its owner can read; concurrent processes get the same one.
@@ -180,8 +223,15 @@ class TokenKey:
         )
         return payload
 
-    @cached_property
+    @property
     def _secret(self) -> bytes:
+        if self._loaded is None:
+            self._version = files.version(self.path)
+            self._loaded = self._read()
+        self.look()
+        return self._loaded
+
+    def _read(self) -> bytes:
         where = f"{self._setting} {self.path}"
         try:
             with self.path.open("rb") as file:

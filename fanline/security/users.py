@@ -179,7 +179,7 @@ class UsersFile:
 
     def version(self) -> tuple[object, object]:
         """Return a value that changes when a file is changed, created or removed."""
-        return _version(self.path), _version(self.rights_path)
+        return files.version(self.path), files.version(self.rights_path)
 
     def _read_both(self, *, missing_ok: bool) -> dict[str, Account]:
         text = _read(self.path)
@@ -331,14 +331,6 @@ def _table(user: User) -> dict[str, Any]:
     if user.role != "user":
         table["role"] = user.role
     return table
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read(path: Path) -> str | None:

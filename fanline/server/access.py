@@ -19,8 +19,8 @@ from fanline.protocol import Disconnect, Record, decode_access_change
 from fanline.security.authenticator import TooManyGuesses, Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, network
 from fanline.security.logins import EndOf, LoginVerifier, VerifiedLogin
-from fanline.security.origins import OriginPolicy
 from fanline.security.tokens import find_token
+from fanline.server.http.origins import OriginPolicy
 from fanline.server.http.problems import HttpProblem, ProblemCode
 from fanline.server.log import quoted
 from fanline.settings import Settings
@@ -51,6 +51,9 @@ class Access:
         takes_tokens: Whether a token is a login, where a path is not for services only.
         settings: How many connections one user and one address may have open, and how long a login may take.
         changes: Tells when it is known which tokens were revoked.
+
+    Attributes:
+        origins: As given; may be replaced.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Access:
     ) -> None:
         self._logins = logins
         self._login_timeout = settings.handshake_timeout
-        self._origins = origins
+        self.origins = origins
         self._takes_tokens = takes_tokens
         self._max_connections_per_user = settings.max_connections_per_user
         self._max_connections_per_address = settings.max_connections_per_address
@@ -75,7 +78,7 @@ class Access:
         """Return whether the web page that makes a request may, or none makes it."""
         origins = headers.getlist("origin")
         origin = ", ".join(origins) if origins else None
-        return self._origins.allows(origin, single_header(headers, "host"))
+        return self.origins.allows(origin, single_header(headers, "host"))
 
     def check_origin(self, request: HTTPConnection) -> None:
         """Refuse a request that the page of another site makes.

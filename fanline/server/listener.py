@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from fanline import keepalive
 from fanline.addresses import bind
-from fanline.security.tls import server_context
+from fanline.security.tls import ServerCertificate
 from fanline.server.accepting.acceptor import BACKLOG, AcceptLimits, Acceptor
 from fanline.server.accepting.cuts import Cuts
 from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
@@ -33,7 +33,8 @@ class Listener:
 
     Args:
         application: Answers HTTP requests.
-        settings: The address, the certificate, the limits, and how long everything may take.
+        settings: The address, and how long everything may take.
+        certificate: The certificate.
         open_websocket: Takes over a request for a WebSocket.
         refusals: Counts malformed requests.
         cuts: Counts the connections that are cut.
@@ -41,14 +42,14 @@ class Listener:
         is_shared: Whether other processes listen on the port as well.
 
     Raises:
-        ConfigurationError: If the certificate or its key cannot be used.
         OSError: If the port cannot be listened on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one fact about a listener
         self,
         application: ASGIApp,
         settings: ServiceSettings,
+        certificate: ServerCertificate,
         *,
         open_websocket: OpenWebSocket,
         refusals: Refusals,
@@ -62,7 +63,6 @@ class Listener:
         make = partial(HttpProtocol, open_websocket=open_websocket, refusals=refusals, cuts=cuts)
         config, reserve = _configure(application, settings), _configure(_HealthOnly(application), settings)
         reserve.ws_protocol_class = None
-        context = server_context(settings.cert_dir)
         with ExitStack() as bound:
             listening = [
                 bound.enter_context(each) for each in bind(settings.host, settings.port, is_shared=is_shared)
@@ -74,7 +74,7 @@ class Listener:
             bound.pop_all()
         self._acceptor = Acceptor(
             listening,
-            context,
+            lambda: certificate.context,
             limits,
             make_protocol=partial(make, config, self._state),
             make_reserve_protocol=partial(make, reserve, self._state),

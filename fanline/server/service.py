@@ -10,35 +10,30 @@ and is answered with 404, 403, 401, 403 or 429, 426 or 405 where it fails.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from http import HTTPStatus
 from typing import Final, Self, TypeVar
 
 from prometheus_client import CollectorRegistry
-from starlette.routing import compile_path
-from starlette.types import Scope
 
 from fanline.addresses import join_host_port, split_hosts
 from fanline.errors import CannotListen
-from fanline.protocol import SUBPROTOCOL
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
-from fanline.security.origins import OriginPolicy
-from fanline.security.tls import server_expiry, server_names
+from fanline.security.tls import ServerCertificate
 from fanline.server import metrics
 from fanline.server.accepting.acceptor import AcceptLimits
 from fanline.server.accepting.cuts import Cuts
 from fanline.server.access import Access, AccessChanges
-from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint
+from fanline.server.app import App, Endpoint, OpenedApp
 from fanline.server.http.application import Application
-from fanline.server.http.middleware import Middleware, common_headers
-from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
+from fanline.server.http.middleware import Middleware
+from fanline.server.http.origins import OriginPolicy
+from fanline.server.http.problems import Refusals
 from fanline.server.http.proxies import TrustedProxies
 from fanline.server.listener import Listener
-from fanline.server.websocket.connection import Opening
 from fanline.server.websocket.connections import OpenConnections
-from fanline.server.websocket.handshake import Handshake, HandshakeProtocol
+from fanline.server.websocket.gate import WebSocketGate
 from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
 from fanline.tasks import cancel_and_wait, running_task, start_task
@@ -55,33 +50,27 @@ class Service:
 
     Args:
         app: What it does.
-        settings: Its settings.
-        logins: Who may log in.
-        connections: Its WebSockets.
+        reloader: Its settings, and what changes with them and with files.
         listener: Its port.
         retiring: Set once it is about to stop.
         resources: What is released at its end.
 
     Attributes:
         app: As given.
-        settings: As given.
-        connections: As given.
+        connections: Its WebSockets and streams of events.
     """
 
     def __init__(
         self,
         app: App,
-        settings: ServiceSettings,
-        logins: LoginVerifier,
-        connections: OpenConnections,
+        reloader: "Reloader",
         listener: Listener,
         retiring: asyncio.Event,
         resources: AsyncExitStack,
     ) -> None:
         self.app = app
-        self.settings = settings
-        self.connections = connections
-        self._logins = logins
+        self.connections = reloader.connections
+        self._reloader = reloader
         self._listener = listener
         self._retiring = retiring
         self._resources = resources
@@ -114,6 +103,7 @@ class Service:
         check_exposure(settings)
         warn_of_open_files(settings)
         async with AsyncExitStack() as stack:
+            certificate = ServerCertificate(settings.cert_dir)
             app = await stack.enter_async_context(open_app(settings))
             takes_tokens = _takes_tokens(app)
             logins = LoginVerifier(settings, takes_tokens=takes_tokens)
@@ -127,17 +117,23 @@ class Service:
                 await stack.enter_async_context(running_task(following))
             access = Access(
                 logins,
-                origins=OriginPolicy(settings.allowed_origins, server_names(settings.cert_dir)),
+                origins=OriginPolicy(settings.allowed_origins, certificate.names),
                 takes_tokens=takes_tokens,
                 settings=settings,
                 changes=changes,
             )
+            reloader = Reloader(settings, certificate, logins, access, connections)
             retiring = asyncio.Event()
-            listener = _listen(app, access, connections, settings, cuts, retiring, descriptors)
-            service = cls(app, settings, logins, connections, listener, retiring, stack.pop_all())
+            listener = _listen(app, reloader, cuts, retiring, descriptors)
+            service = cls(app, reloader, listener, retiring, stack.pop_all())
         urls = (f"https://{join_host_port(each, service.port)}" for each in split_hosts(settings.host))
         logger.info("listening on %s", ", ".join(urls))
         return service
+
+    @property
+    def settings(self) -> ServiceSettings:
+        """Its settings."""
+        return self._reloader.settings
 
     @property
     def port(self) -> int:
@@ -181,7 +177,6 @@ class Service:
 
     async def _check_lives(self) -> None:
         loop = asyncio.get_running_loop()
-        generation = self._logins.generation
         while True:
             wanted = loop.time() + LIFE_CHECK_SECONDS
             await asyncio.sleep(LIFE_CHECK_SECONDS)
@@ -189,43 +184,89 @@ class Service:
             self._lag.observe(max(0.0, now - wanted))
             self.connections.check_lives(now)
             self._listener.check_lives(now)
-            if generation != self._logins.generation:
-                generation = self._logins.generation
-                self.connections.check_logins(self._logins.end_of)
+            self._reloader.look()
+
+
+class Reloader:
+    """Takes over files that have changed while a service runs.
+
+    Args:
+        settings: Settings of the service.
+        certificate: Its certificate.
+        logins: Who may log in.
+        access: Decides on requests.
+        connections: The open connections.
+
+    Attributes:
+        settings: As given.
+        certificate: As given.
+        access: As given.
+        connections: As given.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        certificate: ServerCertificate,
+        logins: LoginVerifier,
+        access: Access,
+        connections: OpenConnections,
+    ) -> None:
+        self.settings = settings
+        self.certificate = certificate
+        self.access = access
+        self.connections = connections
+        self._logins = logins
+        self._generation = logins.generation
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Why what has changed cannot be used; then that from before remains in use."""
+        certificate = self.certificate.problem
+        return [*([] if certificate is None else [certificate]), *self._logins.problems]
+
+    def look(self) -> None:
+        """Load files that have changed, and close the connections that may not be open any more."""
+        if self.certificate.look():
+            self.access.origins = OriginPolicy(self.settings.allowed_origins, self.certificate.names)
+        if self._generation != self._logins.generation:
+            self._generation = self._logins.generation
+            self.connections.check_logins(self._logins.end_of)
 
 
 def _listen(
-    app: App,
-    access: Access,
-    connections: OpenConnections,
-    settings: ServiceSettings,
-    cuts: Cuts,
-    retiring: asyncio.Event,
-    descriptors: int | None,
+    app: App, reloader: Reloader, cuts: Cuts, retiring: asyncio.Event, descriptors: int | None
 ) -> Listener:
+    settings, access, connections = reloader.settings, reloader.access, reloader.connections
     refusals = Refusals(app.metrics)
-    expiry = server_expiry(settings.cert_dir)
     proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
     _show_connections(app.metrics, connections)
     metrics.gauge(
         app.metrics,
         "fanline_certificate_expiry_timestamp_seconds",
         "When the server certificate expires, in Unix seconds.",
-        lambda: expiry,
+        lambda: reloader.certificate.expires,
+    )
+    metrics.gauge(
+        app.metrics,
+        "fanline_reload_problems",
+        "Changed files that cannot be used, so that those from before remain in use.",
+        lambda: len(reloader.problems),
     )
     application = Middleware(
-        Application(app, access, connections, retiring),
+        Application(app, access, connections, retiring, lambda: reloader.problems),
         access,
         refusals,
         proxies=proxies,
         body_timeout=settings.handshake_timeout,
         max_body=app.max_body,
     )
-    gate = _Gate(app.endpoints, access, connections, refusals, proxies)
+    gate = WebSocketGate(app.endpoints, access, connections, refusals, proxies)
     try:
         return Listener(
             application,
             settings,
+            reloader.certificate,
             open_websocket=gate.open,
             refusals=refusals,
             cuts=cuts,
@@ -250,65 +291,6 @@ def _show_connections(registry: CollectorRegistry, connections: OpenConnections)
         "Bytes that wait for all connections together.",
         lambda: sum(each.write_buffer_size for each in connections),
     )
-
-
-class _Gate:
-    """The way from a request for a WebSocket to its endpoint."""
-
-    def __init__(
-        self,
-        endpoints: Mapping[str, Endpoint | OpenEndpoint],
-        access: Access,
-        connections: OpenConnections,
-        refusals: Refusals,
-        proxies: TrustedProxies,
-    ) -> None:
-        self._endpoints = [(*compile_path(path), endpoint) for path, endpoint in endpoints.items()]
-        self._access = access
-        self._connections = connections
-        self._refusals = refusals
-        self._proxies = proxies
-
-    def open(self, transport: asyncio.Transport, scope: Scope, early: bytes) -> None:
-        """Begin a handshake."""
-        self._proxies.resolve(scope)
-        handshake = HandshakeProtocol(
-            transport,
-            scope,
-            decide=self._decide,
-            accept=self._connections.accept,
-            early=early,
-            common_headers=lambda handshake: common_headers(handshake.headers, self._access),
-            refusals=self._refusals,
-        )
-        self._connections.track(handshake.task)
-
-    async def _decide(self, handshake: Handshake) -> Opening:
-        endpoint = self._find(handshake)
-        self._access.check_origin(handshake)
-        if isinstance(endpoint, OpenEndpoint):
-            self._access.check_connections(handshake, None, self._connections)
-            return await endpoint.open(handshake)
-        login = await self._access.identify(handshake, services_only=endpoint.services_only)
-        self._access.check_connections(handshake, login, self._connections)
-        is_v1 = SUBPROTOCOL in handshake.offered
-        return Opening(
-            make_handler=endpoint.make_handler,
-            login=login,
-            expires=login.expires,
-            subprotocol=SUBPROTOCOL if is_v1 else None,
-            is_one_way=endpoint.is_one_way and not is_v1,
-        )
-
-    def _find(self, handshake: Handshake) -> Endpoint | OpenEndpoint:
-        path = handshake.scope["path"]
-        for regex, _, convertors, endpoint in self._endpoints:
-            if match := regex.match(path):
-                handshake.scope["path_params"] = {
-                    name: convertors[name].convert(value) for name, value in match.groupdict().items()
-                }
-                return endpoint
-        raise HttpProblem(HTTPStatus.NOT_FOUND, ProblemCode.NOT_FOUND, f"there is nothing at {path}")
 
 
 def _takes_tokens(app: App) -> bool:

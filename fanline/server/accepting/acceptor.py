@@ -93,7 +93,7 @@ class Acceptor:
 
     Args:
         listening: Sockets that listen; owned from now on.
-        context: Certificate and versions of TLS.
+        context: Returns certificate and versions of TLS, for each connection.
         limits: What strangers may cost.
         make_protocol: Makes the protocol of a connection.
         make_reserve_protocol: Likewise, when descriptors run out.
@@ -103,7 +103,7 @@ class Acceptor:
     def __init__(
         self,
         listening: Sequence[socket.socket],
-        context: ssl.SSLContext,
+        context: Callable[[], ssl.SSLContext],
         limits: AcceptLimits,
         *,
         make_protocol: MakeProtocol,
@@ -208,7 +208,7 @@ class Acceptor:
         securing = self._loop.connect_accepted_socket(
             partial(make_protocol or self._make_protocol, peer),
             peer.sock,
-            ssl=self._context,
+            ssl=self._context(),
             ssl_handshake_timeout=self._limits.timeout,
             ssl_shutdown_timeout=self._limits.timeout,
         )

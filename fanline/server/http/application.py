@@ -1,6 +1,7 @@
 """The HTTP side of a service: its routes, and the answers to what none of them answers."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import prometheus_client
@@ -26,23 +27,32 @@ class Application:
         access: Decides who may see its pages.
         connections: The open connections, to which event streams are added.
         retiring: Set once the service is about to stop: then it is not ready.
+        problems: Returns why changed files cannot be used.
     """
 
     def __init__(
-        self, app: App, access: Access, connections: OpenConnections, retiring: asyncio.Event
+        self,
+        app: App,
+        access: Access,
+        connections: OpenConnections,
+        retiring: asyncio.Event,
+        problems: Callable[[], Sequence[str]],
     ) -> None:
         async def show_metrics(_: Request) -> Response:
             text = prometheus_client.generate_latest(app.metrics)
             return Response(text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
 
         async def show_readiness(request: Request) -> Response:
-            problem = app.readiness_problem()
-            notices = app.notices() if "verbose" in request.query_params else ()
+            problem, changes = app.readiness_problem(), problems()
             status = HTTPStatus.OK if problem is None else HTTPStatus.SERVICE_UNAVAILABLE
-            if problem is not None and "authorization" in request.headers:
+            is_verbose = "verbose" in request.query_params
+            has_reasons = problem is not None or (is_verbose and changes)
+            if has_reasons and "authorization" in request.headers:
                 await access.identify(request, needs_password=True)
-            elif problem is not None:
-                problem = "not ready; a login shows why"  # the reason has addresses of the installation
+            else:  # the reasons have addresses and files of the installation
+                problem = problem and "not ready; a login shows why"
+                changes = changes and ["a changed file or setting cannot be used; a login shows which"]
+            notices = [*app.notices(), *changes] if is_verbose else ()
             return PlainTextResponse("".join(f"{line}\n" for line in (problem or "ok", *notices)), status)
 
         self._routes: list[BaseRoute] = [

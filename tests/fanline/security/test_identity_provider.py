@@ -18,13 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Unauthorized
-from fanline.security.identity_provider import (
-    MAX_KEYS_BYTES,
-    IdentityProvider,
-    JwksEndpoint,
-    ProviderUnavailable,
-)
+from fanline.security.identity_provider import IdentityProvider
 from fanline.security.logins import LoginVerifier
+from fanline.security.provider_keys import MAX_KEYS_BYTES, JwksEndpoint, ProviderUnavailable
 from fanline.security.tls import server_context
 from fanline.security.tokens import Claims
 from fanline.settings import Settings

@@ -29,7 +29,7 @@ from certs.names import parse_names
 from fanline import setting_sources
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import CA_CERT, client_context
-from fanline.security.tls import SERVER_CERT, SERVER_KEY, read_key, server_context
+from fanline.security.tls import SERVER_CERT, SERVER_KEY, ServerCertificate, read_key, server_context
 from fanline.settings import Settings
 from tests.stubs import DEADLINE
 
@@ -317,6 +317,48 @@ class TestMistakes:
         assert (await greeting(cert_dir, client_context(cert_dir), "localhost"))[0] == b"hello"
         (folder / CA_CERT).unlink()
         complaint(client_context, cert_dir, CA_CERT)
+
+
+class TestFollowing:
+    """The certificate of a listener follows its files."""
+
+    def test_a_renewed_certificate_is_loaded(self, folder: Path) -> None:
+        """It counts when two looks have found the same files, or one that an operator asks for (line 53)."""
+        certificate = ServerCertificate(folder)
+        assert not certificate.look()
+        for is_final in (False, True):
+            before = certificate.context
+            certs.renew(folder, ["new.internal"])
+            if not is_final:
+                assert not certificate.look()
+                assert certificate.context is before
+            assert certificate.look(is_final=is_final)
+            assert certificate.context is not before
+            assert "new.internal" in certificate.names
+        assert certificate.problem is None
+
+    def test_files_that_cannot_be_used_change_nothing(
+        self, folder: Path, other: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A certificate without its key, or none, is reported once, and the one before remains (line 53)."""
+        certificate = ServerCertificate(folder)
+        before, good = certificate.context, (folder / SERVER_CERT).read_bytes()
+        for content, reason in (
+            ((other / SERVER_CERT).read_bytes(), "does not belong to server.crt"),
+            (b"nonsense", "holds no certificate"),
+            (None, "there is no such file"),
+        ):
+            caplog.clear()
+            (folder / SERVER_CERT).unlink()
+            if content is not None:
+                (folder / SERVER_CERT).write_bytes(content)
+            assert not any(certificate.look() for _ in range(4))
+            assert reason in str(certificate.problem)
+            assert [record.getMessage() for record in caplog.records] == [certificate.problem]
+            assert certificate.context is before
+        (folder / SERVER_CERT).write_bytes(good)
+        assert certificate.look(is_final=True)
+        assert certificate.problem is None
 
 
 def authority(name: str, key: SigningKey, issuer: Pair | None = None) -> Pair:

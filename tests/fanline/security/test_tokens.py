@@ -5,10 +5,12 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -171,10 +173,18 @@ def test_an_enormous_token_is_not_even_decoded(key: TokenKey) -> None:
 @given(st.text(max_size=200) | st.lists(st.text(max_size=50), min_size=3, max_size=3).map(".".join))
 def test_no_text_breaks_the_verification(text: str) -> None:
     """Whatever comes is refused."""
-    key = TokenKey(Path("unused"))
-    key.__dict__["_secret"] = SECRET.encode()
     with suppress(Unauthorized):
-        key.verify(text, PIPELINE)
+        _any_key().verify(text, PIPELINE)
+
+
+@cache
+def _any_key() -> TokenKey:
+    """Return a key whose file is gone after it was read."""
+    with tempfile.TemporaryDirectory() as folder:
+        key = TokenKey(Path(folder) / "key", clock=lambda: 0)
+        key.create_if_missing()
+        key.check()
+    return key
 
 
 # Where a token is found
@@ -313,3 +323,27 @@ def test_the_end_of_the_line_is_not_part_of_the_key(tmp_path: Path) -> None:
     """A key that was written with an editor is the one that was written without."""
     key = write_key(tmp_path / "token.key", f"{SECRET}\n")
     assert key.verify(signed(), PIPELINE).name == "alice"
+
+
+def test_another_key_counts_when_its_file_has_changed(tmp_path: Path) -> None:
+    """At most one look a second; a file that cannot be used is reported, and the key remains (line 53)."""
+    now = [0.0]
+    key, later = (TokenKey(tmp_path / "key", clock=lambda: now[0]) for _ in range(2))
+    key.create_if_missing()
+    mark, old = key.mark, key.issue(Claims.new("page", lifetime=60), PIPELINE)
+    key.path.unlink()
+    now[0] += 1
+    key.look()
+    assert "there is no such file" in str(key.problem)
+    assert key.verify(old, PIPELINE).name == "page"
+    later.create_if_missing()
+    new = later.issue(Claims.new("new", lifetime=60), PIPELINE)
+    with pytest.raises(Unauthorized):
+        key.verify(new, PIPELINE)
+    assert key.mark is mark
+    now[0] += 1
+    assert key.verify(new, PIPELINE).name == "new"
+    assert key.problem is None
+    assert key.mark is not mark
+    with pytest.raises(Unauthorized):
+        key.verify(old, PIPELINE)

@@ -134,7 +134,7 @@ async def accepting(cert_dir: Path) -> AsyncIterator[Acceptor]:
     )
     acceptor = Acceptor(
         [listening],
-        server_context(cert_dir),
+        lambda: server_context(cert_dir),
         limits,
         make_protocol=Waiting,
         make_reserve_protocol=Waiting,

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fanline.security.identity_provider import (
+from fanline.security.provider_keys import (
     REFRESH_SECONDS,
     RETRY_SECONDS,
+    KeyFile,
     KeySet,
     ProviderUnavailable,
     VerificationKey,
@@ -83,3 +86,23 @@ async def test_keys_outlast_an_outage_of_the_provider(caplog: pytest.LogCaptureF
     endpoint.keys = [named("b")]
     clock.now += RETRY_SECONDS
     assert await keys.find("b") == [named("b")]
+
+
+def test_a_file_of_keys_is_read_again(tmp_path: Path) -> None:
+    """Other keys count; a file without any is reported, and changes nothing (line 53)."""
+    path = tmp_path / "keys.pem"
+    first, second = (rsa.generate_private_key(65537, 2048).public_key() for _ in range(2))
+    pem = [key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for key in (first, second)]
+    path.write_bytes(pem[0])
+    file = KeyFile(path)
+    assert not file.look()
+    path.write_bytes(pem[0] + pem[1])
+    assert file.look()
+    assert [key.key for key in asyncio.run(file.fetch())] == [first, second]
+    path.write_bytes(b"nonsense")
+    assert not file.look()
+    assert "holds no public key" in str(file.problem)
+    assert len(asyncio.run(file.fetch())) == 2
+    path.write_bytes(pem[1])
+    assert file.look()
+    assert file.problem is None
