@@ -111,9 +111,16 @@ async def test_logout_elsewhere(installation: Installation, open_window: OpenWin
 
 
 async def test_wrong_password(installation: Installation, open_window: OpenWindow) -> None:
-    """It is said so, the password is there to be replaced, and one can try again (line 13)."""
+    """It is said so, the password is there to be replaced, and one can try again (line 13).
+
+    The page shows the name of the installation, and offers to be a guest only where the server has guests.
+    """
     page = await (await open_window(is_rough=True)).new_page()
+    about = {"name": "Ops", "guests": False}
+    await page.route("**/api/about", lambda route: route.fulfill(json=about))
     await page.goto(installation.url)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Ops")
+    await expect(page.locator("#guest")).to_be_hidden()
     await page.get_by_label("Your name").fill("Ada")
     await page.get_by_label("Password of this server").fill("wrong")
     await page.get_by_label("Password of this server").press("Enter")

@@ -94,6 +94,7 @@ async def test_own_is_who_wrote_it_not_a_name(installation: Installation, open_w
         await page.get_by_label("Password of this server").fill("test")
         await page.keyboard.press("Enter")
         await expect(page.locator("#login-error")).to_have_text(re.compile(r"^[A-Z].*\.$"))
+        await expect(page.get_by_label("Your name")).to_be_focused()
     async with installation.http() as http:
         (await http.post("/logout", params={"token": sam.token})).raise_for_status()
     await page.get_by_role("button", name="Log in").click()

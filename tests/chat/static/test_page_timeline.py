@@ -204,6 +204,9 @@ async def test_the_layout(installation: Installation, open_window: OpenWindow) -
         await page.evaluate(layout.DROP_A_FILE)
         await expect(page.locator("#notes .note")).to_have_count(1)
         assert await page.evaluate(layout.PROBLEMS) == []
+    await page.emulate_media(forced_colors="active")
+    for element in (".bubble", ".avatar", "#notes .note"):
+        await expect(page.locator(element).first).to_have_css("border-top-style", "solid")
 
 
 async def furnish(installation: Installation, room: str, stack: AsyncExitStack) -> None:
