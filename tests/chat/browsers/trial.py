@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ SEEN = """() => {
     field: document.getElementById("text")?.value ?? "",
     unsent: [...document.querySelectorAll("#unsent .bubble")].map((each) => each.innerText),
     first: bubbles.find((each) => each.getBoundingClientRect().bottom > top + 1)?.innerText ?? "",
+    beginning: document.getElementById("beginning")?.innerText ?? "",
+    bubbles: bubbles.length,
+    last: bubbles.at(-1)?.innerText ?? "",
     error: document.getElementById("login-error")?.innerText ?? "",
   };
 }"""
@@ -72,6 +75,12 @@ class Book:
         self.given_up: set[str] = set()
         self.drafts: dict[tuple[str, str], str] = {}
         self.counts: Counter[str] = Counter()
+        self.trace: deque[str] = deque(maxlen=40)
+        self._begun = time.monotonic()
+
+    def note(self, what: str) -> None:
+        """Record what happens, for those who look for the cause of a fault."""
+        self.trace.append(f"{time.monotonic() - self._begun:8.2f} {what}")
 
     def text(self, name: str, kind: str) -> str:
         """Return a text that no other equals."""
@@ -138,6 +147,7 @@ class Visit:
     async def go(self, room: str) -> None:
         """Go to another room, where the draft is that was begun there."""
         self.room = room
+        self._book.note(f"{self.name} goes to {room}")
         await self.page.evaluate("(id) => { location.hash = id; }", self._rooms[room])
         await self.until(lambda seen: seen["title"] == room, f"{room} is open")
         await self.check_draft()
@@ -154,6 +164,7 @@ class Visit:
         await self.page.evaluate(SCROLL, part)
         await self.page.evaluate(FRAMES)
         place = (await self.check())["first"]
+        self._book.note(f"{self.name} is at {place!r} in {self.room}, and will come back by {way}")
         room = self.room
         if way == "reload":
             await self._load()
@@ -279,11 +290,13 @@ async def kill_servers(installation: Installation, rng: random.Random, end: floa
         length = rng.uniform(*LENGTHS)
         if rng.random() < 0.5:
             book.counts["chat killed"] += 1
+            book.note(f"chat is killed for {length:.1f} s")
             await installation.chat.kill()
             await asyncio.sleep(length)
             await installation.start_chat()
         else:
             book.counts["msgqueue killed"] += 1
+            book.note(f"msgqueue is killed for {length:.1f} s")
             await installation.pipeline.msgqueue.kill()
             await asyncio.sleep(length)
             await installation.pipeline.msgqueue.start()
@@ -342,7 +355,7 @@ async def main(minutes: float, seed: int) -> int:
             for machine in machines:
                 await machine.finish(installation)
         except* Broken as broken:
-            problems = [str(each) for each in broken.exceptions]
+            problems = [*book.trace, *(str(each) for each in broken.exceptions)]
         else:
             problems = await judge(installation, rooms, book)
     print(*(f"{count:6} {what}" for what, count in sorted(book.counts.items())), sep="\n")  # noqa: T201
