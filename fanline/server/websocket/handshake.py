@@ -160,7 +160,7 @@ def negotiate(handshake: Handshake) -> str:
         HttpProblem: If the handshake is malformed: 400, 405, 426 or 505.
     """
     scope = handshake.scope
-    if any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]):
+    if any(_announces_body(name, value) for name, value in scope["headers"]):
         detail = "a request for a WebSocket has no body"
         raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail)
     headers = Headers(
@@ -179,6 +179,11 @@ def negotiate(handshake: Handshake) -> str:
         "HTTP/1.1 101 Switching Protocols\r\n"
         f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key}\r\n"
     )
+
+
+def _announces_body(name: bytes, value: bytes) -> bool:
+    """Return whether a header says that a body follows; the client of the JDK says that it has no bytes."""
+    return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
 
 
 def _malformed(request: Request, error: InvalidHandshake) -> HttpProblem:

@@ -1,6 +1,7 @@
 """HTTP over real TLS sockets: malformed requests, and clients that are too slow."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
@@ -12,7 +13,7 @@ import pytest
 from fanline.server import Service, log
 from tests.conftest import Dial, StartService
 from tests.fanline.server.conftest import Echo, Get
-from tests.stubs import DEADLINE
+from tests.stubs import DEADLINE, PASSWORD, USER
 
 
 async def test_request_without_tls(service: Service, dial: Dial) -> None:
@@ -60,6 +61,17 @@ UPGRADE = (
     b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
+
+
+async def test_opens_a_websocket_for_the_jdk(service: Service, tls: ssl.SSLContext) -> None:
+    """A handshake that says that it has a body of no bytes, as Java's does, is one without a body."""
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
+    reader, writer = await asyncio.open_connection("localhost", service.port, ssl=tls)
+    lines = b"GET /echo HTTP/1.1\r\nContent-Length: 0\r\n" + UPGRADE + b"Authorization: Basic " + login
+    writer.write(lines + b"\r\n\r\n")
+    async with asyncio.timeout(DEADLINE):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101 ")
+    writer.close()
 
 
 @pytest.mark.parametrize(
