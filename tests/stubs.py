@@ -87,8 +87,9 @@ class Stub:
     async def start(self) -> None:
         """Listen; the port stays the same from the first start on."""
         self._changed = ChangeNotifier()
+        self._is_stopping = False
         self._server = await serve(
-            self._handle,
+            self._serve,
             "127.0.0.1",
             self.port,
             ssl=self._tls,
@@ -101,6 +102,7 @@ class Stub:
 
     async def stop(self) -> None:
         """Stop listening and drop every connection without a word, as a killed process does."""
+        self._is_stopping = True
         self._server.close(close_connections=False)
         self.drop()
         await self._server.wait_closed()
@@ -179,6 +181,12 @@ class Stub:
     def _select_subprotocol(self, _: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         chosen = Subprotocol(SUBPROTOCOL)
         return chosen if self.speaks_v1 and chosen in offered else None
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        if self._is_stopping:  # its handshake was in progress when all others were dropped
+            connection.transport.abort()
+        else:
+            await self._handle(connection)
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None

@@ -33,6 +33,7 @@ DRAIN_TIMEOUT: Final = 4.0
 # memory, so that those who come back are served from the store as well.
 _SETTINGS: Final[Mapping[str, object]] = {
     "ping_interval": 1,
+    "event_heartbeat": 1,
     "silence_limit": 3,
     "queue_wait": QUEUE_WAIT,
     "drain_timeout": DRAIN_TIMEOUT,

@@ -35,10 +35,14 @@ class Reader(ABC):
         name: Who it is, for people.
         patterns: What to subscribe to.
         start: Position behind which to begin.
+
+    Attributes:
+        has_one_pattern: Whether it keeps one position for all, and so has one subscription only.
     """
 
     # Whether how long a message takes to it tells something about the services.
     keeps_up = True
+    has_one_pattern = False
 
     def __init__(self, load: Load, name: str, patterns: Sequence[str], start: int) -> None:
         self.load = load
@@ -114,6 +118,7 @@ class Slow(Reader):
 class Visitor(Reader):
     """Comes and goes, and resumes by itself behind the last message that it had."""
 
+    has_one_pattern = True
     keeps_up = False
 
     async def receive(self) -> None:
@@ -131,6 +136,8 @@ class Visitor(Reader):
 
 class Latecomer(Reader):
     """Comes in the middle, and wants what is new from then on."""
+
+    has_one_pattern = True
 
     async def receive(self) -> None:
         """See :meth:`Reader.receive`."""
@@ -168,6 +175,8 @@ _decode: Final = msgspec.json.Decoder(_Said).decode
 class ByHand(Reader, RawClient):
     """Speaks the protocol itself."""
 
+    has_one_pattern = True
+
     def __init__(self, load: Load, name: str, patterns: Sequence[str], start: int) -> None:
         Reader.__init__(self, load, name, patterns, start)
         RawClient.__init__(self, load, f"{load.place.subscriber_url}/subscribe", self.received.troubles)
@@ -202,18 +211,3 @@ class ByHand(Reader, RawClient):
 
 
 KINDS: Final[Sequence[type[Reader]]] = (Steady, ByHand, Slow, Visitor, Latecomer)
-
-# Those that keep one position for all: they have one subscription only.
-SINGLE: Final = frozenset({ByHand, Visitor, Latecomer})
-
-
-def make_reader(load: Load, number: int, start: int) -> Reader:
-    """Return one of a run's subscribers: of each kind in turn, and with each set of patterns."""
-    kind = KINDS[number % len(KINDS)]
-    forms = load.workload.subscriptions
-    patterns = forms[number % len(forms)]
-    if kind in SINGLE:
-        patterns = patterns[:1]
-    reader = kind(load, f"subscriber {number} ({kind.__name__.lower()})", patterns, start)
-    load.received.append(reader.received)
-    return reader

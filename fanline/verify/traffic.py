@@ -1,19 +1,23 @@
 """The publishers and subscribers of a run as tasks: set going, and waited for at the end."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from fanline.protocol.topics import matches_any
-from fanline.verify import publishers
+from fanline.verify import over_http, publishers, subscribers
 from fanline.verify.load import Load
 from fanline.verify.observations import Received
-from fanline.verify.subscribers import Reader, make_reader
+from fanline.verify.publishers import Sender
+from fanline.verify.subscribers import Reader
 from fanline.verify.wait_for import settles
 
 # Nothing has moved for so long: longer than any delay of a client before it connects again, and what the
 # attempt itself may take.
 QUIET_SECONDS: Final = 15.0
+
+SENDERS: Final[Sequence[type[Sender]]] = (*publishers.KINDS, over_http.ByPost)
+READERS: Final[Sequence[type[Reader]]] = (*subscribers.KINDS, over_http.EventReader)
 
 
 class Traffic:
@@ -27,10 +31,8 @@ class Traffic:
 
     def __init__(self, load: Load, *, subscribers: int, start: int) -> None:
         self._load = load
-        self._readers = [make_reader(load, number, start) for number in range(subscribers)]
-        self._senders = [
-            publishers.KINDS[number % len(publishers.KINDS)](load, number) for number in range(len(load.sent))
-        ]
+        self._readers = [_make_reader(load, number, start) for number in range(subscribers)]
+        self._senders = [SENDERS[number % len(SENDERS)](load, number) for number in range(len(load.sent))]
         self._sending: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
 
@@ -91,3 +93,15 @@ def _goal(heads: Mapping[str, int], received: Received) -> int:
 
 def _is_there(reader: Reader, goal: int) -> bool:
     return bool(reader.received.troubles) or reader.received.position >= goal
+
+
+def _make_reader(load: Load, number: int, start: int) -> Reader:
+    """Return one of a run's subscribers: of each kind in turn, and with each set of patterns."""
+    kind = READERS[number % len(READERS)]
+    forms = load.workload.subscriptions
+    patterns = forms[number % len(forms)]
+    if kind.has_one_pattern:
+        patterns = patterns[:1]
+    reader = kind(load, f"subscriber {number} ({kind.__name__.lower()})", patterns, start)
+    load.received.append(reader.received)
+    return reader

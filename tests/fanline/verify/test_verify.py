@@ -30,7 +30,7 @@ from tests.stubs import DEADLINE, PASSWORD, USER
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = (PROGRAM, "verify")
 
-FEW = ("--publishers", "3", "--subscribers", "4", "--rate", "30")
+FEW = ("--publishers", "4", "--subscribers", "6", "--rate", "30")
 
 # Seconds with each kind of fault: msgqueue is killed, frozen, and killed together with all others.
 STORM = (*FEW, "--seed", "290", "--duration", "6", "--every", "0.6")
