@@ -152,7 +152,7 @@ class LogFile:
         if self.wal_bytes > WAL_BYTES:
             size = self.wal_bytes / 1e6
             logger.warning(
-                "%s: checking %d MB of its WAL; this takes a second for each 25 MB", self.path, size
+                "%s: checking %d MB of its WAL; this takes a second for each 100 MB", self.path, size
             )
         self.require_whole()
         with closing(self.connect()) as connection:

@@ -22,10 +22,13 @@ damaged afterwards. Two things tell these apart:
 """
 
 import os
+import shutil
+import sqlite3
 import struct
 import sys
 from array import array
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache, partial
 from itertools import pairwise
 from operator import mul
@@ -72,11 +75,35 @@ def find_loss(log: Path) -> Loss | None:
     index = _Index.read(log.with_name(f"{log.name}-shm"))
     try:
         with log.with_name(f"{log.name}-wal").open("rb") as file:
-            return _compare(file, index)
+            return _compare(file, index, count_taken(log))
     except FileNotFoundError:
         if index is None or index.frames <= index.moved:
             return None
         return Loss(f"the WAL is missing, and had {index.frames:,} pages", True)
+
+
+def count_taken(log: Path) -> int:
+    """Return how many frames of its WAL SQLite takes when it opens a closed log; 0 if that cannot be tried.
+
+    It is tried with links to the files, read-only, so that neither they nor the index are changed. SQLite
+    computes checksums twenty times faster than :func:`find_loss`, which goes on from there.
+    """
+    folder = log.with_name("log.check")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # left by a process that was killed
+        folder.mkdir(mode=0o700)
+        try:
+            for suffix in ("", "-wal"):
+                os.link(log.with_name(log.name + suffix), folder / (log.name + suffix))
+            address = f"{(folder / log.name).absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                index = _Index.read(folder / f"{log.name}-shm")
+        finally:
+            shutil.rmtree(folder)
+    except (OSError, sqlite3.Error):
+        return 0
+    return index.frames if index else 0
 
 
 def cut_failed_commit(log: Path) -> None:
@@ -167,13 +194,13 @@ class _Frame(NamedTuple):
     is_whole: bool
 
 
-def _compare(wal: BinaryIO, index: _Index | None) -> Loss | None:
+def _compare(wal: BinaryIO, index: _Index | None, taken: int) -> Loss | None:
     beginning = wal.read(_HEADER.size)
     header = _Header.parse(beginning)
     if header is None:
         return _without_header(beginning, wal, index)
-    taken, passed_over = 0, []
-    for frame in _frames(wal, header):
+    passed_over = []
+    for frame in _frames(wal, header, taken):
         if not frame.is_whole:
             passed_over.append(frame)
         elif frame.is_commit:
@@ -221,11 +248,16 @@ def _judge(passed_over: list[_Frame]) -> Loss | None:
     return Loss(f"the last commit in the WAL is not whole, from page {first:,} on", False)
 
 
-def _frames(wal: BinaryIO, header: _Header) -> Iterator[_Frame]:
-    """Yield the frames of this beginning; from the first on that is not whole, none is."""
+def _frames(wal: BinaryIO, header: _Header, after: int) -> Iterator[_Frame]:
+    """Yield the frames of this beginning after so many whole ones; from one that is not whole on, none is."""
     checksum = header.checksum
     is_whole = True
-    number = 0
+    number = after
+    if after:
+        wal.seek(_HEADER.size + (after - 1) * (_FRAME.size + header.page_size))
+        *_, sum_1, sum_2 = _FRAME.unpack(wal.read(_FRAME.size))
+        checksum = sum_1, sum_2
+        wal.seek(header.page_size, os.SEEK_CUR)
     while len(data := wal.read(_FRAME.size + header.page_size)) == _FRAME.size + header.page_size:
         number += 1
         page, pages, salt_1, salt_2, sum_1, sum_2 = _FRAME.unpack_from(data)
