@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -15,7 +15,6 @@ from contextlib import suppress
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -30,6 +29,9 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.setting_sources import ENV_PREFIX, SERVICES, all_fields, section_of
 from fanline.settings import Settings
+from tests.fanline.cli.test_up import free_ports
+from tests.forking import forked
+from tests.stubs import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "docker/Dockerfile"
@@ -37,7 +39,6 @@ COMPOSE_FILE = ROOT / "docker/compose.yaml"
 FIRST_START = ROOT / "docker/first_start.py"
 
 DEPENDENCIES = {"queue_url": "msgqueue", "publisher_url": "publisher", "subscriber_url": "subscriber"}
-HEALTH_DEADLINE = 30
 
 
 class Instruction(NamedTuple):
@@ -257,8 +258,8 @@ class Project:
         self.chat = folder / "chat"
         self.data = folder / "data"
         for volume in (self.private, self.credentials, self.pipeline, self.chat, self.data):
-            volume.mkdir(mode=0o700)
-        self.ports = {service: free_port() for service in SERVICES}
+            volume.mkdir(mode=0o700, exist_ok=True)
+        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
 
     def environment(self, service: str) -> dict[str, str]:
         """Return what the image and the compose file set, with paths and addresses that lead here."""
@@ -279,13 +280,8 @@ class Project:
 
     def set_up(self, *names: str) -> str:
         """Run what the container ``setup`` runs, and return what it says."""
-        result = subprocess.run(
-            [sys.executable, FIRST_START, self.private, *names],
-            env=self.environment("setup"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        arguments = str(self.private), *names
+        result = forked.run("docker.first_start", *arguments, environment=self.environment("setup"))
         assert result.returncode == 0, result.stderr
         return result.stdout
 
@@ -297,17 +293,31 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
+    """A project before its first start."""
     return Project(tmp_path)
 
 
-def test_first_start_makes_credentials_that_work(project: Project) -> None:
+@pytest.fixture(scope="module")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a project after its first start, and what that has said."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    return project.folder, project.set_up("live.example.org")
+
+
+@pytest.fixture
+def started(first_start: tuple[Path, str], tmp_path: Path) -> Project:
+    """A project after its first start, with ports of its own."""
+    shutil.copytree(first_start[0], tmp_path, dirs_exist_ok=True)
+    return Project(tmp_path)
+
+
+def test_first_start_makes_credentials_that_work(started: Project) -> None:
     """The first start makes a user for the services and one for people, with passwords that log in."""
-    project.set_up()
-    accounts = UsersFile(project.credentials / "users").read()
+    accounts = UsersFile(started.credentials / "users").read()
     passwords = {
-        "pipeline": project.pipeline / "link-password",
-        "chat": project.chat / "user-password",
-        "admin": project.private / "admin-password",
+        "pipeline": started.pipeline / "link-password",
+        "chat": started.chat / "user-password",
+        "admin": started.private / "admin-password",
     }
     assert accounts.keys() == passwords.keys()
     for name, file in passwords.items():
@@ -328,16 +338,16 @@ def test_secrets_of_the_old_layout_move(project: Project) -> None:
         assert not (project.credentials / name).exists()
 
 
-def test_users_are_added_in_the_container_of_setup(project: Project) -> None:
+def test_users_are_added_in_the_container_of_setup(started: Project, first_start: tuple[Path, str]) -> None:
     """The command that the first start names works: setup can write the users file."""
-    assert "run --rm --entrypoint fanline setup user add NAME" in project.set_up()
+    assert "run --rm --entrypoint fanline setup user add NAME" in first_start[1]
     subprocess.run(
         [Path(sys.executable).with_name("fanline"), "user", "add", "ann", "--publish", "orders.>"],
-        env=project.environment("setup"),
+        env=started.environment("setup"),
         input=b"secret\n",
         check=True,
     )
-    assert UsersFile(project.credentials / "users").read()["ann"].user == User("ann", publish=("orders.>",))
+    assert UsersFile(started.credentials / "users").read()["ann"].user == User("ann", publish=("orders.>",))
 
 
 @pytest.mark.parametrize("service", ["setup", *SERVICES])
@@ -349,9 +359,10 @@ def test_containers_are_limited(service: str) -> None:
     assert set(definition["logging"]["options"]) == {"max-size", "max-file"}
 
 
-def test_first_start_keeps_secrets(project: Project) -> None:
+def test_first_start_keeps_secrets(first_start: tuple[Path, str]) -> None:
     """No other user can read the secrets, no service can read the key of the CA, and no password is shown."""
-    said = project.set_up()
+    folder, said = first_start
+    project = Project(folder)
     credentials = project.credentials
     tokens = [project.pipeline / "token.key", project.chat / "token.key"]
     keys = [project.private / "ca.key", credentials / "server.key", *tokens]
@@ -367,23 +378,21 @@ def test_first_start_keeps_secrets(project: Project) -> None:
     assert not [secret for secret in secrets if secret in said]
 
 
-def test_starting_again_changes_nothing(project: Project) -> None:
+def test_starting_again_changes_nothing(started: Project) -> None:
     """A second start keeps certificates and credentials as they are, and does not greet again."""
-    project.set_up()
-    made = project.contents()
-    said = project.set_up()
-    assert project.contents() == made
+    made = started.contents()
+    said = started.set_up()
+    assert started.contents() == made
     assert "password" not in said
 
 
-def test_a_broken_first_start_is_finished_by_the_next(project: Project) -> None:
+def test_a_broken_first_start_is_finished_by_the_next(started: Project) -> None:
     """A start that stopped half way, with a password but no user, is completed by the next."""
-    project.set_up()
-    password = (project.private / "admin-password").read_bytes()
-    (project.credentials / "users").unlink()
-    (project.credentials / "users.toml").unlink()
-    project.set_up()
-    accounts = UsersFile(project.credentials / "users").read()
+    password = (started.private / "admin-password").read_bytes()
+    (started.credentials / "users").unlink()
+    (started.credentials / "users.toml").unlink()
+    started.set_up()
+    accounts = UsersFile(started.credentials / "users").read()
     assert bcrypt.checkpw(password.strip(), accounts["admin"].password_hash.encode())
 
 
@@ -394,10 +403,9 @@ def test_a_chat_password_of_ones_own_is_kept(project: Project) -> None:
     assert (project.chat / "chat-password").read_text() == "ours\n"
 
 
-def test_certificate_names_the_services_and_more(project: Project) -> None:
+def test_certificate_names_the_services_and_more(started: Project) -> None:
     """The server certificate is good for each service of the compose file, and for the names given."""
-    project.set_up("live.example.org")
-    certificate = x509.load_pem_x509_certificate((project.credentials / "server.crt").read_bytes())
+    certificate = x509.load_pem_x509_certificate((started.credentials / "server.crt").read_bytes())
     extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     names = extension.value.get_values_for_type(x509.DNSName)
     assert {"localhost", "live.example.org", *SERVICES} <= set(names)
@@ -414,8 +422,10 @@ class Container:
         self._tls = client_context(project.credentials)
 
     def __enter__(self) -> Self:
-        command = in_exec_form(self._stage.last("ENTRYPOINT"))
-        self.process = subprocess.Popen(command, env=self._environment, cwd=self._folder)
+        module, *arguments = in_exec_form(self._stage.last("ENTRYPOINT"))
+        self.process = forked.Background(
+            module, *arguments, environment=self._environment, folder=self._folder
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -423,76 +433,71 @@ class Container:
         self.process.wait()
 
     def is_healthy(self) -> bool:
-        command = in_exec_form(self._stage.last("HEALTHCHECK").partition("CMD ")[2])
-        return subprocess.run(command, env=self._environment, check=False).returncode == 0
+        module, *arguments = in_exec_form(self._stage.last("HEALTHCHECK").partition("CMD ")[2])
+        return forked.run(module, *arguments, environment=self._environment).returncode == 0
 
     def http(self) -> httpx.Client:
         """Return a client for what it answers."""
-        return httpx.Client(base_url=self._url, verify=self._tls, trust_env=False)
+        return httpx.Client(base_url=self._url, verify=self._tls, trust_env=False, timeout=DEADLINE)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` is true; while the service does not listen, it may fail to connect."""
-        deadline = time.monotonic() + HEALTH_DEADLINE
+        deadline = time.monotonic() + DEADLINE
         while True:
             with suppress(httpx.ConnectError):
                 if condition():
                     return
             assert self.process.poll() is None, "the service has ended"
             assert time.monotonic() < deadline, "the service does not become healthy"
+            time.sleep(0.02)
 
     def run(self, *arguments: str) -> str:
         """Run a Python module inside, as ``docker compose exec`` does, and return what it says."""
-        command = [sys.executable, "-m", *arguments]
-        return subprocess.run(command, env=self._environment, stdout=PIPE, text=True, check=True).stdout
+        module, *options = arguments
+        result = forked.run(module, *options, environment=self._environment)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
 
 def in_exec_form(text: str) -> list[str]:
-    program, *arguments = json.loads(text)
-    assert program == "python"
-    return [sys.executable, *arguments]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return the module that a command runs, and its arguments."""
+    words: list[str] = json.loads(text)
+    assert words[:2] == ["python", "-m"]
+    return words[2:]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_container_is_healthy_until_it_is_stopped(project: Project, service: str) -> None:
+def test_container_is_healthy_until_it_is_stopped(started: Project, service: str) -> None:
     """Each service starts with what the first start made, passes its health check, and drains on SIGTERM."""
-    project.set_up()
-    folders = set(project.folder.iterdir())
-    with Container(service, project) as container:
+    folders = set(started.folder.iterdir())
+    with Container(service, started) as container:
         container.until(container.is_healthy)
         container.process.send_signal(signal.SIGTERM)
-        assert container.process.wait(HEALTH_DEADLINE) == 0
+        assert container.process.wait(DEADLINE) == 0
         assert not container.is_healthy()
-    assert set(project.folder.iterdir()) == folders, "written outside the volumes"
+    assert set(started.folder.iterdir()) == folders, "written outside the volumes"
 
 
-def test_message_goes_through_the_containers(project: Project) -> None:
+def test_message_goes_through_the_containers(started: Project) -> None:
     """A message published in one container arrives in another, with the files of the first start alone."""
-    project.set_up()
     with (
-        Container("publisher", project) as publisher,
-        Container("subscriber", project) as subscriber,
-        Container("msgqueue", project),
+        Container("publisher", started) as publisher,
+        Container("subscriber", started) as subscriber,
+        Container("msgqueue", started),
     ):
         publisher.run("clientdemo", "pub", "greetings", "through every container")
         received = subscriber.run("clientdemo", "sub", "greetings", "--last", "1", "--count", "1", "--json")
     assert json.loads(received)["content"] == "through every container"
 
 
-def test_chat_works_in_its_container(project: Project) -> None:
+def test_chat_works_in_its_container(started: Project) -> None:
     """With what the first start made, chat becomes ready, and lets in who has its password, but no guests."""
-    project.set_up()
-    password = (project.chat / "chat-password").read_text().strip()
+    password = (started.chat / "chat-password").read_text().strip()
     with (
-        Container("msgqueue", project),
-        Container("publisher", project),
-        Container("subscriber", project),
-        Container("chat", project) as chat,
+        Container("msgqueue", started),
+        Container("publisher", started),
+        Container("subscriber", started),
+        Container("chat", started) as chat,
         chat.http() as client,
     ):
         chat.until(lambda: client.get("/readyz").status_code == HTTPStatus.OK)
@@ -501,15 +506,17 @@ def test_chat_works_in_its_container(project: Project) -> None:
         assert client.post("/guest").status_code == HTTPStatus.FORBIDDEN
 
 
-@pytest.mark.parametrize("edge", ["publisher", "subscriber"])
-def test_tokens_work_in_the_containers(project: Project, edge: str) -> None:
+@pytest.mark.parametrize(("edge", "path"), [("publisher", "/publish"), ("subscriber", "/subscribe")])
+def test_tokens_work_in_the_containers(started: Project, edge: str, path: str) -> None:
     """The key that the first start made is the one by which the edges know a token."""
-    project.set_up()
-    key = TokenKey(project.pipeline / "token.key")
-    token = key.issue(Claims.new("page", lifetime=60, publish=["a"]), PIPELINE)
-    with Container(edge, project) as container, container.http() as client:
-        container.until(container.is_healthy)
-        path = {"publisher": "/publish", "subscriber": "/subscribe"}[edge]
+    key = TokenKey(started.pipeline / "token.key")
+    token = key.issue(Claims.new("page", lifetime=600, publish=["a"]), PIPELINE)
+    with (
+        Container("msgqueue", started),
+        Container(edge, started) as container,
+        container.http() as client,
+    ):
+        container.until(lambda: client.get("/readyz").status_code == HTTPStatus.OK)
         for shown, status in ((token, HTTPStatus.UPGRADE_REQUIRED), ("x", HTTPStatus.UNAUTHORIZED)):
             headers = {"Authorization": f"Bearer {shown}"}
             assert client.get(path, headers=headers).status_code == status

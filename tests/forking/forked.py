@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -170,6 +171,44 @@ def run(
         return subprocess.CompletedProcess(
             (program, *arguments), code, out.read().decode(), err.read().decode()
         )
+
+
+class Background:
+    """A program that runs, with the outputs of the tests, for tests without an event loop.
+
+    Args:
+        program: As for :func:`fork`.
+        arguments: Its command line.
+        environment: All of its environment variables.
+        folder: Its working directory.
+    """
+
+    def __init__(self, program: str, *arguments: str, environment: Mapping[str, str], folder: Path) -> None:
+        with open(os.devnull, "rb") as nothing:
+            files = {0: nothing.fileno(), 1: 1, 2: 2}
+            self._pid, self._status = fork(
+                program, *arguments, files=files, environment=environment, folder=folder
+            )
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+        return self.wait(0)
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Return its exit code, or None if it still runs after some seconds."""
+        if self._code is None and select.select([self._status], [], [], timeout)[0]:
+            self._code = read_exit_code(self._status)
+        return self._code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to it, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self._pid, number)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
 
 
 class ForkedProcess:
