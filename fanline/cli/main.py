@@ -25,6 +25,7 @@ app.command("disconnect")(access.disconnect)
 app.command("revoke")(access.revoke)
 app.command("fsck")(store.fsck)
 app.command("backup")(store.backup)
+app.add_typer(store.journal, name="journal")
 app.add_typer(users.app, name="user")
 app.add_typer(consumers.app, name="consumer")
 

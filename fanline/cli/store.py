@@ -1,4 +1,4 @@
-"""``fanline fsck`` and ``fanline backup``: tools for the log of msgqueue."""
+"""``fanline fsck``, ``fanline backup`` and ``fanline journal``: tools for the log of msgqueue."""
 
 import subprocess
 from pathlib import Path
@@ -11,6 +11,9 @@ from fanline.server.child_process import module_command
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="The data folder of msgqueue.", show_default=False)
 ]
+
+
+journal = typer.Typer(no_args_is_help=True, help="Look after a replica of a cluster's log.")
 
 
 def fsck(data: Data) -> None:
@@ -35,7 +38,19 @@ def backup(
     _run_tool("msgqueue.tools.backup", data, target)
 
 
-def _run_tool(module: str, *arguments: Path) -> None:
+@journal.command("status")
+def journal_status(data: Data) -> None:
+    """Say how far a replica has got in the journal; msgqueue may run."""
+    _run_tool("msgqueue.tools.journal", "status", data)
+
+
+@journal.command("rebuild")
+def journal_rebuild(data: Data) -> None:
+    """Make the log of one stopped msgqueue the beginning of a new journal, or a log of one machine again."""
+    _run_tool("msgqueue.tools.journal", "rebuild", data)
+
+
+def _run_tool(module: str, *arguments: Path | str) -> None:
     """Run a program of msgqueue, and exit with its code."""
     command = module_command(module, "--", *map(str, arguments))
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -32,3 +32,8 @@ def make_replica(connection: sqlite3.Connection, state: ReplicaState) -> None:
 def save_state(connection: sqlite3.Connection, state: ReplicaState) -> None:
     """Store the state of a replica, with what was applied; within a transaction."""
     connection.execute("UPDATE replica SET state = ?", (msgspec.msgpack.encode(state),))
+
+
+def drop_state(connection: sqlite3.Connection) -> None:
+    """Make a replica a log of its own."""
+    connection.execute("DROP TABLE replica")

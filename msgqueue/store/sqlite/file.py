@@ -268,11 +268,20 @@ class LogFile:
                 "%s: it was restored from a copy: clients are told that positions start again", self.path
             )
         epoch = f"e{secrets.token_hex(EPOCH_BYTES)}"  # never a number
+        self.adopt(connection, epoch)
+        return epoch
+
+    def adopt(self, connection: sqlite3.Connection, epoch: str) -> None:
+        """Give the log an epoch; if that fails half-way, the next start gives it a new one.
+
+        Raises:
+            sqlite3.Error: If the log cannot be written.
+            OSError: If the lock file cannot be written.
+        """
         connection.execute("UPDATE identity SET epoch = ?", (epoch,))
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, epoch.encode(), 0)
         os.fsync(self._lock)
-        return epoch
 
     def _size(self) -> int:
         files = (self.path, self._sibling("-wal"))

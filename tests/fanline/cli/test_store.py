@@ -1,4 +1,4 @@
-"""``fanline fsck`` and ``fanline backup``: their exit codes and words are those of the programs they run."""
+"""``fanline fsck``, ``backup`` and ``journal``: exit codes and words are those of the programs they run."""
 
 from pathlib import Path
 
@@ -45,3 +45,9 @@ def test_fsck_of_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     """A folder without a log is exit code 2, and one sentence."""
     assert fanline("fsck", tmp_path) == 2
     assert capfd.readouterr().err == f"fanline fsck: {tmp_path}/log.sqlite3: there is no log\n"
+
+
+def test_a_log_of_one_machine_has_no_journal(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its status cannot be told, and it is left as it is."""
+    assert fanline("journal", "status", data) == fanline("journal", "rebuild", data) == 2
+    assert capfd.readouterr().err.count("log.sqlite3: it is no replica in a cluster") == 2
