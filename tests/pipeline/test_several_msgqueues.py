@@ -21,7 +21,7 @@ from tests.msgqueue.store.replica.engines import QUICK
 from tests.stubs import PASSWORD, USER
 
 # Moving a little early does no harm, and the tests wait for it.
-IMPATIENT = QUICK._replace(ready=0.5, tick=0.05)
+IMPATIENT = QUICK._replace(ready=1.5, tick=0.05)
 
 
 class Cluster:
@@ -70,7 +70,7 @@ async def test_services_move_between_msgqueues(
     cluster = Cluster(tmp_path, start_service, IMPATIENT)
     await cluster.start("a")
     await cluster.start("b")
-    publishers = await start_service(open_publisher, queue_url=cluster.urls("a", "b"))
+    publishers = await start_service(open_publisher, queue_url=cluster.urls("a", "b"), queue_wait=60)
     subscribers = await start_service(open_subscriber, queue_url=cluster.urls("b", "a"))
     got: list[object] = []
     async with (

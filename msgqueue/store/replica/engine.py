@@ -99,6 +99,7 @@ class ReplicaStore(SqliteEngine):
         self._loop = asyncio.get_running_loop()
         self._number = 0
         self._proposals: deque[_Proposal] = deque()
+        self._on_the_way: list[_Proposal] = []
         self._proposed = asyncio.Event()
         self._applied = ChangeNotifier()
         self._own: AppliedFrame | None = None  # the last frame of this process that was applied
@@ -109,6 +110,7 @@ class ReplicaStore(SqliteEngine):
         self._following = asyncio.create_task(self._follow_forever())
         self._following.add_done_callback(self._stop_after_defect)
         self._proposing = asyncio.create_task(self._propose_forever())
+        self._proposing.add_done_callback(self._stop_after_defect)
 
     @classmethod
     async def join(
@@ -200,6 +202,8 @@ class ReplicaStore(SqliteEngine):
         """See :meth:`Store.close`; what is on the way is waited for."""
         self._is_finishing = True
         self._proposed.set()
+        if not self._on_the_way and not self._proposals:
+            self._proposing.cancel()
         await asyncio.wait([self._proposing])
         await super().close()
 
@@ -213,6 +217,8 @@ class ReplicaStore(SqliteEngine):
     def _propose(self, operation: Operation | None, size: int = 0) -> asyncio.Future[list[Receipt]]:
         if self._is_finishing:
             raise Closed(f"the log {self._file.path} has been closed")
+        if self._stopped:
+            raise StoreError(self._stopped)
         done: asyncio.Future[list[Receipt]] = self._loop.create_future()
         self._proposals.append(_Proposal(operation, size, done))
         self._proposed.set()
@@ -220,16 +226,17 @@ class ReplicaStore(SqliteEngine):
 
     async def _propose_forever(self) -> None:
         while self._proposals or not self._is_finishing:
-            taken = self._next_proposals()
+            self._on_the_way = self._next_proposals()
             try:
-                receipts = iter(await self._send(taken))
+                receipts = iter(await self._send(self._on_the_way))
             except StoreError as error:
-                _fail(taken, error)
+                _fail(self._on_the_way, error)
             else:
-                for proposal in taken:
+                for proposal in self._on_the_way:
                     stored = next(receipts) if isinstance(proposal.operation, Append) else []
                     if not proposal.done.done():
                         proposal.done.set_result(stored)
+            self._on_the_way = []
             if not self._proposals and not self._is_finishing:
                 self._proposed.clear()
                 await self._wait_for_work()
@@ -337,9 +344,10 @@ class ReplicaStore(SqliteEngine):
             self._stop(problem)
         self._applied.fire()
 
-    def _stop_after_defect(self, following: asyncio.Task[None]) -> None:
-        if not following.cancelled() and (error := following.exception()):
-            self._stop(f"the journal cannot be applied: {error!r}")
+    def _stop_after_defect(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._stop(f"this is a defect, please report it: {error!r}")
+            _fail([*self._on_the_way, *self._proposals], OutcomeUnknown(self._stopped))
 
     def _stop(self, reason: str) -> None:
         if not self._stopped:

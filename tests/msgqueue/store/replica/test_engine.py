@@ -89,7 +89,6 @@ async def test_ready_only_while_frames_come_back(cluster: Cluster) -> None:
     await until(lambda: "nothing has come back from the journal" in (store.problem or ""))
     cluster.log.heal()
     await until(lambda: store.problem is None)
-    assert len(await store.append([new()])) == 1
 
 
 async def test_goes_on_when_the_disk_has_room_again(cluster: Cluster, tmp_path: Path) -> None:
@@ -97,7 +96,8 @@ async def test_goes_on_when_the_disk_has_room_again(cluster: Cluster, tmp_path: 
     other = await cluster.join("b")
     store = await cluster.join("a", IMPATIENT, reserve=1 << 60)
     await other.append([new()])
-    with pytest.raises(OutcomeUnknown, match="the disk is full"):
+    await until(lambda: "the disk is full" in (store.problem or ""))
+    with pytest.raises(OutcomeUnknown, match="the journal has not confirmed"):
         await store.catch_up()
     await store.close()
     again = await cluster.join("a")
