@@ -34,7 +34,7 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(JS) --silent
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: up
 up: $(RUNNABLE) ## Start the whole pipeline here; ARGS="…" goes to `fanline up`
@@ -76,6 +76,11 @@ conformance: $(INSTALLED) ## Hold the WebSockets of the services against RFC 645
 .PHONY: trial
 trial: $(INSTALLED) $(NEEDS) ## Use the chat page for half an hour, by people in turn, while servers are killed; ARGS="…"
 	@exec $(BIN)/python -m tests.chat.browsers.trial $(ARGS)
+
+.PHONY: verify-cluster
+verify-cluster: $(INSTALLED) ## Run the long tests of a cluster: three NATS servers, and a hostile journal
+	@exec $(BIN)/python -m pytest -n 0 --long tests/msgqueue/journal tests/msgqueue/store/replica \
+		tests/msgqueue/store/test_conformance.py tests/pipeline/test_several_msgqueues.py $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure along with other servers; ARGS="…" goes to `python -m bench`

@@ -13,7 +13,7 @@ from fanline.errors import Closed
 from fanline.protocol import Message, NewMessage, Page, Record, decode_message
 from msgqueue.store.base import Bounds, Receipt, RecordHeader, Store
 from msgqueue.store.sqlite.engine import SqliteStore
-from tests.msgqueue.store.replica.engines import Journals
+from tests.msgqueue.store.replica.engines import JetStreamEngine, Journals
 from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, OpenStore, Step, agree, new, sizes
 
 Reopen = Callable[[], Awaitable[Store]]
@@ -27,6 +27,7 @@ ENGINES = [
     pytest.param(open_sqlite, id="sqlite"),
     pytest.param(Journals(rate=0.1).open_one, id="replica", marks=pytest.mark.long),
     pytest.param(Journals(rate=0.1).open_three, id="three replicas", marks=pytest.mark.long),
+    pytest.param(JetStreamEngine().open, id="jetstream", marks=pytest.mark.long),
 ]
 
 

@@ -1,15 +1,24 @@
-"""Replicas on a journal in memory, opened as a test opens an engine."""
+"""Replicas, opened as a test opens an engine: on a journal in memory, or on one in JetStream."""
 
 import asyncio
+import atexit
+import hashlib
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import certs
 from fanline.protocol import NewMessage, Page, Record
+from fanline.security.client_tls import client_context
+from msgqueue.journal.jetstream import JetStreamJournal
+from msgqueue.journal.session import NatsLogin
 from msgqueue.store.base import Bounds, Listener, Receipt, RecordHeader, Store
 from msgqueue.store.replica.engine import Patience, ReplicaStore
 from tests.msgqueue.journal.memory_journal import HostileLog, MemoryJournal
+from tests.msgqueue.journal.nats_cluster import NatsCluster
 from tests.msgqueue.store.store_model import WINDOW, Clock
 
 # Sending again at once costs nothing here, and every lost frame waits for it. Giving up must not happen.
@@ -42,6 +51,35 @@ class Journals:
             for name, journal in zip("abc", MemoryJournal.connected(log, "abc"), strict=True)
         ]
         return Three(stores, Random(str(folder)))
+
+
+class JetStreamEngine:
+    """Opens a replica on three NATS servers, which run until the process ends; a stream for each folder."""
+
+    def __init__(self) -> None:
+        self._servers: NatsCluster | None = None
+
+    async def open(self, folder: Path, clock: Clock) -> ReplicaStore:
+        """Open the only replica."""
+        if self._servers is None:
+            self._servers = await self._start()
+        stream = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+        login = NatsLogin(self._servers.tls, "fanline", "secret")
+        journal = await JetStreamJournal.open(
+            self._servers.urls, stream, login, max_bytes=1 << 30, max_payload=6 << 20, timeout=60
+        )
+        return await ReplicaStore.join(
+            folder, journal, dedupe_window=WINDOW, clock=clock, patience=Patience(give_up=60)
+        )
+
+    async def _start(self) -> NatsCluster:
+        folder = Path(tempfile.mkdtemp(prefix="nats-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        certs.ensure(folder / "certs")
+        servers = NatsCluster(folder, folder / "certs", client_context(folder / "certs"))
+        atexit.register(servers.stop)
+        await servers.start_all()
+        return servers
 
 
 class Three(Store):
