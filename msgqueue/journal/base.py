@@ -82,6 +82,14 @@ class Journal(ABC):
         """
 
     @abstractmethod
+    async def trim(self, first: int) -> None:
+        """Remove the entries before an index.
+
+        Raises:
+            JournalError: If that fails; it may be done all the same.
+        """
+
+    @abstractmethod
     def change_server(self) -> None:
         """Leave the server that is in use for another one, because nothing comes of what was sent."""
 

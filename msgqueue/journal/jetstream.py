@@ -100,6 +100,11 @@ class JetStreamJournal(Journal):
         """See :meth:`Journal.ends`."""
         return ends_of((await self._info()).state)
 
+    async def trim(self, first: int) -> None:
+        """See :meth:`Journal.trim`."""
+        session = await self._connected()
+        await session.ask(f"STREAM.PURGE.{self._stream}", msgspec.json.encode({"seq": first}))
+
     def change_server(self) -> None:
         """See :meth:`Journal.change_server`."""
         if self._session is not None:

@@ -7,7 +7,6 @@ then is it acknowledged. One frame is on the way at a time; what arrives in betw
 
 import asyncio
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -31,8 +30,9 @@ from msgqueue.journal.frame import (
 )
 from msgqueue.store.base import OutcomeUnknown, Receipt
 from msgqueue.store.replica.start import begin
-from msgqueue.store.replica.state import AppliedFrame, Replica, Step
+from msgqueue.store.replica.state import AppliedFrame, Replica, Step, new_origin
 from msgqueue.store.replica.state_table import save_state
+from msgqueue.store.replica.trimming import TrimRule
 from msgqueue.store.sqlite.engine import LogFiles, SqliteEngine, close_files, open_files
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Patience(NamedTuple):
         give_up: Until the writer is told that it is unknown whether the frame is stored.
         tick: Between two frames, if there is nothing to write.
         ready: For a frame of its own, until it counts as not ready.
+        trim: Between two looks at what of the journal is not needed any more.
     """
 
     resend: float = 0.3
@@ -61,6 +62,7 @@ class Patience(NamedTuple):
     give_up: float = 15.0
     tick: float = 2.0
     ready: float = 5.0
+    trim: float = 3_600.0
 
 
 class _Proposal(NamedTuple):
@@ -104,6 +106,7 @@ class ReplicaStore(SqliteEngine):
         self._applied = ChangeNotifier()
         self._own: AppliedFrame | None = None  # the last frame of this process that was applied
         self._own_at: float | None = None
+        self._trimmed_at = self._loop.time()
         self._failure = ""
         self._stopped = ""
         self._is_finishing = False
@@ -136,11 +139,11 @@ class ReplicaStore(SqliteEngine):
         Raises:
             ConfigurationError: If the log cannot be opened, or is none of this journal.
         """
-        origin = secrets.token_hex(8)
         try:
             files = await open_files(
                 folder, dedupe_window=dedupe_window, disk_reserve=disk_reserve, clock=clock, is_replica=True
             )
+            origin = new_origin(files.file.epoch)
             try:
                 state = await begin(files, journal, window=round(dedupe_window * 1000), origin=origin)
             except BaseException:
@@ -197,6 +200,21 @@ class ReplicaStore(SqliteEngine):
     async def catch_up(self) -> None:
         """See :meth:`Store.catch_up`."""
         await self._propose(None)
+
+    async def tidy(self) -> None:
+        """See :meth:`Store.tidy`; now and then it also trims the journal."""
+        await super().tidy()
+        if self._loop.time() < self._trimmed_at + self._patience.trim:
+            return
+        self._trimmed_at = self._loop.time()
+        state = self._replica.state
+        first = TrimRule().first_needed(state.members, state.marks, state.time)
+        try:
+            if not self._stopped and first > (await self._journal.ends()).first:
+                await self._journal.trim(first)
+                logger.info("the journal has been trimmed up to entry %d", first - 1)
+        except JournalError as error:
+            logger.warning("cannot trim the journal, will try again: %s", error)
 
     async def close(self) -> None:
         """See :meth:`Store.close`; what is on the way is waited for."""

@@ -1,5 +1,6 @@
 """Apply frames to a log, so that every msgqueue that reads the journal computes the same. No I/O."""
 
+import secrets
 from collections import ChainMap
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -23,6 +24,7 @@ from msgqueue.journal.frame import (
 )
 from msgqueue.store.base import Receipt
 from msgqueue.store.replica.agreement import Agreement, Verdict
+from msgqueue.store.replica.trimming import with_mark, with_member
 from msgqueue.store.sqlite.writer import Appended
 
 # A sender's clock may be ahead of the journal's by so much.
@@ -47,6 +49,8 @@ class ReplicaState(msgspec.Struct, frozen=True):
         digest: Checksum of the last entry applied.
         chain: Checksum of all that was applied and decided.
         fences: Of each sender the highest number applied, and the time of that.
+        members: Of each msgqueue the entry up to which it has everything on disk, and when it said so.
+        marks: Times of some entries, and their indexes.
     """
 
     log: str
@@ -56,6 +60,18 @@ class ReplicaState(msgspec.Struct, frozen=True):
     digest: bytes = b""
     chain: bytes = b""
     fences: dict[str, tuple[int, int]] = {}
+    members: dict[str, tuple[int, int]] = {}
+    marks: list[tuple[int, int]] = []
+
+
+def new_origin(member: str) -> str:
+    """Return a random name for a process of a member, which is one data folder."""
+    return f"{member}.{secrets.token_hex(8)}"
+
+
+def member_of(origin: str) -> str:
+    """Return the member that a process belongs to."""
+    return origin.partition(".")[0]
 
 
 class Tables(Protocol):
@@ -158,7 +174,16 @@ class Replica:
         chain = _digest(state.chain + digest + _encode(decisions))
         step.chains[entry.index] = chain
         return step._replace(
-            state=ReplicaState(state.log, state.window, entry.index, now, digest, chain, fences.numbers)
+            state=msgspec.structs.replace(
+                state,
+                index=entry.index,
+                time=now,
+                digest=digest,
+                chain=chain,
+                fences=fences.numbers,
+                members=with_member(state.members, member_of(frame.origin), frame.seen, now),
+                marks=with_mark(state.marks, entry.index, now),
+            )
         )
 
 

@@ -38,7 +38,8 @@ class HostileLog:
         faults: What may go wrong.
 
     Attributes:
-        entries: All that is stored.
+        entries: All that was stored.
+        first: Index of the first that is still there.
         happened: How often each fault was met.
     """
 
@@ -51,6 +52,7 @@ class HostileLog:
         faults: Sequence[Fault] = tuple(Fault),
     ) -> None:
         self.entries: list[Entry] = []
+        self.first = 1
         self.happened = dict.fromkeys(Fault, 0)
         self._random = random
         self._rate = rate
@@ -85,6 +87,10 @@ class HostileLog:
         fault = self._random.choice(self._faults)
         self.happened[fault] += 1
         self._suffer(fault, sender, frame)
+
+    def trim(self, first: int) -> None:
+        """Remove the entries before an index."""
+        self.first = max(self.first, first)
 
     def begin(self, frame: bytes) -> None:
         """Store the first frame, if there is none.
@@ -177,7 +183,7 @@ class MemoryJournal(Journal):
 
     async def follow(self, last: int) -> AsyncGenerator[Sequence[Entry], None]:
         """See :meth:`Journal.follow`."""
-        after = max(0, last - 1)
+        after = max(0, last - 1, self._log.first - 1)
         while True:
             changed = self._grown.next
             found = self._log.entries[after : after + MOST_TOGETHER]
@@ -189,7 +195,11 @@ class MemoryJournal(Journal):
 
     async def ends(self) -> Ends:
         """See :meth:`Journal.ends`."""
-        return Ends(1, len(self._log.entries))
+        return Ends(self._log.first, len(self._log.entries))
+
+    async def trim(self, first: int) -> None:
+        """See :meth:`Journal.trim`."""
+        self._log.trim(first)
 
     def change_server(self) -> None:
         """See :meth:`Journal.change_server`; there is no other one."""

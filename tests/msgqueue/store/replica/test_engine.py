@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 
 from fanline.errors import ConfigurationError, StoreError
-from msgqueue.journal.base import Ends, Journal
 from msgqueue.store.base import OutcomeUnknown, Receipt
 from msgqueue.store.replica.engine import Patience, ReplicaStore
 from msgqueue.store.sqlite.engine import SqliteStore
@@ -31,15 +30,10 @@ class Cluster:
         self.folder = folder
         self._stack = stack
 
-    def journal(self, name: str) -> MemoryJournal:
-        return MemoryJournal.connected(self.log, [name])[0]
-
-    async def join(
-        self, name: str, patience: Patience = QUICK, *, journal: Journal | None = None, reserve: int = 0
-    ) -> ReplicaStore:
+    async def join(self, name: str, patience: Patience = QUICK, *, reserve: int = 0) -> ReplicaStore:
         store = await ReplicaStore.join(
             self.folder / name,
-            journal or self.journal(name),
+            MemoryJournal.connected(self.log, [name])[0],
             dedupe_window=WINDOW,
             disk_reserve=reserve,
             clock=self.clock,
@@ -156,15 +150,21 @@ async def test_a_journal_that_lost_frames_is_noticed_while_running(cluster: Clus
         await again.append([new()])
 
 
-class TrimmedJournal(MemoryJournal):
-    """A journal whose first entries are gone."""
-
-    async def ends(self) -> Ends:
-        return Ends(3, 7)
-
-
-async def test_says_when_a_back_up_is_needed(cluster: Cluster) -> None:
-    """A new replica, or one that was away for long, cannot begin in the middle of the journal."""
-    [journal] = TrimmedJournal.connected(cluster.log, ["b"])
+async def test_the_journal_is_trimmed_when_all_have_it(cluster: Cluster) -> None:
+    """After two days, what both msgqueues have on disk is gone; both go on, and a new one needs a back-up."""
+    first, second = [await cluster.join(name, QUICK._replace(trim=0)) for name in "ab"]
+    for _ in range(2):
+        await first.append([new()])
+        await second.append([new()])
+        cluster.clock.now += 2 * 86_400
+    for store in (first, second, first):
+        await store.catch_up()
+    await first.tidy()
+    assert cluster.log.first > 1
+    await first.close()
+    again = await cluster.join("a")
+    assert await again.append([new()]) == [Receipt(5, duplicate=False)]
+    await second.catch_up()
+    assert (await second.read(0)).records == (await again.read(0)).records
     with pytest.raises(ConfigurationError, match="its first entries no more: make a back-up with"):
-        await cluster.join("b", journal=journal)
+        await cluster.join("c")
