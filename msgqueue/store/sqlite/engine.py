@@ -23,9 +23,9 @@ from msgqueue.store.base import (
     RecordHeader,
     Store,
 )
-from msgqueue.store.sqlite.file import WAL_BYTES, LogFile, free_bytes, translated
+from msgqueue.store.sqlite.file import WAL_BYTES, LogFile, translated
 from msgqueue.store.sqlite.reader import Reader
-from msgqueue.store.sqlite.writer import Writer
+from msgqueue.store.sqlite.writer import Writer, free_bytes
 from msgqueue.store.thread import CallThread
 
 P = ParamSpec("P")

@@ -14,7 +14,6 @@ import logging
 import os
 import pwd
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -314,11 +313,6 @@ def _user() -> str:
         return f"the user {pwd.getpwuid(number).pw_name}"
     except KeyError:
         return f"the user with the number {number}"
-
-
-def free_bytes(folder: Path) -> int:
-    """Return how many bytes are free on the disk of a folder."""
-    return shutil.disk_usage(folder).free
 
 
 def sync(folder: Path) -> None:

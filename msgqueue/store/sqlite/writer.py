@@ -1,5 +1,6 @@
 """Change the log: appends, trims and cursors, each in one transaction."""
 
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from fanline.errors import StoreError
 from fanline.protocol import Message, NewMessage, Record, encode
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.bulk import fetch, to_json
-from msgqueue.store.sqlite.file import LogFile, free_bytes
+from msgqueue.store.sqlite.file import LogFile
 
 # How many ids are looked at per message appended, to find those that have expired: at an even rate the table
 # comes to hold 4/3 of what is within the window.
@@ -136,6 +137,11 @@ class Appended(NamedTuple):
     receipts: list[Receipt]
     records: list[Record]
     time: int
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes are free on the disk of a folder."""
+    return shutil.disk_usage(folder).free
 
 
 class Batch:
