@@ -254,9 +254,13 @@ export class Chat {
   /** Remember what is visible of the open room, for the next visit. */
   #remember() {
     if (this.#conversation) {
-      tab.write(this.#placeKey(this.#roomId), this.#conversation.place);
+      this.#rememberPlace();
       this.#known.set(this.#roomId, this.#conversation.newest);
     }
+  }
+
+  #rememberPlace() {
+    tab.write(this.#placeKey(this.#roomId), this.#conversation?.place ?? null);
   }
 
   #placeKey(/** @type {string} */ roomId) {
@@ -280,6 +284,7 @@ export class Chat {
   #seen(roomId, seq, after) {
     this.#reading.see(roomId, seq, after);
     this.#recount(roomId);
+    this.#rememberPlace(); // what is written while the page ends may be lost
   }
 
   /** @returns {string} The name of the room; the last one of a deleted room, empty while it is not known. */

@@ -5,6 +5,7 @@
  */
 
 import { Room } from "../fanline.js";
+import { Failure } from "../model/api.js";
 import * as sentences from "../model/sentences.js";
 import { counted, dayName } from "../model/text.js";
 import { byId, oncePerFrame } from "./dom.js";
@@ -20,6 +21,7 @@ const PAGE = 100;
 const LARGE_PAGE = 500; // while the place to open at is looked for
 const MOST_BACK = 2_000; // messages that are looked through for it
 const HISTORY_RETRY = 3_000; // milliseconds
+const GONE = new Set([401, 403, 404]);
 const MOST_ANNOUNCED = 3; // of the messages that come at once, to users of a screen reader
 
 /**
@@ -201,8 +203,10 @@ export class Conversation {
         this.#showOlder(page);
       }
     } catch (error) {
-      const { status } = /** @type {{status?: number}} */ (error);
-      if (loads !== this.#loads || status === undefined || (status >= 400 && status < 500)) {
+      if (!(error instanceof Failure)) {
+        throw error; // a mistake of this page
+      }
+      if (loads !== this.#loads || GONE.has(error.status)) {
         return; // the room or the login is gone, and the connection tells
       }
       byId("beginning").textContent = sentences.OLDER_LATER;
