@@ -111,7 +111,7 @@ async def test_garbage_harms_only_its_sender(
             )
         await asyncio.gather(*thrown)
 
-    await until(lambda: [len(each.connections) for each in (queue, publisher, subscriber)] == [3, 0, 1])
+    await until(lambda: [len(each.connections) for each in (queue, publisher, subscriber)] == [5, 0, 1])
     client = await dial(publisher, "/publish")
     await client.send('{"topic":"good","content":"still here","id":"fuzz-is-over"}')
     assert '"ok":"fuzz-is-over"' in str(await client.recv())

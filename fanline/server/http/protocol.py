@@ -17,9 +17,9 @@ from uvicorn.server import ServerState
 
 from fanline.server.accepting.cuts import Cut, Cuts
 from fanline.server.accepting.peer import Peer
+from fanline.server.accepting.progress import measure_progress
 from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 from fanline.server.log import quoted
-from fanline.server.websocket.progress import measure_progress
 
 logger = logging.getLogger(__name__)
 

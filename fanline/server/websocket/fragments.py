@@ -1,4 +1,11 @@
-"""Messages in fragments (RFC 6455, 5.4), and texts in UTF-8. No I/O."""
+"""Messages in fragments (RFC 6455, 5.4), bytes in slices, and texts in UTF-8. No I/O."""
+
+from typing import Final
+
+# The first slice; each further one is larger, as long as few frames are found.
+FIRST_SLICE: Final = 4_096
+GROWTH: Final = 4
+FEW_FRAMES: Final = 16
 
 
 class Fragments:
@@ -34,6 +41,42 @@ class Fragments:
     def join(self) -> tuple[bytes, bool]:
         """Return the message, and whether it must be valid UTF-8: a text that was cut need not be."""
         return b"".join(self._parts), self._is_text and not self._is_cut
+
+
+class Unparsed:
+    """Bytes that wait to be parsed.
+
+    A frame may have two bytes: what is received at once may hold so many that others would have to wait.
+
+    Args:
+        data: What was received.
+    """
+
+    __slots__ = ("_chunks", "_size", "_start")
+
+    def __init__(self, data: bytes) -> None:
+        self._chunks = [data]
+        self._start = 0
+        self._size = FIRST_SLICE
+
+    def add(self, data: bytes) -> None:
+        """Append what was received next."""
+        self._chunks.append(data)
+
+    def next(self) -> bytes:
+        """Remove and return the next slice; it is empty at the end."""
+        while self._chunks:
+            piece = self._chunks[0][self._start : self._start + self._size]
+            self._start += len(piece)
+            if piece:
+                return piece
+            self._start = 0
+            del self._chunks[0]
+        return b""
+
+    def note(self, frames: int) -> None:
+        """Choose the size of the next slice by the number of frames in the last one."""
+        self._size = self._size * GROWTH if frames <= FEW_FRAMES else FIRST_SLICE
 
 
 def is_utf8(text: bytes) -> bool:

@@ -5,8 +5,9 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from fanline.server.websocket.connection import MAX_WAITING_FRAMES, Connection, MakeHandler
+from fanline.server.websocket.connection import Connection, MakeHandler
 from fanline.server.websocket.handler import Handler
+from fanline.server.websocket.inbound import MAX_WAITING_FRAMES
 
 logger = logging.getLogger(__name__)
 

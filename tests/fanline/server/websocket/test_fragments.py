@@ -2,7 +2,7 @@
 
 import pytest
 
-from fanline.server.websocket.fragments import Fragments, is_utf8
+from fanline.server.websocket.fragments import FIRST_SLICE, Fragments, Unparsed, is_utf8
 
 
 def test_fragments_are_joined_in_order() -> None:
@@ -35,3 +35,19 @@ def test_binary_messages_need_not_be_utf8() -> None:
 def test_utf8_is_recognized(text: bytes, expected: bool) -> None:
     """Also an incomplete character at the end is invalid."""
     assert is_utf8(text) is expected
+
+
+def test_slices_grow_while_they_have_few_frames() -> None:
+    """Bytes come back in order, in slices that are small as long as they may have many frames."""
+    data = bytes(range(256)) * 400
+    unparsed = Unparsed(data[:50_000])
+    unparsed.add(data[50_000:])
+    slices = [unparsed.next()]
+    unparsed.note(1_000)
+    slices.append(unparsed.next())
+    unparsed.note(1)
+    while piece := unparsed.next():
+        slices.append(piece)
+        unparsed.note(1)
+    assert b"".join(slices) == data
+    assert [len(piece) for piece in slices[:4]] == [FIRST_SLICE, FIRST_SLICE, 4 * FIRST_SLICE, 25_424]
