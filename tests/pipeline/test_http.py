@@ -93,8 +93,14 @@ async def test_kills_lose_and_double_nothing(pipeline: Pipeline, tls: ssl.SSLCon
 async def test_stream_is_told_of_a_replaced_log(
     pipeline: Pipeline, tls: ssl.SSLContext, tmp_path: Path
 ) -> None:
-    """One that resumes in another log gets all of that log, its name, and a gap (line 51)."""
+    """One that resumes in another log gets all of that log, its name, and a gap (line 51).
+
+    Before that, a stream begins with the newest message of each topic (line 49).
+    """
     await Poster(pipeline, tls).run(3)
+    stream = await EventReader.open(pipeline.subscriber.port, "/topics/%2A/events?latest=true", tls)
+    assert (await stream.next()).data["content"] == 2
+    stream.close()
     stream = await EventReader.open(pipeline.subscriber.port, "/topics/t/events?after=0", tls)
     events = [await stream.next() for _ in range(3)]
     stream.close()
