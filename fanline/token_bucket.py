@@ -69,6 +69,12 @@ class RateLimiter:
         self._keys: dict[Hashable, _Usage] = {}
         self._look_at = KEYS_BETWEEN_LOOKS
 
+    def change(self, *rates: float) -> None:
+        """Limit to other rates from now on; usage until then is forgotten."""
+        if rates != self._rates:
+            self._rates = rates
+            self._keys.clear()
+
     def __len__(self) -> int:
         return len(self._keys)
 

@@ -145,6 +145,11 @@ def msgqueue_app(
         guard: Returns what makes the handlers of the connections, from what would make them.
     """
     log, consumers, retention, clock, commits = opened
+
+    def reload(changed: MsgQueueSettings) -> tuple[str, ...]:
+        retention.replace(changed.retention)
+        return ("retention",)
+
     registry = metrics.new_registry()
     commits.register(registry)
     show_consumers(registry, consumers)
@@ -164,6 +169,7 @@ def msgqueue_app(
         notices=lambda: [clock.problem] if clock.problem else [],
         readiness_problem=partial(_problem, log),
         drain=log.flush,
+        reload=reload,
         follow_access=partial(LocalQueue(log, consumers).follow_topic, ACCESS_TOPIC),
     )
 

@@ -153,10 +153,22 @@ class Retention:
         self._clock = clock
         self._step = step
         self._pause = pause
+        self._rules = rules
         self._usages = RuleUsages(rules)
         self._counted = 0
         self._has_failed = False
         self._task: asyncio.Task[None] | None = None
+
+    def replace(self, rules: Sequence[RetentionRule]) -> None:
+        """Apply other rules from now on."""
+        if rules == self._rules:
+            return
+        self._rules = rules
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._usages, self._counted = RuleUsages(rules), 0
+        self.start()
 
     def start(self) -> None:
         """Start to sweep, if there are rules."""

@@ -26,11 +26,17 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
     """
     registry = metrics.new_registry()
     queue = queue or RemoteQueue.from_settings(settings)
+    rates = RateLimiter(settings.max_messages_per_second, settings.max_bytes_per_second)
+
+    def reload(changed: PublisherSettings) -> tuple[str, ...]:
+        rates.change(changed.max_messages_per_second, changed.max_bytes_per_second)
+        return ("max_messages_per_second", "max_bytes_per_second")
+
     intake = Intake(
         queue,
         max_content=settings.max_content,
         max_in_flight=settings.max_in_flight,
-        rates=RateLimiter(settings.max_messages_per_second, settings.max_bytes_per_second),
+        rates=rates,
         registry=registry,
     )
     metrics.gauge(
@@ -49,5 +55,6 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
             posts=HttpIntake(intake, timeout=settings.queue_wait).posts | Admin(intake).posts,
             readiness_problem=lambda: queue.problem,
             drain=queue.flush,
+            reload=reload,
             follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
         )

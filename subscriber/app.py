@@ -76,9 +76,6 @@ async def open_subscriber(
     codec = EventFrames(lambda: feed.epoch)
     events = Events(make_delivery, codec, heartbeat=settings.event_heartbeat, rates=rates, rejected=rejected)
 
-    async def drain() -> None:
-        feed.flush()
-
     async with running_task(queue.follow(feed)):
         yield App(
             is_shared=settings.workers > 1,
@@ -88,9 +85,19 @@ async def open_subscriber(
             pages={history.PATH: history.History(pages, patience=settings.queue_wait).show},
             streams=events.streams,
             readiness_problem=lambda: queue.problem,
-            drain=drain,
+            drain=partial(_drain, feed),
+            reload=partial(_reload, rates),
             follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
         )
+
+
+async def _drain(feed: LiveFeed) -> None:
+    feed.flush()
+
+
+def _reload(rates: RateLimiter, changed: SubscriberSettings) -> tuple[str, ...]:
+    rates.change(changed.max_commands_per_second)
+    return ("max_commands_per_second",)
 
 
 class DeliveryMetrics:

@@ -40,17 +40,19 @@ SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 def serve(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
     """Run the whole pipeline in one process; --help lists the settings, which all services share."""
-    sources = setting_sources.parse(
+    parse = partial(
+        setting_sources.parse,
         flags or [],
         program=PROGRAM,
         description="Run publisher, msgqueue, subscriber and chat in one process.",
         listed=setting_sources.all_fields(),
     )
+    sources = parse()
     common = sources.section(MsgQueueSettings)
     log.configure("fanline", common.log_level, common.log_format)
     setting_sources.log_injected_variables()
     raise_file_limit()
-    run(PROGRAM, partial(Server.start, sources))
+    run(PROGRAM, partial(Server.start, sources), lambda section: parse().section(section))
 
 
 class Server:
@@ -69,6 +71,7 @@ class Server:
         self, installation: Installation, services: Sequence[Service], resources: AsyncExitStack
     ) -> None:
         self.port = installation.publisher.port
+        self._urls = _urls_of(installation.publisher, installation.subscriber)
         self._services = services
         self._resources = resources
 
@@ -100,11 +103,20 @@ class Server:
             publisher = await started.add(
                 partial(open_publisher, queue=_queue(opened)), sources.section(PublisherSettings)
             )
-            urls = {"publisher_url": url_of(publisher), "subscriber_url": url_of(subscriber)}
-            chat = await started.add(open_chat, chat.model_copy(update=urls))
+            chat = await started.add(open_chat, chat.model_copy(update=_urls_of(publisher, subscriber)))
             installation = Installation(chat, publisher, msgqueue, subscriber)
             await stack.enter_async_context(running_task(_announce(installation, started.services)))
             return cls(installation, started.services, stack.pop_all())
+
+    def reload(self, read: Callable[[type[ServiceSettings]], ServiceSettings]) -> None:
+        """Have all services read settings and files again."""
+
+        def read_own(section: type[ServiceSettings]) -> ServiceSettings:
+            own = read(section)
+            return own.model_copy(update=self._urls) if isinstance(own, ChatSettings) else own
+
+        for service in self._services:
+            service.reload(read_own)
 
     async def retire(self) -> None:
         """Have all services say that they are about to stop."""
@@ -146,3 +158,8 @@ async def _announce(installation: Installation, services: Sequence[Service]) -> 
             break
         await asyncio.sleep(READY_POLL_SECONDS)
     welcome(installation, Console(stderr=True, highlight=False, soft_wrap=True))
+
+
+def _urls_of(publisher: PublisherSettings, subscriber: SubscriberSettings) -> dict[str, str]:
+    """Return the settings of chat that say where the pipeline is: in this process."""
+    return {"publisher_url": url_of(publisher), "subscriber_url": url_of(subscriber)}

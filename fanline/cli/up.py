@@ -129,6 +129,7 @@ async def up(installation: Installation, argv: Sequence[str]) -> None:
     await make_certificates(installation.chat)
     create_keys(installation.chat)
     supervisors = [_supervise(each, installation, argv, console) for each in installation.services]
+    loop.add_signal_handler(signal.SIGHUP, _reload, supervisors)
     stop_timeout = installation.chat.shutdown_delay + installation.chat.drain_timeout + STOP_GRACE
     failure: ConfigurationError | None = None
     try:
@@ -285,3 +286,9 @@ def _shown_python() -> str:
     """Return the interpreter, as briefly as it can be typed from here."""
     relative = os.path.relpath(sys.executable)
     return relative if not relative.startswith("..") else sys.executable
+
+
+def _reload(supervisors: Sequence[Supervisor]) -> None:
+    """Have all services read settings and files again."""
+    for supervisor in supervisors:
+        supervisor.reload()

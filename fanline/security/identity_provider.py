@@ -41,6 +41,12 @@ class IdentityProvider:
         self._keys = keys
         self._file = file
 
+    @staticmethod
+    def setting_names(settings: Settings) -> list[str]:
+        """Return the names of all settings that concern identity providers."""
+        names = [name for name in type(settings).model_fields if name.startswith(("token_", "jwks_"))]
+        return [name for name in names if name != "token_key_file"]
+
     @property
     def problem(self) -> str | None:
         """Why the file of the keys as it is now cannot be used; None if it is in use, or there is none."""

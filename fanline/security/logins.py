@@ -7,7 +7,7 @@ every user with a password. Bearers of the same name count as one user.
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,7 +33,7 @@ class VerifiedLogin:
         expires: End of the login, in Unix seconds; infinite for one by password.
         token_id: The ``jti`` of its token, empty if it has none.
         issued: When its token was issued, in Unix seconds.
-        key: Mark of the key of ours that has signed its token.
+        key: Mark of the key of ours, or of the settings of the provider, that its token was judged by.
     """
 
     user: User
@@ -72,9 +72,34 @@ class LoginVerifier:
         self._passwords = Authenticator(settings.users_file)
         self._key = TokenKey(settings.token_key_file)
         self._provider: IdentityProvider | None = None
+        self._takes_tokens = takes_tokens
+        self._provider_mark = object()
+        self._provider_values = [getattr(settings, name) for name in IdentityProvider.setting_names(settings)]
         if takes_tokens:
             self._key.check()
             self._provider = IdentityProvider.from_settings(settings)
+
+    def reload(self, settings: Settings) -> Collection[str]:
+        """Take over changed settings of the identity provider, and fetch its keys again with the next token.
+
+        Connections by tokens that were judged by other settings are no longer valid.
+
+        Returns:
+            The names of the settings that count at once.
+
+        Raises:
+            ConfigurationError: If they cannot be used; then nothing has changed.
+        """
+        names = IdentityProvider.setting_names(settings)
+        if not self._takes_tokens:
+            return names
+        values = [getattr(settings, name) for name in names]
+        if values != self._provider_values:
+            self._provider = IdentityProvider.from_settings(settings)
+            self._provider_values, self._provider_mark = values, object()
+        elif self._provider is not None:
+            self._provider.expire_keys()
+        return names
 
     async def identify(self, authorization: str | None, token: str | None, address: str) -> VerifiedLogin:
         """Identify the user of a request; may be called concurrently and cancelled.
@@ -98,7 +123,7 @@ class LoginVerifier:
             user = User(claims.name, claims.publish, claims.subscribe)
         except ConfigurationError as error:
             raise Unauthorized(f"the token cannot be used: {error}") from None
-        key = self._key.mark if self._provider is None or is_own(token) else None
+        key = self._key.mark if self._provider is None or is_own(token) else self._provider_mark
         return VerifiedLogin(user, claims.expires, claims.token_id, claims.issued, key)
 
     async def renew(self, login: VerifiedLogin, token: str) -> VerifiedLogin:
@@ -122,7 +147,7 @@ class LoginVerifier:
         self._key.look()
         if self._provider is not None:
             self._provider.look()
-        return self._passwords.generation, self._key.mark
+        return self._passwords.generation, self._key.mark, self._provider_mark
 
     @property
     def problems(self) -> Sequence[str]:
@@ -142,8 +167,8 @@ class LoginVerifier:
         if login.is_by_token:
             if self.revocations.is_revoked(name, login.token_id, login.issued):
                 return CloseCode.LOGGED_OUT, REVOKED
-            if login.key not in (None, self._key.mark):
-                return CloseCode.LOGGED_OUT, "the key of tokens has changed: log in again"
+            if login.key not in (None, self._key.mark, self._provider_mark):
+                return CloseCode.LOGGED_OUT, "the key or the settings of tokens have changed: log in again"
             return (CloseCode.LOGGED_OUT, f"{name} is a user with a password now") if current else None
         if current is None:
             return CloseCode.LOGGED_OUT, f"{name} is no longer a user"

@@ -6,7 +6,7 @@ Both a page and the handshake of a WebSocket go through origin, login and rights
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -53,7 +53,7 @@ class Access:
         changes: Tells when it is known which tokens were revoked.
 
     Attributes:
-        origins: As given; may be replaced.
+        origins: As given, or those of changed settings.
     """
 
     def __init__(
@@ -69,10 +69,14 @@ class Access:
         self._login_timeout = settings.handshake_timeout
         self.origins = origins
         self._takes_tokens = takes_tokens
-        self._max_connections_per_user = settings.max_connections_per_user
-        self._max_connections_per_address = settings.max_connections_per_address
+        self._settings = settings
         self._changes = changes
         self._timeout = settings.queue_wait
+
+    def reload(self, settings: Settings, origins: OriginPolicy) -> Collection[str]:
+        """Decide by changed settings from now on; return the names of those that count at once."""
+        self._settings, self.origins = settings, origins
+        return ("allowed_origins", "max_connections_per_user", "max_connections_per_address")
 
     def is_allowed_origin(self, headers: Headers) -> bool:
         """Return whether the web page that makes a request may, or none makes it."""
@@ -176,9 +180,15 @@ class Access:
         """
         address = address_of(request)
         is_exempt = login is not None and login.user.is_service
-        if not is_exempt and connections.per_network[network(address)] >= self._max_connections_per_address:
+        if (
+            not is_exempt
+            and connections.per_network[network(address)] >= self._settings.max_connections_per_address
+        ):
             raise _too_many_connections("address", address)
-        if login is not None and connections.per_user[login.user.name] >= self._max_connections_per_user:
+        if (
+            login is not None
+            and connections.per_user[login.user.name] >= self._settings.max_connections_per_user
+        ):
             raise _too_many_connections("user", login.user.name)
         request.state.peer.address = address  # not that of a proxy in between
 

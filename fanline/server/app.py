@@ -1,6 +1,6 @@
 """Declare a service: its paths, readiness and lifecycle."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -64,6 +64,11 @@ class StreamEndpoint:
     heartbeat: float
 
 
+def _take_nothing(settings: object) -> Collection[str]:
+    del settings
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """One service.
@@ -82,6 +87,7 @@ class App:
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
         notices: Returns further sentences of ``/readyz?verbose``: what is unusual, but no problem.
         drain: Finishes what is in progress; called when no new connection is accepted any more.
+        reload: Takes over changed settings of the service, and returns the names of those that it can take.
         follow_access: Feeds a function with all access changes in the log, until cancelled, and calls the
             other whenever all of them were taken; None without a log.
     """
@@ -91,6 +97,7 @@ class App:
     readiness_problem: Callable[[], str | None]
     drain: Callable[[], Awaitable[None]]
     follow_access: FollowAccess | None = None
+    reload: Callable[[Any], Collection[str]] = _take_nothing
     notices: Callable[[], Sequence[str]] = tuple
     endpoints: Mapping[str, Endpoint | OpenEndpoint] = field(default_factory=dict)
     pages: Mapping[str, Page] = field(default_factory=dict)

@@ -213,10 +213,16 @@ class Supervisor:
         self._say = say
         self._backoff = Backoff()
         self._stopping = asyncio.Event()
+        self._listening: ChildProcess | None = None
 
     def stop(self) -> None:
         """Make :meth:`run` stop the service and return."""
         self._stopping.set()
+
+    def reload(self) -> None:
+        """Have the service read settings and files again, if it listens; else it reads them anyway."""
+        if self._listening is not None:
+            self._listening.send_signal(signal.SIGHUP)
 
     async def run(self, stop_timeout: float) -> None:
         """Run the service until :meth:`stop` is called; kill it if it then takes longer than the timeout.
@@ -246,6 +252,7 @@ class Supervisor:
             async with running_task(self._note_listening(child)):
                 await asyncio.wait([stopping, ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._listening = None
             stopping.cancel()
             if await child.stop(stop_timeout) is None:
                 self._say("does not stop and is killed")
@@ -253,6 +260,7 @@ class Supervisor:
 
     async def _note_listening(self, child: ChildProcess) -> None:
         if await child.listening() is not None:
+            self._listening = child
             self.has_listened.set()
 
 

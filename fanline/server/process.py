@@ -30,6 +30,14 @@ class Running(Protocol):
         """Port that it listens on."""
         ...
 
+    def reload(self, read: "ReadSettings") -> None:
+        """Read settings and files again.
+
+        Args:
+            read: Reads the settings of a kind; raises ConfigurationError if any is wrong.
+        """
+        ...
+
     async def retire(self) -> None:
         """Say that it is about to stop, for as long as its settings say."""
         ...
@@ -39,6 +47,7 @@ class Running(Protocol):
         ...
 
 
+ReadSettings = Callable[[type[ServiceSettings]], ServiceSettings]
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 logger = logging.getLogger(__name__)
@@ -68,21 +77,22 @@ def run_program(
         is_scalable: Whether to run as many processes of it as the setting ``workers`` says.
     """
     name = section.service
+    read = partial(
+        setting_sources.load,
+        argv=sys.argv[1:] if argv is None else argv,
+        program=f"python -m {name}",
+        description=description,
+    )
     try:
-        settings = setting_sources.load(
-            section,
-            sys.argv[1:] if argv is None else argv,
-            program=f"python -m {name}",
-            description=description,
-        )
+        settings = read(section)
         log.configure(name, settings.log_level, settings.log_format)
         setting_sources.log_injected_variables()
         raise_file_limit()
         if is_scalable and settings.workers > 1:
-            sys.exit(_run_workers(settings, start))
+            sys.exit(_run_workers(settings, start, read))
     except ConfigurationError as error:
         _give_up(name, error)
-    run(name, partial(start, settings))
+    run(name, partial(start, settings), read)
 
 
 def raise_file_limit() -> None:
@@ -120,7 +130,10 @@ def notify_systemd(state: str) -> None:
 
 
 def run(
-    name: str, start: Callable[[], Awaitable[Running]], on_ready: Callable[[int], None] = report_ready
+    name: str,
+    start: Callable[[], Awaitable[Running]],
+    read: ReadSettings,
+    on_ready: Callable[[int], None] = report_ready,
 ) -> None:
     """Run a service until SIGTERM or SIGINT, in a new event loop.
 
@@ -129,6 +142,7 @@ def run(
     Args:
         name: What stands before that sentence.
         start: Starts the service; it is stopped at the signal.
+        read: Reads the settings of a kind again, at SIGHUP.
         on_ready: Called with its port when it listens.
     """
     # What exists now lives as long as the process.
@@ -137,19 +151,22 @@ def run(
     gc.set_threshold(COLLECT_EVERY)
     try:
         with log.background(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(start, on_ready))
+            runner.run(_serve(start, read, on_ready))
     except ConfigurationError as error:
         _give_up(name, error)
 
 
-async def _serve(start: Callable[[], Awaitable[Running]], on_ready: Callable[[int], None]) -> None:
+async def _serve(
+    start: Callable[[], Awaitable[Running]], read: ReadSettings, on_ready: Callable[[int], None]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     for number in IGNORED_SIGNALS:
-        loop.add_signal_handler(number, logger.info, "%s: there is nothing to reload", number.name)
+        loop.add_signal_handler(number, logger.info, "%s: ignored", number.name)
     service = await start()
+    loop.add_signal_handler(signal.SIGHUP, service.reload, read)
     on_ready(service.port)
     await stop.wait()
     logger.info("stopping")
@@ -158,13 +175,15 @@ async def _serve(start: Callable[[], Awaitable[Running]], on_ready: Callable[[in
     await service.stop()
 
 
-def _run_workers(settings: SomeSettings, start: Callable[[SomeSettings], Awaitable[Running]]) -> int:
+def _run_workers(
+    settings: SomeSettings, start: Callable[[SomeSettings], Awaitable[Running]], read: ReadSettings
+) -> int:
     try:
         port = find_port(settings.host, settings.port)
     except OSError as error:
         raise CannotListen(settings.service, settings.host, settings.port, error) from error
     shared = settings.model_copy(update={"port": port})
-    work = partial(run, settings.service, partial(start, shared))
+    work = partial(run, settings.service, partial(start, shared), read)
     return Workers(settings.workers, work, on_ready=lambda: report_ready(port)).run()
 
 

@@ -17,7 +17,7 @@ from typing import Final, Self, TypeVar
 from prometheus_client import CollectorRegistry
 
 from fanline.addresses import join_host_port, split_hosts
-from fanline.errors import CannotListen
+from fanline.errors import CannotListen, ConfigurationError
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
 from fanline.security.tls import ServerCertificate
@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 LIFE_CHECK_SECONDS: Final = 1.0
 
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
+
+# Reads the settings of a service again; raises ConfigurationError if any is wrong.
+ReadSettings = Callable[[type[ServiceSettings]], ServiceSettings]
 
 
 class Service:
@@ -122,7 +125,7 @@ class Service:
                 settings=settings,
                 changes=changes,
             )
-            reloader = Reloader(settings, certificate, logins, access, connections)
+            reloader = Reloader(app, settings, certificate, logins, access, connections)
             retiring = asyncio.Event()
             listener = _listen(app, reloader, cuts, retiring, descriptors)
             service = cls(app, reloader, listener, retiring, stack.pop_all())
@@ -144,6 +147,14 @@ class Service:
     def is_retiring(self) -> bool:
         """Return whether it is about to stop."""
         return self._retiring.is_set()
+
+    def reload(self, read: ReadSettings) -> None:
+        """Read the settings and files again, as an operator wants with SIGHUP.
+
+        Args:
+            read: Reads the settings of a kind.
+        """
+        self._reloader.reload(read)
 
     async def retire(self) -> None:
         """Answer /readyz with 503, and go on as before for the ``shutdown_delay`` setting.
@@ -188,17 +199,18 @@ class Service:
 
 
 class Reloader:
-    """Takes over files that have changed while a service runs.
+    """Takes over files and settings that have changed while a service runs.
 
     Args:
-        settings: Settings of the service.
+        app: The service.
+        settings: Its settings.
         certificate: Its certificate.
         logins: Who may log in.
         access: Decides on requests.
         connections: The open connections.
 
     Attributes:
-        settings: As given.
+        settings: The settings that count.
         certificate: As given.
         access: As given.
         connections: As given.
@@ -206,6 +218,7 @@ class Reloader:
 
     def __init__(
         self,
+        app: App,
         settings: ServiceSettings,
         certificate: ServerCertificate,
         logins: LoginVerifier,
@@ -216,18 +229,65 @@ class Reloader:
         self.certificate = certificate
         self.access = access
         self.connections = connections
+        self._app = app
         self._logins = logins
         self._generation = logins.generation
+        self._mistake: str | None = None
 
     @property
     def problems(self) -> Sequence[str]:
         """Why what has changed cannot be used; then that from before remains in use."""
-        certificate = self.certificate.problem
-        return [*([] if certificate is None else [certificate]), *self._logins.problems]
+        found = (self._mistake, self.certificate.problem)
+        return [*(problem for problem in found if problem is not None), *self._logins.problems]
 
-    def look(self) -> None:
-        """Load files that have changed, and close the connections that may not be open any more."""
-        if self.certificate.look():
+    def reload(self, read: ReadSettings) -> None:
+        """Read the settings again, and take over those that can be changed; then look for changed files.
+
+        Args:
+            read: Reads the settings of a kind.
+        """
+        try:
+            self._take(read(type(self.settings)))
+        except ConfigurationError as error:
+            self._mistake = f"{error}; the settings from before remain in force"
+            logger.error("%s", self._mistake)
+        else:
+            self._mistake = None
+        self.look(is_final=True)
+
+    def _take(self, settings: ServiceSettings) -> None:
+        """Take over changed settings; all or, if any is wrong, none."""
+        origins = OriginPolicy(settings.allowed_origins, self.certificate.names)
+        taken = {
+            "log_level",
+            "shutdown_delay",
+            "drain_timeout",
+            *self._logins.reload(settings),
+            *self.access.reload(settings, origins),
+            *self.connections.reload(settings),
+            *self._app.reload(settings),
+        }
+        if settings.log_level != self.settings.log_level:
+            logging.getLogger().setLevel(settings.log_level.upper())
+        changed = {
+            name: field.alias or name
+            for name, field in type(settings).model_fields.items()
+            if getattr(settings, name) != getattr(self.settings, name)
+        }
+        self.settings = self.settings.model_copy(update={name: getattr(settings, name) for name in taken})
+        now = [shown for name, shown in changed.items() if name in taken]
+        later = [shown for name, shown in changed.items() if name not in taken]
+        logger.info("read the settings again; changed: %s", ", ".join(now) or "none")
+        if later:
+            logger.warning("changed, but in force after a restart only: %s", ", ".join(later))
+
+    def look(self, *, is_final: bool = False) -> None:
+        """Load files that have changed, and close the connections that may not be open any more.
+
+        Args:
+            is_final: Take a changed certificate for complete.
+        """
+        if self.certificate.look(is_final=is_final):
             self.access.origins = OriginPolicy(self.settings.allowed_origins, self.certificate.names)
         if self._generation != self._logins.generation:
             self._generation = self._logins.generation

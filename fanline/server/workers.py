@@ -1,7 +1,7 @@
 """Several processes of one service that share its port; the kernel distributes the connections.
 
 The parent serves no connections. It forks the workers before there is an event loop, starts another when one
-dies, passes on the signal to stop, and ends when all of them have ended.
+dies, passes on the signals to stop and to reload, and ends when all of them have ended.
 """
 
 import logging
@@ -94,6 +94,7 @@ class Workers:
             signal.signal(number, self._stop_all)
         for number in IGNORED_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, self._pass_on)
         for _ in range(self._count):
             self._start()
         while self._running:
@@ -120,6 +121,7 @@ class Workers:
 
     def _begin(self) -> None:
         die_with_parent(signal.SIGTERM)()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is ready
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -152,3 +154,9 @@ class Workers:
         self._is_stopping = True
         for worker in self._running:
             worker.terminate()
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        """Have all workers read settings and files again."""
+        for worker in self._running:
+            if worker.pid is not None and worker.is_alive():
+                os.kill(worker.pid, number)

@@ -48,3 +48,12 @@ def test_keeps_nothing_of_keys_at_rest() -> None:
     for number in range(10 * KEYS_BETWEEN_LOOKS):
         limiter.admit(number, number, 1)
     assert len(limiter) <= KEYS_BETWEEN_LOOKS + 1
+
+
+def test_other_rates_count_at_once() -> None:
+    """Usage at the rates before is forgotten (line 53)."""
+    limiter = RateLimiter(10)
+    limiter.admit("a", 0, 100)
+    limiter.change(1)
+    assert limiter.admit("a", 0, 100) == 0
+    assert limiter.admit("a", 0, 1) == pytest.approx(96)

@@ -125,6 +125,19 @@ async def test_keeps_so_many_bytes_of_all_topics_together(store: SqliteStore) ->
     assert [header.seq for header in await store.headers(0)] == [8, 9, 10, 11, 12]
 
 
+async def test_other_rules_apply_at_once(store: SqliteStore) -> None:
+    """Rules that replace others count from the beginning of the log, also where there were none (line 53)."""
+    await append_on(store, *["a", "b"] * 5)
+    retention = quick_retention(store, [])
+    retention.start()
+    for topics, left in (("a", {"a": [9], "b": [2, 4, 6, 8, 10]}), (">", {"a": [9], "b": [10]})):
+        retention.replace([rule(topics, max_count=1)])
+        async with asyncio.timeout(DEADLINE):
+            while await kept(store) != left:
+                await asyncio.sleep(0.005)
+    await retention.close()
+
+
 async def test_the_first_rule_that_matches_applies(store: SqliteStore) -> None:
     """A rule without limits keeps what later ones would remove; a later rule does not add to an earlier."""
     rules = [rule("a.keep"), rule("a.*", max_count=2), rule(">", max_count=1)]

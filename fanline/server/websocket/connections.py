@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 from fanline.protocol import TokenAnswer, TokenNotice, encode
@@ -18,6 +19,7 @@ from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
 from fanline.server.websocket.frames import text_frame
 from fanline.server.websocket.limits import Limits
+from fanline.settings import Settings
 from fanline.tasks import start_task
 
 RenewLogin = Callable[[VerifiedLogin, str], Awaitable[VerifiedLogin]]
@@ -48,6 +50,18 @@ class OpenConnections:
         self._cuts = cuts
         self._renew_login = renew_login
         self._channels: set[Channel] = set()
+
+    def reload(self, settings: Settings) -> Collection[str]:
+        """Take other limits for new connections; return the names of the settings that count so."""
+        self._return_spread = settings.return_spread
+        self._limits = replace(
+            self._limits,
+            write_buffer=settings.write_buffer,
+            ping_interval=settings.ping_interval,
+            silence_limit=settings.silence_limit,
+            max_unfinished=settings.unfinished_bytes,
+        )
+        return ("write_buffer", "ping_interval", "silence_limit", "unfinished_bytes", "return_spread")
 
     def __len__(self) -> int:
         return len(self._channels)

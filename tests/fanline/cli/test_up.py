@@ -121,12 +121,15 @@ def test_says_how_to_log_in_to_chat(values: dict[str, object], said: str) -> Non
 
 
 async def test_services_that_die_are_started_again(tmp_path: Path) -> None:
-    """A killed service is announced and started again; the others stay.
+    """A killed service is announced and started again; the others stay. All reload at SIGHUP (line 53).
 
     At the end services stop one after the other, in the order in which messages pass them: chat is the first.
     """
     async with running_up(tmp_path) as up:
         await up.until("and in a third")
+        up.process.send_signal(signal.SIGHUP)
+        for _ in SERVICES:
+            await up.until("read the settings again; changed: none")
         for name in SERVICES:
             before = up.children()
             os.kill(before[name], signal.SIGKILL)

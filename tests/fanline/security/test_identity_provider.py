@@ -348,3 +348,22 @@ async def test_a_mistake_of_the_operator_is_told(
     """At the start, with the setting that is wrong or missing (line 3)."""
     with pytest.raises(ConfigurationError, match=said):
         LoginVerifier(accept(**changes), takes_tokens=True)
+
+
+async def test_other_settings_count_at_once(accept: Callable[..., Settings], provider: Provider) -> None:
+    """Tokens are judged by them, and what others have let in may not stay (line 53)."""
+    logins = LoginVerifier(accept(), takes_tokens=True)
+    login, generation = await logins.identify(None, token(), HERE), logins.generation
+    logins.reload(accept())
+    assert logins.generation == generation
+    assert logins.end_of(login) is None
+    await logins.identify(None, token(), HERE)
+    assert provider.requests == 2  # the keys were fetched again
+    with pytest.raises(ConfigurationError):
+        logins.reload(accept(token_issuer=None))
+    assert logins.end_of(login) is None
+    logins.reload(accept(token_audience="other"))
+    assert logins.generation != generation
+    assert "log in again" in str(logins.end_of(login))
+    with pytest.raises(Unauthorized):
+        await logins.identify(None, token(), HERE)

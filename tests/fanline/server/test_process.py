@@ -13,6 +13,7 @@ from fanline.errors import ConfigurationError
 from fanline.server import Service, run_program
 from fanline.server.process import notify_systemd, report_ready
 from subscriber.settings import SubscriberSettings
+from tests.conftest import until
 from tests.fanline.server.conftest import Echo
 
 
@@ -50,7 +51,7 @@ def test_main_ends_with_0_after_sigterm(cert_dir: Path, capfd: pytest.CaptureFix
 
 
 @pytest.mark.usefixtures("own_log")
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_other_signals_end_nothing(
     cert_dir: Path, capfd: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
@@ -69,7 +70,40 @@ def test_other_signals_end_nothing(
         ["--subscriber-port", "0", "--cert-dir", str(cert_dir)],
     )
     said = capfd.readouterr().err
-    assert f"{number.name}: there is nothing to reload" in said
+    assert f"{number.name}: ignored" in said
+    assert "stopped" in said
+
+
+@pytest.mark.usefixtures("own_log")
+def test_sighup_reads_the_settings_again(
+    cert_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A changed file of settings counts; a mistake in it ends nothing (line 53)."""
+    config = tmp_path / "fanline.toml"
+    config.write_text("subscriber_port = 0\n")
+
+    def change(text: str) -> None:
+        config.write_text(text)
+        signal.raise_signal(signal.SIGHUP)
+
+    async def operate(service: Service) -> None:
+        change("subscriber_port = 0\nmax_connections_per_user = 7\n")
+        await until(lambda: service.settings.max_connections_per_user == 7)
+        change("nonsense = 1\n")
+        signal.raise_signal(signal.SIGTERM)
+
+    operating: list[asyncio.Task[None]] = []
+
+    async def start(settings: SubscriberSettings) -> Service:
+        service = await Service.start(Echo().open, settings)
+        operating.append(asyncio.create_task(operate(service)))
+        return service
+
+    flags = ["--config", str(config), "--cert-dir", str(cert_dir)]
+    run_program(SubscriberSettings, "An echo.", start, flags)
+    said = capfd.readouterr().err
+    assert "read the settings again; changed: max_connections_per_user" in said
+    assert "nonsense: no such setting; --help lists what there is; the settings from before remain" in said
     assert "stopped" in said
 
 

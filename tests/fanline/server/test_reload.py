@@ -1,16 +1,21 @@
-"""Files that change while a service runs."""
+"""Files and settings that change while a service runs."""
 
 import asyncio
+import logging
 import ssl
 from pathlib import Path
 
 import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
 
 import certs
+from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
 from fanline.security.tls import SERVER_CERT
 from fanline.security.tokens import TokenKey
 from fanline.server import Service
+from fanline.settings import ServiceSettings
 from tests.conftest import Dial, StartService, open_websocket
 from tests.fanline.server.conftest import Echo, Get, MakeToken, bearer
 from tests.stubs import DEADLINE, PASSWORD, USER
@@ -42,9 +47,9 @@ async def test_a_renewed_certificate_is_for_new_connections(
     client = await open_websocket(f"wss://localhost:{service.port}/echo", tls)
     first = await certificate_of(service, tls)
     certs.renew(folder)
-    async with asyncio.timeout(DEADLINE):
-        while (renewed := await certificate_of(service, tls)) == first:
-            await asyncio.sleep(0.05)
+    service.reload(lambda _: service.settings)
+    renewed = await certificate_of(service, tls)
+    assert renewed != first
     (folder / SERVER_CERT).write_text("nonsense")
     async with asyncio.timeout(DEADLINE):
         while "cannot be used" not in (await ask(service, tls, "/readyz?verbose", login=None)).text:
@@ -68,5 +73,51 @@ async def test_another_token_key_ends_connections(
     key.path.unlink()
     TokenKey(key.path).create_if_missing()
     await client.wait_closed()
-    assert (client.close_code, client.close_reason) == (4001, "the key of tokens has changed: log in again")
+    assert (client.close_code, client.close_reason) == (
+        4001,
+        "the key or the settings of tokens have changed: log in again",
+    )
     assert (await get(service, "/page", login=None, headers=bearer(token))).status_code == 401
+
+
+async def test_settings_are_read_again(
+    start_service: StartService, echo: Echo, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Settings that can be changed count for new connections; the others are named in the log (line 53)."""
+    service = await start_service(echo.open)
+    before = service.settings
+    changes = {"max_connections_per_user": 1, "log_level": "debug", "max_content": 2_048}
+    with caplog.at_level(logging.INFO):
+        service.reload(lambda _: before.model_copy(update=changes))
+        assert logging.getLogger().level == logging.DEBUG
+    assert "read the settings again; changed: log_level, max_connections_per_user" in caplog.messages
+    assert "changed, but in force after a restart only: max_content" in caplog.messages
+    await dial(service, "/echo", user="hello")
+    with pytest.raises(InvalidStatus) as refused:
+        await dial(service, "/echo", user="hello")
+    assert refused.value.response.status_code == 429
+    with caplog.at_level(logging.INFO):
+        service.reload(lambda _: before)
+    await dial(service, "/echo")
+    assert service.settings == before
+
+
+async def test_settings_that_are_wrong_change_nothing(
+    service: Service, get: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mistake is logged, shows to users, and is gone with the next settings (line 53)."""
+    before = service.settings
+
+    def fail(_: object) -> ServiceSettings:
+        raise ConfigurationError("log_level: no such level")
+
+    service.reload(fail)
+    problem = "log_level: no such level; the settings from before remain in force"
+    assert problem in caplog.messages
+    wrong = before.model_copy(update={"jwks_url": "https://id.example/keys", "max_connections_per_user": 1})
+    for read, text in ((fail, problem), (lambda _: wrong, "token_issuer and token_audience: set both")):
+        service.reload(read)
+        assert text in (await get(service, "/readyz?verbose")).text
+        assert service.settings == before
+    service.reload(lambda _: before)
+    assert (await get(service, "/readyz?verbose")).text == "ok\n"

@@ -43,7 +43,7 @@ def _connections(pid: int) -> int:
 
 
 async def test_workers_share_the_port_and_its_connections(pipeline: Pipeline, tls: ssl.SSLContext) -> None:
-    """Each of a hundred subscribers gets everything, and more than one worker serves them (line 7)."""
+    """A hundred subscribers get everything, from more than one worker; all reload at SIGHUP (lines 7, 53)."""
     login: dict[str, Any] = {"user": USER, "password": PASSWORD, "tls": tls}
     workers = _children(pipeline.subscriber.pid)
     before = {worker: _connections(worker) for worker in workers}
@@ -71,6 +71,9 @@ async def test_workers_share_the_port_and_its_connections(pipeline: Pipeline, tl
             for number in range(10):
                 await publisher.publish("t", number)
     assert received == Counter(dict.fromkeys(range(100), 10))
+    os.kill(pipeline.subscriber.pid, signal.SIGHUP)
+    await until(lambda: b"".join(pipeline.subscriber.log).count(b"read the settings again") == WORKERS)
+    assert _children(pipeline.subscriber.pid) == workers
 
 
 async def test_a_worker_that_dies_is_replaced(pipeline: Pipeline, tls: ssl.SSLContext) -> None:
