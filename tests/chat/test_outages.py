@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,14 +17,13 @@ from chat.service.chat_service import ChatService, Tuning
 from tests.chat.conftest import MakeSettings
 from tests.chat.frames import ADMIN, brief, end_of, receive, said
 from tests.conftest import until
+from tests.forking import forked
+from tests.forking.forked import ForkedProcess
 from tests.processes import Pipeline
 
 OpenServer = Callable[..., Awaitable[ChatService]]
 
 DEFAULT, QUICK = Tuning(), Tuning(beat_interval=0.2)
-
-CHILD = Path(__file__).with_name("server_child.py")
-ROOT = CHILD.parent.parent.parent
 
 
 @pytest.fixture
@@ -58,7 +56,7 @@ class Child:
         members: The ids of its members.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: ForkedProcess) -> None:
         self.process = process
         self.members: list[str] = []
 
@@ -80,16 +78,14 @@ async def child(pipeline: Pipeline, cert_dir: Path, *, members: int, interval: f
         "FANLINE_CERT_DIR": str(cert_dir),
         "FANLINE_PUBLISHER_URL": pipeline.publisher.url,
         "FANLINE_SUBSCRIBER_URL": pipeline.subscriber.url,
-        "PYTHONPATH": str(ROOT),
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(CHILD),
+    process = await forked.start(
+        "tests.chat.server_child",
         str(members),
         str(interval),
-        env=environment,
+        environment=environment,
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        stderr=2,
     )
     running = Child(process)
     try:

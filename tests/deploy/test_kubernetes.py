@@ -3,8 +3,6 @@
 import asyncio
 import os
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +15,11 @@ import yaml
 from fanline import Disconnected, Publisher, Subscriber
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
-from fanline.server.child_process import ChildProcess, module_command
+from fanline.server.child_process import ChildProcess
 from fanline.setting_sources import CONFIG_VARIABLE, ENV_PREFIX, SERVICES, all_fields, section_of
 from fanline.settings import Settings
+from tests.forking import forked
+from tests.processes import spawn
 from tests.stubs import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,8 +175,8 @@ class Cluster:
         self.urls: dict[str, str] = {}
         self.children: list[ChildProcess] = []
         environment = inherited() | {CONFIG_VARIABLE: str(FOLDER / "secrets.toml"), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, str(ROOT / "docker/first_start.py"), "secrets/private"]
-        subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True)
+        made = forked.run("docker.first_start", "secrets/private", environment=environment, folder=folder)
+        assert made.returncode == 0, made.stderr
 
     def mount(self, service: str) -> dict[str, str]:
         """Write the files of a pod as Kubernetes does: readable for the group, through links."""
@@ -204,7 +204,7 @@ class Cluster:
             mount = f"/{value.strip('/').partition('/')[0]}"
             here = value.replace(mount, folders[mount], 1) if mount in folders else value
             settings[name] = self.urls.get(host, here)
-        child = await ChildProcess.spawn(module_command(service), inherited() | settings, lambda _: None)
+        child = await spawn(service, inherited() | settings, lambda _: None)
         self.children.append(child)
         port = await child.listening()
         assert port is not None, child.last_line

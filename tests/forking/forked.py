@@ -154,6 +154,12 @@ class _Output(asyncio.StreamReaderProtocol):
         return False
 
 
+def send_signal(pid: int, number: int) -> None:
+    """Send a signal to a program, which may have ended just now."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def run(
     program: str, *arguments: str, environment: Mapping[str, str], folder: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
@@ -174,18 +180,26 @@ def run(
 
 
 class Background:
-    """A program that runs, with the outputs of the tests, for tests without an event loop.
+    """A program that runs, for tests without an event loop.
 
     Args:
         program: As for :func:`fork`.
         arguments: Its command line.
         environment: All of its environment variables.
         folder: Its working directory.
+        stdout: What it writes to; the output of the tests by default.
     """
 
-    def __init__(self, program: str, *arguments: str, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        program: str,
+        *arguments: str,
+        environment: Mapping[str, str],
+        folder: Path = ROOT,
+        stdout: int = 1,
+    ) -> None:
         with open(os.devnull, "rb") as nothing:
-            files = {0: nothing.fileno(), 1: 1, 2: 2}
+            files = {0: nothing.fileno(), 1: stdout, 2: 2}
             self._pid, self._status = fork(
                 program, *arguments, files=files, environment=environment, folder=folder
             )
@@ -204,7 +218,7 @@ class Background:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to it, unless it has ended."""
         if self.poll() is None:
-            os.kill(self._pid, number)
+            send_signal(self._pid, number)
 
     def kill(self) -> None:
         """Kill it."""
@@ -254,18 +268,17 @@ class ForkedProcess:
 
     async def communicate(self, data: bytes | None = None) -> tuple[bytes | None, bytes | None]:
         """Write to it, read all that it writes, and wait until it has ended."""
-        reading = [_read_all(stream) for stream in (self.stdout, self.stderr)]
-        if self.stdin is not None:
+        if self.stdin is not None and self.returncode is None:
             self.stdin.write(data or b"")
             self.stdin.close()
-        out, err = await asyncio.gather(*reading)
+        out, err = await asyncio.gather(_read_all(self.stdout), _read_all(self.stderr))
         await self.wait()
         return out, err
 
     def send_signal(self, number: int) -> None:
         """Send a signal to it, unless it has ended."""
         if self.returncode is None:
-            os.kill(self.pid, number)
+            send_signal(self.pid, number)
 
     def kill(self) -> None:
         """Kill it."""

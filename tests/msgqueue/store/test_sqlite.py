@@ -4,12 +4,11 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import TextIO
 from unittest import mock
 
 import pytest
@@ -23,6 +22,7 @@ from msgqueue.store.sqlite import reader as sqlite_reader
 from msgqueue.store.sqlite import writer as sqlite_writer
 from msgqueue.store.sqlite.engine import SqliteStore
 from msgqueue.store.sqlite.file import translated
+from tests.forking import forked
 from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, Step, agree, new
 
 FILE = "log.sqlite3"
@@ -87,14 +87,26 @@ async def test_loses_nothing_when_killed(folder: Path) -> None:
         assert list(ids) == sorted(ids)
 
 
+@contextmanager
+def appending(folder: Path, run: str) -> Iterator[tuple[forked.Background, TextIO]]:
+    """Have a process append; yield it, and what it says. Kill it at the end."""
+    reader, writer = os.pipe()
+    child = forked.Background(
+        "tests.msgqueue.store.store_child", str(folder), run, environment=os.environ, stdout=writer
+    )
+    os.close(writer)
+    with open(reader) as output:
+        yield child, output
+        child.kill()
+    child.wait()
+
+
 def append_until_killed(folder: Path, *, run: str, lines: int) -> dict[int, str]:
     """Have a process append, kill it after so many acknowledgements, and return all that it gave."""
-    command = [sys.executable, "-m", "tests.msgqueue.store.store_child", str(folder), run]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        said = [child.stdout.readline() for _ in range(lines)]
+    with appending(folder, run) as (child, output):
+        said = [output.readline() for _ in range(lines)]
         child.kill()
-        said += child.stdout.readlines()
+        said += output.readlines()
     whole = [line.split() for line in said if line.endswith("\n")]
     assert len(whole) >= lines
     return {int(seq): id_ for seq, id_ in whole}

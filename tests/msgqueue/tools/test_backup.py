@@ -3,8 +3,6 @@
 import resource
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from msgqueue.tools import backup
 from msgqueue.tools.backup import DONE, FAILED, REFUSED
 from msgqueue.tools.fsck import INTERRUPTED
 from tests.msgqueue.store.store_model import new
-from tests.msgqueue.store.test_sqlite import make_log, open_store, read_all
+from tests.msgqueue.store.test_sqlite import appending, make_log, open_store, read_all
 
 FILE, WAL = "log.sqlite3", "log.sqlite3-wal"
 
@@ -49,18 +47,15 @@ async def test_copies_a_log_that_is_being_written(
 ) -> None:
     """Copies made while another process appends without a pause are sound, and beginnings of the log."""
     monkeypatch.setattr(backup, "PAGES", 3)
-    command = [sys.executable, "-m", "tests.msgqueue.store.store_child", str(folder), "x"]
     copies = [tmp_path / f"copy{n}" for n in range(3)]
     acknowledged = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
+    with appending(folder, "x") as (child, output):
         for copy in copies:
-            lines = [child.stdout.readline() for _ in range(800)]
+            lines = [output.readline() for _ in range(800)]
             acknowledged.append(int(lines[-1].split()[0]))
             copy.mkdir()
             assert "sound; " in run(DONE, copy)
         assert child.poll() is None
-        child.kill()
     whole = await records_in(folder)
     for copy, least in zip(copies, acknowledged, strict=True):
         copied = await records_in(copy)
