@@ -26,6 +26,7 @@ from tests.stubs import PASSWORD
 MACHINES = (("Ada", "Ben", "Cleo"), ("Dana", "Edda", "Finn"), ("Gus", "Hana", "Ida"))
 ROOMS = ("North", "South", "West")
 OLD_MESSAGES = 150
+MANY = 50  # messages on a page that has loaded what is before the new ones
 PATIENCE = 90.0  # seconds within which the page must do what is expected of it, outages included
 OUTAGES = (5.0, 20.0)  # seconds between the end of one and the next
 LENGTHS = (0.2, 8.0)  # seconds of one
@@ -44,6 +45,7 @@ SEEN = """() => {
     first: bubbles.find((each) => each.getBoundingClientRect().bottom > top + 1)?.innerText ?? "",
     beginning: document.getElementById("beginning")?.innerText ?? "",
     bubbles: bubbles.length,
+    isUp: document.getElementById("newest")?.hidden === false,
     last: bubbles.at(-1)?.innerText ?? "",
     error: document.getElementById("login-error")?.innerText ?? "",
   };
@@ -160,10 +162,15 @@ class Visit:
 
     async def keep_place(self, way: str, part: float, other: str) -> None:
         """Scroll up, go away and come back: to the same message."""
-        await self.until(lambda seen: seen["phase"] == "open" and seen["first"], "the messages are there")
+        await self.until(
+            lambda seen: seen["phase"] == "open" and seen["bubbles"] > MANY, "the messages are there"
+        )
         await self.page.evaluate(SCROLL, part)
         await self.page.evaluate(FRAMES)
-        place = (await self.check())["first"]
+        seen = await self.check()
+        if not seen["isUp"]:
+            return  # the page has gone on to load, and is at its newest messages
+        place = seen["first"]
         self._book.note(f"{self.name} is at {place!r} in {self.room}, and will come back by {way}")
         room = self.room
         if way == "reload":
