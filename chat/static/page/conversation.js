@@ -206,7 +206,7 @@ export class Conversation {
       if (!(error instanceof Failure)) {
         throw error; // a mistake of this page
       }
-      if (loads !== this.#loads || GONE.has(error.status)) {
+      if (this.#isOver || loads !== this.#loads || GONE.has(error.status)) {
         return; // the room or the login is gone, and the connection tells
       }
       byId("beginning").textContent = sentences.OLDER_LATER;
