@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import msgspec
 import typer
@@ -17,6 +17,8 @@ from fanline.security.client_tls import client_context
 from fanline.settings import Settings
 from fanline.tasks import running_task
 from fanline.verify import progress
+from fanline.verify.hostile.report import text as hostile_text
+from fanline.verify.hostile.run import HostileRun
 from fanline.verify.installation import Place
 from fanline.verify.options import Options
 from fanline.verify.report import Report, text
@@ -48,6 +50,10 @@ PasswordFile = Annotated[
     ),
 ]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the services' files, also if all is well.")]
+Hostile = Annotated[
+    bool,
+    typer.Option("--hostile", help="Attack the services within all limits, and see what others notice."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write the report as JSON.")]
 
 
@@ -60,6 +66,7 @@ def verify(  # noqa: PLR0913 - each is one option
     rate: Rate = Options.rate,
     every: Every = Options.every,
     faults: Faults = True,
+    hostile: Hostile = False,
     publisher_url: PublisherUrl = None,
     subscriber_url: SubscriberUrl = None,
     user: UserName = None,
@@ -77,6 +84,10 @@ def verify(  # noqa: PLR0913 - each is one option
         raise ConfigurationError("--publisher-url and --subscriber-url belong together: give both or none")
     if publisher_url is not None and faults:
         raise ConfigurationError("a running pipeline is not to be harmed: add --no-faults")
+    if hostile and publisher_url is not None:
+        raise ConfigurationError("a running pipeline is not to be harmed: leave out --hostile")
+    if hostile:
+        _attack(HostileRun(duration=duration, keep=keep), as_json=as_json)
     place = None
     if publisher_url is not None and subscriber_url is not None:
         place = _running(publisher_url, subscriber_url, user, password_file)
@@ -93,6 +104,13 @@ def verify(  # noqa: PLR0913 - each is one option
     )
     report = _run(options)
     typer.echo(msgspec.json.encode(report) if as_json else text(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _attack(run: HostileRun, *, as_json: bool) -> NoReturn:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        report = runner.run(run.perform())
+    typer.echo(msgspec.json.encode(report) if as_json else hostile_text(report))
     raise typer.Exit(0 if report.ok else 1)
 
 

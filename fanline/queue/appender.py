@@ -22,6 +22,7 @@ from fanline.protocol import (
     NewMessage,
     PublishReply,
     Refusal,
+    decode_new,
     decode_publish_reply,
     encode,
     join_array,
@@ -49,7 +50,6 @@ class _Appended(PendingMessage):
     ) -> None:
         group = None if reply is None else reply.group
         super().__init__(message_id, encode(message), group=group, deadline=deadline)
-        self.message = message
         self.reply = reply
 
     def settle(self, outcome: Ack | Refusal) -> None:
@@ -187,7 +187,7 @@ class Appender:
             while taken := self._outbox.take(1):
                 (message,) = taken
                 if message.reply is None:
-                    await connection.send(encode_published(message.message), text=True)
+                    await connection.send(encode_published(decode_new(message.body)), text=True)
                 else:
                     reason = "the queue does not acknowledge messages: publish in the plain dialect"
                     message.settle(Refusal(ErrorCode.ACK_UNAVAILABLE, reason, message.id))

@@ -103,7 +103,7 @@ class Installation:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opened:
-            await _make_certificates(self._folder / "certs")
+            await make_certificates(self._folder / "certs")
             for link in self.links.values():
                 await link.start()
                 opened.push_async_callback(link.close)
@@ -167,7 +167,12 @@ class Installation:
         return f"wss://localhost:{self.links[link].port}"
 
 
-async def _make_certificates(folder: Path) -> None:
+async def make_certificates(folder: Path) -> None:
+    """Make the certificates of an installation.
+
+    Raises:
+        ConfigurationError: If none can be made.
+    """
     making = await asyncio.create_subprocess_exec(
         *module_command("certs", "make", "--dir", str(folder)), env=environment_of({}),
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,

@@ -1,6 +1,7 @@
 """One service as a child process, to be killed, frozen, stopped and started again."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,14 @@ class ServiceProcess:
     def is_running(self) -> bool:
         """Return whether there is a process."""
         return self._watching is not None and not self._watching.done()
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that it has resident; 0 without a process."""
+        if self._child is None or not self.is_running:
+            return 0
+        pages = int(Path(f"/proc/{self._child.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
 
     async def start(self) -> None:
         """Start it, and wait until it listens.

@@ -67,7 +67,7 @@ async def scene(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Scene]:
     """Services that all run the same program, polite by default, and need no certificates."""
-    monkeypatch.setattr(installation_module, "_make_certificates", AsyncMock())
+    monkeypatch.setattr(installation_module, "make_certificates", AsyncMock())
     program = getattr(request, "param", POLITE)
     findings = Findings()
     commands = {name: (sys.executable, "-c", program, str(tmp_path / f"{name}-once")) for name in SERVICES}
