@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 from fanline.protocol import ACCESS_TOPIC
 from fanline.queue.base import QueueClient
@@ -15,6 +16,8 @@ from publisher.http_intake import HttpIntake
 from publisher.intake import Intake
 from publisher.settings import PublisherSettings
 
+_RATES: Final = ("max_messages_per_second", "max_bytes_per_second", "max_new_topics_per_second")
+
 
 @asynccontextmanager
 async def open_publisher(settings: PublisherSettings, queue: QueueClient | None = None) -> AsyncIterator[App]:
@@ -26,11 +29,11 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
     """
     registry = metrics.new_registry()
     queue = queue or RemoteQueue.from_settings(settings)
-    rates = RateLimiter(settings.max_messages_per_second, settings.max_bytes_per_second)
+    rates = RateLimiter(*(getattr(settings, name) for name in _RATES))
 
     def reload(changed: PublisherSettings) -> tuple[str, ...]:
-        rates.change(changed.max_messages_per_second, changed.max_bytes_per_second)
-        return ("max_messages_per_second", "max_bytes_per_second")
+        rates.change(*(getattr(changed, name) for name in _RATES))
+        return _RATES
 
     intake = Intake(
         queue,

@@ -80,7 +80,7 @@ class HttpIntake:
         self, entries: Sequence[NewMessage | Rejected], size: int, user: User
     ) -> Sequence[Outcome]:
         """Forward messages, and return the outcome of each when all are known."""
-        if wait := self._intake.admit(user, len(entries), size):
+        if wait := self._intake.admit(user, entries, size):
             raise rate_refusal(wait, "messages")
         try:
             async with asyncio.timeout(self._timeout):

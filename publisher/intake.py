@@ -25,6 +25,7 @@ from fanline.server import (
     text_frame,
 )
 from fanline.token_bucket import RateLimiter
+from publisher.known_topics import KnownTopics
 from publisher.ordered_replies import OrderedReplies
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Intake:
         queue: Where accepted messages go.
         max_content: Largest content of one message, in bytes.
         max_in_flight: Messages of one connection without a reply, above which it is not read from.
-        rates: Limits the messages and the bytes of each user.
+        rates: Limits the messages, the bytes and the new topics of each user.
         registry: Where to register the counters.
     """
 
@@ -59,6 +60,7 @@ class Intake:
     ) -> None:
         self._queue = queue
         self._rates = rates
+        self._topics = KnownTopics()
         self._max_in_flight = max_in_flight
         self._reader = MessageReader(max_content=max_content, registry=registry, check_rights=_check_rights)
         self._received = 0
@@ -70,19 +72,26 @@ class Intake:
             return PlainMessages(connection, self._reader, partial(self._forward, connection))
         return _Publishing(connection, self)
 
-    def admit(self, user: User, count: int, size: int) -> float:
+    def admit(self, user: User, entries: Sequence[NewMessage | Rejected], size: int) -> float:
         """Charge a user for messages and return 0, or return the seconds for which they are refused.
 
         Args:
             user: Who has sent them.
-            count: How many there are.
+            entries: The messages.
             size: Bytes of the frame or the request.
         """
         if user.is_service:
             return 0.0
-        wait = self._rates.admit(user.name, time.monotonic(), count, size)
+        topics = self._topics.find_new(entries)
+        wait = self._rates.admit(user.name, time.monotonic(), len(entries), size, len(topics))
         if wait:
-            logger.info("refusing messages of %s for %.1f s: too many or too large", user.name, wait)
+            logger.info(
+                "refusing messages of %s for %.1f s: too many, too large or on too many topics",
+                user.name,
+                wait,
+            )
+        elif topics:
+            self._topics.add(topics)
         return wait
 
     def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> Sequence[NewMessage | Rejected]:
@@ -124,7 +133,9 @@ class Intake:
             self._queue.append(message, None, sender=connection)
         user, wait = connection.user, 0.0
         if not user.is_service:
-            wait = self._rates.charge(user.name, time.monotonic(), len(accepted), size)
+            topics = self._topics.find_new(accepted)
+            self._topics.add(topics)
+            wait = self._rates.charge(user.name, time.monotonic(), len(accepted), size, len(topics))
         if wait or self._queue.is_full:
             connection.pause_reading_during(self._wait(connection, wait))
 
@@ -150,7 +161,7 @@ class _Publishing:
         """Take the messages of a frame: a few at once, many in slices."""
         connection = self._connection
         entries: Sequence[NewMessage | Rejected] = connection.dialect.codec.decode_published(payload)
-        if wait := self._intake.admit(connection.user, len(entries), len(payload)):
+        if wait := self._intake.admit(connection.user, entries, len(payload)):
             entries = [rate_refusal(wait, "messages", entry.id) for entry in entries]
         if self._untaken:
             self._untaken.extend(entries)

@@ -23,3 +23,8 @@ class PublisherSettings(ServiceSettings):
         "for users with the role `service`.",
     )
     max_bytes_per_second: Bytes = Field(33_554_432, description="Bytes that one user may publish, likewise.")
+    max_new_topics_per_second: Count = Field(
+        2_000,
+        description="Topics that one user may begin a second, likewise: topics on which there was no message "
+        "lately.",
+    )

@@ -93,3 +93,21 @@ async def test_http_publisher_over_the_rate_gets_429(
         how["auth"] = ("bob", "secret")
         assert (await http.post(url, content=frame(["other"]), **how)).status_code == 201
     assert queue.contents == [*range(1_000), "other"]
+
+
+async def test_new_topics_over_the_rate_are_refused(
+    queue: StubPublisher, start_service: StartService, dial: Dial, tmp_path: Path
+) -> None:
+    """A user who begins more topics than allowed is told; known topics cost nothing (line 47)."""
+    users = UsersFile(tmp_path / "users")
+    users.put(User("alice"), "secret", cost=4)
+    publisher = await start_service(
+        open_publisher, queue_url=queue.url, users_file=users.path, max_new_topics_per_second=1
+    )
+    client = await dial(publisher, "/publish", **ALICE)
+    messages = [{"topic": f"t.{n}", "content": n} for n in range(1_000)]
+    for count in (4, 4, 4, 1_000):
+        await client.send(msgspec.json.encode(messages[:count]))
+        assert all("ok" in each for each in await answers(client, count))
+    await client.send(msgspec.json.encode(messages[:1]))
+    assert (await answers(client, 1))[0]["error"] == "rate-limited"
