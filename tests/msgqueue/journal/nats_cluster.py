@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -93,6 +94,14 @@ class NatsCluster:
         process = self._processes.pop(number)
         process.kill()
         process.wait()
+
+    def freeze(self, number: int) -> None:
+        """Stop a server without ending it, until it is thawed."""
+        self._processes[number].send_signal(signal.SIGSTOP)
+
+    def thaw(self, number: int) -> None:
+        """Wake a frozen server."""
+        self._processes[number].send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Kill all that run."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from msgqueue.journal.session import NatsLogin, Session
 from msgqueue.store.base import Receipt
 from msgqueue.store.replica.engine import Patience, ReplicaStore
 from tests.conftest import Dial, StartService, receive_objects, until
-from tests.msgqueue.journal.nats_cluster import NatsCluster
+from tests.msgqueue.journal.nats_cluster import SERVERS, NatsCluster
 from tests.msgqueue.store.store_model import WINDOW, Clock, new
 
 UNSYNCED = 2
@@ -157,16 +158,48 @@ async def until_more(acked: dict[str, list[Receipt]], more: int) -> None:
     await until(lambda: all(len(acked[name]) >= number for name, number in wanted.items()))
 
 
+Mend = Callable[[], None]
+
+
+async def kill_leader(servers: NatsCluster) -> Mend:
+    leader = await servers.leader("FAULTS")
+    servers.kill(leader)
+    return partial(servers.start, leader)
+
+
+async def freeze_leader(servers: NatsCluster) -> Mend:
+    leader = await servers.leader("FAULTS")
+    servers.freeze(leader)
+    return partial(servers.thaw, leader)
+
+
+async def kill_all(servers: NatsCluster) -> Mend:
+    for number in range(SERVERS):
+        servers.kill(number)
+    for number in range(SERVERS):
+        servers.start(number)
+    return lambda: None
+
+
 @pytest.mark.long
-async def test_goes_on_when_the_leader_is_killed(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) -> None:
-    """Each server leads until it is killed, under load: nothing acked is lost or doubled (lines 60, 61)."""
+@pytest.mark.parametrize("fault", [kill_leader, freeze_leader, kill_all])
+async def test_goes_on_when_servers_fail(
+    tmp_path: Path,
+    cert_dir: Path,
+    tls: ssl.SSLContext,
+    fault: Callable[[NatsCluster], Awaitable[Mend]],
+) -> None:
+    """The leading server is killed or frozen, or all are killed, under load (lines 60, 61).
+
+    Nothing acknowledged is lost, doubled or out of order, and it goes on by itself.
+    """
     async with AsyncExitStack() as stack:
         servers = NatsCluster(tmp_path, cert_dir, tls)
         stack.callback(servers.stop)
         await servers.start_all()
         await require_synced(servers.monitor_urls, tls)
         stores = {
-            name: await join(servers, "KILLS", tmp_path / name, stack, Patience(give_up=60.0))
+            name: await join(servers, "FAULTS", tmp_path / name, stack, Patience(give_up=60.0))
             for name in "ab"
         }
         stop = asyncio.Event()
@@ -174,10 +207,9 @@ async def test_goes_on_when_the_leader_is_killed(tmp_path: Path, cert_dir: Path,
         tasks = [asyncio.create_task(publish(stores[name], name, acked[name], stop)) for name in "ab"]
         for _ in range(3):
             await until_more(acked, 20)
-            leader = await servers.leader("KILLS")
-            servers.kill(leader)
+            mend = await fault(servers)
             await until_more(acked, 20)
-            servers.start(leader)
+            mend()
         stop.set()
         await asyncio.gather(*tasks)
         bodies = await stored(stores["a"])
