@@ -3,9 +3,9 @@
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -25,6 +25,9 @@ HEARTBEAT_SECONDS: Final = 1.0
 
 # Without a frame or a heartbeat for so long, another server is tried.
 SILENCE_SECONDS: Final = 3.0
+
+
+T = TypeVar("T")
 
 
 class NatsLogin(NamedTuple):
@@ -69,25 +72,24 @@ class Session:
         """
         client = Client()
         mailbox = _Mailbox()
+        connecting = client.connect(
+            [url],
+            error_cb=_ignore,
+            closed_cb=mailbox.on_loss,
+            disconnected_cb=mailbox.on_loss,
+            allow_reconnect=False,
+            connect_timeout=CONNECT_SECONDS,
+            ping_interval=5,
+            name="fanline msgqueue",
+            tls=login.tls,
+            tls_handshake_first=True,
+            user=login.user or None,
+            password=login.password or None,
+        )
         try:
-            async with asyncio.timeout(2 * CONNECT_SECONDS):
-                await client.connect(
-                    [url],
-                    error_cb=_ignore,
-                    closed_cb=mailbox.on_loss,
-                    disconnected_cb=mailbox.on_loss,
-                    allow_reconnect=False,
-                    connect_timeout=CONNECT_SECONDS,
-                    ping_interval=5,
-                    name="fanline msgqueue",
-                    tls=login.tls,
-                    tls_handshake_first=True,
-                    user=login.user or None,
-                    password=login.password or None,
-                )
+            await _within(2 * CONNECT_SECONDS, connecting)
         except (NatsError, OSError, TimeoutError, ValueError) as error:
-            with suppress(NatsError, OSError):
-                await client.close()
+            await cls(client, stream, mailbox).close()
             raise JournalError(f"cannot connect to {url}: {_words(error)}") from error
         return cls(client, stream, mailbox)
 
@@ -104,8 +106,7 @@ class Session:
         """Close the connection."""
         self.leave()
         with suppress(NatsError, OSError, TimeoutError):
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._client.close()
+            await _within(CONNECT_SECONDS, self._client.close())
 
     async def ask(self, what: str, request: bytes = b"") -> Answer:
         """Ask JetStream.
@@ -119,7 +120,8 @@ class Session:
                 answer.
         """
         try:
-            answer = await self._client.request(f"$JS.API.{what}", request, timeout=REQUEST_SECONDS)
+            asking = self._client.request(f"$JS.API.{what}", request, timeout=REQUEST_SECONDS)
+            answer = await _within(REQUEST_SECONDS + 1, asking)
         except (NatsError, OSError, TimeoutError) as error:
             raise JournalError(f"JetStream does not answer: {_words(error)}") from error
         return read_answer(answer.data)
@@ -133,9 +135,10 @@ class Session:
         headers = {"Nats-Expected-Last-Sequence": "0"} if is_first else None
         timeout = REQUEST_SECONDS if is_first else ACK_SECONDS
         try:
-            answer = await self._client.request(
+            publishing = self._client.request(
                 subject_of(self._stream), frame, timeout=timeout, headers=headers
             )
+            answer = await _within(timeout + 1, publishing)
         except NoRespondersError:
             raise JournalError(f"the stream {self._stream} has no leader, or is gone") from None
         except TimeoutError:
@@ -219,6 +222,23 @@ class _Mailbox:
         self._changed.clear()
         messages, self._messages = self._messages, []
         return messages
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a call of the client, which may neither end by itself nor when it is cancelled.
+
+    Raises:
+        TimeoutError: If it takes longer; it is then left alone.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait([task], timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
 
 
 async def _ignore(error: Exception) -> None:
