@@ -13,9 +13,22 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import ACCESS_TOPIC
+from fanline.protocol import (
+    ACCESS_TOPIC,
+    Ack,
+    ConsumerList,
+    DrainNotice,
+    Forgotten,
+    GapNotice,
+    Message,
+    NewMessage,
+    PageAnswer,
+    PopCommand,
+    Popping,
+    Refusal,
+)
 from fanline.queue.local import LocalQueue
-from fanline.server import App, Endpoint, MakeHandler, metrics
+from fanline.server import App, Endpoint, MakeHandler, answer, metrics, refusals
 from fanline.tasks import running_task
 from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
@@ -39,6 +52,17 @@ SWITCH_SECONDS: Final = 0.0005
 
 # How often it is tried to open a log that another msgqueue has open.
 LOCK_RETRY_SECONDS: Final = 0.1
+
+# Frames of /popmsg in fanline.v1, besides arrays of messages.
+POP_FRAMES: Final = (Message, Popping, PageAnswer, GapNotice, ConsumerList, Forgotten, Refusal, DrainNotice)
+
+CLOCK: Final = {
+    "post": {
+        "summary": "Say that the clock is right.",
+        "security": [{"basic": []}],
+        "responses": {"200": answer("Done.", "text/plain", {"type": "string"}), **refusals(401, 403)},
+    }
+}
 
 
 class OpenStore(Protocol):
@@ -162,10 +186,19 @@ def msgqueue_app(
         max_frame=settings.max_frame,
         metrics=registry,
         endpoints={
-            "/pushmsg": Endpoint(make_handler=guard(push.open), services_only=True, is_one_way=True),
-            "/popmsg": Endpoint(make_handler=guard(pop.open), services_only=True),
+            "/pushmsg": Endpoint(
+                make_handler=guard(push.open),
+                services_only=True,
+                is_one_way=True,
+                receives=(NewMessage,),
+                sends=(Ack, Refusal, DrainNotice),
+            ),
+            "/popmsg": Endpoint(
+                make_handler=guard(pop.open), services_only=True, receives=(PopCommand,), sends=POP_FRAMES
+            ),
         },
         posts={"/clock": partial(_accept_clock, clock)},
+        descriptions={"/clock": CLOCK},
         notices=lambda: [clock.problem] if clock.problem else [],
         readiness_problem=partial(_problem, log),
         drain=log.flush,

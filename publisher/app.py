@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from fanline.protocol import ACCESS_TOPIC
+from fanline.protocol import ACCESS_TOPIC, Ack, DrainNotice, NewMessage, Refusal
 from fanline.queue.base import QueueClient
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, Endpoint, metrics
 from fanline.tasks import running_task
 from fanline.token_bucket import RateLimiter
 from publisher.admin import Admin
+from publisher.description import PATHS
 from publisher.http_intake import HttpIntake
 from publisher.intake import Intake
 from publisher.settings import PublisherSettings
@@ -30,11 +31,6 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
     registry = metrics.new_registry()
     queue = queue or RemoteQueue.from_settings(settings)
     rates = RateLimiter(*(getattr(settings, name) for name in _RATES))
-
-    def reload(changed: PublisherSettings) -> tuple[str, ...]:
-        rates.change(*(getattr(changed, name) for name in _RATES))
-        return _RATES
-
     intake = Intake(
         queue,
         max_content=settings.max_content,
@@ -54,10 +50,23 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
             max_frame=settings.max_frame,
             max_body=settings.max_frame,
             metrics=registry,
-            endpoints={"/publish": Endpoint(make_handler=intake.open, is_one_way=True)},
+            endpoints={
+                "/publish": Endpoint(
+                    make_handler=intake.open,
+                    is_one_way=True,
+                    receives=(NewMessage,),
+                    sends=(Ack, Refusal, DrainNotice),
+                )
+            },
+            descriptions=PATHS,
             posts=HttpIntake(intake, timeout=settings.queue_wait).posts | Admin(intake).posts,
             readiness_problem=lambda: queue.problem,
             drain=queue.flush,
-            reload=reload,
+            reload=partial(_reload, rates),
             follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
         )
+
+
+def _reload(rates: RateLimiter, changed: PublisherSettings) -> tuple[str, ...]:
+    rates.change(*(getattr(changed, name) for name in _RATES))
+    return _RATES

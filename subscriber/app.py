@@ -10,7 +10,18 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
-from fanline.protocol import ACCESS_TOPIC, Record
+from fanline.protocol import (
+    ACCESS_TOPIC,
+    DrainNotice,
+    GapNotice,
+    Message,
+    Record,
+    Subscribed,
+    SubscribeRefusal,
+    SubscribeRequest,
+    Unsubscribed,
+    UnsubscribeRequest,
+)
 from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.queue.record_cache import RecordCache
@@ -21,7 +32,7 @@ from fanline.token_bucket import RateLimiter
 from subscriber.delivery import Delivery
 from subscriber.fanout import Fanout
 from subscriber.frame_codec import EventFrames
-from subscriber.http import history
+from subscriber.http import description, history
 from subscriber.http.events import Events
 from subscriber.live_feed import LiveFeed
 from subscriber.session import Session
@@ -29,6 +40,10 @@ from subscriber.settings import SubscriberSettings
 
 # A frame of commands; a client splits more of them.
 MAX_FRAME: Final = 65_536
+
+# Frames in fanline.v1.
+RECEIVED: Final = (SubscribeRequest, UnsubscribeRequest)
+SENT: Final = (Message, Subscribed, Unsubscribed, SubscribeRefusal, GapNotice, DrainNotice)
 
 # Reading the time of a larger message would cost more than it is worth.
 MAX_BODY: Final = 4_096
@@ -55,13 +70,7 @@ async def open_subscriber(
     rejected = Counter(
         "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=registry
     )
-    feed = LiveFeed(
-        RecordCache(settings.recent_bytes),
-        Fanout(settings.join_window),
-        asyncio.get_running_loop().call_later,
-        on_delivered=DeliveryMetrics(registry).observe,
-    )
-    _register_metrics(registry, feed)
+    feed = _make_feed(settings, registry)
     queue = queue or RemoteQueue.from_settings(settings)
     pages = PageTurns(queue)
     make_delivery = partial(
@@ -81,7 +90,8 @@ async def open_subscriber(
             is_shared=settings.workers > 1,
             max_frame=MAX_FRAME,
             metrics=registry,
-            endpoints={"/subscribe": Endpoint(make_handler=make_session)},
+            endpoints={"/subscribe": Endpoint(make_handler=make_session, receives=RECEIVED, sends=SENT)},
+            descriptions=description.PATHS,
             pages={history.PATH: history.History(pages, patience=settings.queue_wait).show},
             streams=events.streams,
             readiness_problem=lambda: queue.problem,
@@ -98,6 +108,17 @@ async def _drain(feed: LiveFeed) -> None:
 def _reload(rates: RateLimiter, changed: SubscriberSettings) -> tuple[str, ...]:
     rates.change(changed.max_commands_per_second)
     return ("max_commands_per_second",)
+
+
+def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry) -> LiveFeed:
+    feed = LiveFeed(
+        RecordCache(settings.recent_bytes),
+        Fanout(settings.join_window),
+        asyncio.get_running_loop().call_later,
+        on_delivered=DeliveryMetrics(registry).observe,
+    )
+    _register_metrics(registry, feed)
+    return feed
 
 
 class DeliveryMetrics:

@@ -41,6 +41,7 @@ from fanline.protocol.messages import (
 from fanline.protocol.publish import (
     Ack,
     Drain,
+    DrainNotice,
     PublishReply,
     Refusal,
     decode_publish_reply,
@@ -89,6 +90,7 @@ __all__ = [
     "Dialect",
     "Disconnect",
     "Drain",
+    "DrainNotice",
     "Forgotten",
     "GapNotice",
     "GapRange",

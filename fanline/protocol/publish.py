@@ -41,6 +41,12 @@ class Drain(msgspec.Struct):
     retry_ms: float
 
 
+class DrainNotice(msgspec.Struct):
+    """Tells a client of ``fanline.v1`` that the service stops."""
+
+    drain: Drain
+
+
 class PublishReply(msgspec.Struct):
     """Anything that a publisher is told: an ack, a refusal, or a drain notice."""
 

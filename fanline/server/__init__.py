@@ -7,6 +7,7 @@ from fanline.security.tokens import CHAT, Claims, TokenKey, find_token
 from fanline.server import metrics
 from fanline.server.access import address_of, query_of, single_header
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page, StreamEndpoint
+from fanline.server.http.description import answer, ref, refusals
 from fanline.server.http.event_stream import EventStream
 from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, status_of
 from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit, rate_refusal
@@ -58,6 +59,7 @@ __all__ = [
     "TokenKey",
     "Unauthorized",
     "address_of",
+    "answer",
     "find_token",
     "gauge",
     "join_array",
@@ -69,7 +71,9 @@ __all__ = [
     "raise_file_limit",
     "rate_refusal",
     "read_secret",
+    "ref",
     "refusal",
+    "refusals",
     "run_program",
     "running_task",
     "single_header",

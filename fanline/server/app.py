@@ -30,11 +30,15 @@ class Endpoint:
         make_handler: Makes the handler of a new connection.
         services_only: Whether users need the role ``service``; then no token is a login.
         is_one_way: Whether a plain client has nothing to read here, and so may not answer pings either.
+        receives: Types of the frames of clients in ``fanline.v1``, as they are decoded.
+        sends: Types of the frames to clients.
     """
 
     make_handler: MakeHandler
     services_only: bool = False
     is_one_way: bool = False
+    receives: tuple[type, ...] = ()
+    sends: tuple[type, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,7 @@ class App:
             :class:`~fanline.errors.Rejected` or :class:`~fanline.server.http.problems.HttpProblem`.
         posts: What answers POST, likewise.
         streams: Server-sent events, by path.
+        descriptions: What OpenAPI says of pages, posts and streams, by path.
         max_body: Largest body of a request, in bytes.
         routes: What answers other requests; each decides itself who may make them.
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
@@ -103,6 +108,7 @@ class App:
     pages: Mapping[str, Page] = field(default_factory=dict)
     posts: Mapping[str, Page] = field(default_factory=dict)
     streams: Mapping[str, StreamEndpoint] = field(default_factory=dict)
+    descriptions: Mapping[str, Any] = field(default_factory=dict)
     max_body: int = MAX_BODY
     routes: Sequence[BaseRoute] = ()
     is_shared: bool = False

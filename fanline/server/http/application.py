@@ -7,12 +7,13 @@ from http import HTTPStatus
 import prometheus_client
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from fanline.server.access import Access
 from fanline.server.app import App, Endpoint, Page, StreamEndpoint
+from fanline.server.http.description import describe_http, describe_websockets
 from fanline.server.http.event_stream import answer_with_stream
 from fanline.server.http.middleware import common_headers
 from fanline.server.http.problems import HttpProblem, ProblemCode, translated_refusals
@@ -57,6 +58,7 @@ class Application:
 
         self._routes: list[BaseRoute] = [
             *app.routes,  # first, so that a service can describe its health in a way of its own
+            *_documents(app),
             Route("/healthz", _show_health),
             Route("/readyz", show_readiness),
             Route("/metrics", _for_users(show_metrics, access, needs_password=True)),
@@ -104,6 +106,18 @@ class Application:
         if "GET" in methods:
             methods.add("HEAD")  # the middleware answers it everywhere
         return ", ".join(sorted(methods))
+
+
+def _documents(app: App) -> list[BaseRoute]:
+    """Return the routes of the descriptions of a service, of which none is a secret."""
+    documents = {"/openapi.json": describe_http(app)}
+    if any(isinstance(endpoint, Endpoint) for endpoint in app.endpoints.values()):
+        documents["/asyncapi.json"] = describe_websockets(app)
+
+    async def show(request: Request) -> Response:
+        return JSONResponse(documents[request.url.path])
+
+    return [Route(path, show) for path in documents]
 
 
 async def _show_health(_: Request) -> Response:

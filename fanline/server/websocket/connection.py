@@ -20,7 +20,7 @@ from websockets.protocol import State
 
 from fanline import keepalive
 from fanline.errors import CloseCode
-from fanline.protocol import SUBPROTOCOL, Dialect, decode_renewal, encode
+from fanline.protocol import SUBPROTOCOL, Dialect, Drain, DrainNotice, decode_renewal, encode
 from fanline.security.logins import VerifiedLogin
 from fanline.server.accepting.cuts import Cut
 from fanline.server.accepting.peer import Peer
@@ -138,7 +138,7 @@ class Connection(InboundChannel):
     def dismiss(self, retry_ms: int) -> None:
         """Close with 1001; in v1 say before when to come back."""
         if self.dialect is Dialect.V1:
-            self.send_json({"drain": {"retry_ms": retry_ms}})
+            self.send_json(DrainNotice(Drain(retry_ms)))
         self.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
 
     def check_life(self, now: float) -> int:
