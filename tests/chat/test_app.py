@@ -27,7 +27,7 @@ async def test_a_missing_file_is_named(make_chat_settings: MakeSettings, tmp_pat
     (tmp_path / "short.key").write_text("short")
     (tmp_path / "short.key").chmod(0o600)
     mistakes: list[tuple[dict[str, object], str]] = [
-        ({"cert_dir": empty}, r"empty/ca\.crt: there is no such file"),
+        ({"cert_dir": empty}, r"empty/server\.crt: there is no such file"),
         ({"host": "0.0.0.0"}, "FANLINE_USERS_FILE"),
         ({"users_file": tmp_path / "nobody"}, "nobody"),
         ({"chat_password_file": tmp_path / "nothing"}, "chat_password_file"),
@@ -59,7 +59,7 @@ async def test_a_mistake_ends_the_program_with_2(tmp_path: Path) -> None:
     async with asyncio.timeout(DEADLINE):
         _, said = await program.communicate()
     assert program.returncode == 2
-    assert said.decode().startswith(f"chat: {tmp_path}/ca.crt: there is no such file")
+    assert said.decode().startswith(f"chat: {tmp_path}/server.crt: there is no such file")
     assert said.count(b"\n") == 1
 
 
