@@ -12,20 +12,10 @@ from playwright.async_api import Browser, BrowserContext, expect
 from tests.chat.static.browser import Installation, Site, is_network, open_browser, problems_of
 from tests.stubs import DEADLINE
 
-HERE = Path(__file__).parent
-
 OpenWindow = Callable[..., Awaitable[BrowserContext]]
 
 # The page counts as broken if it does not do within this what a test waits for, in milliseconds.
 PATIENCE = DEADLINE * 1000
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module in one worker, because they share an installation of four processes."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
