@@ -97,7 +97,8 @@ async def test_every_page_is_documented(chat: ChatClient) -> None:
     described = (await chat.http.get("/openapi.json")).json()["paths"]
     pages = {(method.upper(), path) for path, methods in described.items() for method in methods}
     table = "".join(line for line in section("Pages").splitlines(keepends=True) if line.startswith("| "))
-    assert set(REQUEST.findall(table)) == pages | {("GET", "/metrics")}
+    others = {("GET", path) for path in ("/", "/static/…", "/metrics")}
+    assert set(REQUEST.findall(table)) == pages | others
 
 
 def test_every_code_is_documented() -> None:
