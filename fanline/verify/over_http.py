@@ -162,11 +162,11 @@ class EventReader(Reader):
             self.received.troubles.append(f"{response.status_code}, {problem.code}: {problem.detail}")
             return
         self._on_state(None)
-        kind, data = "message", list[str]()
+        kind, event_id, data = "message", self._last_id, list[str]()
         async for line in response.aiter_lines():
             field, _, value = line.partition(": ")
             if field == "id":
-                self._last_id = value
+                event_id = value
             elif field == "event":
                 kind = value
             elif field == "data":
@@ -175,6 +175,7 @@ class EventReader(Reader):
                 self._retry_seconds = min(int(value) / 1_000, MAX_RETRY_SECONDS)
             elif not line:
                 self._take(kind, "\n".join(data))
+                self._last_id = event_id  # not before: the connection may be lost within the event
                 kind, data = "message", []
 
     def _take(self, kind: str, data: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fanline.errors import ErrorCode, Rejected
+from fanline.security.tls import server_context
 from fanline.verify.installation import Place
 from fanline.verify.load import Load
 from fanline.verify.over_http import ByPost, EventReader
@@ -82,3 +83,25 @@ async def test_notes_a_refused_request(
         task.cancel()
         await asyncio.wait([task])
         assert troubles[0].startswith("401, unauthorized: ")
+
+
+async def test_resumes_before_an_event_that_was_cut(cert_dir: Path, tls: ssl.SSLContext) -> None:
+    """The id of an event counts once all of the event has come, as in a browser."""
+    requests: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nretry: 1\n"
+        writer.write(head + b'id: 7-e\ndata: {"topic":"t","content":1,"seq":7}\n\nid: 8-e\n')
+        writer.close()
+
+    server = await asyncio.start_server(answer, "localhost", ssl=server_context(cert_dir))
+    async with server:
+        load = make_load(server.sockets[0].getsockname()[1], tls)
+        reader = EventReader(load, "reader", ["t"], 0)
+        task = asyncio.create_task(reader.run())
+        await until(lambda: len(requests) == 2)
+        task.cancel()
+        await asyncio.wait([task])
+    assert list(reader.received.seqs)[:1] == [7]
+    assert b"last-event-id: 7-e\r\n" in requests[1].lower()
