@@ -165,7 +165,9 @@ def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
     if len(options) + latest > 1:
         raise Rejected(ErrorCode.BAD_COMMAND, "after, last and latest exclude each other")
     if epoch is not None and ("after" not in options or not isinstance(epoch, str)):
-        raise Rejected(ErrorCode.BAD_COMMAND, "epoch is that of a position, after, as it was told with that")
+        raise Rejected(
+            ErrorCode.BAD_COMMAND, "epoch must be the one that was told with the position in after"
+        )
     for name, value in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
             raise Rejected(ErrorCode.BAD_POSITION, f"{name} must be a whole number from 0 on")

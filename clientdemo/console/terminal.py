@@ -20,7 +20,7 @@ from clientdemo.console.lines import STDIN, read_lines
 
 
 class LineKind(StrEnum):
-    """LineKind of a line on the screen, which gives it its color."""
+    """Kind of a line on the screen, which decides its color."""
 
     SENT = "sent"
     ARRIVED = "arrived"

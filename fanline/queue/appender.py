@@ -131,10 +131,10 @@ class Appender:
 
     async def _serve(self, connection: ClientConnection) -> None:
         self._outbox.put_back()
-        self._on_removed()
+        self._refill()
         self._work.set()
         if self._link.dialect is Dialect.PLAIN:
-            logger.warning("the queue speaks the plain dialect: no acks are to be had")
+            logger.warning("the queue speaks the plain dialect: it sends no acks")
             sending, receiving = self._send_plain(connection), _discard(connection)
         else:
             sending, receiving = self._send(connection), self._receive(connection)
@@ -164,7 +164,7 @@ class Appender:
             if not all(map(self._settle, replies)):
                 logger.error("the queue has replied to another message than the oldest; connecting again")
                 return
-            self._on_removed()
+            self._refill()
 
     def _settle(self, reply: PublishReply) -> bool:
         outcome = reply.outcome()
@@ -192,7 +192,7 @@ class Appender:
                     reason = "the queue does not acknowledge messages: publish in the plain dialect"
                     message.settle(Refusal(ErrorCode.ACK_UNAVAILABLE, reason, message.id))
                 self._outbox.settle_next(message.id)
-                self._on_removed()
+                self._refill()
 
     # Messages that cannot be sent.
 
@@ -212,7 +212,7 @@ class Appender:
         for message in expired:
             if message.reply is not None:
                 message.reply.settle(self._unavailable(message))
-        self._on_removed()
+        self._refill()
 
     def _unavailable(self, message: _Appended) -> Refusal:
         if message.was_sent:
@@ -221,7 +221,7 @@ class Appender:
             reason = f"the queue cannot be reached: {self._link.problem or 'it does not keep up'}"
         return Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id)
 
-    def _on_removed(self) -> None:
+    def _refill(self) -> None:
         while self._waiting and not self._outbox.is_full:
             for message in self._waiting.take_turn():
                 self._outbox.add(message)

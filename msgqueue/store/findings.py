@@ -94,7 +94,7 @@ ID: Final = Kind(
 
 
 class Finding(NamedTuple):
-    """LogFindings of one kind: their number, and the first examples."""
+    """Findings of one kind: their number, and the first examples."""
 
     kind: Kind
     times: int

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from fanline.errors import Rejected
-from fanline.protocol import Dialect
+from fanline.protocol import Dialect, NewMessage
 from fanline.server import Service
 from publisher.app import open_publisher
 from tests.conftest import Dial, StartService, until
@@ -301,7 +301,11 @@ async def test_plain_queue_gets_plain_frames(
     await plain.send('{"Topic":"t","Content":{"n":2}}')
     await queue.until(lambda: len(got) == 2)
     assert got == [b'{"Topic":"t","Content":"one"}', b'{"Topic":"t","Content":"{\\"n\\":2}"}']
-    assert all(isinstance(entry, object) for entry in Dialect.PLAIN.codec.decode_published(got[0]))
+    entries = [entry for frame in got for entry in Dialect.PLAIN.codec.decode_published(frame)]
+    assert [(entry.topic, bytes(entry.content)) for entry in entries if isinstance(entry, NewMessage)] == [
+        ("t", b'"one"'),
+        ("t", b'"{\\"n\\":2}"'),
+    ]
 
 
 async def test_garbage_of_the_queue_is_survived(queue: StubPublisher, publisher: Service, dial: Dial) -> None:

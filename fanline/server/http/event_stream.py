@@ -140,7 +140,7 @@ OpenStream = Callable[[Request, EventStream], Awaitable[bytes]]
 
 
 class StreamFactory(Protocol):
-    """Interface of the set of open connections, for :class:`StreamResponse`."""
+    """Interface of the set of open connections, for :func:`answer_with_stream`."""
 
     def open_stream(self, protocol: HttpProtocol, login: VerifiedLogin, heartbeat: float) -> EventStream:
         """Return a stream that has not begun, counted as a connection of its user."""

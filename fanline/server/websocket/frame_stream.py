@@ -5,6 +5,8 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from websockets.frames import CloseCode as StandardCode
+
 from fanline.server.websocket.connection import Connection, MakeHandler
 from fanline.server.websocket.handler import Handler
 from fanline.server.websocket.inbound import MAX_WAITING_FRAMES
@@ -50,9 +52,9 @@ class FrameStream:
             await serve(self._connection, self._iterate())
         except Exception:
             logger.exception("a handler has failed; its connection is closed")
-            self._connection.cut(1011, "")
+            self._connection.cut(StandardCode.INTERNAL_ERROR, "")
         else:
-            self._connection.cut(1000, "")
+            self._connection.cut(StandardCode.NORMAL_CLOSURE, "")
 
     def on_frame(self, payload: bytes) -> None:
         """Queue a frame for the task."""

@@ -97,7 +97,7 @@ class HandshakeProtocol(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop to decide: the client has left."""
+        """Stop deciding: the client has left."""
         del exc
         self._peer.leave()
         self._task.cancel()

@@ -139,7 +139,7 @@ class InboundChannel(Channel):
             self._parse_slices()
 
     def pause_writing(self) -> None:
-        """Stop to read: a peer that reads nothing is not answered, and pongs do not pile up."""
+        """Stop reading: a peer that reads nothing is not answered, and pongs do not pile up."""
         super().pause_writing()
         self._control_reading()
 
