@@ -102,15 +102,14 @@ class Appender:
         if message.id is None:
             self._ids += 1
             message.id = f"{self._id_prefix}{self._ids:x}"
-        deadline = self._loop.time() + self._timeout
-        appended = _Appended(message, message.id, reply, deadline)
-        if self._waiting.size or self._outbox.is_full:
-            sender = appended.group or sender
-            self._waiting.add(appended, len(appended.body), user=message.sender, sender=sender)
+        appended = _Appended(message, message.id, reply, self._loop.time() + self._timeout)
+        outbox, waiting = self._outbox, self._waiting  # this runs for each message
+        if waiting.size or outbox.is_full:
+            waiting.add(appended, len(appended.body), user=message.sender, sender=appended.group or sender)
         else:
-            self._outbox.add(appended)
+            outbox.add(appended)
             self._work.set()
-        if self.is_full:
+        if outbox.size + waiting.size >= self._buffer_bytes:
             self._has_space.clear()
         self._is_empty.clear()
 

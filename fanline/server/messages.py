@@ -56,17 +56,15 @@ class MessageReader:
         return [self._check(entry, user) for entry in entries]
 
     def _check(self, entry: NewMessage | Rejected, user: User) -> NewMessage | Rejected:
-        rejected = entry if isinstance(entry, Rejected) else self._find_fault(entry, user)
-        if rejected is not None:
-            self._refused.labels(rejected.code).inc()
-            return rejected
+        if isinstance(entry, NewMessage):
+            rejected = check_message(entry, max_content=self._max_content) or self._check_rights(entry, user)
+            if rejected is None:
+                if entry.sender is None:
+                    entry.sender = user.name
+                return entry
+            entry = rejected
+        self._refused.labels(entry.code).inc()
         return entry
-
-    def _find_fault(self, message: NewMessage, user: User) -> Rejected | None:
-        rejected = check_message(message, max_content=self._max_content) or self._check_rights(message, user)
-        if rejected is None and message.sender is None:
-            message.sender = user.name
-        return rejected
 
 
 def rate_refusal(seconds: float, what: str, message_id: str | None = None) -> Rejected:
