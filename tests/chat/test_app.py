@@ -77,7 +77,7 @@ async def closed(reader: asyncio.StreamReader) -> bytes:
 
 async def test_a_slow_request_is_dropped(start_chat: StartChat, tls: ssl.SSLContext) -> None:
     """A request whose head does not come in time is cut off, a first one and a later one; a member stays."""
-    chat = await start_chat(handshake_timeout=1)
+    chat = await start_chat(handshake_timeout=2)
     member = await chat.enter()
     whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -97,7 +97,7 @@ async def test_a_slow_request_is_dropped(start_chat: StartChat, tls: ssl.SSLCont
 
 async def test_a_connection_without_tls_is_dropped(start_chat: StartChat) -> None:
     """A connection that begins no TLS handshake is cut off."""
-    chat = await start_chat(handshake_timeout=0.2)
+    chat = await start_chat(handshake_timeout=2)
     reader, writer = await asyncio.open_connection("localhost", chat.server.port)
     assert await closed(reader) == b""
     writer.close()
@@ -105,7 +105,7 @@ async def test_a_connection_without_tls_is_dropped(start_chat: StartChat) -> Non
 
 async def test_a_dead_connection_leaves(start_chat: StartChat) -> None:
     """A member whose connection is dead, without a word, has left after the pings (line 8)."""
-    chat = await start_chat(ping_interval=0.1, silence_limit=0.2, handshake_timeout=0.5)
+    chat = await start_chat(ping_interval=0.1, silence_limit=0.2, handshake_timeout=2)
     watcher, dead = await chat.enter(), await chat.enter()
     dead.connection.transport.pause_reading()  # answers no ping
     assert (await watcher.hear_of(type="left"))["memberId"]

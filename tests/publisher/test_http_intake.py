@@ -315,7 +315,7 @@ async def test_body_that_never_ends(
     queue: StubPublisher, start_service: StartService, tls: ssl.SSLContext
 ) -> None:
     """A body of which nothing more comes is refused with 408, and nothing is stored."""
-    service = await start_service(open_publisher, queue_url=queue.url, handshake_timeout=1)
+    service = await start_service(open_publisher, queue_url=queue.url, handshake_timeout=2)
     head = (
         b"POST /topics/t/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b'Content-Length: 3\r\nAuthorization: Basic aGVsbG86dGVzdA==\r\n\r\n"x'
