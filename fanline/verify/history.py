@@ -1,7 +1,6 @@
 """The log as it is when everything is over: read by subscription, and page by page over HTTP."""
 
 import asyncio
-import base64
 import http.client
 import re
 from http import HTTPStatus
@@ -15,6 +14,7 @@ from fanline.verify.installation import Place
 from fanline.verify.load import Load
 from fanline.verify.observations import Received
 from fanline.verify.subscribers import Steady
+from fanline.verify.wire import Stored
 
 PAGE: Final = 1_000
 HTTP_SECONDS: Final = 30.0
@@ -28,22 +28,16 @@ class LogReader(Steady):
     keeps_up = False
 
 
-class _Stored(msgspec.Struct):
-    topic: str
-    content: msgspec.Raw
-    seq: int
-
-
 class _Page(msgspec.Struct):
     """One page, and the links to the next ones."""
 
-    messages: list[_Stored]
+    messages: list[Stored]
     next: str | None
     prev: str | None
     gap: tuple[int, int] | None
 
 
-_decode: Final = msgspec.json.Decoder(list[_Stored]).decode
+_decode: Final = msgspec.json.Decoder(list[Stored]).decode
 
 
 class PageReader:
@@ -103,11 +97,10 @@ def _get(place: Place, path: str) -> _Page:
         Disconnected: If there is no such answer.
     """
     url = urlsplit(place.subscriber_url)
-    token = base64.b64encode(f"{place.user}:{place.password}".encode()).decode()
     assert url.hostname is not None
     connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=HTTP_SECONDS, context=place.tls)
     try:
-        connection.request("GET", path, headers={"Authorization": f"Basic {token}"})
+        connection.request("GET", path, headers={"Authorization": place.authorization})
         response = connection.getresponse()
         body = response.read()
         if response.status != HTTPStatus.OK:

@@ -7,6 +7,7 @@ services as from service to service::
 """
 
 import asyncio
+import base64
 import random
 import ssl
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,11 @@ class Place:
     password: str = field(repr=False)
     tls: ssl.SSLContext
     patience: float
+
+    @property
+    def authorization(self) -> str:
+        """The header of the login."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 class Installation:

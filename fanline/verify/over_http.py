@@ -12,7 +12,7 @@ from fanline.verify.installation import Place
 from fanline.verify.load import Load
 from fanline.verify.publishers import Sender
 from fanline.verify.subscribers import Reader
-from fanline.verify.wire import MAX_RETRY_SECONDS, OPEN_SECONDS, RETRY_SECONDS
+from fanline.verify.wire import MAX_RETRY_SECONDS, OPEN_SECONDS, RETRY_SECONDS, Stored, ToldGap
 
 # A request without an answer for this long is made again, with the same ids.
 ANSWER_SECONDS: Final = 6.0
@@ -109,19 +109,8 @@ class ByPost(Sender):
         return None
 
 
-class _Gap(msgspec.Struct):
-    first: int = msgspec.field(name="from")
-    last: int = msgspec.field(name="to")
-
-
-class _Data(msgspec.Struct):
-    topic: str
-    content: msgspec.Raw
-    seq: int
-
-
-_decode_data: Final = msgspec.json.Decoder(_Data).decode
-_decode_gap: Final = msgspec.json.Decoder(_Gap).decode
+_decode_data: Final = msgspec.json.Decoder(Stored).decode
+_decode_gap: Final = msgspec.json.Decoder(ToldGap).decode
 
 
 class EventReader(Reader):

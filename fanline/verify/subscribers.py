@@ -14,7 +14,7 @@ from fanline.errors import FanlineError
 from fanline.verify.load import Load
 from fanline.verify.observations import UNKNOWN, Received
 from fanline.verify.wait_for import happens
-from fanline.verify.wire import RawClient, Retry
+from fanline.verify.wire import RawClient, Retry, ToldGap
 
 # Seconds for which one who comes and goes stays, and stays away, at most.
 MAX_STAY: Final = 6.0
@@ -152,18 +152,13 @@ class _Drain(msgspec.Struct):
     retry_ms: float
 
 
-class _Gap(msgspec.Struct):
-    first: int = msgspec.field(name="from")
-    last: int = msgspec.field(name="to")
-
-
 class _Said(msgspec.Struct):
     """Anything that a subscriber is told."""
 
     topic: str | None = None
     content: msgspec.Raw = msgspec.Raw(b"null")
     seq: int = 0
-    gap: _Gap | None = None
+    gap: ToldGap | None = None
     error: str | None = None
     reason: str = ""
     drain: _Drain | None = None

@@ -1,7 +1,6 @@
 """WebSocket connections below the public client, for those who must not share its mistakes."""
 
 import asyncio
-import base64
 from abc import ABC, abstractmethod
 from typing import Final
 
@@ -16,6 +15,21 @@ from fanline.verify.load import Load
 OPEN_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.3
 MAX_RETRY_SECONDS: Final = 5.0
+
+
+class Stored(msgspec.Struct):
+    """A message as it is delivered and stored."""
+
+    topic: str
+    content: msgspec.Raw
+    seq: int
+
+
+class ToldGap(msgspec.Struct):
+    """Positions, first and last, that a subscriber is told to be gone."""
+
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
 
 
 class Retry(Exception):
@@ -67,11 +81,10 @@ class RawClient(ABC):
 
 
 def _dial(place: Place, url: str) -> connect:
-    token = base64.b64encode(f"{place.user}:{place.password}".encode()).decode()
     return connect(
         url,
         ssl=place.tls,
-        additional_headers={"Authorization": f"Basic {token}"},
+        additional_headers={"Authorization": place.authorization},
         subprotocols=[Subprotocol("fanline.v1")],
         compression=None,
         proxy=None,

@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from fanline.security.client_tls import client_context
-from fanline.tasks import cancel_and_wait
+from fanline.tasks import cancel_and_wait, start_task
 from fanline.verify.hostile.attacks import ATTACKS
 from fanline.verify.hostile.target import Target
 
@@ -50,7 +50,7 @@ async def attack(read_line: Callable[[], Awaitable[bytes]], answer: Callable[[],
         if running is not None:
             await cancel_and_wait(running)
         name = line.decode().strip()
-        running = asyncio.ensure_future(ATTACKS[name](target)) if name else None
+        running = start_task(ATTACKS[name](target)) if name else None
         answer()
     if running is not None:
         await cancel_and_wait(running)

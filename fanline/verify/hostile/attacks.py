@@ -7,11 +7,11 @@ connections.
 import asyncio
 import base64
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from websockets.frames import Frame, Opcode
@@ -28,7 +28,7 @@ UNREAD_SECONDS: Final = 5.0
 
 PUBLISH, SUBSCRIBE = "/publish", "/subscribe"
 
-Attack = Callable[[Target], Awaitable[None]]
+Attack = Callable[[Target], Coroutine[Any, Any, None]]
 
 
 async def send_many_elements(target: Target) -> None:
