@@ -81,6 +81,7 @@ class HandshakeProtocol(asyncio.Protocol):
         self._refusals = refusals
         self._peer: Peer = scope["state"]["peer"]
         self._early = bytearray()
+        self._connection: Connection | None = None
         transport.set_protocol(self)
         self._task = asyncio.get_running_loop().create_task(self._run(Handshake(scope)))
         self.data_received(early)
@@ -97,10 +98,16 @@ class HandshakeProtocol(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop deciding: the client has left."""
-        del exc
-        self._peer.leave()
-        self._task.cancel()
+        """Stop deciding: the client has left.
+
+        TLS transports call this in a later turn than that in which they notice the end. If the handshake was
+        accepted between the two, the connection would never hear of it.
+        """
+        if self._connection is not None:
+            self._connection.connection_lost(exc)
+        else:
+            self._peer.leave()
+            self._task.cancel()
 
     async def _run(self, handshake: Handshake) -> None:
         try:
@@ -123,9 +130,9 @@ class HandshakeProtocol(asyncio.Protocol):
             if opening.subprotocol is not None:
                 answer += f"Sec-WebSocket-Protocol: {opening.subprotocol}\r\n"
             self._transport.write(f"{answer}\r\n".encode())
-            connection = self._accept(self._transport, opening, self._peer)
+            self._connection = self._accept(self._transport, opening, self._peer)
             if self._early:
-                connection.data_received(bytes(self._early))
+                self._connection.data_received(bytes(self._early))
 
     def _refuse(self, handshake: Handshake, problem: HttpProblem) -> None:
         if self._transport.is_closing():
