@@ -1,6 +1,7 @@
 """Token buckets: rates that may be exceeded for a while. No I/O, no clock."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from operator import add
 from typing import Final
 
 # Seconds for which the full rate is saved, and for which a key that has used up a rate is refused.
@@ -65,68 +66,75 @@ class RateLimiter:
     """
 
     def __init__(self, *rates: float) -> None:
-        self._rates = rates
-        self._keys: dict[Hashable, _Usage] = {}
+        self._periods = _periods(rates)
+        self._keys: dict[Hashable, Usage] = {}
         self._look_at = KEYS_BETWEEN_LOOKS
 
     def change(self, *rates: float) -> None:
         """Limit to other rates from now on; usage until then is forgotten."""
-        if rates != self._rates:
-            self._rates = rates
+        if (periods := _periods(rates)) != self._periods:
+            self._periods = periods
             self._keys.clear()
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def admit(self, key: Hashable, now: float, *counts: float) -> float:
-        """Charge a request and return 0, or return the seconds for which it is refused.
+    def find(self, key: Hashable, now: float) -> "Usage":
+        """Return the usage by one key, to be used before the next call.
 
         Args:
             key: Whose rate it is.
             now: The time, in seconds, of a clock that never goes back.
-            counts: How much it has of each quantity.
         """
-        usage = self._find(key, now)
-        if now < usage.refused_until:
-            return usage.refused_until - now
-        if delay := usage.delay(now):
-            delay = max(delay, REFUSED_SECONDS)
-            usage.refused_until = now + delay
-            return delay
-        usage.spend(counts)
-        return 0.0
-
-    def charge(self, key: Hashable, now: float, *counts: float) -> float:
-        """Charge a request in any case; return the seconds until the rate is kept again."""
-        usage = self._find(key, now)
-        usage.spend(counts)
-        return usage.delay(now)
-
-    def _find(self, key: Hashable, now: float) -> "_Usage":
         usage = self._keys.get(key)
         if usage is None:
             if len(self._keys) >= self._look_at:
                 self._keys = {key: usage for key, usage in self._keys.items() if not usage.is_new(now)}
                 self._look_at = len(self._keys) + KEYS_BETWEEN_LOOKS
-            usage = self._keys[key] = _Usage(self._rates, now)
+            usage = self._keys[key] = Usage(self._periods, now)
         return usage
 
 
-class _Usage:
-    """Usage of each quantity by one key."""
+class Usage:
+    """Usage of each quantity by one key, as the time at which all of it is regained.
 
-    __slots__ = ("buckets", "refused_until")
+    Args:
+        periods: Seconds in which one of each quantity is regained.
+        now: The time, in seconds, of a clock that never goes back.
+    """
 
-    def __init__(self, rates: tuple[float, ...], now: float) -> None:
-        self.buckets = [TokenBucket(rate, rate * BURST_SECONDS, now) for rate in rates]
-        self.refused_until = now
+    __slots__ = ("_periods", "_refused_until", "_regained_at")
+
+    def __init__(self, periods: Sequence[float], now: float) -> None:
+        self._periods = periods
+        self._regained_at = [now] * len(periods)
+        self._refused_until = now
+
+    def refuse(self, now: float) -> float:
+        """Return the seconds for which a request is refused, as are all others until then; 0 if it is not."""
+        if now < self._refused_until:
+            return self._refused_until - now
+        delay = self.delay(now)
+        if delay:
+            delay = max(delay, REFUSED_SECONDS)
+            self._refused_until = now + delay
+        return delay
 
     def delay(self, now: float) -> float:
-        return max(bucket.delay(now) for bucket in self.buckets)
+        """Return the seconds until all rates are kept again."""
+        regained_at: float = max(map(add, self._regained_at, self._periods))
+        return max(0.0, regained_at - now - BURST_SECONDS)
 
-    def spend(self, counts: tuple[float, ...]) -> None:
-        for bucket, count in zip(self.buckets, counts, strict=True):
-            bucket.spend(count)
+    def spend(self, counts: Sequence[float], now: float) -> None:
+        """Take some of each quantity, even more than there is."""
+        regained_at = self._regained_at
+        for index, count in enumerate(counts):
+            regained_at[index] = max(regained_at[index], now) + count * self._periods[index]
 
     def is_new(self, now: float) -> bool:
-        return now >= self.refused_until and all(bucket.is_full(now) for bucket in self.buckets)
+        """Return whether it is as if nothing had been used."""
+        return now >= max(self._refused_until, *self._regained_at)
+
+
+def _periods(rates: Sequence[float]) -> tuple[float, ...]:
+    return tuple(1 / rate for rate in rates)

@@ -1,5 +1,6 @@
 """The publisher service: accepts messages, and forwards them to msgqueue."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -8,9 +9,8 @@ from typing import Final
 from fanline.protocol import ACCESS_TOPIC, Ack, DrainNotice, NewMessage, Refusal
 from fanline.queue.base import QueueClient
 from fanline.queue.remote import RemoteQueue
-from fanline.server import App, Endpoint, metrics
+from fanline.server import App, ClientRates, Endpoint, metrics
 from fanline.tasks import running_task
-from fanline.token_bucket import RateLimiter
 from publisher.admin import Admin
 from publisher.description import PATHS
 from publisher.http_intake import HttpIntake
@@ -18,6 +18,7 @@ from publisher.intake import Intake
 from publisher.settings import PublisherSettings
 
 _RATES: Final = ("max_messages_per_second", "max_bytes_per_second", "max_new_topics_per_second")
+_RATES_PER_ADDRESS: Final = ("max_messages_per_second_per_address", "max_bytes_per_second_per_address")
 
 
 @asynccontextmanager
@@ -30,7 +31,7 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
     """
     registry = metrics.new_registry()
     queue = queue or RemoteQueue.from_settings(settings)
-    rates = RateLimiter(*(getattr(settings, name) for name in _RATES))
+    rates = ClientRates(*_rates(settings))
     intake = Intake(
         queue,
         max_content=settings.max_content,
@@ -67,6 +68,12 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
         )
 
 
-def _reload(rates: RateLimiter, changed: PublisherSettings) -> tuple[str, ...]:
-    rates.change(*(getattr(changed, name) for name in _RATES))
-    return _RATES
+def _rates(settings: PublisherSettings) -> tuple[list[float], list[float]]:
+    """Return how many messages, bytes and new topics a user, and an address, may have a second."""
+    per_address = [getattr(settings, name) for name in _RATES_PER_ADDRESS]
+    return [getattr(settings, name) for name in _RATES], [*per_address, math.inf]
+
+
+def _reload(rates: ClientRates, changed: PublisherSettings) -> tuple[str, ...]:
+    rates.change(*_rates(changed))
+    return _RATES + _RATES_PER_ADDRESS

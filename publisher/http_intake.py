@@ -23,7 +23,15 @@ from starlette.responses import Response
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import MAX_ELEMENTS, Ack, Dialect, NewMessage, Refusal, decode_content, encode
 from fanline.security.users import User
-from fanline.server import HttpProblem, Page, ProblemCode, problem_of, rate_refusal, status_of
+from fanline.server import (
+    HttpProblem,
+    Page,
+    ProblemCode,
+    address_of,
+    problem_of,
+    rate_refusal,
+    status_of,
+)
 from publisher.intake import SLICE, Intake
 from publisher.ordered_replies import OrderedReplies, Outcome
 
@@ -59,7 +67,7 @@ class HttpIntake:
         body = await request.body()
         content = decode_content(body if media_type == _JSON else encode(_decode_text(body)))
         message = NewMessage(request.path_params["topic"], content, message_id)
-        (outcome,) = await self._publish([message], len(body), request.user)
+        (outcome,) = await self._publish([message], len(body), request)
         if isinstance(outcome, Refusal):
             raise problem_of(Rejected(outcome.error, outcome.reason))
         return Response(encode(outcome), _status([outcome]), media_type=_JSON)
@@ -71,17 +79,19 @@ class HttpIntake:
             raise Rejected(ErrorCode.BAD_ID, reason)
         body = await request.body()
         entries = _read_messages(body, is_lines=media_type in _LINES)
-        outcomes = await self._publish(entries, len(body), request.user)
+        outcomes = await self._publish(entries, len(body), request)
         if refusals := [outcome for outcome in outcomes if isinstance(outcome, Refusal)]:
             raise _problem(refusals, outcomes)
         return Response(encode(outcomes), _status(outcomes), media_type=_JSON)
 
     async def _publish(
-        self, entries: Sequence[NewMessage | Rejected], size: int, user: User
+        self, entries: Sequence[NewMessage | Rejected], size: int, request: Request
     ) -> Sequence[Outcome]:
         """Forward messages, and return the outcome of each when all are known."""
-        if wait := self._intake.admit(user, entries, size):
-            raise rate_refusal(wait, "messages")
+        user: User = request.user
+        excess = self._intake.admit(user, address_of(request), entries, size)
+        if excess is not None:
+            raise rate_refusal(excess, "messages")
         try:
             async with asyncio.timeout(self._timeout):
                 await self._intake.wait_for_queue()

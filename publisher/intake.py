@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -15,7 +14,9 @@ from fanline.protocol import Dialect, NewMessage, encode, refusal
 from fanline.queue.base import QueueClient
 from fanline.security.users import User
 from fanline.server import (
+    ClientRates,
     Connection,
+    Excess,
     Handler,
     MessageReader,
     PlainMessages,
@@ -24,7 +25,6 @@ from fanline.server import (
     rate_refusal,
     text_frame,
 )
-from fanline.token_bucket import RateLimiter
 from publisher.known_topics import KnownTopics
 from publisher.ordered_replies import OrderedReplies
 
@@ -45,7 +45,7 @@ class Intake:
         queue: Where accepted messages go.
         max_content: Largest content of one message, in bytes.
         max_in_flight: Messages of one connection without a reply, above which it is not read from.
-        rates: Limits the messages, the bytes and the new topics of each user.
+        rates: Limits the messages, the bytes and the new topics of each user and address.
         registry: Where to register the counters.
     """
 
@@ -55,7 +55,7 @@ class Intake:
         *,
         max_content: int,
         max_in_flight: int,
-        rates: RateLimiter,
+        rates: ClientRates,
         registry: CollectorRegistry,
     ) -> None:
         self._queue = queue
@@ -72,27 +72,31 @@ class Intake:
             return PlainMessages(connection, self._reader, partial(self._forward, connection))
         return _Publishing(connection, self)
 
-    def admit(self, user: User, entries: Sequence[NewMessage | Rejected], size: int) -> float:
-        """Charge a user for messages and return 0, or return the seconds for which they are refused.
+    def admit(
+        self, user: User, address: str, entries: Sequence[NewMessage | Rejected], size: int
+    ) -> Excess | None:
+        """Charge a client for messages, or return why they are refused.
 
         Args:
             user: Who has sent them.
+            address: Where they come from.
             entries: The messages.
             size: Bytes of the frame or the request.
         """
         if user.is_service:
-            return 0.0
+            return None
         topics = self._topics.find_new(entries)
-        wait = self._rates.admit(user.name, time.monotonic(), len(entries), size, len(topics))
-        if wait:
+        excess = self._rates.admit(user, address, len(entries), size, len(topics))
+        if excess is not None:
             logger.info(
-                "refusing messages of %s for %.1f s: too many, too large or on too many topics",
+                "refusing messages of %s at %s for %.1f s: too many, too large or on too many topics",
                 user.name,
-                wait,
+                address,
+                excess.seconds,
             )
         elif topics:
             self._topics.add(topics)
-        return wait
+        return excess
 
     def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> Sequence[NewMessage | Rejected]:
         """Return messages that a user has sent in another way than a frame, or why one is not accepted."""
@@ -135,7 +139,8 @@ class Intake:
         if not user.is_service:
             topics = self._topics.find_new(accepted)
             self._topics.add(topics)
-            wait = self._rates.charge(user.name, time.monotonic(), len(accepted), size, len(topics))
+            counts = len(accepted), size, len(topics)
+            wait = self._rates.charge(user, connection.peer.address, *counts)
         if wait or self._queue.is_full:
             connection.pause_reading_during(self._wait(connection, wait))
 
@@ -161,8 +166,9 @@ class _Publishing:
         """Take the messages of a frame: a few at once, many in slices."""
         connection = self._connection
         entries: Sequence[NewMessage | Rejected] = connection.dialect.codec.decode_published(payload)
-        if wait := self._intake.admit(connection.user, entries, len(payload)):
-            entries = [rate_refusal(wait, "messages", entry.id) for entry in entries]
+        excess = self._intake.admit(connection.user, connection.peer.address, entries, len(payload))
+        if excess is not None:
+            entries = [rate_refusal(excess, "messages", entry.id) for entry in entries]
         if self._untaken:
             self._untaken.extend(entries)
         elif len(entries) > SLICE:

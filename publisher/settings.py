@@ -23,6 +23,13 @@ class PublisherSettings(ServiceSettings):
         "for users with the role `service`.",
     )
     max_bytes_per_second: Bytes = Field(33_554_432, description="Bytes that one user may publish, likewise.")
+    max_messages_per_second_per_address: Count = Field(
+        50_000,
+        description="Messages that all users of one address (in IPv6 a /64) may publish a second, likewise.",
+    )
+    max_bytes_per_second_per_address: Bytes = Field(
+        134_217_728, description="Bytes that all users of one address may publish, likewise."
+    )
     max_new_topics_per_second: Count = Field(
         2_000,
         description="Topics that one user may begin a second, likewise: topics on which there was no message "

@@ -26,9 +26,8 @@ from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
-from fanline.server import App, Endpoint, metrics
+from fanline.server import App, ClientRates, Endpoint, metrics
 from fanline.tasks import running_task
-from fanline.token_bucket import RateLimiter
 from subscriber.delivery import Delivery
 from subscriber.fanout import Fanout
 from subscriber.frame_codec import EventFrames
@@ -80,7 +79,7 @@ async def open_subscriber(
         max_subscriptions=settings.max_subscriptions,
         timeout=settings.queue_wait,
     )
-    rates = RateLimiter(settings.max_commands_per_second)
+    rates = ClientRates(*_rates(settings))
     make_session = partial(Session, **make_delivery.keywords, rates=rates, rejected=rejected)
     codec = EventFrames(lambda: feed.epoch)
     events = Events(make_delivery, codec, heartbeat=settings.event_heartbeat, rates=rates, rejected=rejected)
@@ -105,9 +104,14 @@ async def _drain(feed: LiveFeed) -> None:
     feed.flush()
 
 
-def _reload(rates: RateLimiter, changed: SubscriberSettings) -> tuple[str, ...]:
-    rates.change(changed.max_commands_per_second)
-    return ("max_commands_per_second",)
+def _rates(settings: SubscriberSettings) -> tuple[list[float], list[float]]:
+    """Return how many commands a user, and an address, may send a second."""
+    return [settings.max_commands_per_second], [settings.max_commands_per_second_per_address]
+
+
+def _reload(rates: ClientRates, changed: SubscriberSettings) -> tuple[str, ...]:
+    rates.change(*_rates(changed))
+    return "max_commands_per_second", "max_commands_per_second_per_address"
 
 
 def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry) -> LiveFeed:

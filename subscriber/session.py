@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -11,8 +10,7 @@ from prometheus_client import Counter
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import Read, SubscribeRefusal
 from fanline.queue.page_turns import PageTurns
-from fanline.server import Connection, RefusalLimit, rate_refusal
-from fanline.token_bucket import RateLimiter
+from fanline.server import ClientRates, Connection, RefusalLimit, rate_refusal
 from subscriber import commands
 from subscriber.commands import Command, RefusedCommand
 from subscriber.delivery import Delivery
@@ -46,7 +44,7 @@ class Session(Delivery):
         pages: Reads the rest of the log, in turn with all others.
         max_subscriptions: How many patterns it may hold.
         timeout: Seconds that a command may wait for msgqueue.
-        rates: Limits the commands of each user.
+        rates: Limits the commands of each user and address.
         rejected: Counts rejected commands, by code.
     """
 
@@ -63,7 +61,7 @@ class Session(Delivery):
         *,
         max_subscriptions: int,
         timeout: float,
-        rates: RateLimiter,
+        rates: ClientRates,
         rejected: Counter,
     ) -> None:
         super().__init__(
@@ -134,14 +132,12 @@ class Session(Delivery):
         return None
 
     def _check_rate(self) -> Rejected | None:
-        """Return the refusal of a command of a user who sends too many; in plain such a user has to wait."""
-        user, now = self._connection.user, time.monotonic()
-        if user.is_service:
-            return None
+        """Return the refusal of a command of a client that sends too many; in plain it has to wait."""
+        user, address = self._connection.user, self._connection.peer.address
         if self._subscription.codec.has_notices:
-            wait = self._rates.admit(user.name, now, 1)
-            return rate_refusal(wait, "commands") if wait else None
-        wait = self._rates.charge(user.name, now, 1)
+            excess = self._rates.admit(user, address, 1)
+            return None if excess is None else rate_refusal(excess, "commands")
+        wait = self._rates.charge(user, address, 1)
         if wait and not self._is_resting:
             self._is_resting = True
             self._connection.pause_reading()

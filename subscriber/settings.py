@@ -20,6 +20,10 @@ class SubscriberSettings(ServiceSettings):
         description="Commands that the connections of one user may send a second, for longer than five "
         "seconds; not a limit for users with the role `service`.",
     )
+    max_commands_per_second_per_address: Count = Field(
+        10_000,
+        description="Commands that all users of one address (in IPv6 a /64) may send a second, likewise.",
+    )
     join_window: Annotated[float, Field(ge=0, le=1)] = Field(
         0.002, description="Seconds during which frames for a busy connection are joined into one write."
     )

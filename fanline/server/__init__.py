@@ -5,6 +5,7 @@ from fanline.security.authenticator import Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, GuessLimiter, network
 from fanline.security.tokens import CHAT, Claims, TokenKey, find_token
 from fanline.server import metrics
+from fanline.server.accepting.rates import ClientRates, Excess
 from fanline.server.access import address_of, query_of, single_header
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page, StreamEndpoint
 from fanline.server.http.description import answer, ref, refusals
@@ -32,10 +33,12 @@ __all__ = [
     "Bytes",
     "Channel",
     "Claims",
+    "ClientRates",
     "Connection",
     "Count",
     "Endpoint",
     "EventStream",
+    "Excess",
     "GuessLimiter",
     "Handler",
     "Handshake",

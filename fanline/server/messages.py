@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import NewMessage, check_message
 from fanline.security.users import User
+from fanline.server.accepting.rates import Excess
 from fanline.server.websocket.connection import Connection
 from fanline.token_bucket import TokenBucket
 
@@ -67,15 +68,16 @@ class MessageReader:
         return entry
 
 
-def rate_refusal(seconds: float, what: str, message_id: str | None = None) -> Rejected:
+def rate_refusal(excess: Excess, what: str, message_id: str | None = None) -> Rejected:
     """Return the refusal of what exceeds a rate.
 
     Args:
-        seconds: When to try again.
+        excess: Whose rate, and for how long.
         what: What there is too much of, in the plural.
         message_id: The id of the message.
     """
-    reason = f"too many {what} of this user; all are refused for {seconds:.1f} s"
+    seconds, whose = excess
+    reason = f"too many {what} of this {whose}; all are refused for {seconds:.1f} s"
     return Rejected(ErrorCode.RATE_LIMITED, reason, message_id, math.ceil(seconds * 1_000))
 
 

@@ -20,7 +20,6 @@
 Options are those of ``sub``. ``Last-Event-ID``, with which a browser comes back, counts for more than they.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
@@ -31,9 +30,7 @@ from starlette.requests import Request
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import GapNotice, parse_position
 from fanline.protocol.topics import require_pattern
-from fanline.security.users import User
-from fanline.server import EventStream, StreamEndpoint, rate_refusal, single_header
-from fanline.token_bucket import RateLimiter
+from fanline.server import ClientRates, EventStream, StreamEndpoint, address_of, rate_refusal, single_header
 from subscriber.backlog import Start
 from subscriber.commands import Command, parse_switch, subscribe_command
 from subscriber.delivery import Delivery
@@ -51,7 +48,7 @@ class Events:
         make_delivery: Makes the delivery to a stream.
         codec: Makes the events.
         heartbeat: Seconds of silence after which a stream has a comment.
-        rates: Limits the commands of each user, of which each topic is one.
+        rates: Limits the commands of each user and address, of which each topic is one.
         rejected: Counts rejected requests, by code.
     """
 
@@ -61,7 +58,7 @@ class Events:
         codec: EventFrames,
         *,
         heartbeat: float,
-        rates: RateLimiter,
+        rates: ClientRates,
         rejected: Counter,
     ) -> None:
         self._make_delivery = make_delivery
@@ -79,7 +76,7 @@ class Events:
         """Subscribe a stream to what a request asks for, and return what it begins with."""
         try:
             commands = _parse(request)
-            self._charge(request.user, len(commands))
+            self._charge(request, len(commands))
             delivery = self._make_delivery(stream, self._codec)
             stream.on_close = delivery.on_close
             return self._encode_opening(await delivery.begin(commands))
@@ -87,14 +84,15 @@ class Events:
             self._rejected.labels(rejected.code).inc()
             raise
 
-    def _charge(self, user: User, count: int) -> None:
-        """Refuse a stream of a user who asks for too many topics.
+    def _charge(self, request: Request, count: int) -> None:
+        """Refuse a stream of a client that asks for too many topics.
 
         Raises:
             Rejected: If there are too many.
         """
-        if not user.is_service and (wait := self._rates.admit(user.name, time.monotonic(), count)):
-            raise rate_refusal(wait, "commands")
+        excess = self._rates.admit(request.user, address_of(request), count)
+        if excess is not None:
+            raise rate_refusal(excess, "commands")
 
     def _encode_opening(self, starts: Sequence[Start]) -> bytes:
         """Return the first position, and the gaps after it: with these, one that loses its stream resumes."""

@@ -65,6 +65,34 @@ async def test_messages_over_the_rate_are_refused(
     assert queue.contents == [*range(1_000), "bob", "robot"]
 
 
+async def test_address_over_the_rate_is_refused(
+    queue: StubPublisher, start_service: StartService, dial: Dial, tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """Users of one address, as a trusted proxy names it, share a rate, also by POST (line 47)."""
+    users = UsersFile(tmp_path / "users")
+    for name in ("alice", "bob"):
+        users.put(User(name), "secret", cost=4)
+    publisher = await start_service(
+        open_publisher,
+        queue_url=queue.url,
+        users_file=users.path,
+        trusted_proxies=["127.0.0.1", "::1"],
+        max_messages_per_second_per_address=1,
+    )
+    here, there = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
+    client = await dial(publisher, "/publish", headers=here, **ALICE)
+    await client.send(frame(range(1_000)))
+    assert all("ok" in each for each in await answers(client, 1_000))
+    second = await dial(publisher, "/publish", headers=here, **BOB)
+    await second.send(frame(["a"]))
+    assert "address" in (await answers(second, 1))[0]["reason"]
+    url = f"https://localhost:{publisher.port}/topics/t/messages"
+    async with httpx.AsyncClient(verify=tls, trust_env=False, auth=("bob", "secret")) as http:
+        answered = [await http.post(url, json=1, headers=each, timeout=DEADLINE) for each in (here, there)]
+    assert [each.status_code for each in answered] == [429, 201]
+    assert int(answered[0].headers["Retry-After"]) > 1
+
+
 async def test_plain_publisher_over_the_rate_is_not_read(
     queue: StubPublisher, publisher: Service, dial: Dial
 ) -> None:

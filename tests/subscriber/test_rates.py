@@ -17,6 +17,7 @@ from tests.stub_queue import StubQueue
 from tests.stubs import DEADLINE
 
 ALICE: dict[str, str] = {"user": "alice", "password": "secret"}
+BOB: dict[str, str] = ALICE | {"user": "bob"}
 
 FRAME = msgspec.json.encode([{"sub": f"t.{number}"} for number in range(200)]).decode()
 
@@ -30,12 +31,17 @@ async def queue(cert_dir: Path) -> AsyncIterator[StubQueue]:
 
 @pytest.fixture
 async def subscriber(queue: StubQueue, start_service: StartService, tmp_path: Path) -> Service:
-    """A subscriber service with two users, who may send a command a second."""
+    """A subscriber service behind a proxy, where a user may send a command a second, an address two."""
     users = UsersFile(tmp_path / "users")
     for name in ("alice", "bob"):
         users.put(User(name), "secret", cost=4)
     return await start_service(
-        open_subscriber, queue_url=queue.url, users_file=users.path, max_commands_per_second=1
+        open_subscriber,
+        queue_url=queue.url,
+        users_file=users.path,
+        trusted_proxies=["127.0.0.1", "::1"],
+        max_commands_per_second=1,
+        max_commands_per_second_per_address=2,
     )
 
 
@@ -48,13 +54,13 @@ async def test_commands_over_the_rate_are_refused(subscriber: Service, dial: Dia
     assert len(refused) > 100
     assert {each["error"] for each in refused} == {"rate-limited"}
     assert all(0 < each["retry_ms"] <= 1_000 and each["sub"].startswith("t.") for each in refused)
-    other = await dial(subscriber, "/subscribe", **(ALICE | {"user": "bob"}))
+    other = await dial(subscriber, "/subscribe", **BOB)
     await other.send("sub t")
     assert "subscribed" in (await answers(other, 1))[0]
 
 
-async def test_stream_over_the_rate_gets_429(subscriber: Service, tls: ssl.SSLContext) -> None:
-    """A stream of events counts as a command for each topic (line 47)."""
+async def test_stream_over_the_rate_gets_429(subscriber: Service, tls: ssl.SSLContext, dial: Dial) -> None:
+    """A stream of events counts as a command for each topic, also for others of its address (line 47)."""
     url = f"https://localhost:{subscriber.port}/events?" + "&".join(f"topic=t.{n}" for n in range(500))
     login = ("alice", "secret")
     async with httpx.AsyncClient(verify=tls, auth=login, trust_env=False, timeout=DEADLINE) as http:
@@ -63,6 +69,11 @@ async def test_stream_over_the_rate_gets_429(subscriber: Service, tls: ssl.SSLCo
         answer = await http.get(url)
     assert (answer.status_code, answer.json()["code"]) == (429, "rate-limited")
     assert int(answer.headers["Retry-After"]) > 60
+    for address, told in (("127.0.0.1", "too many commands of this address"), ("192.0.2.1", "t")):
+        other = await dial(subscriber, "/subscribe", headers={"X-Forwarded-For": address}, **BOB)
+        await other.send("sub t")
+        (got,) = await answers(other, 1)
+        assert str(got.get("reason", got.get("subscribed"))).split(";")[0] == told
 
 
 async def test_plain_subscriber_over_the_rate_is_not_read(

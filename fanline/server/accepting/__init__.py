@@ -1,1 +1,1 @@
-"""Accept the connections to a service within limits, and count those that are cut."""
+"""Accept the connections to a service within limits, limit rates, and count those that are cut."""
