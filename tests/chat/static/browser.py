@@ -10,6 +10,7 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -19,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from fanline.security.tls import server_context
@@ -64,7 +66,10 @@ async def open_browser(cert_dir: Path, *, has_scrollbars: bool = False) -> Async
     pin = f"--ignore-certificate-errors-spki-list={key_pin(cert_dir)}"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium(), args=[*FLAGS, pin], ignore_default_args=hidden
+            executable_path=chromium(),
+            args=[*FLAGS, pin],
+            ignore_default_args=hidden,
+            timeout=DEADLINE * 1000,
         )
         yield browser
         await browser.close()
@@ -118,13 +123,30 @@ class Installation:
     async def start_chat(self) -> None:
         """Start chat, and wait until it is ready."""
         await self.chat.start()
-        async with asyncio.timeout(DEADLINE), self.http() as http:
-            while (await http.get("/api/healthz")).is_error:
-                await asyncio.sleep(0.02)
+        await self.until_ready()
 
     def http(self) -> httpx.AsyncClient:
         """Return a client of the HTTP side of chat."""
-        return httpx.AsyncClient(base_url=self.url, verify=self.tls, trust_env=False)
+        return httpx.AsyncClient(base_url=self.url, verify=self.tls, trust_env=False, timeout=DEADLINE)
+
+    async def until_ready(self) -> None:
+        """Wait until chat lets members in, and the pipeline takes what they say."""
+        async with asyncio.timeout(DEADLINE), self.http() as http:
+            while (await http.get("/api/healthz")).is_error or (
+                await http.get("/api/serve/lobby")
+            ).status_code != HTTPStatus.UPGRADE_REQUIRED:
+                await asyncio.sleep(0.02)
+
+    async def until_empty(self) -> None:
+        """Wait until there are no members in any room: until then their names are in use.
+
+        A page that is closed, or logged out, leaves at once; that it has left is in the log a little later.
+        """
+        async with asyncio.timeout(DEADLINE), self.http() as http:
+            while not (rooms := await http.get("/api/rooms")).is_success or any(
+                room["members"] for room in rooms.json()
+            ):
+                await asyncio.sleep(0.01)
 
     async def log_in(self, name: str, **more: str) -> "Person":
         """Log in, without a browser."""
@@ -155,13 +177,20 @@ class Person:
 
     @asynccontextmanager
     async def enter(self, room: str) -> AsyncIterator["Visit"]:
-        """Be a member of a room."""
-        url = f"wss://localhost:{self._installation.chat.port}/api/serve/{room}?token={self.token}"
-        async with connect(
-            url, ssl=self._installation.tls, subprotocols=[PROTOCOL], proxy=None, max_size=None
-        ) as connection:
+        """Be a member of a room, once the server lets the person in."""
+        async with await self._connect(room) as connection:
             await connection.recv()
             yield Visit(connection)
+
+    async def _connect(self, room: str) -> ClientConnection:
+        """Try to join until the name is free, and the server is not waiting for the pipeline."""
+        url = f"wss://localhost:{self._installation.chat.port}/api/serve/{room}?token={self.token}"
+        how: dict[str, Any] = {"subprotocols": [PROTOCOL], "proxy": None, "max_size": None}
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                with contextlib.suppress(InvalidStatus):
+                    return await connect(url, ssl=self._installation.tls, open_timeout=DEADLINE, **how)
+                await asyncio.sleep(0.02)
 
     async def say(self, room: str, *texts: str) -> None:
         """Enter a room, say something, and leave."""

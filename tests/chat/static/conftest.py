@@ -34,17 +34,25 @@ async def site(cert_dir: Path) -> AsyncIterator[Site]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def installation(
+async def services(
     cert_dir: Path, tls: ssl.SSLContext, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
-    """The four services."""
-    settings = {"queue_wait": 1.5, "allowed_origins": site.origin, "return_spread": 0.2}
-    async with Installation(tmp_path_factory.mktemp("page"), cert_dir, tls, **settings) as installation:
-        yield installation
+    """The four services, of all tests of a file, with the limits that they have anywhere."""
+    settings = {"allowed_origins": site.origin, "return_spread": 0.2}
+    async with Installation(tmp_path_factory.mktemp("page"), cert_dir, tls, **settings) as services:
+        yield services
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_window(browser: Browser) -> AsyncIterator[OpenWindow]:
+async def installation(services: Installation) -> AsyncIterator[Installation]:
+    """The four services, in working order; at the end of a test all people have left them again."""
+    await services.until_ready()
+    yield services
+    await services.until_empty()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_window(browser: Browser, installation: Installation) -> AsyncIterator[OpenWindow]:
     """Open separate browser windows; at the end, none may have had an error.
 
     Where connections are cut or requests refused, ``is_rough`` allows for what the browser itself says of it.

@@ -94,6 +94,7 @@ async def test_logout_in_one_tab(installation: Installation, open_window: OpenWi
         await expect(page.get_by_role("button", name="Log in")).to_be_visible()
         await expect(page.locator("#chat")).to_be_hidden()
     await expect(one.locator("#login-note")).to_have_text("You are logged out.")
+    await installation.until_empty()
     await log_in(one, installation.url, "Ada")
     await is_connected(other)
 

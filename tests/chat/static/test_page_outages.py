@@ -3,7 +3,9 @@
 import asyncio
 import random
 import re
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -18,6 +20,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def installation(services: Installation) -> Installation:
+    """The four services; each test has names of its own, as those who were cut off leave after seconds."""
+    await services.until_ready()
+    return services
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def proxy(installation: Installation) -> AsyncIterator[Proxy]:
     """A network between browser and chat, which can be cut."""
     proxy = Proxy(random.Random(7))
@@ -25,6 +34,13 @@ async def proxy(installation: Installation) -> AsyncIterator[Proxy]:
     await proxy.start()
     yield proxy
     await proxy.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def impatient(cert_dir: Path, tls: ssl.SSLContext, tmp_path: Path) -> AsyncIterator[Installation]:
+    """Services that soon refuse what cannot be stored."""
+    async with Installation(tmp_path, cert_dir, tls, queue_wait=1.5) as installation:
+        yield installation
 
 
 def restore(proxy: Proxy, installation: Installation) -> None:
@@ -67,7 +83,7 @@ async def test_network_cut_and_restored(
 ) -> None:
     """Messages of both sides during a cut arrive, in order and once (line 31)."""
     room = await installation.make_room("Cut")
-    ben = await installation.log_in("Ben")
+    bob = await installation.log_in("Bob")
     page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, f"https://localhost:{proxy.port}", "Bea", room)
     await say(page, "1")
@@ -76,7 +92,7 @@ async def test_network_cut_and_restored(
         cut(proxy)
         await expect(page.locator("#chat[data-phase=open]")).to_have_count(0)
         await say(page, f"Bea {turn}")
-        await ben.say(room, f"Ben {turn}a", f"Ben {turn}b")
+        await bob.say(room, f"Bob {turn}a", f"Bob {turn}b")
         restore(proxy, installation)
         await page.evaluate("document.getElementById('retry').click()")
         await expect(page.locator("#messages .bubble")).to_have_count(1 + 3 * (turn + 1))
@@ -243,27 +259,27 @@ async def test_a_message_from_before_a_long_sleep(
     await expect(page.locator("#unsent > li")).to_have_count(0)
 
 
-async def test_a_message_that_cannot_be_stored(installation: Installation, open_window: OpenWindow) -> None:
+async def test_a_message_that_cannot_be_stored(impatient: Installation, open_window: OpenWindow) -> None:
     """All pages say that the pipeline is away, and what is not sent goes out by itself (line 25)."""
-    room = await installation.make_room("Failed")
+    room = await impatient.make_room("Failed")
     window = await open_window(is_rough=True)
     page = await window.new_page()
-    await log_in(page, installation.url, "Ida", room)
+    await log_in(page, impatient.url, "Ida", room)
     await say(page, "before")
     await expect(page.locator("#messages .bubble")).to_have_text(["before"])
-    await installation.pipeline.msgqueue.kill()
+    await impatient.pipeline.msgqueue.kill()
     await say(page, "lost?")
     await expect(page.locator("#unsent .failed")).to_contain_text("Not sent yet.")
     await expect(page.locator("#problem")).to_have_text("The message queue is out of reach.")
     later = await window.new_page()
-    await later.goto(f"{installation.url}/#{room}")
+    await later.goto(f"{impatient.url}/#{room}")
     await expect(later.locator("#problem")).to_have_text("The message queue is out of reach.")
-    await installation.pipeline.msgqueue.start()
+    await impatient.pipeline.msgqueue.start()
     await is_connected(later)
     await expect(page.locator("#trouble")).to_be_hidden()
     await expect(page.locator("#messages .bubble")).to_have_text(["before", "lost?"])
     await expect(page.locator("#unsent > li")).to_have_count(0)
-    assert await installation.messages(room) == ["before", "lost?"]
+    assert await impatient.messages(room) == ["before", "lost?"]
 
 
 async def test_offline_is_said_at_once(installation: Installation, open_window: OpenWindow) -> None:

@@ -1,26 +1,23 @@
 """One machine, several people in turn: no words of one show to another, or go out under another's name."""
 
-import asyncio
 import re
-from contextlib import AsyncExitStack, suppress
 
 import pytest
 from playwright.async_api import Page, expect
-from websockets.exceptions import InvalidStatus
 
-from tests.chat.static.browser import Installation, Person, is_connected, log_in, say
+from tests.chat.static.browser import Installation, is_connected, log_in, say
 from tests.chat.static.conftest import OpenWindow
-from tests.stubs import DEADLINE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 STORED = "() => Object.entries({ ...localStorage, ...sessionStorage }).join()"
 
 
-async def lose_login(page: Page) -> None:
-    """End the login otherwise than by the button, as an expired one ends."""
+async def lose_login(page: Page, installation: Installation) -> None:
+    """End the login otherwise than by the button, as an expired one ends, and leave."""
     await page.evaluate("localStorage.removeItem('fanline.session')")
     await page.close()
+    await installation.until_empty()
 
 
 async def test_unsent_words_belong_to_their_author(
@@ -38,14 +35,14 @@ async def test_unsent_words_belong_to_their_author(
     await page.get_by_role("button", name="Log in").click()
     await say(page, "I, Ada, quit.")
     await expect(page.locator("#unsent .bubble")).to_have_text(["I, Ada, quit."])
-    await lose_login(page)
+    await lose_login(page, installation)
     page = await window.new_page()
     await log_in(page, installation.url, "Ben", room)
     await say(page, "Hello")
     await expect(page.locator("#messages .bubble")).to_have_text(["Hello"])
     await expect(page.locator("#unsent .bubble")).to_have_count(0)
     assert await installation.messages(room) == ["Hello"]
-    await lose_login(page)
+    await lose_login(page, installation)
     page = await window.new_page()
     await log_in(page, installation.url, "Ada", room)
     await expect(page.locator("#unsent .bubble")).to_have_text(["I, Ada, quit."])
@@ -65,11 +62,11 @@ async def test_drafts_belong_to_their_author(installation: Installation, open_wi
     await page.get_by_role("link", name="Lobby").click()
     await expect(page.locator("#text")).to_have_value("")
     await expect(page.get_by_role("link", name="Drafts, draft")).to_be_visible()
-    await lose_login(page)
+    await lose_login(page, installation)
     page = await window.new_page()
     await log_in(page, installation.url, "Ben", room)
     await expect(page.locator("#text")).to_have_value("")
-    await lose_login(page)
+    await lose_login(page, installation)
     page = await window.new_page()
     await log_in(page, installation.url, "Ada", room)
     await expect(page.locator("#text")).to_have_value("a secret about Ben")
@@ -77,6 +74,7 @@ async def test_drafts_belong_to_their_author(installation: Installation, open_wi
     await expect(page.get_by_role("button", name="Log in")).to_be_visible()
     await expect(page.locator("#text")).to_have_value("")
     assert "secret" not in await page.evaluate(STORED)
+    await installation.until_empty()
     await log_in(page, installation.url, "Ben", room)
     await is_connected(page)
     await expect(page.locator("#text")).to_have_value("")
@@ -97,6 +95,7 @@ async def test_own_is_who_wrote_it_not_a_name(installation: Installation, open_w
         await expect(page.get_by_label("Your name")).to_be_focused()
     async with installation.http() as http:
         (await http.post("/logout", params={"token": sam.token})).raise_for_status()
+    await installation.until_empty()
     await page.get_by_role("button", name="Log in").click()
     await is_connected(page)
     await say(page, "I do not")
@@ -111,8 +110,7 @@ async def test_a_name_that_is_in_use_by_now(installation: Installation, open_win
     page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, installation.url, "Rob", room)
     await page.goto("about:blank")
-    async with AsyncExitStack() as stack:
-        await enter_when_free(rob, room, stack)
+    async with rob.enter(room):
         await page.goto(f"{installation.url}/#{room}")
         await expect(page.locator("#problem")).to_have_text(
             "Another person uses the name Rob at present. Choose another one."
@@ -121,16 +119,6 @@ async def test_a_name_that_is_in_use_by_now(installation: Installation, open_win
         await expect(page.locator("#unsent")).to_contain_text("waiting for the connection")
     await expect(page.locator("#messages .own .bubble")).to_have_text(["It is me"])
     await expect(page.locator("#trouble")).to_be_hidden()
-
-
-async def enter_when_free(person: Person, room: str, stack: AsyncExitStack) -> None:
-    """Enter a room once the name is free."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            with suppress(InvalidStatus):
-                await stack.enter_async_context(person.enter(room))
-                return
-            await asyncio.sleep(0.02)
 
 
 async def test_many_rooms_by_keyboard(installation: Installation, open_window: OpenWindow) -> None:
