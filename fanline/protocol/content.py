@@ -16,6 +16,9 @@ from fanline.protocol.errors import ErrorCode, Rejected
 
 MAX_DEPTH: Final = 64
 
+# Content of so many bytes cannot be nested deeper: each level takes an opening and a closing bracket.
+FLAT_BYTES: Final = 2 * MAX_DEPTH
+
 # Possessive quantifiers: backtracking would keep a state for every byte.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")

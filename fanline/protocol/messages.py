@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fanline.protocol.content import check_content
+from fanline.protocol.content import FLAT_BYTES, check_content
 from fanline.protocol.errors import ErrorCode, Rejected
-from fanline.protocol.topics import require_topic
+from fanline.protocol.topics import is_topic, require_topic
 
 MAX_ID_LENGTH: Final = 128
 MESSAGE_TYPES: Final = frozenset({"message", "join", "add", "remove", "leave", "close"})
@@ -123,27 +123,27 @@ def check_message(message: NewMessage, *, max_content: int) -> Rejected | None:
         message: As a publisher sent it.
         max_content: Largest content allowed, in bytes.
     """
-    if rejected := _check_topic(message):
-        return rejected
-    if message.id is not None and not _is_id(message.id):
+    message_id = message.id
+    if not is_topic(message.topic):
+        return _refuse_topic(message)
+    if message_id is not None and not (0 < len(message_id) <= MAX_ID_LENGTH and message_id.isprintable()):
         reason = f"an id has 1 to {MAX_ID_LENGTH} characters, none of them a control character"
         return Rejected(ErrorCode.BAD_ID, reason)
     if message.type not in MESSAGE_TYPES:
         reason = f"type must be one of {', '.join(sorted(MESSAGE_TYPES))}"
         return Rejected(ErrorCode.BAD_MESSAGE, reason, message.id)
-    if rejected := check_content(bytes(message.content), max_bytes=max_content):
-        rejected.id = message.id
-    return rejected
+    if len(message.content) > min(FLAT_BYTES, max_content):
+        rejected = check_content(bytes(message.content), max_bytes=max_content)
+        if rejected is not None:
+            rejected.id = message_id
+            return rejected
+    return None
 
 
-def _check_topic(message: NewMessage) -> Rejected | None:
+def _refuse_topic(message: NewMessage) -> Rejected | None:
     try:
         require_topic(message.topic)
     except Rejected as rejected:
         rejected.id = message.id
         return rejected
     return None
-
-
-def _is_id(text: str) -> bool:
-    return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable()

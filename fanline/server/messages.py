@@ -54,18 +54,19 @@ class MessageReader:
 
     def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> list[NewMessage | Rejected]:
         """Return the entries of a user in order; where a message cannot be accepted, why."""
-        return [self._check(entry, user) for entry in entries]
-
-    def _check(self, entry: NewMessage | Rejected, user: User) -> NewMessage | Rejected:
-        if isinstance(entry, NewMessage):
-            rejected = check_message(entry, max_content=self._max_content) or self._check_rights(entry, user)
-            if rejected is None:
-                if entry.sender is None:
-                    entry.sender = user.name
-                return entry
-            entry = rejected
-        self._refused.labels(entry.code).inc()
-        return entry
+        checked: list[NewMessage | Rejected] = []
+        check_rights, max_content, name = self._check_rights, self._max_content, user.name
+        for entry in entries:
+            if isinstance(entry, NewMessage):
+                rejected = check_message(entry, max_content=max_content) or check_rights(entry, user)
+                if rejected is None and entry.sender is None:
+                    entry.sender = name
+            else:
+                rejected = entry
+            if rejected is not None:
+                self._refused.labels(rejected.code).inc()
+            checked.append(rejected or entry)
+        return checked
 
 
 def rate_refusal(excess: Excess, what: str, message_id: str | None = None) -> Rejected:
