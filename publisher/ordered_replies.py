@@ -4,24 +4,25 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 
+import msgspec
+
 from fanline.protocol import Ack, Refusal
 
 Outcome = Ack | Refusal
 
 
-class Reply:
+class Reply(msgspec.Struct, eq=False):
     """The place of one reply; settled once, and then sent when all before it are settled.
+
+    A struct, because it is made for each message.
 
     Attributes:
         group: The replies of the same connection, which this is one of.
         outcome: What to reply; None until it is settled.
     """
 
-    __slots__ = ("group", "outcome")
-
-    def __init__(self, group: "OrderedReplies") -> None:
-        self.group = group
-        self.outcome: Outcome | None = None
+    group: "OrderedReplies"
+    outcome: Outcome | None = None
 
     def settle(self, outcome: Outcome) -> None:
         """Set the outcome, unless there is one already."""

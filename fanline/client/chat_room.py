@@ -219,7 +219,7 @@ class ChatRoom(SendingClient):
             FanlineError: What has ended the room.
         """
         key = next(self._ids)
-        result = PublishResult(key, _encode(_Said(text, key)), self._withdraw, group=key)
+        result = PublishResult(key, _encode(_Said(text, key)), key, withdraw=self._withdraw)
         await self._hand_over(result)
         self._can_read.set()  # the ack may come after more events than are read ahead
         return result

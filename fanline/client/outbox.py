@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Generic, TypeVar
 
+import msgspec
 
-class PendingMessage:
-    """One message without an outcome.
+
+class PendingMessage(msgspec.Struct, eq=False):
+    """One message without an outcome. A struct, because it is made for each message.
 
     Attributes:
         id: The idempotency key that lets it be sent again safely.
@@ -21,23 +23,13 @@ class PendingMessage:
         is_waiting: Whether it is still to be sent on this connection.
     """
 
-    __slots__ = ("body", "deadline", "group", "id", "is_abandoned", "is_waiting", "was_sent")
-
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - wire name
-        body: bytes,
-        *,
-        group: object = None,
-        deadline: float = math.inf,
-    ) -> None:
-        self.id = id
-        self.body = body
-        self.group = group
-        self.deadline = deadline
-        self.was_sent = False
-        self.is_abandoned = False
-        self.is_waiting = True
+    id: str
+    body: bytes
+    group: object = None
+    deadline: float = math.inf
+    was_sent: bool = False
+    is_abandoned: bool = False
+    is_waiting: bool = True
 
 
 P = TypeVar("P", bound=PendingMessage)
@@ -113,9 +105,12 @@ class Outbox(Generic[P]):
         Returns:
             The oldest message sent, or None if that is another one than the reply says.
         """
-        if not self._sent or id not in (None, self._sent[0].id):
+        sent = self._sent
+        if not sent or (id is not None and id != sent[0].id):
             return None
-        return self._removed(self._sent.popleft())
+        message = sent.popleft()
+        self.size -= len(message.body)
+        return message
 
     def settle(self, id: str) -> P | None:  # noqa: A002 - wire name
         """Remove the sent message of this id, where replies come in any order; None if there is none."""

@@ -138,7 +138,9 @@ class Publisher(SendingClient):
             FanlineError: If the link has ended permanently; as for :meth:`publish`.
         """
         key = id or next(self._ids)
-        return await self._hand_over(PublishResult(key, _encode(topic, content, key), self._withdraw))
+        return await self._hand_over(
+            PublishResult(key, _encode(topic, content, key), withdraw=self._withdraw)
+        )
 
     async def flush(self) -> None:
         """Wait until every message sent so far has its answer.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from itertools import count
 from typing import Any, Final
 
+import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanline.client.base import Client
@@ -18,7 +19,11 @@ from fanline.protocol import Ack, join_array
 WINDOW_BYTES: Final = 16 * 2**20
 
 
-class PublishResult(PendingMessage):
+def _new_future() -> "asyncio.Future[Ack]":
+    return asyncio.get_running_loop().create_future()
+
+
+class PublishResult(PendingMessage, eq=False, kw_only=True):
     """A message handed over for sending: await it for its :class:`~fanline.protocol.Ack`.
 
     Waiting raises what :meth:`Publisher.publish` raises, or what :meth:`ChatRoom.send` tells. If it is
@@ -28,20 +33,9 @@ class PublishResult(PendingMessage):
         id: The message's idempotency key.
     """
 
-    __slots__ = ("future", "is_awaited", "withdraw")
-
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - wire name
-        body: bytes,
-        withdraw: Callable[["PublishResult"], None],
-        *,
-        group: object = None,
-    ) -> None:
-        super().__init__(id, body, group=group)
-        self.future: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
-        self.is_awaited = False
-        self.withdraw = withdraw
+    withdraw: Callable[["PublishResult"], None]
+    future: asyncio.Future[Ack] = msgspec.field(default_factory=_new_future)
+    is_awaited: bool = False
 
     def __await__(self) -> Generator[Any, None, Ack]:
         self.is_awaited = True
@@ -78,6 +72,7 @@ class SendingClient(Client):
         self._outbox: Outbox[PublishResult] = Outbox(max_count=window, max_bytes=WINDOW_BYTES)
         self._frame_bytes = frame_bytes
         self._turn = asyncio.Lock()
+        self._in_line = 0  # callers that wait for their turn, or for space
         self._has_space = asyncio.Event()
         self._work = asyncio.Event()
         prefix = secrets.token_urlsafe(9)
@@ -85,15 +80,23 @@ class SendingClient(Client):
 
     async def _hand_over(self, result: PublishResult) -> PublishResult:
         """Put a message into the outbox; wait only while that is full. If cancelled, it is not sent."""
-        async with self._turn:
-            self._require_open()
-            while self._outbox.is_full:
-                self._has_space.clear()
-                await self._has_space.wait()
-                self._require_open()
-            self._outbox.add(result)
+        if self._in_line or self._outbox.is_full:
+            await self._wait_in_line()
+        self._require_open()
+        self._outbox.add(result)
         self._work.set()
         return result
+
+    async def _wait_in_line(self) -> None:
+        self._in_line += 1
+        try:
+            async with self._turn:
+                while self._outbox.is_full:
+                    self._require_open()
+                    self._has_space.clear()
+                    await self._has_space.wait()
+        finally:
+            self._in_line -= 1
 
     def _send_again(self) -> None:
         """Begin a connection: everything without an ack is sent again, in order."""

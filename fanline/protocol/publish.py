@@ -67,7 +67,17 @@ class PublishReply(msgspec.Struct):
 
 
 decode_publish_reply: Final = msgspec.json.Decoder(PublishReply).decode
+_decode_many: Final = msgspec.json.Decoder(list[PublishReply]).decode
 decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
+
+
+def decode_publish_replies(frame: bytes) -> list[PublishReply]:
+    """Return the replies of a frame, which is an array of them or a single one.
+
+    Raises:
+        msgspec.DecodeError: If one of them is no reply.
+    """
+    return _decode_many(frame) if frame.startswith(b"[") else [decode_publish_reply(frame)]
 
 
 def refusal(rejected: Rejected) -> Refusal:

@@ -23,10 +23,9 @@ from fanline.protocol import (
     PublishReply,
     Refusal,
     decode_new,
-    decode_publish_reply,
+    decode_publish_replies,
     encode,
     join_array,
-    split_array,
 )
 from fanline.queue.base import ReplySlot
 from fanline.queue.fair_queue import WINDOW_BYTES, WINDOW_COUNT, FairQueue
@@ -40,17 +39,10 @@ MAX_FRAME_BYTES: Final = 256 << 10
 EXPIRY_CHECK_SECONDS: Final = 0.25
 
 
-class _Appended(PendingMessage):
+class _Appended(PendingMessage, eq=False):
     """A message without a reply; ``reply`` is None if none is expected."""
 
-    __slots__ = ("message", "reply")
-
-    def __init__(
-        self, message: NewMessage, message_id: str, reply: ReplySlot | None, deadline: float
-    ) -> None:
-        group = None if reply is None else reply.group
-        super().__init__(message_id, encode(message), group=group, deadline=deadline)
-        self.reply = reply
+    reply: ReplySlot | None = None
 
     def settle(self, outcome: Ack | Refusal) -> None:
         if self.reply is not None and not self.is_abandoned:
@@ -102,10 +94,11 @@ class Appender:
         if message.id is None:
             self._ids += 1
             message.id = f"{self._id_prefix}{self._ids:x}"
-        appended = _Appended(message, message.id, reply, self._loop.time() + self._timeout)
         outbox, waiting = self._outbox, self._waiting  # this runs for each message
+        group, deadline = reply and reply.group, self._loop.time() + self._timeout
+        appended = _Appended(message.id, encode(message), group, deadline, reply=reply)
         if waiting.size or outbox.is_full:
-            waiting.add(appended, len(appended.body), user=message.sender, sender=appended.group or sender)
+            waiting.add(appended, len(appended.body), user=message.sender, sender=group or sender)
         else:
             outbox.add(appended)
             self._work.set()
@@ -156,7 +149,7 @@ class Appender:
         while True:
             frame = await connection.recv(decode=False)
             try:
-                replies = [decode_publish_reply(part) for part in split_array(frame)]
+                replies = decode_publish_replies(frame)
             except msgspec.DecodeError:
                 logger.exception("the queue has sent something that is no reply; connecting again")
                 return
