@@ -18,6 +18,7 @@ import uvloop
 from fanline import setting_sources
 from fanline.errors import EXIT_CONFIGURATION, CannotListen, ConfigurationError
 from fanline.server import log
+from fanline.server.reloader import ReadSettings
 from fanline.server.workers import IGNORED_SIGNALS, Workers, find_port
 from fanline.settings import READY_FD_VARIABLE, ServiceSettings
 
@@ -30,7 +31,7 @@ class Running(Protocol):
         """Port that it listens on."""
         ...
 
-    def reload(self, read: "ReadSettings") -> None:
+    def reload(self, read: ReadSettings) -> None:
         """Read settings and files again.
 
         Args:
@@ -47,7 +48,6 @@ class Running(Protocol):
         ...
 
 
-ReadSettings = Callable[[type[ServiceSettings]], ServiceSettings]
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 logger = logging.getLogger(__name__)

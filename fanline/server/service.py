@@ -10,14 +10,14 @@ and is answered with 404, 403, 401, 403 or 429, 426 or 405 where it fails.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final, Self, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from fanline.addresses import join_host_port, split_hosts
-from fanline.errors import CannotListen, ConfigurationError
+from fanline.errors import CannotListen
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
 from fanline.security.tls import ServerCertificate
@@ -27,11 +27,12 @@ from fanline.server.accepting.cuts import Cuts
 from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp
 from fanline.server.http.application import Application
+from fanline.server.http.listener import Listener
 from fanline.server.http.middleware import Middleware
 from fanline.server.http.origins import OriginPolicy
 from fanline.server.http.problems import Refusals
 from fanline.server.http.proxies import TrustedProxies
-from fanline.server.listener import Listener
+from fanline.server.reloader import ReadSettings, Reloader
 from fanline.server.websocket.connections import OpenConnections
 from fanline.server.websocket.gate import WebSocketGate
 from fanline.server.websocket.limits import Limits
@@ -43,9 +44,6 @@ logger = logging.getLogger(__name__)
 LIFE_CHECK_SECONDS: Final = 1.0
 
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
-
-# Reads the settings of a service again; raises ConfigurationError if any is wrong.
-ReadSettings = Callable[[type[ServiceSettings]], ServiceSettings]
 
 
 class Service:
@@ -66,7 +64,7 @@ class Service:
     def __init__(
         self,
         app: App,
-        reloader: "Reloader",
+        reloader: Reloader,
         listener: Listener,
         retiring: asyncio.Event,
         resources: AsyncExitStack,
@@ -196,102 +194,6 @@ class Service:
             self.connections.check_lives(now)
             self._listener.check_lives(now)
             self._reloader.look()
-
-
-class Reloader:
-    """Takes over files and settings that have changed while a service runs.
-
-    Args:
-        app: The service.
-        settings: Its settings.
-        certificate: Its certificate.
-        logins: Who may log in.
-        access: Decides on requests.
-        connections: The open connections.
-
-    Attributes:
-        settings: The settings that count.
-        certificate: As given.
-        access: As given.
-        connections: As given.
-    """
-
-    def __init__(
-        self,
-        app: App,
-        settings: ServiceSettings,
-        certificate: ServerCertificate,
-        logins: LoginVerifier,
-        access: Access,
-        connections: OpenConnections,
-    ) -> None:
-        self.settings = settings
-        self.certificate = certificate
-        self.access = access
-        self.connections = connections
-        self._app = app
-        self._logins = logins
-        self._generation = logins.generation
-        self._mistake: str | None = None
-
-    @property
-    def problems(self) -> Sequence[str]:
-        """Why what has changed cannot be used; then that from before remains in use."""
-        found = (self._mistake, self.certificate.problem)
-        return [*(problem for problem in found if problem is not None), *self._logins.problems]
-
-    def reload(self, read: ReadSettings) -> None:
-        """Read the settings again, and take over those that can be changed; then look for changed files.
-
-        Args:
-            read: Reads the settings of a kind.
-        """
-        try:
-            self._take(read(type(self.settings)))
-        except ConfigurationError as error:
-            self._mistake = f"{error}; the settings from before remain in force"
-            logger.error("%s", self._mistake)
-        else:
-            self._mistake = None
-        self.look(is_final=True)
-
-    def _take(self, settings: ServiceSettings) -> None:
-        """Take over changed settings; all or, if any is wrong, none."""
-        origins = OriginPolicy(settings.allowed_origins, self.certificate.names)
-        taken = {
-            "log_level",
-            "shutdown_delay",
-            "drain_timeout",
-            *self._logins.reload(settings),
-            *self.access.reload(settings, origins),
-            *self.connections.reload(settings),
-            *self._app.reload(settings),
-        }
-        if settings.log_level != self.settings.log_level:
-            logging.getLogger().setLevel(settings.log_level.upper())
-        changed = {
-            name: field.alias or name
-            for name, field in type(settings).model_fields.items()
-            if getattr(settings, name) != getattr(self.settings, name)
-        }
-        self.settings = self.settings.model_copy(update={name: getattr(settings, name) for name in taken})
-        now = [shown for name, shown in changed.items() if name in taken]
-        later = [shown for name, shown in changed.items() if name not in taken]
-        logger.info("read the settings again; changed: %s", ", ".join(now) or "none")
-        if later:
-            logger.warning("changed, but in force after a restart only: %s", ", ".join(later))
-
-    def look(self, *, is_final: bool = False) -> None:
-        """Load files that have changed, and close the connections that may not be open any more.
-
-        Args:
-            is_final: Take a changed certificate for complete.
-        """
-        if self.certificate.look(is_final=is_final):
-            self.access.origins = OriginPolicy(self.settings.allowed_origins, self.certificate.names)
-        if self._generation != self._logins.generation:
-            self._generation = self._logins.generation
-            self.connections.check_logins(self._logins.end_of)
 
 
 def _listen(
