@@ -25,6 +25,11 @@ class ChatSettings(ServiceSettings):
     service: ClassVar[str] = "chat"
 
     port: Port = Field(8083, alias="chat_port", description="Port of chat; 0 takes any free one.")
+    metrics_port: Port | None = Field(
+        None,
+        alias="chat_metrics_port",
+        description="Port of the metrics of chat, without a login; unset, there is none.",
+    )
     publisher_url: ServiceUrl = Field("wss://localhost:8081", description="Where chat finds publisher.")
     subscriber_url: ServiceUrl = Field("wss://localhost:8082", description="Where chat finds subscriber.")
     chat_password: SecretStr | None = Field(

@@ -46,30 +46,29 @@ class ConfigurationError(FanlineError):
 
 
 class CannotListen(ConfigurationError):
-    """The port of a service is not available.
+    """A port is not available.
 
     Args:
-        service: Name of the service.
+        setting: The setting that names it.
         host: Address.
         port: Port.
         error: Error of the system.
     """
 
-    def __init__(self, service: str, host: str, port: int, error: OSError) -> None:
+    def __init__(self, setting: str, host: str, port: int, error: OSError) -> None:
         has_number = error.errno and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if has_number else str(error.strerror or error)
         where = ", ".join(join_host_port(each, port) for each in split_hosts(host))
-        super().__init__(
-            f"{service}_port: cannot listen on {where}: {reason.lower()}; {_hint(service, error)}"
-        )
+        super().__init__(f"{setting}: cannot listen on {where}: {reason.lower()}; {_hint(setting, error)}")
 
 
-def _hint(service: str, error: OSError) -> str:
+def _hint(setting: str, error: OSError) -> str:
+    flag = f"--{setting.replace('_', '-')}"
     if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         return "this machine has no such address: set host to one that it has, such as 127.0.0.1 or ::1"
     if error.errno == errno.EACCES:
-        return f"this user may not listen there: choose a port from 1024 on with --{service}-port"
-    return f"stop the other program, or choose a port with --{service}-port"
+        return f"this user may not listen there: choose a port from 1024 on with {flag}"
+    return f"stop the other program, or choose a port with {flag}"
 
 
 class Disconnected(FanlineError):

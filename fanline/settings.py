@@ -134,6 +134,11 @@ class Settings(BaseModel):
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="Processes of publisher, and of subscriber, that share its port."
     )
+    metrics_host: Hosts = Field(
+        "127.0.0.1",
+        description="Addresses at which the metrics can be read without a login and without TLS, on the port "
+        "`SERVICE_metrics_port`, if there is one.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged, to standard error."
     )
@@ -250,6 +255,7 @@ class ServiceSettings(Settings):
     service: ClassVar[str]
 
     port: Port
+    metrics_port: Port | None
 
     def client_password(self) -> str:
         """Return the password with which clients on this machine log in.

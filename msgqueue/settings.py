@@ -67,6 +67,11 @@ class MsgQueueSettings(ServiceSettings):
     service: ClassVar[str] = "msgqueue"
 
     port: Port = Field(8080, alias="msgqueue_port", description="Port of msgqueue; 0 takes any free one.")
+    metrics_port: Port | None = Field(
+        None,
+        alias="msgqueue_metrics_port",
+        description="Port of the metrics of msgqueue, without a login; unset, there is none.",
+    )
     data_dir: Path = Field(Path("var/data"), description="Folder in which msgqueue keeps the log.")
     dedupe_window: Seconds = Field(
         600, description="Seconds during which a message sent again with the same id is stored only once."

@@ -14,6 +14,12 @@ class PublisherSettings(ServiceSettings):
     service: ClassVar[str] = "publisher"
 
     port: Port = Field(8081, alias="publisher_port", description="Port of publisher; 0 takes any free one.")
+    metrics_port: Port | None = Field(
+        None,
+        alias="publisher_metrics_port",
+        description="Port of the metrics of publisher, without a login; unset, there is none. With "
+        "`workers` that of the first one; the others have those after it.",
+    )
     max_in_flight: Count = Field(
         10_000, description="Messages that one publishing connection may have waiting for their ack."
     )

@@ -14,6 +14,12 @@ class SubscriberSettings(ServiceSettings):
     service: ClassVar[str] = "subscriber"
 
     port: Port = Field(8082, alias="subscriber_port", description="Port of subscriber; 0 takes any free one.")
+    metrics_port: Port | None = Field(
+        None,
+        alias="subscriber_metrics_port",
+        description="Port of the metrics of subscriber, without a login; unset, there is none. With "
+        "`workers` that of the first one; the others have those after it.",
+    )
     max_subscriptions: Count = Field(1_000, description="Subscriptions that one connection may hold.")
     max_commands_per_second: Count = Field(
         1_000,

@@ -155,7 +155,7 @@ def _with_port(section: AnyService, reserved: ExitStack) -> AnyService:
         free = reserved.enter_context(reserve_port(section.host))
         return section.model_copy(update={"port": free[0].getsockname()[1]})
     except OSError as error:
-        raise CannotListen(section.service, section.host, 0, error) from error
+        raise CannotListen(f"{section.service}_port", section.host, 0, error) from error
 
 
 def _supervise(

@@ -181,10 +181,29 @@ def _run_workers(
     try:
         port = find_port(settings.host, settings.port)
     except OSError as error:
-        raise CannotListen(settings.service, settings.host, settings.port, error) from error
-    shared = settings.model_copy(update={"port": port})
-    work = partial(run, settings.service, partial(start, shared), read)
+        raise CannotListen(f"{settings.service}_port", settings.host, settings.port, error) from error
+
+    def work(number: int, on_ready: Callable[[int], None]) -> None:
+        run(
+            settings.service,
+            partial(start, worker_settings(settings, port, number)),
+            lambda section: worker_settings(read(section), port, number),
+            on_ready,
+        )
+
     return Workers(settings.workers, work, on_ready=lambda: report_ready(port)).run()
+
+
+def worker_settings(settings: SomeSettings, port: int, number: int) -> SomeSettings:
+    """Return the settings of one worker: it shares a port, and has one to itself for its metrics.
+
+    Args:
+        settings: Of the service.
+        port: The port that the workers share.
+        number: Of the worker, from 0 on.
+    """
+    metrics_port = settings.metrics_port and settings.metrics_port + number
+    return settings.model_copy(update={"port": port, "metrics_port": metrics_port})
 
 
 def _give_up(name: str, error: ConfigurationError) -> NoReturn:

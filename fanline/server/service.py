@@ -10,27 +10,28 @@ and is answered with 404, 403, 401, 403 or 429, 426 or 405 where it fails.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Self, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from fanline.addresses import join_host_port, split_hosts
-from fanline.errors import CannotListen
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
 from fanline.security.tls import ServerCertificate
 from fanline.server import metrics
 from fanline.server.accepting.acceptor import AcceptLimits
 from fanline.server.accepting.cuts import Cuts
+from fanline.server.accepting.entrance import Entrance, open_entrances, open_metrics_entrances
 from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp
 from fanline.server.http.application import Application
-from fanline.server.http.listener import Listener
+from fanline.server.http.listener import HttpListener
 from fanline.server.http.middleware import Middleware
 from fanline.server.http.origins import OriginPolicy
 from fanline.server.http.problems import Refusals
+from fanline.server.http.protocol import OpenWebSocket
 from fanline.server.http.proxies import TrustedProxies
 from fanline.server.reloader import ReadSettings, Reloader
 from fanline.server.websocket.connections import OpenConnections
@@ -53,6 +54,7 @@ class Service:
         app: What it does.
         reloader: Its settings, and what changes with them and with files.
         listener: Its port.
+        metrics_listener: The port of its metrics; None without one.
         retiring: Set once it is about to stop.
         resources: What is released at its end.
 
@@ -65,7 +67,8 @@ class Service:
         self,
         app: App,
         reloader: Reloader,
-        listener: Listener,
+        listener: HttpListener,
+        metrics_listener: HttpListener | None,
         retiring: asyncio.Event,
         resources: AsyncExitStack,
     ) -> None:
@@ -73,6 +76,7 @@ class Service:
         self.connections = reloader.connections
         self._reloader = reloader
         self._listener = listener
+        self._metrics_listener = metrics_listener
         self._retiring = retiring
         self._resources = resources
         self._lag = metrics.histogram(
@@ -125,8 +129,11 @@ class Service:
             )
             reloader = Reloader(app, settings, certificate, logins, access, connections)
             retiring = asyncio.Event()
-            listener = _listen(app, reloader, cuts, retiring, descriptors)
-            service = cls(app, reloader, listener, retiring, stack.pop_all())
+            front = _Front(app, reloader, cuts, retiring, descriptors)
+            if (metrics_listener := front.listen_for_metrics()) is not None:
+                stack.push_async_callback(metrics_listener.end)
+            listener = front.listen()
+            service = cls(app, reloader, listener, metrics_listener, retiring, stack.pop_all())
         urls = (f"https://{join_host_port(each, service.port)}" for each in split_hosts(settings.host))
         logger.info("listening on %s", ", ".join(urls))
         return service
@@ -139,7 +146,12 @@ class Service:
     @property
     def port(self) -> int:
         """The port that is listened on; the real one also when the setting says 0."""
-        return self._listener.port
+        return self._listener.entrances[0].port
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of its metrics, likewise; None without one."""
+        return None if self._metrics_listener is None else self._metrics_listener.entrances[0].port
 
     @property
     def is_retiring(self) -> bool:
@@ -192,51 +204,111 @@ class Service:
             now = loop.time()
             self._lag.observe(max(0.0, now - wanted))
             self.connections.check_lives(now)
-            self._listener.check_lives(now)
+            for listener in filter(None, (self._listener, self._metrics_listener)):
+                listener.check_lives(now)
             self._reloader.look()
 
 
-def _listen(
-    app: App, reloader: Reloader, cuts: Cuts, retiring: asyncio.Event, descriptors: int | None
-) -> Listener:
-    settings, access, connections = reloader.settings, reloader.access, reloader.connections
-    refusals = Refusals(app.metrics)
-    proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
-    _show_connections(app.metrics, connections)
+class _Front:
+    """The way from the sockets of a service to its app.
+
+    Args:
+        app: The service.
+        reloader: Its settings, and what changes with them and with files.
+        cuts: Counts the connections that are cut.
+        retiring: Set once the service is about to stop.
+        descriptors: Files that the process may have open; None for as many as the system permits.
+    """
+
+    def __init__(
+        self, app: App, reloader: Reloader, cuts: Cuts, retiring: asyncio.Event, descriptors: int | None
+    ) -> None:
+        settings = reloader.settings
+        _show_connections(app.metrics, reloader.connections)
+        _show_reloads(app.metrics, reloader)
+        self._app = app
+        self._reloader = reloader
+        self._cuts = cuts
+        self._retiring = retiring
+        self._proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
+        self._refusals = Refusals(app.metrics)
+        self._limits = AcceptLimits.from_settings(settings, descriptors, self._proxies.trusts)
+
+    def listen(self) -> HttpListener:
+        """Listen on the port of the service.
+
+        Raises:
+            CannotListen: If that is not possible.
+        """
+        app, reloader = self._app, self._reloader
+        gate = WebSocketGate(
+            app.endpoints, reloader.access, reloader.connections, self._refusals, self._proxies
+        )
+        entrances = open_entrances(
+            reloader.settings, lambda: reloader.certificate.context, is_shared=app.is_shared
+        )
+        return self._listener(self._application(app), entrances, gate.open)
+
+    def listen_for_metrics(self) -> HttpListener | None:
+        """Listen on the port of the metrics, if there is one; otherwise like :meth:`listen`."""
+        entrances = open_metrics_entrances(self._reloader.settings)
+        if not entrances:
+            return None
+        logger.info("metrics are at %s", ", ".join(f"{each.url}/metrics" for each in entrances))
+        bare = App(
+            max_frame=0,
+            metrics=self._app.metrics,
+            readiness_problem=self._app.readiness_problem,
+            drain=self._app.drain,
+        )
+        return self._listener(self._application(bare, has_open_metrics=True), entrances, None)
+
+    def _application(self, app: App, *, has_open_metrics: bool = False) -> Middleware:
+        access = self._reloader.access
+        application = Application(
+            app,
+            access,
+            self._reloader.connections,
+            self._retiring,
+            lambda: self._reloader.problems,
+            has_open_metrics=has_open_metrics,
+        )
+        return Middleware(
+            application,
+            access,
+            self._refusals,
+            proxies=self._proxies,
+            body_timeout=self._reloader.settings.handshake_timeout,
+            max_body=app.max_body,
+        )
+
+    def _listener(
+        self, application: Middleware, entrances: Sequence[Entrance], open_websocket: OpenWebSocket | None
+    ) -> HttpListener:
+        return HttpListener(
+            application,
+            self._reloader.settings,
+            entrances,
+            open_websocket=open_websocket,
+            refusals=self._refusals,
+            cuts=self._cuts,
+            limits=self._limits,
+        )
+
+
+def _show_reloads(registry: CollectorRegistry, reloader: Reloader) -> None:
     metrics.gauge(
-        app.metrics,
+        registry,
         "fanline_certificate_expiry_timestamp_seconds",
         "When the server certificate expires, in Unix seconds.",
         lambda: reloader.certificate.expires,
     )
     metrics.gauge(
-        app.metrics,
+        registry,
         "fanline_reload_problems",
         "Changed files that cannot be used, so that those from before remain in use.",
         lambda: len(reloader.problems),
     )
-    application = Middleware(
-        Application(app, access, connections, retiring, lambda: reloader.problems),
-        access,
-        refusals,
-        proxies=proxies,
-        body_timeout=settings.handshake_timeout,
-        max_body=app.max_body,
-    )
-    gate = WebSocketGate(app.endpoints, access, connections, refusals, proxies)
-    try:
-        return Listener(
-            application,
-            settings,
-            reloader.certificate,
-            open_websocket=gate.open,
-            refusals=refusals,
-            cuts=cuts,
-            limits=AcceptLimits.from_settings(settings, descriptors, proxies.trusts),
-            is_shared=app.is_shared,
-        )
-    except OSError as error:
-        raise CannotListen(settings.service, settings.host, settings.port, error) from error
 
 
 def _show_connections(registry: CollectorRegistry, connections: OpenConnections) -> None:

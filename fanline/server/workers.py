@@ -67,19 +67,20 @@ class Workers:
 
     Args:
         count: Number of workers.
-        work: Runs in each worker until it gets SIGTERM; calls its argument once it is ready, with the port.
+        work: Runs in each worker until it gets SIGTERM. Gets its number, from 0 on, and a function that it
+            calls once it is ready, with the port.
         on_ready: Called in the parent once all workers are ready.
     """
 
     def __init__(
-        self, count: int, work: Callable[[Callable[[int], None]], None], *, on_ready: Callable[[], None]
+        self, count: int, work: Callable[[int, Callable[[int], None]], None], *, on_ready: Callable[[], None]
     ) -> None:
         self._count = count
         self._work = work
         self._on_ready = on_ready
         self._ready_count = 0
         self._ready_reader, self._ready_writer = os.pipe()
-        self._running: list[BaseProcess] = []
+        self._running: dict[int, BaseProcess] = {}
         self._backoff = Backoff()
         self._is_stopping = False
         self._exit_code = 0
@@ -95,37 +96,37 @@ class Workers:
         for number in IGNORED_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, self._pass_on)
-        for _ in range(self._count):
-            self._start()
+        for worker_number in range(self._count):
+            self._start(worker_number)
         while self._running:
-            events = wait([self._ready_reader, *(worker.sentinel for worker in self._running)])
+            events = wait([self._ready_reader, *(worker.sentinel for worker in self._running.values())])
             if self._ready_reader in events:
                 self._count_ready()
-            for worker in [each for each in self._running if not each.is_alive()]:
-                self._replace(worker)
+            for worker_number in [number for number, each in self._running.items() if not each.is_alive()]:
+                self._replace(worker_number)
         os.close(self._ready_reader)
         os.close(self._ready_writer)
         return self._exit_code
 
-    def _start(self) -> None:
+    def _start(self, number: int) -> None:
         """Start a worker; block signals until both sides have their handlers."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            worker = _fork.Process(target=self._begin)
+            worker = _fork.Process(target=self._begin, args=(number,))
             worker.start()
-            self._running.append(worker)
+            self._running[number] = worker
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if self._is_stopping:
             worker.terminate()
 
-    def _begin(self) -> None:
+    def _begin(self, worker_number: int) -> None:
         die_with_parent(signal.SIGTERM)()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is ready
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        self._work(self._report_ready)
+        self._work(worker_number, self._report_ready)
 
     def _report_ready(self, _port: int) -> None:
         os.write(self._ready_writer, b".")
@@ -137,9 +138,9 @@ class Workers:
         if self._ready_count >= self._count and not was_ready:
             self._on_ready()
 
-    def _replace(self, worker: BaseProcess) -> None:
+    def _replace(self, number: int) -> None:
         """Remove a worker that has ended, and start another unless all are stopping."""
-        self._running.remove(worker)
+        worker = self._running.pop(number)
         if worker.exitcode == EXIT_CONFIGURATION and not self._is_stopping:
             self._exit_code = EXIT_CONFIGURATION
             self._stop_all()
@@ -148,15 +149,15 @@ class Workers:
         logger.error("worker %d has died (%s) and is started again", worker.pid, worker.exitcode)
         time.sleep(self._backoff.next())
         if not self._is_stopping:
-            self._start()
+            self._start(number)
 
     def _stop_all(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         self._is_stopping = True
-        for worker in self._running:
+        for worker in self._running.values():
             worker.terminate()
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         """Have all workers read settings and files again."""
-        for worker in self._running:
+        for worker in self._running.values():
             if worker.pid is not None and worker.is_alive():
                 os.kill(worker.pid, number)

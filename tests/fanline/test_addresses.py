@@ -96,7 +96,7 @@ def test_a_taken_port_is_an_error_for_each_address() -> None:
 )
 def test_what_to_do_about_a_port_is_said(error: OSError, said: str) -> None:
     """Another program has to stop only where there is one, unlike on a machine with IPv6 alone."""
-    text = str(CannotListen("chat", "127.0.0.1,::1", 8083, error))
+    text = str(CannotListen("chat_port", "127.0.0.1,::1", 8083, error))
     assert text.startswith("chat_port: cannot listen on 127.0.0.1:8083, [::1]:8083: ")
     assert said in text
 

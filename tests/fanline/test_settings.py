@@ -82,6 +82,7 @@ def sample(name: str) -> str:
     default = all_fields()[name].default
     if isinstance(default, int | float):
         return str(default / 2 if isinstance(default, float) else default + 1)
+    by_ending = {"_url": "wss://queue:9", "_metrics_port": "9"}
     others = {
         "log_level": "debug",
         "log_format": "json",
@@ -97,7 +98,8 @@ def sample(name: str) -> str:
         "nats_urls": "tls://a.example:4222,tls://b.example:4222",
         "nats_monitor_urls": "https://a.example:8222",
     }
-    return others.get(name, "wss://queue:9" if name.endswith("_url") else "elsewhere")
+    usual = next((text for ending, text in by_ending.items() if name.endswith(ending)), "elsewhere")
+    return others.get(name, usual)
 
 
 # Where they come from
@@ -650,4 +652,5 @@ def test_every_setting_is_described() -> None:
         "nats_password_file",
         "retention",
         "trusted_proxies",
+        *(f"{service}_metrics_port" for service in SERVICES),
     }

@@ -11,16 +11,16 @@ import asyncio
 import logging
 import resource
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fanline.security.guesses import network
 from fanline.server.accepting.cuts import Cut, Cuts
+from fanline.server.accepting.entrance import Entrance
 from fanline.server.accepting.handshake_queue import HandshakeLimits, HandshakeQueue
 from fanline.server.accepting.peer import Peer
 from fanline.settings import Settings
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 # Connections accepted before what is open gets its turn.
 ACCEPTS_AT_ONCE: Final = 64
-
-BACKLOG: Final = 2_048
 
 # Connections that are served when descriptors run out, and descriptors that are kept for them, for all
 # services of a process, and for files and outgoing connections.
@@ -88,12 +86,23 @@ class AcceptLimits:
         return self.descriptors - min(RESERVE_DESCRIPTORS, self.descriptors // 4)
 
 
+class Arrival(NamedTuple):
+    """A connection that was accepted, and on which nothing has begun.
+
+    Attributes:
+        peer: The other side.
+        entrance: Where it was accepted.
+    """
+
+    peer: Peer
+    entrance: Entrance
+
+
 class Acceptor:
     """Accepts connections until it is closed.
 
     Args:
-        listening: Sockets that listen; owned from now on.
-        context: Returns certificate and versions of TLS, for each connection.
+        entrances: Sockets that listen; owned from now on.
         limits: What strangers may cost.
         make_protocol: Makes the protocol of a connection.
         make_reserve_protocol: Likewise, when descriptors run out.
@@ -102,8 +111,7 @@ class Acceptor:
 
     def __init__(
         self,
-        listening: Sequence[socket.socket],
-        context: Callable[[], ssl.SSLContext],
+        entrances: Sequence[Entrance],
         limits: AcceptLimits,
         *,
         make_protocol: MakeProtocol,
@@ -111,27 +119,21 @@ class Acceptor:
         cuts: Cuts,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._listening = listening
-        self._context = context
+        self._entrances = entrances
         self._limits = limits
         self._make_protocol = make_protocol
         self._make_reserve_protocol = make_reserve_protocol
         self._cuts = cuts
-        self._handshakes: HandshakeQueue[Peer] = HandshakeQueue(self._begin, limits.handshakes)
+        self._handshakes: HandshakeQueue[Arrival] = HandshakeQueue(self._begin, limits.handshakes)
         self._reserve: deque[Peer] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._open = 0
         self._is_exhausted = False
         self._line_at = float("-inf")
         self._all_closed: asyncio.Future[None] | None = None
-        for each in listening:
-            each.setblocking(False)
-            self._loop.add_reader(each, self._accept, each)
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        return int(self._listening[0].getsockname()[1])
+        for entrance in entrances:
+            entrance.listening.setblocking(False)
+            self._loop.add_reader(entrance.listening, self._accept, entrance)
 
     def check(self, now: float) -> bool:
         """Refuse the connections that have waited too long; called about once a second.
@@ -142,19 +144,19 @@ class Acceptor:
         Returns:
             Whether descriptors have run out since the last call.
         """
-        for peer in self._handshakes.expire(now - self._limits.timeout):
-            self._refuse(peer, Cut.HANDSHAKES)
+        for arrival in self._handshakes.expire(now - self._limits.timeout):
+            self._refuse(arrival.peer, Cut.HANDSHAKES)
         was_exhausted, self._is_exhausted = self._is_exhausted, False
         return was_exhausted
 
     def stop(self) -> None:
         """Accept no more connections."""
-        for each in self._listening:
-            if each.fileno() >= 0:
-                self._loop.remove_reader(each)
-                each.close()
-        for peer in self._handshakes.expire(float("inf")):
-            self._refuse(peer, Cut.HANDSHAKES)
+        for entrance in self._entrances:
+            if entrance.listening.fileno() >= 0:
+                self._loop.remove_reader(entrance.listening)
+                entrance.listening.close()
+        for arrival in self._handshakes.expire(float("inf")):
+            self._refuse(arrival.peer, Cut.HANDSHAKES)
 
     async def wait_closed(self) -> None:
         """Wait until all connections are lost."""
@@ -181,42 +183,44 @@ class Acceptor:
 
     # Steps.
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, entrance: Entrance) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
             try:
-                sock, address = listening.accept()
+                sock, address = entrance.listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._rest(listening, error)
+                self._rest(entrance, error)
                 return
             self._open += 1
-            self._admit(sock, address[:2])
+            self._admit(sock, address[:2], entrance)
 
-    def _admit(self, sock: socket.socket, address: tuple[str, int]) -> None:
+    def _admit(self, sock: socket.socket, address: tuple[str, int], entrance: Entrance) -> None:
         if sock.fileno() >= self._limits.last_descriptor:
             self._warn()
-            self._use_reserve(Peer(sock, address, None, self, is_known=True))
+            self._use_reserve(Arrival(Peer(sock, address, None, self, is_known=True), entrance))
             return
         counted = None if self._limits.is_proxy(address[0]) else network(address[0])
         peer = Peer(sock, address, counted, self)
-        if not self._handshakes.add(peer, counted, self._loop.time()):
+        if not self._handshakes.add(Arrival(peer, entrance), counted, self._loop.time()):
             self._refuse(peer, Cut.HANDSHAKES)
 
-    def _begin(self, peer: Peer, make_protocol: MakeProtocol | None = None) -> None:
+    def _begin(self, arrival: Arrival, make_protocol: MakeProtocol | None = None) -> None:
+        peer, entrance = arrival
         peer.sock.setblocking(False)
-        securing = self._loop.connect_accepted_socket(
+        timeout = None if entrance.context is None else self._limits.timeout
+        beginning = self._loop.connect_accepted_socket(
             partial(make_protocol or self._make_protocol, peer),
             peer.sock,
-            ssl=self._context(),
-            ssl_handshake_timeout=self._limits.timeout,
-            ssl_shutdown_timeout=self._limits.timeout,
+            ssl=entrance.context and entrance.context(),
+            ssl_handshake_timeout=timeout,
+            ssl_shutdown_timeout=timeout,
         )
-        task = self._loop.create_task(securing)
+        task = self._loop.create_task(beginning)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._on_secured, peer))
+        task.add_done_callback(partial(self._on_begun, peer))
 
-    def _on_secured(self, peer: Peer, task: asyncio.Task[Any]) -> None:
+    def _on_begun(self, peer: Peer, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             peer.leave()
@@ -225,29 +229,29 @@ class Acceptor:
                 self._cuts.count(Cut.SILENT, peer.address)
             peer.leave()
 
-    def _use_reserve(self, peer: Peer) -> None:
-        self._cuts.count(Cut.DESCRIPTORS, peer.address)
-        self._reserve.append(peer)
+    def _use_reserve(self, arrival: Arrival) -> None:
+        self._cuts.count(Cut.DESCRIPTORS, arrival.peer.address)
+        self._reserve.append(arrival.peer)
         if len(self._reserve) > RESERVE_CONNECTIONS:
             with suppress(OSError):  # it is closed already
                 self._reserve.popleft().sock.shutdown(socket.SHUT_RDWR)
-        self._begin(peer, self._make_reserve_protocol)
+        self._begin(arrival, self._make_reserve_protocol)
 
     def _refuse(self, peer: Peer, cut: Cut) -> None:
         self._cuts.count(cut, peer.address)
         peer.sock.close()
         self.forget()
 
-    def _rest(self, listening: socket.socket, error: OSError) -> None:
+    def _rest(self, entrance: Entrance, error: OSError) -> None:
         """Accept nothing for a while, because the system cannot: what waits would wake this again at once."""
         logger.warning("cannot accept connections: %s", error)
         self._warn()
-        self._loop.remove_reader(listening)
-        self._loop.call_later(REST_SECONDS, self._resume, listening)
+        self._loop.remove_reader(entrance.listening)
+        self._loop.call_later(REST_SECONDS, self._resume, entrance)
 
-    def _resume(self, listening: socket.socket) -> None:
-        if listening.fileno() >= 0:
-            self._loop.add_reader(listening, self._accept, listening)
+    def _resume(self, entrance: Entrance) -> None:
+        if entrance.listening.fileno() >= 0:
+            self._loop.add_reader(entrance.listening, self._accept, entrance)
 
     def _warn(self) -> None:
         self._is_exhausted = True

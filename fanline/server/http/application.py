@@ -29,6 +29,7 @@ class Application:
         connections: The open connections, to which event streams are added.
         retiring: Set once the service is about to stop: then it is not ready.
         problems: Returns why changed files cannot be used.
+        has_open_metrics: Show the metrics without a login.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Application:
         connections: OpenConnections,
         retiring: asyncio.Event,
         problems: Callable[[], Sequence[str]],
+        *,
+        has_open_metrics: bool = False,
     ) -> None:
         async def show_metrics(_: Request) -> Response:
             text = prometheus_client.generate_latest(app.metrics)
@@ -58,10 +61,13 @@ class Application:
 
         self._routes: list[BaseRoute] = [
             *app.routes,  # first, so that a service can describe its health in a way of its own
-            *_documents(app),
+            *(() if has_open_metrics else _documents(app)),
             Route("/healthz", _show_health),
             Route("/readyz", show_readiness),
-            Route("/metrics", _for_users(show_metrics, access, needs_password=True)),
+            Route(
+                "/metrics",
+                show_metrics if has_open_metrics else _for_users(show_metrics, access, needs_password=True),
+            ),
             *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
             *(Route(path, _for_users(page, access), methods=["POST"]) for path, page in app.posts.items()),
             *(Route(path, _stream(each, access, connections)) for path, each in app.streams.items()),

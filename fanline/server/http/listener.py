@@ -1,9 +1,8 @@
-"""The listener: one TLS port for HTTP and WebSockets, by uvicorn without its signals and log lines."""
+"""A listener: HTTP and WebSockets on the same sockets, by uvicorn without its signals and log lines."""
 
 import asyncio
 import math
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -12,79 +11,62 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from fanline import keepalive
-from fanline.addresses import bind
-from fanline.security.tls import ServerCertificate
-from fanline.server.accepting.acceptor import BACKLOG, AcceptLimits, Acceptor
+from fanline.server.accepting.acceptor import AcceptLimits, Acceptor
 from fanline.server.accepting.cuts import Cuts
+from fanline.server.accepting.entrance import Entrance
 from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
 from fanline.server.http.protocol import HttpProtocol, OpenWebSocket
-from fanline.settings import ServiceSettings, Settings
+from fanline.settings import Settings
 
 # The head of a request may have so many bytes.
 MAX_HEAD_BYTES: Final = 32_768
 
-# Seconds by which the kernel gives up a peer later than this service does, which can tell it why.
-KERNEL_GRACE: Final = 10.0
+
+# Seconds that the requests in progress have when a listener ends at once.
+END_SECONDS: Final = 1.0
 
 
-class Listener:
-    """The open port, and the HTTP connections to it.
+class HttpListener:
+    """Sockets that listen, and the HTTP connections to them.
 
     Args:
         application: Answers HTTP requests.
-        settings: The address, and how long everything may take.
-        certificate: The certificate.
-        open_websocket: Takes over a request for a WebSocket.
+        settings: How long everything may take.
+        entrances: The sockets; owned from now on.
+        open_websocket: Takes over a request for a WebSocket; None to answer it as any other.
         refusals: Counts malformed requests.
         cuts: Counts the connections that are cut.
         limits: What strangers may cost.
-        is_shared: Whether other processes listen on the port as well.
 
-    Raises:
-        OSError: If the port cannot be listened on.
+    Attributes:
+        entrances: As given.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one fact about a listener
+    def __init__(
         self,
         application: ASGIApp,
-        settings: ServiceSettings,
-        certificate: ServerCertificate,
+        settings: Settings,
+        entrances: Sequence[Entrance],
         *,
-        open_websocket: OpenWebSocket,
+        open_websocket: OpenWebSocket | None,
         refusals: Refusals,
         cuts: Cuts,
         limits: AcceptLimits,
-        is_shared: bool,
     ) -> None:
+        self.entrances = entrances
         self._state = ServerState()
         self._patience = settings.handshake_timeout
         self._silence_limit = settings.silence_limit
         make = partial(HttpProtocol, open_websocket=open_websocket, refusals=refusals, cuts=cuts)
-        config, reserve = _configure(application, settings), _configure(_HealthOnly(application), settings)
-        reserve.ws_protocol_class = None
-        with ExitStack() as bound:
-            listening = [
-                bound.enter_context(each) for each in bind(settings.host, settings.port, is_shared=is_shared)
-            ]
-            for each in listening:
-                timeout = settings.ping_interval + settings.silence_limit + KERNEL_GRACE
-                keepalive.bound_delivery(each, timeout)
-                each.listen(BACKLOG)
-            bound.pop_all()
+        config = _configure(application, settings, has_websockets=open_websocket is not None)
+        reserve = _configure(_HealthOnly(application), settings, has_websockets=False)
         self._acceptor = Acceptor(
-            listening,
-            lambda: certificate.context,
+            entrances,
             limits,
             make_protocol=partial(make, config, self._state),
             make_reserve_protocol=partial(make, reserve, self._state),
             cuts=cuts,
         )
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        return self._acceptor.port
 
     def check_lives(self, now: float) -> None:
         """Drop HTTP clients that are too slow, and idle ones if descriptors run out.
@@ -119,6 +101,11 @@ class Listener:
                 self._acceptor.abort()
                 for connection in tuple(self._state.connections):
                     connection.transport.abort()
+
+    async def end(self) -> None:
+        """Stop at once, for a listener on which nothing lasts."""
+        self.stop_accepting()
+        await self.close(END_SECONDS, set)
 
     def _end_after_response(self) -> None:
         """Close idle connections, and each other one when its request is answered."""
@@ -158,10 +145,10 @@ class _HealthOnly:
         await problem.response()(scope, receive, send)
 
 
-def _configure(application: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _configure(application: ASGIApp, settings: Settings, *, has_websockets: bool) -> uvicorn.Config:
     config = uvicorn.Config(
         application,
-        ws=asyncio.Protocol,
+        ws=asyncio.Protocol if has_websockets else "none",
         timeout_keep_alive=math.ceil(settings.handshake_timeout),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         interface="asgi3",

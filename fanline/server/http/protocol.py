@@ -38,7 +38,8 @@ class HttpProtocol(H11Protocol):
         config: Of uvicorn.
         server_state: The connections and requests of the server.
         peer: The other side.
-        open_websocket: Takes over the transport for a request for a WebSocket, with what was sent after it.
+        open_websocket: Takes over the transport for a request for a WebSocket, with what was sent after it;
+            None if there are none.
         refusals: Counts the malformed requests.
         cuts: Counts the connections that are cut.
 
@@ -52,7 +53,7 @@ class HttpProtocol(H11Protocol):
         server_state: ServerState,
         peer: Peer,
         *,
-        open_websocket: OpenWebSocket,
+        open_websocket: OpenWebSocket | None,
         refusals: Refusals,
         cuts: Cuts,
     ) -> None:
@@ -89,6 +90,11 @@ class HttpProtocol(H11Protocol):
         if self.cycle is not None and self.is_idle:
             self.shutdown()
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, with the address of the peer."""
+        super().connection_made(transport)
+        self.client = (self.peer.address, self.peer.port)
+
     def pause_writing(self) -> None:
         """Begin to look whether the client reads."""
         super().pause_writing()
@@ -109,6 +115,7 @@ class HttpProtocol(H11Protocol):
         """Leave the transport to the handshake of a WebSocket."""
         del event
         self.connections.discard(self)
+        assert self._open_websocket is not None
         early, _ = self.conn.trailing_data
         self._open_websocket(self.transport, dict(self.scope), early)
 

@@ -11,7 +11,8 @@ import pytest
 
 from fanline.errors import ConfigurationError
 from fanline.server import Service, run_program
-from fanline.server.process import notify_systemd, report_ready
+from fanline.server.process import notify_systemd, report_ready, worker_settings
+from fanline.setting_sources import read
 from subscriber.settings import SubscriberSettings
 from tests.conftest import until
 from tests.fanline.server.conftest import Echo
@@ -143,3 +144,11 @@ def test_a_wrong_descriptor_is_named(monkeypatch: pytest.MonkeyPatch, descriptor
     monkeypatch.setenv("FANLINE_READY_FD", descriptor)
     with pytest.raises(ConfigurationError, match=r"^FANLINE_READY_FD: "):
         report_ready(4711)
+
+
+def test_each_worker_has_a_port_for_its_metrics() -> None:
+    """Workers share the port of the service; the metrics of each are at a port of its own (line 56)."""
+    settings = read(SubscriberSettings, subscriber_metrics_port=9090, workers=3)
+    found = [worker_settings(settings, 8082, number) for number in range(3)]
+    assert [(each.port, each.metrics_port) for each in found] == [(8082, 9090), (8082, 9091), (8082, 9092)]
+    assert worker_settings(read(SubscriberSettings), 8082, 1).metrics_port is None

@@ -18,6 +18,7 @@ from fanline.security.tls import server_context
 from fanline.server import Service, metrics
 from fanline.server.accepting.acceptor import RESERVE_CONNECTIONS, AcceptLimits, Acceptor
 from fanline.server.accepting.cuts import Cuts
+from fanline.server.accepting.entrance import Entrance
 from fanline.server.accepting.handshake_queue import HandshakeLimits
 from fanline.server.accepting.peer import Peer
 from tests.conftest import Dial, StartService, until
@@ -123,8 +124,8 @@ class Exhausted(socket.socket):
 
 
 @asynccontextmanager
-async def accepting(cert_dir: Path) -> AsyncIterator[Acceptor]:
-    """Accept connections, of which one handshake may be in progress."""
+async def accepting(cert_dir: Path) -> AsyncIterator[tuple[Acceptor, int]]:
+    """Accept connections at a port, of which one handshake may be in progress."""
     listening = Exhausted()
     listening.bind(("127.0.0.1", 0))
     listening.listen()
@@ -133,14 +134,13 @@ async def accepting(cert_dir: Path) -> AsyncIterator[Acceptor]:
         handshakes=handshakes, timeout=DEADLINE, descriptors=100_000, is_proxy=lambda _: False
     )
     acceptor = Acceptor(
-        [listening],
-        lambda: server_context(cert_dir),
+        [Entrance(listening, lambda: server_context(cert_dir))],
         limits,
         make_protocol=Waiting,
         make_reserve_protocol=Waiting,
         cuts=Cuts(metrics.new_registry()),
     )
-    yield acceptor
+    yield acceptor, listening.getsockname()[1]
     acceptor.stop()
     acceptor.abort()
     await acceptor.wait_closed()
@@ -148,8 +148,8 @@ async def accepting(cert_dir: Path) -> AsyncIterator[Acceptor]:
 
 async def test_accepts_again_after_descriptors_ran_out(cert_dir: Path, tls: ssl.SSLContext) -> None:
     """When the system has no descriptor at all, accepting rests, and goes on."""
-    async with accepting(cert_dir) as acceptor:
-        _, writer = await asyncio.open_connection("localhost", acceptor.port, ssl=tls)
+    async with accepting(cert_dir) as (acceptor, port):
+        _, writer = await asyncio.open_connection("localhost", port, ssl=tls)
         assert acceptor.check(0)
         assert not acceptor.check(0)
         writer.close()
@@ -158,8 +158,8 @@ async def test_accepts_again_after_descriptors_ran_out(cert_dir: Path, tls: ssl.
 async def test_refuses_what_waits_too_long(cert_dir: Path) -> None:
     """A connection that waits for the handshakes of others is closed in time."""
     loop = asyncio.get_running_loop()
-    async with accepting(cert_dir) as acceptor:
-        with idle(acceptor.port), idle(acceptor.port) as second, idle(acceptor.port) as third:
+    async with accepting(cert_dir) as (acceptor, port):
+        with idle(port), idle(port) as second, idle(port) as third:
             for each in (second, third):
                 each.setblocking(False)
             assert await loop.sock_recv(third, 1) == b""
