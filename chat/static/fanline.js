@@ -315,9 +315,13 @@ async function readHistory(http, topic, { signal, ...parameters }) {
   };
 }
 
+const RENEWED_AT = 0.8; // of the life of a token
+const LEAST_DELAY = 10_000; // milliseconds
+const LONGEST_DELAY$1 = 2 ** 31 - 1; // of a timer
+
 /**
- * A token, or a function that returns one. The function is called before each connection, so that a token that
- * expires while the page is open is replaced.
+ * A token, or a function that returns one. The function is called before each connection, and before the token of an
+ * open one expires.
  *
  * @typedef {string | (() => string | Promise<string>)} Token
  */
@@ -340,13 +344,29 @@ class Login {
   async read() {
     return typeof this.#token === "function" ? await this.#token() : this.#token;
   }
+
+  /**
+   * Tell when a token is to be replaced.
+   *
+   * @param {string} token The token that is in use.
+   * @returns {number | undefined} In how many milliseconds; undefined if it cannot be, or does not expire.
+   */
+  renewalDelay(token) {
+    const { iat = Number.NEGATIVE_INFINITY, exp } = claims(token);
+    if (!this.isRenewable || exp === undefined) {
+      return undefined;
+    }
+    // Where clocks differ, what the issuer says of its life is right.
+    const life = Math.min(exp * 1000 - Date.now(), (exp - iat) * 1000);
+    return Math.min(Math.max(life * RENEWED_AT, LEAST_DELAY), LONGEST_DELAY$1);
+  }
 }
 
 /**
  * Read the claims of a token, without checking its signature.
  *
  * @param {string} token The token.
- * @returns {{jti?: string, exp?: number}} Its claims; none if it cannot be read.
+ * @returns {{jti?: string, iat?: number, exp?: number}} Its claims; none if it cannot be read.
  */
 function claims(token) {
   try {
@@ -744,6 +764,9 @@ const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device witho
  *   `true` if an answer is awaited already, `false` if there is nothing to ask.
  * @property {() => Promise<Diagnosis | null>} [diagnose] Called when a connection could not be opened; null if the
  *   reason is not known.
+ * @property {() => number | undefined} [renewalDelay] Called when a connection is open. Returns in how many milliseconds
+ *   its login has to be renewed.
+ * @property {() => Promise<object | null>} [renew] Called then. Returns what to send; null if there is nothing.
  * @property {number[]} [finalCodes] Close codes after which to give up.
  */
 
@@ -759,6 +782,8 @@ class Link {
   #ending = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #renewal;
   #attempt = 0;
   #isAnswerDue = false;
   #openedAt = 0;
@@ -886,8 +911,27 @@ class Link {
     this.#openedAt = Date.now();
     this.#state = { phase: "open", reason: "" };
     this.#watch();
+    this.#planRenewal();
     this.#options.onOpen?.();
     this.#report(this.#state);
+  }
+
+  #planRenewal() {
+    const delay = this.#options.renewalDelay?.();
+    if (delay !== undefined) {
+      this.#renewal = setTimeout(() => this.#renew(), delay);
+    }
+  }
+
+  async #renew() {
+    const socket = this.#socket;
+    const frame = await this.#options.renew?.();
+    if (socket === this.#socket) {
+      if (frame) {
+        this.send(frame);
+      }
+      this.#planRenewal();
+    }
   }
 
   /** @param {string} text One WebSocket message. */
@@ -993,6 +1037,7 @@ class Link {
 
   #drop() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#renewal);
     const socket = this.#socket;
     this.#socket = null; // its events are of no interest any more
     socket?.close();
@@ -1324,6 +1369,7 @@ class Transport {
   #login;
   #options;
   #token = "";
+  #isOverHttp = false; // requests need no renewal: those that come too late are made again
   #blocked = 0;
   #httpUntil = 0;
 
@@ -1344,6 +1390,8 @@ class Transport {
     return {
       dial: () => this.#dial(),
       diagnose: () => this.#diagnose(),
+      renewalDelay: () => (this.#isOverHttp ? undefined : this.#login.renewalDelay(this.#token)),
+      renew: () => this.#renew(),
       finalCodes: this.#login.isRenewable ? [POLICY, ROOM_DELETED] : [POLICY, ROOM_DELETED, LOGGED_OUT],
     };
   }
@@ -1357,7 +1405,8 @@ class Transport {
     const { path, protocol, parameters, openOverHttp } = this.#options;
     const { WebSocket = globalThis.WebSocket } = this.#options;
     this.#token = await this.#login.read();
-    if (openOverHttp && (!WebSocket || Date.now() < this.#httpUntil)) {
+    this.#isOverHttp = !WebSocket || Date.now() < this.#httpUntil;
+    if (openOverHttp && this.#isOverHttp) {
       return openOverHttp(this.#http(this.#token), path);
     }
     if (!WebSocket) {
@@ -1369,6 +1418,16 @@ class Transport {
       this.#blocked = 0;
     });
     return socket;
+  }
+
+  /** @returns {Promise<{token: string} | null>} A new token to send; null if none can be fetched now. */
+  async #renew() {
+    try {
+      this.#token = await this.#login.read();
+      return { token: this.#token };
+    } catch {
+      return null; // the one before still counts, and when it has expired the state tells why
+    }
   }
 
   /**

@@ -61,6 +61,9 @@ const OFFLINE_TIMEOUT = 3_000; // for the answer of a server that a device witho
  *   `true` if an answer is awaited already, `false` if there is nothing to ask.
  * @property {() => Promise<Diagnosis | null>} [diagnose] Called when a connection could not be opened; null if the
  *   reason is not known.
+ * @property {() => number | undefined} [renewalDelay] Called when a connection is open. Returns in how many milliseconds
+ *   its login has to be renewed.
+ * @property {() => Promise<object | null>} [renew] Called then. Returns what to send; null if there is nothing.
  * @property {number[]} [finalCodes] Close codes after which to give up.
  */
 
@@ -76,6 +79,8 @@ export class Link {
   #ending = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #renewal;
   #attempt = 0;
   #isAnswerDue = false;
   #openedAt = 0;
@@ -203,8 +208,27 @@ export class Link {
     this.#openedAt = Date.now();
     this.#state = { phase: "open", reason: "" };
     this.#watch();
+    this.#planRenewal();
     this.#options.onOpen?.();
     this.#report(this.#state);
+  }
+
+  #planRenewal() {
+    const delay = this.#options.renewalDelay?.();
+    if (delay !== undefined) {
+      this.#renewal = setTimeout(() => this.#renew(), delay);
+    }
+  }
+
+  async #renew() {
+    const socket = this.#socket;
+    const frame = await this.#options.renew?.();
+    if (socket === this.#socket) {
+      if (frame) {
+        this.send(frame);
+      }
+      this.#planRenewal();
+    }
   }
 
   /** @param {string} text One WebSocket message. */
@@ -310,6 +334,7 @@ export class Link {
 
   #drop() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#renewal);
     const socket = this.#socket;
     this.#socket = null; // its events are of no interest any more
     socket?.close();

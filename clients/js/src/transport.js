@@ -25,6 +25,7 @@ export class Transport {
   #login;
   #options;
   #token = "";
+  #isOverHttp = false; // requests need no renewal: those that come too late are made again
   #blocked = 0;
   #httpUntil = 0;
 
@@ -45,6 +46,8 @@ export class Transport {
     return {
       dial: () => this.#dial(),
       diagnose: () => this.#diagnose(),
+      renewalDelay: () => (this.#isOverHttp ? undefined : this.#login.renewalDelay(this.#token)),
+      renew: () => this.#renew(),
       finalCodes: this.#login.isRenewable ? [POLICY, ROOM_DELETED] : [POLICY, ROOM_DELETED, LOGGED_OUT],
     };
   }
@@ -58,7 +61,8 @@ export class Transport {
     const { path, protocol, parameters, openOverHttp } = this.#options;
     const { WebSocket = globalThis.WebSocket } = this.#options;
     this.#token = await this.#login.read();
-    if (openOverHttp && (!WebSocket || Date.now() < this.#httpUntil)) {
+    this.#isOverHttp = !WebSocket || Date.now() < this.#httpUntil;
+    if (openOverHttp && this.#isOverHttp) {
       return openOverHttp(this.#http(this.#token), path);
     }
     if (!WebSocket) {
@@ -70,6 +74,16 @@ export class Transport {
       this.#blocked = 0;
     });
     return socket;
+  }
+
+  /** @returns {Promise<{token: string} | null>} A new token to send; null if none can be fetched now. */
+  async #renew() {
+    try {
+      this.#token = await this.#login.read();
+      return { token: this.#token };
+    } catch {
+      return null; // the one before still counts, and when it has expired the state tells why
+    }
   }
 
   /**

@@ -490,6 +490,34 @@ test("asks once for a token for each connection, and goes on after a refused one
   has(failing.state, { phase: "waiting", reason: "no token today" });
 });
 
+test("renews the token of an open connection before it expires", async () => {
+  /** @param {number} seconds @returns {string} A token that expires then. */
+  const jwt = (seconds) => `.${btoa(JSON.stringify({ exp: Date.now() / 1000 + seconds }))}.`;
+  const lives = [100, 50, 0, 1_000, 1_000];
+  const token = async () => {
+    const life = lives.shift();
+    assert.ok(life, "there is none today");
+    return jwt(life);
+  };
+  const fanline = publisher({ token });
+  const socket = await script.opened();
+  await wait(79_000);
+  assert.deepEqual(socket.take(), []);
+  await wait(1_000);
+  assert.deepEqual(socket.take(), [{ token: jwt(50) }]);
+  socket.receive({ token: { error: "unauthorized", reason: "the token has expired" } });
+  await wait(40_000); // none can be fetched
+  assert.deepEqual(socket.take(), []);
+  await wait(10_000);
+  assert.deepEqual(socket.take(), [{ token: jwt(1_000) }]);
+  socket.receive({ token: { expires: 1 } });
+  has(fanline.state, { phase: "open" });
+  fanline.close();
+  await wait(1_000_000);
+  assert.deepEqual(lives, [1_000]);
+  assert.deepEqual(errors, []);
+});
+
 test("leaves nothing open when it is closed while it connects", async () => {
   /** @type {(token: string) => void} */
   let give = () => {};
