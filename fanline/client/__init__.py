@@ -42,15 +42,15 @@ All of them belong to the event loop they were entered in, and any number of its
 """
 
 from fanline.client import sync
-from fanline.client.chat_pages import ChatPages, EarlierMessages
-from fanline.client.chat_room import ChatRoom, RoomClosed, RoomEvent
+from fanline.client.chat.pages import ChatPages, EarlierMessages
+from fanline.client.chat.room import ChatRoom, RoomClosed, RoomEvent
 from fanline.client.history import History, HistoryPage
-from fanline.client.https import check_ready, require_service_url
 from fanline.client.post import publish
 from fanline.client.publisher import Publisher
 from fanline.client.sending import PublishResult
 from fanline.client.subscriber import Subscriber
 from fanline.client.subscription_state import Gap
+from fanline.client.transport.https import check_ready, require_service_url
 from fanline.protocol import Ack, Message
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Self
 
 from websockets.asyncio.client import ClientConnection
 
-from fanline.client.connection import ReconnectingConnection
+from fanline.client.transport.connection import ReconnectingConnection
 from fanline.errors import Closed
 
 OnState = Callable[[str | None], None]

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from fanline.client.https import HttpsClient, Response
-from fanline.client.login import Login, Token
 from fanline.client.subscription_state import Gap
-from fanline.client.translate import refused, rejected
+from fanline.client.transport.https import HttpsClient, Response
+from fanline.client.transport.login import Login, Token
+from fanline.client.transport.translate import refused, rejected
 from fanline.errors import Closed, ConfigurationError, FanlineError
 from fanline.protocol import Message
 from fanline.protocol.topics import require_pattern

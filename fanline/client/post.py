@@ -10,9 +10,9 @@ from urllib.parse import quote
 import msgspec
 
 from fanline.backoff import Backoff
-from fanline.client.https import HttpsClient
-from fanline.client.login import Login, Token
-from fanline.client.translate import refused, rejected
+from fanline.client.transport.https import HttpsClient
+from fanline.client.transport.login import Login, Token
+from fanline.client.transport.translate import refused, rejected
 from fanline.errors import ConfigurationError, Disconnected, ErrorCode, LoginRefused
 from fanline.protocol import Ack, encode_content
 from fanline.protocol.topics import require_topic

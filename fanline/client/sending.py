@@ -10,8 +10,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanline.client.base import Client
-from fanline.client.connection import ReconnectingConnection
 from fanline.client.outbox import Outbox, PendingMessage
+from fanline.client.transport.connection import ReconnectingConnection
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import Ack, join_array
 

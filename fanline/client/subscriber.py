@@ -13,10 +13,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.client.base import Client, OnState
-from fanline.client.connection import ReconnectingConnection
-from fanline.client.login import Login, Token
 from fanline.client.pending_replies import PendingReplies
 from fanline.client.subscription_state import Gap, SubscriptionState
+from fanline.client.transport.connection import ReconnectingConnection
+from fanline.client.transport.login import Login, Token
 from fanline.errors import Closed, Disconnected, ErrorCode, Rejected
 from fanline.protocol import (
     Dialect,

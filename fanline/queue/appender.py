@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
-from fanline.client.connection import ReconnectingConnection, run_until_first
 from fanline.client.outbox import Outbox, PendingMessage
+from fanline.client.transport.connection import ReconnectingConnection, run_until_first
 from fanline.errors import ErrorCode
 from fanline.protocol import (
     Ack,

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
-from fanline.client.connection import ReconnectingConnection
+from fanline.client.transport.connection import ReconnectingConnection
 from fanline.errors import Disconnected, ErrorCode, Rejected
 from fanline.protocol import (
     Dialect,

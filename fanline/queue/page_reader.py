@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.change_notifier import ChangeNotifier
-from fanline.client.connection import ReconnectingConnection
+from fanline.client.transport.connection import ReconnectingConnection
 from fanline.errors import Disconnected, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, PopCommand, Read, decode_page, encode
 from fanline.tasks import start_task

@@ -9,8 +9,8 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
-from fanline.client.connection import ReconnectingConnection
-from fanline.client.login import Login
+from fanline.client.transport.connection import ReconnectingConnection
+from fanline.client.transport.login import Login
 from fanline.errors import Disconnected, Rejected
 from fanline.protocol import (
     ConsumerList,

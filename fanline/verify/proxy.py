@@ -11,8 +11,8 @@ import struct
 from asyncio import StreamReader, StreamWriter
 from typing import Final
 
-from fanline.client.connection import run_until_first
-from fanline.client.dial import lent
+from fanline.client.transport.connection import run_until_first
+from fanline.client.transport.dial import lent
 
 HOST: Final = "127.0.0.1"
 

@@ -10,7 +10,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanline.client import Publisher, PublishResult
-from fanline.client.connection import run_until_first
+from fanline.client.transport.connection import run_until_first
 from fanline.errors import FanlineError
 from fanline.verify.load import Load
 from fanline.verify.wait_for import happens

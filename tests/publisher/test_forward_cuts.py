@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fanline.backoff import Backoff
-from fanline.client.connection import ReconnectingConnection
-from fanline.client.login import Login
+from fanline.client.transport.connection import ReconnectingConnection
+from fanline.client.transport.login import Login
 from fanline.protocol import Ack, NewMessage
 from fanline.queue.appender import Appender
 from fanline.server import Service

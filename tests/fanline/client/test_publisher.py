@@ -316,7 +316,7 @@ async def test_comes_back_when_the_server_says(
     stub: StubPublisher, publisher: Publisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A drain notice sets the delay before the next attempt (promise 8)."""
-    caplog.set_level("INFO", "fanline.client.connection")
+    caplog.set_level("INFO", "fanline.client.transport.connection")
     await publisher.publish("t", 1)
     await stub.drain(retry_ms=7)
     await publisher.publish("t", 2)

@@ -379,7 +379,7 @@ async def test_comes_back_when_the_server_says(
     stub: StubSubscriber, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A drain notice sets the delay before the next attempt (promise 8)."""
-    caplog.set_level("INFO", "fanline.client.connection")
+    caplog.set_level("INFO", "fanline.client.transport.connection")
     await subscriber.subscribe("t")
     await stub.drain(retry_ms=7)
     await subscriber.subscribe("u")

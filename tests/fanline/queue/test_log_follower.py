@@ -3,8 +3,8 @@
 import ssl
 from pathlib import Path
 
-from fanline.client.connection import ReconnectingConnection
-from fanline.client.login import Login
+from fanline.client.transport.connection import ReconnectingConnection
+from fanline.client.transport.login import Login
 from fanline.queue.log_follower import LogFollower
 from fanline.queue.page_reader import PageReader
 from fanline.tasks import running_task

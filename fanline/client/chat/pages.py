@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from fanline.client.chat_room import RoomEvent, read_event
-from fanline.client.https import HttpsClient
-from fanline.client.translate import refused
+from fanline.client.chat.room import RoomEvent, read_event
+from fanline.client.transport.https import HttpsClient
+from fanline.client.transport.translate import refused
 from fanline.errors import ConfigurationError
 from fanline.protocol import encode
 

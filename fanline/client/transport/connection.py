@@ -29,9 +29,9 @@ from fanline import keepalive
 from fanline.addresses import split_url
 from fanline.backoff import Backoff
 from fanline.change_notifier import ChangeNotifier
-from fanline.client.dial import lent, open_socket
-from fanline.client.login import Login
-from fanline.client.translate import refused, unreachable
+from fanline.client.transport.dial import lent, open_socket
+from fanline.client.transport.login import Login
+from fanline.client.transport.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
 from fanline.protocol import SUBPROTOCOL, Dialect, encode
 from fanline.tasks import running_task

@@ -6,7 +6,7 @@ import ssl
 import httpx
 import pytest
 
-from fanline.client.translate import answer, refused, unreachable
+from fanline.client.transport.translate import answer, refused, unreachable
 from fanline.errors import ConfigurationError, Disconnected, LoginRefused
 
 URL = "wss://localhost:8081"

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from fanline.client.dial import Address, Resolve, lent, open_socket
+from fanline.client.transport.dial import Address, Resolve, lent, open_socket
 from tests.stubs import DEADLINE
 
 

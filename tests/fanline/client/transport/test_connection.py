@@ -14,9 +14,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from fanline.backoff import Backoff
-from fanline.client import connection as link_module
-from fanline.client.connection import ReconnectingConnection, Session
-from fanline.client.login import Login
+from fanline.client.transport import connection as link_module
+from fanline.client.transport.connection import ReconnectingConnection, Session
+from fanline.client.transport.login import Login
 from fanline.errors import ConfigurationError, Disconnected, LoginRefused, Rejected
 from fanline.protocol import Dialect
 from tests.stubs import DEADLINE, PASSWORD, USER, Stub
@@ -436,7 +436,7 @@ async def test_comes_back_when_the_peer_says(
     stub: Stub, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A delay that the peer asked for replaces the usual one, once, within limits."""
-    caplog.set_level(logging.INFO, "fanline.client.connection")
+    caplog.set_level(logging.INFO, "fanline.client.transport.connection")
     attempts = Attempts()
     link = link_to(stub, tls, backoff=attempts)
     async with running(link):

@@ -25,9 +25,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fanline.client.base import OnState
-from fanline.client.connection import ReconnectingConnection, run_until_first
-from fanline.client.login import Login
 from fanline.client.sending import PublishResult, SendingClient
+from fanline.client.transport.connection import ReconnectingConnection, run_until_first
+from fanline.client.transport.login import Login
 from fanline.errors import (
     CloseCode,
     ConfigurationError,

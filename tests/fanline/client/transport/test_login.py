@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from fanline.client.connection import ReconnectingConnection
-from fanline.client.login import Login
+from fanline.client.transport.connection import ReconnectingConnection
+from fanline.client.transport.login import Login
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, LoginRefused
 from fanline.tasks import running_task
 from tests.stubs import Stub

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlencode
 
 from fanline.addresses import split_url
-from fanline.client.dial import lent, open_socket
-from fanline.client.login import Login
-from fanline.client.translate import answer, unreachable
+from fanline.client.transport.dial import lent, open_socket
+from fanline.client.transport.login import Login
+from fanline.client.transport.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
 
 # What one response may have for a head; more is not from a service of ours.

@@ -1,0 +1,1 @@
+"""A client of chat: a room, and the pages before it."""

@@ -1,0 +1,1 @@
+"""Connect to a server: addresses, TLS, login, WebSockets and HTTP."""
