@@ -210,7 +210,7 @@ def open_websocket(
         additional_headers={"Authorization": f"Basic {token}", **(headers or {})},
         subprotocols=[Subprotocol(SUBPROTOCOL)] if v1 else None,
         proxy=None,
-        **({"close_timeout": 1, "max_size": None} | how),
+        **({"open_timeout": DEADLINE, "close_timeout": 1, "max_size": None} | how),
     )
 
 

@@ -199,7 +199,9 @@ def varying(line: str) -> str:
 async def test_every_metric_is_documented(services: dict[str, Service], tls: ssl.SSLContext) -> None:
     """The table of metrics lists what each service shows, and nothing else."""
     documented = {name: where.split(", ") for name, where in METRIC.findall(OPERATIONS.read_text())}
-    async with httpx.AsyncClient(verify=tls, auth=(USER, PASSWORD), trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=tls, auth=(USER, PASSWORD), trust_env=False, timeout=DEADLINE
+    ) as client:
         for service_name, service in services.items():
             text = (await client.get(f"https://localhost:{service.port}/metrics")).text
             shown = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))

@@ -100,7 +100,9 @@ async def test_up_works_without_the_source_tree(installed: Path, tmp_path: Path)
                 line = await process.stderr.readline()
                 assert line, said
                 said += line.decode()
-        async with httpx.AsyncClient(verify=client_context(tmp_path / "var/certs")) as client:
+        async with httpx.AsyncClient(
+            verify=client_context(tmp_path / "var/certs"), timeout=DEADLINE
+        ) as client:
             page = await client.get(found[1])
             script = await client.get(f"{found[1]}fanline.js")
         assert (page.status_code, script.status_code) == (200, 200)

@@ -169,6 +169,7 @@ class ChatClient:
             **(
                 {
                     "subprotocols": [Subprotocol(SUBPROTOCOL)] if v1 else None,
+                    "open_timeout": DEADLINE,
                     "close_timeout": 1,
                     "max_size": None,
                 }

@@ -61,7 +61,7 @@ class Front(NamedTuple):
     def http(self, password: str = PASSWORD) -> httpx.AsyncClient:
         transport = httpx.AsyncHTTPTransport(verify=self.tls, local_address=CLIENT)
         url = f"https://localhost:{self.port}"
-        return httpx.AsyncClient(base_url=url, transport=transport, auth=(USER, password))
+        return httpx.AsyncClient(base_url=url, transport=transport, auth=(USER, password), timeout=DEADLINE)
 
     def subscribe(self, password: str = PASSWORD) -> connect:
         login = base64.b64encode(f"{USER}:{password}".encode()).decode()

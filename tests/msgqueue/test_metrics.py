@@ -8,12 +8,14 @@ import httpx
 from fanline.server import Service
 from msgqueue.app import open_msgqueue
 from tests.conftest import Dial, StartService, receive_objects
-from tests.stubs import PASSWORD, USER
+from tests.stubs import DEADLINE, PASSWORD, USER
 
 
 async def metrics_of(service: Service, tls: ssl.SSLContext) -> dict[str, float]:
     """Return the series that a service shows, by their names with labels."""
-    async with httpx.AsyncClient(verify=tls, auth=(USER, PASSWORD), trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=tls, auth=(USER, PASSWORD), trust_env=False, timeout=DEADLINE
+    ) as client:
         text = (await client.get(f"https://localhost:{service.port}/metrics")).text
     return {name: float(value) for name, value in re.findall(r"^([^#\s]\S*) (\S+)$", text, re.MULTILINE)}
 

@@ -24,6 +24,7 @@ from msgqueue.app import open_msgqueue
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, WallClock, receive_objects
+from tests.stubs import DEADLINE
 
 PAGE = "https://pages.example.org"
 
@@ -45,7 +46,9 @@ class Installation:
         """Open a WebSocket as a browser does for a page: with its origin, and the token in the query."""
         url = f"wss://localhost:{service.port}{path}?token={token}"
         v1 = [Subprotocol(SUBPROTOCOL)]
-        return connect(url, ssl=self.tls, origin=Origin(PAGE), subprotocols=v1, proxy=None)
+        return connect(
+            url, ssl=self.tls, origin=Origin(PAGE), subprotocols=v1, proxy=None, open_timeout=DEADLINE
+        )
 
     def publish_with(self, token: str) -> connect:
         return self.open(self.publisher, "/publish", token)
@@ -149,7 +152,7 @@ async def test_a_page_reads_history(installation: Installation, dial: Dial) -> N
     token = installation.token(subscribe=("t",))
     url = f"https://localhost:{installation.subscriber.port}"
     async with httpx.AsyncClient(
-        base_url=url, verify=installation.tls, trust_env=False, headers={"Origin": PAGE}
+        base_url=url, verify=installation.tls, trust_env=False, headers={"Origin": PAGE}, timeout=DEADLINE
     ) as http:
         page = await http.get(f"/topics/t/messages?last=2&token={token}")
         assert [message["content"] for message in page.json()] == [1, 2]

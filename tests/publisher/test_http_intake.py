@@ -272,7 +272,9 @@ async def test_stop_finishes_requests_in_progress(
     """A stop waits for the ack of what was sent, and closes idle connections before (promise 8)."""
     queue.holding = True
     url = f"https://localhost:{publisher.port}"
-    async with httpx.AsyncClient(base_url=url, verify=tls, auth=("hello", "test"), trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=url, verify=tls, auth=("hello", "test"), trust_env=False, timeout=DEADLINE
+    ) as http:
         answer = asyncio.create_task(http.post(ONE, content=b"1", headers=JSON))
         await queue.until(lambda: len(queue.stored) == 1)
         reader, writer = await asyncio.open_connection("localhost", publisher.port, ssl=tls)

@@ -20,6 +20,7 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.server import App, Connection, Endpoint, Handler, Service, metrics, query_of, task_handler
 from subscriber.settings import SubscriberSettings
 from tests.conftest import StartService
+from tests.stubs import DEADLINE
 
 Get = Callable[..., Awaitable[httpx.Response]]
 MakeToken = Callable[..., str]
@@ -149,7 +150,7 @@ def get(tls: ssl.SSLContext) -> Get:
         login: tuple[str, str] | None = ("hello", "test"),
         **how: Any,
     ) -> httpx.Response:
-        async with httpx.AsyncClient(verify=tls, auth=login, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=tls, auth=login, trust_env=False, timeout=DEADLINE) as client:
             return await client.request(method, f"https://localhost:{service.port}{path}", **how)
 
     return request
@@ -182,7 +183,7 @@ async def handshake_status(service: Service, path: str, tls: ssl.SSLContext, **h
     """Return the HTTP status that the handshake of a WebSocket is answered with."""
     url = f"wss://localhost:{service.port}{path}"
     try:
-        async with connect(url, ssl=tls, proxy=None, **how):
+        async with connect(url, ssl=tls, proxy=None, open_timeout=DEADLINE, **how):
             return 101
     except InvalidStatus as refused:
         return refused.response.status_code

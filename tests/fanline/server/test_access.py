@@ -17,6 +17,7 @@ from fanline.security.users import User, UsersFile
 from fanline.server import Service, log
 from tests.conftest import Dial, StartService, until
 from tests.fanline.server.conftest import ELSEWHERE, Echo, Get, MakeToken, bearer, handshake_status
+from tests.stubs import DEADLINE
 
 
 @pytest.mark.parametrize("path", ["/echo", "/inside", "/metrics"])
@@ -108,7 +109,9 @@ async def test_a_token_opens_a_websocket(
     url = f"wss://localhost:{service.port}/echo"
     token = make_token()
     for where, headers in ((url, bearer(token)), (f"{url}?token={token}", {})):
-        async with connect(where, ssl=tls, proxy=None, additional_headers=headers) as client:
+        async with connect(
+            where, ssl=tls, proxy=None, additional_headers=headers, open_timeout=DEADLINE
+        ) as client:
             await client.send("x")
             assert '"user":"page"' in str(await client.recv())
 
@@ -119,7 +122,7 @@ async def test_a_token_may_be_a_subprotocol(
     """A token among the subprotocols opens a WebSocket, before one in the query, and is not sent back."""
     url = f"wss://localhost:{service.port}/echo?token=nonsense"
     offered = [Subprotocol("fanline.v1"), Subprotocol(f"fanline.token.{make_token()}")]
-    async with connect(url, ssl=tls, proxy=None, subprotocols=offered) as client:
+    async with connect(url, ssl=tls, proxy=None, subprotocols=offered, open_timeout=DEADLINE) as client:
         assert client.subprotocol == "fanline.v1"
         await client.send("x")
         assert '"user":"page"' in str(await client.recv())

@@ -32,7 +32,7 @@ async def certificate_of(service: Service, tls: ssl.SSLContext) -> bytes | None:
 async def ask(
     service: Service, tls: ssl.SSLContext, path: str, login: tuple[str, str] | None = (USER, PASSWORD)
 ) -> httpx.Response:
-    async with httpx.AsyncClient(verify=tls, auth=login, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=tls, auth=login, trust_env=False, timeout=DEADLINE) as client:
         return await client.get(f"https://localhost:{service.port}{path}")
 
 

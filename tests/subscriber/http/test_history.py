@@ -16,6 +16,7 @@ from fanline.server import Service
 from subscriber.app import open_subscriber
 from tests.conftest import StartService
 from tests.stub_queue import StubQueue
+from tests.stubs import DEADLINE
 
 
 @pytest.fixture
@@ -37,7 +38,9 @@ async def subscriber(queue: StubQueue, start_service: StartService) -> Service:
 async def http(subscriber: Service, tls: ssl.SSLContext) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client that is logged in to the subscriber."""
     url = f"https://localhost:{subscriber.port}"
-    async with httpx.AsyncClient(base_url=url, verify=tls, auth=("hello", "test"), trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=url, verify=tls, auth=("hello", "test"), trust_env=False, timeout=DEADLINE
+    ) as client:
         yield client
 
 
@@ -152,7 +155,7 @@ async def test_rights(
     users.put(User("alice", subscribe=("other",)), "secret", cost=4)
     service = await start_service(open_subscriber, queue_url=queue.url, users_file=users.path)
     url = f"https://localhost:{service.port}"
-    async with httpx.AsyncClient(base_url=url, verify=tls, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=url, verify=tls, trust_env=False, timeout=DEADLINE) as client:
         assert (await client.get("/topics/t/messages")).status_code == 401
         assert (await client.get("/topics/t/messages", auth=("alice", "secret"))).status_code == 403
         assert (
@@ -165,5 +168,7 @@ async def test_queue_is_away(queue: StubQueue, start_service: StartService, tls:
     await queue.stop()
     service = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.2)
     url = f"https://localhost:{service.port}"
-    async with httpx.AsyncClient(base_url=url, verify=tls, auth=("hello", "test"), trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=url, verify=tls, auth=("hello", "test"), trust_env=False, timeout=DEADLINE
+    ) as client:
         assert (await client.get("/topics/t/messages")).status_code == 503

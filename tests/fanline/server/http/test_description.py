@@ -15,6 +15,7 @@ from msgqueue.app import open_msgqueue
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.conftest import StartService
+from tests.stubs import DEADLINE
 from tests.test_docs import exchanges
 
 
@@ -31,7 +32,7 @@ async def services(start_service: StartService) -> list[Service]:
 
 
 async def get(service: Service, path: str, tls: ssl.SSLContext) -> Any:
-    async with httpx.AsyncClient(verify=tls, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=DEADLINE) as client:
         return (await client.get(f"https://localhost:{service.port}{path}")).raise_for_status().json()
 
 

@@ -58,8 +58,8 @@ async def test_a_connection_ends_with_its_token(
     service = await start_service(echo.open, wall_clock=clock)
     url = f"wss://localhost:{service.port}/echo?token="
     async with (
-        connect(url + make_token(lifetime=600), ssl=tls, proxy=None) as longer,
-        connect(url + make_token(lifetime=60), ssl=tls, proxy=None) as short,
+        connect(url + make_token(lifetime=600), ssl=tls, proxy=None, open_timeout=DEADLINE) as longer,
+        connect(url + make_token(lifetime=60), ssl=tls, proxy=None, open_timeout=DEADLINE) as short,
     ):
         await short.send("x")
         assert await short.recv()
