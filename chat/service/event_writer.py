@@ -32,17 +32,15 @@ class Written(NamedTuple):
 class EventWriter:
     """Write events, and recognize them when they come back. Concurrent calls are allowed.
 
-    Args:
-        timeout: Seconds that a write may take.
-
     Attributes:
+        timeout: Seconds that a write may take.
         position: The position up to which the log has come back.
     """
 
     def __init__(self, timeout: float) -> None:
         self.position = 0
         self._publisher: Publisher | None = None
-        self._timeout = timeout
+        self.timeout = timeout
         self._waiting: defaultdict[str, list[asyncio.Future[Written]]] = defaultdict(list)
 
     @property
@@ -78,7 +76,7 @@ class EventWriter:
         written: Written | None = None
         with self._wait_for(event_id) as arrival:
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self.timeout):
                     written = await self._store(topic, event, event_id)
                     if written.seq > self.position:
                         await arrival

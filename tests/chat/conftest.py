@@ -13,6 +13,7 @@ from chat.app import open_chat
 from chat.service.chat_service import ChatService, Tuning
 from chat.settings import ChatSettings
 from fanline.server import Service
+from fanline.server.app import OpenedApp
 from fanline.settings import Settings
 from msgqueue.app import open_msgqueue
 from publisher.app import open_publisher
@@ -106,14 +107,18 @@ async def start_chat(
     async with AsyncExitStack() as running:
 
         async def start(
-            *, is_ready: bool = True, wall_clock: Callable[[], float] = time.time, **changes: Any
+            open_app: Callable[[ChatSettings], OpenedApp] = open_chat,
+            *,
+            is_ready: bool = True,
+            wall_clock: Callable[[], float] = time.time,
+            **changes: Any,
         ) -> ChatClient:
             usual = {
                 "publisher_url": f"wss://localhost:{services.publisher.port}",
                 "subscriber_url": f"wss://localhost:{services.subscriber.port}",
             }
             settings = make_chat_settings(**(usual | changes))
-            server = await Service.start(open_chat, settings, wall_clock=wall_clock)
+            server = await Service.start(open_app, settings, wall_clock=wall_clock)
             running.push_async_callback(server.stop)
             client = await running.enter_async_context(ChatClient(server, tls))
             if is_ready:

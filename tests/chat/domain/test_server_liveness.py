@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.domain.server_liveness import MISSED_BEATS, ServerLiveness
+from chat.domain.server_liveness import BEAT_INTERVAL, MISSED_BEATS, ServerLiveness
+
+
+def test_a_dead_server_is_noticed_within_15_seconds() -> None:
+    """The beats that are missed, and the one that was just before the silence, take no longer (line 27)."""
+    assert (MISSED_BEATS + 1) * BEAT_INTERVAL <= 15
 
 
 def test_a_silent_server_is_dead() -> None:

@@ -4,17 +4,21 @@ import asyncio
 import gc
 import json
 import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from chat.app import chat_app
 from chat.domain import sentences
 from chat.http.frames import FRAME_BYTES
+from chat.service.chat_service import ChatService
+from chat.settings import ChatSettings
 from fanline.errors import ErrorCode
 from fanline.protocol import MAX_POSITION
-from fanline.server import Connection
+from fanline.server import App, Connection
 from tests.chat.client import ChatClient, Member, bearer
 from tests.chat.conftest import Services, StartChat
 from tests.conftest import until
@@ -415,10 +419,20 @@ async def test_a_message_that_cannot_be_stored_fails(
     start_chat: StartChat, services: Services, v1: bool
 ) -> None:
     """A message that is not stored in time fails, and no other member sees it (line 25)."""
-    chat = await start_chat(queue_wait=0.2, drain_timeout=0.5)
+    opened: list[ChatService] = []
+
+    @asynccontextmanager
+    async def open_app(settings: ChatSettings) -> AsyncIterator[App]:
+        service = ChatService.from_settings(settings)
+        opened.append(service)
+        async with service.running():
+            yield chat_app(service, settings)
+
+    chat = await start_chat(open_app, drain_timeout=0.5)
     talker, other = await chat.enter(v1=v1), await chat.enter()
     await talker.hear_of(type="joined")
     await services.publisher.stop()
+    opened[0].state.writer.timeout = 0.2
     await talker.say("lost", **({"id": "a1"} if v1 else {}))
     failed = await talker.hear()
     assert failed.pop("reason")

@@ -315,17 +315,18 @@ async def test_client_that_leaves_is_forgotten(
     queue: StubQueue, start_service: StartService, listen: Listen
 ) -> None:
     """Streams whose clients leave, after they begin or before, leave nothing behind."""
-    subscriber = await start_service(open_subscriber, queue_url=queue.url, queue_wait=1)
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
     stream = await listen(subscriber, ONE)
     assert subscriber.connections.per_user == {"hello": 1}
     stream.close()
     await until(lambda: not len(subscriber.connections))
+    impatient = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.5)
     queue.is_mute = True
-    early = asyncio.create_task(listen(subscriber, ONE + "?after=3"))
+    early = asyncio.create_task(listen(impatient, ONE + "?after=3"))
     await queue.until(lambda: bool(queue.reads))
     early.cancel()
-    await until(lambda: not len(subscriber.connections))
-    assert not subscriber.connections.per_user
+    await until(lambda: not len(impatient.connections))
+    assert not impatient.connections.per_user
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST"])

@@ -85,25 +85,29 @@ async def test_defect_in_a_handler(service: Service, dial: Dial, caplog: pytest.
     assert await client.recv()
 
 
-async def test_dead_peer_is_found_and_removed(start_service: StartService, echo: Echo, dial: Dial) -> None:
+async def pass_time(service: Service, alive: ClientConnection) -> None:
+    """Check the lives of connections over an hour: one answers its pings, and the other one is cut."""
+    now = asyncio.get_running_loop().time()
+    for seconds in (0, 1_800, 3_600):
+        service.connections.check_lives(now + seconds)
+        await alive.send("still here")
+        assert "still here" in str(await alive.recv())
+    await until(lambda: len(service.connections) == 1)
+
+
+async def test_dead_peer_is_found_and_removed(service: Service, dial: Dial) -> None:
     """One that answers no ping is removed, in bounded time, and nothing is kept of it (line 8)."""
-    service = await start_service(echo.open, ping_interval=0.2, silence_limit=0.2)
     dead, alive = await dial(service, "/echo"), await dial(service, "/echo")
     freeze(dead)
-    await until(lambda: len(service.connections) == 1)
-    await alive.send("still here")
-    assert "still here" in str(await alive.recv())
+    await pass_time(service, alive)
 
 
-async def test_half_a_frame(start_service: StartService, echo: Echo, dial: Dial) -> None:
+async def test_half_a_frame(service: Service, dial: Dial) -> None:
     """A client that sends half a frame and hangs delays no other, and is closed as dead (promise 7)."""
-    service = await start_service(echo.open, ping_interval=0.2, silence_limit=0.2)
     half, good = await dial(service, "/echo"), await dial(service, "/echo")
     half.transport.write(b"\x81\xff\x00\x00")
     freeze(half)
-    await good.send("x")
-    assert await good.recv()
-    await until(lambda: len(service.connections) == 1)
+    await pass_time(service, good)
 
 
 async def test_cuts_a_message_that_trickles_in(
