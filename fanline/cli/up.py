@@ -7,7 +7,6 @@ when all are ready and what to type next, restarts one that dies, and stops all 
 import asyncio
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,11 +21,12 @@ from rich.markup import escape
 from chat.settings import ChatSettings
 from fanline import setting_sources
 from fanline.addresses import join_host_port
-from fanline.errors import CannotListen, ConfigurationError, Disconnected
+from fanline.cli.children import STOP_GRACE, Child, run_children
+from fanline.errors import CannotListen, ConfigurationError
 from fanline.security.tokens import TokenKey
 from fanline.security.users import UsersFile
-from fanline.server.child_process import ChildProcess, Supervisor, module_command
-from fanline.server.healthcheck import check, reachable_host
+from fanline.server.child_process import module_command
+from fanline.server.healthcheck import reachable_host
 from fanline.server.workers import reserve_port
 from fanline.setting_sources import Sources
 from fanline.settings import DEMO_PASSWORD, DEMO_USER, ServiceSettings, Settings
@@ -34,17 +34,10 @@ from msgqueue.settings import MsgQueueSettings
 from publisher.settings import PublisherSettings
 from subscriber.settings import SubscriberSettings
 
-_COLORS: Final = {"chat": "magenta", "publisher": "green", "msgqueue": "yellow", "subscriber": "cyan"}
+COLORS: Final = {"chat": "magenta", "publisher": "green", "msgqueue": "yellow", "subscriber": "cyan"}
 
 # Hosts for which every certificate of ours is valid, and that clients look for first.
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-READY_POLL_SECONDS: Final = 0.1
-SLOW_START_SECONDS: Final = 20.0
-
-# How much longer than its own limit a child may take to stop before it is killed.
-STOP_GRACE: Final = 3.0
-
 
 AnyService = TypeVar("AnyService", bound=ServiceSettings)
 
@@ -121,31 +114,35 @@ async def up(installation: Installation, argv: Sequence[str]) -> None:
     Raises:
         ConfigurationError: If a service cannot start as configured; it has said why on standard error.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = make_console()
     await make_certificates(installation.chat)
     create_keys(installation.chat)
-    supervisors = [_supervise(each, installation, argv, console) for each in installation.services]
-    loop.add_signal_handler(signal.SIGHUP, _reload, supervisors)
-    stop_timeout = installation.chat.shutdown_delay + installation.chat.drain_timeout + STOP_GRACE
-    failure: ConfigurationError | None = None
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(each.run(stop_timeout)) for each in supervisors]
-            announcing = tasks.create_task(_announce(supervisors, installation, console))
-            await stop.wait()
-            announcing.cancel()
-            for supervisor, task in zip(supervisors, running, strict=True):
-                supervisor.stop()
-                await asyncio.wait([task])
-    except* ConfigurationError as group:
-        # Raised only below: raised here, Python 3.11.2 would wrap it in a group again.
-        failure = next(error for error in group.exceptions if isinstance(error, ConfigurationError))
-    if failure is not None:
-        raise failure
+    children = [
+        Child(
+            name=each.service,
+            color=COLORS[each.service],
+            command=module_command(each.service, *argv, *installation.flags()),
+            environment=installation.environment(),
+            service=each,
+        )
+        for each in installation.services
+    ]
+    await run_children(
+        children,
+        console,
+        lambda: welcome(installation, console),
+        stop_timeout=stop_timeout(installation.chat),
+    )
+
+
+def make_console() -> Console:
+    """Return the console on standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def stop_timeout(common: ServiceSettings) -> float:
+    """Return the seconds that a service may take to stop."""
+    return common.shutdown_delay + common.drain_timeout + STOP_GRACE
 
 
 def _with_port(section: AnyService, reserved: ExitStack) -> AnyService:
@@ -156,25 +153,6 @@ def _with_port(section: AnyService, reserved: ExitStack) -> AnyService:
         return section.model_copy(update={"port": free[0].getsockname()[1]})
     except OSError as error:
         raise CannotListen(f"{section.service}_port", section.host, 0, error) from error
-
-
-def _supervise(
-    service: ServiceSettings, installation: Installation, argv: Sequence[str], console: Console
-) -> Supervisor:
-    name = service.service
-
-    def say(text: str) -> None:
-        begin = "" if service.log_format == "json" else f"[{_COLORS[name]}]{name:>10} │[/] "
-        console.print(f"{begin}{escape(text)}")
-
-    async def spawn() -> ChildProcess:
-        return await ChildProcess.spawn(
-            module_command(name, *argv, *installation.flags()),
-            installation.environment(),
-            lambda line: say(line.decode(errors="replace").rstrip()),
-        )
-
-    return Supervisor(name, spawn, say)
 
 
 def create_keys(chat: ChatSettings) -> None:
@@ -197,30 +175,6 @@ async def make_certificates(common: Settings) -> None:
         raise ConfigurationError("no certificates could be made; see above")
     if b": made" in output:
         sys.stderr.write(output.decode())
-
-
-async def _announce(supervisors: Sequence[Supervisor], installation: Installation, console: Console) -> None:
-    """Wait until every service is ready, and say so; say which are not every 20 seconds."""
-    for supervisor in supervisors:
-        await supervisor.has_listened.wait()  # before that, another installation may answer on its port
-    waited = 0.0
-    while problems := await asyncio.to_thread(_not_ready, installation):
-        await asyncio.sleep(READY_POLL_SECONDS)
-        waited += READY_POLL_SECONDS
-        if waited >= SLOW_START_SECONDS:
-            console.print(f"[bold]Still waiting:[/] {escape('; '.join(problems))}")
-            waited = 0.0
-    welcome(installation, console)
-
-
-def _not_ready(installation: Installation) -> list[str]:
-    problems = []
-    for service in installation.services:
-        try:
-            check(service, "/readyz", (service.link_user, service.link_secret()))
-        except Disconnected as error:
-            problems.append(str(error))
-    return problems
 
 
 def welcome(installation: Installation, console: Console) -> None:
@@ -286,9 +240,3 @@ def _shown_python() -> str:
     """Return the interpreter, as briefly as it can be typed from here."""
     relative = os.path.relpath(sys.executable)
     return relative if not relative.startswith("..") else sys.executable
-
-
-def _reload(supervisors: Sequence[Supervisor]) -> None:
-    """Have all services read settings and files again."""
-    for supervisor in supervisors:
-        supervisor.reload()
