@@ -14,7 +14,6 @@ from fanline.server import (
     Port,
     Seconds,
     ServiceSettings,
-    ServiceUrl,
     read_secret,
 )
 
@@ -30,8 +29,6 @@ class ChatSettings(ServiceSettings):
         alias="chat_metrics_port",
         description="Port of the metrics of chat, without a login; unset, there is none.",
     )
-    publisher_url: ServiceUrl = Field("wss://localhost:8081", description="Where chat finds publisher.")
-    subscriber_url: ServiceUrl = Field("wss://localhost:8082", description="Where chat finds subscriber.")
     chat_password: SecretStr | None = Field(
         None,
         description="The password with which people log in to chat. Environment or file only; "

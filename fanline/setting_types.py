@@ -41,6 +41,10 @@ def _service_url(text: str) -> str:
     return url
 
 
+def _service_url_or_none(text: str) -> str:
+    return "" if text == "none" else _service_url(text)
+
+
 def _service_urls(text: str) -> str:
     return ",".join(_service_url(url.strip()) for url in text.split(","))
 
@@ -76,6 +80,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+ServiceUrlOrNone = Annotated[str, AfterValidator(_service_url_or_none)]
 ServiceUrls = Annotated[str, AfterValidator(_service_urls)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(split_commas)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(split_commas)]

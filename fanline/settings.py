@@ -29,6 +29,8 @@ from fanline.setting_types import (
     PasswordFile,
     Port,
     Seconds,
+    ServiceUrl,
+    ServiceUrlOrNone,
     ServiceUrls,
     TokenRules,
     Words,
@@ -55,6 +57,15 @@ class Settings(BaseModel):
         "wss://localhost:8080",
         description="Where publisher and subscriber find msgqueue; the msgqueues of a cluster, with commas "
         "between: another one is used when one is lost, stops, or is not ready.",
+    )
+    publisher_url: ServiceUrl = Field(
+        "wss://localhost:8081", description="Where chat and the [status page](admin.md) find publisher."
+    )
+    subscriber_url: ServiceUrl = Field(
+        "wss://localhost:8082", description="Where chat and the status page find subscriber."
+    )
+    chat_url: ServiceUrlOrNone = Field(
+        "wss://localhost:8083", description="Where the status page finds chat; `none` if there is no chat."
     )
     cert_dir: Path = Field(
         Path("var/certs"),

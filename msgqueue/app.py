@@ -34,7 +34,7 @@ from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
 from msgqueue.gate import Gate
 from msgqueue.log import Log
-from msgqueue.metrics import CommitMetrics, show_clock, show_consumers, show_log, show_size
+from msgqueue.metrics import CommitMetrics, facts_of, show_clock, show_consumers, show_log, show_size
 from msgqueue.pop import PopEndpoint
 from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
@@ -200,6 +200,7 @@ def msgqueue_app(
         posts={"/clock": partial(_accept_clock, clock)},
         descriptions={"/clock": CLOCK},
         notices=lambda: [clock.problem] if clock.problem else [],
+        facts=partial(facts_of, settings, log, retention),
         readiness_problem=partial(_problem, log),
         drain=log.flush,
         reload=reload,

@@ -1,5 +1,7 @@
 """Metrics of msgqueue."""
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,7 @@ from msgqueue.clock import LogClock
 from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.retention import Retention
+from msgqueue.settings import MsgQueueSettings
 
 MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
@@ -59,13 +62,32 @@ def show_consumers(registry: CollectorRegistry, consumers: Consumers) -> None:
 
 
 def show_size(registry: CollectorRegistry, folder: Path) -> None:
-    """Show how large the files of the log are."""
+    """Show how large the files of the log are, and how much room they have."""
     gauge(
         registry,
         "fanline_log_bytes",
         "Size of the files of the log.",
         lambda: sum(path.stat().st_size for path in folder.glob("log.*")),
     )
+    gauge(
+        registry,
+        "fanline_disk_free_bytes",
+        "Bytes that are free on the disk of the log.",
+        lambda: shutil.disk_usage(folder).free,
+    )
+
+
+def facts_of(settings: MsgQueueSettings, log: Log, retention: Retention) -> Mapping[str, object]:
+    """Return what admins are told of the log: its disk, and what is removed from it."""
+    disk = shutil.disk_usage(settings.data_dir)
+    return {
+        "store": settings.store,
+        "data_dir": str(settings.data_dir),
+        "epoch": log.epoch,
+        "disk_total_bytes": disk.total,
+        "disk_reserve_bytes": settings.disk_reserve,
+        "retention": [rule.model_dump(exclude_none=True) for rule in retention.rules],
+    }
 
 
 def show_log(registry: CollectorRegistry, log: Log, retention: Retention) -> None:

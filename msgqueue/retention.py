@@ -137,6 +137,7 @@ class Retention:
 
     Attributes:
         removed: How many messages were removed.
+        rules: The rules in force.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Retention:
         self._clock = clock
         self._step = step
         self._pause = pause
-        self._rules = rules
+        self.rules = rules
         self._usages = RuleUsages(rules)
         self._counted = 0
         self._has_failed = False
@@ -161,9 +162,9 @@ class Retention:
 
     def replace(self, rules: Sequence[RetentionRule]) -> None:
         """Apply other rules from now on."""
-        if rules == self._rules:
+        if rules == self.rules:
             return
-        self._rules = rules
+        self.rules = rules
         if self._task is not None:
             self._task.cancel()
             self._task = None

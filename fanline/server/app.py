@@ -12,6 +12,8 @@ from starlette.routing import BaseRoute
 
 from fanline.protocol import Record
 from fanline.server.http.event_stream import OpenStream
+from fanline.server.status.report import DescribeConnections, SubscriptionSummary
+from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import MakeHandler, Opening
 from fanline.server.websocket.handshake import Handshake
 
@@ -68,6 +70,11 @@ class StreamEndpoint:
     heartbeat: float
 
 
+def _know_nothing(channels: Collection[Channel]) -> Mapping[Channel, SubscriptionSummary]:
+    del channels
+    return {}
+
+
 def _take_nothing(settings: object) -> Collection[str]:
     del settings
     return ()
@@ -87,10 +94,13 @@ class App:
         posts: What answers POST, likewise.
         streams: Server-sent events, by path.
         descriptions: What OpenAPI says of pages, posts and streams, by path.
+        described_types: Types that the descriptions refer to, besides those of all services.
         max_body: Largest body of a request, in bytes.
         routes: What answers other requests; each decides itself who may make them.
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
         notices: Returns further sentences of ``/readyz?verbose``: what is unusual, but no problem.
+        facts: Returns what the service tells admins of itself, besides its metrics.
+        describe_connections: Returns what is known of the subscriptions of connections.
         drain: Finishes what is in progress; called when no new connection is accepted any more.
         reload: Takes over changed settings of the service, and returns the names of those that it can take.
         follow_access: Feeds a function with all access changes in the log, until cancelled, and calls the
@@ -104,11 +114,14 @@ class App:
     follow_access: FollowAccess | None = None
     reload: Callable[[Any], Collection[str]] = _take_nothing
     notices: Callable[[], Sequence[str]] = tuple
+    facts: Callable[[], Mapping[str, object]] = dict
+    describe_connections: DescribeConnections = _know_nothing
     endpoints: Mapping[str, Endpoint | OpenEndpoint] = field(default_factory=dict)
     pages: Mapping[str, Page] = field(default_factory=dict)
     posts: Mapping[str, Page] = field(default_factory=dict)
     streams: Mapping[str, StreamEndpoint] = field(default_factory=dict)
     descriptions: Mapping[str, Any] = field(default_factory=dict)
+    described_types: Sequence[type] = ()
     max_body: int = MAX_BODY
     routes: Sequence[BaseRoute] = ()
     is_shared: bool = False

@@ -34,6 +34,7 @@ from fanline.server.http.problems import Refusals
 from fanline.server.http.protocol import OpenWebSocket
 from fanline.server.http.proxies import TrustedProxies
 from fanline.server.reloader import ReadSettings, Reloader
+from fanline.server.status.report import StatusReporter
 from fanline.server.websocket.connections import OpenConnections
 from fanline.server.websocket.gate import WebSocketGate
 from fanline.server.websocket.limits import Limits
@@ -132,7 +133,9 @@ class Service:
             front = _Front(app, reloader, cuts, retiring, descriptors)
             if (metrics_listener := front.listen_for_metrics()) is not None:
                 stack.push_async_callback(metrics_listener.end)
-            listener = front.listen()
+            reporter = _reporter(app, reloader)
+            await stack.enter_async_context(running_task(reporter.run()))
+            listener = front.listen(reporter)
             service = cls(app, reloader, listener, metrics_listener, retiring, stack.pop_all())
         urls = (f"https://{join_host_port(each, service.port)}" for each in split_hosts(settings.host))
         logger.info("listening on %s", ", ".join(urls))
@@ -234,8 +237,11 @@ class _Front:
         self._refusals = Refusals(app.metrics)
         self._limits = AcceptLimits.from_settings(settings, descriptors, self._proxies.trusts)
 
-    def listen(self) -> HttpListener:
+    def listen(self, reporter: StatusReporter) -> HttpListener:
         """Listen on the port of the service.
+
+        Args:
+            reporter: Tells admins how the service does.
 
         Raises:
             CannotListen: If that is not possible.
@@ -247,7 +253,7 @@ class _Front:
         entrances = open_entrances(
             reloader.settings, lambda: reloader.certificate.context, is_shared=app.is_shared
         )
-        return self._listener(self._application(app), entrances, gate.open)
+        return self._listener(self._application(app, reporter), entrances, gate.open)
 
     def listen_for_metrics(self) -> HttpListener | None:
         """Listen on the port of the metrics, if there is one; otherwise like :meth:`listen`."""
@@ -261,9 +267,11 @@ class _Front:
             readiness_problem=self._app.readiness_problem,
             drain=self._app.drain,
         )
-        return self._listener(self._application(bare, has_open_metrics=True), entrances, None)
+        return self._listener(self._application(bare, None, has_open_metrics=True), entrances, None)
 
-    def _application(self, app: App, *, has_open_metrics: bool = False) -> Middleware:
+    def _application(
+        self, app: App, reporter: StatusReporter | None, *, has_open_metrics: bool = False
+    ) -> Middleware:
         access = self._reloader.access
         application = Application(
             app,
@@ -271,6 +279,7 @@ class _Front:
             self._reloader.connections,
             self._retiring,
             lambda: self._reloader.problems,
+            reporter,
             has_open_metrics=has_open_metrics,
         )
         return Middleware(
@@ -294,6 +303,18 @@ class _Front:
             cuts=self._cuts,
             limits=self._limits,
         )
+
+
+def _reporter(app: App, reloader: Reloader) -> StatusReporter:
+    settings = reloader.settings
+    return StatusReporter(
+        app,
+        settings.service,
+        settings.workers if app.is_shared else 1,
+        connections=lambda: tuple(reloader.connections),
+        problems=lambda: reloader.problems,
+        certificate_expires=lambda: reloader.certificate.expires,
+    )
 
 
 def _show_reloads(registry: CollectorRegistry, reloader: Reloader) -> None:

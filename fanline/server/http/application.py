@@ -17,6 +17,7 @@ from fanline.server.http.description import describe_http, describe_websockets
 from fanline.server.http.event_stream import answer_with_stream
 from fanline.server.http.middleware import common_headers
 from fanline.server.http.problems import HttpProblem, ProblemCode, translated_refusals
+from fanline.server.status.report import StatusReporter
 from fanline.server.websocket.connections import OpenConnections
 
 
@@ -29,6 +30,7 @@ class Application:
         connections: The open connections, to which event streams are added.
         retiring: Set once the service is about to stop: then it is not ready.
         problems: Returns why changed files cannot be used.
+        reporter: Tells admins how the service does; None where it does not.
         has_open_metrics: Show the metrics without a login.
     """
 
@@ -39,6 +41,7 @@ class Application:
         connections: OpenConnections,
         retiring: asyncio.Event,
         problems: Callable[[], Sequence[str]],
+        reporter: StatusReporter | None,
         *,
         has_open_metrics: bool = False,
     ) -> None:
@@ -68,6 +71,7 @@ class Application:
                 "/metrics",
                 show_metrics if has_open_metrics else _for_users(show_metrics, access, needs_password=True),
             ),
+            *(() if reporter is None else _status(reporter, access)),
             *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
             *(Route(path, _for_users(page, access), methods=["POST"]) for path, page in app.posts.items()),
             *(Route(path, _stream(each, access, connections)) for path, each in app.streams.items()),
@@ -124,6 +128,11 @@ def _documents(app: App) -> list[BaseRoute]:
         return JSONResponse(documents[request.url.path])
 
     return [Route(path, show) for path in documents]
+
+
+def _status(reporter: StatusReporter, access: Access) -> list[BaseRoute]:
+    pages = {"/admin/status": reporter.show_status, "/admin/connections": reporter.show_connections}
+    return [Route(path, _for_users(page, access, needs_password=True)) for path, page in pages.items()]
 
 
 async def _show_health(_: Request) -> Response:

@@ -12,6 +12,8 @@ import msgspec
 
 from fanline.protocol import Ack, GapRange, Message, NewMessage, Refusal
 from fanline.server.app import App, Endpoint
+from fanline.server.status.report import MAX_LIMIT, ConnectionPage, ServiceStatus
+from fanline.server.status.series import KEPT
 
 Document = dict[str, Any]
 
@@ -38,11 +40,22 @@ def answer(description: str, media_type: str, schema: Mapping[str, Any]) -> Docu
     return {"description": description, "content": {media_type: {"schema": schema}}}
 
 
+def query(**schemas: Any) -> list[Document]:
+    """Return the descriptions of parameters of the query, with their schemas."""
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
+
+
+def count(most: int) -> Document:
+    """Return the schema of a number from 0 to ``most``."""
+    return {"type": "integer", "minimum": 0, "maximum": most}
+
+
 def refusals(*statuses: int) -> Document:
     """Return the descriptions of refusals, each with a problem."""
     return {str(status): {"$ref": "#/components/responses/Problem"} for status in statuses}
 
 
+_TYPES: Final = (NewMessage, Message, Ack, Refusal, GapRange, Problem, ServiceStatus, ConnectionPage)
 _TEXT: Final = answer("A sentence.", "text/plain", {"type": "string"})
 _COMMON: Final[Document] = {
     "/healthz": {
@@ -66,6 +79,28 @@ _COMMON: Final[Document] = {
             "responses": {"200": _TEXT, **refusals(401, 403, 429)},
         }
     },
+    "/admin/status": {
+        "get": {
+            "summary": "Tell how the service does, with measurements of the last half hour.",
+            "security": [{"basic": []}],
+            "parameters": query(samples=count(KEPT)),
+            "responses": {
+                "200": answer("Its status.", "application/json", ref("ServiceStatus")),
+                **refusals(400, 401, 403, 429),
+            },
+        }
+    },
+    "/admin/connections": {
+        "get": {
+            "summary": "List open connections, those that the most bytes wait for first.",
+            "security": [{"basic": []}],
+            "parameters": query(user={"type": "string"}, skip=count(10_000), limit=count(MAX_LIMIT)),
+            "responses": {
+                "200": answer("Some of them.", "application/json", ref("ConnectionPage")),
+                **refusals(400, 401, 403, 429),
+            },
+        }
+    },
 }
 _SECURITY: Final = {
     "basic": {"type": "http", "scheme": "basic"},
@@ -86,7 +121,7 @@ def describe_http(app: App) -> Document:
         "security": [{"basic": []}, {"bearer": []}],
         "paths": _COMMON | {path_in_openapi(path): item for path, item in app.descriptions.items()},
         "components": {
-            "schemas": _schemas([NewMessage, Message, Ack, Refusal, GapRange, Problem]),
+            "schemas": _schemas([*_TYPES, *app.described_types]),
             "securitySchemes": _SECURITY,
             "responses": {"Problem": answer("Refused.", "application/problem+json", ref("Problem"))},
         },

@@ -38,7 +38,7 @@ async def get(service: Service, path: str, tls: ssl.SSLContext) -> Any:
 
 async def test_http_is_described_as_openapi(services: list[Service], tls: ssl.SSLContext) -> None:
     """Each service serves a valid document, which has its paths and no other."""
-    common = {"/healthz", "/readyz", "/metrics"}
+    common = {"/healthz", "/readyz", "/metrics", "/admin/status", "/admin/connections"}
     for service in services:
         document = await get(service, "/openapi.json", tls)
         jsonschema_rs.validate(OPENAPI_31, document)

@@ -1,0 +1,1 @@
+"""Report how a service does: its readiness, measurements over time, and open connections."""
