@@ -28,6 +28,8 @@ from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
 from fanline.server import App, ClientRates, Endpoint, metrics
 from fanline.tasks import running_task
+from subscriber.admin.api import open_admin
+from subscriber.admin.description import PATHS, TYPES
 from subscriber.delivery import Delivery
 from subscriber.fanout import Fanout
 from subscriber.frame_codec import EventFrames
@@ -84,14 +86,17 @@ async def open_subscriber(
     codec = EventFrames(lambda: feed.epoch)
     events = Events(make_delivery, codec, heartbeat=settings.event_heartbeat, rates=rates, rejected=rejected)
 
-    async with running_task(queue.follow(feed)):
+    async with running_task(queue.follow(feed)), open_admin(settings, queue, pages, feed) as admin:
         yield App(
             is_shared=settings.workers > 1,
             max_frame=MAX_FRAME,
             metrics=registry,
             endpoints={"/subscribe": Endpoint(make_handler=make_session, receives=RECEIVED, sends=SENT)},
-            descriptions=description.PATHS,
-            pages={history.PATH: history.History(pages, patience=settings.queue_wait).show},
+            descriptions=description.PATHS | PATHS,
+            described_types=TYPES,
+            pages={history.PATH: history.History(pages, patience=settings.queue_wait).show} | admin.pages,
+            posts=admin.posts,
+            describe_connections=admin.describe_connections,
             streams=events.streams,
             readiness_problem=lambda: queue.problem,
             drain=partial(_drain, feed),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from fanline.change_notifier import ChangeNotifier
@@ -13,7 +13,22 @@ from subscriber.fanout import Fanout
 
 
 class FeedListener(Protocol):
-    """A subscriber, as far as the feed itself has something to tell it."""
+    """A subscriber, as far as the feed has something to tell it, and admins want to know of it."""
+
+    @property
+    def writer(self) -> object:
+        """Its connection."""
+        ...
+
+    @property
+    def patterns(self) -> Collection[str]:
+        """The patterns that it holds."""
+        ...
+
+    @property
+    def behind(self) -> int:
+        """How many positions of the log it has yet to be sent."""
+        ...
 
     def report(self, gap: GapRange) -> None:
         """Take note that positions after the head do not come."""

@@ -35,7 +35,6 @@ MAX_LOOKED_AT: Final = 1_000
 
 T = TypeVar("T")
 
-
 # What a command waits for: a page of the log, or, for None, until the end of the log is known.
 Steps = Generator[Read | None, PageAnswer | None, T]
 
@@ -66,11 +65,14 @@ class Subscription:
         feed: The live end of the log.
         user: Whose rights it has.
         max_patterns: How many patterns it may hold.
+
+    Attributes:
+        patterns: The patterns that it holds.
     """
 
     __slots__ = (
-        "_backlog", "_cache", "_fanout", "_feed", "_gap", "_max_patterns", "_patterns", "_read",
-        "_user", "_writer", "codec", "write",
+        "_backlog", "_cache", "_fanout", "_feed", "_gap", "_max_patterns", "_read", "_user", "codec",
+        "patterns", "write", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -84,13 +86,13 @@ class Subscription:
     ) -> None:
         self.codec = codec
         self.write = writer.write
-        self._writer = writer
+        self.writer = writer
         self._feed = feed
         self._fanout = feed.fanout
         self._cache = feed.cache
         self._user = user
         self._max_patterns = max_patterns
-        self._patterns: set[str] = set()
+        self.patterns: set[str] = set()
         self._backlog: Backlog | None = None
         self._read: Read | None = None
         self._gap = GapRange(0, 0)
@@ -100,6 +102,11 @@ class Subscription:
     def is_catching_up(self) -> bool:
         """True while there are records to send from the log."""
         return self._backlog is not None
+
+    @property
+    def behind(self) -> int:
+        """How many positions of the log it has yet to be sent."""
+        return 0 if self._backlog is None else max(0, self._fanout.head - self._backlog.position)
 
     @property
     def is_sending_newest(self) -> bool:
@@ -121,13 +128,13 @@ class Subscription:
         """End all delivery; allowed at any time, and again."""
         self._feed.subscriptions.discard(self)
         self._fanout.leave(self)
-        self._patterns.clear()
+        self.patterns.clear()
         self._backlog = self._read = None
 
     def cut(self, code: CloseCode, reason: str) -> None:
         """End all delivery, and close the connection."""
         self.close()
-        self._writer.cut(code, reason)
+        self.writer.cut(code, reason)
 
     def send(self, notice: msgspec.Struct) -> None:
         """Write an answer or a notice, if the subscriber is sent such."""
@@ -183,7 +190,7 @@ class Subscription:
         # A subscriber without notices is told no position, nor could it be told that msgqueue is away.
         if not self._feed.is_ready and (self.codec.has_notices or not command.is_from_now):
             yield None
-        if command.pattern in self._patterns:
+        if command.pattern in self.patterns:
             if self._fanout.is_member(self):
                 self._fanout.flush_for(self)
             self._answer(command.pattern, Start(self._position_of(command.pattern)))
@@ -197,7 +204,7 @@ class Subscription:
     def _check(self, pattern: str) -> None:
         if not self._user.may_subscribe(pattern):
             raise Rejected(ErrorCode.FORBIDDEN, f'{self._user.name} may not subscribe to "{pattern}"')
-        if len(self._patterns) >= self._max_patterns and pattern not in self._patterns:
+        if len(self.patterns) >= self._max_patterns and pattern not in self.patterns:
             raise self._too_many()
 
     def _too_many(self) -> Rejected:
@@ -213,14 +220,14 @@ class Subscription:
 
     def _add(self, pattern: str, start: Start) -> None:
         if self._backlog is None and self._is_live_end(start.after):
-            self._patterns.add(pattern)
+            self.patterns.add(pattern)
             if self._fanout.is_member(self):
                 self._fanout.add(self, pattern)
             else:
-                self._fanout.join(self, self._patterns)
+                self._fanout.join(self, self.patterns)
             return
         self.leave_live()
-        self._patterns.add(pattern)
+        self.patterns.add(pattern)
         self._read = None
         if self._backlog is None:
             self._backlog = Backlog()
@@ -231,12 +238,12 @@ class Subscription:
 
     def _is_live_end(self, position: int) -> bool:
         """Return whether fan-out can go on from a position."""
-        return position == self._fanout.head and self._cache.covers(position) and not self._writer.paused
+        return position == self._fanout.head and self._cache.covers(position) and not self.writer.paused
 
     def change_user(self, user: User) -> Iterator[tuple[str, Rejected]]:
         """Take over other rights of the user; end and yield the subscriptions that they do not cover."""
         self._user = user
-        for pattern in sorted(self._patterns):
+        for pattern in sorted(self.patterns):
             try:
                 self._check(pattern)
             except Rejected as rejected:
@@ -244,21 +251,21 @@ class Subscription:
                 yield pattern, rejected
 
     def _unsubscribe(self, pattern: str) -> None:
-        if pattern in self._patterns:
+        if pattern in self.patterns:
             self._remove(pattern)
         self.send(Unsubscribed(pattern))
 
     def _remove(self, pattern: str) -> None:
-        self._patterns.discard(pattern)
+        self.patterns.discard(pattern)
         if self._backlog is not None:
             self._read = None
             self._backlog.remove(pattern)
-        elif self._patterns:
+        elif self.patterns:
             self._fanout.remove(self, pattern)
         else:
             self._fanout.leave(self)
         # Also after a pause that the frames held back until now have caused.
-        if not self._patterns:
+        if not self.patterns:
             self._backlog = None
 
     def _find_start(self, command: Command, reached: int) -> Generator[Read, PageAnswer | None, Start]:
@@ -319,7 +326,7 @@ class Subscription:
             return
         self._fanout.leave(self)  # which writes what was held back, and so may call this method again
         if self._backlog is None:
-            self._backlog = Backlog(self._patterns, self._fanout.head)
+            self._backlog = Backlog(self.patterns, self._fanout.head)
 
     def advance(self) -> Read | None:
         """Take the next step back to live: write a page from memory, or join fan-out.
@@ -329,11 +336,11 @@ class Subscription:
             otherwise, and if there is nothing to do because it is live, ahead or paused.
         """
         backlog = self._backlog
-        if backlog is None or self._writer.paused:
+        if backlog is None or self.writer.paused:
             return None
         if backlog.is_complete(self._fanout.head) and self._is_live_end(backlog.position):
             self._backlog = None
-            self._fanout.join(self, self._patterns)
+            self._fanout.join(self, self.patterns)
         elif backlog.is_sending_newest or not self._cache.covers(backlog.position):
             self._read = backlog.next_read()
             return self._read

@@ -33,6 +33,9 @@ from subscriber.settings import SubscriberSettings
 
 PROGRAM: Final = "fanline serve"
 
+# Settings that say where services are.
+_URLS: Final = {"queue_url", "publisher_url", "subscriber_url", "chat_url"}
+
 READY_POLL_SECONDS: Final = 0.1
 
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
@@ -71,7 +74,9 @@ class Server:
         self, installation: Installation, services: Sequence[Service], resources: AsyncExitStack
     ) -> None:
         self.port = installation.publisher.port
-        self._urls = _urls_of(installation.publisher, installation.subscriber)
+        self._urls: dict[type[ServiceSettings], dict[str, str]] = {
+            type(own): own.model_dump(include=_URLS) for own in (installation.chat, installation.subscriber)
+        }
         self._services = services
         self._resources = resources
 
@@ -97,13 +102,14 @@ class Server:
             opened = await stack.enter_async_context(open_log(section))
             # In the opposite order they are stopped, so that each can pass on what it holds.
             msgqueue = await started.add(partial(_serve_log, opened), section)
+            own, next_own = sources.section(SubscriberSettings), sources.section(PublisherSettings)
+            urls = _urls_of(msgqueue, own, next_own, chat)
             subscriber = await started.add(
-                partial(open_subscriber, queue=_queue(opened)), sources.section(SubscriberSettings)
+                partial(open_subscriber, queue=_queue(opened)), own.model_copy(update=urls)
             )
-            publisher = await started.add(
-                partial(open_publisher, queue=_queue(opened)), sources.section(PublisherSettings)
-            )
-            chat = await started.add(open_chat, chat.model_copy(update=_urls_of(publisher, subscriber)))
+            publisher = await started.add(partial(open_publisher, queue=_queue(opened)), next_own)
+            urls = _urls_of(msgqueue, subscriber, publisher, chat)
+            chat = await started.add(open_chat, chat.model_copy(update=urls))
             installation = Installation(chat, publisher, msgqueue, subscriber)
             await stack.enter_async_context(running_task(_announce(installation, started.services)))
             return cls(installation, started.services, stack.pop_all())
@@ -113,7 +119,7 @@ class Server:
 
         def read_own(section: type[ServiceSettings]) -> ServiceSettings:
             own = read(section)
-            return own.model_copy(update=self._urls) if isinstance(own, ChatSettings) else own
+            return own.model_copy(update=self._urls.get(section, {}))
 
         for service in self._services:
             service.reload(read_own)
@@ -160,6 +166,8 @@ async def _announce(installation: Installation, services: Sequence[Service]) -> 
     welcome(installation, Console(stderr=True, highlight=False, soft_wrap=True))
 
 
-def _urls_of(publisher: PublisherSettings, subscriber: SubscriberSettings) -> dict[str, str]:
-    """Return the settings of chat that say where the pipeline is: in this process."""
-    return {"publisher_url": url_of(publisher), "subscriber_url": url_of(subscriber)}
+def _urls_of(*services: ServiceSettings) -> dict[str, str]:
+    """Return the settings that say where the services are, as far as their ports are known."""
+    names = {"msgqueue": "queue_url"}
+    known = [each for each in services if each.port]
+    return {names.get(each.service, f"{each.service}_url"): url_of(each) for each in known}

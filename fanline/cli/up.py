@@ -95,6 +95,7 @@ class Installation:
             "queue_url": self.msgqueue,
             "publisher_url": self.publisher,
             "subscriber_url": self.subscriber,
+            "chat_url": self.chat,
         }
         given, defaults = self.chat.model_dump(include=set(links)), ChatSettings.fields()
         return dict(os.environ) | {

@@ -123,7 +123,7 @@ class HttpsClient:
             path: What to ask for, percent-encoded.
             parameters: The query.
             body: JSON, or nothing.
-            headers: Further ones.
+            headers: Further ones; ``Authorization`` among them takes the place of the login.
 
         Raises:
             Disconnected: If there is no answer in time.
@@ -133,7 +133,7 @@ class HttpsClient:
         if parameters:
             target += "?" + urlencode(parameters)
         fields = self._headers | (dict(headers) if headers else {})
-        if self._login is not None:
+        if self._login is not None and "Authorization" not in fields:
             fields["Authorization"] = await self._login.authorize()
         if body:
             fields["Content-Type"] = "application/json"

@@ -1,0 +1,1 @@
+"""The status page and its API: what happens in an installation, for admins."""
