@@ -1713,7 +1713,8 @@ class Subscription extends Emitter {
     const isNoticed = this._hasListener("error") || this.#isAwaited || this.#isIterated;
     this.#finish(error, error);
     this._emit("error", error);
-    if (!isNoticed) {
+    const isOwnDoing = error instanceof Closed && error.code === undefined;
+    if (!isNoticed && !isOwnDoing) {
       console.error(error);
     }
   }

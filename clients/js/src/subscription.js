@@ -164,7 +164,8 @@ export class Subscription extends Emitter {
     const isNoticed = this._hasListener("error") || this.#isAwaited || this.#isIterated;
     this.#finish(error, error);
     this._emit("error", error);
-    if (!isNoticed) {
+    const isOwnDoing = error instanceof Closed && error.code === undefined;
+    if (!isNoticed && !isOwnDoing) {
       console.error(error);
     }
   }

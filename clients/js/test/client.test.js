@@ -295,6 +295,9 @@ test("tells of a refusal on the handle, or in the console where none looks", asy
   assert.deepEqual((await script.opened(3)).take(), []);
   script.sockets[2].receive({ error: "too-big", reason: "all of it" });
   assert.equal(errors.at(-1).code, "too-big");
+  const last = fanline.subscribe("d");
+  fanline.close(); // is no news
+  assert.deepEqual([errors.at(-1).code, last.isClosed], ["too-big", true]);
 });
 
 test("goes on after a mistake in a callback", async () => {
