@@ -112,8 +112,8 @@ class _Client:
 
     async def _execute(self, command: Sub | Unsub | Send) -> None:
         match command:
-            case Sub(pattern, after, last):
-                seq = await self._subscriber.subscribe(pattern, after=after, last=last)
+            case Sub(pattern, after, last, latest):
+                seq = await self._subscriber.subscribe(pattern, after=after, last=last, latest=latest)
                 self._topics.add(pattern)
                 self._say(f"subscribed to {pattern}, after {seq}", LineKind.DETAIL)
             case Unsub(pattern):

@@ -2,7 +2,7 @@
 
 The forms of a line::
 
-    sub TOPIC [after=N | last=N]
+    sub TOPIC [after=N | last=N | latest]
     unsub TOPIC
     TOPIC message words
     exit
@@ -36,7 +36,9 @@ NEAR_MISSES: Final = frozenset(
     | {"subscribe", "unsubscribe"}
 )
 
-HELP: Final = "type sub TOPIC [after=N | last=N], unsub TOPIC, TOPIC message words to publish, or exit"
+HELP: Final = (
+    "type sub TOPIC [after=N | last=N | latest], unsub TOPIC, TOPIC message words to publish, or exit"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Sub:
     pattern: str
     after: int | None = None
     last: int | None = None
+    latest: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,11 @@ def parse_send(line: str) -> Send | Mistake:
 def _parse_sub(pattern: str, options: list[str]) -> Sub | Mistake:
     if not options:
         return Sub(pattern)
+    if options in (["latest"], ["latest=true"]):
+        return Sub(pattern, latest=True)
     name, _, value = options[0].partition("=")
     if len(options) > 1 or name not in ("after", "last") or not (value.isascii() and value.isdigit()):
         found = " ".join(options)
-        return Mistake(f'"{found}" after sub {pattern}: expected after=N or last=N, with a whole number')
-    return Sub(pattern, **{name: int(value)})
+        expected = "after=N or last=N, with a whole number, or latest"
+        return Mistake(f'"{found}" after sub {pattern}: expected {expected}')
+    return Sub(pattern, after=int(value)) if name == "after" else Sub(pattern, last=int(value))

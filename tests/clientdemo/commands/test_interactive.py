@@ -51,7 +51,7 @@ async def test_original_services(publisher: StubPublisher, subscriber: StubSubsc
 
 
 async def test_shows_what_arrives(subscriber: StubSubscriber, start: Start) -> None:
-    """A message is shown as the original shows it, with nothing that a terminal would obey."""
+    """A message is shown as the original shows it, with nothing that a terminal would obey (line 49)."""
     process = await start()
     await process.type("sub t")
     assert await process.line() == "[clientdemo] subscribed to t, after 0"
@@ -59,6 +59,11 @@ async def test_shows_what_arrives(subscriber: StubSubscriber, start: Start) -> N
     await subscriber.publish("t", {"n": 2})
     assert await process.line() == "<[t] one\\x1b[31m"
     assert await process.line() == '<[t] {"n":2}'
+    for content in ("old", "newest"):
+        subscriber.store("u", content)
+    await process.type("sub u latest")
+    assert await process.line() == "[clientdemo] subscribed to u, after 3"
+    assert await process.line() == "<[u] newest"
     await process.type("exit")
     assert (await process.end(b"never read\n")).code == 0
 

@@ -12,6 +12,8 @@ from clientdemo.console.grammar import Leave, Line, Mistake, Send, Sub, Unsub, p
         ("  sub   orders.>  ", Sub("orders.>")),
         ("sub orders.eu after=41", Sub("orders.eu", after=41)),
         ("sub orders.eu last=50", Sub("orders.eu", last=50)),
+        ("sub orders.* latest", Sub("orders.*", latest=True)),
+        ("sub orders.* latest=true", Sub("orders.*", latest=True)),
         ("unsub orders.eu", Unsub("orders.eu")),
         ("exit", Leave()),
         ("orders.eu two words", Send("orders.eu", "two words")),
@@ -41,13 +43,25 @@ def test_what_fits_nothing_is_explained(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", ["after", "after=", "after=x", "after=-1", "since=1", "after=1 last=2", "x y"]
+    "options",
+    [
+        "after",
+        "after=",
+        "after=x",
+        "after=-1",
+        "since=1",
+        "after=1 last=2",
+        "latest last=2",
+        "latest=no",
+        "x y",
+    ],
 )
 def test_options_that_are_none_are_explained(options: str) -> None:
     """After sub comes a topic, and at most one option."""
     parsed = parse(f"sub t {options}")
     assert isinstance(parsed, Mistake)
-    assert parsed.reason == f'"{options}" after sub t: expected after=N or last=N, with a whole number'
+    expected = "after=N or last=N, with a whole number, or latest"
+    assert parsed.reason == f'"{options}" after sub t: expected {expected}'
 
 
 @pytest.mark.parametrize("text", ["a..b hello", "a.* hello", "sp\tace hello"])
