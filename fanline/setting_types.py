@@ -1,6 +1,7 @@
 """The kinds of values that settings have."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -33,11 +34,16 @@ def from_json(value: object) -> object:
         raise ValueError(f"expected a JSON array of rules: {error}") from None
 
 
+_ENDPOINTS: Final = ("/publish", "/subscribe", "/pushmsg", "/popmsg")
+
+
 def _service_url(text: str) -> str:
     url = text.rstrip("/")
     parts = split_url(url)
-    if parts.path or parts.query or parts.fragment:
-        raise ValueError("expected wss://HOST:PORT, without a path")
+    if parts.query or parts.fragment:
+        raise ValueError("expected wss://HOST:PORT, perhaps with a path, and nothing after it")
+    if parts.path.endswith(_ENDPOINTS):
+        raise ValueError(f"expected the URL of the service, without {parts.path}")
     return url
 
 
@@ -47,6 +53,12 @@ def _service_url_or_none(text: str) -> str:
 
 def _service_urls(text: str) -> str:
     return ",".join(_service_url(url.strip()) for url in text.split(","))
+
+
+def _path_prefix(text: str) -> str:
+    if text and not re.fullmatch(r"(/[\w.~-]+)+", text, re.ASCII):
+        raise ValueError("expected a path such as /live, without a slash at its end")
+    return text
 
 
 def _hosts(text: str) -> str:
@@ -81,6 +93,7 @@ Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 ServiceUrlOrNone = Annotated[str, AfterValidator(_service_url_or_none)]
+PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
 ServiceUrls = Annotated[str, AfterValidator(_service_urls)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(split_commas)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(split_commas)]

@@ -27,6 +27,7 @@ from fanline.setting_types import (
     Networks,
     Origins,
     PasswordFile,
+    PathPrefix,
     Port,
     Seconds,
     ServiceUrl,
@@ -141,6 +142,11 @@ class Settings(BaseModel):
     )
     proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
         "x-forwarded-for", description="The header in which those proxies name the client."
+    )
+    path_prefix: PathPrefix = Field(
+        "",
+        description="The path under which a proxy in front shows the services, such as `/live`; a trusted "
+        "proxy may also say so itself, with `X-Forwarded-Prefix`.",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="Processes of publisher, and of subscriber, that share its port."

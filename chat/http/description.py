@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from chat.domain.views import encode
 from chat.http import api, room_api
 from chat.http.security_policy import content_security_policy
+from fanline.server import prefix_of
 
 Object = Mapping[str, Any]
 
@@ -49,7 +50,9 @@ def routes(*, guests_allowed: bool) -> list[Route]:
     page = "".join(_page(description))
     headers = {"Content-Security-Policy": content_security_policy(None, style=_STYLE_SOURCE)}
 
-    async def show_document(_: Request) -> Response:
+    async def show_document(request: Request) -> Response:
+        if prefix := prefix_of(request):
+            return JSONResponse({**description, "servers": [{"url": prefix}]})
         return Response(document, media_type="application/json")
 
     async def show_page(_: Request) -> Response:
@@ -85,7 +88,7 @@ def _page(description: Object) -> Iterator[str]:
     yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
     yield f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
     yield f"<main><h1>{title}</h1><p>{escape(description['info']['summary'])} "
-    yield 'For programs: <a href="/openapi.json">openapi.json</a>. For people: <a href="/">the chat</a>.</p>'
+    yield 'For programs: <a href="openapi.json">openapi.json</a>. For people: <a href="./">the chat</a>.</p>'
     schemas = description["components"]["schemas"]
     for path, operations in description["paths"].items():
         for method, operation in operations.items():

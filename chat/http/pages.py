@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from chat.http.security_policy import content_security_policy
-from fanline.server import single_header
+from fanline.server import prefix_of, single_header
 
 FOLDER: Final = Path(__file__).parent.parent / "static"
 
@@ -118,4 +118,4 @@ def _digest(body: bytes) -> str:
 
 async def _show_room(request: Request) -> Response:
     """Lead a person who has typed the address of a room to the room."""
-    return RedirectResponse(f"/#{quote(request.path_params['id'], safe='')}")
+    return RedirectResponse(f"{prefix_of(request)}/#{quote(request.path_params['id'], safe='')}")

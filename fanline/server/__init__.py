@@ -11,6 +11,7 @@ from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page, Str
 from fanline.server.http.description import answer, ref, refusals
 from fanline.server.http.event_stream import EventStream
 from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, status_of
+from fanline.server.http.proxies import prefix_of
 from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit, rate_refusal
 from fanline.server.metrics import gauge, new_registry
 from fanline.server.process import raise_file_limit, run_program
@@ -68,6 +69,7 @@ __all__ = [
     "metrics",
     "network",
     "new_registry",
+    "prefix_of",
     "problem_of",
     "query_of",
     "raise_file_limit",

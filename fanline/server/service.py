@@ -233,7 +233,7 @@ class _Front:
         self._reloader = reloader
         self._cuts = cuts
         self._retiring = retiring
-        self._proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
+        self._proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header, settings.path_prefix)
         self._refusals = Refusals(app.metrics)
         self._limits = AcceptLimits.from_settings(settings, descriptors, self._proxies.trusts)
 

@@ -26,7 +26,7 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read, encode, parse_position
 from fanline.protocol.topics import require_pattern
 from fanline.queue.page_turns import PageTurns
-from fanline.server import query_of
+from fanline.server import prefix_of, query_of
 
 PATH: Final = "/topics/{topic:path}/messages"
 
@@ -72,7 +72,8 @@ class History:
             raise Rejected(ErrorCode.FORBIDDEN, f'{request.user.name} may not subscribe to "{topic}"')
         read = _parse(topic, query)
         page = await self._read(request, read)
-        return Response(encode(page.messages), headers=_headers(read, page), media_type="application/json")
+        headers = _headers(prefix_of(request), read, page)
+        return Response(encode(page.messages), headers=headers, media_type="application/json")
 
     async def _read(self, request: Request, read: Read) -> PageAnswer:
         """Return a full page if there is one: with a wildcard, the queue may look at the log in steps."""
@@ -129,9 +130,9 @@ class _Position(msgspec.Struct):
     seq: int
 
 
-def _headers(read: Read, page: PageAnswer) -> dict[str, str]:
+def _headers(prefix: str, read: Read, page: PageAnswer) -> dict[str, str]:
     seqs = [msgspec.json.decode(message, type=_Position).seq for message in page.messages]
-    path = f"/topics/{quote(read.topics[0])}/messages"
+    path = f"{prefix}/topics/{quote(read.topics[0])}/messages"
     links = [f'<{path}?after={seqs[-1] if seqs else _place(read, page)}&limit={read.limit}>; rel="next"']
     if seqs:
         links.append(f'<{path}?before={seqs[0]}&limit={read.limit}>; rel="prev"')

@@ -7,7 +7,7 @@ import re
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
+from fanline import History, Subscriber
 from fanline.protocol import SUBPROTOCOL
 from msgqueue.app import open_msgqueue
 from publisher.app import open_publisher
@@ -75,6 +76,32 @@ class Front(NamedTuple):
         )
 
 
+@asynccontextmanager
+async def running(command: list[str], port: int) -> AsyncIterator[None]:
+    """Run a proxy until the end of the block, which begins when it listens."""
+    process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    break
+                assert process.returncode is None, f"{command[0]} has ended"
+                await asyncio.sleep(0.02)
+            yield
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """The path under which the proxy shows the services."""
+    return ""
+
+
 @pytest.fixture(params=[nginx, haproxy], ids=["nginx", "haproxy"])
 async def front(
     request: pytest.FixtureRequest,
@@ -82,11 +109,16 @@ async def front(
     cert_dir: Path,
     tls: ssl.SSLContext,
     tmp_path: Path,
+    prefix: str,
 ) -> AsyncIterator[Front]:
     """A proxy in front of the three services."""
     make: Callable[[Path, str], list[str]] = request.param
     queue = await start_service(open_msgqueue)
-    link: dict[str, Any] = {"queue_url": f"wss://localhost:{queue.port}", "trusted_proxies": PROXY}
+    link: dict[str, Any] = {
+        "queue_url": f"wss://localhost:{queue.port}",
+        "trusted_proxies": PROXY,
+        "path_prefix": prefix,
+    }
     publisher = await start_service(open_publisher, **link)
     subscriber = await start_service(open_subscriber, **link)
     pem = tmp_path / "live.pem"
@@ -98,27 +130,16 @@ async def front(
         "127.0.0.1:8082": f"127.0.0.1:{subscriber.port}",
         "listen 443": f"listen {port}",
         "bind :443": f"bind :{port}",
+        "location = ": f"location = {prefix}",
+        "location /": f"location {prefix}/",
         "/etc/fanline/ca.crt": str(cert_dir / "ca.crt"),
         "/etc/ssl/live.crt": str(pem),
         "/etc/ssl/live.key": str(pem),
         "/etc/ssl/live.pem": str(pem),
     }.items():
         text = text.replace(shown, here)
-    process = await asyncio.create_subprocess_exec(*make(tmp_path, text), stderr=subprocess.DEVNULL)
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                assert process.returncode is None, f"{make.__name__} has ended"
-                await asyncio.sleep(0.02)
-            yield Front(port, tls)
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+    async with running(make(tmp_path, text), port):
+        yield Front(port, tls)
 
 
 async def test_messages_pass(front: Front) -> None:
@@ -132,6 +153,25 @@ async def test_messages_pass(front: Front) -> None:
         assert (message["content"], message["seq"]) == ({"total": 12.5}, stored.json()["seq"])
         history = await http.get("/topics/orders.*/messages", params={"after": 0})
         assert [each["content"] for each in history.json()] == [{"total": 12.5}]
+
+
+@pytest.mark.parametrize("front", [nginx], indirect=True, ids=["nginx"])
+@pytest.mark.parametrize("prefix", ["/live"])
+async def test_a_path_in_front(front: Front) -> None:
+    """Everything works under a path, and links lead there (line 54)."""
+    async with front.http() as http:
+        for number in range(2):
+            assert (await http.post("/live/topics/orders.eu/messages", json=number)).status_code == 201
+        newest = await http.get("/live/topics/orders.*/messages", params={"last": 1})
+        (where,) = re.findall('<([^>]+)>; rel="prev"', newest.headers["Link"])
+        assert where.startswith("/live/")
+        assert [each["content"] for each in (await http.get(where)).json()] == [0]
+        assert (await http.get("/topics/orders.*/messages")).status_code != 200
+    login: dict[str, Any] = {"user": USER, "password": PASSWORD, "tls": front.tls}
+    async with History(f"wss://localhost:{front.port}/live", **login) as history:
+        assert len((await history.page("orders.*", after=0)).messages) == 2
+    async with Subscriber("orders.*", url=f"wss://localhost:{front.port}/live", after=0, **login) as orders:
+        assert (await anext(orders)).value() == 0
 
 
 async def test_events_pass_at_once(front: Front) -> None:

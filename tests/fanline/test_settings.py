@@ -88,6 +88,7 @@ def sample(name: str) -> str:
         "log_format": "json",
         "trusted_proxies": "10.0.0.0/8,::1",
         "proxy_header": "forwarded",
+        "path_prefix": "/live",
         "retention": '[{"topics": "a.>"}]',
         "token_rights": '[{"claim": "a", "value": "b"}]',
         "jwks_url": "https://id.example/keys",
@@ -334,8 +335,8 @@ def test_a_wrong_rule_of_retention_is_named(rules: str, mistake: str) -> None:
     assert mistake_in() == found
 
 
-@pytest.mark.parametrize("url", ["wss://queue:8080", "wss://queue", "wss://[::1]:8080", "wss://10.0.0.1:1"])
-def test_the_url_of_the_queue_is_scheme_host_and_port(url: str) -> None:
+@pytest.mark.parametrize("url", ["wss://queue:8080", "wss://queue", "wss://[::1]:8080", "wss://10.0.0.1:1/a"])
+def test_the_url_of_the_queue_may_have_a_path(url: str) -> None:
     """A slash at the end is no part of it."""
     assert read("--queue-url", url).queue_url == url
     assert read("--queue-url", f"{url}/").queue_url == url
@@ -652,5 +653,6 @@ def test_every_setting_is_described() -> None:
         "nats_password_file",
         "retention",
         "trusted_proxies",
+        "path_prefix",
         *(f"{service}_metrics_port" for service in SERVICES),
     }

@@ -9,6 +9,9 @@ import { sentence } from "./text.js";
 
 /** @import { RoomEvent } from "../fanline.js" */
 
+/** @returns {string} The address of the service, as for a WebSocket: where the page is, whatever the path. */
+export const serviceUrl = () => new URL(".", location.href).href.slice(0, -1).replace(/^http/, "ws");
+
 /** A request that failed. */
 export class Failure extends Error {
   /**
@@ -64,7 +67,7 @@ async function request(method, path, { token, body } = {}) {
   let response;
   try {
     const json = body && JSON.stringify(body);
-    response = await fetch(path, { method, headers, signal, body: json, cache: "no-store" });
+    response = await fetch(`.${path}`, { method, headers, signal, body: json, cache: "no-store" });
   } catch {
     throw new Failure(0, sentences.UNREACHABLE);
   }

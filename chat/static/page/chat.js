@@ -6,7 +6,7 @@
 
 import { CloseCode, Link } from "../fanline.js";
 import { about } from "../model/about.js";
-import { Api } from "../model/api.js";
+import { Api, serviceUrl } from "../model/api.js";
 import { Drafts } from "../model/drafts.js";
 import * as outbox from "../model/outbox.js";
 import { Reading } from "../model/reading.js";
@@ -81,7 +81,7 @@ export class Chat {
     addEventListener("storage", ({ key }) => this.#reading.reload(key) && this.#recount(), { signal });
     addEventListener("pagehide", () => this.#remember(), { signal });
     addEventListener("hashchange", () => this.#follow(), { signal });
-    const feed = `${location.origin.replace(/^http/, "ws")}/api/feed`;
+    const feed = `${serviceUrl()}/api/feed`;
     this.#feed = new Link({
       dial: () => new WebSocket(feed, ["fanline.chat.v1", `fanline.token.${session.token}`]),
       onFrame: (frame) => this.#receive(frame),

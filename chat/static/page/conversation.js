@@ -5,7 +5,7 @@
  */
 
 import { Room } from "../fanline.js";
-import { Failure } from "../model/api.js";
+import { Failure, serviceUrl } from "../model/api.js";
 import * as sentences from "../model/sentences.js";
 import { counted, dayName } from "../model/text.js";
 import { byId, oncePerFrame } from "./dom.js";
@@ -89,7 +89,7 @@ export class Conversation {
     this.#timeline.append(opening.known);
     this.#look();
     this.#renameDaysAtMidnight();
-    this.#room = new Room(location.origin.replace(/^http/, "ws"), id, {
+    this.#room = new Room(serviceUrl(), id, {
       token: session.token,
       onEvents: (events) => this.#receive(events),
       onState: (state) => this.#changed(state),

@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 import prometheus_client
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +17,7 @@ from fanline.server.http.description import describe_http, describe_websockets
 from fanline.server.http.event_stream import answer_with_stream
 from fanline.server.http.middleware import common_headers
 from fanline.server.http.problems import HttpProblem, ProblemCode, translated_refusals
+from fanline.server.http.proxies import prefix_of
 from fanline.server.status.report import StatusReporter
 from fanline.server.websocket.connections import OpenConnections
 
@@ -89,6 +90,9 @@ class Application:
         if scope["path"] == "/readyz" and self._retiring.is_set():
             detail = "the service is stopping"
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail)
+        if not scope["path"]:  # the prefix alone: from there, links of pages would lead elsewhere
+            await RedirectResponse(f"{prefix_of(HTTPConnection(scope))}/")(scope, receive, send)
+            return
         try:
             await self._router({**scope, "app": self}, receive, send)
         except HTTPException as error:
@@ -125,7 +129,9 @@ def _documents(app: App) -> list[BaseRoute]:
         documents["/asyncapi.json"] = describe_websockets(app)
 
     async def show(request: Request) -> Response:
-        return JSONResponse(documents[request.url.path])
+        prefix = prefix_of(request)
+        servers = {"servers": [{"url": prefix}]} if prefix and "openapi" in request.url.path else {}
+        return JSONResponse(documents[request.url.path] | servers)
 
     return [Route(path, show) for path in documents]
 

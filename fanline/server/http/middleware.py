@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanline.server.access import Access
 from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
-from fanline.server.http.proxies import TrustedProxies
+from fanline.server.http.proxies import TrustedProxies, prefix_of
 from fanline.server.log import quoted
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Middleware:
     async def _refuse(self, problem: HttpProblem, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         self._refusals.count(problem)
         if not answer.has_started:
-            await _response(problem, Headers(scope=scope))(scope, receive, answer)
+            await _response(problem, HTTPConnection(scope))(scope, receive, answer)
 
 
 def _require_utf8(scope: Scope) -> None:
@@ -137,15 +137,15 @@ def _require_utf8(scope: Scope) -> None:
         raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail) from None
 
 
-def _response(problem: HttpProblem, request: Headers) -> Response:
+def _response(problem: HttpProblem, request: HTTPConnection) -> Response:
     """Return the answer that says a problem: a page, to a browser that loads one.
 
     For an ``EventSource`` it is an answer after which it comes back: it gives up after any answer but 200
     (HTML standard, 9.2.3), also if the reason passes.
     """
-    accepted = request.get("accept", "")
+    accepted = request.headers.get("accept", "")
     if HTML in accepted:
-        return problem.response(is_for_people=True)
+        return problem.response(prefix_of(request))
     wants_events = EVENT_STREAM in accepted
     if problem.status is not HTTPStatus.SERVICE_UNAVAILABLE or not wants_events:
         return problem.response()

@@ -35,7 +35,7 @@ _PAGE: Final = """<!doctype html>
 <main>
 <h1>{title}</h1>
 <p>{sentence}.</p>
-<p><a href="/">To the first page</a></p>
+<p><a href="{prefix}/">To the first page</a></p>
 </main>
 </html>
 """
@@ -118,19 +118,25 @@ class HttpProblem(FanlineError):
         }
         return encode(members)
 
-    @property
-    def page(self) -> bytes:
-        """The answer for a person who has typed an address: a page with a way back."""
-        title, sentence = escape(self.status.phrase), escape(self.detail[:1].upper() + self.detail[1:])
-        return _PAGE.format(title=title, sentence=sentence.rstrip(".")).encode()
+    def page(self, prefix: str) -> bytes:
+        """Return the answer for a person who has typed an address: a page with a way back.
 
-    def response(self, *, is_for_people: bool = False) -> Response:
+        Args:
+            prefix: The path under which the service is shown.
+        """
+        title, sentence = escape(self.status.phrase), escape(self.detail[:1].upper() + self.detail[1:])
+        return _PAGE.format(title=title, sentence=sentence.rstrip("."), prefix=escape(prefix)).encode()
+
+    def response(self, page_prefix: str | None = None) -> Response:
         """Return the answer for an ASGI application to send.
 
         Args:
-            is_for_people: Whether it is a page in HTML.
+            page_prefix: The path under which the service is shown, for a page in HTML; None for JSON.
         """
-        body, kind = (self.page, "text/html") if is_for_people else (self.body, MEDIA_TYPE)
+        if page_prefix is None:
+            body, kind = self.body, MEDIA_TYPE
+        else:
+            body, kind = self.page(page_prefix), "text/html"
         response = Response(body, self.status, media_type=kind)
         for name, value in self.headers:
             response.headers.append(name, value)

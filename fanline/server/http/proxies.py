@@ -1,19 +1,30 @@
-"""Find out who makes a request that came through a trusted proxy.
+"""Find out who makes a request that came through a trusted proxy, and under which path the proxy shows it.
 
 A proxy adds the address of its client to ``X-Forwarded-For`` or to ``Forwarded`` (RFC 7239). A client that is
 not behind such a proxy could write anything there, so the headers count only if the peer is one, and each
-address in them only as far as all to its right are proxies.
+address in them only as far as all to its right are proxies. The same holds for ``X-Forwarded-Prefix``: a path
+that the proxy has removed from the front of that of the request.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 X_FORWARDED_FOR: Final = "x-forwarded-for"
 FORWARDED: Final = "forwarded"
+
+X_FORWARDED_PREFIX: Final = "x-forwarded-prefix"
+
+# Where a request keeps it.
+_STATE: Final = "path_prefix"
+
+# It becomes a part of links and redirects.
+_PREFIX: Final = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -26,25 +37,40 @@ class TrustedProxies:
         networks: Addresses of the proxies.
         header: The header that all of them write, in lower case: ``x-forwarded-for`` or ``forwarded``. The
             other is not looked at, because a proxy passes on what it does not write.
+        path_prefix: The path under which a proxy shows the service, without a slash at its end; it may be
+            removed by the proxy or not.
     """
 
-    def __init__(self, networks: Sequence[Network] = (), header: str = X_FORWARDED_FOR) -> None:
+    def __init__(
+        self, networks: Sequence[Network] = (), header: str = X_FORWARDED_FOR, path_prefix: str = ""
+    ) -> None:
         self._networks = tuple(networks)
         self._header = header
+        self._path_prefix = path_prefix
 
     def trusts(self, address: str) -> bool:
         """Return whether an address is that of a proxy."""
         return bool(self._networks) and (parsed := _parse(address)) is not None and self._contains(parsed)
 
     def resolve(self, scope: Scope) -> None:
-        """Set ``scope["client"]`` to the client in front of the proxies.
+        """Set client, path and path prefix to those in front of the proxies.
 
         Args:
             scope: A request, as ASGI describes it.
         """
-        if scope["client"] is None or not self.trusts(scope["client"][0]):
-            return
-        for text in self._clients(Headers(scope=scope)):
+        prefix, path = self._path_prefix, scope["path"]
+        if prefix and (path == prefix or path.startswith(f"{prefix}/")):
+            scope["path"] = path[len(prefix) :]
+        if scope["client"] is not None and self.trusts(scope["client"][0]):
+            headers = Headers(scope=scope)
+            self._resolve_client(scope, headers)
+            removed = headers.get(X_FORWARDED_PREFIX, "").strip().rstrip("/")
+            if _PREFIX.fullmatch(removed):
+                prefix = removed
+        scope["state"][_STATE] = prefix
+
+    def _resolve_client(self, scope: Scope, headers: Headers) -> None:
+        for text in self._clients(headers):
             address = _parse(text)
             if address is None:
                 return  # a proxy that hides its clients: they are counted as one
@@ -59,6 +85,11 @@ class TrustedProxies:
         """Yield what each proxy has said about its client, that of the nearest proxy first."""
         elements = reversed(",".join(headers.getlist(self._header)).split(","))
         return map(_for, elements) if self._header == FORWARDED else elements
+
+
+def prefix_of(request: HTTPConnection) -> str:
+    """Return the path in front of all paths of a service, as who makes a request sees it; empty for none."""
+    return str(request.scope["state"][_STATE])
 
 
 def _for(element: str) -> str:

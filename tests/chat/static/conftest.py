@@ -38,7 +38,7 @@ async def services(
     cert_dir: Path, tls: ssl.SSLContext, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
     """The four services, of all tests of a file, with the limits that they have anywhere."""
-    settings = {"allowed_origins": site.origin, "return_spread": 0.2}
+    settings = {"allowed_origins": site.origin, "return_spread": 0.2, "path_prefix": "/live"}
     async with Installation(tmp_path_factory.mktemp("page"), cert_dir, tls, **settings) as services:
         yield services
 

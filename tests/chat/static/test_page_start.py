@@ -53,6 +53,21 @@ async def test_starts_with_blocked_storage(installation: Installation, open_wind
     await expect(page.locator("#messages .bubble")).to_have_text(["without storage"])
 
 
+async def test_works_under_a_path(installation: Installation, open_window: OpenWindow) -> None:
+    """All that the page asks for is under the path at which a proxy shows it (line 54)."""
+    page = await (await open_window()).new_page()
+    room = await installation.make_room("Prefix")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url.replace("wss", "https")))
+    await page.goto(f"{installation.url}/live/rooms/{room}")
+    await log_in_here(page)
+    await say(page, "under a path")
+    await expect(page.locator("#messages .bubble")).to_have_text(["under a path"])
+    assert len(asked) > 5
+    assert not [url for url in asked if not url.startswith(f"{installation.url}/live/")]
+
+
 async def test_says_that_it_could_not_be_loaded(installation: Installation, open_window: OpenWindow) -> None:
     """A page of which a part does not come says that it loads, and after ten seconds offers to try again."""
     page = await (await open_window(is_rough=True)).new_page()

@@ -5,9 +5,10 @@ import logging
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from websockets.exceptions import InvalidStatus
 
-from fanline.server.http.proxies import FORWARDED, X_FORWARDED_FOR, TrustedProxies
+from fanline.server.http.proxies import FORWARDED, X_FORWARDED_FOR, TrustedProxies, prefix_of
 from tests.conftest import Dial, StartService
 from tests.fanline.server.conftest import Echo, Get
 
@@ -16,7 +17,7 @@ PROXIES = [ipaddress.ip_network(text) for text in ("127.0.0.1", "10.0.0.0/8", "f
 
 def client_of(peer: str, *headers: tuple[str, str], header: str = X_FORWARDED_FOR) -> str:
     raw = [(name.encode(), value.encode()) for name, value in headers]
-    scope: dict[str, Any] = {"type": "http", "client": (peer, 1234), "headers": raw}
+    scope: dict[str, Any] = {"type": "http", "client": (peer, 1234), "headers": raw, "path": "/", "state": {}}
     TrustedProxies(PROXIES, header).resolve(scope)
     return str(scope["client"][0])
 
@@ -73,6 +74,48 @@ def test_only_the_header_that_the_proxies_write_counts() -> None:
 def test_others_are_not_believed() -> None:
     """A client that is no proxy is who it is, whatever it writes (line 54)."""
     assert client_of("203.0.113.9", ("x-forwarded-for", "1.2.3.4")) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("peer", "asked", "said", "path", "prefix"),
+    [
+        ("203.0.113.9", "/live/x", None, "/x", "/live"),
+        ("203.0.113.9", "/live", None, "", "/live"),
+        ("203.0.113.9", "/x", None, "/x", "/live"),
+        ("203.0.113.9", "/lively", None, "/lively", "/live"),
+        ("203.0.113.9", "/x", "/shown", "/x", "/live"),
+        ("10.0.0.1", "/x", "/shown/", "/x", "/shown"),
+        ("10.0.0.1", "/x", "//evil.example", "/x", "/live"),
+        ("10.0.0.1", "/x", '/"><script>', "/x", "/live"),
+    ],
+)
+def test_a_prefix_is_no_part_of_the_path(
+    peer: str, asked: str, said: str | None, path: str, prefix: str
+) -> None:
+    """It comes from the setting, or from a trusted proxy that has removed it (line 54)."""
+    headers = [(b"x-forwarded-prefix", said.encode())] if said else []
+    scope: dict[str, Any] = {
+        "type": "http",
+        "client": (peer, 1234),
+        "headers": headers,
+        "path": asked,
+        "state": {},
+    }
+    TrustedProxies(PROXIES, path_prefix="/live").resolve(scope)
+    assert (scope["path"], prefix_of(Request(scope))) == (path, prefix)
+
+
+async def test_links_have_the_prefix(start_service: StartService, echo: Echo, get: Get, dial: Dial) -> None:
+    """Pages and WebSockets are found under it; links, redirects and descriptions lead there (line 54)."""
+    service = await start_service(echo.open, path_prefix="/live")
+    for prefix in ("", "/live"):
+        assert (await get(service, f"{prefix}/page")).json()["user"] == "hello"
+        await dial(service, f"{prefix}/echo")
+    alone = await get(service, "/live")
+    assert (alone.status_code, alone.headers["location"]) == (307, "/live/")
+    lost = await get(service, "/live/lost", headers={"Accept": "text/html"})
+    assert (lost.status_code, 'href="/live/"' in lost.text) == (404, True)
+    assert (await get(service, "/live/openapi.json")).json()["servers"] == [{"url": "/live"}]
 
 
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.0/8"])
