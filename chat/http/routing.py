@@ -110,12 +110,17 @@ Chat = Annotated[ChatService, Depends(_ready_chat)]
 Token = Annotated[str | None, Depends(_token)]
 
 
-def _login(server: Server, _: Chat, token: Token) -> Claims:
-    return server.logins.identify(token)
+def _admission(server: Server, chat: Chat, token: Token) -> Claims | None:
+    claims = server.logins.admit(token)
+    if claims is not None:
+        chat.lifecycle.require_available()  # a server that is cut off does not know who has logged out
+    return claims
 
 
-def _admission(server: Server, _: Chat, token: Token) -> Claims | None:
-    return server.logins.admit(token)
+def _login(server: Server, chat: Chat, token: Token) -> Claims:
+    claims = server.logins.identify(token)
+    chat.lifecycle.require_available()
+    return claims
 
 
 def _person(request: Request, claims: "Admitted") -> Person:

@@ -1,8 +1,11 @@
 """Progress of writing: whether a peer with a full write buffer still takes data."""
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from typing import Final
 
 # Offset of tcpi_bytes_acked in struct tcp_info (linux/tcp.h).
@@ -17,6 +20,21 @@ def count_acked(transport: asyncio.Transport) -> int | None:
         return int(struct.unpack_from("=Q", info, _TCP_INFO_BYTES_ACKED)[0])
     except (AttributeError, OSError, struct.error):
         return None
+
+
+def count_unacked(transport: asyncio.Transport) -> int:
+    """Return the bytes that were written and that the peer's host has not acknowledged.
+
+    A slow link has megabytes of them in the kernel of this host. Those in the transport's own buffer are
+    counted before they are encrypted.
+    """
+    size = transport.get_write_buffer_size()
+    try:
+        descriptor = transport.get_extra_info("socket").fileno()
+        queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4)
+    except (AttributeError, OSError):
+        return size
+    return size + int.from_bytes(queued, sys.byteorder)
 
 
 def measure_progress(transport: asyncio.Transport) -> int:

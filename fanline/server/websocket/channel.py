@@ -213,7 +213,14 @@ class Channel(asyncio.Protocol):
     def _begin_to_close(self) -> None:
         """Write nothing more, and drop the connection after the ``close_timeout``."""
         self._is_open = False
-        self._abort_timer = self._loop.call_later(self._limits.close_timeout, self._transport.abort)
+        self._abort_within(self._limits.close_timeout)
+
+    def _abort_within(self, seconds: float) -> None:
+        """Drop the connection after so many seconds, or after the ``close_timeout`` if that is less."""
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        seconds = min(seconds, self._limits.close_timeout)
+        self._abort_timer = self._loop.call_later(seconds, self._transport.abort)
 
     def _release(self) -> None:
         """Forget everything but those who wait, because the connection is lost."""

@@ -4,8 +4,8 @@
   is no task, queue or future per connection.
 * Frames are written as ready-made bytes, many at once, as :mod:`fanline.server.websocket.channel` describes.
 * One sweep over all connections pings a silent peer, then cuts it. A peer that is slow but does read is left
-  alone, however long its pong is delayed by the data it has yet to read; and so is one that has nothing to
-  read, for as long as its host lives.
+  alone, however long its ping and pong are delayed by the data it has yet to read; and so is one that has
+  nothing to read, for as long as its host lives.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from websockets.frames import CloseCode as StandardCode
 from websockets.frames import Frame, Opcode
@@ -24,7 +25,7 @@ from fanline.protocol import SUBPROTOCOL, Dialect, Drain, DrainNotice, decode_re
 from fanline.security.logins import VerifiedLogin
 from fanline.server.accepting.cuts import Cut
 from fanline.server.accepting.peer import Peer
-from fanline.server.accepting.progress import count_acked
+from fanline.server.accepting.progress import count_acked, count_unacked
 from fanline.server.websocket.channel import Channels
 from fanline.server.websocket.frames import PING, PONG, clip_reason, text_frame
 from fanline.server.websocket.handler import IDLE, Handler
@@ -32,6 +33,9 @@ from fanline.server.websocket.inbound import InboundChannel, Pongs
 from fanline.server.websocket.limits import Limits
 
 logger = logging.getLogger(__name__)
+
+# Seconds that a peer that was silent for too long may take to close; its host is likely to have vanished.
+LAST_WORDS_SECONDS: Final = 1.0
 
 MakeHandler = Callable[["Connection"], Handler]
 
@@ -69,7 +73,7 @@ class Connection(InboundChannel):
         dialect: How this connection spells its frames.
     """
 
-    __slots__ = ("_handler", "_is_left_to_tcp", "dialect")
+    __slots__ = ("_handler", "_is_left_to_tcp", "_ping_end", "dialect")
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Connection(InboundChannel):
         self._handler: Handler = IDLE
         transport.set_write_buffer_limits(high=limits.write_buffer)
         self._is_left_to_tcp = opening.is_one_way
+        self._ping_end = 0  # what the host has acknowledged once it has the ping
         if opening.is_one_way:
             keepalive.probe(transport, ping_interval=limits.ping_interval, silence_limit=limits.silence_limit)
         transport.set_protocol(self)
@@ -162,14 +167,32 @@ class Connection(InboundChannel):
                 self.write(PONG)
         elif self._pinged_at is None:
             if now - self._heard_at > limits.ping_interval:
-                self._pinged_at, self._acked = now, count_acked(self._transport) or 0
-                self.write(PING)
+                self._ping(now)
         elif not self._is_read and count_acked(self._transport) != self._acked:
             # Its pong would not be read, but its host has acknowledged the ping, or cannot be asked.
             self._heard_at, self._pinged_at = now, None
+        elif self._is_ping_on_its_way(now):
+            pass  # a slow link takes its time for what was written before
         elif now - self._pinged_at > limits.silence_limit:
             self.cut(CloseCode.UNRESPONSIVE, "no answer to pings; reconnect")
+            self._abort_within(LAST_WORDS_SECONDS)
         return self._check_arrival(now)
+
+    def _ping(self, now: float) -> None:
+        self._pinged_at, self._acked = now, count_acked(self._transport) or 0
+        self.write(PING)
+        self._ping_end = self._acked + count_unacked(self._transport)
+
+    def _is_ping_on_its_way(self, now: float) -> bool:
+        """Return whether the host has taken data since the last look, and not yet the ping.
+
+        Then the peer has the ``silence_limit`` from now on.
+        """
+        acked = count_acked(self._transport)
+        if acked is None or acked == self._acked or acked >= self._ping_end:
+            return False
+        self._acked, self._pinged_at = acked, now
+        return True
 
     def _check_arrival(self, now: float) -> int:
         """Drop the connection if a message takes too long to arrive; return its bytes so far."""

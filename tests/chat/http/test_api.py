@@ -1,5 +1,6 @@
 """The pages for programs, over real TLS, on a real pipeline."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from chat.http.room_api import MAX_LIMIT
 from fanline.protocol import MAX_POSITION
 from tests.chat.client import ChatClient, bearer, problem
 from tests.chat.conftest import Services, StartChat
-from tests.stubs import PASSWORD, USER
+from tests.stubs import DEADLINE, PASSWORD, USER
 
 LINK = re.compile(r'<([^>]*)>; rel="(\w+)"')
 
@@ -127,9 +128,19 @@ async def test_a_server_is_healthy(chat: ChatClient) -> None:
 
 
 async def test_the_pipeline_is_out_of_reach(start_chat: StartChat, services: Services) -> None:
-    """While the pipeline does not answer, the health check gives 503, and says why (line 30)."""
+    """While the pipeline does not answer, the health check gives 503, and says why (line 30).
+
+    Tokens are refused, because one that was logged out on another server would still be good on this one.
+    """
     chat = await start_chat(drain_timeout=0.5)
+    token = bearer(await chat.log_in())
     await services.publisher.stop()
+    async with asyncio.timeout(DEADLINE):
+        while (response := await chat.http.get("/api/rooms", headers=token)).status_code == 200:
+            await asyncio.sleep(0.02)
+    assert problem(response) == (503, "unavailable")
+    assert problem(await chat.http.get("/history", headers=token)) == (503, "unavailable")
+    assert (await chat.http.get("/api/rooms")).status_code == 200
     for path in ("/readyz", "/api/healthz"):
         response = await chat.http.get(path)
         assert problem(response) == (503, "unavailable")

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import socket
 import ssl
-import struct
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,16 +12,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from fanline.security.logins import VerifiedLogin
-from fanline.server import App, Connection, Endpoint, MakeHandler, Opening, Service, metrics
-from fanline.server.accepting.cuts import Cuts
-from fanline.server.accepting.peer import Peer
-from fanline.server.websocket.connections import OpenConnections
-from fanline.server.websocket.frames import PING, PONG
-from fanline.server.websocket.limits import Limits
+from fanline.server import App, Connection, Endpoint, MakeHandler, Service, metrics
 from subscriber.settings import SubscriberSettings
 from tests.conftest import Dial, StartService, WallClock, until
-from tests.fanline.server.conftest import Echo, EchoHandler, Get, MakeToken
+from tests.fanline.server.conftest import Echo, Get, MakeToken
 from tests.stubs import DEADLINE
 
 
@@ -154,124 +146,6 @@ async def test_pongs_that_are_not_read_do_not_pile_up(service: Service, dial: Di
     assert max(connection.write_buffer_size for connection in service.connections) < 1 << 20
     client.transport.resume_reading()
     await (await client.ping())
-
-
-class FakeSocket:
-    """A socket that knows how many bytes its peer has acknowledged, or does not."""
-
-    def __init__(self, acked: int | None) -> None:
-        self.acked = acked
-
-    def getsockopt(self, *_: int) -> bytes:
-        if self.acked is None:
-            raise OSError
-        return bytes(120) + struct.pack("=Q", self.acked)
-
-
-class FakeTransport(asyncio.Transport):
-    """A transport that records what happens to it."""
-
-    def __init__(self, acked: int | None) -> None:
-        self.sock = FakeSocket(acked)
-        super().__init__({"socket": self.sock})
-        self.written = b""
-        self.is_read = True
-        self.unwritten = 0
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
-
-    def get_write_buffer_size(self) -> int:
-        return self.unwritten
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        self.is_read = False
-
-    def resume_reading(self) -> None:
-        self.is_read = True
-
-    def write(self, data: object) -> None:
-        assert isinstance(data, bytes)
-        self.written += data
-
-    def abort(self) -> None:
-        pass
-
-
-class NoAdmission:
-    """Counts nothing."""
-
-    def end_handshake(self, network: Hashable) -> None:
-        pass
-
-    def forget(self) -> None:
-        pass
-
-
-def make_peer() -> Peer:
-    """Return the other side of a connection that there is not."""
-    with socket.socket() as closed:
-        return Peer(closed, ("192.0.2.1", 4711), None, NoAdmission())
-
-
-async def keep_login(login: VerifiedLogin, token: str) -> VerifiedLogin:
-    del token
-    return login
-
-
-class Holding(EchoHandler):
-    """Takes no more frames after the first."""
-
-    def on_frame(self, payload: bytes) -> None:
-        self.connection.pause_reading()
-
-
-@pytest.mark.parametrize(
-    ("acked", "later", "is_alive"), [(7, 7, False), (7, 9, True), (None, None, True)], ids=str
-)
-async def test_finds_a_dead_peer_that_is_not_read(
-    acked: int | None, later: int | None, is_alive: bool
-) -> None:
-    """A peer that is not read from is pinged; its host must acknowledge that, where the kernel can tell."""
-    limits = Limits(
-        max_frame=1_000, write_buffer=65_536, close_timeout=1, ping_interval=20, silence_limit=30,
-        max_unfinished=65_536,
-    )  # fmt: skip
-    transport, now = FakeTransport(acked), asyncio.get_running_loop().time()
-    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()), keep_login)
-    connection = connections.accept(transport, Opening(make_handler=Holding), make_peer())
-    connection.data_received(Frame(Opcode.TEXT, b"x").serialize(mask=True) * 20)
-    assert not transport.is_read
-    connections.check_lives(now + 21)
-    assert transport.written == PING
-    transport.sock.acked = later
-    connections.check_lives(now + 52)
-    assert connection.is_open == is_alive
-
-
-async def test_an_idle_one_way_peer_is_sent_pongs() -> None:
-    """A proxy cut a plain publisher after a minute of silence, and its next message was lost silently.
-
-    It need not read them, and none is sent while the last one has not left.
-    """
-    limits = Limits(
-        max_frame=1_000, write_buffer=65_536, close_timeout=1, ping_interval=20, silence_limit=30,
-        max_unfinished=65_536,
-    )  # fmt: skip
-    transport, now = FakeTransport(0), asyncio.get_running_loop().time()
-    connections = OpenConnections(limits, 1, Cuts(metrics.new_registry()), keep_login)
-    opening = Opening(make_handler=EchoHandler, is_one_way=True)
-    connection = connections.accept(transport, opening, make_peer())
-    for seconds in range(0, 110, 10):
-        connections.check_lives(now + seconds + 1)
-    assert transport.written == PONG * 3
-    transport.unwritten = 1
-    connections.check_lives(now + 200)
-    assert transport.written == PONG * 3
-    assert connection.is_open
 
 
 async def test_fragments_and_binary_frames(service: Service, dial: Dial) -> None:
