@@ -1,6 +1,7 @@
 """The wheel works without the source tree, and the client alone needs little (line 39)."""
 
 import asyncio
+import os
 import re
 import signal
 import site
@@ -81,6 +82,35 @@ def test_the_version_is_shown(installed: Path, wheel: Path) -> None:
         text=True,
     )
     assert shown.stdout == f"fanline {wheel.name.split('-')[1]}\n"
+
+
+# Modules that press Ctrl-C: for the command itself while it is imported, and for all that runs in a terminal
+# while the certificates are made.
+INTERRUPTED = {
+    "rich.py": "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
+    "certs.py": "import os, signal; os.killpg(os.getppid(), signal.SIGINT)",
+}
+
+
+@pytest.mark.parametrize(("module", "code"), [("rich.py", -signal.SIGINT), ("certs.py", 130)])
+def test_ctrl_c_at_the_start_shows_no_traceback(
+    installed: Path, tmp_path: Path, module: str, code: int
+) -> None:
+    """Ctrl-C in the first seconds of ``fanline up`` ended in tracebacks of it and of its children."""
+    (tmp_path / module).write_text(INTERRUPTED[module])
+    ended = subprocess.run(
+        [installed / "fanline", "up", "--chat-port", "0", "--publisher-port", "0", "--msgqueue-port", "0",
+         "--subscriber-port", "0"],
+        check=False,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=DEADLINE,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == code, ended.stderr
 
 
 async def test_up_works_without_the_source_tree(installed: Path, tmp_path: Path) -> None:

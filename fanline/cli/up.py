@@ -25,7 +25,7 @@ from fanline.cli.children import STOP_GRACE, Child, run_children
 from fanline.errors import CannotListen, ConfigurationError
 from fanline.security.tokens import TokenKey
 from fanline.security.users import UsersFile
-from fanline.server.child_process import module_command
+from fanline.server.child_process import die_with_parent, module_command
 from fanline.server.healthcheck import reachable_host
 from fanline.server.workers import reserve_port
 from fanline.setting_sources import Sources
@@ -170,7 +170,10 @@ async def make_certificates(common: Settings) -> None:
     """
     names = [] if (host := reachable_host(common)) in _LOCAL_HOSTS else ["--name", host]
     command = module_command("certs", "make", "--dir", str(common.cert_dir), *names)
-    making = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    # In a session of its own it is not what Ctrl-C interrupts, and so shows no traceback.
+    making = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, start_new_session=True, preexec_fn=die_with_parent()
+    )
     output, _ = await making.communicate()
     if making.returncode != 0:
         raise ConfigurationError("no certificates could be made; see above")

@@ -118,10 +118,10 @@ def test_everything_copied_exists() -> None:
 
 
 def test_every_package_is_in_the_image() -> None:
-    """No package that pyproject.toml lists is left out of the images."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
-    assert {package.removesuffix("*") for package in packages} <= copied_sources()
+    """No package or module that pyproject.toml lists is left out of the images."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {package.removesuffix("*") for package in setuptools["packages"]["find"]["include"]}
+    assert packages | {f"{module}.py" for module in setuptools["py-modules"]} <= copied_sources()
 
 
 @pytest.mark.parametrize("path", [DOCKERFILE, COMPOSE_FILE], ids=lambda path: path.name)
