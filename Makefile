@@ -40,6 +40,10 @@ help: ## Show this list
 up: $(RUNNABLE) ## Start the whole pipeline here; ARGS="…" goes to `fanline up`
 	@exec $(BIN)/fanline up $(ARGS)
 
+.PHONY: up-cluster
+up-cluster: $(INSTALLED) ## Start a cluster here: three NATS servers and two of each service; ARGS as for up
+	@exec $(BIN)/fanline up --cluster $(ARGS)
+
 .PHONY: test
 test: lint types jstest $(NEEDS) ## Lint, check the types and run every test; ARGS="…" goes to pytest; BROWSER=no, LONG=yes
 	@exec $(BIN)/python -m pytest -n $(WORKERS) $(LEFT_OUT) $(ARGS)
@@ -80,7 +84,8 @@ trial: $(INSTALLED) $(NEEDS) ## Use the chat page for half an hour, by people in
 .PHONY: verify-cluster
 verify-cluster: $(INSTALLED) ## Run the long tests of a cluster: three NATS servers, and a hostile journal
 	@exec $(BIN)/python -m pytest -n 0 --long tests/msgqueue/journal tests/msgqueue/store/replica \
-		tests/msgqueue/store/test_conformance.py tests/pipeline/test_several_msgqueues.py $(ARGS)
+		tests/msgqueue/store/test_conformance.py tests/pipeline/test_several_msgqueues.py \
+		tests/fanline/cli/test_cluster.py $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure along with other servers; ARGS="…" goes to `python -m bench`

@@ -95,9 +95,11 @@ def _supervise(child: Child, console: Console, width: int) -> Supervisor:
 
     async def spawn() -> ChildProcess:
         await child.prerequisite()
-        return await ChildProcess.spawn(
+        process = await ChildProcess.spawn(
             child.command, child.environment, lambda line: say(line.decode(errors="replace").rstrip())
         )
+        say(f"runs as process {process.pid}")
+        return process
 
     return Supervisor(child.name, spawn, say)
 

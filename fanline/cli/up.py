@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 
@@ -42,18 +41,6 @@ _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 AnyService = TypeVar("AnyService", bound=ServiceSettings)
 
 
-def start_all(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
-    """Start the whole pipeline on this machine; --help lists the settings, which all services share."""
-    sources = setting_sources.parse(
-        flags or [],
-        program="fanline up",
-        description="Start the whole pipeline on this machine.",
-        listed=setting_sources.all_fields(),
-    )
-    with ExitStack() as reserved:
-        asyncio.run(up(Installation.read(sources, reserved), flags or []))
-
-
 @dataclass(frozen=True)
 class Installation:
     """The settings of all services, with a port for each."""
@@ -64,17 +51,22 @@ class Installation:
     subscriber: SubscriberSettings
 
     @classmethod
-    def read(cls, sources: Sources, reserved: ExitStack) -> Self:
+    def read(cls, sources: Sources, reserved: ExitStack, *, step: int = 0) -> Self:
         """Read the settings; 0 for a port becomes a free one, which ``reserved`` keeps for the services.
+
+        Args:
+            sources: The settings.
+            reserved: Keeps the free ports.
+            step: Added to the other ports.
 
         Raises:
             ConfigurationError: If a setting is wrong, or there is no free port.
         """
         return cls(
-            _with_port(sources.section(ChatSettings), reserved),
-            _with_port(sources.section(PublisherSettings), reserved),
-            _with_port(sources.section(MsgQueueSettings), reserved),
-            _with_port(sources.section(SubscriberSettings), reserved),
+            _with_port(sources.section(ChatSettings), reserved, step),
+            _with_port(sources.section(PublisherSettings), reserved, step),
+            _with_port(sources.section(MsgQueueSettings), reserved, step),
+            _with_port(sources.section(SubscriberSettings), reserved, step),
         )
 
     @property
@@ -146,9 +138,9 @@ def stop_timeout(common: ServiceSettings) -> float:
     return common.shutdown_delay + common.drain_timeout + STOP_GRACE
 
 
-def _with_port(section: AnyService, reserved: ExitStack) -> AnyService:
+def _with_port(section: AnyService, reserved: ExitStack, step: int) -> AnyService:
     if section.port != 0:
-        return section
+        return section.model_copy(update={"port": section.port + step})
     try:
         free = reserved.enter_context(reserve_port(section.host))
         return section.model_copy(update={"port": free[0].getsockname()[1]})

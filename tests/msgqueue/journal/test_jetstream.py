@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fanline.cli.nats import SERVERS
 from fanline.errors import ConfigurationError
 from msgqueue.app import open_msgqueue
 from msgqueue.journal.jetstream import JetStreamJournal
@@ -19,7 +20,7 @@ from msgqueue.journal.session import NatsLogin, Session
 from msgqueue.store.base import Receipt
 from msgqueue.store.replica.engine import Patience, ReplicaStore
 from tests.conftest import Dial, StartService, receive_objects, until
-from tests.msgqueue.journal.nats_cluster import SERVERS, NatsCluster
+from tests.msgqueue.journal.nats_cluster import NatsCluster
 from tests.msgqueue.store.store_model import WINDOW, Clock, new
 
 UNSYNCED = 2

