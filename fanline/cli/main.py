@@ -9,7 +9,7 @@ import typer
 
 from fanline.cli import access, consumers, store, tokens, users
 from fanline.cli.serve import serve
-from fanline.cli.start import start_all
+from fanline.cli.up.command import start_all
 from fanline.cli.verify import verify
 from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
 

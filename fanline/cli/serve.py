@@ -17,7 +17,7 @@ from rich.console import Console
 from chat.app import open_chat
 from chat.settings import ChatSettings
 from fanline import setting_sources
-from fanline.cli.up import Installation, create_keys, make_certificates, url_of, welcome
+from fanline.cli.up.pipeline import Installation, create_keys, make_certificates, url_of, welcome
 from fanline.errors import ConfigurationError
 from fanline.queue.local import LocalQueue
 from fanline.server import App, OpenedApp, Service, log, running_task

@@ -29,7 +29,7 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.setting_sources import ENV_PREFIX, SERVICES, all_fields, section_of
 from fanline.settings import Settings
-from tests.fanline.cli.test_up import free_ports
+from tests.fanline.cli.up.test_pipeline import free_ports
 from tests.forking import forked
 from tests.stubs import DEADLINE
 

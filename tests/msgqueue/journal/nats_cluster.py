@@ -11,8 +11,8 @@ from typing import Final
 import httpx
 
 from bench.peers.process import free_port
-from fanline.cli import nats
-from fanline.cli.nats import SERVERS, NatsPorts
+from fanline.cli.up import nats
+from fanline.cli.up.nats import SERVERS, NatsPorts
 
 START_SECONDS: Final = 60
 

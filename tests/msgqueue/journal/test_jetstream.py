@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fanline.cli.nats import SERVERS
+from fanline.cli.up.nats import SERVERS
 from fanline.errors import ConfigurationError
 from msgqueue.app import open_msgqueue
 from msgqueue.journal.jetstream import JetStreamJournal

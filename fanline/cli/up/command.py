@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from fanline import setting_sources
-from fanline.cli.cluster import Cluster
-from fanline.cli.up import Installation, up
+from fanline.cli.up.cluster import Cluster
+from fanline.cli.up.pipeline import Installation, up
 
 
 def start_all(

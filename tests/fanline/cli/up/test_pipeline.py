@@ -14,7 +14,7 @@ import pytest
 
 from chat.settings import ChatSettings
 from fanline import Publisher
-from fanline.cli import up
+from fanline.cli.up import pipeline
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
 from fanline.setting_sources import read
@@ -117,7 +117,7 @@ async def test_keys_are_made_first_and_services_end_last(tmp_path: Path) -> None
 )
 def test_says_how_to_log_in_to_chat(values: dict[str, object], said: str) -> None:
     """It names the password of chat, but shows only the demo one."""
-    assert up.chat_login(read(ChatSettings, **values)) == said
+    assert pipeline.chat_login(read(ChatSettings, **values)) == said
 
 
 async def test_services_that_die_are_started_again(tmp_path: Path) -> None:

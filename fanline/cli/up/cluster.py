@@ -12,9 +12,9 @@ from typing import Final, Self
 from rich.console import Console
 
 from fanline import files, setting_sources
-from fanline.cli import nats
-from fanline.cli.children import Child, run_children
-from fanline.cli.up import (
+from fanline.cli.up import nats
+from fanline.cli.up.children import Child, run_children
+from fanline.cli.up.pipeline import (
     COLORS,
     Installation,
     create_keys,

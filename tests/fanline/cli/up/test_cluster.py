@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fanline import Publisher, Subscriber
-from fanline.cli import nats
+from fanline.cli.up import nats
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
 from tests.fanline.cli.commands import Command, port_flags, running

@@ -20,7 +20,7 @@ from rich.markup import escape
 from chat.settings import ChatSettings
 from fanline import setting_sources
 from fanline.addresses import join_host_port
-from fanline.cli.children import STOP_GRACE, Child, run_children
+from fanline.cli.up.children import STOP_GRACE, Child, run_children
 from fanline.errors import CannotListen, ConfigurationError
 from fanline.security.tokens import TokenKey
 from fanline.security.users import UsersFile

@@ -1,0 +1,1 @@
+"""Start an installation on this machine: one of each service, or a cluster."""
