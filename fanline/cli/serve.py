@@ -17,7 +17,7 @@ from rich.console import Console
 from chat.app import open_chat
 from chat.settings import ChatSettings
 from fanline import setting_sources
-from fanline.cli.up.pipeline import Installation, create_keys, make_certificates, url_of, welcome
+from fanline.cli.up.pipeline import PipelineSettings, create_keys, make_certificates, url_of, welcome
 from fanline.errors import ConfigurationError
 from fanline.queue.local import LocalQueue
 from fanline.server import App, OpenedApp, Service, log, running_task
@@ -71,7 +71,7 @@ class Server:
     """
 
     def __init__(
-        self, installation: Installation, services: Sequence[Service], resources: AsyncExitStack
+        self, installation: PipelineSettings, services: Sequence[Service], resources: AsyncExitStack
     ) -> None:
         self.port = installation.publisher.port
         self._urls: dict[type[ServiceSettings], dict[str, str]] = {
@@ -110,7 +110,7 @@ class Server:
             publisher = await started.add(partial(open_publisher, queue=_queue(opened)), next_own)
             urls = _urls_of(msgqueue, subscriber, publisher, chat)
             chat = await started.add(open_chat, chat.model_copy(update=urls))
-            installation = Installation(chat, publisher, msgqueue, subscriber)
+            installation = PipelineSettings(chat, publisher, msgqueue, subscriber)
             await stack.enter_async_context(running_task(_announce(installation, started.services)))
             return cls(installation, started.services, stack.pop_all())
 
@@ -157,7 +157,7 @@ def _queue(opened: OpenedLog) -> LocalQueue:
     return LocalQueue(opened.log, opened.consumers)
 
 
-async def _announce(installation: Installation, services: Sequence[Service]) -> None:
+async def _announce(installation: PipelineSettings, services: Sequence[Service]) -> None:
     """Say what to type, when every service is ready."""
     while True:
         if not any(service.app.readiness_problem() for service in services):

@@ -16,7 +16,7 @@ from fanline.cli.up import nats
 from fanline.cli.up.children import Child, run_children
 from fanline.cli.up.pipeline import (
     COLORS,
-    Installation,
+    PipelineSettings,
     create_keys,
     make_certificates,
     make_console,
@@ -47,7 +47,9 @@ class Cluster:
         folder: Where the NATS servers and the msgqueues keep their data.
     """
 
-    def __init__(self, halves: Sequence[Installation], ports: Sequence[nats.NatsPorts], folder: Path) -> None:
+    def __init__(
+        self, halves: Sequence[PipelineSettings], ports: Sequence[nats.NatsPorts], folder: Path
+    ) -> None:
         self._halves = halves
         self._ports = ports
         self._folder = folder
@@ -59,7 +61,7 @@ class Cluster:
         Raises:
             ConfigurationError: If a setting is wrong, or there is no free port.
         """
-        halves = [Installation.read(sources, reserved, step=step) for step in (0, PORT_STEP)]
+        halves = [PipelineSettings.read(sources, reserved, step=step) for step in (0, PORT_STEP)]
 
         def free() -> int:
             port: int = reserved.enter_context(reserve_port("127.0.0.1"))[0].getsockname()[1]
@@ -69,7 +71,7 @@ class Cluster:
         return cls(halves, ports, halves[0].msgqueue.data_dir.with_name("cluster"))
 
     @property
-    def first(self) -> Installation:
+    def first(self) -> PipelineSettings:
         """The services that have the usual ports."""
         return self._halves[0]
 

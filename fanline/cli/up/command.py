@@ -8,7 +8,7 @@ import typer
 
 from fanline import setting_sources
 from fanline.cli.up.cluster import Cluster
-from fanline.cli.up.pipeline import Installation, up
+from fanline.cli.up.pipeline import PipelineSettings, up
 
 
 def start_all(
@@ -27,4 +27,4 @@ def start_all(
         if is_cluster:
             asyncio.run(Cluster.read(sources, reserved).run(flags or []))
         else:
-            asyncio.run(up(Installation.read(sources, reserved), flags or []))
+            asyncio.run(up(PipelineSettings.read(sources, reserved), flags or []))

@@ -42,7 +42,7 @@ AnyService = TypeVar("AnyService", bound=ServiceSettings)
 
 
 @dataclass(frozen=True)
-class Installation:
+class PipelineSettings:
     """The settings of all services, with a port for each."""
 
     chat: ChatSettings
@@ -97,7 +97,7 @@ class Installation:
         }
 
 
-async def up(installation: Installation, argv: Sequence[str]) -> None:
+async def up(installation: PipelineSettings, argv: Sequence[str]) -> None:
     """Run the pipeline until SIGINT or SIGTERM.
 
     Args:
@@ -173,7 +173,7 @@ async def make_certificates(common: Settings) -> None:
         sys.stderr.write(output.decode())
 
 
-def welcome(installation: Installation, console: Console) -> None:
+def welcome(installation: PipelineSettings, console: Console) -> None:
     """Say where everything is, and what to type to try it."""
     chat, publisher, subscriber = installation.chat, installation.publisher, installation.subscriber
     is_demo = chat.users_file is None
