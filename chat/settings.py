@@ -10,6 +10,7 @@ from fanline.server import (
     DEMO_PASSWORD,
     Bytes,
     Count,
+    ListenUrls,
     PasswordFile,
     Port,
     Seconds,
@@ -24,6 +25,11 @@ class ChatSettings(ServiceSettings):
     service: ClassVar[str] = "chat"
 
     port: Port = Field(8083, alias="chat_port", description="Port of chat; 0 takes any free one.")
+    listen: ListenUrls = Field(
+        (),
+        alias="chat_listen",
+        description="Further addresses of chat, as [proxies need them](#proxies-and-idle-timeouts).",
+    )
     metrics_port: Port | None = Field(
         None,
         alias="chat_metrics_port",

@@ -2,16 +2,24 @@
 
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 # All addresses of this machine, of both families.
 EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a user may ask for
 
+# Stands for the address of a peer that has come by a Unix socket.
+UNIX_PEER: Final = "unix"
+
 _NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+_LISTEN_FORMS: Final = (
+    "expected https://HOST:PORT, or http://HOST:PORT or unix:/PATH without TLS, perhaps with proxy+ in front"
+)
 
 Bound = tuple[socket.AddressFamily, str, bool]
 
@@ -34,6 +42,80 @@ def is_loopback(host: str) -> bool:
 def join_host_port(host: str, port: int) -> str:
     """Return a host and a port as a URL spells them: IPv6 addresses in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class ListenUrl(NamedTuple):
+    """A further address at which a service listens.
+
+    Attributes:
+        has_proxy_header: Whether each connection begins with a header of the PROXY protocol.
+        is_plain: Whether there is no TLS.
+        host: Name or address; empty for a Unix socket.
+        port: The port; 0 for any free one.
+        path: Of the Unix socket; empty for none.
+    """
+
+    has_proxy_header: bool
+    is_plain: bool
+    host: str
+    port: int
+    path: str
+
+
+def split_listen_url(url: str) -> ListenUrl:
+    """Split a URL to listen at: ``https://HOST:PORT``, ``http://HOST:PORT`` or ``unix:/PATH``.
+
+    Raises:
+        ValueError: If it has another form, or says that other machines be listened to without TLS.
+    """
+    has_proxy_header, rest = url.startswith("proxy+"), url.removeprefix("proxy+")
+    try:
+        parts = urlsplit(rest)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(_LISTEN_FORMS) from None
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(_LISTEN_FORMS)
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
+        return ListenUrl(has_proxy_header, True, "", 0, parts.path)
+    if parts.scheme not in ("https", "http") or not host or port is None or parts.path.strip("/"):
+        raise ValueError(_LISTEN_FORMS)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(
+            "without TLS, a service listens on a loopback address or a Unix socket only: what others read "
+            "there has passwords; use https://"
+        )
+    return ListenUrl(has_proxy_header, parts.scheme == "http", host, port, "")
+
+
+def bind_unix(path: str) -> socket.socket:
+    """Bind a Unix socket, for this user and group; one that nothing listens on any more is replaced.
+
+    Raises:
+        OSError: If that is not possible, for example because another program listens on it.
+    """
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _is_abandoned(path):
+            os.unlink(path)
+        bound.bind(path)
+        os.chmod(path, 0o660)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _is_abandoned(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def bind(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:

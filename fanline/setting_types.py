@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork
 
-from fanline.addresses import split_hosts, split_url
+from fanline.addresses import split_hosts, split_listen_url, split_url
 from fanline.protocol.errors import Rejected
 from fanline.protocol.topics import require_pattern
 
@@ -55,6 +55,11 @@ def _service_urls(text: str) -> str:
     return ",".join(_service_url(url.strip()) for url in text.split(","))
 
 
+def _listen_url(text: str) -> str:
+    split_listen_url(text)
+    return text
+
+
 def _path_prefix(text: str) -> str:
     if text and not re.fullmatch(r"(/[\w.~-]+)+", text, re.ASCII):
         raise ValueError("expected a path such as /live, without a slash at its end")
@@ -96,6 +101,7 @@ ServiceUrlOrNone = Annotated[str, AfterValidator(_service_url_or_none)]
 PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
 ServiceUrls = Annotated[str, AfterValidator(_service_urls)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(split_commas)]
+ListenUrls = Annotated[tuple[Annotated[str, AfterValidator(_listen_url)], ...], BeforeValidator(split_commas)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(split_commas)]
 PasswordFile = Annotated[Path | None, HIDDEN]
 Words = Annotated[tuple[str, ...], BeforeValidator(split_commas)]

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 
-from fanline.addresses import is_loopback, split_hosts
+from fanline.addresses import is_loopback, split_hosts, split_listen_url
 from fanline.errors import ConfigurationError
 from fanline.setting_types import (
     Algorithms,
@@ -24,6 +24,7 @@ from fanline.setting_types import (
     Count,
     Hosts,
     HttpsUrl,
+    ListenUrls,
     Networks,
     Origins,
     PasswordFile,
@@ -272,7 +273,14 @@ class ServiceSettings(Settings):
     service: ClassVar[str]
 
     port: Port
+    listen: ListenUrls
     metrics_port: Port | None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether no address of the service can be reached from other machines."""
+        urls = map(split_listen_url, self.listen)
+        return super().is_loopback and all(url.path or is_loopback(url.host) for url in urls)
 
     def client_password(self) -> str:
         """Return the password with which clients on this machine log in.

@@ -7,7 +7,17 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fanline.protocol.topics import covers
-from fanline.setting_types import Bytes, Count, PasswordFile, Pattern, Port, Seconds, from_json, split_commas
+from fanline.setting_types import (
+    Bytes,
+    Count,
+    ListenUrls,
+    PasswordFile,
+    Pattern,
+    Port,
+    Seconds,
+    from_json,
+    split_commas,
+)
 from fanline.settings import ServiceSettings
 
 
@@ -67,6 +77,11 @@ class MsgQueueSettings(ServiceSettings):
     service: ClassVar[str] = "msgqueue"
 
     port: Port = Field(8080, alias="msgqueue_port", description="Port of msgqueue; 0 takes any free one.")
+    listen: ListenUrls = Field(
+        (),
+        alias="msgqueue_listen",
+        description="Further addresses of msgqueue, as [proxies need them](#proxies-and-idle-timeouts).",
+    )
     metrics_port: Port | None = Field(
         None,
         alias="msgqueue_metrics_port",

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fanline.setting_types import Bytes, Count, Port
+from fanline.setting_types import Bytes, Count, ListenUrls, Port
 from fanline.settings import ServiceSettings
 
 
@@ -14,6 +14,11 @@ class PublisherSettings(ServiceSettings):
     service: ClassVar[str] = "publisher"
 
     port: Port = Field(8081, alias="publisher_port", description="Port of publisher; 0 takes any free one.")
+    listen: ListenUrls = Field(
+        (),
+        alias="publisher_listen",
+        description="Further addresses of publisher, as [proxies need them](#proxies-and-idle-timeouts).",
+    )
     metrics_port: Port | None = Field(
         None,
         alias="publisher_metrics_port",

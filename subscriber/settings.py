@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fanline.setting_types import Count, Port, Seconds
+from fanline.setting_types import Count, ListenUrls, Port, Seconds
 from fanline.settings import ServiceSettings
 
 
@@ -14,6 +14,11 @@ class SubscriberSettings(ServiceSettings):
     service: ClassVar[str] = "subscriber"
 
     port: Port = Field(8082, alias="subscriber_port", description="Port of subscriber; 0 takes any free one.")
+    listen: ListenUrls = Field(
+        (),
+        alias="subscriber_listen",
+        description="Further addresses of subscriber, as [proxies need them](#proxies-and-idle-timeouts).",
+    )
     metrics_port: Port | None = Field(
         None,
         alias="subscriber_metrics_port",

@@ -22,7 +22,7 @@ from fanline.server.websocket.frame_stream import task_handler
 from fanline.server.websocket.frames import text_frame
 from fanline.server.websocket.handler import Handler
 from fanline.server.websocket.handshake import Handshake
-from fanline.setting_types import Bytes, Count, PasswordFile, Port, Seconds
+from fanline.setting_types import Bytes, Count, ListenUrls, PasswordFile, Port, Seconds
 from fanline.settings import DEMO_PASSWORD, ServiceSettings, read_secret
 from fanline.tasks import running_task
 
@@ -44,6 +44,7 @@ __all__ = [
     "Handler",
     "Handshake",
     "HttpProblem",
+    "ListenUrls",
     "MakeHandler",
     "MessageReader",
     "OpenEndpoint",

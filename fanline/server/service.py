@@ -16,7 +16,6 @@ from typing import Final, Self, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from fanline.addresses import join_host_port, split_hosts
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
 from fanline.security.tls import ServerCertificate
@@ -137,8 +136,7 @@ class Service:
             await stack.enter_async_context(running_task(reporter.run()))
             listener = front.listen(reporter)
             service = cls(app, reloader, listener, metrics_listener, retiring, stack.pop_all())
-        urls = (f"https://{join_host_port(each, service.port)}" for each in split_hosts(settings.host))
-        logger.info("listening on %s", ", ".join(urls))
+        logger.info("listening on %s", ", ".join(service.urls))
         return service
 
     @property
@@ -150,6 +148,11 @@ class Service:
     def port(self) -> int:
         """The port that is listened on; the real one also when the setting says 0."""
         return self._listener.entrances[0].port
+
+    @property
+    def urls(self) -> list[str]:
+        """Everything that is listened on but for the port of the metrics, likewise; that port first."""
+        return [entrance.url for entrance in self._listener.entrances]
 
     @property
     def metrics_port(self) -> int | None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import getpass
 import logging
+import os
 import re
 import ssl
 import subprocess
@@ -15,6 +17,7 @@ import httpx
 import msgspec
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from fanline import History, Subscriber
 from fanline.protocol import SUBPROTOCOL
@@ -31,9 +34,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"
 PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
 
 
-def snippet(language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    return str(found)
+def snippet(language: str, number: int = 0) -> str:
+    """Return a configuration that the page shows."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return str(found[number])
 
 
 def nginx(folder: Path, text: str) -> list[str]:
@@ -42,7 +46,8 @@ def nginx(folder: Path, text: str) -> list[str]:
     paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
     http = f"http {{ access_log off; {paths}\n{text}\n}}"
     file = folder / "nginx.conf"
-    file.write_text(f"daemon off; pid {folder}/nginx.pid; error_log stderr; events {{}}\n{http}\n")
+    user = f"user {getpass.getuser()};" if os.getuid() == 0 else ""  # else it would give up root's rights
+    file.write_text(f"daemon off; {user} pid {folder}/nginx.pid; error_log stderr; events {{}}\n{http}\n")
     return ["/usr/sbin/nginx", "-c", str(file), "-p", str(folder)]
 
 
@@ -153,6 +158,42 @@ async def test_messages_pass(front: Front) -> None:
         assert (message["content"], message["seq"]) == ({"total": 12.5}, stored.json()["seq"])
         history = await http.get("/topics/orders.*/messages", params={"after": 0})
         assert [each["content"] for each in history.json()] == [{"total": 12.5}]
+
+
+@pytest.mark.parametrize("make", [nginx, haproxy], ids=["unix", "proxy"])
+async def test_tls_ends_at_either(
+    make: Callable[[Path, str], list[str]],
+    start_service: StartService,
+    cert_dir: Path,
+    tls: ssl.SSLContext,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Behind nginx at a Unix socket, and behind HAProxy by PROXY headers, clients are known (line 54)."""
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "subscriber.sock"
+    listen = f"unix:{path}" if make is nginx else "proxy+https://127.0.0.1:0"
+    subscriber = await start_service(open_subscriber, subscriber_listen=listen, trusted_proxies=PROXY)
+    pem = tmp_path / "live.pem"
+    pem.write_bytes((cert_dir / "server.crt").read_bytes() + (cert_dir / "server.key").read_bytes())
+    port = free_ports(1)[0]
+    text = snippet(make.__name__, 1)
+    for shown, here in {
+        "/run/fanline/subscriber.sock": str(path),
+        "127.0.0.1:9082": subscriber.urls[-1].rpartition("/")[2],
+        "listen 443": f"listen {port}",
+        "bind :8443": f"bind :{port}",
+        "/etc/ssl/live.crt": str(pem),
+        "/etc/ssl/live.key": str(pem),
+    }.items():
+        text = text.replace(shown, here)
+    async with running(make(tmp_path, text), port), asyncio.timeout(DEADLINE):
+        front = Front(port, tls)
+        with pytest.raises(InvalidStatus, match="401"):
+            await front.subscribe(password="wrong")
+        assert f"refused a login from {CLIENT} at '/subscribe'" in caplog.text
+        async with front.subscribe() as client:
+            await client.ping()
 
 
 @pytest.mark.parametrize("front", [nginx], indirect=True, ids=["nginx"])

@@ -1,11 +1,23 @@
 """Tests of addresses: what is listened on, and how URLs are written."""
 
 import errno
+import os
 import socket
+import stat
+from pathlib import Path
 
 import pytest
 
-from fanline.addresses import bind, is_loopback, join_host_port, split_hosts, split_url
+from fanline.addresses import (
+    ListenUrl,
+    bind,
+    bind_unix,
+    is_loopback,
+    join_host_port,
+    split_hosts,
+    split_listen_url,
+    split_url,
+)
 from fanline.errors import CannotListen
 from fanline.server.workers import find_port
 
@@ -66,6 +78,53 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://0.0.0.0:9443", ListenUrl(False, False, "0.0.0.0", 9443, "")),
+        ("proxy+https://[::]:9443", ListenUrl(True, False, "::", 9443, "")),
+        ("http://localhost:0", ListenUrl(False, True, "localhost", 0, "")),
+        ("proxy+http://127.0.0.2:80", ListenUrl(True, True, "127.0.0.2", 80, "")),
+        ("unix:/run/fanline/chat.sock", ListenUrl(False, True, "", 0, "/run/fanline/chat.sock")),
+        ("proxy+unix:/a", ListenUrl(True, True, "", 0, "/a")),
+    ],
+)
+def test_a_url_to_listen_at_is_split(url: str, found: ListenUrl) -> None:
+    """It says whether there is TLS, and whether proxies name their clients first (line 54)."""
+    assert split_listen_url(url) == found
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://0.0.0.0:80", "without TLS, a service listens on a loopback address or a Unix socket only"),
+        ("http://proxy.example:80", "without TLS, a service listens on a loopback"),
+        ("https://127.0.0.1", "expected https://HOST:PORT"),
+        ("https://127.0.0.1:x", "expected https://HOST:PORT"),
+        ("https://127.0.0.1:80/path", "expected https://HOST:PORT"),
+        ("unix:relative.sock", "expected https://HOST:PORT"),
+        ("unix://host/path", "expected https://HOST:PORT"),
+        ("wss://127.0.0.1:80", "expected https://HOST:PORT"),
+        ("127.0.0.1:80", "expected https://HOST:PORT"),
+    ],
+)
+def test_other_urls_to_listen_at_are_refused(url: str, sentence: str) -> None:
+    """Above all one at which other machines would send their passwords without TLS (line 54)."""
+    with pytest.raises(ValueError, match=sentence):
+        split_listen_url(url)
+
+
+def test_an_abandoned_unix_socket_is_replaced(tmp_path: Path) -> None:
+    """One that a program still listens on is not; other users of the machine cannot open it (line 54)."""
+    path = str(tmp_path / "a.sock")
+    for _ in range(2):
+        with bind_unix(path) as bound:
+            bound.listen()
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+            with pytest.raises(OSError, match="in use"):
+                bind_unix(path)
 
 
 def test_a_taken_port_is_an_error_for_each_address() -> None:

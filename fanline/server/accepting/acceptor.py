@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from fanline.addresses import UNIX_PEER
 from fanline.security.guesses import network
 from fanline.server.accepting.cuts import Cut, Cuts
 from fanline.server.accepting.entrance import Entrance
 from fanline.server.accepting.handshake_queue import HandshakeLimits, HandshakeQueue
 from fanline.server.accepting.peer import Peer
+from fanline.server.accepting.proxied import Proxied, ProxiedConnections
 from fanline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -125,6 +127,11 @@ class Acceptor:
         self._make_reserve_protocol = make_reserve_protocol
         self._cuts = cuts
         self._handshakes: HandshakeQueue[Arrival] = HandshakeQueue(self._begin, limits.handshakes)
+        self._proxied = ProxiedConnections(
+            lambda proxied, address: self._admit(proxied.sock, address, proxied.entrance),
+            self._refuse_proxied,
+            limits.handshakes.waiting,
+        )
         self._reserve: deque[Peer] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._open = 0
@@ -146,6 +153,7 @@ class Acceptor:
         """
         for arrival in self._handshakes.expire(now - self._limits.timeout):
             self._refuse(arrival.peer, Cut.HANDSHAKES)
+        self._proxied.expire(now - self._limits.timeout)
         was_exhausted, self._is_exhausted = self._is_exhausted, False
         return was_exhausted
 
@@ -155,6 +163,7 @@ class Acceptor:
             if entrance.listening.fileno() >= 0:
                 self._loop.remove_reader(entrance.listening)
                 entrance.listening.close()
+        self._proxied.expire(float("inf"))
         for arrival in self._handshakes.expire(float("inf")):
             self._refuse(arrival.peer, Cut.HANDSHAKES)
 
@@ -193,7 +202,23 @@ class Acceptor:
                 self._rest(entrance, error)
                 return
             self._open += 1
-            self._admit(sock, address[:2], entrance)
+            # The peer of a Unix socket has no address.
+            where = address[:2] if isinstance(address, tuple) else (UNIX_PEER, 0)
+            if entrance.has_proxy_header:
+                self._await_header(Proxied(sock, where, entrance, self._loop.time()))
+            else:
+                self._admit(sock, where, entrance)
+
+    def _await_header(self, proxied: Proxied) -> None:
+        if self._limits.is_proxy(proxied.address[0]):
+            self._proxied.add(proxied)
+        else:
+            self._refuse_proxied(proxied, Cut.PROXY.reason)
+
+    def _refuse_proxied(self, proxied: Proxied, reason: str) -> None:
+        self._cuts.count(Cut.PROXY, proxied.address[0], reason)
+        proxied.sock.close()
+        self.forget()
 
     def _admit(self, sock: socket.socket, address: tuple[str, int], entrance: Entrance) -> None:
         if sock.fileno() >= self._limits.last_descriptor:

@@ -25,6 +25,7 @@ class Cut(Enum):
     UNREAD = ("unread", "the answer to a request was not read")
     SILENT = ("handshake", "the handshake or the first request did not come in time")
     HANDSHAKES = ("handshakes", "too many of its network, or of all, have not finished their handshakes")
+    PROXY = ("proxy", "it is not from a trusted proxy that names its client")
     DESCRIPTORS = ("descriptors", "no file descriptors are left; it gets /healthz alone")
 
 
@@ -45,12 +46,13 @@ class Cuts:
         for cut in Cut:
             self._counter.labels(cut.label)
 
-    def count(self, cut: Cut, address: str) -> None:
+    def count(self, cut: Cut, address: str, detail: str = "") -> None:
         """Count one.
 
         Args:
             cut: Why.
             address: Of the client.
+            detail: A sentence for the log instead of that of ``cut``.
         """
         self._counter.labels(cut.label).inc()
-        logger.info("cut a connection of %s: %s", address, cut.reason)
+        logger.info("cut a connection of %s: %s", address, detail or cut.reason)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fanline import keepalive
-from fanline.addresses import bind, join_host_port
-from fanline.errors import CannotListen
+from fanline.addresses import bind, bind_unix, join_host_port, split_listen_url
+from fanline.errors import CannotListen, ConfigurationError
 from fanline.settings import ServiceSettings
 
 # Connections that the kernel completes before they are accepted.
@@ -26,39 +26,59 @@ class Entrance:
     Attributes:
         listening: The socket.
         context: Returns certificate and versions of TLS for each connection; None for no TLS.
+        has_proxy_header: Whether each connection begins with a header of the PROXY protocol.
     """
 
     listening: socket.socket
     context: Callable[[], ssl.SSLContext] | None
+    has_proxy_header: bool = False
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port that is listened on; none is that of a Unix socket."""
         return int(self.listening.getsockname()[1])
 
     @property
     def url(self) -> str:
         """The address that is listened on, for people."""
+        proxy = "proxy+" if self.has_proxy_header else ""
+        if self.listening.family is socket.AF_UNIX:
+            return f"{proxy}unix:{self.listening.getsockname()}"
         scheme = "http" if self.context is None else "https"
-        return f"{scheme}://{join_host_port(str(self.listening.getsockname()[0]), self.port)}"
+        return f"{proxy}{scheme}://{join_host_port(str(self.listening.getsockname()[0]), self.port)}"
 
 
 def open_entrances(
     settings: ServiceSettings, context: Callable[[], ssl.SSLContext], *, is_shared: bool
 ) -> list[Entrance]:
-    """Listen on the port of a service.
+    """Listen on the port of a service, and wherever else its settings say.
 
     Args:
         settings: Of the service.
         context: Returns certificate and versions of TLS.
-        is_shared: Whether other processes listen on the port as well.
+        is_shared: Whether other processes listen there as well.
 
     Raises:
-        CannotListen: If it cannot be listened on.
+        ConfigurationError: If that is not possible; then nothing is listened on.
     """
     name = f"{settings.service}_port"
-    sockets = _listen(settings, name, settings.host, settings.port, is_shared=is_shared)
-    return [Entrance(each, context) for each in sockets]
+    with ExitStack() as opened:
+        entrances = [
+            Entrance(opened.enter_context(each), context)
+            for each in _listen(settings, name, settings.host, settings.port, is_shared=is_shared)
+        ]
+        for text in settings.listen:
+            url, name = split_listen_url(text), f"{settings.service}_listen"
+            if url.path:
+                sockets: Sequence[socket.socket] = [_listen_unix(name, url.path, is_shared=is_shared)]
+            else:
+                sockets = _listen(settings, name, url.host, url.port, is_shared=is_shared)
+            entrances += [
+                Entrance(opened.enter_context(each), None if url.is_plain else context, url.has_proxy_header)
+                for each in sockets
+            ]
+        opened.pop_all()
+    return entrances
 
 
 def open_metrics_entrances(settings: ServiceSettings) -> list[Entrance]:
@@ -73,6 +93,21 @@ def open_metrics_entrances(settings: ServiceSettings) -> list[Entrance]:
     return [
         Entrance(each, None) for each in _listen(settings, name, settings.metrics_host, settings.metrics_port)
     ]
+
+
+def _listen_unix(name: str, path: str, *, is_shared: bool) -> socket.socket:
+    if is_shared:
+        raise ConfigurationError(
+            f"{name}: workers cannot share the Unix socket {path}; use http://127.0.0.1:PORT"
+        )
+    try:
+        bound = bind_unix(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{name}: cannot listen on unix:{path}: {error.strerror or error}"
+        ) from error
+    bound.listen(BACKLOG)
+    return bound
 
 
 def _listen(

@@ -15,6 +15,8 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from fanline.addresses import UNIX_PEER
+
 X_FORWARDED_FOR: Final = "x-forwarded-for"
 FORWARDED: Final = "forwarded"
 
@@ -49,7 +51,9 @@ class TrustedProxies:
         self._path_prefix = path_prefix
 
     def trusts(self, address: str) -> bool:
-        """Return whether an address is that of a proxy."""
+        """Return whether an address is that of a proxy; who may open a Unix socket of ours is one."""
+        if address == UNIX_PEER:
+            return True
         return bool(self._networks) and (parsed := _parse(address)) is not None and self._contains(parsed)
 
     def resolve(self, scope: Scope) -> None:
