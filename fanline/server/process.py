@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -11,7 +12,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, NoReturn, Protocol, TypeVar
+from typing import Final, NamedTuple, NoReturn, Protocol, TypeVar
 
 import uvloop
 
@@ -21,6 +22,7 @@ from fanline.server import log
 from fanline.server.reloader import ReadSettings
 from fanline.server.workers import IGNORED_SIGNALS, Workers, find_port
 from fanline.settings import READY_FD_VARIABLE, ServiceSettings
+from fanline.tasks import running_task
 
 
 class Running(Protocol):
@@ -55,6 +57,9 @@ logger = logging.getLogger(__name__)
 # New objects between two runs of the garbage collector. A service keeps tens of thousands of messages, and
 # scanning them after every 700 costs a fifth of its time; a closed connection leaves no cycles to collect.
 COLLECT_EVERY: Final = 50_000
+
+# Signs of life within the time after which systemd takes a process for dead.
+WATCHDOG_SIGNS: Final = 4
 
 
 def run_program(
@@ -129,11 +134,34 @@ def notify_systemd(state: str) -> None:
         notifying.sendto(state.encode(), address)
 
 
+class SignsOfLife(NamedTuple):
+    """Signs that the event loop of a process runs.
+
+    Attributes:
+        interval: Seconds between two signs.
+        give: Gives one.
+    """
+
+    interval: float
+    give: Callable[[], object]
+
+
+def watchdog() -> SignsOfLife | None:
+    """Return the signs of life that systemd awaits of this process (``WatchdogSec``), if any."""
+    microseconds, pid = (os.environ.get(name, "") for name in ("WATCHDOG_USEC", "WATCHDOG_PID"))
+    if not microseconds.isdigit() or pid not in ("", str(os.getpid())):
+        return None
+    # Within the time of one, so that one may be late.
+    interval = int(microseconds) / 1e6 / WATCHDOG_SIGNS
+    return SignsOfLife(interval, partial(notify_systemd, "WATCHDOG=1"))
+
+
 def run(
     name: str,
     start: Callable[[], Awaitable[Running]],
     read: ReadSettings,
     on_ready: Callable[[int], None] = report_ready,
+    signs: SignsOfLife | None = None,
 ) -> None:
     """Run a service until SIGTERM or SIGINT, in a new event loop.
 
@@ -144,20 +172,27 @@ def run(
         start: Starts the service; it is stopped at the signal.
         read: Reads the settings of a kind again, at SIGHUP.
         on_ready: Called with its port when it listens.
+        signs: What it gives from then on; None for what systemd awaits.
     """
+    signs = signs or watchdog()
+    if signs is not None:
+        faulthandler.enable()  # systemd aborts a process that hangs: the log then has where
     # What exists now lives as long as the process.
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
     try:
         with log.background(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(start, read, on_ready))
+            runner.run(_serve(start, read, on_ready, signs))
     except ConfigurationError as error:
         _give_up(name, error)
 
 
 async def _serve(
-    start: Callable[[], Awaitable[Running]], read: ReadSettings, on_ready: Callable[[int], None]
+    start: Callable[[], Awaitable[Running]],
+    read: ReadSettings,
+    on_ready: Callable[[int], None],
+    signs: SignsOfLife | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -168,11 +203,18 @@ async def _serve(
     service = await start()
     loop.add_signal_handler(signal.SIGHUP, service.reload, read)
     on_ready(service.port)
-    await stop.wait()
-    logger.info("stopping")
-    notify_systemd("STOPPING=1")
-    await service.retire()
-    await service.stop()
+    async with running_task(_give(signs)) if signs is not None else contextlib.nullcontext():
+        await stop.wait()
+        logger.info("stopping")
+        notify_systemd("STOPPING=1")
+        await service.retire()
+        await service.stop()
+
+
+async def _give(signs: SignsOfLife) -> None:
+    while True:
+        signs.give()
+        await asyncio.sleep(signs.interval)
 
 
 def _run_workers(
@@ -183,15 +225,24 @@ def _run_workers(
     except OSError as error:
         raise CannotListen(f"{settings.service}_port", settings.host, settings.port, error) from error
 
-    def work(number: int, on_ready: Callable[[int], None]) -> None:
+    signs = watchdog()
+
+    def work(number: int, on_ready: Callable[[int], None], give_sign: Callable[[], object]) -> None:
         run(
             settings.service,
             partial(start, worker_settings(settings, port, number)),
             lambda section: worker_settings(read(section), port, number),
             on_ready,
+            signs and SignsOfLife(signs.interval, give_sign),
         )
 
-    return Workers(settings.workers, work, on_ready=lambda: report_ready(port)).run()
+    workers = Workers(
+        settings.workers,
+        work,
+        on_ready=lambda: report_ready(port),
+        on_alive=signs.give if signs is not None else lambda: None,
+    )
+    return workers.run()
 
 
 def worker_settings(settings: SomeSettings, port: int, number: int) -> SomeSettings:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -21,6 +22,9 @@ from fanline.addresses import bind
 from fanline.backoff import Backoff
 from fanline.errors import EXIT_CONFIGURATION
 from fanline.server.child_process import die_with_parent
+
+# The work of a worker.
+Work = Callable[[int, Callable[[int], None], Callable[[], object]], None]
 
 logger = logging.getLogger(__name__)
 
@@ -67,17 +71,21 @@ class Workers:
 
     Args:
         count: Number of workers.
-        work: Runs in each worker until it gets SIGTERM. Gets its number, from 0 on, and a function that it
-            calls once it is ready, with the port.
+        work: Runs in each worker until it gets SIGTERM. Gets its number, from 0 on, a function that it calls
+            once it is ready, with the port, and one that it calls now and then, as a sign of life.
         on_ready: Called in the parent once all workers are ready.
+        on_alive: Called in the parent whenever each worker has given a sign of life since the last call.
     """
 
     def __init__(
-        self, count: int, work: Callable[[int, Callable[[int], None]], None], *, on_ready: Callable[[], None]
+        self, count: int, work: Work, *, on_ready: Callable[[], None], on_alive: Callable[[], object]
     ) -> None:
         self._count = count
         self._work = work
         self._on_ready = on_ready
+        self._on_alive = on_alive
+        self._alive: set[int] = set()
+        self._sign_reader, self._sign_writer = os.pipe()
         self._ready_count = 0
         self._ready_reader, self._ready_writer = os.pipe()
         self._running: dict[int, BaseProcess] = {}
@@ -99,13 +107,21 @@ class Workers:
         for worker_number in range(self._count):
             self._start(worker_number)
         while self._running:
-            events = wait([self._ready_reader, *(worker.sentinel for worker in self._running.values())])
+            events = wait(
+                [
+                    self._ready_reader,
+                    self._sign_reader,
+                    *(worker.sentinel for worker in self._running.values()),
+                ]
+            )
             if self._ready_reader in events:
                 self._count_ready()
+            if self._sign_reader in events:
+                self._count_signs()
             for worker_number in [number for number, each in self._running.items() if not each.is_alive()]:
                 self._replace(worker_number)
-        os.close(self._ready_reader)
-        os.close(self._ready_writer)
+        for descriptor in (self._ready_reader, self._ready_writer, self._sign_reader, self._sign_writer):
+            os.close(descriptor)
         return self._exit_code
 
     def _start(self, number: int) -> None:
@@ -126,7 +142,8 @@ class Workers:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        self._work(worker_number, self._report_ready)
+        give_sign = partial(os.write, self._sign_writer, bytes([worker_number]))
+        self._work(worker_number, self._report_ready, give_sign)
 
     def _report_ready(self, _port: int) -> None:
         os.write(self._ready_writer, b".")
@@ -137,6 +154,13 @@ class Workers:
         self._ready_count += len(os.read(self._ready_reader, 256))
         if self._ready_count >= self._count and not was_ready:
             self._on_ready()
+
+    def _count_signs(self) -> None:
+        """Note which workers have given a sign of life: each is a byte, the number of the worker."""
+        self._alive.update(os.read(self._sign_reader, 4096))
+        if len(self._alive) == self._count <= self._ready_count:
+            self._alive.clear()
+            self._on_alive()
 
     def _replace(self, number: int) -> None:
         """Remove a worker that has ended, and start another unless all are stopping."""

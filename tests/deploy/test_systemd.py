@@ -48,22 +48,29 @@ def test_a_mistake_of_the_operator_is_not_tried_again(unit: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 async def test_the_command_becomes_ready_and_stops(unit: Path, tmp_path: Path) -> None:
-    """Run as systemd runs it, with ``Type=notify``, it reports readiness, and SIGTERM ends it (line 55)."""
+    """Run as systemd runs it, it reports readiness, then signs of life, and SIGTERM ends it (line 55).
+
+    Workers give their signs of life together.
+    """
     section = service_section(unit)
     assert section["Type"] == "notify"
+    assert int(section["WatchdogSec"]) > Settings.model_fields["drain_timeout"].default
     certs.ensure(tmp_path / "var/certs")
     config = tmp_path / "fanline.toml"
-    config.write_text("".join(f"{service}_port = 0\n" for service in SERVICES))
+    workers = 2 if unit.stem in ("fanline-publisher", "fanline-subscriber") else 1
+    ports = "".join(f"{service}_port = 0\n" for service in SERVICES)
+    config.write_text(f"{ports}workers = {workers}\n")
     (variable, _) = section["Environment"].split("=")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.setblocking(False)
         command = section["ExecStart"].replace(INSTALLED_IN, f"{Path(sys.executable).parent}/")
+        of_systemd = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
         process = await asyncio.create_subprocess_exec(
             *shlex.split(command),
             cwd=tmp_path,
-            env={**inherited, variable: str(config), "NOTIFY_SOCKET": str(tmp_path / "notify")},
+            env={**inherited, **of_systemd, variable: str(config)},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -71,8 +78,11 @@ async def test_the_command_becomes_ready_and_stops(unit: Path, tmp_path: Path) -
             async with asyncio.timeout(DEADLINE):
                 loop = asyncio.get_running_loop()
                 assert await loop.sock_recv(manager, 100) == b"READY=1"
+                for _ in range(2):
+                    assert await loop.sock_recv(manager, 100) == b"WATCHDOG=1"
                 process.send_signal(signal.SIGTERM)
-                assert await loop.sock_recv(manager, 100) == b"STOPPING=1"
+                while await loop.sock_recv(manager, 100) != b"STOPPING=1":
+                    pass
                 assert await process.wait() == 0
         finally:
             with suppress(ProcessLookupError):
