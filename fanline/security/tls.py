@@ -35,6 +35,11 @@ CA_KEY: Final = "ca.key"
 SERVER_CERT: Final = "server.crt"
 SERVER_KEY: Final = "server.key"
 
+# Days before a certificate expires from which on a service says so.
+WARNING_DAYS: Final = 14
+
+_DAY: Final = 86_400.0
+
 logger = logging.getLogger(__name__)
 
 Name = x509.DNSName | x509.IPAddress
@@ -88,6 +93,7 @@ class ServerCertificate:
     def __init__(self, cert_dir: Path) -> None:
         self.problem: str | None = None
         self._cert_dir = cert_dir
+        self._next_warning = 0.0
         self._version = self._seen = self._find_version()
         self._load()
 
@@ -111,10 +117,26 @@ class ServerCertificate:
         logger.info("%s: loaded again", self._cert_dir / SERVER_CERT)
         return True
 
+    def warn_of_expiry(self, now: float) -> None:
+        """Log a warning once a day in the last :data:`WARNING_DAYS` days before it expires.
+
+        Args:
+            now: Unix seconds.
+        """
+        days = (self.expires - now) / _DAY
+        if days > WARNING_DAYS or now < self._next_warning:
+            return
+        self._next_warning = now + _DAY
+        path = self._cert_dir / SERVER_CERT
+        end = datetime.fromtimestamp(self.expires, UTC)
+        when = f"expires in {days:.1f} days" if days > 0 else f"expired {-days:.1f} days ago"
+        logger.warning("%s: %s, on %s; %s", path, when, f"{end:%Y-%m-%d %H:%M} UTC", how_to_renew(path))
+
     def _load(self) -> None:
         context = server_context(self._cert_dir)
         certificate = read_certificates(self._cert_dir / SERVER_CERT)[0]
         self.context = context
+        self._next_warning = 0.0
         self.expires = certificate.not_valid_after_utc.timestamp()
         self.names = [str(name.value) for name in names_of(certificate)]
 

@@ -28,6 +28,7 @@ class Reloader:
         logins: Who may log in.
         access: Decides on requests.
         connections: The open connections.
+        wall_clock: Returns Unix seconds; the certificate expires by it.
 
     Attributes:
         settings: The settings that count.
@@ -44,6 +45,7 @@ class Reloader:
         logins: LoginVerifier,
         access: Access,
         connections: OpenConnections,
+        wall_clock: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.certificate = certificate
@@ -53,6 +55,8 @@ class Reloader:
         self._logins = logins
         self._generation = logins.generation
         self._mistake: str | None = None
+        self._wall_clock = wall_clock
+        certificate.warn_of_expiry(wall_clock())
 
     @property
     def problems(self) -> Sequence[str]:
@@ -109,6 +113,7 @@ class Reloader:
         """
         if self.certificate.look(is_final=is_final):
             self.access.origins = OriginPolicy(self.settings.allowed_origins, self.certificate.names)
+        self.certificate.warn_of_expiry(self._wall_clock())
         if self._generation != self._logins.generation:
             self._generation = self._logins.generation
             self.connections.check_logins(self._logins.end_of)

@@ -99,7 +99,7 @@ class Service:
         Args:
             open_app: Makes the app, and releases it at the end.
             settings: Its settings.
-            wall_clock: Returns Unix seconds; the logins of open connections expire by it.
+            wall_clock: Returns Unix seconds; logins of open connections and the certificate expire by it.
             descriptors: Files that the process may have open; None for as many as the system permits.
 
         Raises:
@@ -127,7 +127,7 @@ class Service:
                 settings=settings,
                 changes=changes,
             )
-            reloader = Reloader(app, settings, certificate, logins, access, connections)
+            reloader = Reloader(app, settings, certificate, logins, access, connections, wall_clock)
             retiring = asyncio.Event()
             front = _Front(app, reloader, cuts, retiring, descriptors)
             if (metrics_listener := front.listen_for_metrics()) is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import ssl
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from websockets.exceptions import InvalidStatus
 import certs
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
-from fanline.security.tls import SERVER_CERT
+from fanline.security.tls import SERVER_CERT, ServerCertificate
 from fanline.security.tokens import TokenKey
 from fanline.server import Service
 from fanline.settings import ServiceSettings
-from tests.conftest import Dial, StartService, open_websocket
+from tests.conftest import Dial, StartService, WallClock, open_websocket
 from tests.fanline.server.conftest import Echo, Get, MakeToken, bearer
 from tests.stubs import DEADLINE, PASSWORD, USER
 
@@ -62,6 +63,27 @@ async def test_a_renewed_certificate_is_for_new_connections(
     await client.send("x")
     assert "x" in str(await client.recv())
     await client.close()
+
+
+async def test_a_certificate_about_to_expire_is_told(
+    start_service: StartService, echo: Echo, cert_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From 14 days before on there is a warning at the start, and one each day, with what to do (line 53)."""
+    clock = WallClock()
+    certificate = ServerCertificate(cert_dir)
+    clock.offset = certificate.expires - clock() - 13.2 * 86_400
+    await start_service(echo.open, wall_clock=clock)
+    assert "server.crt: expires in 13.2 days, on " in caplog.text
+    assert "python -m certs renew" in caplog.text
+    caplog.clear()
+    day = 86_400
+    for seconds_before in (15 * day, 14.01 * day, 14 * day, 13.5 * day, 13 * day, -day):
+        certificate.warn_of_expiry(certificate.expires - seconds_before)
+    assert re.findall("(expire.*?),", caplog.text) == [
+        "expires in 14.0 days",
+        "expires in 13.0 days",
+        "expired 1.0 days ago",
+    ]
 
 
 async def test_another_token_key_ends_connections(
