@@ -20,7 +20,7 @@ async def all_hear(members: list[Member], **wanted: object) -> list[int]:
 
 
 async def test_two_servers_share_their_rooms(start_chat_process: StartChatProcess) -> None:
-    """Members of two servers see all messages, joins and leaves, also when one server is killed (line 27).
+    """Members of two servers see all messages, joins and leaves, also when one server stops (line 27).
 
     A logout on one closes what is open on the other (line 15), and a room is deleted on both.
     """
@@ -48,7 +48,7 @@ async def test_two_servers_share_their_rooms(start_chat_process: StartChatProces
     assert set(ends) == {sentences.LOGGED_OUT}
     assert (await there.refused("/join", token=token))[0] == 401
 
-    await there.server.kill()
+    assert await there.server.stop() == 0
     gone = await guest.hear_of(type="left", memberName="Bob")
     assert await names(here, "shared") == [
         (await here.http.get("/api/room/shared")).json()["members"][0]["name"]
