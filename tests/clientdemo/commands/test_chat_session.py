@@ -105,18 +105,18 @@ async def test_a_service_elsewhere_needs_a_password_of_its_own(
 async def test_every_line_is_stored_once(chat: StubChat, start: Start, tmp_path: Path) -> None:
     """Through lost connections, and pipelines out of reach, all is said, in order and once."""
     path = tmp_path / "lines"
-    path.write_text("".join(f"line {n}\n" for n in range(3_000)))
+    path.write_text("".join(f"line {n}\n" for n in range(1_500)))
     steps = (Do.DROP_UNACKED, Do.DROP_UNSTORED, Do.FAIL)
-    chat.script.extend(step for each in steps for step in [*[Do.STORE] * 700, each])
+    chat.script.extend(step for each in steps for step in [*[Do.STORE] * 350, each])
     with path.open("rb") as file:
         result = await (await start("chat", ROOM, stdin=file)).end()
     assert result.code == 0
-    assert lines_of(chat) == [f"line {n}" for n in range(3_000)]
+    assert lines_of(chat) == [f"line {n}" for n in range(1_500)]
     assert [line[19:] for line in result.out.splitlines()] == lines_of(chat)
     told = result.err.splitlines()
     assert sum(line.endswith("; trying again") for line in told) == 3
     assert f"[clientdemo] wss://localhost:{chat.port}/api/serve/{ROOM}: not in time; trying again" in told
-    assert "[clientdemo] 3,000 messages stored" in told[-1]
+    assert "[clientdemo] 1,500 messages stored" in told[-1]
 
 
 async def test_names_the_lines_that_were_refused(chat: StubChat, run: Run) -> None:
