@@ -11,7 +11,8 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
-WORKERS ?= 3
+# Two for each core: many tests wait, for a browser, a process or the end of a time.
+WORKERS ?= 4
 
 # With BROWSER=no, the tests that need Chromium or a proxy are left out, and pytest says so at its end.
 BROWSER ?= yes
@@ -45,7 +46,8 @@ up-cluster: $(INSTALLED) ## Start a cluster here: three NATS servers and two of 
 	@exec $(BIN)/fanline up --cluster $(ARGS)
 
 .PHONY: test
-test: lint types jstest $(NEEDS) ## Lint, check the types and run every test; ARGS="…" goes to pytest; BROWSER=no, LONG=yes
+test: $(JS_INSTALLED) $(NEEDS) ## Lint, check the types and run every test; ARGS="…" goes to pytest; BROWSER=no, LONG=yes
+	@$(MAKE) --jobs=3 --output-sync=target lint types jstest
 	@exec $(BIN)/python -m pytest -n $(WORKERS) $(LEFT_OUT) $(ARGS)
 
 .PHONY: lint
