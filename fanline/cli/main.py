@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from fanline.cli import access, consumers, store, tokens, users
+from fanline.cli.doctor.command import doctor
 from fanline.cli.serve import serve
+from fanline.cli.top.command import top
 from fanline.cli.up.command import start_all
 from fanline.cli.verify import verify
 from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
@@ -20,6 +22,8 @@ app = typer.Typer(
 for _name, _command in {"up": start_all, "serve": serve}.items():
     app.command(_name, add_help_option=False, context_settings={"ignore_unknown_options": True})(_command)
 app.command("verify")(verify)
+app.command("top")(top)
+app.command("doctor")(doctor)
 app.command("token")(tokens.issue)
 app.command("disconnect")(access.disconnect)
 app.command("revoke")(access.revoke)

@@ -34,7 +34,7 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.server import Channel, HttpProblem, Page, ProblemCode
 from fanline.server.status.report import SubscriptionSummary, json_response, read_numbers, require_admin
 from fanline.server.status.series import KEPT
-from subscriber.admin.installation import Installation, NotPassedOn
+from subscriber.admin.installation import KnownServices, NotPassedOn
 from subscriber.admin.log_search import Query, ReadPage, list_topics, message_at, require_one_of, search
 from subscriber.live_feed import LiveFeed
 from subscriber.settings import SubscriberSettings
@@ -84,7 +84,7 @@ class AdminApi:
 
     def __init__(
         self,
-        installation: Installation,
+        installation: KnownServices,
         queue: QueueClient,
         pages: PageTurns,
         feed: LiveFeed,
@@ -208,7 +208,7 @@ async def open_admin(
     settings: SubscriberSettings, queue: QueueClient, pages: PageTurns, feed: LiveFeed
 ) -> AsyncIterator[AdminApi]:
     """Open the API; arguments as for :class:`AdminApi`."""
-    installation, key = Installation.from_settings(settings), TokenKey(settings.token_key_file)
+    installation, key = KnownServices.from_settings(settings), TokenKey(settings.token_key_file)
     with closing(installation):
         yield AdminApi(installation, queue, pages, feed, key, timeout=settings.queue_wait)
 

@@ -62,7 +62,7 @@ class NotPassedOn(Exception):
     """There is no such service, or nothing to be asked of it at that path."""
 
 
-class Installation:
+class KnownServices:
     """The services that the settings name.
 
     Args:

@@ -53,6 +53,7 @@ class ServiceStatus(msgspec.Struct):
         notices: What is unusual, but no problem.
         certificate_expires: When its certificate expires, in Unix seconds.
         step: Seconds between two samples.
+        taken: How many samples were taken so far: with it a program asks for new ones alone.
         series: Samples by measurement, the newest last; null where a value is unknown.
         facts: Further facts of the service.
     """
@@ -68,6 +69,7 @@ class ServiceStatus(msgspec.Struct):
     notices: Sequence[str]
     certificate_expires: float
     step: float
+    taken: int
     series: dict[str, list[float | None]]
     facts: Mapping[str, Any]
 
@@ -210,6 +212,7 @@ class StatusReporter:
             notices=[*self._source.notices(), *self._problems()],
             certificate_expires=self._certificate_expires(),
             step=STEP_SECONDS,
+            taken=self._series.taken,
             series=self._series.newest(samples),
             facts=self._source.facts(),
         )

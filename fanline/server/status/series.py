@@ -34,7 +34,7 @@ class _Measurement(NamedTuple):
 # What a service that has the metric reports; metrics with labels count as their sum.
 MEASUREMENTS: Final[Mapping[str, _Measurement]] = {
     "received_per_second": _Measurement("fanline_messages_received", Kind.RATE),
-    "stored_per_second": _Measurement("fanline_messages_stored", Kind.RATE),
+    "stored_per_second": _Measurement("fanline_log_head", Kind.RATE),
     "delivered_per_second": _Measurement("fanline_messages_delivered", Kind.RATE),
     "messages_refused_per_second": _Measurement("fanline_messages_refused", Kind.RATE),
     "requests_refused_per_second": _Measurement("fanline_requests_refused", Kind.RATE),
@@ -70,9 +70,13 @@ class Series:
 
     Args:
         kept: How many of each.
+
+    Attributes:
+        taken: How many samples were taken so far.
     """
 
     def __init__(self, *, kept: int = KEPT) -> None:
+        self.taken = 0
         self._rows: deque[array[float]] = deque(maxlen=kept)
         self._last: _Reading | None = None
 
@@ -87,6 +91,7 @@ class Series:
         last = self._last or reading
         self._rows.append(array("d", [_derive(each, last, reading) for each in MEASUREMENTS.values()]))
         self._last = reading
+        self.taken += 1
 
     def newest(self, count: int) -> dict[str, list[float | None]]:
         """Return the newest values of each measurement that the service has; None where one is unknown.
@@ -135,7 +140,8 @@ def _derive(measurement: _Measurement, last: _Reading, reading: _Reading) -> flo
         passed = reading.time - last.time
         if passed <= 0 or metric not in reading.values:
             return math.nan
-        return (reading.values[metric] - last.values.get(metric, 0)) / passed
+        grown = reading.values[metric] - last.values.get(metric, 0)
+        return max(0.0, grown) / passed  # a log that was replaced begins again
     before = last.buckets.get(metric, {})
     counts = sorted((bound, n - before.get(bound, 0)) for bound, n in reading.buckets.get(metric, {}).items())
     return quantile(kind.value, counts)
