@@ -4,7 +4,7 @@ from chat.domain.events import Beat, Chat, Joined, LoggedEvent
 from chat.domain.names import new_key
 from chat.domain.room import Change
 from chat.domain.rooms import LOBBY, Rooms
-from chat.domain.server_liveness import ServerLiveness
+from fanline.server import ServerLiveness
 
 
 class LogView:

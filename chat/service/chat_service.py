@@ -21,7 +21,6 @@ from chat.domain.names import require_text
 from chat.domain.person import Person
 from chat.domain.room import Change, Room, RoomLimits
 from chat.domain.rooms import Rooms
-from chat.domain.server_liveness import BEAT_INTERVAL
 from chat.domain.views import MessagePage, RoomEntry, encode
 from chat.service.dependency_health import DependencyHealth
 from chat.service.event_writer import EventWriter
@@ -34,7 +33,7 @@ from chat.service.room_feed import FeedSubscriber, RoomFeed
 from chat.service.room_history import RoomHistory, is_event, is_message
 from chat.settings import ChatSettings
 from fanline import Ack, History, client_context
-from fanline.server import Claims
+from fanline.server import BEAT_INTERVAL, Claims
 
 # Entries per step of what a reconnected member has missed.
 MISSED_STEP: Final = 500

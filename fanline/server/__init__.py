@@ -1,5 +1,6 @@
 """The server kit: everything that a service needs to run."""
 
+from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS, ServerLiveness
 from fanline.protocol import join_array, refusal, split_array
 from fanline.security.authenticator import Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, GuessLimiter, network
@@ -27,8 +28,10 @@ from fanline.settings import DEMO_PASSWORD, ServiceSettings, read_secret
 from fanline.tasks import running_task
 
 __all__ = [
+    "BEAT_INTERVAL",
     "CHAT",
     "DEMO_PASSWORD",
+    "MISSED_BEATS",
     "SECONDS_TO_REGAIN_ONE",
     "App",
     "Bytes",
@@ -57,6 +60,7 @@ __all__ = [
     "ProblemCode",
     "RefusalLimit",
     "Seconds",
+    "ServerLiveness",
     "Service",
     "ServiceSettings",
     "StreamEndpoint",

@@ -12,8 +12,8 @@ import pytest
 
 from chat.domain.errors import Unavailable
 from chat.domain.rooms import LOBBY
-from chat.domain.server_liveness import MISSED_BEATS
 from chat.service.chat_service import ChatService, Tuning
+from fanline.server import MISSED_BEATS
 from tests.chat.conftest import MakeSettings
 from tests.chat.frames import ADMIN, brief, end_of, receive, said
 from tests.conftest import until

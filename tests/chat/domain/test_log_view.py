@@ -6,7 +6,7 @@ from chat.domain.events import Beat, Chat, Event, Joined, LoggedEvent, Made
 from chat.domain.log_view import LogView
 from chat.domain.room import Membership
 from chat.domain.rooms import LOBBY
-from chat.domain.server_liveness import MISSED_BEATS
+from fanline.server import MISSED_BEATS
 
 
 class Log:

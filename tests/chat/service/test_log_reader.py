@@ -4,7 +4,7 @@ import pytest
 
 from chat.domain.events import ROOMS, SERVERS, Beat, Chat, Event, Joined, Left, Made, room_topic
 from chat.domain.rooms import LOBBY
-from chat.domain.server_liveness import MISSED_BEATS
+from fanline.server import MISSED_BEATS
 from tests.chat.replay import Replay
 
 

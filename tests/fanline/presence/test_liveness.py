@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.domain.server_liveness import BEAT_INTERVAL, MISSED_BEATS, ServerLiveness
+from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS, ServerLiveness
 
 
 def test_a_dead_server_is_noticed_within_15_seconds() -> None:

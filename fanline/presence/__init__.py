@@ -1,0 +1,1 @@
+"""Conclude from one log who is present where, and which servers are alive; no I/O."""
