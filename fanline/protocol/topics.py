@@ -28,6 +28,9 @@ _FORBIDDEN = {
 _TOPIC = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*")
 _PATTERN = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)")
 
+PRESENCE_TOPIC = "$presence"
+_PRESENCE_PREFIX = f"{PRESENCE_TOPIC}."
+
 T = TypeVar("T")
 
 
@@ -52,6 +55,16 @@ def has_wildcard(pattern: str) -> bool:
 def is_system(topic: str) -> bool:
     """Return whether a topic or pattern is one of the system's own."""
     return topic.startswith("$")
+
+
+def presence_topic(topic: str) -> str:
+    """Return the topic of the presence events of a topic."""
+    return _PRESENCE_PREFIX + topic
+
+
+def watched_pattern(pattern: str) -> str | None:
+    """Return the topic or pattern whose presence events a pattern stands for; None for any other."""
+    return pattern[len(_PRESENCE_PREFIX) :] if pattern.startswith(_PRESENCE_PREFIX) else None
 
 
 def require_topic(text: str) -> None:
