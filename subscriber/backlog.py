@@ -8,11 +8,14 @@ A pattern may begin with the newest record of each topic up to that position. Th
 everything else waits for that.
 """
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Generator, Iterable
+from typing import Final, NamedTuple, Protocol, TypeVar
 
-from fanline.protocol import MAX_POSITION, GapRange, Read
+from fanline.errors import ErrorCode, Rejected
+from fanline.protocol import MAX_POSITION, GapRange, PageAnswer, Read
 from fanline.protocol.topics import PatternIndex, has_wildcard
+from subscriber.commands import Command
+from subscriber.live_feed import LiveFeed
 
 # Records of the first page: in a long log, each may have to be fetched from another place on the disk, and
 # the subscriber waits for the first of them.
@@ -23,6 +26,22 @@ MAX_PAGE_RECORDS: Final = 512
 
 # Topics of which it is remembered whether they are wanted.
 MAX_KNOWN_TOPICS: Final = 1_000
+
+
+T = TypeVar("T")
+
+
+class Awaited(Protocol):
+    """Something that a command may have to wait for: the end of the log, or who is present."""
+
+    async def wait_until_ready(self) -> None:
+        """Wait until it is known."""
+        ...
+
+
+# What a command waits for: a page of the log, or until something else is known.
+Need = Read | Awaited
+Steps = Generator[Need, PageAnswer | None, T]
 
 
 class Start(NamedTuple):
@@ -166,3 +185,67 @@ class Backlog:
     def _forget_starts(self) -> None:
         self._index = None
         self._starts.clear()
+
+
+def find_start(command: Command, reached: int, feed: LiveFeed) -> Steps[Start]:
+    """Find where a pattern begins, with as few pages of the log as possible.
+
+    Args:
+        command: Asks for it.
+        reached: Up to where the subscriber has been sent everything.
+        feed: The live end of the log.
+
+    Raises:
+        Rejected: If the log does not reach so far.
+    """
+    if command.latest:
+        return (yield from _find_start_of_latest(command.pattern, reached))
+    if command.last is not None:
+        return (yield from _find_start_of_last(command.pattern, command.last, feed.head))
+    if command.after is None:
+        return Start(feed.head)
+    if command.epoch not in (None, feed.epoch):
+        # What followed in that log is not known here, and of this one the client has nothing yet.
+        first = command.after + 1
+        return Start(0, GapRange(first, max(first, feed.head)))
+    if feed.cache.covers(command.after) and command.after <= feed.head:
+        return Start(command.after)
+    return (yield from _find_start_after(command.pattern, command.after))
+
+
+def _find_start_after(pattern: str, after: int) -> Steps[Start]:
+    page = yield Read([pattern], after=after, limit=1)
+    assert page is not None
+    if after > page.last:
+        reason = f"after must be 0 to {page.last}, the end of the log, and is {after}"
+        raise Rejected(ErrorCode.BAD_POSITION, reason)
+    return Start(after, page.gap)
+
+
+def _find_start_of_last(pattern: str, last: int, head: int) -> Steps[Start]:
+    before, wanted = head + 1, last
+    while wanted > 0:
+        page = yield Read([pattern], before=before, limit=wanted)
+        assert page is not None
+        if not page.messages:
+            break
+        before = page.position
+        wanted -= len(page.messages)
+    return Start(before - 1)
+
+
+def _find_start_of_latest(pattern: str, until: int) -> Steps[Start]:
+    after = 0
+    while after < until:
+        page = yield Read([pattern], after=after, limit=1, latest=until)
+        assert page is not None
+        if page.messages:
+            first = page.records().records[0]
+            return Start(first.seq - 1, latest=until)
+        after = page.position
+    return Start(until, latest=until)
+
+
+def no_log() -> Rejected:
+    """Return the refusal where there is no log."""
+    return Rejected(ErrorCode.RESUME_UNAVAILABLE, "msgqueue keeps no log that could be read")

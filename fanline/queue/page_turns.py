@@ -2,27 +2,34 @@
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from typing import Final
+from typing import Final, Protocol
 
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read
-from fanline.queue.base import QueueClient
 
 # More give no more pages a second, as msgqueue reads one at a time, and would wait there instead of here.
 AT_ONCE: Final = 4
+
+
+class PageSource(Protocol):
+    """Where pages are read."""
+
+    async def read(self, read: Read) -> PageAnswer:
+        """Return a page of the log."""
+        ...
 
 
 class PageTurns:
     """Reads pages for users in turn, so that none waits for all that another one has asked for.
 
     Args:
-        queue: Where the pages are read.
+        source: Where the pages are read.
         at_once: How many requests are in progress at a time; of one user all but one, so that another one's
             need not wait for long reads.
     """
 
-    def __init__(self, queue: QueueClient, *, at_once: int = AT_ONCE) -> None:
-        self._queue = queue
+    def __init__(self, source: PageSource, *, at_once: int = AT_ONCE) -> None:
+        self._source = source
         self._at_once = at_once
         self._running: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -43,7 +50,7 @@ class PageTurns:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, reason)
         await self._wait_for_turn(user)
         try:
-            return await self._queue.read(read)
+            return await self._source.read(read)
         finally:
             self._pass_on(user)
 
