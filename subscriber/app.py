@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
+from fanline.presence.events import PresenceList
+from fanline.presence.state import PresenceState
 from fanline.protocol import (
     ACCESS_TOPIC,
     DrainNotice,
@@ -26,7 +28,7 @@ from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
-from fanline.server import App, ClientRates, Endpoint, metrics
+from fanline.server import BEAT_INTERVAL, App, ClientRates, Endpoint, Page, metrics
 from fanline.tasks import running_task
 from subscriber.admin.api import open_admin
 from subscriber.admin.description import PATHS, TYPES
@@ -35,7 +37,11 @@ from subscriber.fanout import Fanout
 from subscriber.frame_codec import EventFrames
 from subscriber.http import description, history
 from subscriber.http.events import Events
+from subscriber.http.presence import PATH as PRESENCE_PATH
+from subscriber.http.presence import PresencePage
 from subscriber.live_feed import LiveFeed
+from subscriber.presence.pages import PresencePages
+from subscriber.presence.presence import Presence
 from subscriber.session import Session
 from subscriber.settings import SubscriberSettings
 
@@ -59,21 +65,27 @@ _decode: Final = msgspec.json.Decoder(_Stored).decode
 
 @asynccontextmanager
 async def open_subscriber(
-    settings: SubscriberSettings, queue: QueueClient | None = None
+    settings: SubscriberSettings,
+    queue: QueueClient | None = None,
+    *,
+    beat_interval: float = BEAT_INTERVAL,
 ) -> AsyncIterator[App]:
     """Follow the log.
 
     Args:
         settings: Of subscriber.
         queue: The log; without it that of msgqueue at the setting ``queue_url``, which need not be there yet.
+        beat_interval: Seconds between the beats with which processes that have sessions say that they are
+            alive.
     """
     registry = metrics.new_registry()
     rejected = Counter(
         "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=registry
     )
-    feed = _make_feed(settings, registry)
     queue = queue or RemoteQueue.from_settings(settings)
-    pages = PageTurns(queue)
+    presence = _make_presence(settings, queue, beat_interval)
+    feed = _make_feed(settings, registry, presence)
+    pages = PageTurns(PresencePages(queue, presence))
     make_delivery = partial(
         Delivery,
         feed=feed,
@@ -86,15 +98,15 @@ async def open_subscriber(
     codec = EventFrames(lambda: feed.epoch)
     events = Events(make_delivery, codec, heartbeat=settings.event_heartbeat, rates=rates, rejected=rejected)
 
-    async with running_task(queue.follow(feed)), open_admin(settings, queue, pages, feed) as admin:
+    async with _following(queue, feed), open_admin(settings, queue, pages, feed) as admin:
         yield App(
             is_shared=settings.workers > 1,
             max_frame=MAX_FRAME,
             metrics=registry,
             endpoints={"/subscribe": Endpoint(make_handler=make_session, receives=RECEIVED, sends=SENT)},
             descriptions=description.PATHS | PATHS,
-            described_types=TYPES,
-            pages={history.PATH: history.History(pages, patience=settings.queue_wait).show} | admin.pages,
+            described_types=(PresenceList, *TYPES),
+            pages=_make_pages(settings, pages, feed) | admin.pages,
             posts=admin.posts,
             describe_connections=admin.describe_connections,
             streams=events.streams,
@@ -103,6 +115,20 @@ async def open_subscriber(
             reload=partial(_reload, rates),
             follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
         )
+
+
+@asynccontextmanager
+async def _following(queue: QueueClient, feed: LiveFeed) -> AsyncIterator[None]:
+    async with running_task(feed.presence.run()), running_task(queue.follow(feed)):
+        yield
+
+
+def _make_pages(settings: SubscriberSettings, pages: PageTurns, feed: LiveFeed) -> dict[str, Page]:
+    patience = settings.queue_wait
+    return {
+        history.PATH: history.History(pages, patience=patience).show,
+        PRESENCE_PATH: PresencePage(feed, patience=patience).show,
+    }
 
 
 async def _drain(feed: LiveFeed) -> None:
@@ -119,14 +145,26 @@ def _reload(rates: ClientRates, changed: SubscriberSettings) -> tuple[str, ...]:
     return "max_commands_per_second", "max_commands_per_second_per_address"
 
 
-def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry) -> LiveFeed:
+def _make_presence(settings: SubscriberSettings, queue: QueueClient, beat_interval: float) -> Presence:
+    return Presence(
+        queue,
+        leave_delay=settings.leave_delay,
+        max_topics=settings.max_presences,
+        max_sessions=settings.max_presences_per_user,
+        beat_interval=beat_interval,
+    )
+
+
+def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry, presence: Presence) -> LiveFeed:
     feed = LiveFeed(
         RecordCache(settings.recent_bytes),
         Fanout(settings.join_window),
         asyncio.get_running_loop().call_later,
         on_delivered=DeliveryMetrics(registry).observe,
+        presence=presence,
     )
     _register_metrics(registry, feed)
+    _register_presence(registry, presence.state)
     return feed
 
 
@@ -158,4 +196,19 @@ def _register_metrics(registry: CollectorRegistry, feed: LiveFeed) -> None:
         "fanline_messages_delivered",
         "Messages handed to subscribers, counted once for each of them.",
         lambda: feed.fanout.delivered,
+    )
+
+
+def _register_presence(registry: CollectorRegistry, state: PresenceState) -> None:
+    metrics.gauge(
+        registry, "fanline_present_sessions", "Sessions of users who are present.", lambda: state.sessions
+    )
+    metrics.gauge(
+        registry, "fanline_present_topics", "Topics on which users are present.", lambda: state.topics
+    )
+    metrics.gauge(
+        registry,
+        "fanline_leaves_held_back",
+        "Sessions whose connection is lost, and may come back in time.",
+        lambda: state.held_back,
     )

@@ -3,7 +3,7 @@
 ::
 
     sub orders.eu                             text, as a person types it; then also after=41, last=50
-                                              or latest=true
+                                              or latest=true, presence=true as=tablet
     {"Topic": "orders.eu", "Content": "sub"}  the original JSON, field names in any case
     {"sub": "orders.eu", "after": 41}         v1; also an array of these
 
@@ -16,11 +16,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fanline.errors import ErrorCode, Rejected
+from fanline.presence.events import require_presence
 from fanline.protocol import MAX_ELEMENTS, fold_fields, split_array
 from fanline.protocol.topics import require_pattern
 
 _decode: Final = msgspec.json.decode
-_OPTIONS: Final = frozenset({"after", "last", "latest", "epoch"})
+_OPTIONS: Final = frozenset({"after", "last", "latest", "epoch", "presence", "as"})
 
 _HINT: Final = 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TOPIC}'
 
@@ -35,6 +36,8 @@ class Command(NamedTuple):
         last: Number of newest messages to begin with, or None.
         epoch: Epoch of the log that ``after`` is a position of, if it is known.
         latest: Begin with the newest message of each topic.
+        presence: Be present on the topic.
+        session: The name to be present under, or None for any.
     """
 
     subscribe: bool
@@ -43,6 +46,8 @@ class Command(NamedTuple):
     last: int | None = None
     epoch: str | None = None
     latest: bool = False
+    presence: bool = False
+    session: str | None = None
 
     @property
     def verb(self) -> str:
@@ -139,6 +144,8 @@ def _split_text(frame: bytes) -> _Parts:
 
 def _parse_option(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
+    if name == "as":
+        return name, value
     is_number = value.isascii() and value.isdigit() and len(value) < 20
     return name, int(value) if is_number else parse_switch(value)
 
@@ -159,9 +166,10 @@ def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
     unknown = sorted(options.keys() - (_OPTIONS if verb == "sub" else set()))
     if unknown:
         raise Rejected(ErrorCode.BAD_COMMAND, f"{verb} has no option {unknown[0][:40]!a}")
-    epoch, latest = options.pop("epoch", None), options.pop("latest", False)
-    if not isinstance(latest, bool):
-        raise Rejected(ErrorCode.BAD_COMMAND, "latest must be true or false")
+    epoch, latest = options.pop("epoch", None), _pop_switch(options, "latest")
+    presence, session = _pop_switch(options, "presence"), options.pop("as", None)
+    if session is not None and not (presence and isinstance(session, str)):
+        raise Rejected(ErrorCode.BAD_COMMAND, "as must be a text, and goes with presence")
     if len(options) + latest > 1:
         raise Rejected(ErrorCode.BAD_COMMAND, "after, last and latest exclude each other")
     if epoch is not None and ("after" not in options or not isinstance(epoch, str)):
@@ -171,4 +179,14 @@ def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
     for name, value in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
             raise Rejected(ErrorCode.BAD_POSITION, f"{name} must be a whole number from 0 on")
-    return Command(verb == "sub", pattern, epoch=epoch, latest=latest, **options)  # type: ignore[arg-type]
+    if presence:
+        require_presence(pattern, session)
+    options |= {"epoch": epoch, "latest": latest, "presence": presence, "session": session}
+    return Command(verb == "sub", pattern, **options)  # type: ignore[arg-type]
+
+
+def _pop_switch(options: dict[str, object], name: str) -> bool:
+    value = options.pop(name, False)
+    if not isinstance(value, bool):
+        raise Rejected(ErrorCode.BAD_COMMAND, f"{name} must be true or false")
+    return value

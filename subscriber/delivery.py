@@ -8,11 +8,11 @@ from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import PageAnswer, Read, SubscribeRefusal
 from fanline.queue.page_turns import PageTurns
 from fanline.server import Channel
-from subscriber.backlog import Start
+from subscriber.backlog import Need, Start, Steps
 from subscriber.commands import Command
 from subscriber.frame_codec import FrameCodec
 from subscriber.live_feed import LiveFeed
-from subscriber.subscription import Steps, Subscription
+from subscriber.subscription import Subscription
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class Delivery:
         for pattern, rejected in self._subscription.change_user(self._channel.user):
             self._subscription.send(SubscribeRefusal(rejected.code, rejected.reason, sub=pattern))
 
-    async def _complete(self, steps: Steps[T], needs: Read | None) -> T:
+    async def _complete(self, steps: Steps[T], needs: Need) -> T:
         """Execute the rest of a command, and return its result.
 
         Raises:
@@ -101,13 +101,13 @@ class Delivery:
             result: T = end.value
             return result
         except TimeoutError:
-            reason = _UNREACHABLE if needs is None else _NO_ANSWER
+            reason = _NO_ANSWER if isinstance(needs, Read) else _UNREACHABLE
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, reason) from None
 
-    async def _fetch(self, needs: Read | None) -> PageAnswer | None:
-        if needs is not None:
+    async def _fetch(self, needs: Need) -> PageAnswer | None:
+        if isinstance(needs, Read):
             return await self._pages.read(self._channel.user.name, needs)
-        await self._feed.wait_until_ready()
+        await needs.wait_until_ready()
         return None
 
     # The task.

@@ -10,6 +10,7 @@ from fanline.errors import CloseCode
 from fanline.protocol import GapRange, Record
 from fanline.queue.record_cache import RecordCache
 from subscriber.fanout import Fanout
+from subscriber.presence.presence import Presence
 
 
 class FeedListener(Protocol):
@@ -51,6 +52,7 @@ class LiveFeed:
         fanout: Delivers each new one; its ``head`` is the head of the whole service.
         call_later: Calls a function after a number of seconds, as the event loop's method does.
         on_delivered: Called with the newest of the records that were delivered.
+        presence: Who is present; takes the records of the system's topics first.
 
     Attributes:
         grown: Fires when there are new records.
@@ -58,6 +60,7 @@ class LiveFeed:
         turn: Held by the subscriber that catches up by a page: one at a time, each in its turn.
         can_resume: Whether positions mean something: not with a msgqueue that speaks the plain dialect.
         epoch: Epoch of the log that the cache is of.
+        presence: As given.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class LiveFeed:
         fanout: Fanout,
         call_later: Callable[[float, Callable[[], None]], object],
         on_delivered: Callable[[Record], None] = _do_nothing,
+        *,
+        presence: Presence,
     ) -> None:
         self.cache = cache
         self.fanout = fanout
@@ -76,6 +81,7 @@ class LiveFeed:
         self.epoch: str | None = None
         self._call_later = call_later
         self._on_delivered = on_delivered
+        self.presence = presence
         self._is_timer_set = False
         # The clock of fan-out stands still while it writes. To a thousand subscribers that takes longer than
         # the join window, and messages that arrive during it would seem too far apart to be joined.
@@ -102,12 +108,16 @@ class LiveFeed:
         self.can_resume = can_resume
         self.cache.restart(head)
         self.fanout.head = head
+        if can_resume:
+            self.presence.begin(head)
         self._ready.set()
 
     def take(self, records: Sequence[Record]) -> None:
         """Deliver new records, in order, and keep them for subscribers that are a little late."""
         for record in records:
             self.cache.add(record)
+        if system := [record for record in records if record.topic[:1] == "$"]:
+            self.presence.take(system)
         self._write(lambda now: self.fanout.deliver(records, now))
         if records:
             self._on_delivered(records[-1])
@@ -119,6 +129,8 @@ class LiveFeed:
         All others, and those that resume later from a position before its end, are told by msgqueue.
         """
         self.cache.skip(gap.last)
+        if self.can_resume:
+            self.presence.begin(max(gap.last, self.head))
         self.flush()
         for subscription in tuple(self.subscriptions):
             subscription.report(gap)
@@ -127,6 +139,7 @@ class LiveFeed:
     def restart(self) -> None:
         """Disconnect all subscribers: the log is another one, where their positions mean nothing."""
         self._ready.clear()
+        self.presence.restart()
         for subscription in tuple(self.subscriptions):
             subscription.cut(CloseCode.TRY_AGAIN_LATER, "the log was replaced; subscribe again")
 

@@ -8,15 +8,15 @@ from typing import Final, NamedTuple
 from prometheus_client import Counter
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.protocol import Read, SubscribeRefusal
+from fanline.protocol import SubscribeRefusal
 from fanline.queue.page_turns import PageTurns
 from fanline.server import ClientRates, Connection, RefusalLimit, rate_refusal
 from subscriber import commands
+from subscriber.backlog import Need, Steps
 from subscriber.commands import Command, RefusedCommand
 from subscriber.delivery import Delivery
 from subscriber.frame_codec import FRAME_CODECS
 from subscriber.live_feed import LiveFeed
-from subscriber.subscription import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ SLICE: Final = 64
 
 
 class _WaitingCommand(NamedTuple):
-    """A command in progress, and what it waits for: a page, or the end of the log to be known."""
+    """A command in progress, and what it waits for."""
 
     command: Command
     steps: Steps[None]
-    needs: Read | None
+    needs: Need
 
 
 class Session(Delivery):

@@ -38,6 +38,15 @@ class SubscriberSettings(ServiceSettings):
     join_window: Annotated[float, Field(ge=0, le=1)] = Field(
         0.002, description="Seconds during which frames for a busy connection are joined into one write."
     )
+    max_presences: Count = Field(100, description="Topics on which one connection may be present.")
+    max_presences_per_user: Count = Field(
+        10_000, description="Sessions with which one user may be present, on all topics together."
+    )
+    leave_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
+        5,
+        description="Seconds that the `leave` of a client whose connection is lost is held back, so that one "
+        "that comes back makes no noise.",
+    )
     event_heartbeat: Seconds = Field(
         15, description="Seconds of silence after which a stream of server-sent events has a comment."
     )

@@ -14,29 +14,25 @@ The caller does the waiting. :meth:`Subscription.execute` yields what a command 
 :meth:`Subscription.advance` returns the page to read next.
 """
 
-from collections.abc import Generator, Iterator, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import GapNotice, GapRange, Page, PageAnswer, Read, Record, Subscribed, Unsubscribed
 from fanline.security.users import User
-from subscriber.backlog import Backlog, Start
+from subscriber.backlog import Backlog, Start, Steps, find_start, no_log
 from subscriber.commands import Command
 from subscriber.frame_codec import FrameCodec
 from subscriber.live_feed import LiveFeed
+from subscriber.presence.own_sessions import OwnSessions
 
 # Bytes of records taken from memory at a time: with the write buffer, all that is held for a slow subscriber.
 CACHED_PAGE_BYTES: Final = 65_536
 
 # Records in memory that are looked at for one page, most of which may not be wanted.
 MAX_LOOKED_AT: Final = 1_000
-
-T = TypeVar("T")
-
-# What a command waits for: a page of the log, or, for None, until the end of the log is known.
-Steps = Generator[Read | None, PageAnswer | None, T]
 
 
 class Writer(Protocol):
@@ -71,8 +67,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "_backlog", "_cache", "_fanout", "_feed", "_gap", "_max_patterns", "_read", "_user", "codec",
-        "patterns", "write", "writer",
+        "_backlog", "_cache", "_fanout", "_feed", "_gap", "_max_patterns", "_read", "_sessions",
+        "_user", "codec", "patterns", "write", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +88,7 @@ class Subscription:
         self._cache = feed.cache
         self._user = user
         self._max_patterns = max_patterns
+        self._sessions: OwnSessions | None = None  # while there are any
         self.patterns: set[str] = set()
         self._backlog: Backlog | None = None
         self._read: Read | None = None
@@ -130,6 +127,9 @@ class Subscription:
         self._fanout.leave(self)
         self.patterns.clear()
         self._backlog = self._read = None
+        if self._sessions is not None:
+            self._sessions.release()
+            self._sessions = None
 
     def cut(self, code: CloseCode, reason: str) -> None:
         """End all delivery, and close the connection."""
@@ -150,8 +150,8 @@ class Subscription:
         :attr:`is_sending_newest`.
 
         Yields:
-            The page of the log that is needed, to be sent to the generator; None to wait until the end of
-            the log is known. Most commands need neither.
+            The page of the log that is needed, to be sent to the generator, or else what to wait for. Most
+            commands need nothing.
 
         Raises:
             Rejected: If the command cannot be executed; then it has changed nothing.
@@ -174,32 +174,57 @@ class Subscription:
         if len(commands) > self._max_patterns:
             raise self._too_many()
         if not self._feed.is_ready:
-            yield None
+            yield self._feed
         if not self._feed.can_resume:
-            raise _no_log()
+            raise no_log()
+        yield from self._prepare_sessions(commands)
         starts: dict[str, Start] = {}
         head = self._fanout.head
         for command in commands:
             starts[command.pattern] = yield from self._find_start(command, head)
         for pattern, start in starts.items():
             self._add(pattern, start)
+        for command in commands:
+            self._enter(command)
         return list(starts.values())
 
     def _subscribe(self, command: Command) -> Steps[None]:
         self._check(command.pattern)
         # A subscriber without notices is told no position, nor could it be told that msgqueue is away.
-        if not self._feed.is_ready and (self.codec.has_notices or not command.is_from_now):
-            yield None
+        if not self._feed.is_ready and (
+            self.codec.has_notices or command.presence or not command.is_from_now
+        ):
+            yield self._feed
+        yield from self._prepare_sessions([command])
         if command.pattern in self.patterns:
             if self._fanout.is_member(self):
                 self._fanout.flush_for(self)
-            self._answer(command.pattern, Start(self._position_of(command.pattern)))
+            self._answer(command, Start(self._position_of(command.pattern)))
             return
         reached = self._fanout.head if self._backlog is None else self._backlog.position
         start = yield from self._find_start(command, reached)
         self._add(command.pattern, start)
         # Not before: frames held back for the other patterns have been written by now.
-        self._answer(command.pattern, start)
+        self._answer(command, start)
+
+    def _prepare_sessions(self, commands: Sequence[Command]) -> Steps[None]:
+        """Check that the sessions which commands ask for can begin."""
+        wanted = {command.pattern: command.session for command in commands if command.presence}
+        if not wanted:
+            return
+        if not self._feed.can_resume:
+            raise no_log()
+        if not self._feed.presence.is_ready:
+            yield self._feed.presence
+        if self._sessions is None:
+            self._sessions = OwnSessions(self._feed.presence, self._user.name)
+        self._sessions.check(wanted)
+
+    def _enter(self, command: Command) -> str | None:
+        """Begin the session that a command asks for, if any; return its name."""
+        if not command.presence or self._sessions is None:
+            return None
+        return self._sessions.enter(command.pattern, command.session)
 
     def _check(self, pattern: str) -> None:
         if not self._user.may_subscribe(pattern):
@@ -214,9 +239,10 @@ class Subscription:
     def _position_of(self, pattern: str) -> int:
         return self._fanout.head if self._backlog is None else self._backlog.position_of(pattern)
 
-    def _answer(self, pattern: str, start: Start) -> None:
+    def _answer(self, command: Command, start: Start) -> None:
+        name = self._enter(command)
         seq = start.after if self._feed.can_resume else None
-        self.send(Subscribed(pattern, seq, start.gap, self._feed.epoch, start.latest))
+        self.send(Subscribed(command.pattern, seq, start.gap, self._feed.epoch, start.latest, name))
 
     def _add(self, pattern: str, start: Start) -> None:
         if self._backlog is None and self._is_live_end(start.after):
@@ -257,6 +283,8 @@ class Subscription:
 
     def _remove(self, pattern: str) -> None:
         self.patterns.discard(pattern)
+        if self._sessions is not None:
+            self._sessions.leave(pattern)
         if self._backlog is not None:
             self._read = None
             self._backlog.remove(pattern)
@@ -268,55 +296,13 @@ class Subscription:
         if not self.patterns:
             self._backlog = None
 
-    def _find_start(self, command: Command, reached: int) -> Generator[Read, PageAnswer | None, Start]:
-        if command.is_from_now:
-            return Start(self._fanout.head)
-        if not self._feed.can_resume:
-            raise _no_log()
-        if command.latest:
-            return (yield from self._find_start_of_latest(command.pattern, reached))
-        if command.last is not None:
-            return (yield from self._find_start_of_last(command.pattern, command.last))
-        assert command.after is not None
-        if command.epoch not in (None, self._feed.epoch):
-            # What followed in that log is not known here, and of this one the client has nothing yet.
-            first = command.after + 1
-            return Start(0, GapRange(first, max(first, self._fanout.head)))
-        return (yield from self._find_start_after(command.pattern, command.after))
-
-    def _find_start_after(self, pattern: str, after: int) -> Generator[Read, PageAnswer | None, Start]:
-        if self._cache.covers(after) and after <= self._fanout.head:
-            return Start(after)
-        page = yield Read([pattern], after=after, limit=1)
-        assert page is not None
-        if after > page.last:
-            reason = f"after must be 0 to {page.last}, the end of the log, and is {after}"
-            raise Rejected(ErrorCode.BAD_POSITION, reason)
-        if page.gap is not None:
-            self._note_gap(page.gap)
-        return Start(after, page.gap)
-
-    def _find_start_of_last(self, pattern: str, last: int) -> Generator[Read, PageAnswer | None, Start]:
-        before, wanted = self._fanout.head + 1, last
-        while wanted > 0:
-            page = yield Read([pattern], before=before, limit=wanted)
-            assert page is not None
-            if not page.messages:
-                break
-            before = page.position
-            wanted -= len(page.messages)
-        return Start(before - 1)
-
-    def _find_start_of_latest(self, pattern: str, until: int) -> Generator[Read, PageAnswer | None, Start]:
-        after = 0
-        while after < until:
-            page = yield Read([pattern], after=after, limit=1, latest=until)
-            assert page is not None
-            if page.messages:
-                first = page.records().records[0]
-                return Start(first.seq - 1, latest=until)
-            after = page.position
-        return Start(until, latest=until)
+    def _find_start(self, command: Command, reached: int) -> Steps[Start]:
+        if not command.is_from_now and not self._feed.can_resume:
+            raise no_log()
+        start = yield from find_start(command, reached, self._feed)
+        if start.gap is not None and command.epoch in (None, self._feed.epoch):
+            self._note_gap(start.gap)
+        return start
 
     # Between live and the log.
 
@@ -394,7 +380,3 @@ class Subscription:
             gap = GapRange(min(last.first, gap.first), max(last.last, gap.last))
         self._gap = gap
         return True
-
-
-def _no_log() -> Rejected:
-    return Rejected(ErrorCode.RESUME_UNAVAILABLE, "msgqueue keeps no log that could be read")

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 from websockets.asyncio.server import ServerConnection
 
+from fanline.presence.events import PRESENCE_PATTERNS
 from fanline.protocol import (
     ACCESS_TOPIC,
     GapRange,
@@ -21,6 +22,9 @@ from fanline.protocol import (
 )
 from fanline.protocol.topics import matches
 from tests.stubs import Stub
+
+# Topics that each service reads at its start.
+OF_THE_SERVICE = ([ACCESS_TOPIC], [*PRESENCE_PATTERNS])
 
 
 class StubQueue(Stub):
@@ -80,7 +84,7 @@ class StubQueue(Stub):
                 self.cancelled.append(command.cancel)
             elif command.read is not None:
                 # Not those that only ask for the end of the log, and those of the service itself.
-                if command.read.topics and command.read.topics != [ACCESS_TOPIC]:
+                if command.read.topics and command.read.topics not in OF_THE_SERVICE:
                     self.reads.append(command.read)
                 if not self.is_mute:
                     await connection.send(encode(self._page(command.read)), text=True)

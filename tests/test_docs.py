@@ -50,6 +50,7 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 TARGET = re.compile(r"`make (\w+)")
 METRIC = re.compile(r"^\| `(fanline_\w+)` \| ([\w, ]+) \|", re.MULTILINE)
 FRAMES = re.compile(r"^```(publish|subscribe|pushmsg|popmsg)( plain)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+MADE_UP = ("time", "epoch", "server")
 TOML = re.compile(r"^```toml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -112,7 +113,7 @@ def comparable(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     made_up = {"ok": "$"} if str(value.get("ok")).startswith("$") else {}
-    return {name: comparable(each) for name, each in value.items() if name not in ("time", "epoch")} | made_up
+    return {name: comparable(each) for name, each in value.items() if name not in MADE_UP} | made_up
 
 
 async def hold(exchange: Exchange, connection: ClientConnection) -> None:

@@ -4,6 +4,7 @@ A subscriber asks::
 
     {"sub": "orders.>", "after": 41, "epoch": "e9f86…"}   or "last": 50; without either, from now on
     {"sub": "sensors.*", "latest": true}                  the newest message of each topic, then what follows
+    {"sub": "room.7", "presence": true, "as": "tablet"}   be present on the topic, while it is subscribed to
     {"unsub": "orders.>"}
 
 and is told, between messages::
@@ -34,6 +35,8 @@ class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         latest: Begin with the newest message of each topic.
+        presence: Be present on the topic.
+        session: The name to be present under.
     """
 
     sub: str
@@ -41,6 +44,8 @@ class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     last: int | None = None
     epoch: str | None = None
     latest: bool = False
+    presence: bool = False
+    session: str | None = msgspec.field(name="as", default=None)
 
     @property
     def has_options(self) -> bool:
@@ -65,6 +70,7 @@ class Subscribed(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         latest: Up to this position, only the newest message of each topic does.
+        session: The name under which the user is present.
     """
 
     subscribed: str
@@ -72,6 +78,7 @@ class Subscribed(msgspec.Struct, omit_defaults=True):
     gap: GapRange | None = None
     epoch: str | None = None
     latest: int | None = None
+    session: str | None = msgspec.field(name="as", default=None)
 
 
 class Unsubscribed(msgspec.Struct):

@@ -36,7 +36,7 @@ import tomli_w
 
 from fanline import files
 from fanline.errors import ConfigurationError, Rejected
-from fanline.protocol.topics import covers, require_pattern
+from fanline.protocol.topics import covers, require_pattern, watched_pattern
 
 MAX_NAME_LENGTH: Final = 64
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt takes no more
@@ -100,8 +100,14 @@ class User:
         return _allows(self.publish, self.is_service, topic)
 
     def may_subscribe(self, pattern: str) -> bool:
-        """Return whether one of the user's patterns covers all of a valid pattern."""
-        return _allows(self.subscribe, self.is_service, pattern)
+        """Return whether one of the user's patterns covers all of a valid pattern.
+
+        Who may subscribe to a topic may also see who is present on it.
+        """
+        watched = watched_pattern(pattern)
+        return _allows(self.subscribe, self.is_service, pattern) or (
+            watched is not None and _allows(self.subscribe, self.is_service, watched)
+        )
 
 
 @dataclass(frozen=True, slots=True)

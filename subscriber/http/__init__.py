@@ -1,1 +1,1 @@
-"""HTTP of the subscriber service: history in pages, and server-sent events."""
+"""HTTP of the subscriber service: history in pages, server-sent events, and who is present."""

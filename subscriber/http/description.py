@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from fanline.server import answer, ref, refusals
-from subscriber.http import events, history
+from subscriber.http import events, history, presence
 
 _TOPIC: Final = {
     "name": "topic",
@@ -33,15 +33,16 @@ def _query(**schemas: Any) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
+_TEXT: Final = {"type": "string"}
 _START: Final = _query(
-    after=_NUMBER, epoch={"type": "string"}, last=_NUMBER, latest={"type": "string"}, token={"type": "string"}
+    after=_NUMBER, epoch=_TEXT, last=_NUMBER, latest=_TEXT, presence=_TEXT, **{"as": _TEXT}, token=_TEXT
 )
 _PAGE: Final = _query(
     after=_NUMBER,
     before=_NUMBER,
     last=_NUMBER,
     limit={"type": "integer", "minimum": 1, "maximum": history.MAX_LIMIT},
-    token={"type": "string"},
+    token=_TEXT,
 )
 _STREAM: Final = answer("Server-sent events, each with a message.", "text/event-stream", {"type": "string"})
 
@@ -57,6 +58,11 @@ PATHS: Final = {
         "Return a page of the log, oldest message first.",
         [_TOPIC, *_PAGE],
         answer("The page.", "application/json", {"type": "array", "items": ref("Message")}),
+    ),
+    presence.PATH: _get(
+        "Return who is present on a topic.",
+        [_TOPIC, *_query(token=_TEXT)],
+        answer("Who is present.", "application/json", ref("PresenceList")),
     ),
     _ONE: _get("Follow a topic or pattern.", [_TOPIC, *_START, _LAST_EVENT_ID], _STREAM),
     _MANY: _get("Follow several topics or patterns.", [_TOPICS, *_START, _LAST_EVENT_ID], _STREAM),

@@ -116,13 +116,14 @@ def _parse(request: Request) -> Sequence[Command]:
     options = {name: _parse_option(name, value) for name, value in query if name not in _NO_OPTIONS}
     if last_event_id := single_header(request.headers, "last-event-id"):
         position, epoch = parse_event_id(last_event_id)
-        options = {"after": position, "epoch": epoch}
+        options = {name: options[name] for name in options.keys() & {"presence", "as"}}
+        options |= {"after": position, "epoch": epoch}
     for topic in topics:
         require_pattern(topic)
     return [subscribe_command(topic, options) for topic in dict.fromkeys(topics)]
 
 
 def _parse_option(name: str, value: str) -> object:
-    if name == "epoch":
+    if name in ("epoch", "as"):
         return value
-    return parse_switch(value) if name == "latest" else parse_position(name, value)
+    return parse_switch(value) if name in ("latest", "presence") else parse_position(name, value)

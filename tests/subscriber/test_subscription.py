@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from unittest.mock import create_autospec
 
 import msgspec
 import pytest
@@ -12,12 +13,15 @@ from hypothesis import strategies as st
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import GapRange, PageAnswer, Read, Record
 from fanline.protocol.topics import matches, matches_any
+from fanline.queue.base import QueueClient
 from fanline.queue.record_cache import RecordCache
 from fanline.security.users import User
+from subscriber.backlog import Need, Steps
 from subscriber.commands import Command
 from subscriber.fanout import Fanout
 from subscriber.live_feed import LiveFeed
-from subscriber.subscription import Steps, Subscription
+from subscriber.presence.presence import Presence
+from subscriber.subscription import Subscription
 from tests.subscriber.lines import LineCodec, decode_lines, record
 
 ALICE = User("alice", subscribe=("a", "b", ">"))
@@ -36,6 +40,9 @@ class Log:
             RecordCache(cache_bytes),
             fanout or Fanout(window=60, busy_rate=0),
             call_later=lambda delay, callback: None,
+            presence=Presence(
+                create_autospec(QueueClient, instance=True), leave_delay=0, max_topics=1, max_sessions=1
+            ),
         )
         self.stored: list[Record] = []
         self.removed: set[int] = set()
@@ -131,7 +138,7 @@ class Client:
         try:
             needs = next(steps)
             while True:
-                assert needs is not None
+                assert isinstance(needs, Read)
                 needs = steps.send(self.log.read(needs))
         except StopIteration:
             return self.take()
@@ -332,7 +339,7 @@ def test_subscription_waits_until_the_head_is_known() -> None:
     log = Log()
     v1, plain = Client(log), Client(log, has_notices=False)
     waiting = v1.subscription.execute(Command(True, "a"))
-    assert next(waiting) is None
+    assert next(waiting) is log.feed
     assert plain.sub("a") == []
     log.feed.begin(10, epoch=None, can_resume=True)
     with pytest.raises(StopIteration):
@@ -508,7 +515,7 @@ class CheckedClient(Client):
         super().__init__(log)
         self.wants: dict[str, Want] = {}
         self.told: list[GapRange] = []
-        self.steps: tuple[Steps[None], Read | None] | None = None
+        self.steps: tuple[Steps[None], Need] | None = None
         self.page: tuple[Read, PageAnswer] | None = None
 
     def write(self, frames: bytes) -> None:
@@ -555,7 +562,7 @@ class CheckedClient(Client):
             steps = self.subscription.execute(command)
             self.proceed(steps, lambda: next(steps))
 
-    def proceed(self, steps: Steps[None], resume: Callable[[], Read | None]) -> None:
+    def proceed(self, steps: Steps[None], resume: Callable[[], Need]) -> None:
         self.steps = None
         try:
             self.steps = steps, resume()
@@ -568,7 +575,7 @@ class CheckedClient(Client):
         """Receive the next page, or ask for it."""
         if self.steps is not None:
             steps, needs = self.steps
-            answer = None if needs is None else self.log.read(needs)
+            answer = self.log.read(needs) if isinstance(needs, Read) else None
             self.proceed(steps, lambda: steps.send(answer))
         elif self.page is not None:
             read, page = self.page
