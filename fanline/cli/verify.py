@@ -54,6 +54,9 @@ Hostile = Annotated[
     bool,
     typer.Option("--hostile", help="Attack the services within all limits, and see what others notice."),
 ]
+IsCluster = Annotated[
+    bool, typer.Option("--cluster", help="Verify a cluster: two msgqueues on three NATS servers.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Write the report as JSON.")]
 
 
@@ -67,6 +70,7 @@ def verify(  # noqa: PLR0913 - each is one option
     every: Every = Options.every,
     faults: Faults = True,
     hostile: Hostile = False,
+    is_cluster: IsCluster = False,
     publisher_url: PublisherUrl = None,
     subscriber_url: SubscriberUrl = None,
     user: UserName = None,
@@ -86,6 +90,8 @@ def verify(  # noqa: PLR0913 - each is one option
         raise ConfigurationError("a running pipeline is not to be harmed: add --no-faults")
     if hostile and publisher_url is not None:
         raise ConfigurationError("a running pipeline is not to be harmed: leave out --hostile")
+    if is_cluster and (hostile or publisher_url is not None):
+        raise ConfigurationError("--cluster starts a cluster: leave out --hostile and the URLs")
     if hostile:
         _attack(HostileRun(duration=duration, keep=keep), as_json=as_json)
     place = None
@@ -101,6 +107,7 @@ def verify(  # noqa: PLR0913 - each is one option
         faults=faults,
         keep=keep,
         place=place,
+        is_cluster=is_cluster,
     )
     report = _run(options)
     typer.echo(msgspec.json.encode(report) if as_json else text(report))

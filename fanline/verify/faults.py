@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
 from fanline.verify.installation import Installation
-from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault
+from fanline.verify.plan import EVERYTHING, Event, Fault
 from fanline.verify.wait_for import happens
 
 
@@ -27,7 +27,8 @@ class Injector:
         self.current: list[str] = []
         self._installation = installation
         self._events = events
-        self._locks = {name: asyncio.Lock() for name in (*SERVICES, *LINKS)}
+        self._targets = installation.targets
+        self._locks = {name: asyncio.Lock() for name in (*self._targets.services, *self._targets.links)}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Inject every fault at its time until ``stop`` is set, and return when the last one is over.
@@ -44,16 +45,16 @@ class Injector:
 
     async def heal(self) -> None:
         """Start each service that has ended by itself; all other faults are over when :meth:`run` returns."""
-        for name in SERVICES:
+        for name in self._targets.services:
             await self._installation.start(name)
 
     async def _inject(self, event: Event) -> None:
-        targets = SERVICES if event.target == EVERYTHING else (event.target,)
+        targets = self._targets.services if event.target == EVERYTHING else (event.target,)
         async with AsyncExitStack() as locked:
             for name in targets:
                 await locked.enter_async_context(self._locks[name])
             with self._shown(event):
-                if event.target in LINKS:
+                if event.target in self._targets.links:
                     await self._fail_link(event)
                 else:
                     await self._fail_services(event, targets)

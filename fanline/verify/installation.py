@@ -21,7 +21,7 @@ from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 from fanline.verify.findings import Findings, Kind
-from fanline.verify.plan import LINKS, SERVICES
+from fanline.verify.plan import PIPELINE, SERVICES, Targets
 from fanline.verify.processes import ServiceProcess
 from fanline.verify.proxy import Proxy
 
@@ -79,16 +79,25 @@ class Installation:
         commands: The command lines that run them.
         rng: Decides where connections are torn.
         findings: Where to note those that end by themselves.
+        targets: The names of its services and links.
 
     Attributes:
+        targets: As given.
         links: By name; their other ends are kept up to date.
         services: By name.
     """
 
     def __init__(
-        self, folder: Path, *, commands: Mapping[str, Sequence[str]], rng: random.Random, findings: Findings
+        self,
+        folder: Path,
+        *,
+        commands: Mapping[str, Sequence[str]],
+        rng: random.Random,
+        findings: Findings,
+        targets: Targets = PIPELINE,
     ) -> None:
-        self.links = {name: Proxy(rng) for name in LINKS}
+        self.targets = targets
+        self.links = {name: Proxy(rng) for name in targets.links}
         self.services: dict[str, ServiceProcess] = {}
         self._folder = folder
         self._commands = commands
@@ -113,7 +122,7 @@ class Installation:
             for link in self.links.values():
                 await link.start()
                 opened.push_async_callback(link.close)
-            for name in SERVICES:
+            for name in self.targets.services:
                 self.services[name] = self._service(name)
                 opened.push_async_callback(self.services[name].kill)
             await self._start_all()
@@ -124,7 +133,7 @@ class Installation:
         await self._opened.aclose()
 
     async def _start_all(self) -> None:
-        starting = (service.start() for service in self.services.values())
+        starting = (self._launch(name) for name in self.targets.services)
         for outcome in await asyncio.gather(*starting, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -142,25 +151,38 @@ class Installation:
         """Start a service, unless it runs."""
         if not self.services[name].is_running:
             try:
-                await self.services[name].start()
+                await self._launch(name)
             except ConfigurationError as error:
                 self._findings.add(Kind.DIED, str(error))
 
+    async def _launch(self, name: str) -> None:
+        """Start a service; raise ConfigurationError if it does not start."""
+        await self.services[name].start()
+
     def _service(self, name: str) -> ServiceProcess:
-        settings: dict[str, object] = {
+        links = [link for link in self.links if link.startswith(f"{name}-msgqueue")]
+        queue = {"queue_url": ",".join(map(self._url, links))} if links else {}
+        return self._process(name, self._commands[name], environment_of(self._settings(name) | queue))
+
+    def _settings(self, name: str) -> dict[str, object]:
+        return {
+            **_SETTINGS,
             "cert_dir": self._folder / "certs",
             "data_dir": self._folder / "data",
             f"{name}_port": 0,
         }
-        if (link := f"{name}-msgqueue") in self.links:
-            settings["queue_url"] = self._url(link)
+
+    def _process(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], port: int | None = None
+    ) -> ServiceProcess:
         return ServiceProcess(
             name,
-            self._commands[name],
-            environment_of({**_SETTINGS, **settings}),
+            command,
+            environment,
             log=self._folder / f"{name}.log",
             on_port=lambda port: self._point(name, port),
             on_death=lambda code: self._findings.add(Kind.DIED, f"{name}: exit code {code}"),
+            port=port,
         )
 
     def _point(self, service: str, port: int | None) -> None:

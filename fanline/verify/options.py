@@ -19,6 +19,7 @@ class Options:
         faults: Whether there are any.
         keep: Whether to keep the files of the services in any case.
         place: The pipeline to verify; None starts one.
+        is_cluster: Whether that has two msgqueues on three NATS servers.
     """
 
     seed: int
@@ -30,6 +31,7 @@ class Options:
     faults: bool = True
     keep: bool = False
     place: Place | None = None
+    is_cluster: bool = False
 
     @property
     def command(self) -> str:
@@ -37,6 +39,8 @@ class Options:
         words = [f"fanline verify --seed {self.seed} --duration {self.duration:g}"]
         words.append(f"--publishers {self.publishers} --subscribers {self.subscribers} --rate {self.rate:g}")
         words.append(f"--every {self.every:g}" if self.faults else "--no-faults")
+        if self.is_cluster:
+            words.append("--cluster")
         if self.place is not None:
             words.append(f"--publisher-url {self.place.publisher_url}")
             words.append(f"--subscriber-url {self.place.subscriber_url}")

@@ -15,6 +15,22 @@ LINKS: Final = ("clients-publisher", "clients-subscriber", "publisher-msgqueue",
 EVERYTHING: Final = "everything"
 
 
+@dataclass(frozen=True)
+class Targets:
+    """The targets of faults.
+
+    Attributes:
+        services: The processes.
+        links: The connections between them, and those of clients.
+    """
+
+    services: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+PIPELINE: Final = Targets(SERVICES, LINKS)
+
+
 class Fault(StrEnum):
     """Faults of a service or a connection."""
 
@@ -59,7 +75,7 @@ class Event:
     seconds: float
 
 
-def plan(rng: random.Random, *, duration: float, every: float) -> list[Event]:
+def plan(rng: random.Random, *, duration: float, every: float, targets: Targets = PIPELINE) -> list[Event]:
     """Return faults for so many seconds, in order.
 
     Each kind comes once on each target, in random order, before any comes again.
@@ -68,9 +84,10 @@ def plan(rng: random.Random, *, duration: float, every: float) -> list[Event]:
         rng: Source of randomness; a seeded one makes the plan repeatable.
         duration: No fault begins later, in seconds.
         every: Seconds between the beginnings of two faults, on average.
+        targets: What they befall.
     """
     events: list[Event] = []
-    deck = _deal(rng)
+    deck = _deal(rng, targets)
     at = rng.uniform(0.5, 1.5) * every
     while at < duration:
         fault, target = next(deck)
@@ -79,11 +96,11 @@ def plan(rng: random.Random, *, duration: float, every: float) -> list[Event]:
     return events
 
 
-def _deal(rng: random.Random) -> Iterator[tuple[Fault, str]]:
+def _deal(rng: random.Random, targets: Targets) -> Iterator[tuple[Fault, str]]:
     cards = [
         (Fault.KILL, EVERYTHING),
-        *product(_AT_SERVICES, SERVICES),
-        *product(_AT_LINKS, LINKS),
+        *product(_AT_SERVICES, targets.services),
+        *product(_AT_LINKS, targets.links),
     ]
     while True:
         yield from rng.sample(cards, len(cards))

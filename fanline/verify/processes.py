@@ -24,9 +24,10 @@ class ServiceProcess:
         on_port: Called with the port when it listens, and with None when it has ended.
         on_death: Called with the exit code when it has ended without being asked to.
         start_timeout: Seconds that it may take until it listens.
+        port: Where it listens, if it does not report that.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one fact about a process
         self,
         name: str,
         command: Sequence[str],
@@ -36,7 +37,9 @@ class ServiceProcess:
         on_port: Callable[[int | None], None],
         on_death: Callable[[int], None],
         start_timeout: float = START_SECONDS,
+        port: int | None = None,
     ) -> None:
+        self._port = port
         self.name = name
         self._command = command
         self._environment = environment
@@ -76,7 +79,7 @@ class ServiceProcess:
         self._watching = asyncio.create_task(self._watch(child))
         try:
             async with asyncio.timeout(self._start_timeout):
-                port = await child.listening()
+                port = self._port or await child.listening()
         except TimeoutError:
             port = None
         if port is None:

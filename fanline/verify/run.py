@@ -13,6 +13,7 @@ from typing import Any, Final
 from fanline.client import Publisher, Subscriber
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.verify.checker import Evidence, check
+from fanline.verify.cluster.installation import ClusterInstallation
 from fanline.verify.faults import Injector
 from fanline.verify.findings import Findings
 from fanline.verify.history import LogReader, PageReader
@@ -85,11 +86,13 @@ class Run:
 
     async def _verify_our_own(self, folder: Path) -> None:
         options = self.options
-        events = plan(self._rng, duration=options.duration, every=options.every) if options.faults else []
-        async with Installation(
+        make = ClusterInstallation if options.is_cluster else Installation
+        async with make(
             folder, commands=self._commands, rng=self._rng, findings=self._findings
         ) as installation:
-            self.injector = Injector(installation, events)
+            targets, duration = installation.targets, options.duration
+            faults = plan(self._rng, duration=duration, every=options.every, targets=targets)
+            self.injector = Injector(installation, faults if options.faults else [])
             await self._verify(installation.place)
 
     async def _verify(self, place: Place) -> None:

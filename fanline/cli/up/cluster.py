@@ -12,7 +12,6 @@ from typing import Final, Self
 from rich.console import Console
 
 from fanline import files, setting_sources
-from fanline.cli.up import nats
 from fanline.cli.up.children import Child, run_children
 from fanline.cli.up.pipeline import (
     COLORS,
@@ -29,6 +28,7 @@ from fanline.server.child_process import module_command
 from fanline.server.workers import reserve_port
 from fanline.setting_sources import Sources
 from fanline.settings import ServiceSettings
+from fanline.verify.cluster import nats_servers
 from msgqueue.settings import MsgQueueSettings
 
 # How far the ports of the second installation are from those of the first.
@@ -48,7 +48,7 @@ class Cluster:
     """
 
     def __init__(
-        self, halves: Sequence[PipelineSettings], ports: Sequence[nats.NatsPorts], folder: Path
+        self, halves: Sequence[PipelineSettings], ports: Sequence[nats_servers.NatsPorts], folder: Path
     ) -> None:
         self._halves = halves
         self._ports = ports
@@ -67,7 +67,7 @@ class Cluster:
             port: int = reserved.enter_context(reserve_port("127.0.0.1"))[0].getsockname()[1]
             return port
 
-        ports = [nats.NatsPorts(free(), free(), free()) for _ in range(nats.SERVERS)]
+        ports = [nats_servers.NatsPorts(free(), free(), free()) for _ in range(nats_servers.SERVERS)]
         return cls(halves, ports, halves[0].msgqueue.data_dir.with_name("cluster"))
 
     @property
@@ -85,7 +85,7 @@ class Cluster:
             ConfigurationError: If it cannot start as configured.
         """
         common, console = self.first.chat, make_console()
-        nats.find_program()
+        nats_servers.find_program()
         await make_certificates(common)
         create_keys(common)
         servers = self._servers()
@@ -118,7 +118,7 @@ class Cluster:
         if not isinstance(service, MsgQueueSettings):
             return child
         # It would end with an error while most of the NATS servers cannot be asked.
-        wait = partial(nats.wait_for_servers, self._ports, client_context(service.cert_dir))
+        wait = partial(nats_servers.wait_for_servers, self._ports, client_context(service.cert_dir))
         folder = str(self._folder / f"q{index + 1}")
         return replace(child, command=[*child.command, "--data-dir", folder], prerequisite=wait)
 
@@ -128,7 +128,7 @@ class Cluster:
             "store": "jetstream",
             "nats_urls": ",".join(each.url for each in self._ports),
             "nats_monitor_urls": ",".join(each.monitor_url for each in self._ports),
-            "nats_user": nats.USER,
+            "nats_user": nats_servers.USER,
             "nats_password_file": str(self._password_file),
         }
         queue_wait = setting_sources.variable_of("queue_wait")
@@ -138,18 +138,20 @@ class Cluster:
 
     def _servers(self) -> list[Child]:
         files.create(self._password_file, f"{secrets.token_urlsafe(24)}\n".encode())
-        environment = nats.environment_of(os.environ, self._password_file.read_text().strip())
+        environment = nats_servers.environment_of(os.environ, self._password_file.read_text().strip())
         return [
             Child(
                 name=f"nats-{number}",
                 color="blue",
-                command=nats.command_of(
+                command=nats_servers.command_of(
                     self._folder,
-                    nats.write_configuration(self._folder, self.first.chat.cert_dir, self._ports, number),
+                    nats_servers.write_configuration(
+                        self._folder, self.first.chat.cert_dir, self._ports, number
+                    ),
                 ),
                 environment=environment,
             )
-            for number in range(nats.SERVERS)
+            for number in range(nats_servers.SERVERS)
         ]
 
     def _welcome(self, console: Console) -> None:

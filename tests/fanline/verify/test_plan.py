@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault, plan
+from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault, Targets, plan
 
 
 def planned(seed: int, *, duration: float = 600.0, every: float = 2.0) -> list[Event]:
@@ -40,6 +40,13 @@ def test_every_fault_happens_to_every_service() -> None:
     }
     assert set(deck[: len(expected)]) == expected
     assert set(deck[len(expected) : 2 * len(expected)]) == expected
+
+
+def test_a_cluster_has_targets_of_its_own() -> None:
+    """Every fault happens to each of its processes and links."""
+    targets = Targets(("msgqueue-1", "nats-0"), ("msgqueue-1-nats-0",))
+    events = plan(random.Random(1), duration=200, every=1, targets=targets)
+    assert {event.target for event in events} == {*targets.services, *targets.links, EVERYTHING}
 
 
 def test_too_short_for_any_fault() -> None:

@@ -11,8 +11,8 @@ from typing import Final
 import httpx
 
 from bench.peers.process import free_port
-from fanline.cli.up import nats
-from fanline.cli.up.nats import SERVERS, NatsPorts
+from fanline.verify.cluster import nats_servers
+from fanline.verify.cluster.nats_servers import SERVERS, NatsPorts
 
 START_SECONDS: Final = 60
 
@@ -49,11 +49,12 @@ class NatsCluster:
 
     def start(self, number: int) -> None:
         """Start a server."""
-        configuration = nats.write_configuration(
+        configuration = nats_servers.write_configuration(
             self._folder, self._certs, self._ports, number, is_synced=number not in self._unsynced
         )
         self._processes[number] = subprocess.Popen(
-            nats.command_of(self._folder, configuration), env=nats.environment_of(os.environ, PASSWORD)
+            nats_servers.command_of(self._folder, configuration),
+            env=nats_servers.environment_of(os.environ, PASSWORD),
         )
 
     async def start_all(self) -> None:
@@ -61,7 +62,7 @@ class NatsCluster:
         for number in range(SERVERS):
             self.start(number)
         async with asyncio.timeout(START_SECONDS):
-            await nats.wait_for_servers(self._ports, self.tls)
+            await nats_servers.wait_for_servers(self._ports, self.tls, least=SERVERS)
 
     def kill(self, number: int) -> None:
         """Kill a server at once."""

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fanline.cli.up.nats import SERVERS
 from fanline.errors import ConfigurationError
+from fanline.verify.cluster.nats_servers import SERVERS
 from msgqueue.app import open_msgqueue
 from msgqueue.journal.jetstream import JetStreamJournal
 from msgqueue.journal.servers import require_synced

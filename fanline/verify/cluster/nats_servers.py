@@ -14,6 +14,7 @@ import httpx
 from fanline.errors import ConfigurationError
 
 SERVERS: Final = 3
+MAJORITY: Final = 2
 USER: Final = "fanline"
 
 # Name of the environment variable from which the servers read the password.
@@ -106,17 +107,21 @@ def environment_of(inherited: Mapping[str, str], password: str) -> dict[str, str
     return {**inherited, PASSWORD_VARIABLE: f'"{password}"'}
 
 
-async def wait_for_servers(ports: Sequence[NatsPorts], tls: ssl.SSLContext) -> None:
-    """Wait until the servers have found each other, and can create a stream.
+async def wait_for_servers(ports: Sequence[NatsPorts], tls: ssl.SSLContext, *, least: int = MAJORITY) -> None:
+    """Wait until enough servers have found each other, and can create or use a stream.
 
     Args:
         ports: The ports of all servers.
         tls: Verifies them.
+        least: How many are enough.
     """
     async with httpx.AsyncClient(verify=tls, trust_env=False) as client:
-        for each in ports:
-            while not await _is_healthy(client, each.monitor_url):  # noqa: ASYNC110 - it can only be asked
-                await asyncio.sleep(_POLL_SECONDS)
+
+        async def count() -> int:
+            return sum([await _is_healthy(client, each.monitor_url) for each in ports])
+
+        while await count() < least:  # noqa: ASYNC110 - they can only be asked
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _is_healthy(client: httpx.AsyncClient, url: str) -> bool:

@@ -1,0 +1,1 @@
+"""Put a cluster on this machine to the test: `fanline verify --cluster`."""
