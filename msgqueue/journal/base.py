@@ -63,8 +63,8 @@ class Journal(ABC):
         """Yield entries in their order as they come, those together that are there together.
 
         It reconnects by itself, and never ends. The last entry that was read comes again after each
-        reconnect, and first of all, so that it can be compared; unless it has been trimmed. Only one such
-        generator is open at a time; close it.
+        reconnect, so that it can be compared, unless it has been trimmed; first of all, or after earlier ones
+        from a server that lags. Only one such generator is open at a time; close it.
 
         Args:
             last: Index of the last entry that was read; 0 if there is none.

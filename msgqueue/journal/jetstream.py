@@ -90,7 +90,7 @@ class JetStreamJournal(Journal):
                     async for entries in deliveries:
                         self._backoff.reset()
                         yield entries
-                        self._last = entries[-1].index
+                        self._last = max(self._last, entries[-1].index)
             except JournalError as error:
                 logger.warning("the journal is read on from another server: %s", error)
                 self.change_server()

@@ -131,7 +131,9 @@ class Replica:
         return self._agreement.problem
 
     def apply(self, entries: Sequence[Entry], tables: Tables) -> Step:
-        """Apply the next entries; one that was applied already must be the same as then.
+        """Apply the next entries. Those before the last one applied are ignored; that one must be the same.
+
+        A server that lags delivers from its own end on, before what was asked for.
 
         Raises:
             JournalDamage: If they are not the next entries of this journal.
@@ -153,6 +155,8 @@ class Replica:
 
     def _apply(self, entry: Entry, tables: Tables, step: Step) -> Step:
         state = step.state
+        if entry.index < state.index:
+            return step
         digest = _digest(entry.frame)
         if entry.index == state.index:
             _require_same(entry, digest == state.digest)

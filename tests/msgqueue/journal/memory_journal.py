@@ -13,6 +13,9 @@ from msgqueue.journal.base import Ends, Entry, Journal, JournalError
 # Sends during which the journal has no leader, or a member is cut off.
 LONGEST_OUTAGE: Final = 12
 
+# How many entries a server may lag.
+LARGEST_LAG: Final = 5
+
 MOST_TOGETHER: Final = 10
 
 
@@ -91,6 +94,14 @@ class HostileLog:
     def trim(self, first: int) -> None:
         """Remove the entries before an index."""
         self.first = max(self.first, first)
+
+    def first_sent(self, last: int) -> int:
+        """Return the number of entries before the first that a new reader gets, who has read up to ``last``.
+
+        It begins with the last one read, or on a server that lags, with an earlier one.
+        """
+        lag = self._random.randrange(LARGEST_LAG) if self._random.random() < self._rate else 0
+        return max(0, last - 1 - lag, self.first - 1)
 
     def begin(self, frame: bytes) -> None:
         """Store the first frame, if there is none.
@@ -183,7 +194,7 @@ class MemoryJournal(Journal):
 
     async def follow(self, last: int) -> AsyncGenerator[Sequence[Entry], None]:
         """See :meth:`Journal.follow`."""
-        after = max(0, last - 1, self._log.first - 1)
+        after = self._log.first_sent(last)
         while True:
             changed = self._grown.next
             found = self._log.entries[after : after + MOST_TOGETHER]

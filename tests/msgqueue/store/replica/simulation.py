@@ -105,7 +105,7 @@ class Member:
     def read(self, most: int) -> None:
         """Apply what has come."""
         index = self.replica.state.index
-        entries = self._log.entries[max(0, index - 1) : index + most]
+        entries = self._log.entries[self._log.first_sent(index) : index + most]
         if entries and self._log.reaches(self.name):
             self.apply(entries)
 

@@ -90,6 +90,19 @@ def test_a_damaged_journal_is_noticed(replica: Replica, wrong: Entry, words: str
     assert not tables.model.records
 
 
+def test_a_server_that_lags_is_no_damage(replica: Replica) -> None:
+    """A server whose copy ended at an earlier entry delivers from there on; it was taken for a loss.
+
+    When it comes to the last entry that was applied, that must be the same as then.
+    """
+    entries = [entry(2, 1), entry(3, 2), entry(4, 3)]
+    replica.commit(replica.apply(entries, ListTables()))
+    again = replica.apply([*entries, entry(5, 4)], ListTables())
+    assert [frame.number for frame in again.frames] == [4]
+    with pytest.raises(JournalDamage, match="entry 4 of the journal is another one"):
+        replica.apply([*entries[:2], entry(4, 9)], ListTables())
+
+
 def test_a_foreign_stream_is_no_journal() -> None:
     """A stream that does not begin with a genesis is something else's."""
     for wrong in (entry(1), Entry(1, 0, b"noise")):
