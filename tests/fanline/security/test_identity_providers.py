@@ -1,6 +1,6 @@
 """Tokens in the form that identity providers document, with the settings that docs/operations.md shows.
 
-Samples are those of the providers' own pages, with keys, times and names of these tests.
+Samples have the claims of the providers' own pages, with keys, times, names and roles of these tests.
 """
 
 import re
@@ -53,10 +53,13 @@ AUTH0: dict[str, Any] = {
     "https://example.com/topics": ["news.>"],
 }
 
+# The sample of version 2 of learn.microsoft.com/entra/identity-platform/access-tokens, with roles as on the
+# page access-token-claims-reference: a list of the permissions that the user has on the API.
 ENTRA: dict[str, Any] = {
     "aud": "6e74172b-be56-4843-9ff4-e66a39bb12e3",
     "iss": "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0",
-    "aio": "AXQAi/8IAAAAtAaZLo3ChMif6KOnttRB7eBq4/DccQzjcJGxPYy",
+    "aio": "AXQAi/8IAAAAtAaZLo3ChMif6KOnttRB7eBq4/DccQzjcJGxPYy/C3jDaNGxXd6wNIIVGRghNRnwJ1lOcAnNZcjvkoyrFxCtt"
+    "v33140RioOFJ4bCCGVuoCag1uOTT22222gHwLPYQ/uf79QX+0KIijdrmp69RctzmQ==",
     "azp": "6e74172b-be56-4843-9ff4-e66a39bb12e3",
     "azpacr": "0",
     "name": "Ann Example",
@@ -64,23 +67,42 @@ ENTRA: dict[str, Any] = {
     "preferred_username": "ann@example.org",
     "rh": "I",
     "roles": ["Orders.Write"],
-    "scp": "access_as_user User.Read",
+    "scp": "access_as_user",
     "sub": "HKZpfaHyWadeOouYlitjrI-KffTm222X5rrV3xDqfKQ",
     "tid": "72f988bf-86f1-41af-91ab-2d7cd011db47",
     "uti": "fqiBqXLPj0eQa82S-IYFAA",
     "ver": "2.0",
 }
 
+# Version 1, by the same pages: some claims are in these tokens alone, and some are not in them.
+ENTRA_2_ALONE = {"azp", "azpacr", "preferred_username"}
+ENTRA_1 = {name: value for name, value in ENTRA.items() if name not in ENTRA_2_ALONE} | {
+    "iss": "https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/",
+    "aud": "https://fanline.example.org",
+    "acr": "1",
+    "amr": ["pwd"],
+    "appid": "6e74172b-be56-4843-9ff4-e66a39bb12e3",
+    "appidacr": "0",
+    "ipaddr": "192.0.2.1",
+    "unique_name": "ann@example.org",
+    "ver": "1.0",
+}
+
+# docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html;
+# there is aud only if the client has asked for a resource, and device_key only with remembered devices.
 COGNITO: dict[str, Any] = {
     "sub": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+    "device_key": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
     "cognito:groups": ["traders"],
     "iss": "https://cognito-idp.us-west-2.amazonaws.com/us-west-2_example",
     "version": 2,
     "client_id": "1example23456789",
+    "aud": "https://api.example.com",
     "origin_jti": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
     "event_id": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
     "token_use": "access",
     "scope": "phone openid profile fanline/read email",
+    "auth_time": 1_676_313_851,
     "jti": "bbbbbbbb-bbbb-cccc-dddd-eeeeeeeeeeee",
     "username": "ann",
 }
@@ -153,12 +175,14 @@ async def test_tokens_for_other_clients_are_refused(verify: Verify) -> None:
 
 
 async def test_variants_that_the_documents_mention(verify: Verify) -> None:
-    """Keycloak without an audience mapper, and Entra ID's tokens of version 1."""
+    """Keycloak without an audience mapper, Entra ID's version 1, Cognito without a resource (line 45)."""
     without_mapper = KEYCLOAK | {"aud": "account"}
     by_client = {"token_audience_claim": "azp", "token_audience": "web"}
     assert (await verify("Keycloak", without_mapper, **by_client)).name == "ann"
-    old = ENTRA | {"iss": f"https://sts.windows.net/{ENTRA['tid']}/", "ver": "1.0"}
-    assert (await verify("Entra ID", old, token_issuer=old["iss"])).name == ENTRA["oid"]
+    old = {"token_issuer": ENTRA_1["iss"], "token_audience": ENTRA_1["aud"]}
+    assert (await verify("Entra ID", ENTRA_1, **old)).name == ENTRA["oid"]
+    no_resource = {name: value for name, value in COGNITO.items() if name not in ("aud", "device_key")}
+    assert (await verify("Cognito", no_resource)).name == "ann"
 
 
 async def test_roles_without_rights_give_none(verify: Verify) -> None:
