@@ -29,6 +29,7 @@ _HELP: Final = {
     "reconnect": "Time until all subscribers are back after a SIGKILL.",
     "growth": "Cost of a longer log, and gain of more processes.",
     "chat": "CPU of a chat message to a member, and memory of a member.",
+    "http": "Server-sent events and POST, next to WebSockets.",
     "compare": "The main figures of two source trees, in turns; with --against.",
     "all": "Every part.",
 }
@@ -72,6 +73,7 @@ _CASE_OPTIONS: Final = {
     "reconnect": ("subscribers",),
     "growth": ("rows", "log", "seconds"),
     "chat": ("subscribers", "rate", "size", "seconds"),
+    "http": (),
     "compare": (),
     "all": ("log",),
 }

@@ -25,6 +25,11 @@ IDLE: Final = Part("idle", parts.idle, _LIVE, ("subscribers",))
 RECONNECT: Final = Part("reconnect", parts.reconnect, _LIVE, ("subscribers",))
 LOG: Final = Part("log", parts.log, _FANLINE, ("rows",))
 WORKERS: Final = Part("workers", parts.fanout, ("fanline", "fanline, 2 workers"), _POINT)
+EVENTS: Final = Part("events", parts.fanout, ("fanline", "fanline-events"), _POINT)
+STREAMS: Final = Part("streams", parts.idle, ("fanline", "fanline-events"), ("subscribers",))
+POST: Final = Part(
+    "post", parts.durable, ("fanline", "fanline-post", "jetstream-always"), ("clients", "size")
+)
 CHAT: Final = Part("chat", parts.chat, ("fanline", "chat"), ("subscribers", "rate", "size"))
 
 # The limits of the grid: beyond them the machine or the generator would be measured.
@@ -128,6 +133,16 @@ def _chat(scope: Scope) -> Iterator[Step]:
     yield Step(CHAT, _together(cases), CHAT.peers, 1)
 
 
+def _http(scope: Scope) -> Iterator[Step]:
+    seconds, streams = (1.0, 500) if scope.is_quick else (3.0, 2_000)
+    points = [(100, 500), (1_000, 100)] if scope.is_quick else product((100, 1_000), (100, 500))
+    cases = [Case("one", subscribers, rate, seconds=seconds) for subscribers, rate in points]
+    yield Step(EVENTS, _alone(*cases), EVENTS.peers)
+    yield Step(STREAMS, _alone(DEFAULTS["idle"]._replace(subscribers=streams)), STREAMS.peers)
+    posts = [Case(clients=clients, size=128, seconds=seconds) for clients in (1, 100)]
+    yield Step(POST, _alone(*posts), POST.peers)
+
+
 def _compare(scope: Scope) -> Iterator[Step]:
     seconds, crowd = (0.5, 200) if scope.is_quick else (3.0, 2_000)
     yield Step(FANOUT, _alone(*(Case(subscribers=each, seconds=seconds) for each in (100, 1_000))), _FANLINE)
@@ -151,6 +166,7 @@ PLANS: Final[dict[str, Callable[[Scope], Iterator[Step]]]] = {
     "reconnect": _reconnect,
     "growth": _growth,
     "chat": _chat,
+    "http": _http,
     "compare": _compare,
     "all": _all,
 }

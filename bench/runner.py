@@ -18,7 +18,7 @@ from bench.load.rig import Rig
 from bench.peers import logfile
 from bench.peers.base import Peer
 from bench.peers.centrifugo import Centrifugo
-from bench.peers.fanline import Chat, Fanline, TwoWorkers
+from bench.peers.fanline import Chat, Fanline, FanlineEvents, FanlinePost, TwoWorkers
 from bench.peers.mosquitto import Mosquitto
 from bench.peers.naive import Naive
 from bench.peers.nats import JetStreamAlways, JetStreamDefault, Nats
@@ -27,7 +27,8 @@ from fanline.errors import ConfigurationError
 from fanline.server.process import raise_file_limit
 
 _ALL: Final[tuple[type[Peer], ...]] = (
-    Fanline, Nats, Mosquitto, Naive, Centrifugo, JetStreamAlways, JetStreamDefault, TwoWorkers, Chat,
+    Fanline, Nats, Mosquitto, Naive, Centrifugo, JetStreamAlways, JetStreamDefault,
+    FanlineEvents, FanlinePost, TwoWorkers, Chat,
 )  # fmt: skip
 
 

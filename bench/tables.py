@@ -73,6 +73,9 @@ TABLES: Final = (
     Table("reconnect", "All come back at once after a SIGKILL", "seconds cpu resumed"),
     Table("log", "With a longer log", "rate cpu_all p50 resume resume_worst"),
     Table("workers", "CPU of a delivery, with two processes of publisher and subscriber", "cpu cpu_all"),
+    Table("events", "CPU of a delivery, by WebSocket and by server-sent events", "cpu p50 p99", "cpu"),
+    Table("streams", "Memory of an idle connection of each kind", "rss pss served_rss", "rss"),
+    Table("post", "Stored, one message at a time on each connection", "rate p50 p99 cpu_all", "rate"),
     Table("chat", "CPU of a message to a member of a room", "cpu cpu_all rss p50 p99", "cpu"),
 )
 

@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar, Final, Self
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -56,6 +57,40 @@ class FanlineDialect(Dialect):
         del name
         one = f'{{"topic":"{TOPIC}","content":"{"x" * (size - 2)}"}}'
         return (one if together == 1 else f"[{','.join([one] * together)}]").encode()
+
+
+class EventsDialect(FanlineDialect):
+    """A stream of server-sent events for each subscriber."""
+
+    keepalive = b""  # streams have comments after a silence
+
+    def subscribe(self, stream: Stream, topics: Sequence[str], after: int | None = None) -> None:
+        query = [("topic", topic) for topic in topics] + ([] if after is None else [("after", str(after))])
+        stream.send(_request("GET", f"/events?{urlencode(query)}"))
+        stream.read_until(b"\r\n\r\nretry: ")
+        stream.read_until(b"\n\n")
+
+    def delivery_size(self, topic: str, size: int) -> int:
+        del topic
+        return size + len(f"id: {FIRST_POSITION}-{'e'.ljust(13, '0')}\ndata: \n\n")
+
+
+class PostDialect(FanlineDialect):
+    """A POST for each message; a connection has one request at a time."""
+
+    def prepare_publisher(self, stream: Stream, name: str = "publisher") -> None:
+        """Do nothing: each request has the login."""
+
+    def acked_publication(self, name: str, size: int, together: int) -> bytes:
+        del name
+        assert together == 1
+        return _request("POST", f"/topics/{TOPIC}/messages", f'"{"x" * (size - 2)}"')
+
+
+def _request(method: str, target: str, body: str = "") -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", f"Authorization: {_LOGIN['Authorization']}"]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join([*lines, "", body]).encode()
 
 
 class Fanline(Peer):
@@ -142,6 +177,20 @@ class Fanline(Peer):
                 return stream.get("/readyz") == 200
         except OSError:
             return False
+
+
+class FanlineEvents(Fanline):
+    """The same, with subscribers that receive server-sent events."""
+
+    name: ClassVar[str] = "fanline-events"
+    dialect: Dialect = EventsDialect()
+
+
+class FanlinePost(Fanline):
+    """The same, with publishers that make a request for each message."""
+
+    name: ClassVar[str] = "fanline-post"
+    dialect: Dialect = PostDialect()
 
 
 class TwoWorkers(Fanline):
