@@ -37,6 +37,8 @@ from tests.stubs import DEADLINE, PASSWORD, USER
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PROTOCOL = ROOT / "docs/protocol.md"
+SERVICES = ROOT / "docs/services.md"
+PRESENCE = ROOT / "docs/presence.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 OPERATIONS = ROOT / "docs/operations.md"
 BEHAVIORS = ROOT / "docs/behaviors.md"
@@ -82,7 +84,7 @@ def exists(dotted: str) -> bool:
 
 @dataclass
 class Exchange:
-    """One connection as the protocol page shows it: what is sent, and what comes then, in turns."""
+    """One connection as the pages of the protocol show it: what is sent, and what comes then, in turns."""
 
     endpoint: str
     is_plain: bool
@@ -90,7 +92,9 @@ class Exchange:
 
 
 def exchanges() -> Iterator[Exchange]:
-    for endpoint, plain, lines in FRAMES.findall(PROTOCOL.read_text()):
+    for endpoint, plain, lines in FRAMES.findall(
+        "".join(page.read_text() for page in (PROTOCOL, SERVICES, PRESENCE))
+    ):
         exchange = Exchange(f"/{endpoint}", bool(plain))
         for line in lines.splitlines():
             direction, _, frame = line.partition(" ")
@@ -138,7 +142,7 @@ async def services(start_service: StartService) -> dict[str, Service]:
 
 
 async def test_every_frame_shown_is_true(services: dict[str, Service], dial: Dial) -> None:
-    """Sent to a new pipeline in the order of the page, every frame gets the answers that the page shows."""
+    """Sent to a new pipeline in the order of the pages, every frame gets the answers that they show."""
     serving = {path: service for service in services.values() for path in service.app.endpoints}
     shown = list(exchanges())
     assert {exchange.endpoint for exchange in shown} == serving.keys()
@@ -282,6 +286,25 @@ def test_every_name_in_the_architecture_exists() -> None:
     names = set(DOTTED.findall(ARCHITECTURE.read_text())) - {SUBPROTOCOL}
     assert len(names) > 50
     assert not [name for name in names if not exists(name)]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names by which the sections of a page can be linked to."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    """Each page that another links to is there, and has the section."""
+    pages = [README, *(ROOT / "docs").glob("*.md")]
+    known = {page: anchors(page) for page in pages}
+    wrong = [
+        f"{page.name}: {target}#{anchor}"
+        for page in pages
+        for target, anchor in re.findall(r"\]\(([\w./-]*\.md)?#([^)]+)\)", page.read_text())
+        if anchor not in known.get((page.parent / target).resolve() if target else page, ())
+    ]
+    assert not wrong
 
 
 @pytest.mark.parametrize(

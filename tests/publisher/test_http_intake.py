@@ -162,6 +162,8 @@ async def test_refused_message_of_an_array_harms_no_other(
         (ONE, JSON, b"", 400, "bad-json"),
         (ONE, JSON, b"{", 400, "bad-json"),
         (ONE, JSON, b"NaN", 400, "bad-json"),
+        (ONE, JSON, b"1e400", 400, "bad-message"),
+        (MANY, JSON, b'[{"topic":"t","content":1e400}]', 400, "bad-message"),
         (ONE, JSON, b'"\xff"', 400, "bad-json"),
         (ONE, TEXT, b"\xff", 400, "bad-json"),
         (ONE, JSON, b"[" * 70 + b"]" * 70, 400, "too-deep"),
