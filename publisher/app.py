@@ -48,6 +48,7 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
     async with running_task(queue.run()):
         yield App(
             is_shared=settings.workers > 1,
+            example="curl -u USER --json '\"Hello, world\"' {url}/topics/greetings/messages",
             max_frame=settings.max_frame,
             max_body=settings.max_frame,
             metrics=registry,

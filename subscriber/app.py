@@ -101,6 +101,7 @@ async def open_subscriber(
     async with _following(queue, feed), open_admin(settings, queue, pages, feed) as admin:
         yield App(
             is_shared=settings.workers > 1,
+            example="curl -u USER -N '{url}/topics/greetings/events?last=1'",
             max_frame=MAX_FRAME,
             metrics=registry,
             endpoints={"/subscribe": Endpoint(make_handler=make_session, receives=RECEIVED, sends=SENT)},

@@ -96,6 +96,7 @@ class App:
         descriptions: What OpenAPI says of pages, posts and streams, by path.
         described_types: Types that the descriptions refer to, besides those of all services.
         max_body: Largest body of a request, in bytes.
+        example: A command to try the service with, for its first page; ``{url}`` stands for its URL.
         routes: What answers other requests; each decides itself who may make them.
         readiness_problem: Returns why the service cannot do its work at present, or None if it can.
         notices: Returns further sentences of ``/readyz?verbose``: what is unusual, but no problem.
@@ -125,6 +126,7 @@ class App:
     max_body: int = MAX_BODY
     routes: Sequence[BaseRoute] = ()
     is_shared: bool = False
+    example: str = "curl -u USER '{url}/readyz?verbose'"
 
 
 OpenedApp = AbstractAsyncContextManager[App]

@@ -12,9 +12,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final, Self, TypeVar
 
 from prometheus_client import CollectorRegistry
+from starlette.routing import Route
 
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
@@ -26,6 +28,7 @@ from fanline.server.accepting.entrance import Entrance, open_entrances, open_met
 from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp
 from fanline.server.http.application import Application
+from fanline.server.http.landing import landing_page
 from fanline.server.http.listener import HttpListener
 from fanline.server.http.middleware import Middleware
 from fanline.server.http.origins import OriginPolicy
@@ -256,7 +259,10 @@ class _Front:
         entrances = open_entrances(
             reloader.settings, lambda: reloader.certificate.context, is_shared=app.is_shared
         )
-        return self._listener(self._application(app, reporter), entrances, gate.open)
+        # Last: a page that the service itself has there comes before it.
+        landing = Route("/", landing_page(reloader.settings.service, app))
+        shown = replace(app, routes=[*app.routes, landing])
+        return self._listener(self._application(shown, reporter), entrances, gate.open)
 
     def listen_for_metrics(self) -> HttpListener | None:
         """Listen on the port of the metrics, if there is one; otherwise like :meth:`listen`."""

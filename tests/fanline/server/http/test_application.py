@@ -14,7 +14,7 @@ from tests.fanline.server.conftest import Echo, Get
     [
         ("GET", "/echo", 426),
         ("GET", "/nowhere", 404),
-        ("GET", "/", 404),
+        ("GET", "/", 200),
         ("HEAD", "/echo", 426),
         ("HEAD", "/healthz", 200),
         ("HEAD", "/nowhere", 404),

@@ -1,0 +1,82 @@
+"""The first page of a service that has none of its own: what it is, and where everything is."""
+
+import re
+from collections.abc import Iterator
+from html import escape
+from importlib import metadata
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from fanline.server.access import single_header
+from fanline.server.app import App, Page
+from fanline.server.http.description import path_in_openapi
+from fanline.server.http.proxies import prefix_of
+
+_HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<main>
+<h1>{title}</h1>
+<ul>{items}</ul>
+<p>Try it:</p>
+<pre>{example}</pre>
+</main>
+</html>
+"""
+
+
+def landing_page(service: str, app: App) -> Page:
+    """Return the first page of a service: HTML for browsers, text for others.
+
+    Args:
+        service: Its name.
+        app: The service.
+    """
+    title = f"Fanline {service} {metadata.version('fanline')}"
+    places = list(_places(app))
+
+    async def show(request: Request) -> Response:
+        url = _url(request)
+        example = app.example.format(url=f"https://{url}")
+        if "text/html" not in request.headers.get("accept", ""):
+            lines = [f"{what:<34} {scheme}://{url}{path}" for what, scheme, path in places]
+            return PlainTextResponse("\n".join([title, "", *lines, "", f"    {example}", ""]))
+        items = "".join(_item(what, scheme, url, path) for what, scheme, path in places)
+        return HTMLResponse(_PAGE.format(title=escape(title), items=items, example=escape(example)))
+
+    return show
+
+
+def _places(app: App) -> Iterator[tuple[str, str, str]]:
+    """Yield what there is: in words, the scheme of its URL, and the path."""
+    for path in app.endpoints:
+        yield "WebSocket", "wss", path
+    for what, paths in {"POST": app.posts, "GET": app.pages, "Server-sent events": app.streams}.items():
+        for path in paths:
+            yield what, "https", path_in_openapi(path)
+    yield "Health", "https", "/healthz"
+    yield "Readiness", "https", "/readyz?verbose"
+    yield "Metrics", "https", "/metrics"
+    yield "Description of HTTP (OpenAPI)", "https", "/openapi.json"
+    if app.endpoints:
+        yield "Description of WebSockets (AsyncAPI)", "https", "/asyncapi.json"
+
+
+def _item(what: str, scheme: str, url: str, path: str) -> str:
+    address = escape(f"{scheme}://{url}{path}")
+    is_link = scheme == "https" and what != "POST" and "{" not in path
+    shown = f'<a href="{address}">{address}</a>' if is_link else f"<code>{address}</code>"
+    return f"<li>{escape(what)}: {shown}"
+
+
+def _url(request: Request) -> str:
+    """Return host and path prefix, as who makes a request knows them."""
+    host = single_header(request.headers, "host") or ""
+    return f"{host if _HOST.fullmatch(host) else 'localhost'}{prefix_of(request)}"
