@@ -10,6 +10,7 @@ A setting has one name in all three places that it can be written, most importan
 ``WS_CERT_DIR``, the variable of the original Go services, stands in for an unset ``FANLINE_CERT_DIR``.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -149,6 +150,13 @@ class Settings(BaseModel):
         description="The path under which a proxy in front shows the services, such as `/live`; a trusted "
         "proxy may also say so itself, with `X-Forwarded-Prefix`.",
     )
+    serve_port: Port | None = Field(
+        None,
+        description="Port on which `fanline serve` has all services, such as 8443; unset, each has its own.",
+    )
+    serve_listen: ListenUrls = Field(
+        (), description="Further addresses of all services at `serve_port`, like `publisher_listen`."
+    )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="Processes of publisher, and of subscriber, that share its port."
     )
@@ -232,8 +240,8 @@ class Settings(BaseModel):
 
     @property
     def is_loopback(self) -> bool:
-        """Return whether :attr:`host` can be reached from this machine only."""
-        return all(map(is_loopback, split_hosts(self.host)))
+        """Return whether nothing is listened on that can be reached from other machines."""
+        return all(map(is_loopback, split_hosts(self.host))) and are_loopback(self.serve_listen)
 
     @property
     def max_frame(self) -> int:
@@ -279,8 +287,7 @@ class ServiceSettings(Settings):
     @property
     def is_loopback(self) -> bool:
         """Return whether no address of the service can be reached from other machines."""
-        urls = map(split_listen_url, self.listen)
-        return super().is_loopback and all(url.path or is_loopback(url.host) for url in urls)
+        return super().is_loopback and are_loopback(self.listen)
 
     def client_password(self) -> str:
         """Return the password with which clients on this machine log in.
@@ -289,6 +296,11 @@ class ServiceSettings(Settings):
             ConfigurationError: If it is in a file that cannot be used.
         """
         return self.link_secret()
+
+
+def are_loopback(listen: Sequence[str]) -> bool:
+    """Return whether no URL to listen at can be reached from other machines."""
+    return all(url.path or is_loopback(url.host) for url in map(split_listen_url, listen))
 
 
 def read_secret(name: str, password: SecretStr | None, path: Path | None) -> str | None:

@@ -9,36 +9,29 @@ and is answered with 404, 403, 401, 403 or 429, 426 or 405 where it fails.
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Final, Self, TypeVar
 
-from prometheus_client import CollectorRegistry
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
 from fanline.security.tls import ServerCertificate
 from fanline.server import metrics
-from fanline.server.accepting.acceptor import AcceptLimits
 from fanline.server.accepting.cuts import Cuts
-from fanline.server.accepting.entrance import Entrance, open_entrances, open_metrics_entrances
+from fanline.server.accepting.entrance import Entrance
 from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp
-from fanline.server.http.application import Application
-from fanline.server.http.landing import landing_page
+from fanline.server.http.front import Front
 from fanline.server.http.listener import HttpListener
-from fanline.server.http.middleware import Middleware
 from fanline.server.http.origins import OriginPolicy
-from fanline.server.http.problems import Refusals
 from fanline.server.http.protocol import OpenWebSocket
-from fanline.server.http.proxies import TrustedProxies
 from fanline.server.reloader import ReadSettings, Reloader
 from fanline.server.status.report import StatusReporter
 from fanline.server.websocket.connections import OpenConnections
-from fanline.server.websocket.gate import WebSocketGate
 from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
 from fanline.tasks import cancel_and_wait, running_task, start_task
@@ -56,6 +49,7 @@ class Service:
     Args:
         app: What it does.
         reloader: Its settings, and what changes with them and with files.
+        front: What answers its requests.
         listener: Its port.
         metrics_listener: The port of its metrics; None without one.
         retiring: Set once it is about to stop.
@@ -70,6 +64,7 @@ class Service:
         self,
         app: App,
         reloader: Reloader,
+        front: Front,
         listener: HttpListener,
         metrics_listener: HttpListener | None,
         retiring: asyncio.Event,
@@ -78,6 +73,8 @@ class Service:
         self.app = app
         self.connections = reloader.connections
         self._reloader = reloader
+        self._front = front
+        self._requests: set[asyncio.Task[None]] = set()  # those that it was handed, and has not answered
         self._listener = listener
         self._metrics_listener = metrics_listener
         self._retiring = retiring
@@ -96,6 +93,7 @@ class Service:
         *,
         wall_clock: Callable[[], float] = time.time,
         descriptors: int | None = None,
+        is_apart: bool = True,
     ) -> Self:
         """Start a service; when it returns, connections are accepted.
 
@@ -104,6 +102,7 @@ class Service:
             settings: Its settings.
             wall_clock: Returns Unix seconds; logins of open connections and the certificate expire by it.
             descriptors: Files that the process may have open; None for as many as the system permits.
+            is_apart: Whether it has a port; without one it answers what it is handed.
 
         Raises:
             ConfigurationError: If a setting, certificate, users file or the port is wrong.
@@ -132,14 +131,15 @@ class Service:
             )
             reloader = Reloader(app, settings, certificate, logins, access, connections, wall_clock)
             retiring = asyncio.Event()
-            front = _Front(app, reloader, cuts, retiring, descriptors)
+            reporter = _reporter(app, reloader)
+            front = Front(app, reloader, reporter, cuts, retiring, descriptors)
             if (metrics_listener := front.listen_for_metrics()) is not None:
                 stack.push_async_callback(metrics_listener.end)
-            reporter = _reporter(app, reloader)
             await stack.enter_async_context(running_task(reporter.run()))
-            listener = front.listen(reporter)
-            service = cls(app, reloader, listener, metrics_listener, retiring, stack.pop_all())
-        logger.info("listening on %s", ", ".join(service.urls))
+            listener = front.listen(is_apart=is_apart)
+            service = cls(app, reloader, front, listener, metrics_listener, retiring, stack.pop_all())
+        if is_apart:
+            logger.info("listening on %s", ", ".join(service.urls))
         return service
 
     @property
@@ -149,8 +149,8 @@ class Service:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; the real one also when the setting says 0."""
-        return self._listener.entrances[0].port
+        """The port that is listened on; the real one also when the setting says 0. 0 if it has none."""
+        return self._listener.entrances[0].port if self._listener.entrances else 0
 
     @property
     def urls(self) -> list[str]:
@@ -174,6 +174,35 @@ class Service:
             read: Reads the settings of a kind.
         """
         self._reloader.reload(read)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that came to a port of several services."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        await self._front.application(scope, receive, send)
+
+    def open_websocket(self, transport: asyncio.Transport, scope: Scope, early: bytes) -> None:
+        """Begin the handshake of a WebSocket on a connection that came to a port of several services."""
+        self._front.open_websocket(transport, scope, early)
+
+    def listen_for_others(
+        self, application: ASGIApp, entrances: Sequence[Entrance], open_websocket: OpenWebSocket
+    ) -> HttpListener:
+        """Return a listener with the limits of this service, and counted by it, that others answer.
+
+        Args:
+            application: Answers HTTP requests.
+            entrances: The sockets; owned from now on.
+            open_websocket: Takes over a request for a WebSocket.
+        """
+        return self._front.listener(application, entrances, open_websocket)
+
+    @property
+    def tls_context(self) -> ssl.SSLContext:
+        """Certificate and versions of TLS, for connections that begin now."""
+        return self._reloader.certificate.context
 
     async def retire(self) -> None:
         """Answer /readyz with 503, and go on as before for the ``shutdown_delay`` setting.
@@ -199,9 +228,9 @@ class Service:
         except TimeoutError:
             logger.warning("not everything in progress could be finished in time")
         self.connections.dismiss()
-        await self._listener.close(timeout, lambda: self.connections.tasks)
+        await self._listener.close(timeout, lambda: self.connections.tasks | self._requests)
         self.connections.abort()
-        await cancel_and_wait(self._life_checks, *self.connections.tasks)
+        await cancel_and_wait(self._life_checks, *self.connections.tasks, *self._requests)
         await self._resources.aclose()
         logger.info("stopped")
 
@@ -218,102 +247,6 @@ class Service:
             self._reloader.look()
 
 
-class _Front:
-    """The way from the sockets of a service to its app.
-
-    Args:
-        app: The service.
-        reloader: Its settings, and what changes with them and with files.
-        cuts: Counts the connections that are cut.
-        retiring: Set once the service is about to stop.
-        descriptors: Files that the process may have open; None for as many as the system permits.
-    """
-
-    def __init__(
-        self, app: App, reloader: Reloader, cuts: Cuts, retiring: asyncio.Event, descriptors: int | None
-    ) -> None:
-        settings = reloader.settings
-        _show_connections(app.metrics, reloader.connections)
-        _show_reloads(app.metrics, reloader)
-        self._app = app
-        self._reloader = reloader
-        self._cuts = cuts
-        self._retiring = retiring
-        self._proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header, settings.path_prefix)
-        self._refusals = Refusals(app.metrics)
-        self._limits = AcceptLimits.from_settings(settings, descriptors, self._proxies.trusts)
-
-    def listen(self, reporter: StatusReporter) -> HttpListener:
-        """Listen on the port of the service.
-
-        Args:
-            reporter: Tells admins how the service does.
-
-        Raises:
-            CannotListen: If that is not possible.
-        """
-        app, reloader = self._app, self._reloader
-        gate = WebSocketGate(
-            app.endpoints, reloader.access, reloader.connections, self._refusals, self._proxies
-        )
-        entrances = open_entrances(
-            reloader.settings, lambda: reloader.certificate.context, is_shared=app.is_shared
-        )
-        # Last: a page that the service itself has there comes before it.
-        landing = Route("/", landing_page(reloader.settings.service, app))
-        shown = replace(app, routes=[*app.routes, landing])
-        return self._listener(self._application(shown, reporter), entrances, gate.open)
-
-    def listen_for_metrics(self) -> HttpListener | None:
-        """Listen on the port of the metrics, if there is one; otherwise like :meth:`listen`."""
-        entrances = open_metrics_entrances(self._reloader.settings)
-        if not entrances:
-            return None
-        logger.info("metrics are at %s", ", ".join(f"{each.url}/metrics" for each in entrances))
-        bare = App(
-            max_frame=0,
-            metrics=self._app.metrics,
-            readiness_problem=self._app.readiness_problem,
-            drain=self._app.drain,
-        )
-        return self._listener(self._application(bare, None, has_open_metrics=True), entrances, None)
-
-    def _application(
-        self, app: App, reporter: StatusReporter | None, *, has_open_metrics: bool = False
-    ) -> Middleware:
-        access = self._reloader.access
-        application = Application(
-            app,
-            access,
-            self._reloader.connections,
-            self._retiring,
-            lambda: self._reloader.problems,
-            reporter,
-            has_open_metrics=has_open_metrics,
-        )
-        return Middleware(
-            application,
-            access,
-            self._refusals,
-            proxies=self._proxies,
-            body_timeout=self._reloader.settings.handshake_timeout,
-            max_body=app.max_body,
-        )
-
-    def _listener(
-        self, application: Middleware, entrances: Sequence[Entrance], open_websocket: OpenWebSocket | None
-    ) -> HttpListener:
-        return HttpListener(
-            application,
-            self._reloader.settings,
-            entrances,
-            open_websocket=open_websocket,
-            refusals=self._refusals,
-            cuts=self._cuts,
-            limits=self._limits,
-        )
-
-
 def _reporter(app: App, reloader: Reloader) -> StatusReporter:
     settings = reloader.settings
     return StatusReporter(
@@ -323,37 +256,6 @@ def _reporter(app: App, reloader: Reloader) -> StatusReporter:
         connections=lambda: tuple(reloader.connections),
         problems=lambda: reloader.problems,
         certificate_expires=lambda: reloader.certificate.expires,
-    )
-
-
-def _show_reloads(registry: CollectorRegistry, reloader: Reloader) -> None:
-    metrics.gauge(
-        registry,
-        "fanline_certificate_expiry_timestamp_seconds",
-        "When the server certificate expires, in Unix seconds.",
-        lambda: reloader.certificate.expires,
-    )
-    metrics.gauge(
-        registry,
-        "fanline_reload_problems",
-        "Changed files that cannot be used, so that those from before remain in use.",
-        lambda: len(reloader.problems),
-    )
-
-
-def _show_connections(registry: CollectorRegistry, connections: OpenConnections) -> None:
-    metrics.gauge(registry, "fanline_connections", "Open connections.", lambda: len(connections))
-    metrics.gauge(
-        registry,
-        "fanline_slow_consumers",
-        "Connections whose write buffer is full.",
-        lambda: sum(each.paused for each in connections),
-    )
-    metrics.gauge(
-        registry,
-        "fanline_write_buffer_bytes",
-        "Bytes that wait for all connections together.",
-        lambda: sum(each.write_buffer_size for each in connections),
     )
 
 

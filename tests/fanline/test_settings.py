@@ -82,7 +82,12 @@ def sample(name: str) -> str:
     default = all_fields()[name].default
     if isinstance(default, int | float):
         return str(default / 2 if isinstance(default, float) else default + 1)
-    by_ending = {"_url": "wss://queue:9", "_metrics_port": "9", "_listen": "unix:/a,http://[::1]:9"}
+    by_ending = {
+        "_url": "wss://queue:9",
+        "_metrics_port": "9",
+        "serve_port": "9",
+        "_listen": "unix:/a,http://[::1]:9",
+    }
     others = {
         "log_level": "debug",
         "log_format": "json",
@@ -654,5 +659,7 @@ def test_every_setting_is_described() -> None:
         "retention",
         "trusted_proxies",
         "path_prefix",
+        "serve_port",
+        "serve_listen",
         *(f"{service}_{name}" for service in SERVICES for name in ("listen", "metrics_port")),
     }

@@ -10,7 +10,7 @@ from typing import Final
 from fanline import keepalive
 from fanline.addresses import bind, bind_unix, join_host_port, split_listen_url
 from fanline.errors import CannotListen, ConfigurationError
-from fanline.settings import ServiceSettings
+from fanline.settings import ServiceSettings, Settings
 
 # Connections that the kernel completes before they are accepted.
 BACKLOG: Final = 2_048
@@ -49,26 +49,34 @@ class Entrance:
 
 
 def open_entrances(
-    settings: ServiceSettings, context: Callable[[], ssl.SSLContext], *, is_shared: bool
+    settings: Settings,
+    context: Callable[[], ssl.SSLContext],
+    *,
+    service: str,
+    port: int,
+    listen: Sequence[str],
+    is_shared: bool = False,
 ) -> list[Entrance]:
     """Listen on the port of a service, and wherever else its settings say.
 
     Args:
-        settings: Of the service.
+        settings: Those that all services share.
         context: Returns certificate and versions of TLS.
+        service: Its name, with which the names of its settings begin.
+        port: The port; 0 for any free one.
+        listen: URLs of further addresses.
         is_shared: Whether other processes listen there as well.
 
     Raises:
         ConfigurationError: If that is not possible; then nothing is listened on.
     """
-    name = f"{settings.service}_port"
+    name = f"{service}_listen"
     with ExitStack() as opened:
         entrances = [
             Entrance(opened.enter_context(each), context)
-            for each in _listen(settings, name, settings.host, settings.port, is_shared=is_shared)
+            for each in _listen(settings, f"{service}_port", settings.host, port, is_shared=is_shared)
         ]
-        for text in settings.listen:
-            url, name = split_listen_url(text), f"{settings.service}_listen"
+        for url in map(split_listen_url, listen):
             if url.path:
                 sockets: Sequence[socket.socket] = [_listen_unix(name, url.path, is_shared=is_shared)]
             else:
@@ -111,7 +119,7 @@ def _listen_unix(name: str, path: str, *, is_shared: bool) -> socket.socket:
 
 
 def _listen(
-    settings: ServiceSettings, name: str, host: str, port: int, *, is_shared: bool = False
+    settings: Settings, name: str, host: str, port: int, *, is_shared: bool = False
 ) -> Sequence[socket.socket]:
     """Listen on each address of a list of hosts."""
     timeout = settings.ping_interval + settings.silence_limit + KERNEL_GRACE

@@ -42,22 +42,27 @@ class Serve(Command):
 
 
 @asynccontextmanager
-async def running_serve(folder: Path, *flags: str, ports: list[int] | None = None) -> AsyncIterator[Serve]:
+async def running_serve(
+    folder: Path, *flags: str, ports: list[int] | None = None, has_one_port: bool = False
+) -> AsyncIterator[Serve]:
     """Run ``fanline serve`` in a folder, on free ports; kill it at the end if it is still there."""
-    ports = ports or free_ports(len(SERVICES))
+    ports = ports or (free_ports(1) * len(SERVICES) if has_one_port else free_ports(len(SERVICES)))
+    port_flag = ("--serve-port", str(ports[0])) if has_one_port else port_flags(SERVICES, ports)
     make = partial(Serve, folder=folder, ports=ports)
-    async with running(folder, "serve", *port_flags(SERVICES, ports), *flags, make=make) as serve:
+    async with running(folder, "serve", *port_flag, *flags, make=make) as serve:
         yield serve
 
 
-async def test_messages_pass_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_one_port", [False, True], ids=["ports", "port"])
+async def test_messages_pass_and_ctrl_c_ends_it(tmp_path: Path, has_one_port: bool) -> None:
     """From an empty folder to a delivered message and a chat that is ready, in one process (line 52)."""
-    async with running_serve(tmp_path) as serve, asyncio.timeout(DEADLINE):
+    async with running_serve(tmp_path, has_one_port=has_one_port) as serve, asyncio.timeout(DEADLINE):
         await serve.until("and in a third")
         assert Path(f"/proc/{serve.process.pid}/task/{serve.process.pid}/children").read_text() == ""
         tls = client_context(tmp_path / "var/certs")
-        for port in serve.ports.values():
-            await check_ready(f"wss://localhost:{port}", tls=tls)
+        for name, port in serve.ports.items():
+            path = f"/{name}" if has_one_port else ""
+            await check_ready(f"wss://localhost:{port}{path}", tls=tls)
         async with serve.publisher() as publisher, serve.subscriber("orders.*", after=0) as subscriber:
             ack = await publisher.publish("orders.eu", {"id": 1})
             message = await anext(subscriber)
@@ -87,6 +92,10 @@ async def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     ("flags", "sentence"),
     [
         (("--workers", "2"), "workers: fanline serve is one process"),
+        (
+            ("--serve-port", "0", "--chat-listen", "http://127.0.0.1:0"),
+            "chat_listen: with serve_port, all services listen at serve_listen",
+        ),
         (("--no-such-flag", "1"), "--no-such-flag: no such flag"),
     ],
 )
