@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, expect
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from tests.chat.static.browser import Installation, Site, is_network, open_browser, problems_of
 from tests.stubs import DEADLINE
@@ -16,6 +16,8 @@ OpenWindow = Callable[..., Awaitable[BrowserContext]]
 
 # The page counts as broken if it does not do within this what a test waits for, in milliseconds.
 PATIENCE = DEADLINE * 1000
+
+DESKTOP: ViewportSize = {"width": 1200, "height": 800}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -51,6 +53,34 @@ async def installation(services: Installation) -> AsyncIterator[Installation]:
     await services.until_empty()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def kept_page(browser: Browser) -> AsyncIterator[tuple[Page, list[str]]]:
+    """A page for one test of a file after the other, and its errors; see :func:`page`."""
+    window = await browser.new_context(viewport=DESKTOP, locale="en-GB")
+    window.set_default_timeout(PATIENCE)
+    yield await window.new_page(), problems_of(window)
+    await window.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(
+    request: pytest.FixtureRequest, installation: Installation, kept_page: tuple[Page, list[str]]
+) -> AsyncIterator[Page]:
+    """A page of which the browser keeps nothing but its files; at the end, it may have had no error.
+
+    A new window costs two seconds of CPU, this one a fifth of that. Tests that change its clock, routes or
+    looks need a window of their own. The mark ``rough`` is for tests in which requests are refused.
+    """
+    page, problems = kept_page
+    yield page
+    await page.goto(f"{installation.url}/healthz")
+    await page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    await page.goto("about:blank")
+    found, problems[:] = problems[:], []
+    is_rough = request.node.get_closest_marker("rough") is not None
+    assert not [each for each in found if not (is_rough and is_network(each))]
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_window(browser: Browser, installation: Installation) -> AsyncIterator[OpenWindow]:
     """Open separate browser windows; at the end, none may have had an error.
@@ -61,7 +91,7 @@ async def open_window(browser: Browser, installation: Installation) -> AsyncIter
     async with AsyncExitStack() as stack:
 
         async def open_one(*, is_rough: bool = False, **how: object) -> BrowserContext:
-            usual: dict[str, object] = {"viewport": {"width": 1200, "height": 800}, "locale": "en-GB"}
+            usual: dict[str, object] = {"viewport": DESKTOP, "locale": "en-GB"}
             window = await browser.new_context(**{**usual, **how})  # type: ignore[arg-type]
             stack.push_async_callback(window.close)
             window.set_default_timeout(PATIENCE)

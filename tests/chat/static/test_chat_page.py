@@ -36,9 +36,8 @@ async def test_two_people_in_one_room(installation: Installation, open_window: O
     await expect(ada.locator("#messages .continued .bubble")).to_have_text(["How are you?"])
 
 
-async def test_comings_and_goings_are_presence(installation: Installation, open_window: OpenWindow) -> None:
+async def test_comings_and_goings_are_presence(installation: Installation, page: Page) -> None:
     """The list of members follows who comes and goes; the conversation has no line of it."""
-    page = await (await open_window()).new_page()
     room = await installation.make_room("Comings")
     ben, eve = await installation.log_in("Ben"), await installation.log_in("Eve")
     await log_in(page, installation.url, "Ada", room)
@@ -59,13 +58,12 @@ async def test_comings_and_goings_are_presence(installation: Installation, open_
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
 
 
-async def test_html_is_text(installation: Installation, open_window: OpenWindow) -> None:
+async def test_html_is_text(installation: Installation, page: Page) -> None:
     """Names, rooms and messages with HTML and scripts in them are shown as they were written."""
     name = "<b onclick=x>Eve</b>"
     room_name = "<script>hacked=1</script>"
     room = await installation.make_room(room_name)
     eve = await installation.log_in(name)
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "<i>Ada</i>", room)
     async with eve.enter(room) as visit:
         await visit.say(
@@ -87,12 +85,11 @@ async def test_html_is_text(installation: Installation, open_window: OpenWindow)
     assert await page.locator("#chat").locator("b, i, script, .bubble img").count() == 0
 
 
-async def test_unread_counts(installation: Installation, open_window: OpenWindow) -> None:
+async def test_unread_counts(installation: Installation, page: Page) -> None:
     """Messages in other rooms are counted until they are seen, in the list and the title, across reloads."""
     quiet, busy = await installation.make_room("Quiet"), await installation.make_room("Busy")
     ben = await installation.log_in("Ben")
     await ben.say(busy, "before Ada came")
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", quiet)
     await expect(page.get_by_role("link", name="Busy", exact=True)).to_be_visible()
     await ben.say(busy, "one", "two", "three")
@@ -110,10 +107,9 @@ async def test_unread_counts(installation: Installation, open_window: OpenWindow
     await expect(page.get_by_role("link", name="Busy", exact=True)).to_be_visible()
 
 
-async def test_a_long_message(installation: Installation, open_window: OpenWindow) -> None:
+async def test_a_long_message(installation: Installation, page: Page) -> None:
     """Of a long message the beginning is shown, and the rest on request; too long a one cannot be sent."""
     room = await installation.make_room("Essay")
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", room)
     essay = "word " * 3_000
     await say(page, essay)
@@ -167,9 +163,8 @@ async def tab_to(page: Page, wanted: str) -> None:
     raise AssertionError(f"Tab does not lead to {wanted}")
 
 
-async def test_a_dialog_is_opened_again_at_once(installation: Installation, open_window: OpenWindow) -> None:
+async def test_a_dialog_is_opened_again_at_once(installation: Installation, page: Page) -> None:
     """A dialog that is opened right after it was closed takes what is typed."""
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada")
     await page.evaluate(
         """() => {
@@ -183,9 +178,9 @@ async def test_a_dialog_is_opened_again_at_once(installation: Installation, open
     await expect(page.get_by_role("heading", level=1)).to_have_text("At once")
 
 
-async def test_with_the_keyboard_alone(installation: Installation, open_window: OpenWindow) -> None:
+@pytest.mark.rough
+async def test_with_the_keyboard_alone(installation: Installation, page: Page) -> None:
     """Logging in, making a room, writing, going to another room and logging out need no mouse."""
-    page = await (await open_window(is_rough=True)).new_page()
     await page.goto(installation.url)
     await expect(page.get_by_label("Your name")).to_be_focused()
     await page.keyboard.type("Ada")

@@ -72,9 +72,9 @@ async def restore_from_the_list(ada: Page, ben: Page) -> None:
     await expect(ada.get_by_role("dialog")).to_have_count(0)
 
 
-async def test_a_room_that_is_not_there(installation: Installation, open_window: OpenWindow) -> None:
+@pytest.mark.rough
+async def test_a_room_that_is_not_there(installation: Installation, page: Page) -> None:
     """An address of no room says so, and leads to the lobby (line 24)."""
-    page = await (await open_window(is_rough=True)).new_page()
     await log_in_somewhere(page, installation.url, "nowhere")
     await expect(page.locator("#notes")).to_contain_text("There is no such room")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Lobby")
@@ -99,9 +99,9 @@ async def test_logout_in_one_tab(installation: Installation, open_window: OpenWi
     await is_connected(other)
 
 
-async def test_logout_elsewhere(installation: Installation, open_window: OpenWindow) -> None:
+@pytest.mark.rough
+async def test_logout_elsewhere(installation: Installation, page: Page) -> None:
     """A token that is revoked from anywhere ends the page, too (line 15)."""
-    page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, installation.url, "Ada")
     token = await page.evaluate("JSON.parse(localStorage.getItem('fanline.session')).token")
     async with installation.http() as http:
@@ -194,9 +194,9 @@ async def test_log_out_without_a_server(installation: Installation, open_window:
         assert (await http.get("/api/rooms", params={"token": token})).status_code == 401
 
 
-async def test_a_room_name_that_is_refused(installation: Installation, open_window: OpenWindow) -> None:
+@pytest.mark.rough
+async def test_a_room_name_that_is_refused(installation: Installation, page: Page) -> None:
     """The dialog stays, with the name in it and the reason below; room names can be looked for and made."""
-    page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, installation.url, "Ada")
     await page.get_by_role("button", name="New room").click()
     name = page.get_by_role("textbox", name="Name", exact=True)
@@ -211,9 +211,8 @@ async def test_a_room_name_that_is_refused(installation: Installation, open_wind
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-async def test_what_cannot_be_sent(installation: Installation, open_window: OpenWindow) -> None:
+async def test_what_cannot_be_sent(installation: Installation, page: Page) -> None:
     """Text of which nothing is visible cannot be sent, and of files it is said that they cannot."""
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada")
     await page.locator("#text").fill("\u200b\u200b")
     await expect(page.get_by_role("button", name="Send")).to_be_disabled()
@@ -230,9 +229,8 @@ async def test_what_cannot_be_sent(installation: Installation, open_window: Open
     await expect(page.locator("#notes .note")).to_have_count(0)
 
 
-async def test_a_guest(installation: Installation, open_window: OpenWindow) -> None:
+async def test_a_guest(installation: Installation, page: Page) -> None:
     """A guest gets a name of two words, and takes part like any user (line 23)."""
-    page = await (await open_window()).new_page()
     room = await installation.make_room("Guests")
     await log_in_somewhere(page, installation.url, room)
     await is_connected(page)

@@ -80,11 +80,11 @@ async def test_drafts_belong_to_their_author(installation: Installation, open_wi
     await expect(page.locator("#text")).to_have_value("")
 
 
-async def test_own_is_who_wrote_it_not_a_name(installation: Installation, open_window: OpenWindow) -> None:
+@pytest.mark.rough
+async def test_own_is_who_wrote_it_not_a_name(installation: Installation, page: Page) -> None:
     """A name that is in use is refused with a sentence; messages of its former user are not one's own."""
     room = await installation.make_room("Sams")
     sam = await installation.log_in("Sam")
-    page = await (await open_window(is_rough=True)).new_page()
     async with sam.enter(room) as visit:
         await visit.say("I resign")
         await page.goto(f"{installation.url}/#{room}")
@@ -103,11 +103,11 @@ async def test_own_is_who_wrote_it_not_a_name(installation: Installation, open_w
     await expect(page.locator("#messages .own .bubble")).to_have_text(["I do not"])
 
 
-async def test_a_name_that_is_in_use_by_now(installation: Installation, open_window: OpenWindow) -> None:
+@pytest.mark.rough
+async def test_a_name_that_is_in_use_by_now(installation: Installation, page: Page) -> None:
     """A page that comes back to a name in use says so, keeps what is written, and goes on when it is free."""
     room = await installation.make_room("Robs")
     rob = await installation.log_in("Rob")
-    page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, installation.url, "Rob", room)
     await page.goto("about:blank")
     async with rob.enter(room):
@@ -121,11 +121,11 @@ async def test_a_name_that_is_in_use_by_now(installation: Installation, open_win
     await expect(page.locator("#trouble")).to_be_hidden()
 
 
-async def test_many_rooms_by_keyboard(installation: Installation, open_window: OpenWindow) -> None:
+@pytest.mark.rough
+async def test_many_rooms_by_keyboard(installation: Installation, page: Page) -> None:
     """The list of rooms is one stop of Tab; a room is found and opened, or made, from the field above it."""
     for number in range(12):
         await installation.make_room(f"Room {number}")
-    page = await (await open_window(is_rough=True)).new_page()
     await log_in(page, installation.url, "Ada")
     await expect(page.locator("#rooms a[tabindex='0']")).to_have_count(1)
     await page.locator("#rooms a[tabindex='0']").focus()

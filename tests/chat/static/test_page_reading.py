@@ -35,12 +35,11 @@ async def go(page: Page, room: str, name: str) -> None:
     await is_connected(page)
 
 
-async def test_a_room_opens_at_the_first_unread(installation: Installation, open_window: OpenWindow) -> None:
+async def test_a_room_opens_at_the_first_unread(installation: Installation, page: Page) -> None:
     """A line tells where new messages begin, and a message counts as read once it has been visible."""
     room = await installation.make_room("Engineering")
     ben = await installation.log_in("Ben")
     await ben.say(room, *(f"{number} old" for number in range(150)))
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", room)
     await go(page, "lobby", "Lobby")
     await ben.say(room, *(f"{number} new" for number in range(161)))
@@ -61,12 +60,11 @@ async def test_a_room_opens_at_the_first_unread(installation: Installation, open
     await expect(page.locator(".new")).to_have_count(0)
 
 
-async def test_the_place_is_kept(installation: Installation, open_window: OpenWindow) -> None:
+async def test_the_place_is_kept(installation: Installation, page: Page) -> None:
     """Going to another room and back, and loading the page again, lead to the same messages."""
     room = await installation.make_room("Place")
     ben = await installation.log_in("Ben")
     await ben.say(room, *(f"{number} said" for number in range(300)))
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", room)
     for _ in range(3):
         before = await page.locator(".bubble").first.inner_text()
@@ -167,9 +165,8 @@ JOINS = """async () => {
 }"""
 
 
-async def test_a_thousand_joins_are_drawn_once(installation: Installation, open_window: OpenWindow) -> None:
+async def test_a_thousand_joins_are_drawn_once(installation: Installation, page: Page) -> None:
     """Comings in one frame are drawn together, and of a thousand members the first hundred are listed."""
-    page = await (await open_window()).new_page()
     await page.goto(installation.url)
     await page.evaluate("document.getElementById('chat').hidden = false")
     draws, count, last, first = await page.evaluate(JOINS)

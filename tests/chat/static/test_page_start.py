@@ -29,9 +29,8 @@ async def log_in_here(page: Page) -> None:
     await is_connected(page)
 
 
-async def test_starts_with_broken_storage(installation: Installation, open_window: OpenWindow) -> None:
+async def test_starts_with_broken_storage(installation: Installation, page: Page) -> None:
     """Values in the browser's storage that cannot be read count as absent."""
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada")
     await page.evaluate(BROKEN)
     await page.reload()

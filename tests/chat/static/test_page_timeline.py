@@ -42,12 +42,11 @@ async def walk_up(page: Page, number: int) -> list[int]:
     return met
 
 
-async def test_history_is_loaded_by_scrolling(installation: Installation, open_window: OpenWindow) -> None:
+async def test_history_is_loaded_by_scrolling(installation: Installation, page: Page) -> None:
     """Scrolling up brings everything, in order, once, and what is looked at stays there (lines 22, 31)."""
     room = await installation.make_room("History")
     ben = await installation.log_in("Ben")
     await ben.say(room, *(f"{number} said" for number in range(350)))
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", room)
     await expect(page.locator(".bubble").last).to_be_in_viewport()
     await expect(page.locator(".bubble").last).to_have_text("349 said")
@@ -65,11 +64,10 @@ async def test_history_is_loaded_by_scrolling(installation: Installation, open_w
     await expect(page.locator(".bubble").last).to_have_text("349 said")
 
 
-async def test_a_room_of_ten_thousand_messages(installation: Installation, open_window: OpenWindow) -> None:
+async def test_a_room_of_ten_thousand_messages(installation: Installation, page: Page) -> None:
     """Ten thousand messages come to an open page, all of them, and the page stays small (line 31)."""
     room = await installation.make_room("Long")
     ben = await installation.log_in("Ben")
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", room)
     await ben.say(room, *(f"{number} said" for number in range(10_000)))
     await expect(page.locator(".bubble").last).to_have_text("9999 said")
@@ -106,21 +104,17 @@ SCROLLING = """async () => {
 }"""
 
 
-async def test_a_message_at_the_moment_of_scrolling(
-    installation: Installation, open_window: OpenWindow
-) -> None:
+async def test_a_message_at_the_moment_of_scrolling(installation: Installation, page: Page) -> None:
     """A reader who begins to scroll up is not pulled down by a message before the scroll event."""
-    page = await (await open_window()).new_page()
     await page.goto(installation.url)
     assert await page.evaluate(SCROLLING) == [True, 100, False]
 
 
-async def test_new_messages_while_scrolled_up(installation: Installation, open_window: OpenWindow) -> None:
+async def test_new_messages_while_scrolled_up(installation: Installation, page: Page) -> None:
     """A reader of old messages is told of new ones, and is not moved."""
     room = await installation.make_room("Old")
     ben = await installation.log_in("Ben")
     await ben.say(room, *(f"{number} said" for number in range(60)))
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", room)
     mark = page.locator(".bubble", has_text="20 said")
     before = await mark.evaluate("row => { row.scrollIntoView(); return row.getBoundingClientRect().top; }")
@@ -143,12 +137,11 @@ DISTANCE = """async () => {
 }"""
 
 
-async def test_writing_does_not_move_the_room(installation: Installation, open_window: OpenWindow) -> None:
+async def test_writing_does_not_move_the_room(installation: Installation, page: Page) -> None:
     """While a message of many lines is written, the newest one stays in view, and a new one is followed."""
     room = await installation.make_room("Lines")
     ben = await installation.log_in("Ben")
     await ben.say(room, *(f"{number} said" for number in range(40)))
-    page = await (await open_window()).new_page()
     await log_in(page, installation.url, "Ada", room)
     height = await page.locator("#text").evaluate("field => field.offsetHeight")
     for _ in range(6):

@@ -68,10 +68,18 @@ async def test_errors_are_raised_in_place(clients: tuple[Any, Any, Any]) -> None
             publisher.publish("a", 1)
             with pytest.raises(Rejected):
                 publisher.publish("or ders", 1)
-        with pytest.raises(Rejected), sync.connect(clients[0]()) as publisher:
+        with pytest.raises(Rejected):
+            send_nonsense()
+        with pytest.raises(ZeroDivisionError):
+            fail()
+
+    def send_nonsense() -> None:
+        with sync.connect(clients[0]()) as publisher:
             publisher.publish("a", 2)
             publisher.send("or ders", 1)
-        with pytest.raises(ZeroDivisionError), sync.connect(clients[1]("a", after=0)) as subscriber:
+
+    def fail() -> None:
+        with sync.connect(clients[1]("a", after=0)) as subscriber:
             subscriber.receive()
             raise ZeroDivisionError
 
