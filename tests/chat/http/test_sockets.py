@@ -443,8 +443,9 @@ async def test_a_message_that_cannot_be_stored_fails(
             await other.connection.recv()
 
 
-async def test_a_member_who_does_not_read_is_closed(chat: ChatClient) -> None:
+async def test_a_member_who_does_not_read_is_closed(start_chat: StartChat) -> None:
     """A member with too much waiting is closed with 4008; the others get everything (line 5)."""
+    chat = await start_chat(drain_timeout=2 * DEADLINE)  # time for one who is closed to read why
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     narrow.connect(("127.0.0.1", chat.server.port))
