@@ -177,7 +177,7 @@ async def test_a_cancelled_write_is_forgotten(writer: EventWriter, publisher: Fa
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    assert not writer._waiting
+    assert not writer.waiting
     writer.settle(7, "x", CHANGE)
     writer.settle(8, None, None)
     assert writer.position == 8
