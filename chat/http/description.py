@@ -14,8 +14,7 @@ from starlette.routing import Route
 
 from chat.domain.views import encode
 from chat.http import api, room_api
-from chat.http.security_policy import content_security_policy
-from fanline.server import prefix_of
+from fanline.server import content_security_policy, prefix_of
 
 Object = Mapping[str, Any]
 

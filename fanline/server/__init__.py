@@ -15,6 +15,7 @@ from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, s
 from fanline.server.http.proxies import prefix_of
 from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit, rate_refusal
 from fanline.server.metrics import gauge, new_registry
+from fanline.server.pages.web_page import WebPage, content_security_policy
 from fanline.server.process import raise_file_limit, run_program
 from fanline.server.service import Service
 from fanline.server.websocket.channel import Channel
@@ -66,8 +67,10 @@ __all__ = [
     "StreamEndpoint",
     "TokenKey",
     "Unauthorized",
+    "WebPage",
     "address_of",
     "answer",
+    "content_security_policy",
     "find_token",
     "gauge",
     "join_array",
