@@ -109,6 +109,7 @@ async def open_subscriber(
             described_types=(PresenceList, *TYPES),
             pages=_make_pages(settings, pages, feed) | admin.pages,
             posts=admin.posts,
+            routes=admin.routes,
             describe_connections=admin.describe_connections,
             streams=events.streams,
             readiness_problem=lambda: queue.problem,

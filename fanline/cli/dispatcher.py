@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
-from starlette.routing import compile_path
+from starlette.routing import Route, compile_path
 from starlette.types import Receive, Scope, Send
 
 from fanline.server.app import App
@@ -108,3 +108,6 @@ def _places(backend: Backend) -> Iterator[_Place]:
     for method, paths in declared.items():
         for path in paths:
             yield _Place(compile_path(path)[0], method, backend)
+    for route in app.routes:
+        if isinstance(route, Route):
+            yield from (_Place(route.path_regex, method, backend) for method in route.methods or ())

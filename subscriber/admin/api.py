@@ -18,12 +18,14 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from fanline.errors import ConfigurationError, Disconnected, ErrorCode, Rejected
 from fanline.protocol import ConsumerState, PageAnswer, Read, parse_position
@@ -31,13 +33,15 @@ from fanline.protocol.topics import require_pattern
 from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
-from fanline.server import Channel, HttpProblem, Page, ProblemCode
+from fanline.server import Channel, HttpProblem, Page, ProblemCode, WebPage
 from fanline.server.status.report import SubscriptionSummary, json_response, read_numbers, require_admin
 from fanline.server.status.series import KEPT
 from subscriber.admin.installation import KnownServices, NotPassedOn
 from subscriber.admin.log_search import Query, ReadPage, list_topics, message_at, require_one_of, search
 from subscriber.live_feed import LiveFeed
 from subscriber.settings import SubscriberSettings
+
+FOLDER: Final = Path(__file__).parent / "static"
 
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
@@ -114,6 +118,11 @@ class AdminApi:
     def posts(self) -> dict[str, Page]:
         """Handlers of POST, by path."""
         return {"/admin/token": self._issue_token, AT: self._pass_on}
+
+    @property
+    def routes(self) -> list[Route]:
+        """The page, which is no secret; what it shows is."""
+        return [*WebPage(FOLDER, "/admin", "admin/static").routes()]
 
     async def _show_services(self, request: Request) -> Response:
         require_admin(request.user)

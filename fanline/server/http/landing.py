@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from fanline.server.access import single_header
 from fanline.server.app import App, Page
@@ -56,6 +57,9 @@ def landing_page(service: str, app: App) -> Page:
 
 def _places(app: App) -> Iterator[tuple[str, str, str]]:
     """Yield what there is: in words, the scheme of its URL, and the path."""
+    for route in app.routes:
+        if isinstance(route, Route) and "GET" in (route.methods or ()) and not route.param_convertors:
+            yield "Page", "https", route.path
     for path in app.endpoints:
         yield "WebSocket", "wss", path
     for what, paths in {"POST": app.posts, "GET": app.pages, "Server-sent events": app.streams}.items():

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from fanline.cli.dispatcher import Dispatcher
@@ -43,7 +44,9 @@ def services() -> dict[str, Service]:
     events = StreamEndpoint(open=nothing, heartbeat=1)
     return {
         "publisher": Service(endpoints={"/publish": Endpoint(make_handler=EchoHandler)}, posts={topic: page}),
-        "subscriber": Service(pages={topic: page}, streams={"/events": events}),
+        "subscriber": Service(
+            pages={topic: page}, streams={"/events": events}, routes=[Route("/admin", nothing)]
+        ),
         "chat": Service(),
     }
 
@@ -57,6 +60,7 @@ def services() -> dict[str, Service]:
         ("HEAD", "/topics/a/b/messages", "subscriber", None),
         ("DELETE", "/topics/a/b/messages", "publisher", None),
         ("GET", "/events", "subscriber", None),
+        ("GET", "/admin", "subscriber", None),
         ("websocket", "/publish", "publisher", None),
         ("GET", "/publish", "publisher", None),
         ("GET", "/", "chat", None),

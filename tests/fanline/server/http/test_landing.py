@@ -32,5 +32,6 @@ async def test_a_browser_gets_a_page(
     shown = await get(service, "/", login=None, headers={"Accept": "text/html", "Host": host})
     assert shown.headers["content-type"] == "text/html; charset=utf-8"
     assert f'<a href="https://{named}/healthz">' in shown.text
+    assert f'<li>Page: <a href="https://{named}/defect">' in shown.text
     assert f"<code>wss://{named}/echo</code>" in shown.text
     assert "<script" not in shown.text
