@@ -7,6 +7,7 @@ from typing import Final
 from chat.domain.names import MAX_LENGTH
 from chat.domain.rooms import RESTORABLE_SECONDS
 from chat.http import api, description, pages, room_api
+from chat.http.rates import ChatRates
 from chat.http.routing import Services, bind
 from chat.http.schema import About, ClientLimits
 from chat.http.sockets import Sockets
@@ -34,7 +35,7 @@ async def open_chat(settings: ChatSettings) -> AsyncIterator[App]:
 
 def chat_app(chat: ChatService, settings: ChatSettings) -> App:
     """Return the app of a chat service."""
-    logins = ChatLogins(settings, chat.rooms)
+    logins, rates = ChatLogins(settings, chat.rooms), ChatRates(settings)
     limits = ClientLimits(message=settings.chat_max_message, name=MAX_LENGTH, roomId=MAX_LENGTH)
     about = About(
         name=settings.chat_name,
@@ -53,9 +54,9 @@ def chat_app(chat: ChatService, settings: ChatSettings) -> App:
     return App(
         max_frame=FRAME_PER_MESSAGE * settings.chat_max_message,
         metrics=registry,
-        endpoints=Sockets(chat, logins).endpoints(),
+        endpoints=Sockets(chat, logins, rates).endpoints(),
         routes=[
-            *bind((api.router, room_api.router), Services(chat, logins, about)),
+            *bind((api.router, room_api.router), Services(chat, logins, rates, about)),
             *description.routes(guests_allowed=logins.guests_allowed),
             *pages.routes(),
         ],

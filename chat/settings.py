@@ -74,6 +74,19 @@ class ChatSettings(ServiceSettings):
         100,
         description="Rooms that one person may have made in chat; guests without a token count by address.",
     )
+    chat_guest_rooms_per_hour: Count = Field(
+        60,
+        description="Rooms that all guests of one address (in IPv6 a /64) may make in an hour; a third of "
+        "them at once.",
+    )
+    chat_messages_per_second: Count = Field(
+        100,
+        description="Messages that one person may send in chat a second; what comes faster waits. Five times "
+        "as many may come at once.",
+    )
+    chat_guest_messages_per_second: Count = Field(
+        400, description="Likewise, all guests of one address (in IPv6 a /64) together."
+    )
     chat_max_rooms: Count = Field(10_000, description="Rooms that there may be in chat.")
 
     @model_validator(mode="after")

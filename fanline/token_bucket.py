@@ -63,10 +63,12 @@ class RateLimiter:
 
     Args:
         rates: How much of each quantity a second.
+        burst_seconds: Seconds for which a rate that is not used is saved.
     """
 
-    def __init__(self, *rates: float) -> None:
+    def __init__(self, *rates: float, burst_seconds: float = BURST_SECONDS) -> None:
         self._periods = _periods(rates)
+        self._burst_seconds = burst_seconds
         self._keys: dict[Hashable, Usage] = {}
         self._look_at = KEYS_BETWEEN_LOOKS
 
@@ -91,7 +93,7 @@ class RateLimiter:
             if len(self._keys) >= self._look_at:
                 self._keys = {key: usage for key, usage in self._keys.items() if not usage.is_new(now)}
                 self._look_at = len(self._keys) + KEYS_BETWEEN_LOOKS
-            usage = self._keys[key] = Usage(self._periods, now)
+            usage = self._keys[key] = Usage(self._periods, now, self._burst_seconds)
         return usage
 
 
@@ -101,12 +103,14 @@ class Usage:
     Args:
         periods: Seconds in which one of each quantity is regained.
         now: The time, in seconds, of a clock that never goes back.
+        burst_seconds: Seconds that may be used at once.
     """
 
-    __slots__ = ("_periods", "_refused_until", "_regained_at")
+    __slots__ = ("_burst_seconds", "_periods", "_refused_until", "_regained_at")
 
-    def __init__(self, periods: Sequence[float], now: float) -> None:
+    def __init__(self, periods: Sequence[float], now: float, burst_seconds: float) -> None:
         self._periods = periods
+        self._burst_seconds = burst_seconds
         self._regained_at = [now] * len(periods)
         self._refused_until = now
 
@@ -123,7 +127,7 @@ class Usage:
     def delay(self, now: float) -> float:
         """Return the seconds until all rates are kept again."""
         regained_at: float = max(map(add, self._regained_at, self._periods))
-        return max(0.0, regained_at - now - BURST_SECONDS)
+        return max(0.0, regained_at - now - self._burst_seconds)
 
     def spend(self, counts: Sequence[float], now: float) -> None:
         """Take some of each quantity, even more than there is."""

@@ -19,15 +19,24 @@ class Refused(Rejected):
     Args:
         sentence: The reason.
         id: The id of the message that was refused, if it had one.
+        seconds: After how long to try again, if the sentence names that.
         values: What the sentence names in braces.
 
     Attributes:
         field: The field of the request to change; None if there is none.
     """
 
-    def __init__(self, sentence: Sentence, id: str | None = None, **values: object) -> None:  # noqa: A002
+    def __init__(
+        self,
+        sentence: Sentence,
+        id: str | None = None,  # noqa: A002
+        *,
+        seconds: int | None = None,
+        **values: object,
+    ) -> None:
         self.field = sentence.field
-        super().__init__(sentence.code, sentence.text.format(**values), id)
+        retry_ms = None if seconds is None else 1_000 * seconds
+        super().__init__(sentence.code, sentence.text.format(seconds=seconds, **values), id, retry_ms)
 
 
 class Unavailable(Refused):

@@ -121,6 +121,10 @@ TOO_MANY_OWN_ROOMS: Final = Sentence(
     ChatCode.TOO_MANY_OWN_ROOMS,
     "You have made {limit:,} rooms, as many as one person may. Delete one that is no longer used.",
 )
+TOO_MANY_NEW_ROOMS: Final = Sentence(
+    ErrorCode.RATE_LIMITED,
+    "Guests at your address have made many rooms. Wait {seconds} seconds, or log in with the password.",
+)
 LOBBY_STAYS: Final = Sentence(ErrorCode.FORBIDDEN, "The lobby cannot be deleted.")
 NOT_YOURS: Final = Sentence(
     ErrorCode.FORBIDDEN, "Only the person who made this room, or an admin, can do that."

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from chat.domain.errors import Refused, quoted
 from chat.domain.sentences import FORMS, INVALID, ChatCode, Sentence
-from chat.service.login import RETRY_SECONDS
 from fanline import ErrorCode, FanlineError, Rejected
 from fanline.server import HttpProblem, ProblemCode, Unauthorized
 
@@ -21,13 +20,13 @@ _STATUS: Final[Mapping[str, HTTPStatus]] = {
     ChatCode.UNKNOWN_ROOM: HTTPStatus.NOT_FOUND,
     ChatCode.WRONG_PASSWORD: HTTPStatus.UNAUTHORIZED,
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     ProblemCode.TOO_MANY_FAILURES: HTTPStatus.TOO_MANY_REQUESTS,
     ProblemCode.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
     ProblemCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _HEADERS: Final[Mapping[HTTPStatus, tuple[tuple[str, str], ...]]] = {
     HTTPStatus.UNAUTHORIZED: (("WWW-Authenticate", 'Bearer realm="chat"'),),
-    HTTPStatus.TOO_MANY_REQUESTS: (("Retry-After", str(RETRY_SECONDS)),),
 }
 _SOURCES: Final = ("query", "path", "body")
 
@@ -41,16 +40,20 @@ def problem_of(error: FanlineError) -> HttpProblem:
     if isinstance(error, HttpProblem):
         return error
     if isinstance(error, Unauthorized):
-        return _problem(ProblemCode.UNAUTHORIZED, str(error), None)
+        return _problem(Rejected(ProblemCode.UNAUTHORIZED, str(error)))
     if isinstance(error, Rejected):
-        return _problem(error.code, error.reason, error.field if isinstance(error, Refused) else None)
+        return _problem(error)
     raise error
 
 
-def _problem(code: str, detail: str, field: str | None) -> HttpProblem:
-    status = _STATUS.get(code, HTTPStatus.BAD_REQUEST)
+def _problem(error: Rejected) -> HttpProblem:
+    status = _STATUS.get(error.code, HTTPStatus.BAD_REQUEST)
+    headers = _HEADERS.get(status, ())
+    if error.retry_ms is not None:
+        headers = (*headers, ("Retry-After", str(error.retry_ms // 1_000)))
+    field = error.field if isinstance(error, Refused) else None
     members = None if field is None else {"field": field}
-    return HttpProblem(status, code, detail, _HEADERS.get(status, ()), members)
+    return HttpProblem(status, error.code, error.reason, headers, members)
 
 
 def form_refusal(code: str, errors: Sequence[Any]) -> Refused:

@@ -29,11 +29,13 @@ from chat.http.routing import (
     FORBIDDEN,
     NO_LOGIN,
     TAKEN,
+    TOO_MANY,
     UNKNOWN,
     Admitted,
     Asking,
     Chat,
     Position,
+    RoomMaker,
     RoomPath,
     TheRoom,
     answer,
@@ -58,12 +60,12 @@ router = new_router()
 @router.post(
     "/api/room",
     response_model=RoomName,
-    responses=problems(BAD, NO_LOGIN, FORBIDDEN, TAKEN, DOWN)
+    responses=problems(BAD, NO_LOGIN, FORBIDDEN, TAKEN, TOO_MANY, DOWN)
     | {201: {"model": RoomName, "description": "A room with the chosen id was made."}},
 )
 async def make_room(
     chat: Chat,
-    person: Asking,
+    person: RoomMaker,
     room_id: Annotated[
         str | None,
         Query(
@@ -92,9 +94,9 @@ async def make_room(
     "/create",
     status_code=201,
     response_model=RoomName,
-    responses=problems(BAD, NO_LOGIN, FORBIDDEN, TAKEN, DOWN),
+    responses=problems(BAD, NO_LOGIN, FORBIDDEN, TAKEN, TOO_MANY, DOWN),
 )
-async def make_group(chat: Chat, person: Asking, room_id: RoomId) -> Response:
+async def make_group(chat: Chat, person: RoomMaker, room_id: RoomId) -> Response:
     """Make a room with this id: another name of `POST /api/room?id=`."""
     return answer(name_of(await chat.make_room(room_id, None, person)), HTTPStatus.CREATED)
 

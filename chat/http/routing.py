@@ -14,11 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from chat.domain.person import Person, guest_at, person_of
+from chat.domain.person import Person, Role, guest_at, person_of
 from chat.domain.room import Room
 from chat.domain.views import encode
 from chat.http import schema
 from chat.http.problems import form_refusal, problem_of
+from chat.http.rates import ChatRates
 from chat.service.chat_service import ChatService
 from chat.service.login import ChatLogins
 from fanline import MAX_POSITION, ErrorCode, FanlineError
@@ -49,11 +50,13 @@ class Services:
     Attributes:
         chat: Executes commands.
         logins: Issues and verifies tokens.
+        rates: Limits the rooms that guests make.
         about: What a client should know before a login.
     """
 
     chat: ChatService
     logins: ChatLogins
+    rates: ChatRates
     about: schema.About
 
 
@@ -127,6 +130,12 @@ def _person(request: Request, claims: "Admitted") -> Person:
     return person_of(claims) if claims else guest_at(network(address_of(request)))
 
 
+def _room_maker(request: Request, server: Server, person: "Asking") -> Person:
+    if person.role == Role.GUEST:
+        server.rates.admit_room(network(address_of(request)))
+    return person
+
+
 def _room(chat: Chat, _: "Admitted", room_id: "RoomPath") -> Room:
     return chat.rooms.get(room_id)
 
@@ -135,6 +144,7 @@ RoomPath = Annotated[str, Path(alias="id", examples=["lobby"])]
 LoggedIn = Annotated[Claims, Depends(_login)]
 Admitted = Annotated[Claims | None, Depends(_admission)]
 Asking = Annotated[Person, Depends(_person)]
+RoomMaker = Annotated[Person, Depends(_room_maker)]
 TheRoom = Annotated[Room, Depends(_room)]
 Position = Annotated[int | None, Query(ge=0, le=MAX_POSITION, description="A position in the log.")]
 

@@ -98,7 +98,7 @@ _DESCRIPTIONS: Final = {
     HTTPStatus.NOT_FOUND: "No room has this id.",
     HTTPStatus.CONFLICT: "A room has this id or name, or another person has this name, already.",
     HTTPStatus.UPGRADE_REQUIRED: "The path is a WebSocket, and the request is not a handshake.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many logins have failed; `Retry-After` says how long to wait.",
+    HTTPStatus.TOO_MANY_REQUESTS: "There were too many; `Retry-After` says how long to wait.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The pipeline does not answer, or the limit of rooms is reached.",
 }
 

@@ -4,8 +4,8 @@ The two directions of a connection never wait for each other:
 
 * Outgoing texts wait in a :class:`~chat.service.members.DeliveryQueue`, and are written once in a turn of the
   event loop, in few frames. While the client does not read, a task waits for that.
-* Messages of the client are written to the log as they come, :data:`IN_FLIGHT` at a time; while so many are
-  not stored, nothing more is read from the client.
+* Messages of the client are written to the log as they come, :data:`IN_FLIGHT` at a time, and not faster than
+  the rates allow; while some have to wait, nothing more is read from the client.
 """
 
 import asyncio
@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from chat.domain import sentences
 from chat.domain.errors import Refused, Unavailable
+from chat.domain.person import Role
 from chat.domain.rooms import LOBBY
 from chat.domain.views import encode
 from chat.http.frames import SUBPROTOCOL, ChatMessage, Failed, join_bodies, read_plain, read_v1
 from chat.http.problems import problem_of
+from chat.http.rates import ChatRates
 from chat.service.chat_service import ChatService
 from chat.service.login import ChatLogins
 from chat.service.members import DeliveryQueue, LocalMember
@@ -31,6 +33,7 @@ from fanline.server import (
     OpenEndpoint,
     Opening,
     find_token,
+    network,
     refusal,
     single_header,
     text_frame,
@@ -49,11 +52,13 @@ class Sockets:
     Args:
         chat: Executes commands.
         logins: Verifies tokens.
+        rates: Limits the messages of members.
     """
 
-    def __init__(self, chat: ChatService, logins: ChatLogins) -> None:
+    def __init__(self, chat: ChatService, logins: ChatLogins, rates: ChatRates) -> None:
         self._chat = chat
         self._logins = logins
+        self._rates = rates
 
     def endpoints(self) -> dict[str, OpenEndpoint]:
         """Return the endpoints by path."""
@@ -92,7 +97,7 @@ class Sockets:
         member = await self._chat.join(room, name, claims)
 
         def make_handler(connection: Connection) -> MemberConnection:
-            return MemberConnection(self._chat, member, connection, is_v1=is_v1, after=after)
+            return MemberConnection(self._chat, member, connection, self._rates, is_v1=is_v1, after=after)
 
         return Opening(
             make_handler=make_handler, expires=_expiry(claims), subprotocol=SUBPROTOCOL if is_v1 else None
@@ -173,6 +178,7 @@ class MemberConnection:
         chat: ChatService,
         member: LocalMember,
         connection: Connection,
+        rates: ChatRates,
         *,
         is_v1: bool,
         after: int | None,
@@ -180,10 +186,15 @@ class MemberConnection:
         self._chat = chat
         self._member = member
         self._connection = connection
+        self._rates = rates
+        self._person = member.user or member.id
+        is_guest = member.token is None or member.token.role == Role.GUEST
+        self._guest_network = network(connection.peer.address) if is_guest else None
         self._is_v1 = is_v1
         self._read = read_v1 if is_v1 else read_plain
         self._waiting: deque[ChatMessage | Refused] = deque()
         self._in_flight = 0
+        self._is_resting = False  # until the rates allow the next message
         self._is_closed = False
         self._writer = QueueWriter(member, connection, join_bodies if is_v1 else iter)
         self._writer.write([member.first])
@@ -215,9 +226,18 @@ class MemberConnection:
         self._writer.start()
 
     def _send_waiting(self) -> None:
-        while self._waiting and self._in_flight < IN_FLIGHT:
-            self._in_flight += 1
-            self._connection.create_task(self._send(self._waiting.popleft()))
+        while self._waiting and self._in_flight < IN_FLIGHT and not self._is_resting:
+            if delay := self._rates.message_delay(self._person, self._guest_network):
+                self._is_resting = True
+                self._connection.create_task(self._rest(delay))
+            else:
+                self._in_flight += 1
+                self._connection.create_task(self._send(self._waiting.popleft()))
+
+    async def _rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._is_resting = False
+        self._go_on()
 
     async def _send(self, message: ChatMessage | Refused) -> None:
         try:
@@ -226,6 +246,10 @@ class MemberConnection:
             self._in_flight -= 1
         if answer is not None:
             self._member.push(encode(answer))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Send what waits; then read more, or leave if the connection is lost."""
         self._send_waiting()
         if self._is_closed:
             self._leave_when_stored()
@@ -245,7 +269,7 @@ class MemberConnection:
         return Ack(message.id, ack.seq) if self._is_v1 else None
 
     def _leave_when_stored(self) -> None:
-        if not self._in_flight:
+        if not self._in_flight and not self._waiting:
             self._chat.leave(self._member)
 
 

@@ -27,6 +27,7 @@ from fanline.server.websocket.handshake import Handshake
 from fanline.setting_types import Bytes, Count, ListenUrls, PasswordFile, Port, Seconds
 from fanline.settings import DEMO_PASSWORD, ServiceSettings, read_secret
 from fanline.tasks import running_task
+from fanline.token_bucket import RateLimiter
 
 __all__ = [
     "BEAT_INTERVAL",
@@ -59,6 +60,7 @@ __all__ = [
     "PlainMessages",
     "Port",
     "ProblemCode",
+    "RateLimiter",
     "RefusalLimit",
     "Seconds",
     "ServerLiveness",

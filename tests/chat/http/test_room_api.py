@@ -210,6 +210,18 @@ async def test_a_person_may_have_only_so_many_rooms(start_chat: StartChat) -> No
     assert (await make_room(servers[0], ada)).status_code == 200
 
 
+async def test_guests_make_rooms_at_a_rate(start_chat: StartChat) -> None:
+    """All guests of an address share a rate of new rooms; a person with a login has none."""
+    chat = await start_chat(chat_guest_rooms_per_hour=3)
+    assert (await chat.http.post("/api/room")).status_code == 200
+    guest = bearer((await chat.http.post("/guest")).json()["token"])
+    for path in ("/api/room", "/create"):
+        refused = await chat.http.post(path, params={"id": "den"}, headers=guest)
+        assert problem(refused) == (429, "rate-limited")
+        assert 0 < int(refused.headers["Retry-After"]) <= 1_200
+    assert (await chat.http.post("/create?id=den", headers=bearer(await chat.log_in()))).status_code == 201
+
+
 async def test_the_names_of_the_group_chat_work(chat: ChatClient) -> None:
     """Groups are made, joined and deleted under the names of the group chat (POST /create, /groups/ID)."""
     assert (await chat.http.post("/create", params={"id": "g 1"})).status_code == 201

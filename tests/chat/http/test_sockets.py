@@ -309,9 +309,20 @@ async def test_messages_before_a_close_are_stored(chat: ChatClient) -> None:
     assert (await watcher.hear())["type"] == "left"
 
 
+async def test_messages_that_come_too_fast_wait(start_chat: StartChat) -> None:
+    """More messages than the rate allows are stored later, also after the connection was closed."""
+    chat = await start_chat(chat_messages_per_second=20)
+    watcher, talker = await chat.enter(), await chat.enter(v1=True)
+    await talker.connection.send(json.dumps([{"message": str(number)} for number in range(110)]))
+    await talker.connection.close()
+    assert await watcher.hear_chat(110) == [str(number) for number in range(110)]
+    assert (await watcher.hear())["type"] == "left"
+
+
 @BOTH
-async def test_coming_back_shows_what_was_missed(chat: ChatClient, v1: bool) -> None:
+async def test_coming_back_shows_what_was_missed(start_chat: StartChat, v1: bool) -> None:
     """With ``after`` what was missed follows one's ``joined``, once, in order, and then what is new."""
+    chat = await start_chat(chat_messages_per_second=1_000, chat_guest_messages_per_second=1_000)
     first, talker = await chat.enter(), await chat.enter()
     await talker.say("seen")
     seen = await first.hear_of(message="seen")
@@ -496,7 +507,7 @@ async def test_a_token_may_be_a_subprotocol(chat: ChatClient) -> None:
 
 async def test_the_feed_gets_all_of_many_rooms(start_chat: StartChat) -> None:
     """A feed over the wire begins with all pages of the list."""
-    chat = await start_chat(chat_rooms_per_person=500)
+    chat = await start_chat(chat_rooms_per_person=500, chat_guest_rooms_per_hour=1_000)
     await asyncio.gather(*(make_room(chat, f"r{number}") for number in range(250)))
     watcher = await chat.open("/api/feed")
     pages = [await watcher.hear(), await watcher.hear()]

@@ -111,6 +111,7 @@ class Installation:
             cert_dir=self._cert_dir,
             publisher_url=self.pipeline.publisher.url,
             subscriber_url=self.pipeline.subscriber.url,
+            chat_guest_rooms_per_hour=100_000,
             **self._settings,
         )
         await self.start_chat()
