@@ -15,7 +15,7 @@ from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authorit
 from certs.handshake import verify
 from certs.names import DEFAULT_NAMES, parse_names, spell
 from fanline.errors import ConfigurationError
-from fanline.files import PRIVATE, PUBLIC
+from fanline.files import PRIVATE, PUBLIC, typed
 from fanline.security.client_tls import CA_CERT
 from fanline.security.tls import (
     CA_KEY,
@@ -201,7 +201,8 @@ def _write_server(folder: Path, authority: Pair, names: list[Name]) -> None:
     if refused := [name for name in names if not permits(authority.certificate, name)]:
         problem = f"is constrained to other names than {spell(refused)}"
         options = " ".join(f"--name {name.value}" for name in refused)
-        hint = f"make a new one with `python -m certs renew --ca {options} --dir {shlex.quote(str(folder))}`"
+        command = f"{typed('python')} -m certs renew --ca {options} --dir {shlex.quote(str(folder))}"
+        hint = f"make a new one with `{command}`"
         raise ConfigurationError(f"{folder / CA_CERT}: {problem}; {hint}")
     server = issue(authority, names, datetime.now(UTC))
     # The certificate first: `ensure` can reissue a certificate of ours that has no key.

@@ -1,11 +1,14 @@
-"""Write files as a whole, and tell who can read them.
+"""Write files as a whole, tell who can read them, and how a program is typed.
 
 What these functions raise is :class:`OSError`; callers name the file in words of their own.
 """
 
 import fcntl
 import os
+import shlex
+import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,3 +81,19 @@ def version(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def typed(program: str) -> str:
+    """Return a program of the environment that runs this process, as it is typed in the current folder.
+
+    Args:
+        program: Its name: ``python``, or that of a script such as ``fanline``.
+
+    Returns:
+        Its path, quoted for the shell; the name alone if the shell finds it, or if it is not installed.
+    """
+    path = Path(sys.executable).with_name(program)
+    if not path.exists() or shutil.which(program) == str(path):
+        return program
+    relative = os.path.relpath(path)
+    return shlex.quote(str(path) if relative.startswith("..") else relative)

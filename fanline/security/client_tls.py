@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fanline.errors import ConfigurationError
+from fanline.files import typed
 
 CA_CERT: Final = "ca.crt"
 
@@ -93,4 +94,4 @@ def _require_current(certificates: list[dict[str, Any]], path: Path) -> None:
 
 def _command(verb: str, path: Path) -> str:
     """Return the command that calls ``certs`` on the folder of ``path``."""
-    return f"`python -m certs{verb} --dir {shlex.quote(str(path.parent))}`"
+    return f"`{typed('python')} -m certs{verb} --dir {shlex.quote(str(path.parent))}`"

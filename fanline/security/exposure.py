@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from fanline.errors import ConfigurationError
-from fanline.files import is_open_to_all
+from fanline.files import is_open_to_all, typed
 from fanline.security.tls import SERVER_KEY
 from fanline.settings import DEMO_PASSWORD, DEMO_USER, Settings
 
@@ -23,8 +23,8 @@ def check_exposure(settings: Settings) -> None:
     if settings.users_file is None and not settings.is_loopback:
         raise ConfigurationError(
             f"host: {settings.host} is open to other machines, and the login {DEMO_USER}/{DEMO_PASSWORD} "
-            "is for this one only; make users with `fanline user add NAME` and set FANLINE_USERS_FILE, "
-            "or listen on 127.0.0.1"
+            f"is for this one only; make users with `{typed('fanline')} user add NAME` and set "
+            "FANLINE_USERS_FILE, or listen on 127.0.0.1"
         )
 
 

@@ -24,6 +24,7 @@ import jwt
 
 from fanline import files
 from fanline.errors import ConfigurationError
+from fanline.files import typed
 from fanline.security.authenticator import SECONDS_BETWEEN_LOOKS, Unauthorized
 
 # The uses of a token.
@@ -238,7 +239,9 @@ class TokenKey:
                 status = os.fstat(file.fileno())
                 secret = file.read().strip()
         except FileNotFoundError:
-            raise ConfigurationError(f"{where}: there is no such file; `fanline token` makes it") from None
+            raise ConfigurationError(
+                f"{where}: there is no such file; `{typed('fanline')} token` makes it"
+            ) from None
         except OSError as error:
             raise ConfigurationError(f"{where}: cannot be read: {error.strerror}") from error
         problem = access_problem(
@@ -335,9 +338,9 @@ def access_problem(mode: int, owner: int, group: int, *, user: int, groups: Coll
 def _key_problem(secret: bytes) -> str | None:
     if len(secret) < MIN_KEY_BYTES:
         problem = f"the key has {len(secret)} bytes, and needs {MIN_KEY_BYTES}"
-        return f"{problem}; remove the file, and `fanline token` makes a new one"
+        return f"{problem}; remove the file, and `{typed('fanline')} token` makes a new one"
     try:
         jwt.get_algorithm_by_name(_ALGORITHM).prepare_key(secret)
     except jwt.InvalidKeyError:  # a certificate or a public key, which others may know
-        return "does not hold a key for tokens; name another file, and `fanline token` makes it"
+        return f"does not hold a key for tokens; name another file, and `{typed('fanline')} token` makes it"
     return None

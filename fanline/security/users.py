@@ -36,6 +36,7 @@ import tomli_w
 
 from fanline import files
 from fanline.errors import ConfigurationError, Rejected
+from fanline.files import typed
 from fanline.protocol.topics import covers, require_pattern, watched_pattern
 
 MAX_NAME_LENGTH: Final = 64
@@ -190,7 +191,9 @@ class UsersFile:
     def _read_both(self, *, missing_ok: bool) -> dict[str, Account]:
         text = _read(self.path)
         if text is None and not missing_ok:
-            raise ConfigurationError(f"{self.path}: there is no such file; `fanline user add NAME` makes it")
+            raise ConfigurationError(
+                f"{self.path}: there is no such file; `{typed('fanline')} user add NAME` makes it"
+            )
         hashes = self._parse_hashes(text or "")
         rights = self._read_rights()
         if rights is None:
@@ -299,7 +302,8 @@ def _entry_problem(name: str, hashed: str, *, taken: bool) -> str | None:
     if taken:
         return f"there is a line for {name} above already; remove one of them"
     if not _BCRYPT_HASH.fullmatch(hashed):
-        return f"the hash of {name} is not one of bcrypt; remove the line, and run `fanline user add {name}`"
+        command = f"`{typed('fanline')} user add {name}`"
+        return f"the hash of {name} is not one of bcrypt; remove the line, and run {command}"
     return None
 
 

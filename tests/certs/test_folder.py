@@ -85,7 +85,7 @@ class TestEnsure:
             assert problem.startswith(
                 f"{made / CA_CERT}: is constrained to other names than live.example.org"
             )
-            assert f"`python -m certs renew --ca --name live.example.org --dir {made}`" in problem
+            assert f"python -m certs renew --ca --name live.example.org --dir {made}`" in problem
         assert contents() == before
         certs.renew(made, ["live.example.org"], ca=True)
         assert names_in(made) == f"{DEFAULTS}, live.example.org"
@@ -170,7 +170,7 @@ class TestEnsure:
         before = contents()
         text = refusal(lambda: certs.ensure(made))
         assert text.startswith(f"{made / SERVER_KEY}: does not belong to {SERVER_CERT}")
-        assert "`python -m certs renew" in text
+        assert "python -m certs renew" in text
         assert contents() == before
 
     def test_a_link_that_leads_nowhere_is_not_overwritten(self, made: Path, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ class TestEnsure:
         files.replace(folder / CA_KEY, authority.key_pem(), PRIVATE)
         text = refusal(lambda: certs.ensure(folder))
         assert text.startswith(f"{folder / CA_CERT}: expired on ")
-        assert f"`python -m certs renew --ca --dir {folder}`" in text
+        assert f"python -m certs renew --ca --dir {folder}`" in text
         assert certs.renew(folder, ca=True) == Outcome(Done.MADE, Done.REISSUED)
 
     def test_a_key_that_is_not_the_cas_is_reported(self, made: Path, tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from fanline.files import PRIVATE, PUBLIC, create, is_open_to_all, locked, replace
+from fanline.files import PRIVATE, PUBLIC, create, is_open_to_all, locked, replace, typed
 
 
 def mode(path: Path) -> int:
@@ -101,3 +102,21 @@ def test_a_file_is_open_to_all_by_its_last_digit(tmp_path: Path, bits: int, is_o
     path.touch()
     path.chmod(bits)
     assert is_open_to_all(path) is is_open
+
+
+def test_a_command_is_that_of_this_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A command in a message did not work, because it was not that of the virtual environment."""
+    programs = tmp_path / "my venv/bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "fanline"):
+        (programs / name).touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.chdir(tmp_path)
+    assert typed("fanline") == "'my venv/bin/fanline'"
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert typed("fanline") == f"'{programs}/fanline'"
+    assert typed("elsewhere") == "elsewhere"
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin")
+    assert typed("fanline") == "fanline"

@@ -22,6 +22,7 @@ from fanline import setting_sources
 from fanline.addresses import join_host_port
 from fanline.cli.up.children import STOP_GRACE, Child, run_children
 from fanline.errors import CannotListen, ConfigurationError
+from fanline.files import typed
 from fanline.security.tokens import TokenKey
 from fanline.security.users import UsersFile
 from fanline.server.child_process import die_with_parent, module_command
@@ -215,7 +216,7 @@ def url_of(service: ServiceSettings) -> str:
 
 def _demo(service: ServiceSettings, words: str) -> str:
     """Return what to type to try a service out, with only those options that it cannot do without."""
-    options = [shlex.quote(_shown_python()), "-m clientdemo"]
+    options = [typed("python"), "-m clientdemo"]
     fields = service.fields()
     if url_of(service) != f"wss://localhost:{fields[f'{service.service}_port'].default}":
         options.append(f"--{service.service} {url_of(service)}")
@@ -230,9 +231,3 @@ def _some_user(path: Path) -> str:
     """Return the first user in a users file that is no service."""
     users = (account.user for account in UsersFile(path).read().values())
     return next((user.name for user in users if not user.is_service), "NAME")
-
-
-def _shown_python() -> str:
-    """Return the interpreter, as briefly as it can be typed from here."""
-    relative = os.path.relpath(sys.executable)
-    return relative if not relative.startswith("..") else sys.executable

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from fanline.files import typed
 from fanline.protocol import MAX_POSITION, GapRange, Page, Record, decode_record
 from msgqueue.store.base import Bounds, RecordHeader
 from msgqueue.store.sqlite.bulk import fetch, to_json
@@ -319,7 +320,7 @@ class Reader:
         ]
         damaged = _find_damaged(records, crcs)
         for seq in damaged - self._damaged:
-            logger.error("message %d is damaged and left out: run fanline fsck", seq)
+            logger.error("message %d is damaged and left out: run %s fsck", seq, typed("fanline"))
         self._damaged |= damaged
         return [record for record in records if record.seq not in damaged] if damaged else records, damaged
 

@@ -15,7 +15,7 @@ from fanline.settings import Settings
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_the_demo_is_refused_on_open_addresses(host: str) -> None:
     """A listener that others can reach needs users; the error says how to make them."""
-    with pytest.raises(ConfigurationError, match=r"`fanline user add NAME` and set FANLINE_USERS_FILE"):
+    with pytest.raises(ConfigurationError, match=r"fanline user add NAME` and set FANLINE_USERS_FILE"):
         check_exposure(setting_sources.read(Settings, host=host))
     check_exposure(setting_sources.read(Settings, host=host, users_file="users"))
 

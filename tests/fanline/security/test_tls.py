@@ -28,6 +28,7 @@ from certs.authority import Pair, SigningKey, issue, make_authority
 from certs.names import parse_names
 from fanline import setting_sources
 from fanline.errors import ConfigurationError
+from fanline.files import typed
 from fanline.security.client_tls import CA_CERT, client_context
 from fanline.security.tls import SERVER_CERT, SERVER_KEY, ServerCertificate, read_key, server_context
 from fanline.settings import Settings
@@ -194,9 +195,8 @@ class TestMistakes:
         """A missing file is named, with the command that makes it (line 3)."""
         (folder / name).unlink()
         text = complaint(use, folder, name)
-        assert text == (
-            f"there is no such file; `python -m certs --dir {folder}` makes development certificates"
-        )
+        command = f"{typed('python')} -m certs --dir {folder}"
+        assert text == f"there is no such file; `{command}` makes development certificates"
 
     def test_the_command_can_be_pasted(self, tmp_path: Path) -> None:
         """A folder whose name has a space is quoted for the shell (line 3)."""
@@ -232,7 +232,7 @@ class TestMistakes:
         (folder / name).write_bytes(content)
         text = complaint(use, folder, name)
         assert re.match(r"holds no (certificate|private key) in PEM format; replace it", text)
-        assert "`python -m certs --dir" in text
+        assert "python -m certs --dir" in text
 
     @pytest.mark.parametrize(("name", "use"), CERTIFICATES)
     def test_a_damaged_certificate_is_named(self, folder: Path, name: str, use: Use) -> None:
@@ -254,7 +254,7 @@ class TestMistakes:
         shutil.copy(other / SERVER_KEY, folder)
         text = complaint(server_context, folder, SERVER_KEY)
         assert text.startswith("does not belong to server.crt of the same folder")
-        assert f"`python -m certs renew --dir {folder}`" in text
+        assert f"python -m certs renew --dir {folder}`" in text
 
     def test_a_key_of_another_kind_is_named(self, folder: Path) -> None:
         """An RSA key with an EC certificate is no different (line 3)."""
@@ -276,7 +276,7 @@ class TestMistakes:
         put(folder, issue(make_authority(NOW), parse_names(["localhost"]), NOW - timedelta(days=398)))
         text = complaint(server_context, folder, SERVER_CERT)
         assert text.startswith(f"expired on {NOW - timedelta(days=1, hours=1):%Y-%m-%d}; replace it")
-        assert f"`python -m certs renew --dir {folder}`" in text
+        assert f"python -m certs renew --dir {folder}`" in text
 
     def test_an_expired_ca_is_named(self, folder: Path) -> None:
         """A client does not start with an expired CA (line 3)."""
@@ -284,7 +284,7 @@ class TestMistakes:
         (folder / CA_CERT).write_bytes(expired.certificate_pem())
         text = complaint(client_context, folder, CA_CERT)
         assert text.startswith("expired on ")
-        assert f"`python -m certs renew --ca --dir {folder}`" in text
+        assert f"python -m certs renew --ca --dir {folder}`" in text
 
     async def test_an_expired_ca_next_to_a_valid_one_is_accepted(self, folder: Path) -> None:
         """Among several CAs one that is valid is enough."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.errors import ConfigurationError
+from fanline.files import typed
 from fanline.protocol.topics import covers
 from fanline.security.users import EVERYTHING, User, UsersFile
 
@@ -153,7 +154,9 @@ def test_an_account_does_not_show_its_hash(file: UsersFile) -> None:
 
 def test_a_missing_users_file_says_how_to_make_it(file: UsersFile) -> None:
     """The error names the file and the command."""
-    assert mistake_in(file) == f"{file.path}: there is no such file; `fanline user add NAME` makes it"
+    assert (
+        mistake_in(file) == f"{file.path}: there is no such file; `{typed('fanline')} user add NAME` makes it"
+    )
 
 
 @pytest.mark.parametrize(
