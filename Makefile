@@ -28,6 +28,10 @@ BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
 
+# A module of Python, which Ctrl-C ends without a traceback.
+MODULE := -c 'import runpy, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); \
+	runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
+
 # Node comes with .venv; it checks and builds the JavaScript, and nothing runs on it.
 JS := clients/js
 JS_INSTALLED := $(JS)/node_modules/.installed
@@ -113,6 +117,23 @@ constraints: ## Pin the newest versions of all dependencies in constraints.txt
 	"$$scratch/venv/bin/pip" freeze --disable-pip-version-check --exclude-editable \
 		>> "$$scratch/constraints.txt"; \
 	cp "$$scratch/constraints.txt" constraints.txt
+	@$(MAKE) hashes
+
+# For every platform, so that an installation on any of them takes the files that were looked at here.
+.PHONY: hashes
+hashes: ## Write requirements*.txt: the files of the packages in constraints.txt, by their hashes
+	$(check_python)
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(PYTHON) -m venv "$$scratch/venv"; \
+	"$$scratch/venv/bin/pip" install --quiet --disable-pip-version-check uv; \
+	compile() { \
+		{ echo "# What .[$$1] needs, by hashes; \`make hashes\` writes this file."; \
+		  echo 'setuptools' | "$$scratch/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 \
+			--generate-hashes --no-annotate --no-header --constraint constraints.txt \
+			--extra "$$1" pyproject.toml -; \
+		} > "$$scratch/$$2"; cp "$$scratch/$$2" "$$2"; }; \
+	compile cli requirements.txt; \
+	compile dev requirements-dev.txt
 
 .PHONY: clean
 clean: ## Remove all that make has made; never var/, which holds the log and the keys
@@ -121,16 +142,19 @@ clean: ## Remove all that make has made; never var/, which holds the log and the
 
 # Made from nothing whenever what is to be installed has changed: first what running needs, then the tools.
 # The stamps come last, so that an interrupted installation is not taken for a whole one.
-$(RUNNABLE): pyproject.toml constraints.txt
+$(RUNNABLE): pyproject.toml requirements.txt
 	$(check_python)
 	@printf 'Installing into $(VENV), once; this takes some seconds '
-	@$(PYTHON) -m venv --clear $(VENV)
-	$(call install,cli)
+	@$(PYTHON) $(MODULE) venv --clear $(VENV)
+	$(call install,--no-deps --require-hashes --requirement requirements.txt)
+	$(call install,--no-deps --no-build-isolation --editable .)
+	@echo
 	@touch $@
 
-$(INSTALLED): $(RUNNABLE)
+$(INSTALLED): $(RUNNABLE) requirements-dev.txt
 	@printf 'Installing the tools into $(VENV), once; this takes about a minute '
-	$(call install,dev)
+	$(call install,--no-deps --require-hashes --requirement requirements-dev.txt)
+	@echo
 	@touch $@
 
 $(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
@@ -165,20 +189,19 @@ fi
 endef
 
 define install
-@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
-	--constraint constraints.txt --editable '.[$(1)]' | $(dots)
+@$(BIN)/python $(MODULE) pip install --disable-pip-version-check --no-input --progress-bar off $(1) | $(dots)
 endef
 
 # One dot for each package, in place of pip's hundred lines; its errors go to standard error untouched.
 define dots
-while read -r word _; do if [ "$$word" = Collecting ]; then printf .; fi; done; echo
+while read -r word _; do if [ "$$word" = Collecting ]; then printf .; fi; done
 endef
 
 define check_python
 @command -v $(PYTHON) > /dev/null || { \
 	echo "make: there is no $(PYTHON); install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; \
 	exit 1; }
-@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
 	echo "make: $$($(PYTHON) --version) is too old, Fanline needs 3.11 or newer; name one: make PYTHON=python3.11" >&2; \
 	exit 1; }
 @$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \

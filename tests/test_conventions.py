@@ -208,3 +208,50 @@ def test_links_between_documents_lead_somewhere() -> None:
         if "://" not in target and not (path.parent / target).exists()
     ]
     assert not broken
+
+
+def entries_of(requirements: str) -> dict[str, tuple[str, bool]]:
+    """Return the version of each package in a file of requirements, and whether it is for other systems."""
+    lines = (ROOT / requirements).read_text().replace("\\\n", " ").splitlines()
+    entries = {}
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        assert " --hash=sha256:" in line
+        assert "://" not in line
+        specifier, _, rest = line.partition(" ")
+        name, version = specifier.split("==")
+        entries[normalized(name)] = version, "win32" in rest
+    return entries
+
+
+def normalized(name: str) -> str:
+    """Return the name of a package as all spellings of it have it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize(
+    ("requirements", "extra"), [("requirements.txt", "cli"), ("requirements-dev.txt", "dev")]
+)
+def test_requirements_are_pinned_by_hashes(requirements: str, extra: str) -> None:
+    """They have all that the extra needs, in the pinned versions; if not, run `make hashes`."""
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = (line.split("==") for line in constraints if not line.startswith("#"))
+    pinned = {normalized(name): version for name, version in pins}
+    entries = entries_of(requirements)
+    versions = {name: version for name, (version, is_elsewhere) in entries.items() if not is_elsewhere}
+    assert versions.items() <= pinned.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {*project["dependencies"], *names_in(project["optional-dependencies"], extra)}
+    assert {normalized(re.split(r"[^\w.-]", each)[0]) for each in needed} <= versions.keys()
+
+
+def names_in(extras: dict[str, list[str]], extra: str) -> set[str]:
+    """Return what an extra needs, also by the extras that it is built on."""
+    found = set()
+    for each in extras[extra]:
+        if inner := re.fullmatch(r"fanline\[(.*)\]", each):
+            found |= {name for part in inner[1].split(",") for name in names_in(extras, part)}
+        else:
+            found.add(each)
+    return found

@@ -109,6 +109,15 @@ def test_dockerfile_is_clean() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_images_are_pinned() -> None:
+    """The base image is named by its digest, and all that is installed by its hashes."""
+    taken = {line.split()[1] for line in DOCKERFILE.read_text().splitlines() if line.startswith("FROM")}
+    assert all("@sha256:" in image for image in taken - STAGES.keys())
+    (command,) = (each for each in STAGES["build"].arguments("RUN") if " install " in each)
+    assert "--no-deps --require-hashes --requirement requirements.txt" in command
+    assert "--no-deps --no-build-isolation ." in command
+
+
 def test_everything_copied_exists() -> None:
     """Each COPY finds its source, in the tree and past .dockerignore."""
     let_through = (ROOT / ".dockerignore").read_text().splitlines()
@@ -355,6 +364,7 @@ def test_containers_are_limited(service: str) -> None:
     """No container takes all memory or processes of its machine, or fills its disk with a log."""
     definition = COMPOSE["services"][service]
     assert definition["mem_limit"] == "${MEMORY:-1g}"
+    assert definition["cpus"] == "${CPUS:-1}"
     assert definition["pids_limit"] == 256
     assert set(definition["logging"]["options"]) == {"max-size", "max-file"}
 
