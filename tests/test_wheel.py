@@ -114,7 +114,12 @@ def test_ctrl_c_at_the_start_shows_no_traceback(
 
 
 async def test_up_works_without_the_source_tree(installed: Path, tmp_path: Path) -> None:
-    """In an empty folder ``fanline up`` becomes ready, and chat has its page."""
+    """In an empty folder ``fanline up`` becomes ready, and chat has its page.
+
+    A program of the user's own in this folder that has the name of a service, or of a library, is not run.
+    """
+    for name in ("publisher.py", "certs.py", "typer.py"):
+        (tmp_path / name).write_text("raise SystemExit('the user has a program of this name')")
     ports = [
         part for name in ("msgqueue", "publisher", "subscriber", "chat") for part in (f"--{name}-port", "0")
     ]
