@@ -1,5 +1,6 @@
-"""Token buckets: rates that may be exceeded for a while. No I/O, no clock."""
+"""Limits for each key: rates that may be exceeded for a while, and quotas. No I/O, no clock."""
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from operator import add
 from typing import Final
@@ -142,3 +143,35 @@ class Usage:
 
 def _periods(rates: Sequence[float]) -> tuple[float, ...]:
     return tuple(1 / rate for rate in rates)
+
+
+class Quota:
+    """Amounts that keys hold, none of them more than a limit.
+
+    Args:
+        limit: The most that a key may hold.
+
+    Attributes:
+        limit: As given; a lower one takes nothing from those that hold more.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._held: Counter[Hashable] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def has_room(self, key: Hashable, amount: int) -> bool:
+        """Return whether a key may hold so much more."""
+        return self._held[key] + amount <= self.limit
+
+    def take(self, key: Hashable, amount: int) -> None:
+        """Note that a key holds so much more."""
+        self._held[key] += amount
+
+    def give_back(self, key: Hashable, amount: int) -> None:
+        """Note that a key holds so much less."""
+        self._held[key] -= amount
+        if not self._held[key]:
+            del self._held[key]

@@ -30,6 +30,7 @@ from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
 from fanline.server import BEAT_INTERVAL, App, ClientRates, Endpoint, Page, metrics
 from fanline.tasks import running_task
+from fanline.token_bucket import Quota
 from subscriber.admin.api import open_admin
 from subscriber.admin.description import PATHS, TYPES
 from subscriber.delivery import Delivery
@@ -114,7 +115,7 @@ async def open_subscriber(
             streams=events.streams,
             readiness_problem=lambda: queue.problem,
             drain=partial(_drain, feed),
-            reload=partial(_reload, rates),
+            reload=partial(_reload, rates, feed),
             follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
         )
 
@@ -142,9 +143,14 @@ def _rates(settings: SubscriberSettings) -> tuple[list[float], list[float]]:
     return [settings.max_commands_per_second], [settings.max_commands_per_second_per_address]
 
 
-def _reload(rates: ClientRates, changed: SubscriberSettings) -> tuple[str, ...]:
+def _reload(rates: ClientRates, feed: LiveFeed, changed: SubscriberSettings) -> tuple[str, ...]:
     rates.change(*_rates(changed))
-    return "max_commands_per_second", "max_commands_per_second_per_address"
+    feed.quota.limit = changed.max_subscription_bytes_per_user
+    return (
+        "max_commands_per_second",
+        "max_commands_per_second_per_address",
+        "max_subscription_bytes_per_user",
+    )
 
 
 def _make_presence(settings: SubscriberSettings, queue: QueueClient, beat_interval: float) -> Presence:
@@ -164,6 +170,7 @@ def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry, presen
         asyncio.get_running_loop().call_later,
         on_delivered=DeliveryMetrics(registry).observe,
         presence=presence,
+        quota=Quota(settings.max_subscription_bytes_per_user),
     )
     _register_metrics(registry, feed)
     _register_presence(registry, presence.state)

@@ -1,6 +1,7 @@
 """The live end of the log, shared by all subscribers: the newest records, and the fan-out of each new one."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -9,6 +10,7 @@ from fanline.change_notifier import ChangeNotifier
 from fanline.errors import CloseCode
 from fanline.protocol import GapRange, Record
 from fanline.queue.record_cache import RecordCache
+from fanline.token_bucket import Quota
 from subscriber.fanout import Fanout
 from subscriber.presence.presence import Presence
 
@@ -53,6 +55,7 @@ class LiveFeed:
         call_later: Calls a function after a number of seconds, as the event loop's method does.
         on_delivered: Called with the newest of the records that were delivered.
         presence: Who is present; takes the records of the system's topics first.
+        quota: How much memory the patterns of each user may take, by name.
 
     Attributes:
         grown: Fires when there are new records.
@@ -61,6 +64,7 @@ class LiveFeed:
         can_resume: Whether positions mean something: not with a msgqueue that speaks the plain dialect.
         epoch: Epoch of the log that the cache is of.
         presence: As given.
+        quota: As given.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class LiveFeed:
         on_delivered: Callable[[Record], None] = _do_nothing,
         *,
         presence: Presence,
+        quota: Quota | None = None,
     ) -> None:
         self.cache = cache
         self.fanout = fanout
@@ -79,6 +84,7 @@ class LiveFeed:
         self.subscriptions: set[FeedListener] = set()
         self.can_resume = True
         self.epoch: str | None = None
+        self.quota = Quota(math.inf) if quota is None else quota
         self._call_later = call_later
         self._on_delivered = on_delivered
         self.presence = presence

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fanline.setting_types import Count, ListenUrls, Port, Seconds
+from fanline.setting_types import Bytes, Count, ListenUrls, Port, Seconds
 from fanline.settings import ServiceSettings
 
 
@@ -26,6 +26,11 @@ class SubscriberSettings(ServiceSettings):
         "`workers` that of the first one; the others have those after it.",
     )
     max_subscriptions: Count = Field(1_000, description="Subscriptions that one connection may hold.")
+    max_subscription_bytes_per_user: Bytes = Field(
+        67_108_864,
+        description="Memory for the subscriptions of all connections of one user: some 400 bytes for each, "
+        "and 300 for each token of one with wildcards; not a limit for users with the role `service`.",
+    )
     max_commands_per_second: Count = Field(
         1_000,
         description="Commands that the connections of one user may send a second, for longer than five "

@@ -14,13 +14,14 @@ The caller does the waiting. :meth:`Subscription.execute` yields what a command 
 :meth:`Subscription.advance` returns the page to read next.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import GapNotice, GapRange, Page, PageAnswer, Read, Record, Subscribed, Unsubscribed
+from fanline.protocol.topics import memory_of
 from fanline.security.users import User
 from subscriber.backlog import Backlog, Start, Steps, find_start, no_log
 from subscriber.commands import Command
@@ -125,6 +126,7 @@ class Subscription:
         """End all delivery; allowed at any time, and again."""
         self._feed.subscriptions.discard(self)
         self._fanout.leave(self)
+        self._give_back(self.patterns)
         self.patterns.clear()
         self._backlog = self._read = None
         if self._sessions is not None:
@@ -231,10 +233,23 @@ class Subscription:
             raise Rejected(ErrorCode.FORBIDDEN, f'{self._user.name} may not subscribe to "{pattern}"')
         if len(self.patterns) >= self._max_patterns and pattern not in self.patterns:
             raise self._too_many()
+        self._require_memory(pattern)
 
     def _too_many(self) -> Rejected:
         reason = f"a connection may hold {self._max_patterns:,} subscriptions"
         return Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
+
+    def _require_memory(self, pattern: str) -> None:
+        user = self._user
+        if user.is_service or pattern in self.patterns:
+            return
+        if not self._feed.quota.has_room(user.name, memory_of(pattern)):
+            reason = f"the subscriptions of all connections of {user.name} take as much memory as allowed"
+            raise Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
+
+    def _give_back(self, patterns: Iterable[str]) -> None:
+        if memory := sum(map(memory_of, patterns)):
+            self._feed.quota.give_back(self._user.name, memory)
 
     def _position_of(self, pattern: str) -> int:
         return self._fanout.head if self._backlog is None else self._backlog.position_of(pattern)
@@ -245,6 +260,8 @@ class Subscription:
         self.send(Subscribed(command.pattern, seq, start.gap, self._feed.epoch, start.latest, name))
 
     def _add(self, pattern: str, start: Start) -> None:
+        self._require_memory(pattern)  # again: others may have taken it while the log was read
+        self._feed.quota.take(self._user.name, memory_of(pattern))
         if self._backlog is None and self._is_live_end(start.after):
             self.patterns.add(pattern)
             if self._fanout.is_member(self):
@@ -283,6 +300,7 @@ class Subscription:
 
     def _remove(self, pattern: str) -> None:
         self.patterns.discard(pattern)
+        self._give_back([pattern])
         if self._sessions is not None:
             self._sessions.leave(pattern)
         if self._backlog is not None:

@@ -19,6 +19,11 @@ MAX_TOPIC_LENGTH = 255
 # grow with it.
 MAX_PATTERN_TOKENS = 16
 
+# Bytes that an index and its owner take for a pattern, measured, besides its text: if it shares nothing with
+# others, and for each of its tokens if it has wildcards.
+PATTERN_BYTES = 400
+TOKEN_BYTES = 300
+
 # \s, the C0/C1 controls and halves of surrogate pairs are excluded; so are the separators and wildcards.
 _TOKEN = r"[^\s.*>\x00-\x1f\x7f-\x9f\ud800-\udfff]+"
 _FORBIDDEN = {
@@ -50,6 +55,12 @@ def is_pattern(text: str) -> bool:
 def has_wildcard(pattern: str) -> bool:
     """Return whether a valid pattern matches more than the one topic that it spells."""
     return "*" in pattern or ">" in pattern
+
+
+def memory_of(pattern: str) -> int:
+    """Return about how many bytes of memory it takes to hold a valid pattern."""
+    tokens = pattern.count(".") + 1 if has_wildcard(pattern) else 0
+    return PATTERN_BYTES + len(pattern) + TOKEN_BYTES * tokens
 
 
 def is_system(topic: str) -> bool:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from fanline.token_bucket import KEYS_BETWEEN_LOOKS, RateLimiter, TokenBucket
+from fanline.token_bucket import KEYS_BETWEEN_LOOKS, Quota, RateLimiter, TokenBucket
 
 
 def test_a_burst_is_allowed_and_then_the_rate() -> None:
@@ -68,3 +68,15 @@ def test_other_rates_count_at_once() -> None:
     limiter.change(1)
     assert request(limiter, "a", 0, 100) == 0
     assert request(limiter, "a", 0, 1) == pytest.approx(96)
+
+
+def test_holds_no_more_than_the_limit() -> None:
+    """Each key has the limit for itself; what it gives back it may take again."""
+    quota = Quota(10)
+    quota.take("a", 6)
+    assert quota.has_room("a", 4)
+    assert not quota.has_room("a", 5)
+    assert quota.has_room("b", 10)
+    quota.give_back("a", 6)
+    assert quota.has_room("a", 10)
+    assert len(quota) == 0

@@ -30,15 +30,21 @@ async def queue(cert_dir: Path) -> AsyncIterator[StubQueue]:
 
 
 @pytest.fixture
-async def subscriber(queue: StubQueue, start_service: StartService, tmp_path: Path) -> Service:
-    """A subscriber service behind a proxy, where a user may send a command a second, an address two."""
+def users(tmp_path: Path) -> Path:
+    """A file with two users."""
     users = UsersFile(tmp_path / "users")
     for name in ("alice", "bob"):
         users.put(User(name), "secret", cost=4)
+    return users.path
+
+
+@pytest.fixture
+async def subscriber(queue: StubQueue, start_service: StartService, users: Path) -> Service:
+    """A subscriber service behind a proxy, where a user may send a command a second, an address two."""
     return await start_service(
         open_subscriber,
         queue_url=queue.url,
-        users_file=users.path,
+        users_file=users,
         trusted_proxies=["127.0.0.1", "::1"],
         max_commands_per_second=1,
         max_commands_per_second_per_address=2,
@@ -56,6 +62,26 @@ async def test_commands_over_the_rate_are_refused(subscriber: Service, dial: Dia
     assert all(0 < each["retry_ms"] <= 1_000 and each["sub"].startswith("t.") for each in refused)
     other = await dial(subscriber, "/subscribe", **BOB)
     await other.send("sub t")
+    assert "subscribed" in (await answers(other, 1))[0]
+
+
+async def test_memory_of_a_users_subscriptions_is_limited(
+    queue: StubQueue, start_service: StartService, users: Path, dial: Dial
+) -> None:
+    """The patterns of all connections of a user count; the refusal is told, others subscribe (line 47)."""
+    subscriber = await start_service(
+        open_subscriber, queue_url=queue.url, users_file=users, max_subscription_bytes_per_user=1_024
+    )
+    first = await dial(subscriber, "/subscribe", **ALICE)
+    second = await dial(subscriber, "/subscribe", **ALICE)
+    await first.send("sub a")
+    assert "subscribed" in (await answers(first, 1))[0]
+    await second.send('[{"sub":"b"},{"sub":"c"}]')
+    got = await answers(second, 2)
+    assert got[0]["subscribed"] == "b"
+    assert (got[1]["error"], got[1]["sub"]) == ("too-many-subscriptions", "c")
+    other = await dial(subscriber, "/subscribe", **BOB)
+    await other.send("sub c")
     assert "subscribed" in (await answers(other, 1))[0]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fanline.errors import CloseCode, ErrorCode, Rejected
 from fanline.protocol import GapRange, PageAnswer, Read, Record
-from fanline.protocol.topics import matches, matches_any
+from fanline.protocol.topics import matches, matches_any, memory_of
 from fanline.queue.base import QueueClient
 from fanline.queue.record_cache import RecordCache
 from fanline.security.users import User
@@ -320,6 +320,40 @@ def test_patterns_are_limited(log: Log) -> None:
     client.sub("a")
     client.unsub("b")
     client.sub(">")
+
+
+def test_memory_of_patterns_is_limited_for_each_user(log: Log) -> None:
+    """A user holds so much over all connections; what ends makes room, a repeat takes none (line 47)."""
+    log.feed.quota.limit = 2 * memory_of("a.*")
+    first, second = Client(log), Client(log)
+    first.sub("a.*")
+    first.sub("a.*")
+    second.sub("b.*")
+    for pattern in ("c.*", "d"):
+        with pytest.raises(Rejected, match="all connections of alice") as raised:
+            second.sub(pattern, after=0)
+        assert raised.value.code == ErrorCode.TOO_MANY_SUBSCRIPTIONS
+    Client(log, user=User("bob", subscribe=(">",))).sub("c.*")
+    Client(log, user=User("carol", subscribe=(">",), is_service=True)).sub("d.*.*.*")
+    first.unsub("a.*")
+    second.sub("c.*")
+    second.subscription.close()
+    second.subscription.close()
+    first.sub("a.*")
+    first.sub("d.*")
+
+
+def test_memory_that_others_have_taken_is_refused(log: Log) -> None:
+    """Two subscriptions that read the log at the same time do not both get the last of the memory."""
+    log.feed.quota.limit = memory_of("a")
+    steps = [Client(log).subscription.execute(Command(True, "a", last=1)) for _ in range(2)]
+    reads = [next(each) for each in steps]
+    assert all(isinstance(read, Read) for read in reads)
+    page = log.read(reads[0])  # type: ignore[arg-type]
+    with pytest.raises(StopIteration):
+        steps[0].send(page)
+    with pytest.raises(Rejected, match="as much memory as allowed"):
+        steps[1].send(page)
 
 
 def test_positions_are_useless_without_a_log() -> None:
