@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import prometheus_client
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -185,6 +186,9 @@ def _upgrade_required(access: Access, endpoint: object) -> Page:
         access.check_origin(request)
         if isinstance(endpoint, Endpoint):
             await access.identify(request, services_only=endpoint.services_only)
+        if _is_half_a_handshake(request.headers):
+            detail = "the handshake of a WebSocket has Connection: Upgrade and Upgrade: websocket"
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail)
         detail = "this is a WebSocket: connect with wss, by a WebSocket client"
         raise HttpProblem(
             HTTPStatus.UPGRADE_REQUIRED,
@@ -194,3 +198,12 @@ def _upgrade_required(access: Access, endpoint: object) -> Page:
         )
 
     return refuse
+
+
+def _is_half_a_handshake(headers: Headers) -> bool:
+    """Return whether a request that asks for no WebSocket has other headers of a handshake.
+
+    The original services answer these with 400. An upgrade to HTTP/2 is what some clients add to any request.
+    """
+    has_key = "sec-websocket-key" in headers or "sec-websocket-version" in headers
+    return has_key or headers.get("upgrade", "h2c").lower() != "h2c"

@@ -46,6 +46,22 @@ async def test_plain_http(
     assert "still there" in str(await client.recv())
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}, 400),
+        ({"Connection": "Upgrade", "Upgrade": "something"}, 400),
+        ({"Connection": "Upgrade", "Upgrade": "websocket"}, 400),
+        ({"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}, 426),
+    ],
+)
+async def test_half_a_handshake_gets_400(
+    service: Service, get: Get, headers: dict[str, str], status: int
+) -> None:
+    """A request that has some headers of a handshake is answered as by the originals (line 2)."""
+    assert (await get(service, "/echo", headers=headers)).status_code == status
+
+
 async def test_health_and_readiness(service: Service, echo: Echo, get: Get) -> None:
     """Alive and ready are open to probes; not ready is 503, and heals; the reason is for users alone."""
     for path in ("/healthz", "/readyz"):
