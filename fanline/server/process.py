@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import logging
@@ -12,6 +13,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Protocol, TypeVar
 
 import uvloop
@@ -60,6 +62,10 @@ COLLECT_EVERY: Final = 50_000
 
 # Signs of life within the time after which systemd takes a process for dead.
 WATCHDOG_SIGNS: Final = 4
+
+# How often freed memory is returned to the system, and by how much a process must have grown for that.
+TRIM_SECONDS: Final = 5.0
+TRIM_BYTES: Final = 16 << 20
 
 
 def run_program(
@@ -156,6 +162,53 @@ def watchdog() -> SignsOfLife | None:
     return SignsOfLife(interval, partial(notify_systemd, "WATCHDOG=1"))
 
 
+def read_resident() -> int:
+    """Return the bytes of memory that this process has resident; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def trim_heap() -> None:
+    """Return freed memory to the system, where the C library can do that."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class FreedMemory:
+    """Returns freed memory to the system, while a process is larger than it need be.
+
+    The C library keeps what is freed between things that are in use: without this a service stays as large as
+    the largest burst of messages, or of connections, has made it.
+
+    Args:
+        read_resident: Returns the memory that the process has, in bytes.
+        trim: Returns what is free.
+    """
+
+    def __init__(
+        self, read_resident: Callable[[], int] = read_resident, trim: Callable[[], None] = trim_heap
+    ) -> None:
+        self._read_resident = read_resident
+        self._trim = trim
+        self._least = read_resident()
+
+    def look(self) -> None:
+        """Return what is free if the process has grown; what that costs depends on how much it returns."""
+        if self._read_resident() > self._least + TRIM_BYTES:
+            self._trim()
+        self._least = min(self._least, self._read_resident())
+
+
+async def _return_freed_memory() -> None:
+    freed = FreedMemory()
+    while True:
+        await asyncio.sleep(TRIM_SECONDS)
+        freed.look()
+
+
 def run(
     name: str,
     start: Callable[[], Awaitable[Running]],
@@ -203,7 +256,10 @@ async def _serve(
     service = await start()
     loop.add_signal_handler(signal.SIGHUP, service.reload, read)
     on_ready(service.port)
-    async with running_task(_give(signs)) if signs is not None else contextlib.nullcontext():
+    async with contextlib.AsyncExitStack() as tasks:
+        await tasks.enter_async_context(running_task(_return_freed_memory()))
+        if signs is not None:
+            await tasks.enter_async_context(running_task(_give(signs)))
         await stop.wait()
         logger.info("stopping")
         notify_systemd("STOPPING=1")

@@ -11,7 +11,15 @@ import pytest
 
 from fanline.errors import ConfigurationError
 from fanline.server import Service, run_program
-from fanline.server.process import notify_systemd, report_ready, worker_settings
+from fanline.server.process import (
+    TRIM_BYTES,
+    FreedMemory,
+    notify_systemd,
+    read_resident,
+    report_ready,
+    trim_heap,
+    worker_settings,
+)
 from fanline.setting_sources import read
 from subscriber.settings import SubscriberSettings
 from tests.conftest import until
@@ -152,3 +160,34 @@ def test_each_worker_has_a_port_for_its_metrics() -> None:
     found = [worker_settings(settings, 8082, number) for number in range(3)]
     assert [(each.port, each.metrics_port) for each in found] == [(8082, 9090), (8082, 9091), (8082, 9092)]
     assert worker_settings(read(SubscriberSettings), 8082, 1).metrics_port is None
+
+
+def test_freed_memory_is_returned_after_growth() -> None:
+    """A process that has grown returns what is free at every look, and one that has not does nothing."""
+    sizes = [100, 100 + TRIM_BYTES, 100 + TRIM_BYTES, 500 + TRIM_BYTES, 50, 51 + TRIM_BYTES, 50]
+    trims = 0
+
+    def trim() -> None:
+        nonlocal trims
+        trims += 1
+
+    memory = FreedMemory(lambda: sizes.pop(0), trim)
+    memory.look()
+    assert trims == 0
+    memory.look()
+    assert trims == 1
+    memory.look()
+    assert trims == 2
+    assert not sizes
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell")
+def test_memory_between_what_is_in_use_is_returned() -> None:
+    """Memory that the C library keeps after a burst, because something after it is in use, is freed."""
+    burst = [os.urandom(64) * 1_000 for _ in range(500)]
+    in_use = burst[::20]
+    del burst
+    before = read_resident()
+    trim_heap()
+    assert read_resident() < before - 10_000_000
+    assert in_use
