@@ -94,7 +94,7 @@ class HttpIntake:
             raise rate_refusal(excess, "messages")
         try:
             async with asyncio.timeout(self._timeout):
-                await self._intake.wait_for_queue()
+                await self._intake.wait_for_queue(user)
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not keep up; try again") from None
         outcomes = Outcomes(len(entries))

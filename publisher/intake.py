@@ -118,18 +118,18 @@ class Intake:
                 self._received += 1
                 self._queue.append(entry, reply)
 
-    def has_space(self, replies: "_Replies") -> bool:
-        """Return whether a connection may send more."""
-        return not self._queue.is_full and len(replies) < self._max_in_flight
+    def has_space(self, user: User, replies: "_Replies") -> bool:
+        """Return whether a connection of a user may send more."""
+        return len(replies) < self._max_in_flight and not self._queue.is_full_for(_sender_of(user))
 
-    async def wait_for_space(self, replies: "_Replies") -> None:
-        """Wait until a connection may send more."""
-        await self.wait_for_queue()
+    async def wait_for_space(self, user: User, replies: "_Replies") -> None:
+        """Wait until a connection of a user may send more."""
+        await self.wait_for_queue(user)
         await replies.fewer_than(self._max_in_flight)
 
-    async def wait_for_queue(self) -> None:
-        """Wait until the queue takes more."""
-        await self._queue.wait_for_space()
+    async def wait_for_queue(self, user: User) -> None:
+        """Wait until the queue takes more of a user."""
+        await self._queue.wait_for_space(_sender_of(user))
 
     def _forward(self, connection: Connection, accepted: Sequence[NewMessage], size: int) -> None:
         self._received += len(accepted)
@@ -141,13 +141,13 @@ class Intake:
             self._topics.add(topics)
             counts = len(accepted), size, len(topics)
             wait = self._rates.charge(user, connection.peer.address, *counts)
-        if wait or self._queue.is_full:
+        if wait or self._queue.is_full_for(_sender_of(user)):
             connection.pause_reading_during(self._wait(connection, wait))
 
     async def _wait(self, connection: Connection, seconds: float) -> None:
         """Wait until a sender that is not told of refusals may send more."""
         await connection.rest(seconds)
-        await self._queue.wait_for_space()
+        await self.wait_for_queue(connection.user)
 
 
 class _Publishing:
@@ -176,8 +176,8 @@ class _Publishing:
             self._connection.pause_reading_during(self._take_in_slices())
         else:
             self._take(entries)
-            if not self._intake.has_space(self._replies):
-                self._connection.pause_reading_during(self._intake.wait_for_space(self._replies))
+            if not self._intake.has_space(connection.user, self._replies):
+                connection.pause_reading_during(self._intake.wait_for_space(connection.user, self._replies))
 
     def on_close(self) -> None:
         """Forward what was sent all the same; nothing is to be released."""
@@ -192,8 +192,13 @@ class _Publishing:
             del self._untaken[:SLICE]
             self._take(entries)
             await asyncio.sleep(0)
-            await self._intake.wait_for_space(self._replies)
+            await self._intake.wait_for_space(self._connection.user, self._replies)
         self._untaken.clear()
+
+
+def _sender_of(user: User) -> str | None:
+    """Return the sender of all messages of a user; None for a service, which may name others."""
+    return None if user.is_service else user.name
 
 
 def _check_rights(message: NewMessage, user: User) -> Rejected | None:

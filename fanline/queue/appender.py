@@ -8,11 +8,13 @@ plain dialect does not reply: messages that need a reply are refused, the others
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from typing import Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
+from fanline.change_notifier import ChangeNotifier
 from fanline.client.outbox import Outbox, PendingMessage
 from fanline.client.transport.connection import ReconnectingConnection, run_until_first
 from fanline.errors import ErrorCode
@@ -66,8 +68,8 @@ class Appender:
         self._outbox: Outbox[_Appended] = Outbox(max_count=WINDOW_COUNT, max_bytes=WINDOW_BYTES)
         self._waiting: FairQueue[_Appended] = FairQueue()  # for a place in the outbox
         self._work = asyncio.Event()
-        self._has_space = asyncio.Event()
-        self._has_space.set()
+        self._has_space = ChangeNotifier()
+        self._held: Counter[str | None] = Counter()  # how often each user waits for space
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._id_prefix = f"${secrets.token_hex(6)}-"
@@ -102,18 +104,24 @@ class Appender:
         else:
             outbox.add(appended)
             self._work.set()
-        if outbox.size + waiting.size >= self._buffer_bytes:
-            self._has_space.clear()
         self._is_empty.clear()
 
-    @property
-    def is_full(self) -> bool:
-        """Return whether the buffer is full."""
-        return self._outbox.size + self._waiting.size >= self._buffer_bytes
+    def is_full_for(self, user: str | None) -> bool:
+        """Return whether the buffer is full, and the user has its share of it."""
+        return self._outbox.size + self._waiting.size >= self._buffer_bytes and (
+            user is None or self._waiting.has_share(user, self._buffer_bytes)
+        )
 
-    async def wait_for_space(self) -> None:
-        """Wait while the buffer is full."""
-        await self._has_space.wait()
+    async def wait_for_space(self, user: str | None) -> None:
+        """Wait while the buffer is full for a user."""
+        self._held[user] += 1
+        try:
+            while self.is_full_for(user):
+                await asyncio.shield(self._has_space.next)
+        finally:
+            self._held[user] -= 1
+            if not self._held[user]:
+                del self._held[user]
 
     async def flush(self) -> None:
         """Wait until every message has its reply."""
@@ -219,8 +227,8 @@ class Appender:
                 self._outbox.add(message)
         if self._outbox.has_waiting:
             self._work.set()
-        if not self.is_full:
-            self._has_space.set()
+        if self._held and not all(map(self.is_full_for, self._held)):
+            self._has_space.fire()
         if not self._outbox:
             self._is_empty.set()
 

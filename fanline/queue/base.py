@@ -96,14 +96,20 @@ class QueueClient(ABC):
             sender: Whose messages without a ``reply`` take turns with those of others: their connection.
         """
 
-    @property
     @abstractmethod
-    def is_full(self) -> bool:
-        """Return whether more than the buffer's size has no outcome yet."""
+    def is_full_for(self, user: str | None) -> bool:
+        """Return whether a user should wait before it appends more.
+
+        So it is when as much as the buffer's size has no outcome yet, and the user has its share of that: who
+        floods the log does not keep others from it.
+
+        Args:
+            user: The sender of all that it appends; None if there are several, who then have no share.
+        """
 
     @abstractmethod
-    async def wait_for_space(self) -> None:
-        """Wait until no more than the buffer's size has no outcome yet."""
+    async def wait_for_space(self, user: str | None) -> None:
+        """Wait while it is full for a user."""
 
     @abstractmethod
     async def flush(self) -> None:

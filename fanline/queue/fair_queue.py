@@ -34,7 +34,7 @@ class FairQueue(Generic[M]):
         self.size = 0
         self._quantum = quantum
         self._count = 0
-        self._users: OrderedDict[str | None, OrderedDict[object, _Lane[M]]] = OrderedDict()
+        self._users: OrderedDict[str | None, _Lanes[M]] = OrderedDict()
 
     def __len__(self) -> int:
         return self._count
@@ -43,11 +43,12 @@ class FairQueue(Generic[M]):
         """Add a message after all others of its sender, which is one of the user's."""
         lanes = self._users.get(user)
         if lanes is None:
-            lanes = self._users[user] = OrderedDict()
+            lanes = self._users[user] = _Lanes()
         lane = lanes.get(sender)
         if lane is None:
             lane = lanes[sender] = _Lane()
         lane.messages.append((message, size))
+        lanes.size += size
         self.size += size
         self._count += 1
 
@@ -58,11 +59,14 @@ class FairQueue(Generic[M]):
         messages = lane.messages
         deficit = lane.deficit + self._quantum
         taken: list[M] = []
+        before = deficit
         while messages and messages[0][1] + OVERHEAD <= deficit:
             message, size = messages.popleft()
             deficit -= size + OVERHEAD
-            self.size -= size
             taken.append(message)
+        size = before - deficit - OVERHEAD * len(taken)
+        self.size -= size
+        lanes.size -= size
         self._count -= len(taken)
         lane.deficit = deficit
         lanes.move_to_end(sender)
@@ -70,6 +74,11 @@ class FairQueue(Generic[M]):
         if not messages:
             self._drop(user, sender)
         return taken
+
+    def has_share(self, user: str | None, limit: int) -> bool:
+        """Return whether a user has its share of a limit waiting: half of it, divided by all who wait."""
+        lanes = self._users.get(user)
+        return lanes is not None and lanes.size * 2 * len(self._users) >= limit
 
     def first_of_each(self) -> Iterator[M]:
         """Yield the oldest message of each sender."""
@@ -86,7 +95,9 @@ class FairQueue(Generic[M]):
         for user, sender in found:
             messages = self._users[user][sender].messages
             removed += (message for message, _ in messages)
-            self.size -= sum(size for _, size in messages)
+            size = sum(size for _, size in messages)
+            self.size -= size
+            self._users[user].size -= size
             self._drop(user, sender)
         self._count -= len(removed)
         return removed
@@ -96,6 +107,14 @@ class FairQueue(Generic[M]):
         del lanes[sender]
         if not lanes:
             del self._users[user]
+
+
+class _Lanes(OrderedDict[object, "_Lane[M]"], Generic[M]):
+    """The senders of one user, and the size of all of their messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
 
 
 class _Lane(Generic[M]):

@@ -113,16 +113,18 @@ class LocalQueue(QueueClient):
         self._is_empty.clear()
         self._schedule()
 
-    @property
-    def is_full(self) -> bool:
-        """Return whether too much waits to be written."""
-        return self._waiting.size >= self._buffer_bytes or self._log.is_full
+    def is_full_for(self, user: str | None) -> bool:
+        """Return whether too much waits to be written, for a user."""
+        return self._log.is_full or (
+            self._waiting.size >= self._buffer_bytes
+            and (user is None or self._waiting.has_share(user, self._buffer_bytes))
+        )
 
-    async def wait_for_space(self) -> None:
-        """Wait while too much waits to be written."""
-        while self._waiting.size >= self._buffer_bytes:
+    async def wait_for_space(self, user: str | None) -> None:
+        """Wait while too much waits to be written, for a user."""
+        while self.is_full_for(user):
             await asyncio.shield(self._has_space.next)
-        await self._log.wait_for_space()
+            await self._log.wait_for_space()
 
     async def flush(self) -> None:
         """Wait until every message is stored, or refused."""

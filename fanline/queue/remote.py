@@ -113,14 +113,13 @@ class RemoteQueue(QueueClient):
         """Send a message after all of its sender that were appended before it."""
         self._appender.append(message, reply, sender=sender)
 
-    @property
-    def is_full(self) -> bool:
-        """Return whether the buffer is full."""
-        return self._appender.is_full
+    def is_full_for(self, user: str | None) -> bool:
+        """Return whether a user should wait before it appends more."""
+        return self._appender.is_full_for(user)
 
-    async def wait_for_space(self) -> None:
-        """Wait while the buffer is full."""
-        await self._appender.wait_for_space()
+    async def wait_for_space(self, user: str | None) -> None:
+        """Wait while the buffer is full for a user."""
+        await self._appender.wait_for_space(user)
 
     async def flush(self) -> None:
         """Wait until every message has its reply."""

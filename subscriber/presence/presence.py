@@ -109,7 +109,7 @@ class Presence:
         if self.state.count_of(session.user) >= self._max_sessions:
             reason = f"a user may be present {self._max_sessions:,} times, on all topics together"
             raise Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
-        if self._queue.is_full or self.state.joining >= MAX_JOINING:
+        if self._queue.is_full_for(None) or self.state.joining >= MAX_JOINING:
             reason = "the queue does not keep up; the subscription was not made"
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, reason)
 

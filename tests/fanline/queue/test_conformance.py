@@ -24,6 +24,8 @@ from tests.stubs import DEADLINE
 
 Outcome = Ack | Refusal
 
+BUFFER_BYTES = 4 << 20
+
 
 class Reply:
     """Waits for the outcome of one message."""
@@ -74,7 +76,7 @@ async def local_queue(settings: MsgQueueSettings) -> AsyncIterator[LocalQueue]:
     consumers = Consumers(log)
     await consumers.start()
     try:
-        yield LocalQueue(log, consumers)
+        yield LocalQueue(log, consumers, buffer_bytes=settings.queue_buffer)
     finally:
         await consumers.close()
         await log.close()
@@ -95,7 +97,7 @@ async def queue(
     start_service: StartService,
 ) -> AsyncIterator[QueueClient]:
     """A queue client of each kind; with what :func:`prefill` has stored before, if a test asks for it."""
-    settings = make_settings(MsgQueueSettings)
+    settings = make_settings(MsgQueueSettings, queue_buffer=BUFFER_BYTES)
     opening = local_queue(settings) if request.param == "local" else remote_queue(settings, start_service)
     async with opening as client, running_task(client.run()):
         yield client
@@ -147,11 +149,25 @@ async def test_flush_waits_for_every_message(queue: QueueClient) -> None:
     for number in range(1_000):
         queue.append(new(number), None)
     assert queue.pending == 1_000
-    await queue.wait_for_space()
+    await queue.wait_for_space(None)
     async with asyncio.timeout(DEADLINE):
         await queue.flush()
     assert queue.pending == 0
     assert await append(queue, new(1, id="a")) == [Ack("a", 1_001)]
+
+
+async def test_one_who_fills_the_buffer_is_held_back_alone(queue: QueueClient) -> None:
+    """A flood of one user had all others wait until it was stored (line 47)."""
+    large = msgspec.Raw(b'"' + b"x" * 1_000_000 + b'"')
+    for _ in range(6):
+        queue.append(NewMessage("t", large, sender="eve"), None)
+    assert queue.is_full_for("eve")
+    assert queue.is_full_for(None)
+    assert not queue.is_full_for("bob")
+    async with asyncio.timeout(DEADLINE):
+        await queue.wait_for_space("bob")
+        await asyncio.gather(queue.wait_for_space("eve"), queue.wait_for_space(None))
+    assert not queue.is_full_for("eve")
 
 
 async def test_senders_without_a_reply_take_turns(queue: QueueClient) -> None:

@@ -51,6 +51,24 @@ def test_a_large_message_waits_until_its_sender_has_saved_for_it() -> None:
     assert 20 <= taken.index(("eve", "large", 2)) <= 24
 
 
+def test_a_share_is_half_of_a_limit_divided_by_all_who_wait() -> None:
+    """One that floods reaches its share, others do not; what was taken counts no more (line 47)."""
+    queue: FairQueue[Message] = FairQueue(quantum=100 + OVERHEAD)
+    add(queue, "eve", "a", 1, size=100)
+    add(queue, "eve", "b", 2, size=100)
+    add(queue, "bob", "c", 3, size=100)
+    assert not queue.has_share("carol", 1)
+    assert queue.has_share("eve", 800)
+    assert not queue.has_share("eve", 801)
+    assert queue.has_share("bob", 400)
+    assert not queue.has_share("bob", 401)
+    queue.take_turn()
+    assert not queue.has_share("eve", 401)
+    queue.remove({"c"})
+    assert queue.has_share("eve", 200)
+    assert not queue.has_share("eve", 201)
+
+
 def test_removing_senders_takes_all_of_theirs() -> None:
     """In order, and of no other sender."""
     queue: FairQueue[Message] = FairQueue()
