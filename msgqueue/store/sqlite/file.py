@@ -77,6 +77,10 @@ _SMALL_TABLES: Final = ("topics", "consumers", "log")
 # Above this size the WAL is emptied; it is 16 MB as a rule, and more when readers stayed on its beginning.
 WAL_BYTES: Final = 32 << 20
 
+# Pages that a connection keeps in memory, in KiB. Ids are random, and so each append needs other pages.
+CACHE_KIB: Final = 16_384
+WRITER_CACHE_KIB: Final = 49_152
+
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -84,7 +88,6 @@ _PRAGMAS: Final = (
     "checkpoint_fullfsync = ON",
     "cell_size_check = ON",
     "wal_autocheckpoint = 4000",  # 16 MB: fewer make random ids costly, more make the pause long
-    "cache_size = -65536",
     f"journal_size_limit = {WAL_BYTES}",
 )
 
@@ -186,15 +189,18 @@ class LogFile:
                 loss.what,
             )
 
-    def connect(self) -> sqlite3.Connection:
+    def connect(self, cache_kib: int = CACHE_KIB) -> sqlite3.Connection:
         """Return a new connection, in autocommit mode, that may be handed from thread to thread.
+
+        Args:
+            cache_kib: How much it may keep in memory.
 
         Raises:
             sqlite3.Error: If the file cannot be opened.
         """
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
-            for pragma in _PRAGMAS:
+            for pragma in (*_PRAGMAS, f"cache_size = -{cache_kib}"):
                 connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error:
             connection.close()

@@ -14,7 +14,7 @@ from fanline.errors import StoreError
 from fanline.protocol import Message, NewMessage, Record, encode
 from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.bulk import fetch, to_json
-from msgqueue.store.sqlite.file import LogFile
+from msgqueue.store.sqlite.file import WRITER_CACHE_KIB, LogFile
 
 # How many ids are looked at per message appended, to find those that have expired: at an even rate the table
 # comes to hold 4/3 of what is within the window.
@@ -212,7 +212,7 @@ class Writer:
         disk_reserve: int = 0,
         free_bytes: Callable[[Path], int] = free_bytes,
     ) -> None:
-        self.connection = file.connect()
+        self.connection = file.connect(WRITER_CACHE_KIB)
         self._disk_reserve = disk_reserve
         self._free_bytes = free_bytes
         self._file = file
