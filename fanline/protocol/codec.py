@@ -275,6 +275,8 @@ def fold_fields(frame: bytes) -> dict[str, msgspec.Raw]:
 
 def _readable(frame: bytes, entries: list[NewMessage | Rejected]) -> list[NewMessage | Rejected]:
     """Refuse messages that no reader could hold; for most frames one look decides."""
+    if len(entries) == 1 and isinstance(entries[0], Rejected):
+        return entries  # of a large frame, as a rule
     return [_require_readable(entry) for entry in entries] if may_be_unreadable(frame) else entries
 
 
