@@ -57,11 +57,16 @@ class ServiceProcess:
         return self._watching is not None and not self._watching.done()
 
     @property
+    def pid(self) -> int | None:
+        """Its process id; None without a process."""
+        return self._child.pid if self._child is not None and self.is_running else None
+
+    @property
     def resident_bytes(self) -> int:
         """The memory that it has resident; 0 without a process."""
-        if self._child is None or not self.is_running:
+        if (pid := self.pid) is None:
             return 0
-        pages = int(Path(f"/proc/{self._child.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize()
 
     async def start(self) -> None:

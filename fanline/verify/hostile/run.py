@@ -1,6 +1,7 @@
 """One run: services with default settings, a hostile client, and a well-behaved one."""
 
 import asyncio
+import os
 import secrets
 import shutil
 import ssl
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,7 +22,8 @@ from fanline.server.child_process import environment_of
 from fanline.tasks import running_task
 from fanline.verify.hostile.attacker import Order
 from fanline.verify.hostile.attacks import ATTACKS
-from fanline.verify.hostile.report import HostileReport, Phase
+from fanline.verify.hostile.machine import CpuTimes
+from fanline.verify.hostile.report import MAX_GROWTH_MIB, HostileReport, Phase
 from fanline.verify.hostile.witness import TOPIC, Waits, Witness, quantile
 from fanline.verify.installation import COMMANDS, make_certificates
 from fanline.verify.plan import SERVICES
@@ -35,6 +37,12 @@ OLD_MESSAGES: Final = 20_000
 FINISH_SECONDS: Final = 60.0
 HEALTH_SECONDS: Final = 10.0
 SAMPLE_SECONDS: Final = 0.1
+
+# Of the time of each attack; the rest is without one, to compare with.
+ATTACK_SHARE: Final = 0.75
+
+# For so long the services may still do what an attack has left them, and return memory.
+SETTLE_SECONDS: Final = 10.0
 
 _ATTACKER: Final = (sys.executable, "-m", "fanline.verify.hostile.attacker")
 
@@ -63,8 +71,8 @@ class HostileRun:
         old_messages: int = OLD_MESSAGES,
     ) -> None:
         self.phase = "starting"
-        self._attacks = ("", *attacks)
-        self._seconds = duration / len(self._attacks)
+        self._attacks = attacks
+        self._seconds = duration / (1 + len(attacks))
         self._keep = keep
         self._commands = commands
         self._old_messages = old_messages
@@ -136,7 +144,7 @@ class HostileRun:
             witness = Witness(publisher, subscriber)
             async with running_task(witness.receive()):
                 async with running_task(witness.publish()):
-                    phases = await self._run_phases(witness, begin, tls)
+                    rounds = await self._run_rounds(witness, begin, tls)
                 self.phase = "waiting for the last messages"
                 try:
                     async with asyncio.timeout(FINISH_SECONDS):
@@ -144,14 +152,18 @@ class HostileRun:
                 except TimeoutError:
                     lost = witness.published - witness.received
                     self._troubles.append(f"{lost:,} messages or their acks have not come")
+        return self._report(witness, rounds)
+
+    def _report(self, witness: Witness, rounds: Sequence["Round"]) -> HostileReport:
+        phases = [each.phase() for each in rounds]
         troubles = [
             *self._troubles,
             *witness.troubles,
-            *(each for phase in phases for each in phase.troubles),
+            *(trouble for phase in phases[1:] for trouble in phase.find_troubles(phases[0])),
         ]
         return HostileReport(
             ok=not troubles,
-            seconds=round(self._seconds, 2),
+            seconds=round(self._seconds * ATTACK_SHARE, 2),
             published=witness.published,
             received=witness.received,
             phases=phases,
@@ -165,28 +177,51 @@ class HostileRun:
             await publisher.send(f"old.flood.{number % 100}", "x" * 100)
         await publisher.flush()
 
-    async def _run_phases(self, witness: Witness, begin: "AttackSwitch", tls: ssl.SSLContext) -> list[Phase]:
-        noted: list[tuple[str, Waits, dict[str, float]]] = []
+    async def _run_rounds(
+        self, witness: Witness, begin: "AttackSwitch", tls: ssl.SSLContext
+    ) -> Sequence["Round"]:
+        """Attack, and rest after each attack; the waits of all rests are those of the first round."""
         before = self._sizes()
+        self.phase = "no attack"
+        calm = witness.waits
+        rounds = [Round("", calm, 0.0, await self._watch_sizes(before), await self._settle(before))]
+        pids = [os.getpid(), begin.pid, *(service.pid or 0 for service in self._services.values())]
         for attack in self._attacks:
-            self.phase = attack or "no attack"
-            waits = witness.begin_phase()
+            self.phase = attack
+            waits, times = Waits(), CpuTimes.read(pids)
+            witness.waits = waits
             await begin(attack)
-            noted.append((attack, waits, await self._watch_sizes(before)))
+            peak = await self._watch_sizes(before)
             await self._check_health(attack, tls)
-        await begin("")
-        witness.begin_phase()
-        return [_phase(*each) for each in noted]
+            await begin("")
+            others = CpuTimes.read(pids).share_of_others(times)
+            rounds.append(Round(attack, waits, others, peak, await self._settle(before)))
+            witness.waits = calm
+            await asyncio.sleep(self._seconds * (1 - ATTACK_SHARE))
+        return rounds
 
     async def _watch_sizes(self, before: Mapping[str, float]) -> dict[str, float]:
-        """Return by how much each service has grown at most, in MiB, until the present attack is over."""
+        """Return by how much each service is larger at most, in MiB, until the present attack is over."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._seconds
-        growth = dict.fromkeys(before, 0.0)
+        end = loop.time() + self._seconds * ATTACK_SHARE
+        peak = dict.fromkeys(before, 0.0)
         while (now := loop.time()) < end:
             await asyncio.sleep(min(SAMPLE_SECONDS, end - now))
-            growth = {name: max(growth[name], mib - before[name]) for name, mib in self._sizes().items()}
-        return growth
+            peak = {name: max(peak[name], mib) for name, mib in self._growth(before).items()}
+        return peak
+
+    async def _settle(self, before: Mapping[str, float]) -> dict[str, float]:
+        """Return by how much each service is larger, in MiB, once that is not too much, or after a while."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SETTLE_SECONDS
+        while True:
+            growth = self._growth(before)
+            if max(growth.values()) <= MAX_GROWTH_MIB or loop.time() >= end:
+                return growth
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    def _growth(self, before: Mapping[str, float]) -> dict[str, float]:
+        return {name: mib - before[name] for name, mib in self._sizes().items()}
 
     async def _check_health(self, attack: str, tls: ssl.SSLContext) -> None:
         for name in SERVICES:
@@ -212,6 +247,34 @@ class HostileRun:
         return f"wss://localhost:{self._ports[service]}"
 
 
+class Round(NamedTuple):
+    """Notes about one attack: how long messages took, what others used, how large the services were."""
+
+    attack: str
+    waits: Waits
+    others: float
+    peak: Mapping[str, float]
+    growth: Mapping[str, float]
+
+    def phase(self) -> Phase:
+        """Return its effect, once all of its messages have come."""
+        acks, deliveries = self.waits.acks, self.waits.deliveries
+        return Phase(
+            attack=self.attack,
+            ack_p50_ms=_milliseconds(acks, 0.5),
+            ack_p99_ms=_milliseconds(acks, 0.99),
+            delivery_p50_ms=_milliseconds(deliveries, 0.5),
+            delivery_p99_ms=_milliseconds(deliveries, 0.99),
+            others_share=round(self.others, 2),
+            peak_mib={name: round(mib, 1) for name, mib in self.peak.items()},
+            growth_mib={name: round(mib, 1) for name, mib in self.growth.items()},
+        )
+
+
+def _milliseconds(values: Sequence[float], share: float) -> float:
+    return round(1_000 * quantile(values, share), 1)
+
+
 class AttackSwitch:
     """Begins attacks of another process.
 
@@ -221,6 +284,11 @@ class AttackSwitch:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The id of that process."""
+        return self._process.pid
 
     async def __call__(self, line: str) -> None:
         """Begin an attack, and end the one before; an empty line ends it alone."""
@@ -242,17 +310,3 @@ async def _attacking(order: Order) -> AsyncIterator[AttackSwitch]:
     finally:
         process.kill()
         await process.communicate()
-
-
-def _phase(attack: str, waits: Waits, growth: dict[str, float]) -> Phase:
-    def milliseconds(values: Sequence[float], share: float) -> float:
-        return round(1_000 * quantile(values, share), 1)
-
-    return Phase(
-        attack=attack,
-        ack_p50_ms=milliseconds(waits.acks, 0.5),
-        ack_p99_ms=milliseconds(waits.acks, 0.99),
-        delivery_p50_ms=milliseconds(waits.deliveries, 0.5),
-        delivery_p99_ms=milliseconds(waits.deliveries, 0.99),
-        growth_mib={name: round(mib, 1) for name, mib in growth.items()},
-    )

@@ -32,33 +32,30 @@ class Witness:
         published: Messages handed over.
         received: Messages that came.
         troubles: What went wrong: messages refused, lost, repeated or out of order.
+        waits: Where the waits of the messages are noted that are sent from now on.
     """
 
     def __init__(self, publisher: Publisher, subscriber: Subscriber) -> None:
         self.published = 0
         self.received = 0
         self.troubles: list[str] = []
+        self.waits = Waits()
         self._publisher = publisher
         self._subscriber = subscriber
         self._clock = asyncio.get_running_loop().time
-        self._waits = Waits()
         self._sent: dict[int, tuple[float, Waits]] = {}
         self._acks: set[asyncio.Task[None]] = set()
         self._noted = ChangeNotifier()
-
-    def begin_phase(self) -> Waits:
-        """Return where the waits of the messages are noted that are sent from now on."""
-        self._waits = Waits()
-        return self._waits
 
     async def publish(self) -> None:
         """Publish until cancelled."""
         while True:
             number, now = self.published, self._clock()
             self.published += 1
-            self._sent[number] = now, self._waits
+            waits = self.waits
+            self._sent[number] = now, waits
             result = await self._publisher.send(TOPIC, number)
-            noting = asyncio.create_task(self._note_ack(result, now, self._waits))
+            noting = asyncio.create_task(self._note_ack(result, now, waits))
             self._acks.add(noting)
             noting.add_done_callback(self._forget)
             await asyncio.sleep(PUBLISH_EVERY)
