@@ -208,6 +208,10 @@ class Settings(BaseModel):
         67_108_864,
         description="Bytes of messages that have not arrived whole which a service holds for all clients.",
     )
+    unread_bytes: Bytes = Field(
+        1_073_741_824,
+        description="Bytes that wait for slow connections which a service holds for all of them together.",
+    )
     recent_bytes: Bytes = Field(
         16_777_216,
         description="Bytes of the newest messages kept in memory for readers that fell a little behind.",

@@ -272,5 +272,6 @@ def _limits(app: App, settings: ServiceSettings, wall_clock: Callable[[], float]
         ping_interval=settings.ping_interval,
         silence_limit=settings.silence_limit,
         max_unfinished=settings.unfinished_bytes,
+        max_unread=settings.unread_bytes,
         wall_clock=wall_clock,
     )

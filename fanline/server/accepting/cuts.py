@@ -22,6 +22,7 @@ class Cut(Enum):
 
     UNFINISHED = ("unfinished", "a message did not arrive whole in time")
     MEMORY = ("memory", "too much memory is taken by messages that have not arrived whole")
+    SLOW = ("slow", "too much waits for clients that do not read")
     UNREAD = ("unread", "the answer to a request was not read")
     SILENT = ("handshake", "the handshake or the first request did not come in time")
     HANDSHAKES = ("handshakes", "too many of its network, or of all, have not finished their handshakes")

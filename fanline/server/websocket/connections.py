@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -60,8 +60,16 @@ class OpenConnections:
             ping_interval=settings.ping_interval,
             silence_limit=settings.silence_limit,
             max_unfinished=settings.unfinished_bytes,
+            max_unread=settings.unread_bytes,
         )
-        return ("write_buffer", "ping_interval", "silence_limit", "unfinished_bytes", "return_spread")
+        return (
+            "write_buffer",
+            "ping_interval",
+            "silence_limit",
+            "unfinished_bytes",
+            "unread_bytes",
+            "return_spread",
+        )
 
     def __len__(self) -> int:
         return len(self._channels)
@@ -129,12 +137,9 @@ class OpenConnections:
             now: The event loop's time.
         """
         unfinished = {channel: size for channel in self if (size := channel.check_life(now))}
-        excess = sum(unfinished.values()) - self._limits.max_unfinished
-        for channel in sorted(unfinished, key=unfinished.__getitem__, reverse=True):
-            if excess <= 0:
-                break
-            excess -= unfinished[channel]
-            channel.drop(Cut.MEMORY)
+        _bound(unfinished, self._limits.max_unfinished, Cut.MEMORY)
+        unread = {each: each.write_buffer_size for each in self if each.paused and each.is_open}
+        _bound(unread, self._limits.max_unread, Cut.SLOW)
 
     def check_logins(self, end_of: EndOf) -> None:
         """Close the connections whose login is no longer what it was."""
@@ -167,6 +172,16 @@ class OpenConnections:
         self.per_network[network(channel.peer.address)] += 1
         if (name := channel.user_name) is not None:
             self.per_user[name] += 1
+
+
+def _bound(sizes: Mapping[Channel, int], limit: int, cut: Cut) -> None:
+    """Drop the channels with the largest sizes until the rest is within a limit."""
+    excess = sum(sizes.values()) - limit
+    for channel in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if excess <= 0:
+            break
+        excess -= sizes[channel]
+        channel.drop(cut)
 
 
 def _decrement(counter: Counter[str], key: str) -> None:

@@ -20,6 +20,7 @@ class Limits:
         ping_interval: Seconds of silence after which a peer is pinged.
         silence_limit: Seconds that it may then stay silent, or take nothing of what is written to it.
         max_unfinished: Bytes of messages that have not arrived whole, of all connections together.
+        max_unread: Bytes that wait for slow connections, for all of them together.
         wall_clock: Returns Unix seconds; logins expire by it.
     """
 
@@ -29,6 +30,7 @@ class Limits:
     ping_interval: float
     silence_limit: float
     max_unfinished: int
+    max_unread: int
     wall_clock: Callable[[], float] = time.time
 
     def arrival_timeout(self, size: int) -> float:

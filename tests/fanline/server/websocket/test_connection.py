@@ -134,6 +134,24 @@ async def test_bounds_the_memory_of_unfinished_messages(
     assert await small.recv()
 
 
+async def test_bounds_the_memory_of_what_is_not_read(
+    start_service: StartService, echo: Echo, dial: Dial, get: Get
+) -> None:
+    """If too much waits for those who read nothing, they are cut and counted, and others go on (line 47)."""
+    service = await start_service(echo.open, unread_bytes=1_024)
+    deaf, good = await dial(service, "/echo"), await dial(service, "/echo")
+    freeze(deaf)
+    frame = Frame(Opcode.TEXT, b"x" * 60_000).serialize(mask=True)
+    while not any(connection.paused for connection in service.connections):
+        deaf.transport.write(frame)
+        await good.send("x")
+        assert await good.recv()
+    await until(lambda: sum(connection.is_open for connection in service.connections) == 1)
+    assert 'fanline_connections_cut_total{reason="slow"} 1.0' in (await get(service, "/metrics")).text
+    await good.send("x")
+    assert await good.recv()
+
+
 async def test_pongs_that_are_not_read_do_not_pile_up(service: Service, dial: Dial) -> None:
     """A client that sends pings and reads no pongs is not read from, so memory stays bounded."""
     client, good = await dial(service, "/echo"), await dial(service, "/echo")

@@ -19,6 +19,7 @@ from tests.conftest import until
 LIMITS = Limits(
     max_frame=1_000, write_buffer=65_536, close_timeout=1, ping_interval=20, silence_limit=30,
     max_unfinished=65_536,
+    max_unread=65_536,
 )  # fmt: skip
 
 COUNT = 5_000

@@ -91,6 +91,7 @@ def open_connections() -> OpenConnections:
     limits = Limits(
         max_frame=1_000, write_buffer=65_536, close_timeout=1_000, ping_interval=20, silence_limit=30,
         max_unfinished=65_536,
+        max_unread=65_536,
     )  # fmt: skip
     return OpenConnections(limits, 1, Cuts(metrics.new_registry()), keep_login)
 
