@@ -192,9 +192,6 @@ class LogFile:
     def connect(self, cache_kib: int = CACHE_KIB) -> sqlite3.Connection:
         """Return a new connection, in autocommit mode, that may be handed from thread to thread.
 
-        Args:
-            cache_kib: How much it may keep in memory.
-
         Raises:
             sqlite3.Error: If the file cannot be opened.
         """
