@@ -187,6 +187,7 @@ def welcome(installation: PipelineSettings, console: Console) -> None:
   subscribe at    {url_of(subscriber)}/subscribe
   CA certificate  {escape(str(chat.cert_dir / "ca.crt"))}
   login           {escape(login)}
+  status page     {url_of(subscriber).replace("wss", "https")}/admin
 
   chat            [bold]{url_of(chat).replace("wss", "https")}/[/]
   chat login      {escape(chat_login(chat))}

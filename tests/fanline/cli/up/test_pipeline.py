@@ -69,6 +69,7 @@ async def test_from_nothing_to_a_published_message(tmp_path: Path) -> None:
         await up.until("Fanline is ready")
         await up.until("and in a third")
         (url,) = re.findall(r"publish to +(wss://localhost:\d+)/publish\n", up.said)
+        assert re.search(r"status page +https://localhost:\d+/admin\n", up.said)
         (chat,) = re.findall(r"chat +https://(localhost:\d+)/\n", up.said)
         assert "the password test, or enter as a guest" in up.said
         for name in SERVICES:
