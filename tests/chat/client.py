@@ -18,6 +18,9 @@ from websockets.typing import Subprotocol
 from chat.http.frames import SUBPROTOCOL
 from tests.stubs import DEADLINE, PASSWORD
 
+# Runs a test in both protocols.
+BOTH = pytest.mark.parametrize("v1", [False, True], ids=["plain", "v1"])
+
 
 def bearer(token: str) -> dict[str, str]:
     """Return the header with a token."""
@@ -137,6 +140,10 @@ class ChatClient:
         response = await self.http.post("/login", json={"password": password, "name": name})
         assert response.status_code == 200, response.text
         return str(response.json()["token"])
+
+    async def make_room(self, room: str) -> None:
+        """Make a room with this id."""
+        assert (await self.http.post("/api/room", params={"id": room})).status_code == 201
 
     async def enter(self, room: str = "lobby", *, self_first: bool = True, **how: Any) -> Member:
         """Join a room, and pass over one's own ``joined``, unless told otherwise."""
