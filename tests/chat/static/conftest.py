@@ -40,7 +40,12 @@ async def services(
     cert_dir: Path, tls: ssl.SSLContext, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
     """The four services, of all tests of a file, with the limits that they have anywhere."""
-    settings = {"allowed_origins": site.origin, "return_spread": 0.2, "path_prefix": "/live"}
+    settings = {
+        "allowed_origins": site.origin,
+        "return_spread": 0.2,
+        "path_prefix": "/live",
+        "chat_messages_per_second": 10_000,
+    }
     async with Installation(tmp_path_factory.mktemp("page"), cert_dir, tls, **settings) as services:
         yield services
 
