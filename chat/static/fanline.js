@@ -376,6 +376,109 @@ function claims(token) {
   }
 }
 
+/**
+ * A session with which a user is present.
+ *
+ * @typedef {object} Present
+ * @property {string} user The user.
+ * @property {string} as The name of the session.
+ */
+
+/**
+ * What happens on a topic.
+ *
+ * @typedef {object} PresenceEvents
+ * @property {Present} join The first session of a user has begun.
+ * @property {Present} add A further session of a user has begun.
+ * @property {Present} remove One of several sessions of a user has ended.
+ * @property {Present} leave The last session of a user has ended.
+ * @property {Error} error It is over: it was refused, or the connection is not opened again.
+ */
+
+/**
+ * Who is present on a topic. It begins with the sessions that are there, each as an event, and goes on through
+ * reconnects. When events are missing, it begins again without any.
+ *
+ * @extends {Emitter<PresenceEvents>}
+ */
+class Presence extends Emitter {
+  /** @type {Map<string, Set<string>>} The users who are present, each with the names of the sessions. */
+  users = new Map();
+  #subscribe;
+  /** @type {Subscription} */
+  #subscription;
+
+  /** @param {(options: {latest: true}) => Subscription} subscribe Subscribes to the events of the topic. */
+  constructor(subscribe) {
+    super();
+    this.#subscribe = subscribe;
+    this.#subscription = this.#begin();
+  }
+
+  /**
+   * @override
+   * @template {keyof PresenceEvents} Type
+   * @param {Type} type `join`, `add`, `remove`, `leave` or `error`.
+   * @param {(value: PresenceEvents[Type]) => void} listener Called at each.
+   * @returns {() => void} Ends this.
+   */
+  on(type, listener) {
+    return super.on(type, listener);
+  }
+
+  /** End this. */
+  close() {
+    this.#subscription.close();
+  }
+
+  #begin() {
+    const subscription = this.#subscribe({ latest: true });
+    subscription.on("gap", () => {
+      subscription.close();
+      this.users.clear();
+      this.#subscription = this.#begin();
+    });
+    subscription.on("error", (error) => this.#fail(error));
+    subscription.on("message", ({ type, from = "", content }) => {
+      if (type === "join") {
+        this.#join(from, content.as);
+      } else {
+        this.#leave(from, content.as);
+      }
+    });
+    return subscription;
+  }
+
+  /** @param {Error} error Why it is over. */
+  #fail(error) {
+    if (this._hasListener("error")) {
+      this._emit("error", error);
+    } else {
+      console.error(error);
+    }
+  }
+
+  /** @param {string} user @param {string} as */
+  #join(user, as) {
+    const sessions = this.users.get(user) ?? new Set();
+    if (!sessions.has(as)) {
+      this.users.set(user, sessions.add(as));
+      this._emit(sessions.size === 1 ? "join" : "add", { user, as });
+    }
+  }
+
+  /** @param {string} user @param {string} as */
+  #leave(user, as) {
+    const sessions = this.users.get(user);
+    if (sessions?.delete(as)) {
+      if (sessions.size === 0) {
+        this.users.delete(user);
+      }
+      this._emit(sessions.size === 0 ? "leave" : "remove", { user, as });
+    }
+  }
+}
+
 const OPEN$1 = 1; // as WebSocket.OPEN
 const CLOSED = 3;
 const LOST = 1006;
@@ -1738,6 +1841,7 @@ class Subscription extends Emitter {
  * @property {number} time When it was stored, in Unix milliseconds.
  * @property {string} [id] The id that its publisher gave it.
  * @property {string} [from] The user who published it.
+ * @property {string} [type] Of presence, `join` or `leave`.
  */
 
 /**
@@ -1761,7 +1865,15 @@ class Subscription extends Emitter {
  * @property {boolean} [latest] Begin with the newest message of each topic.
  */
 
-/** @typedef {{sub: string} & Start | {unsub: string}} Command */
+/**
+ * Whether the user is present on the topic.
+ *
+ * @typedef {object} Session
+ * @property {boolean} [presence] Be present, as long as the page has subscriptions to the topic.
+ * @property {string} [as] The name to be present under; by default one that the client makes up.
+ */
+
+/** @typedef {{sub: string} & Start & Session | {unsub: string}} Command */
 
 /**
  * One subscription of the page: where it begins, how far it is, and what is told about it.
@@ -1788,6 +1900,7 @@ class Subscription extends Emitter {
  * @property {number | null} from The position after which everything comes on this connection.
  * @property {boolean} isResuming Whether it was not answered on this connection yet.
  * @property {boolean} hasLatest Whether it began with the newest values.
+ * @property {Session} session Whether the user is present there.
  */
 
 /**
@@ -1832,17 +1945,21 @@ class SubscriptionState {
    *
    * @param {string} pattern Its pattern.
    * @param {Cursor} cursor The subscription.
+   * @param {Session} [session] Whether the user is to be present.
    * @returns {Command[]}
    */
-  add(pattern, cursor) {
+  add(pattern, cursor, session = {}) {
     const known = this.#channels.get(pattern);
     if (known) {
+      const isNew = session.presence && session.as !== known.session.as;
+      Object.assign(known.session, session);
       known.cursors.push(cursor);
       const { asked } = known;
       if (asked && asked.cursors.length > 0 && isSame(asked.start, cursor.start)) {
         asked.cursors.push(cursor); // the answer is for this one too
       }
-      return this.#next(known);
+      const commands = this.#next(known);
+      return isNew && commands.length === 0 ? [{ sub: pattern, ...session }] : commands;
     }
     /** @type {Channel} */
     const channel = {
@@ -1853,6 +1970,7 @@ class SubscriptionState {
       from: null,
       isResuming: false,
       hasLatest: cursor.start?.latest ?? false,
+      session: { ...session },
     };
     this.#channels.set(pattern, channel);
     return this.#next(channel);
@@ -2020,7 +2138,7 @@ class SubscriptionState {
     Object.assign(channel, { asked: request, isOnWire: true });
     /** @type {Command[]} */
     const commands = isOnWire ? [this.#unsubscribe(pattern)] : [];
-    return [...commands, { sub: pattern, ...request.start }];
+    return [...commands, { sub: pattern, ...request.start, ...channel.session }];
   }
 
   /** @param {string} pattern @returns {Command} */
@@ -2069,6 +2187,8 @@ const COMMANDS_PER_FRAME = 50;
 /** Receives the messages of topics and patterns, in order, each once for each subscription. */
 class Subscriber {
   #subscriptions = new SubscriptionState();
+  /** The name of the page where it is present: the same on each connection, so that no one sees it come back. */
+  #name = randomId();
   #onState;
   #onError;
   #link;
@@ -2123,9 +2243,9 @@ class Subscriber {
    * Test whether a subscription can be added.
    *
    * @param {string} pattern Its pattern.
-   * @param {Start & {signal?: AbortSignal}} options Where it begins.
+   * @param {Start & Session & {signal?: AbortSignal}} options Where it begins.
    */
-  accepts(pattern, { signal: _, ...start }) {
+  accepts(pattern, { signal: _, presence: _presence, as: _as, ...start }) {
     return this.#subscriptions.accepts(pattern, start);
   }
 
@@ -2133,11 +2253,11 @@ class Subscriber {
    * Subscribe to a topic or pattern.
    *
    * @param {string} pattern The topic or pattern.
-   * @param {Start & {signal?: AbortSignal}} options Where to begin.
+   * @param {Start & Session & {signal?: AbortSignal}} options Where to begin, and whether to be present.
    * @returns {Subscription}
    * @throws {Rejected} If the pattern is none, or the beginning is none.
    */
-  subscribe(pattern, { signal, ...start }) {
+  subscribe(pattern, { signal, presence, as = this.#name, ...start }) {
     checkStart(start);
     const subscription = new Subscription(checkedPattern(pattern), start, (cursor) =>
       this.#send(this.#subscriptions.remove(pattern, cursor)),
@@ -2148,7 +2268,7 @@ class Subscriber {
       subscription.cursor.onRefused(new Closed(this.state.reason, this.state.code));
     } else {
       signal?.addEventListener("abort", () => subscription.close());
-      this.#send(this.#subscriptions.add(pattern, subscription.cursor));
+      this.#send(this.#subscriptions.add(pattern, subscription.cursor, presence ? { presence, as } : {}));
     }
     return subscription;
   }
@@ -2314,7 +2434,8 @@ class Fanline extends Emitter {
    *
    * @template [T=any]
    * @param {string} pattern The topic or pattern.
-   * @param {Start & {signal?: AbortSignal}} [options] Where to begin, by default with new messages; and what closes it.
+   * @param {Start & Session & {signal?: AbortSignal}} [options] Where to begin, by default with new messages; whether
+   *   to be present; and what closes it.
    * @returns {Subscription<T>}
    * @throws {import("./errors.js").Rejected} If the pattern or the beginning cannot be right.
    */
@@ -2322,6 +2443,16 @@ class Fanline extends Emitter {
     const address = given(this.#subscriberUrl, "subscribe");
     const free = this.#subscribers.find((each) => each.accepts(pattern, options));
     return (free ?? this.#addSubscriber(address)).subscribe(pattern, options);
+  }
+
+  /**
+   * Watch who is present on a topic.
+   *
+   * @param {string} topic The topic.
+   * @returns {Presence}
+   */
+  presence(topic) {
+    return new Presence((options) => this.subscribe(`$presence.${topic}`, options));
   }
 
   /**
@@ -2512,4 +2643,4 @@ class Room extends Sender {
   }
 }
 
-export { CloseCode, Closed, Fanline, Link, Rejected, Room, Subscription, claims, connect, matches };
+export { CloseCode, Closed, Fanline, Link, Presence, Rejected, Room, Subscription, claims, connect, matches };

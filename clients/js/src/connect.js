@@ -1,6 +1,7 @@
 import { Emitter } from "./events.js";
 import { Http, readHistory } from "./http.js";
 import { Login } from "./login.js";
+import { Presence } from "./presence.js";
 import { Publisher } from "./publisher.js";
 import { Subscriber } from "./subscriber.js";
 
@@ -9,7 +10,7 @@ import { Subscriber } from "./subscriber.js";
 /** @import { Token } from "./login.js" */
 /** @import { Ack } from "./publisher.js" */
 /** @import { Subscription } from "./subscription.js" */
-/** @import { Start } from "./subscriptions.js" */
+/** @import { Session, Start } from "./subscriptions.js" */
 
 /**
  * What a client runs in, where it is not to be that of the platform.
@@ -114,7 +115,8 @@ export class Fanline extends Emitter {
    *
    * @template [T=any]
    * @param {string} pattern The topic or pattern.
-   * @param {Start & {signal?: AbortSignal}} [options] Where to begin, by default with new messages; and what closes it.
+   * @param {Start & Session & {signal?: AbortSignal}} [options] Where to begin, by default with new messages; whether
+   *   to be present; and what closes it.
    * @returns {Subscription<T>}
    * @throws {import("./errors.js").Rejected} If the pattern or the beginning cannot be right.
    */
@@ -122,6 +124,16 @@ export class Fanline extends Emitter {
     const address = given(this.#subscriberUrl, "subscribe");
     const free = this.#subscribers.find((each) => each.accepts(pattern, options));
     return (free ?? this.#addSubscriber(address)).subscribe(pattern, options);
+  }
+
+  /**
+   * Watch who is present on a topic.
+   *
+   * @param {string} topic The topic.
+   * @returns {Presence}
+   */
+  presence(topic) {
+    return new Presence((options) => this.subscribe(`$presence.${topic}`, options));
   }
 
   /**

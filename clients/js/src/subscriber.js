@@ -1,6 +1,7 @@
 import { Link } from "./connection.js";
 import { Closed, Rejected } from "./errors.js";
 import { EventSocket } from "./fallback.js";
+import { randomId } from "./platform.js";
 import { Subscription } from "./subscription.js";
 import { SubscriptionState } from "./subscriptions.js";
 import { checkedPattern } from "./topics.js";
@@ -9,7 +10,7 @@ import { Transport } from "./transport.js";
 /** @import { Environment } from "./connect.js" */
 /** @import { State } from "./connection.js" */
 /** @import { Login } from "./login.js" */
-/** @import { Command, Start } from "./subscriptions.js" */
+/** @import { Command, Session, Start } from "./subscriptions.js" */
 
 // A pattern has at most 255 characters, and the service reads frames of 64 KiB.
 const COMMANDS_PER_FRAME = 50;
@@ -17,6 +18,8 @@ const COMMANDS_PER_FRAME = 50;
 /** Receives the messages of topics and patterns, in order, each once for each subscription. */
 export class Subscriber {
   #subscriptions = new SubscriptionState();
+  /** The name of the page where it is present: the same on each connection, so that no one sees it come back. */
+  #name = randomId();
   #onState;
   #onError;
   #link;
@@ -71,9 +74,9 @@ export class Subscriber {
    * Test whether a subscription can be added.
    *
    * @param {string} pattern Its pattern.
-   * @param {Start & {signal?: AbortSignal}} options Where it begins.
+   * @param {Start & Session & {signal?: AbortSignal}} options Where it begins.
    */
-  accepts(pattern, { signal: _, ...start }) {
+  accepts(pattern, { signal: _, presence: _presence, as: _as, ...start }) {
     return this.#subscriptions.accepts(pattern, start);
   }
 
@@ -81,11 +84,11 @@ export class Subscriber {
    * Subscribe to a topic or pattern.
    *
    * @param {string} pattern The topic or pattern.
-   * @param {Start & {signal?: AbortSignal}} options Where to begin.
+   * @param {Start & Session & {signal?: AbortSignal}} options Where to begin, and whether to be present.
    * @returns {Subscription}
    * @throws {Rejected} If the pattern is none, or the beginning is none.
    */
-  subscribe(pattern, { signal, ...start }) {
+  subscribe(pattern, { signal, presence, as = this.#name, ...start }) {
     checkStart(start);
     const subscription = new Subscription(checkedPattern(pattern), start, (cursor) =>
       this.#send(this.#subscriptions.remove(pattern, cursor)),
@@ -96,7 +99,7 @@ export class Subscriber {
       subscription.cursor.onRefused(new Closed(this.state.reason, this.state.code));
     } else {
       signal?.addEventListener("abort", () => subscription.close());
-      this.#send(this.#subscriptions.add(pattern, subscription.cursor));
+      this.#send(this.#subscriptions.add(pattern, subscription.cursor, presence ? { presence, as } : {}));
     }
     return subscription;
   }

@@ -11,6 +11,7 @@ import { matches } from "./topics.js";
  * @property {number} time When it was stored, in Unix milliseconds.
  * @property {string} [id] The id that its publisher gave it.
  * @property {string} [from] The user who published it.
+ * @property {string} [type] Of presence, `join` or `leave`.
  */
 
 /**
@@ -34,7 +35,15 @@ import { matches } from "./topics.js";
  * @property {boolean} [latest] Begin with the newest message of each topic.
  */
 
-/** @typedef {{sub: string} & Start | {unsub: string}} Command */
+/**
+ * Whether the user is present on the topic.
+ *
+ * @typedef {object} Session
+ * @property {boolean} [presence] Be present, as long as the page has subscriptions to the topic.
+ * @property {string} [as] The name to be present under; by default one that the client makes up.
+ */
+
+/** @typedef {{sub: string} & Start & Session | {unsub: string}} Command */
 
 /**
  * One subscription of the page: where it begins, how far it is, and what is told about it.
@@ -61,6 +70,7 @@ import { matches } from "./topics.js";
  * @property {number | null} from The position after which everything comes on this connection.
  * @property {boolean} isResuming Whether it was not answered on this connection yet.
  * @property {boolean} hasLatest Whether it began with the newest values.
+ * @property {Session} session Whether the user is present there.
  */
 
 /**
@@ -105,17 +115,21 @@ export class SubscriptionState {
    *
    * @param {string} pattern Its pattern.
    * @param {Cursor} cursor The subscription.
+   * @param {Session} [session] Whether the user is to be present.
    * @returns {Command[]}
    */
-  add(pattern, cursor) {
+  add(pattern, cursor, session = {}) {
     const known = this.#channels.get(pattern);
     if (known) {
+      const isNew = session.presence && session.as !== known.session.as;
+      Object.assign(known.session, session);
       known.cursors.push(cursor);
       const { asked } = known;
       if (asked && asked.cursors.length > 0 && isSame(asked.start, cursor.start)) {
         asked.cursors.push(cursor); // the answer is for this one too
       }
-      return this.#next(known);
+      const commands = this.#next(known);
+      return isNew && commands.length === 0 ? [{ sub: pattern, ...session }] : commands;
     }
     /** @type {Channel} */
     const channel = {
@@ -126,6 +140,7 @@ export class SubscriptionState {
       from: null,
       isResuming: false,
       hasLatest: cursor.start?.latest ?? false,
+      session: { ...session },
     };
     this.#channels.set(pattern, channel);
     return this.#next(channel);
@@ -293,7 +308,7 @@ export class SubscriptionState {
     Object.assign(channel, { asked: request, isOnWire: true });
     /** @type {Command[]} */
     const commands = isOnWire ? [this.#unsubscribe(pattern)] : [];
-    return [...commands, { sub: pattern, ...request.start }];
+    return [...commands, { sub: pattern, ...request.start, ...channel.session }];
   }
 
   /** @param {string} pattern @returns {Command} */
