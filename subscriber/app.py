@@ -42,7 +42,7 @@ from subscriber.http.presence import PATH as PRESENCE_PATH
 from subscriber.http.presence import PresencePage
 from subscriber.live_feed import LiveFeed
 from subscriber.presence.pages import PresencePages
-from subscriber.presence.presence import Presence
+from subscriber.presence.presence import LivePresence
 from subscriber.session import Session
 from subscriber.settings import SubscriberSettings
 
@@ -153,8 +153,8 @@ def _reload(rates: ClientRates, feed: LiveFeed, changed: SubscriberSettings) -> 
     )
 
 
-def _make_presence(settings: SubscriberSettings, queue: QueueClient, beat_interval: float) -> Presence:
-    return Presence(
+def _make_presence(settings: SubscriberSettings, queue: QueueClient, beat_interval: float) -> LivePresence:
+    return LivePresence(
         queue,
         leave_delay=settings.leave_delay,
         max_topics=settings.max_presences,
@@ -163,7 +163,7 @@ def _make_presence(settings: SubscriberSettings, queue: QueueClient, beat_interv
     )
 
 
-def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry, presence: Presence) -> LiveFeed:
+def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry, presence: LivePresence) -> LiveFeed:
     feed = LiveFeed(
         RecordCache(settings.recent_bytes),
         Fanout(settings.join_window),

@@ -12,7 +12,7 @@ from fanline.protocol import GapRange, Record
 from fanline.queue.record_cache import RecordCache
 from fanline.token_bucket import Quota
 from subscriber.fanout import Fanout
-from subscriber.presence.presence import Presence
+from subscriber.presence.presence import LivePresence
 
 
 class FeedListener(Protocol):
@@ -74,7 +74,7 @@ class LiveFeed:
         call_later: Callable[[float, Callable[[], None]], object],
         on_delivered: Callable[[Record], None] = _do_nothing,
         *,
-        presence: Presence,
+        presence: LivePresence,
         quota: Quota | None = None,
     ) -> None:
         self.cache = cache

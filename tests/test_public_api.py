@@ -9,8 +9,8 @@ import fanline.hub
 
 FANLINE = """
     Ack Backoff ChatPages ChatRoom CloseCode Closed ConfigurationError Disconnected EarlierMessages
-    ErrorCode FanlineError Gap History HistoryPage LoginRefused MAX_POSITION Message Publisher
-    PublishResult Rejected RoomClosed RoomEvent Subscriber check_ready client_context parse_position
+    ErrorCode FanlineError Gap History HistoryPage LoginRefused MAX_POSITION Message Presence PresenceChange
+    Publisher PublishResult Rejected RoomClosed RoomEvent Subscriber check_ready client_context parse_position
     publish require_pattern require_service_url require_topic sync
 """
 HUB = """

@@ -28,6 +28,13 @@ Reading back, one page at a time, each tried once and for a limited time::
         page = await history.page("orders.eu", limit=50)  # the newest
         older = await history.page("orders.eu", before=page.messages[0].seq, limit=50)
 
+Seeing who is present on a topic, and being it::
+
+    await subscriber.subscribe("room.7", present_as="tablet")
+    async with Presence("room.7", user="hello", password="test", tls=tls) as presence:
+        async for change in presence:
+            print(change.kind, change.user, presence.users)
+
 Taking part in a chat room::
 
     async with ChatPages("wss://localhost:8083", tls=tls) as pages:
@@ -46,6 +53,7 @@ from fanline.client.chat.pages import ChatPages, EarlierMessages
 from fanline.client.chat.room import ChatRoom, RoomClosed, RoomEvent
 from fanline.client.history import History, HistoryPage
 from fanline.client.post import publish
+from fanline.client.presence import Presence, PresenceChange
 from fanline.client.publisher import Publisher
 from fanline.client.sending import PublishResult
 from fanline.client.subscriber import Subscriber
@@ -62,6 +70,8 @@ __all__ = [
     "History",
     "HistoryPage",
     "Message",
+    "Presence",
+    "PresenceChange",
     "PublishResult",
     "Publisher",
     "RoomClosed",

@@ -145,6 +145,7 @@ class Subscriber(Client):
         last: int | None = None,
         latest: bool = False,
         epoch: str | None = None,
+        present_as: str | None = None,
     ) -> int:
         """Subscribe to a topic or pattern; again changes nothing.
 
@@ -158,6 +159,9 @@ class Subscriber(Client):
             latest: Begin with the newest message of each topic that matches. With none of these three, begin
                 with what is new.
             epoch: Epoch of the log that ``after`` is a position of.
+            present_as: Be present on the topic under this name, until it is unsubscribed from. A program that
+                comes back with the same name within some seconds was never away, for those who watch with
+                :class:`~fanline.client.presence.Presence`.
 
         Returns:
             The position behind which everything comes; 0 if the queue keeps no positions.
@@ -167,7 +171,7 @@ class Subscriber(Client):
             FanlineError: What ends the iteration permanently, as described above.
         """
         self._require_open()
-        request = _request(pattern, after, last, latest=latest, epoch=epoch)
+        request = _request(pattern, after, last, latest=latest, epoch=epoch, present_as=present_as)
         self._subscriptions.ask(request)
         return await self._ask(request, self._subscribing, pattern)
 
@@ -342,7 +346,13 @@ class Subscriber(Client):
 
 
 def _request(
-    pattern: str, after: int | None, last: int | None, *, latest: bool, epoch: str | None
+    pattern: str,
+    after: int | None,
+    last: int | None,
+    *,
+    latest: bool,
+    epoch: str | None,
+    present_as: str | None = None,
 ) -> SubscribeRequest:
     require_pattern(pattern)
     if (after is not None) + (last is not None) + latest > 1:
@@ -351,4 +361,4 @@ def _request(
         raise Rejected(ErrorCode.BAD_COMMAND, "epoch is that of a position: give after as well")
     if (after or last or 0) < 0:
         raise Rejected(ErrorCode.BAD_POSITION, "after and last must be whole numbers from 0 on")
-    return SubscribeRequest(pattern, after, last, epoch, latest)
+    return SubscribeRequest(pattern, after, last, epoch, latest, present_as is not None, present_as)

@@ -34,12 +34,14 @@ class _Entry:
         position: Up to where everything on it has been received; None if the queue keeps no positions.
         is_live: Whether it has been answered on the present connection.
         epoch: Which log the position is of, if that is known.
+        session: The name under which to be present on the topic, if at all.
     """
 
     request: SubscribeRequest | None
     position: int | None = None
     is_live: bool = False
     epoch: str | None = None
+    session: str | None = None
 
 
 class SubscriptionState:
@@ -57,7 +59,7 @@ class SubscriptionState:
     def ask(self, request: SubscribeRequest) -> None:
         """Note a request; asking again for a pattern changes nothing."""
         if request.sub not in self._entries:
-            entry = self._entries[request.sub] = _Entry(request, epoch=request.epoch)
+            entry = self._entries[request.sub] = _Entry(request, epoch=request.epoch, session=request.session)
             self._index.add(request.sub, entry)
 
     def confirm(self, pattern: str, seq: int | None, epoch: str | None = None) -> bool:
@@ -141,6 +143,13 @@ class SubscriptionState:
         for entry in self._entries.values():
             entry.is_live = False
         return [
-            entry.request or SubscribeRequest(pattern, after=entry.position, epoch=entry.epoch)
+            entry.request
+            or SubscribeRequest(
+                pattern,
+                after=entry.position,
+                epoch=entry.epoch,
+                presence=entry.session is not None,
+                session=entry.session,
+            )
             for pattern, entry in self._entries.items()
         ]

@@ -49,8 +49,8 @@ class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def has_options(self) -> bool:
-        """Return whether messages of the past are wanted."""
-        return self.after is not None or self.last is not None or self.latest
+        """Return whether more is wanted than messages from now on."""
+        return self.after is not None or self.last is not None or self.latest or self.presence
 
 
 class UnsubscribeRequest(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from secrets import token_hex
 
 from fanline.errors import ErrorCode, Rejected
 from fanline.presence.events import UserSession
-from subscriber.presence.presence import Presence
+from subscriber.presence.presence import LivePresence
 
 
 class OwnSessions:
@@ -18,7 +18,7 @@ class OwnSessions:
 
     __slots__ = ("_by_topic", "_presence", "_user")
 
-    def __init__(self, presence: Presence, user: str) -> None:
+    def __init__(self, presence: LivePresence, user: str) -> None:
         self._presence = presence
         self._user = user
         self._by_topic: dict[str, UserSession] = {}

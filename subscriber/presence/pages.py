@@ -9,7 +9,7 @@ from fanline.presence.events import encode_present
 from fanline.protocol import MAX_POSITION, PageAnswer, Read
 from fanline.protocol.topics import watched_pattern
 from fanline.queue.base import QueueClient
-from subscriber.presence.presence import Presence
+from subscriber.presence.presence import LivePresence
 
 # Joins in one page: those of a topic are sorted for each of its pages.
 MAX_JOINS: Final = 2_000
@@ -25,7 +25,7 @@ class PresencePages:
         presence: Who is present.
     """
 
-    def __init__(self, queue: QueueClient, presence: Presence) -> None:
+    def __init__(self, queue: QueueClient, presence: LivePresence) -> None:
         self._queue = queue
         self._presence = presence
 

@@ -30,7 +30,7 @@ MAX_JOINING: Final = 10_000
 logger = logging.getLogger(__name__)
 
 
-class Presence:
+class LivePresence:
     """The users who are present on topics; :meth:`run` keeps them.
 
     Args:

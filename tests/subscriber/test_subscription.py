@@ -20,7 +20,7 @@ from subscriber.backlog import Need, Steps
 from subscriber.commands import Command
 from subscriber.fanout import Fanout
 from subscriber.live_feed import LiveFeed
-from subscriber.presence.presence import Presence
+from subscriber.presence.presence import LivePresence
 from subscriber.subscription import Subscription
 from tests.subscriber.lines import LineCodec, decode_lines, record
 
@@ -40,7 +40,7 @@ class Log:
             RecordCache(cache_bytes),
             fanout or Fanout(window=60, busy_rate=0),
             call_later=lambda delay, callback: None,
-            presence=Presence(
+            presence=LivePresence(
                 create_autospec(QueueClient, instance=True), leave_delay=0, max_topics=1, max_sessions=1
             ),
         )

@@ -136,3 +136,15 @@ def test_without_positions_every_message_is_new() -> None:
     state.skip("a", 5)
     assert state.resume() == [SubscribeRequest("a")]
     assert state.confirm("a", None)
+
+
+def test_a_session_is_resumed_under_its_name() -> None:
+    """On a new connection the user is present again, under the same name (line 48)."""
+    state = SubscriptionState()
+    request = SubscribeRequest("room.7", presence=True, session="tablet")
+    state.ask(request)
+    assert state.resume() == [request]
+    state.confirm("room.7", 4, "e")
+    assert state.resume() == [
+        SubscribeRequest("room.7", after=4, epoch="e", presence=True, session="tablet"),
+    ]
