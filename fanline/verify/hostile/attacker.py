@@ -16,12 +16,14 @@ import msgspec
 import uvloop
 
 from fanline.security.client_tls import client_context
-from fanline.tasks import cancel_and_wait, start_task
+from fanline.tasks import start_task
 from fanline.verify.hostile.attacks import ATTACKS
 from fanline.verify.hostile.target import Target
 
 # It must not take from the services and the well-behaved client what on another machine it could not take.
 NICENESS: Final = 10
+
+CANCEL_SECONDS: Final = 0.5
 
 
 class Order(msgspec.Struct):
@@ -48,12 +50,19 @@ async def attack(read_line: Callable[[], Awaitable[bytes]], answer: Callable[[],
     running: asyncio.Task[None] | None = None
     while line := await read_line():
         if running is not None:
-            await cancel_and_wait(running)
+            await _end(running)
         name = line.decode().strip()
         running = start_task(ATTACKS[name](target)) if name else None
         answer()
     if running is not None:
-        await cancel_and_wait(running)
+        await _end(running)
+
+
+async def _end(attack: asyncio.Task[None]) -> None:
+    """End an attack: one that hears at that moment that it was cut takes the cancellation for that."""
+    while not attack.done():
+        attack.cancel()
+        await asyncio.wait([attack], timeout=CANCEL_SECONDS)
 
 
 async def _main() -> None:
