@@ -26,6 +26,7 @@ from fanline.protocol.codec import (
     fold_fields,
 )
 from fanline.protocol.content import MAX_DEPTH, encode_content
+from fanline.protocol.login import TokenAnswer, TokenNotice, basic_authorization, decode_renewal
 from fanline.protocol.messages import (
     MAX_ID_LENGTH,
     MAX_POSITION,
@@ -63,7 +64,6 @@ from fanline.protocol.queue import (
     decode_pop_command,
     decode_popping,
 )
-from fanline.protocol.renewal import TokenAnswer, TokenNotice, decode_renewal
 from fanline.protocol.subscribe import (
     GapNotice,
     Subscribed,
@@ -120,6 +120,7 @@ __all__ = [
     "UnsubscribeRequest",
     "Unsubscribed",
     "V1Codec",
+    "basic_authorization",
     "check_message",
     "decode_access_change",
     "decode_content",

@@ -5,7 +5,6 @@ ends with 0 if the service answers ``/healthz``, or else with 1 and one sentence
 """
 
 import argparse
-import base64
 import http.client
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Final
 
 from fanline.addresses import EVERY_ADDRESS, join_host_port, split_hosts
 from fanline.errors import Disconnected, FanlineError
+from fanline.protocol import basic_authorization
 from fanline.security.client_tls import client_context
 from fanline.setting_sources import SERVICES, read_service
 from fanline.settings import ServiceSettings, Settings
@@ -38,7 +38,8 @@ def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, s
     context = client_context(settings.cert_dir)
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
     try:
-        connection.request("GET", path, headers=_authorization(login))
+        headers = {} if login is None else {"Authorization": basic_authorization(*login)}
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         said = response.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
@@ -47,12 +48,6 @@ def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, s
         connection.close()
     if response.status != HTTPStatus.OK:
         raise Disconnected(f"{service} at {where} answers {response.status} to {path}: {said}")
-
-
-def _authorization(login: tuple[str, str] | None) -> dict[str, str]:
-    if login is None:
-        return {}
-    return {"Authorization": f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"}
 
 
 def reachable_host(settings: Settings) -> str:

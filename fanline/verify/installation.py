@@ -7,7 +7,6 @@ services as from service to service::
 """
 
 import asyncio
-import base64
 import random
 import ssl
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from fanline.errors import ConfigurationError
+from fanline.protocol import basic_authorization
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
@@ -68,7 +68,7 @@ class Place:
     @property
     def authorization(self) -> str:
         """The header of the login."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return basic_authorization(self.user, self.password)
 
 
 class Installation:

@@ -10,6 +10,7 @@ from typing import Final, Self
 import msgspec
 
 from fanline.errors import ConfigurationError, Disconnected, FanlineError
+from fanline.protocol import basic_authorization
 
 FetchToken = Callable[[], str | Awaitable[str]]
 Token = str | FetchToken
@@ -68,8 +69,7 @@ class Login:
         """
         if ":" in user:
             raise ConfigurationError(f"user {user!r}: a user name cannot have a colon")
-        secret = base64.b64encode(f"{user}:{password}".encode()).decode()
-        return cls(f"user {user!r}", f"Basic {secret}")
+        return cls(f"user {user!r}", basic_authorization(user, password))
 
     @classmethod
     def by_token(cls, token: Token) -> Self:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 from websockets.frames import Frame, Opcode
 
+from fanline.protocol import basic_authorization
 from fanline.verify.hostile.target import Target, again, discard, together
 
 # What a frame may have at most, on /publish and on /subscribe.
@@ -154,7 +155,7 @@ async def guess_passwords(target: Target) -> None:
 
     async def guess() -> None:
         user = (target.user, "nobody")[next(guesses) % 2]
-        login = "Basic " + base64.b64encode(f"{user}:{next(guesses)}".encode()).decode()
+        login = basic_authorization(user, str(next(guesses)))
         await _request(target, target.publisher, "/publish", login)
 
     await together(10, guess)

@@ -1,7 +1,6 @@
 """The services that are attacked, and connections to them below the public client."""
 
 import asyncio
-import base64
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +9,8 @@ from typing import Any, Final, NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
+
+from fanline.protocol import basic_authorization
 
 # Where attacks come from: another address than that of the well-behaved client.
 SOURCE: Final = ("127.0.0.2", 0)
@@ -40,7 +41,7 @@ class Target(NamedTuple):
     @property
     def authorization(self) -> str:
         """The header of the login."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return basic_authorization(self.user, self.password)
 
     @property
     def ports(self) -> Sequence[int]:

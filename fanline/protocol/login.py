@@ -1,12 +1,13 @@
-"""Renewal of the token on an open connection, on ``/publish`` and ``/subscribe``.
+"""Logins on the wire: the header of a password, and renewal of the token on an open connection.
 
-::
+A token is renewed on ``/publish`` and ``/subscribe``::
 
     {"token": "eyJhbGciOi…"}                                        from the client, in a frame of its own
     {"token": {"expires": 1795309397}}                              from the service: it counts from now on
     {"token": {"error": "unauthorized", "reason": "it has expired"}}    the one before still counts
 """
 
+import base64
 from typing import Final
 
 import msgspec
@@ -44,3 +45,13 @@ def decode_renewal(frame: bytes) -> str | None:
         return _decode(frame).token
     except msgspec.DecodeError:
         return None
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """Return the ``Authorization`` header of a user's password (RFC 7617).
+
+    Args:
+        user: The name, which must not have a colon.
+        password: The password.
+    """
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
