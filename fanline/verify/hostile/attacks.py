@@ -63,6 +63,7 @@ async def make_topics(target: Target) -> None:
             reading = asyncio.create_task(discard(connection))
             for frame in frames:
                 await connection.send(frame, text=True)
+                await asyncio.sleep(0)  # sending waits for nothing while the service takes all of it
             await reading
 
     await again(publish)
@@ -196,6 +197,7 @@ async def _repeat(target: Target, port: int, path: str, frame: bytes) -> None:
         try:
             while True:
                 await connection.send(frame, text=True)
+                await asyncio.sleep(0)  # sending waits for nothing while the service takes all of it
         finally:
             reading.cancel()
 
