@@ -259,17 +259,17 @@ async def test_outside_of_its_block(make_history: MakeHistory) -> None:
 @pytest.mark.parametrize(
     "wrong", ["ws://localhost:8082", "localhost", "wss://", "wss://h:x", "wss://u:p@host"]
 )
-def test_a_url_that_is_none(make_history: MakeHistory, wrong: str) -> None:
+def test_a_url_that_is_none(tls: ssl.SSLContext, wrong: str) -> None:
     """Without TLS, without a host or with a login in it, a URL is refused, and the login not repeated."""
     with pytest.raises(ConfigurationError) as refused:
-        make_history(url=wrong)
+        History(wrong, user=USER, password=PASSWORD, tls=tls)
     assert "u:p" not in str(refused.value)
 
 
-def test_a_user_name_with_a_colon(make_history: MakeHistory) -> None:
+def test_a_user_name_with_a_colon(tls: ssl.SSLContext) -> None:
     """A name that no login can carry is refused as by the other clients."""
     with pytest.raises(ConfigurationError, match="cannot have a colon"):
-        make_history(user="a:b")
+        History(user="a:b", password=PASSWORD, tls=tls)
 
 
 # Readiness
