@@ -25,7 +25,6 @@ from fanline.cli.up.pipeline import (
 )
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import module_command
-from fanline.server.workers import reserve_port
 from fanline.setting_sources import Sources
 from fanline.settings import ServiceSettings
 from fanline.verify.cluster import nats_servers
@@ -62,12 +61,7 @@ class Cluster:
             ConfigurationError: If a setting is wrong, or there is no free port.
         """
         halves = [PipelineSettings.read(sources, reserved, step=step) for step in (0, PORT_STEP)]
-
-        def free() -> int:
-            port: int = reserved.enter_context(reserve_port("127.0.0.1"))[0].getsockname()[1]
-            return port
-
-        ports = [nats_servers.NatsPorts(free(), free(), free()) for _ in range(nats_servers.SERVERS)]
+        ports = nats_servers.NatsPorts.reserve(reserved)
         return cls(halves, ports, halves[0].msgqueue.data_dir.with_name("cluster"))
 
     @property

@@ -23,7 +23,6 @@ from fanline import files
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of
-from fanline.server.workers import reserve_port
 from fanline.verify.cluster import nats_servers
 from fanline.verify.cluster.nats_servers import SERVERS, NatsPorts
 from fanline.verify.findings import Findings
@@ -58,8 +57,8 @@ class ClusterInstallation(Installation):
         self, folder: Path, *, commands: Mapping[str, Sequence[str]], rng: random.Random, findings: Findings
     ) -> None:
         super().__init__(folder, commands=commands, rng=rng, findings=findings, targets=TARGETS)
-        self._reserved = ExitStack()  # a server that is killed must find its ports free
-        self._ports = [NatsPorts(*(self._reserve() for _ in range(3))) for _ in _SERVERS]
+        self._reserved = ExitStack()
+        self._ports = NatsPorts.reserve(self._reserved)
         self._password_file = folder / "nats-password"
 
     @property
@@ -70,10 +69,6 @@ class ClusterInstallation(Installation):
     async def __aexit__(self, *problem: object) -> None:
         await super().__aexit__(*problem)
         self._reserved.close()
-
-    def _reserve(self) -> int:
-        port: int = self._reserved.enter_context(reserve_port("127.0.0.1"))[0].getsockname()[1]
-        return port
 
     async def _launch(self, name: str) -> None:
         if name not in _QUEUES:

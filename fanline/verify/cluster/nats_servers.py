@@ -5,13 +5,15 @@ import shutil
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import httpx
 
 from fanline.errors import ConfigurationError
+from fanline.server.workers import reserve_port
 
 SERVERS: Final = 3
 MAJORITY: Final = 2
@@ -41,6 +43,20 @@ class NatsPorts:
     client: int
     monitor: int
     route: int
+
+    @classmethod
+    def reserve(cls, reserved: ExitStack) -> list[Self]:
+        """Return free ports for all servers, which ``reserved`` keeps for them, also while one is away.
+
+        Raises:
+            OSError: If there are none.
+        """
+
+        def free() -> int:
+            port: int = reserved.enter_context(reserve_port("127.0.0.1"))[0].getsockname()[1]
+            return port
+
+        return [cls(free(), free(), free()) for _ in range(SERVERS)]
 
     @property
     def url(self) -> str:
