@@ -13,24 +13,10 @@ from starlette.routing import Route
 from fanline.server.access import single_header
 from fanline.server.app import App, Page
 from fanline.server.http.description import path_in_openapi
+from fanline.server.http.problems import html_page
 from fanline.server.http.proxies import prefix_of
 
 _HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
-
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<main>
-<h1>{title}</h1>
-<ul>{items}</ul>
-<p>Try it:</p>
-<pre>{example}</pre>
-</main>
-</html>
-"""
 
 
 def landing_page(service: str, app: App) -> Page:
@@ -50,7 +36,8 @@ def landing_page(service: str, app: App) -> Page:
             lines = [f"{what:<34} {scheme}://{url}{path}" for what, scheme, path in places]
             return PlainTextResponse("\n".join([title, "", *lines, "", f"    {example}", ""]))
         items = "".join(_item(what, scheme, url, path) for what, scheme, path in places)
-        return HTMLResponse(_PAGE.format(title=escape(title), items=items, example=escape(example)))
+        tried = f"<p>Try it:</p>\n<pre>{escape(example)}</pre>"
+        return HTMLResponse(html_page(escape(title), f"<ul>{items}</ul>\n{tried}"))
 
     return show
 

@@ -34,8 +34,7 @@ _PAGE: Final = """<!doctype html>
 <title>{title}</title>
 <main>
 <h1>{title}</h1>
-<p>{sentence}.</p>
-<p><a href="{prefix}/">To the first page</a></p>
+{content}
 </main>
 </html>
 """
@@ -50,6 +49,16 @@ _STATUS: Final[Mapping[str, HTTPStatus]] = {
     ErrorCode.ACK_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.RESUME_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+
+def html_page(title: str, content: str) -> str:
+    """Return a small page for browsers.
+
+    Args:
+        title: Its title and heading, in HTML.
+        content: What follows, in HTML.
+    """
+    return _PAGE.format(title=title, content=content)
 
 
 class ProblemCode(StrEnum):
@@ -125,7 +134,8 @@ class HttpProblem(FanlineError):
             prefix: The path under which the service is shown.
         """
         title, sentence = escape(self.status.phrase), escape(self.detail[:1].upper() + self.detail[1:])
-        return _PAGE.format(title=title, sentence=sentence.rstrip("."), prefix=escape(prefix)).encode()
+        back = f'<p><a href="{escape(prefix)}/">To the first page</a></p>'
+        return html_page(title, f"<p>{sentence.rstrip('.')}.</p>\n{back}").encode()
 
     def response(self, page_prefix: str | None = None) -> Response:
         """Return the answer for an ASGI application to send.
