@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
@@ -68,6 +68,7 @@ class RemoteQueue(QueueClient):
         self._appender = Appender(self._appending, buffer_bytes=buffer_bytes, timeout=timeout)
         self._reader = PageReader(connect("/popmsg"), timeout=timeout)
         self._in_use: list[ReconnectingConnection] = []
+        self._topic_links: list[ReconnectingConnection] = []
         self._followers: list[LogFollower] = []
 
     @classmethod
@@ -95,7 +96,7 @@ class RemoteQueue(QueueClient):
     @property
     def problem(self) -> str | None:
         """Why msgqueue cannot be used: a connection is missing, or there is no answer on it."""
-        links = self._in_use or [self._following]
+        links = [*(self._in_use or [self._following]), *self._topic_links]
         problems = [*(link.problem for link in links), self._appender.problem, self._reader.problem]
         problems += [follower.problem for follower in self._followers]
         return next((problem for problem in problems if problem), None)
@@ -141,14 +142,14 @@ class RemoteQueue(QueueClient):
         follower = TopicFollower(topic, take, caught_up)
         link = self._connect("/popmsg")
         while True:
-            await self._wait_until(lambda: self._dialect is not None)
-            if self._dialect is Dialect.PLAIN:
-                logger.warning("the queue speaks the plain dialect: %s cannot be followed", topic)
-                caught_up()
-                await self._wait_until(lambda: self._dialect is not Dialect.PLAIN)
-                continue
-            async with running_task(self._use(link, partial(link.run, follower.serve))):
-                await self._wait_until(lambda: self._dialect is Dialect.PLAIN)
+            with self._following_topic_over(link):
+                await self._wait_until(lambda: self._dialect is not None)
+                if self._dialect is not Dialect.PLAIN:
+                    async with running_task(link.run(follower.serve)):
+                        await self._wait_until(lambda: self._dialect is Dialect.PLAIN)
+            logger.warning("the queue speaks the plain dialect: %s cannot be followed", topic)
+            caught_up()
+            await self._wait_until(lambda: self._dialect is not Dialect.PLAIN)
 
     @property
     def _dialect(self) -> Dialect | None:
@@ -196,6 +197,15 @@ class RemoteQueue(QueueClient):
         except msgspec.ValidationError:
             refusal = decode_refusal(frame)
             raise Rejected(refusal.error, refusal.reason) from None
+
+    @contextmanager
+    def _following_topic_over(self, link: ReconnectingConnection) -> Iterator[None]:
+        """Include a connection in :attr:`problem` during the block, also while it waits for the others."""
+        self._topic_links.append(link)
+        try:
+            yield
+        finally:
+            self._topic_links.remove(link)
 
     async def _use(self, link: ReconnectingConnection, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Include a connection in :attr:`problem` during the block."""

@@ -304,3 +304,22 @@ async def test_a_topic_without_records_is_caught_up_with(queue: QueueClient) -> 
     topic = Topic()
     async with running_task(queue.follow_topic("$t", topic.take, topic.caught_up)):
         await until(lambda: topic.events == ["end"])
+
+
+async def test_ready_means_every_connection_is_up(
+    make_settings: Callable[..., MsgQueueSettings], start_service: StartService
+) -> None:
+    """A client that follows a topic as well has no problem only once that is connected, and then none."""
+    async with remote_queue(make_settings(MsgQueueSettings), start_service) as queue:
+        topic = Topic()
+        async with (
+            running_task(queue.follow(Listener())),
+            running_task(queue.follow_topic("$t", topic.take, topic.caught_up)),
+            asyncio.timeout(DEADLINE),
+        ):
+            assert queue.problem is not None
+            while queue.problem is not None:
+                await asyncio.sleep(0)
+            while topic.events != ["end"]:
+                assert queue.problem is None
+                await asyncio.sleep(0)
