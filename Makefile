@@ -20,8 +20,9 @@ NEEDS := $(if $(filter no,$(BROWSER)),,programs)
 LEFT_OUT := $(if $(filter no,$(BROWSER)),--no-browser)
 
 # With LONG=yes, the tests that take seconds each run as well; each goes further than a test that always runs.
+# Hypothesis then tries other examples in each run.
 LONG ?= no
-LEFT_OUT += $(if $(filter yes,$(LONG)),--long)
+LEFT_OUT += $(if $(filter yes,$(LONG)),--long --hypothesis-profile=random)
 
 VENV := .venv
 BIN := $(VENV)/bin

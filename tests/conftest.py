@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 import uvloop
@@ -51,6 +52,8 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer to leave out what needs programs that pip does not bring, and to run what takes long."""
+    usual = hypothesis.settings.get_profile("ci")
+    hypothesis.settings.register_profile("random", usual, derandomize=False)
     parser.addoption("--no-browser", action="store_true", help="leave out what needs Chromium or a proxy")
     parser.addoption("--long", action="store_true", help="run the tests that take seconds, too")
 

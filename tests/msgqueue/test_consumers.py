@@ -226,4 +226,4 @@ class Sharing(RuleBasedStateMachine):
 
 def test_nothing_is_lost_however_the_work_is_shared() -> None:
     """The position never passes a record that is not done, and never goes back."""
-    run_state_machine_as_test(Sharing, settings=settings(max_examples=50, deadline=None))
+    run_state_machine_as_test(Sharing, settings=settings(max_examples=50))

@@ -23,13 +23,7 @@ EXAMPLES = 2
 
 Operation = APIOperation[Any, Any, Any, Any]
 
-usual = settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+usual = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 
 def try_out(operation: Operation, mode: GenerationMode, chat: ChatClient, token: str, ca: Path) -> None:

@@ -58,7 +58,7 @@ def account(taken: Sequence[Item | Missed]) -> list[int | None]:
     return known
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps, st.integers(1, 5), st.integers(0, 20))
 def test_what_is_missing_is_told_in_its_place(steps: list[int | str], max_count: int, max_size: int) -> None:
     """The reader gets what fitted, in order, and in the place of the rest their number (line 36)."""

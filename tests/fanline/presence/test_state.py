@@ -238,7 +238,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(STEP, max_size=40))
 def test_all_processes_agree_with_those_who_watch(steps: Sequence[tuple[str, int, UserSession, int]]) -> None:
     """Whatever happens, in the end exactly those with a connection are present, for all (line 48)."""

@@ -187,7 +187,7 @@ filings = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(filings)
 def test_the_index_finds_what_matching_every_pattern_finds(filings: list[tuple[bool, str, int]]) -> None:
     """After any adding and discarding, a topic's values are those under the patterns that match it."""

@@ -69,7 +69,7 @@ def naive_read(
     return Page(found, max(head, after))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrivals, st.integers(0, 60), st.integers(0, 5), selections, st.data())
 def test_reading_is_like_reading_a_list(
     arrivals: list[Arrival],
@@ -91,7 +91,7 @@ def test_reading_is_like_reading_a_list(
     assert page == naive_read(held, recent.head, after, patterns, limit, max_bytes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrivals, selections, st.integers(0, 20))
 def test_page_after_page_gives_everything_once(
     arrivals: list[Arrival], patterns: list[str] | None, max_bytes: int

@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_read_is_named(file: UsersFile, which: str) -> Non
 # Editing
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(users=st.lists(valid_users, max_size=4, unique_by=lambda user: user.name))
 def test_what_is_put_is_read_back(users: list[User]) -> None:
     """Any valid user survives the way through both files, and passwords belong to their users."""

@@ -56,7 +56,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @given(steps=STEPS)
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_three_replicas_are_one_log(steps: list[Step]) -> None:
     """Any call to any of three replicas, on a journal that fails, gives what a plain list would (line 59)."""
     agree(Journals(rate=0.2).open_three, steps)
