@@ -522,7 +522,7 @@ async def test_queue_does_not_answer_a_resume(
     await until(lambda: subscriber.app.readiness_problem() == problem)
     queue.is_mute = False
     assert (await ask_until_subscribed(client, "sub t after=0"))["subscribed"] == "t"
-    assert subscriber.app.readiness_problem() is None
+    await until(lambda: subscriber.app.readiness_problem() is None)
     assert await contents(client, 1) == [1]
 
 
