@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tests.tree import PACKAGES, ROOT, SERVICES, project_files
 LONGEST_BODY = 40
 LONGEST_FILE = 400
 MOST_FILES = 12
+REPEATED_LINES = 6
 COVERED_BY: dict[str, str] = tomllib.loads((ROOT / "tests/covered_by.toml").read_text())
 
 # What is still too long or too large; these lists may only shrink.
@@ -149,6 +150,33 @@ def test_folders_are_small() -> None:
     """No folder has more than twelve Python files, but for those listed."""
     counts = Counter(str(path.parent.relative_to(ROOT)) for path in python_files())
     assert {folder for folder, count in counts.items() if count > MOST_FILES} == LARGE_FOLDERS
+
+
+def statements_in_row(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each run of statements of so many lines, declarations of fields left out."""
+    source = path.read_text()
+    lines = [line.strip() for line in source.splitlines()]
+    for node in ast.walk(ast.parse(source)):
+        for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
+            if isinstance(node, ast.Module) or not isinstance(block, list):
+                continue
+            row = [each for each in block if not isinstance(each, ast.AnnAssign | ast.Expr | ast.ImportFrom)]
+            for start in range(len(row)):
+                text: list[str] = []
+                for statement in row[start:]:
+                    text += lines[statement.lineno - 1 : statement.end_lineno]
+                    if len(text) >= REPEATED_LINES:
+                        yield "\n".join(text), row[start].lineno
+                        break
+
+
+def test_no_mechanism_stands_twice() -> None:
+    """No run of statements of six lines is the same in two places of the product (line 40)."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for path in python_files(*PACKAGES):
+        for text, line in statements_in_row(path):
+            places[text].append(f"{path.relative_to(ROOT)}:{line}")
+    assert not [found for found in places.values() if len(found) > 1]
 
 
 def test_every_package_explains_itself_in_one_sentence() -> None:

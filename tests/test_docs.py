@@ -266,19 +266,14 @@ def test_every_package_is_explained_by_its_docstring() -> None:
 
 
 def test_every_behavior_has_a_test() -> None:
-    """Each line of docs/behaviors.md but those planned has a test that names it; no test names another."""
-    done, _, planned = BEHAVIORS.read_text().partition("\n## Planned\n")
+    """Each line of docs/behaviors.md has a test that names it; no test names another."""
     named = {
         int(number)
         for path in (ROOT / "tests").rglob("*.py")
         for where in re.findall(r"\([^()]*?\blines? ([\d, and]+)", path.read_text())
         for number in re.findall(r"\d+", where)
     }
-    assert named - {*numbers(planned)} == {*numbers(done)}
-
-
-def numbers(text: str) -> list[int]:
-    return [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
+    assert named == {int(number) for number in re.findall(r"^(\d+)\. ", BEHAVIORS.read_text(), re.MULTILINE)}
 
 
 def test_every_name_in_the_architecture_exists() -> None:

@@ -14,6 +14,7 @@ from fanline.client.base import OnState
 from fanline.client.sending import PublishResult, SendingClient
 from fanline.client.transport.connection import ReconnectingConnection, run_until_first
 from fanline.client.transport.login import Login, Token
+from fanline.client.transport.translate import take_each
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, ErrorCode, Rejected
 from fanline.protocol import (
     Ack,
@@ -24,7 +25,6 @@ from fanline.protocol import (
     decode_publish_reply,
     encode,
     encode_content,
-    split_array,
 )
 
 # Small enough that the server works on one frame while the next is on its way.
@@ -197,12 +197,7 @@ class Publisher(SendingClient):
 
     async def _read(self, connection: ClientConnection) -> None:
         while True:
-            frame = await connection.recv(decode=False)
-            try:
-                for body in split_array(frame):
-                    self._take(body)
-            except msgspec.DecodeError as error:
-                raise Disconnected(f"{self._link.url} has sent what is not JSON") from error
+            take_each(await connection.recv(decode=False), self._take, self._link.url)
 
     def _take(self, body: bytes) -> None:
         with contextlib.suppress(msgspec.ValidationError):  # nothing that is known here

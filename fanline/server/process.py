@@ -106,6 +106,14 @@ def run_program(
     run(name, partial(start, settings), read)
 
 
+def signaled_to_stop() -> asyncio.Event:
+    """Return what SIGTERM or SIGINT sets from now on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
 def raise_file_limit() -> None:
     """Allow this process as many open files, and so connections, as the system permits."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -247,10 +255,8 @@ async def _serve(
     on_ready: Callable[[int], None],
     signs: SignsOfLife | None,
 ) -> None:
-    stop = asyncio.Event()
+    stop = signaled_to_stop()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     for number in IGNORED_SIGNALS:
         loop.add_signal_handler(number, logger.info, "%s: ignored", number.name)
     service = await start()

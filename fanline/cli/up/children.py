@@ -12,6 +12,7 @@ from rich.markup import escape
 from fanline.errors import ConfigurationError, Disconnected
 from fanline.server.child_process import ChildProcess, Supervisor
 from fanline.server.healthcheck import check
+from fanline.server.process import signaled_to_stop
 from fanline.settings import ServiceSettings
 
 READY_POLL_SECONDS: Final = 0.1
@@ -60,13 +61,10 @@ async def run_children(
     Raises:
         ConfigurationError: If a service cannot start as configured; it has said why on standard error.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = signaled_to_stop()
     width = max(len(child.name) for child in children)
     supervisors = [_supervise(child, console, width) for child in children]
-    loop.add_signal_handler(signal.SIGHUP, _reload, supervisors)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, supervisors)
     services = {child.name: child.service for child in children if child.service is not None}
     listening = [each for each, child in zip(supervisors, children, strict=True) if child.service is not None]
     failure: ConfigurationError | None = None

@@ -28,6 +28,7 @@ from fanline.client.base import OnState
 from fanline.client.sending import PublishResult, SendingClient
 from fanline.client.transport.connection import ReconnectingConnection, run_until_first
 from fanline.client.transport.login import Login
+from fanline.client.transport.translate import take_each
 from fanline.errors import (
     CloseCode,
     ConfigurationError,
@@ -37,7 +38,7 @@ from fanline.errors import (
     LoginRefused,
     Rejected,
 )
-from fanline.protocol import Ack, encode, split_array
+from fanline.protocol import Ack, encode
 
 SUBPROTOCOL: Final = "fanline.chat.v1"
 
@@ -123,16 +124,7 @@ def read_event(json: bytes, own: Container[str] = ()) -> RoomEvent:
         msgspec.DecodeError: If it is none.
     """
     entry = _decode_entry(json)
-    return RoomEvent(
-        seq=entry.seq,
-        type=entry.type,
-        member_id=entry.member_id,
-        member_name=entry.member_name,
-        message=entry.message,
-        sent=entry.sent,
-        is_own=entry.member_id in own,
-        json=json,
-    )
+    return RoomEvent(**msgspec.structs.asdict(entry), is_own=entry.member_id in own, json=json)
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -280,12 +272,7 @@ class ChatRoom(SendingClient):
     async def _read(self, connection: ClientConnection) -> None:
         while True:
             await self._can_read.wait()
-            frame = await connection.recv(decode=False)
-            try:
-                for body in split_array(frame):
-                    self._take(body)
-            except msgspec.DecodeError as error:
-                raise Disconnected(f"{self._link.url} has sent what is not JSON") from error
+            take_each(await connection.recv(decode=False), self._take, self._link.url)
             if len(self._arrived) >= HIGH_WATER and not self._outbox:
                 self._can_read.clear()
 

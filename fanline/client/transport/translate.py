@@ -7,13 +7,14 @@ They become ours here, and nowhere else.
 import os
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 
 from fanline.errors import ConfigurationError, Disconnected, ErrorCode, LoginRefused, Rejected
+from fanline.protocol import split_array
 
 # Of the statuses in the range of client errors, those that time can heal.
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -27,6 +28,24 @@ class _Problem(msgspec.Struct):
 
 _ERROR_CODES: Final = frozenset(ErrorCode)
 _decode_problem: Final = msgspec.json.Decoder(_Problem).decode
+
+
+def take_each(frame: bytes, take: Callable[[bytes], None], url: str) -> None:
+    """Hand over the JSON texts of a frame: the elements of an array, or the one value.
+
+    Args:
+        frame: What has come.
+        take: Decodes and takes one of them.
+        url: Where the frame comes from.
+
+    Raises:
+        Disconnected: If it is not JSON.
+    """
+    try:
+        for body in split_array(frame):
+            take(body)
+    except msgspec.DecodeError as error:
+        raise Disconnected(f"{url} has sent what is not JSON") from error
 
 
 def rejected(status: int, body: bytes) -> Rejected | None:

@@ -197,10 +197,7 @@ def first_state(entry: Entry) -> tuple[ReplicaState, Genesis]:
     Raises:
         JournalDamage: If a journal does not begin with that.
     """
-    try:
-        frame = decode_frame(entry.frame)
-    except FrameError as error:
-        raise JournalDamage(f"entry {entry.index} of the journal cannot be read: {error}") from None
+    frame = _frame_of(entry)
     genesis = frame.operations[0] if frame.operations else None
     if entry.index != 1 or not isinstance(genesis, Genesis):
         raise JournalDamage("the journal does not begin as a journal does: it is something else's stream")
@@ -228,13 +225,17 @@ def _decoded(entry: Entry, state: ReplicaState) -> Frame:
         raise JournalDamage(
             f"the journal has lost entries: {entry.index} came after {state.index}; nothing more is applied"
         )
-    try:
-        frame = decode_frame(entry.frame)
-    except FrameError as error:
-        raise JournalDamage(f"entry {entry.index} of the journal cannot be read: {error}") from None
+    frame = _frame_of(entry)
     if frame.log != state.log:
         raise JournalDamage(f"entry {entry.index} of the journal belongs to another log, {frame.log}")
     return frame
+
+
+def _frame_of(entry: Entry) -> Frame:
+    try:
+        return decode_frame(entry.frame)
+    except FrameError as error:
+        raise JournalDamage(f"entry {entry.index} of the journal cannot be read: {error}") from None
 
 
 def _require_same(entry: Entry, is_same: bool) -> None:
