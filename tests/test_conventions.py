@@ -41,7 +41,7 @@ LONG_FILES = {
     "tests/subscriber/test_subscriber_service.py",
     "tests/subscriber/test_subscription.py",
 }
-LARGE_FOLDERS = {"fanline/verify", "tests/chat/service"}
+LARGE_FOLDERS = {"tests/chat/service"}
 
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{32}")
 PACKAGE_INDEX = re.compile(

@@ -19,10 +19,10 @@ from fanline.tasks import running_task
 from fanline.verify import progress
 from fanline.verify.hostile.report import text as hostile_text
 from fanline.verify.hostile.run import HostileRun
-from fanline.verify.installation import Place
 from fanline.verify.options import Options
-from fanline.verify.report import Report, text
 from fanline.verify.run import Run
+from fanline.verify.system.installation import Place
+from fanline.verify.verdict.report import Report, text
 
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Repeat the faults of an earlier run.", show_default="a random one")

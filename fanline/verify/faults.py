@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
-from fanline.verify.installation import Installation
 from fanline.verify.plan import EVERYTHING, Event, Fault
+from fanline.verify.system.installation import Installation
 from fanline.verify.wait_for import happens
 
 

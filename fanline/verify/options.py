@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fanline.verify.installation import Place
+from fanline.verify.system.installation import Place
 
 
 @dataclass(frozen=True)

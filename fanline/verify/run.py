@@ -12,20 +12,20 @@ from typing import Any, Final
 
 from fanline.client import Publisher, Subscriber
 from fanline.errors import ConfigurationError, FanlineError
-from fanline.verify.checker import Evidence, check
+from fanline.verify.clients.history import LogReader, PageReader
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.traffic import Traffic, read_to_the_end
+from fanline.verify.clients.workload import Workload
 from fanline.verify.cluster.installation import ClusterInstallation
 from fanline.verify.faults import Injector
-from fanline.verify.findings import Findings
-from fanline.verify.history import LogReader, PageReader
-from fanline.verify.installation import COMMANDS, Installation, Place
-from fanline.verify.load import Load
-from fanline.verify.observations import Received
 from fanline.verify.options import Options
 from fanline.verify.plan import plan
-from fanline.verify.report import Report, violations
-from fanline.verify.traffic import Traffic, read_to_the_end
+from fanline.verify.system.installation import COMMANDS, Installation, Place
+from fanline.verify.verdict.checker import Evidence, check
+from fanline.verify.verdict.findings import Findings
+from fanline.verify.verdict.observations import Received
+from fanline.verify.verdict.report import Report, violations
 from fanline.verify.wait_for import happens
-from fanline.verify.workload import Workload
 
 PROBE_SECONDS: Final = 20.0
 

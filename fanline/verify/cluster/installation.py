@@ -1,7 +1,7 @@
 """A cluster of our own that is put to the test: two msgqueues on three NATS servers.
 
-Every connection goes through a :class:`~fanline.verify.proxy.Proxy`, also those of each msgqueue to each NATS
-server; the NATS servers reach each other directly::
+Every connection goes through a :class:`~fanline.verify.system.proxy.Proxy`, also those of each msgqueue to
+each NATS server; the NATS servers reach each other directly::
 
     clients ──▶ publisher ──▶ both msgqueues ◀── subscriber ◀── clients
                                     │
@@ -25,10 +25,10 @@ from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of
 from fanline.verify.cluster import nats_servers
 from fanline.verify.cluster.nats_servers import SERVERS, NatsPorts
-from fanline.verify.findings import Findings
-from fanline.verify.installation import Installation, Place
 from fanline.verify.plan import Targets
-from fanline.verify.processes import ServiceProcess
+from fanline.verify.system.installation import Installation, Place
+from fanline.verify.system.processes import ServiceProcess
+from fanline.verify.verdict.findings import Findings
 
 _QUEUES: Final = ("msgqueue-1", "msgqueue-2")
 _SERVERS: Final = tuple(f"nats-{number}" for number in range(SERVERS))

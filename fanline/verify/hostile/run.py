@@ -25,9 +25,9 @@ from fanline.verify.hostile.attacks import ATTACKS
 from fanline.verify.hostile.machine import CpuTimes
 from fanline.verify.hostile.report import MAX_GROWTH_MIB, HostileReport, Phase
 from fanline.verify.hostile.witness import TOPIC, Waits, Witness, quantile
-from fanline.verify.installation import COMMANDS, make_certificates
 from fanline.verify.plan import SERVICES
-from fanline.verify.processes import ServiceProcess
+from fanline.verify.system.installation import COMMANDS, make_certificates
+from fanline.verify.system.processes import ServiceProcess
 
 SERVICE, WITNESS, ATTACKER = "services", "witness", "attacker"
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import WebSocket, WebSocketRoute, expect
 
-from fanline.verify.proxy import Proxy
+from fanline.verify.system.proxy import Proxy
 from tests.chat.static.browser import Installation, is_connected, log_in, say, shown, until
 from tests.chat.static.conftest import OpenWindow
 from tests.stubs import DEADLINE

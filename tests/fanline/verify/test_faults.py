@@ -13,11 +13,11 @@ from unittest.mock import AsyncMock
 import pytest
 
 from fanline.errors import ConfigurationError
-from fanline.verify import installation as installation_module
 from fanline.verify.faults import Injector
-from fanline.verify.findings import Findings, Kind
-from fanline.verify.installation import Installation
 from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault
+from fanline.verify.system import installation as installation_module
+from fanline.verify.system.installation import Installation
+from fanline.verify.verdict.findings import Findings, Kind
 from tests.conftest import until
 from tests.stubs import DEADLINE
 

@@ -17,10 +17,10 @@ import pytest
 
 from fanline import cli
 from fanline.errors import ConfigurationError
-from fanline.verify.installation import Place
 from fanline.verify.options import Options
 from fanline.verify.plan import SERVICES, plan
 from fanline.verify.run import Run
+from fanline.verify.system.installation import Place
 from tests.fanline.cli.commands import PROGRAM
 from tests.forking import forked
 from tests.forking.forked import ForkedProcess

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from fanline.verify.findings import Findings
+from fanline.verify.verdict.findings import Findings
 
 
 class Violation(msgspec.Struct, frozen=True):
     """One kind of violation.
 
     Attributes:
-        kind: Its name; see :class:`~fanline.verify.findings.Kind`.
+        kind: Its name; see :class:`~fanline.verify.verdict.findings.Kind`.
         meaning: What it is, and the promise that it breaks.
         count: How many there are.
         examples: The first few.

@@ -1,7 +1,7 @@
 """The pipeline that is put to the test: one that runs somewhere, or one of our own in a temporary folder.
 
-In our own one every connection goes through a :class:`~fanline.verify.proxy.Proxy`, from the clients to the
-services as from service to service::
+In our own one every connection goes through a :class:`~fanline.verify.system.proxy.Proxy`, from the clients
+to the services as from service to service::
 
     clients ──▶ publisher ──▶ msgqueue ◀── subscriber ◀── clients
 """
@@ -20,10 +20,10 @@ from fanline.protocol import basic_authorization
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
-from fanline.verify.findings import Findings, Kind
 from fanline.verify.plan import PIPELINE, SERVICES, Targets
-from fanline.verify.processes import ServiceProcess
-from fanline.verify.proxy import Proxy
+from fanline.verify.system.processes import ServiceProcess
+from fanline.verify.system.proxy import Proxy
+from fanline.verify.verdict.findings import Findings, Kind
 
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {name: module_command(name) for name in SERVICES}
 

@@ -3,8 +3,8 @@
 import pytest
 
 from fanline.protocol.topics import is_pattern, is_topic, matches
-from fanline.verify.observations import UNKNOWN, Sent, key_of, split_key
-from fanline.verify.workload import Workload
+from fanline.verify.clients.workload import Workload
+from fanline.verify.verdict.observations import UNKNOWN, Sent, key_of, split_key
 
 PUBLISHERS = 7
 

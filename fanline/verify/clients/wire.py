@@ -9,8 +9,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from fanline.verify.installation import Place
-from fanline.verify.load import Load
+from fanline.verify.clients.load import Load
+from fanline.verify.system.installation import Place
 
 OPEN_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.3

@@ -8,11 +8,11 @@ from typing import Final
 import httpx
 import msgspec
 
-from fanline.verify.installation import Place
-from fanline.verify.load import Load
-from fanline.verify.publishers import Sender
-from fanline.verify.subscribers import Reader
-from fanline.verify.wire import MAX_RETRY_SECONDS, OPEN_SECONDS, RETRY_SECONDS, Stored, ToldGap
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.publishers import Sender
+from fanline.verify.clients.subscribers import Reader
+from fanline.verify.clients.wire import MAX_RETRY_SECONDS, OPEN_SECONDS, RETRY_SECONDS, Stored, ToldGap
+from fanline.verify.system.installation import Place
 
 # A request without an answer for this long is made again, with the same ids.
 ANSWER_SECONDS: Final = 6.0

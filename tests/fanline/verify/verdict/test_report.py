@@ -12,15 +12,15 @@ from rich.console import Console
 
 from fanline.tasks import running_task
 from fanline.verify import progress
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.workload import Workload
 from fanline.verify.faults import Injector
-from fanline.verify.findings import Findings, Kind
-from fanline.verify.installation import Installation, Place
-from fanline.verify.load import Load
 from fanline.verify.options import Options
 from fanline.verify.plan import Fault
-from fanline.verify.report import Report, text, violations
 from fanline.verify.run import Run
-from fanline.verify.workload import Workload
+from fanline.verify.system.installation import Installation, Place
+from fanline.verify.verdict.findings import Findings, Kind
+from fanline.verify.verdict.report import Report, text, violations
 from tests.conftest import until
 from tests.stubs import DEADLINE
 

@@ -9,7 +9,7 @@ import pytest
 
 from fanline.errors import ConfigurationError
 from fanline.server.child_process import environment_of
-from fanline.verify.processes import ServiceProcess
+from fanline.verify.system.processes import ServiceProcess
 from tests.conftest import until
 from tests.stubs import DEADLINE
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from fanline.protocol.topics import matches_any
-from fanline.verify import over_http, publishers, subscribers
-from fanline.verify.load import Load
-from fanline.verify.observations import Received
-from fanline.verify.publishers import Sender
-from fanline.verify.subscribers import Reader
+from fanline.verify.clients import over_http, publishers, subscribers
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.publishers import Sender
+from fanline.verify.clients.subscribers import Reader
+from fanline.verify.verdict.observations import Received
 from fanline.verify.wait_for import settles
 
 # Nothing has moved for so long: longer than any delay of a client before it connects again, and what the

@@ -10,11 +10,11 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from fanline.errors import Disconnected, FanlineError
-from fanline.verify.installation import Place
-from fanline.verify.load import Load
-from fanline.verify.observations import Received
-from fanline.verify.subscribers import Steady
-from fanline.verify.wire import Stored
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.subscribers import Steady
+from fanline.verify.clients.wire import Stored
+from fanline.verify.system.installation import Place
+from fanline.verify.verdict.observations import Received
 
 PAGE: Final = 1_000
 HTTP_SECONDS: Final = 30.0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fanline.verify.checker import Evidence, check
-from fanline.verify.findings import MAX_EXAMPLES, Findings, Kind
-from fanline.verify.observations import UNKNOWN, Received, Sent, key_of
+from fanline.verify.verdict.checker import Evidence, check
+from fanline.verify.verdict.findings import MAX_EXAMPLES, Findings, Kind
+from fanline.verify.verdict.observations import UNKNOWN, Received, Sent, key_of
 
 TOPICS = ["t.a", "t.b"]
 PATIENCE = 10.0

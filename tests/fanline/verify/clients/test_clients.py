@@ -11,14 +11,14 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.verify import publishers, subscribers
-from fanline.verify.checker import Evidence, check
-from fanline.verify.installation import Place
-from fanline.verify.load import Load
-from fanline.verify.observations import Received
-from fanline.verify.publishers import Sender
-from fanline.verify.subscribers import Reader
-from fanline.verify.workload import Workload
+from fanline.verify.clients import publishers, subscribers
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.publishers import Sender
+from fanline.verify.clients.subscribers import Reader
+from fanline.verify.clients.workload import Workload
+from fanline.verify.system.installation import Place
+from fanline.verify.verdict.checker import Evidence, check
+from fanline.verify.verdict.observations import Received
 from tests.stubs import DEADLINE, PASSWORD, USER, Do, Stub, StubPublisher, StubSubscriber
 
 TOKEN = "token"

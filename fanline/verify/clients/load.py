@@ -3,9 +3,9 @@
 import asyncio
 import random
 
-from fanline.verify.installation import Place
-from fanline.verify.observations import Received, Sent, split_key
-from fanline.verify.workload import Workload
+from fanline.verify.clients.workload import Workload
+from fanline.verify.system.installation import Place
+from fanline.verify.verdict.observations import Received, Sent, split_key
 
 
 class Load:

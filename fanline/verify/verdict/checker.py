@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fanline.protocol.topics import matches_any
-from fanline.verify.findings import Findings, Kind
-from fanline.verify.observations import Received, Sent, split_key
+from fanline.verify.verdict.findings import Findings, Kind
+from fanline.verify.verdict.observations import Received, Sent, split_key
 
 Entry = tuple[int, int]  # position and key
 

@@ -11,10 +11,10 @@ from websockets.asyncio.client import ClientConnection
 
 from fanline.client import Gap, Message, Subscriber
 from fanline.errors import FanlineError
-from fanline.verify.load import Load
-from fanline.verify.observations import UNKNOWN, Received
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.wire import RawClient, Retry, ToldGap
+from fanline.verify.verdict.observations import UNKNOWN, Received
 from fanline.verify.wait_for import happens
-from fanline.verify.wire import RawClient, Retry, ToldGap
 
 # Seconds for which one who comes and goes stays, and stays away, at most.
 MAX_STAY: Final = 6.0

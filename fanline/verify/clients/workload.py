@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from fanline.verify.observations import UNKNOWN, key_of
+from fanline.verify.verdict.observations import UNKNOWN, key_of
 
 # Bytes of padding. Most messages are small; the large ones take several TLS records each, so that a link can
 # be cut within one.

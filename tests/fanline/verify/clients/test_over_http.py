@@ -8,10 +8,10 @@ import pytest
 
 from fanline.errors import ErrorCode, Rejected
 from fanline.security.tls import server_context
-from fanline.verify.installation import Place
-from fanline.verify.load import Load
-from fanline.verify.over_http import ByPost, EventReader
-from fanline.verify.workload import Workload
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.over_http import ByPost, EventReader
+from fanline.verify.clients.workload import Workload
+from fanline.verify.system.installation import Place
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.conftest import StartService, until

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from fanline.verify.proxy import MAX_REST, Proxy
+from fanline.verify.system.proxy import MAX_REST, Proxy
 from tests.stubs import DEADLINE
 
 BIG = bytes(range(256)) * 8_000

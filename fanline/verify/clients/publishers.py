@@ -12,9 +12,9 @@ from websockets.asyncio.client import ClientConnection
 from fanline.client import Publisher, PublishResult
 from fanline.client.transport.connection import run_until_first
 from fanline.errors import FanlineError
-from fanline.verify.load import Load
+from fanline.verify.clients.load import Load
+from fanline.verify.clients.wire import RawClient, Retry
 from fanline.verify.wait_for import happens
-from fanline.verify.wire import RawClient, Retry
 
 # Messages that go out at once, at most, and that may be without an ack.
 MAX_BURST: Final = 20

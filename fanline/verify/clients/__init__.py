@@ -1,0 +1,1 @@
+"""The publishers and subscribers of a run, and what they share."""

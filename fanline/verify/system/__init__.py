@@ -1,0 +1,1 @@
+"""The system under test: its processes, and the network links between them."""
