@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fanline.client import Publisher, Subscriber
 from fanline.errors import ConfigurationError, FanlineError
-from fanline.verify.clients.history import LogReader, PageReader
+from fanline.verify.clients import history
 from fanline.verify.clients.load import Load
 from fanline.verify.clients.traffic import Traffic, read_to_the_end
 from fanline.verify.clients.workload import Workload
@@ -174,10 +174,10 @@ async def _probe(place: Place, workload: Workload, timeout: float) -> int:
 
 async def _read_log(load: Load, start: int) -> tuple[Received, list[Received]]:
     """Return the log as a subscription gives it, and each topic as HTTP gives it."""
-    log = LogReader(load, "the log", [load.workload.everything], start)
+    log = history.LogReader(load, "the log", [load.workload.everything], start)
     await read_to_the_end(log)
     readers = [
-        PageReader(load, topic, start, backwards=bool(number % 2))
+        history.PageReader(load, topic, start, backwards=bool(number % 2))
         for number, topic in enumerate(load.workload.topics(0))
     ]
     for reader in readers:

@@ -23,7 +23,7 @@ from fanline.settings import DEMO_PASSWORD, DEMO_USER
 from fanline.verify.plan import PIPELINE, SERVICES, Targets
 from fanline.verify.system.processes import ServiceProcess
 from fanline.verify.system.proxy import Proxy
-from fanline.verify.verdict.findings import Findings, Kind
+from fanline.verify.verdict.findings import Breach, Findings
 
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {name: module_command(name) for name in SERVICES}
 
@@ -143,9 +143,9 @@ class Installation:
         limit = DRAIN_TIMEOUT + STOP_GRACE
         code = await self.services[name].terminate(limit)
         if code is None:
-            self._findings.add(Kind.UNCLEAN_STOP, f"{name}: still there after {limit:g} s")
+            self._findings.add(Breach.UNCLEAN_STOP, f"{name}: still there after {limit:g} s")
         elif code != 0:
-            self._findings.add(Kind.UNCLEAN_STOP, f"{name}: exit code {code}")
+            self._findings.add(Breach.UNCLEAN_STOP, f"{name}: exit code {code}")
 
     async def start(self, name: str) -> None:
         """Start a service, unless it runs."""
@@ -153,7 +153,7 @@ class Installation:
             try:
                 await self._launch(name)
             except ConfigurationError as error:
-                self._findings.add(Kind.DIED, str(error))
+                self._findings.add(Breach.DIED, str(error))
 
     async def _launch(self, name: str) -> None:
         """Start a service; raise ConfigurationError if it does not start."""
@@ -181,7 +181,7 @@ class Installation:
             environment,
             log=self._folder / f"{name}.log",
             on_port=lambda port: self._point(name, port),
-            on_death=lambda code: self._findings.add(Kind.DIED, f"{name}: exit code {code}"),
+            on_death=lambda code: self._findings.add(Breach.DIED, f"{name}: exit code {code}"),
             port=port,
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fanline.protocol.topics import matches_any
-from fanline.verify.verdict.findings import Findings, Kind
+from fanline.verify.verdict.findings import Breach, Findings
 from fanline.verify.verdict.observations import Received, Sent, split_key
 
 Entry = tuple[int, int]  # position and key
@@ -65,11 +65,11 @@ class _Checker:
                 continue
             by, number = split_key(key)
             if stored[by][number]:
-                self._add(Kind.STORED_TWICE, f"{self._name(key)}: at {stored[by][number]} and at {seq}")
+                self._add(Breach.STORED_TWICE, f"{self._name(key)}: at {stored[by][number]} and at {seq}")
                 continue
             stored[by][number] = seq
             if number < newest[by] and not self._sent[by].may_be_overtaken(number):
-                self._add(Kind.OVERTAKEN, f"{self._name(key)}: at {seq}, behind message {newest[by]}")
+                self._add(Breach.OVERTAKEN, f"{self._name(key)}: at {seq}, behind message {newest[by]}")
             newest[by] = max(newest[by], number)
 
     # The publishers.
@@ -77,24 +77,24 @@ class _Checker:
     def _check_answers(self, sent: Sent, stored: "array[int]") -> None:
         for number, (acked, found) in enumerate(zip(sent.seqs, stored, strict=True)):
             if not acked:
-                self._add(Kind.UNACKED, f"{sent.name}, message {number}")
+                self._add(Breach.UNACKED, f"{sent.name}, message {number}")
             elif acked != found:
                 self._check_absence(sent, number, found)
         for number, seq in sent.changed:
             first = sent.seqs[number]
             self._add(
-                Kind.STORED_TWICE, f"{sent.name}, message {number}: acknowledged at {first} and at {seq}"
+                Breach.STORED_TWICE, f"{sent.name}, message {number}: acknowledged at {first} and at {seq}"
             )
         for trouble in sent.troubles:
-            self._add(Kind.REFUSED, f"{sent.name}: {trouble}")
+            self._add(Breach.REFUSED, f"{sent.name}: {trouble}")
 
     def _check_absence(self, sent: Sent, number: int, found: int) -> None:
         acked = sent.seqs[number]
         what = f"{sent.name}, message {number}: acknowledged at {acked}"
         if found:
-            self._add(Kind.MOVED, f"{what}, found at {found}")
+            self._add(Breach.MOVED, f"{what}, found at {found}")
         elif not self._log.was_told_of(acked):
-            self._add(Kind.LOST, what)
+            self._add(Breach.LOST, what)
 
     # The readers.
 
@@ -103,27 +103,27 @@ class _Checker:
         newest: defaultdict[str, int] = defaultdict(lambda: reader.start)
         for seq, key in _entries(reader):
             if not self._is_known(key):
-                self._add(Kind.ALTERED, f"{reader.name}: at {seq}")
+                self._add(Breach.ALTERED, f"{reader.name}: at {seq}")
                 continue
             lane = self._topic(key) if len(reader.patterns) > 1 else ""
             if seq <= newest[lane]:
-                self._add(Kind.OUT_OF_ORDER, f"{reader.name}: {seq} behind {newest[lane]}")
+                self._add(Breach.OUT_OF_ORDER, f"{reader.name}: {seq} behind {newest[lane]}")
             newest[lane] = max(newest[lane], seq)
         for trouble in reader.troubles:
-            self._add(Kind.REFUSED, f"{reader.name}: {trouble}")
+            self._add(Breach.REFUSED, f"{reader.name}: {trouble}")
 
     def _check_deliveries(self, reader: Received) -> None:
         """Hold what came against what the log has for the reader, position by position."""
         for seq, stored, came in _join(self._due_to(reader), _sorted(reader)):
             where = f"{reader.name}: {seq}"
             if came is None and not reader.was_told_of(seq):
-                kind = Kind.SILENT_GAP if seq < reader.position else Kind.UNDELIVERED
+                kind = Breach.SILENT_GAP if seq < reader.position else Breach.UNDELIVERED
                 self._add(kind, where)
             elif stored is None and not self._log.was_told_of(seq):
-                self._add(Kind.NOT_IN_LOG, where)
+                self._add(Breach.NOT_IN_LOG, where)
             elif stored is not None and came is not None and stored != came:
                 self._add(
-                    Kind.DISAGREEMENT, f"{where} is {self._name(came)}, in the log {self._name(stored)}"
+                    Breach.DISAGREEMENT, f"{where} is {self._name(came)}, in the log {self._name(stored)}"
                 )
 
     def _due_to(self, reader: Received) -> Iterator[Entry]:
@@ -151,7 +151,7 @@ class _Checker:
         by, number = split_key(key)
         return f"{self._sent[by].name}, message {number}" if self._is_known(key) else "an unknown message"
 
-    def _add(self, kind: Kind, example: str) -> None:
+    def _add(self, kind: Breach, example: str) -> None:
         self._findings.add(kind, example)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 MAX_EXAMPLES: Final = 5
 
 
-class Kind(StrEnum):
+class Breach(StrEnum):
     """Kinds of problems; :attr:`meaning` is a sentence."""
 
     LOST = "lost"
@@ -32,20 +32,20 @@ class Kind(StrEnum):
 
 
 _MEANINGS: Final = {
-    Kind.LOST: "acknowledged, and not in the log (promise 1: acked means on disk)",
-    Kind.MOVED: "acknowledged at one position, and found at another (promise 2: one order)",
-    Kind.STORED_TWICE: "in the log more than once (promise 3: stored once)",
-    Kind.DISAGREEMENT: "two messages at the same position (promise 2: one order)",
-    Kind.OUT_OF_ORDER: "delivered out of order, or again (promise 2: one order)",
-    Kind.OVERTAKEN: "stored in another order than its publisher sent it (promise 2: one order)",
-    Kind.SILENT_GAP: "passed over without a word (promise 4: no silent gap)",
-    Kind.UNDELIVERED: "not delivered, with everything healed (promise 6: nothing silently dropped)",
-    Kind.NOT_IN_LOG: "delivered, and not in the log for that subscription (promise 1: acked means on disk)",
-    Kind.ALTERED: "delivered other than it was published, or never published",
-    Kind.UNACKED: "without an answer, with everything healed (promise 6: nothing silently dropped)",
-    Kind.REFUSED: "refused or answered wrongly, with nothing wrong about it",
-    Kind.DIED: "a service ended by itself, or did not start again",
-    Kind.UNCLEAN_STOP: "SIGTERM was not followed by exit code 0 in time (promise 8: stop is clean)",
+    Breach.LOST: "acknowledged, and not in the log (promise 1: acked means on disk)",
+    Breach.MOVED: "acknowledged at one position, and found at another (promise 2: one order)",
+    Breach.STORED_TWICE: "in the log more than once (promise 3: stored once)",
+    Breach.DISAGREEMENT: "two messages at the same position (promise 2: one order)",
+    Breach.OUT_OF_ORDER: "delivered out of order, or again (promise 2: one order)",
+    Breach.OVERTAKEN: "stored in another order than its publisher sent it (promise 2: one order)",
+    Breach.SILENT_GAP: "passed over without a word (promise 4: no silent gap)",
+    Breach.UNDELIVERED: "not delivered, with everything healed (promise 6: nothing silently dropped)",
+    Breach.NOT_IN_LOG: "delivered, and not in the log for that subscription (promise 1: acked means on disk)",
+    Breach.ALTERED: "delivered other than it was published, or never published",
+    Breach.UNACKED: "without an answer, with everything healed (promise 6: nothing silently dropped)",
+    Breach.REFUSED: "refused or answered wrongly, with nothing wrong about it",
+    Breach.DIED: "a service ended by itself, or did not start again",
+    Breach.UNCLEAN_STOP: "SIGTERM was not followed by exit code 0 in time (promise 8: stop is clean)",
 }
 
 
@@ -58,13 +58,13 @@ class Findings:
     """
 
     def __init__(self) -> None:
-        self.counts: Counter[Kind] = Counter()
-        self.examples: defaultdict[Kind, list[str]] = defaultdict(list)
+        self.counts: Counter[Breach] = Counter()
+        self.examples: defaultdict[Breach, list[str]] = defaultdict(list)
 
     def __bool__(self) -> bool:
         return bool(self.counts)
 
-    def add(self, kind: Kind, example: str) -> None:
+    def add(self, kind: Breach, example: str) -> None:
         """Note one violation."""
         self.counts[kind] += 1
         if len(self.examples[kind]) < MAX_EXAMPLES:

@@ -11,7 +11,7 @@ class Violation(msgspec.Struct, frozen=True):
     """One kind of violation.
 
     Attributes:
-        kind: Its name; see :class:`~fanline.verify.verdict.findings.Kind`.
+        kind: Its name; see :class:`~fanline.verify.verdict.findings.Breach`.
         meaning: What it is, and the promise that it breaks.
         count: How many there are.
         examples: The first few.

@@ -17,7 +17,7 @@ from fanline.verify.faults import Injector
 from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault
 from fanline.verify.system import installation as installation_module
 from fanline.verify.system.installation import Installation
-from fanline.verify.verdict.findings import Findings, Kind
+from fanline.verify.verdict.findings import Breach, Findings
 from tests.conftest import until
 from tests.stubs import DEADLINE
 
@@ -158,7 +158,7 @@ async def test_the_end_comes_early(scene: Scene) -> None:
 async def test_a_rude_end_is_found(scene: Scene) -> None:
     """SIGTERM must be followed by exit code 0."""
     await scene.inject(Event(0, Fault.RESTART, "publisher", 0))
-    assert scene.findings.examples == {Kind.UNCLEAN_STOP: ["publisher: exit code -15"]}
+    assert scene.findings.examples == {Breach.UNCLEAN_STOP: ["publisher: exit code -15"]}
 
 
 @pytest.mark.parametrize("scene", [STUBBORN], indirect=True)
@@ -166,7 +166,7 @@ async def test_a_late_end_is_found(scene: Scene, monkeypatch: pytest.MonkeyPatch
     """A process that does not stop in time is killed, and that is recorded."""
     monkeypatch.setattr(installation_module, "STOP_GRACE", -3.5)
     await scene.inject(Event(0, Fault.RESTART, "publisher", 0))
-    assert scene.findings.examples == {Kind.UNCLEAN_STOP: ["publisher: still there after 0.5 s"]}
+    assert scene.findings.examples == {Breach.UNCLEAN_STOP: ["publisher: still there after 0.5 s"]}
 
 
 async def test_a_death_is_found_and_healed(scene: Scene) -> None:
@@ -176,7 +176,7 @@ async def test_a_death_is_found_and_healed(scene: Scene) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     await until(lambda: not service.is_running)
-    assert scene.findings.examples == {Kind.DIED: ["msgqueue: exit code -9"]}
+    assert scene.findings.examples == {Breach.DIED: ["msgqueue: exit code -9"]}
     assert scene.pid("msgqueue") is None
     await scene.injector.heal()
     assert service.is_running
@@ -186,7 +186,7 @@ async def test_a_death_is_found_and_healed(scene: Scene) -> None:
 async def test_one_that_does_not_start_again_is_found(scene: Scene) -> None:
     """And what it said."""
     await scene.inject(Event(0, Fault.KILL, "publisher", 0))
-    assert scene.findings.examples == {Kind.DIED: ["publisher does not start: no more"]}
+    assert scene.findings.examples == {Breach.DIED: ["publisher does not start: no more"]}
 
 
 async def test_nothing_is_left_behind(tmp_path: Path) -> None:

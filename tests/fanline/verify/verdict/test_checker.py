@@ -3,7 +3,7 @@
 import pytest
 
 from fanline.verify.verdict.checker import Evidence, check
-from fanline.verify.verdict.findings import MAX_EXAMPLES, Findings, Kind
+from fanline.verify.verdict.findings import MAX_EXAMPLES, Breach, Findings
 from fanline.verify.verdict.observations import UNKNOWN, Received, Sent, key_of
 
 TOPICS = ["t.a", "t.b"]
@@ -37,7 +37,7 @@ def judge(*readers: Received, publisher: Sent | None = None, log: Received | Non
     return check(Evidence([publisher or sent(*SENT)], readers, log or received(*LOG)))
 
 
-def found(findings: Findings) -> dict[Kind, list[str]]:
+def found(findings: Findings) -> dict[Breach, list[str]]:
     return dict(findings.examples)
 
 
@@ -73,7 +73,7 @@ def test_positions_may_have_holes_and_publishers_may_wait() -> None:
 def test_lost() -> None:
     """Acknowledged, and not in the log."""
     findings = judge(log=received(*LOG[:2], LOG[3]))
-    assert found(findings) == {Kind.LOST: ["p, message 2: acknowledged at 4"]}
+    assert found(findings) == {Breach.LOST: ["p, message 2: acknowledged at 4"]}
 
 
 def test_removed_by_retention_is_not_lost() -> None:
@@ -86,14 +86,14 @@ def test_removed_by_retention_is_not_lost() -> None:
 def test_moved() -> None:
     """Acknowledged at one position, and found at another."""
     findings = judge(publisher=sent(1, 2, 3, 5))
-    assert found(findings) == {Kind.MOVED: ["p, message 2: acknowledged at 3, found at 4"]}
+    assert found(findings) == {Breach.MOVED: ["p, message 2: acknowledged at 3, found at 4"]}
 
 
 def test_stored_twice() -> None:
     """One message at two positions of the log."""
     again = (7, 1)
     findings = judge(received(*LOG, again), log=received(*LOG, again))
-    assert found(findings) == {Kind.STORED_TWICE: ["p, message 1: at 2 and at 7"]}
+    assert found(findings) == {Breach.STORED_TWICE: ["p, message 1: at 2 and at 7"]}
 
 
 def test_acknowledged_twice_at_different_positions() -> None:
@@ -102,13 +102,13 @@ def test_acknowledged_twice_at_different_positions() -> None:
     publisher.ack(1, 2, 0.2)
     publisher.ack(1, 9, 0.3)
     findings = judge(publisher=publisher)
-    assert found(findings) == {Kind.STORED_TWICE: ["p, message 1: acknowledged at 2 and at 9"]}
+    assert found(findings) == {Breach.STORED_TWICE: ["p, message 1: acknowledged at 2 and at 9"]}
 
 
 def test_disagreement() -> None:
     """A reader has another message at a position than the log."""
     findings = judge(received((1, 0), (2, 3), *LOG[2:]))
-    assert found(findings) == {Kind.DISAGREEMENT: ["r: 2 is p, message 3, in the log p, message 1"]}
+    assert found(findings) == {Breach.DISAGREEMENT: ["r: 2 is p, message 3, in the log p, message 1"]}
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_disagreement() -> None:
 def test_out_of_order(reader: Received, example: str) -> None:
     """Delivered out of order, or a second time."""
     findings = judge(reader)
-    assert findings.examples[Kind.OUT_OF_ORDER] == [example]
+    assert findings.examples[Breach.OUT_OF_ORDER] == [example]
 
 
 def test_overtaken() -> None:
     """Stored in another order than sent, over all topics."""
     log = received((1, 0), (2, 2), (4, 1), (5, 3))
     findings = judge(publisher=sent(1, 4, 2, 5), log=log)
-    assert found(findings) == {Kind.OVERTAKEN: ["p, message 1: at 4, behind message 2"]}
+    assert found(findings) == {Breach.OVERTAKEN: ["p, message 1: at 4, behind message 2"]}
 
 
 @pytest.mark.parametrize(("waited", "is_excused"), [(PATIENCE - 0.1, False), (PATIENCE, True)])
@@ -150,19 +150,19 @@ def test_only_those_in_flight_are_excused() -> None:
         publisher.ack(number, seq, 20.1)
     assert [publisher.may_be_overtaken(number) for number in range(4)] == [True, True, False, False]
     findings = judge(publisher=publisher, log=received((1, 0), (2, 1), (3, 3), (4, 2)))
-    assert findings.counts == {Kind.OVERTAKEN: 1}
+    assert findings.counts == {Breach.OVERTAKEN: 1}
 
 
 def test_silent_gap() -> None:
     """Something behind it came, but not this."""
     findings = judge(received(LOG[0], *LOG[2:]))
-    assert found(findings) == {Kind.SILENT_GAP: ["r: 2"]}
+    assert found(findings) == {Breach.SILENT_GAP: ["r: 2"]}
 
 
 def test_silent_gap_at_the_start() -> None:
     """Missing the first message is found too."""
     findings = judge(received(*LOG[1:]))
-    assert found(findings) == {Kind.SILENT_GAP: ["r: 1"]}
+    assert found(findings) == {Breach.SILENT_GAP: ["r: 1"]}
 
 
 def test_announced_gap() -> None:
@@ -170,13 +170,13 @@ def test_announced_gap() -> None:
     reader = received(*LOG[3:])
     reader.gaps.append((2, 4))
     findings = judge(reader)
-    assert found(findings) == {Kind.SILENT_GAP: ["r: 1"]}
+    assert found(findings) == {Breach.SILENT_GAP: ["r: 1"]}
 
 
 def test_undelivered() -> None:
     """The last ones never came."""
     findings = judge(received(*LOG[:3]))
-    assert found(findings) == {Kind.UNDELIVERED: ["r: 5"]}
+    assert found(findings) == {Breach.UNDELIVERED: ["r: 5"]}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_undelivered() -> None:
 def test_not_in_log(reader: Received) -> None:
     """Delivered, but the log has no such thing for the subscription."""
     findings = judge(reader)
-    assert findings.counts == {Kind.NOT_IN_LOG: 1}
+    assert findings.counts == {Breach.NOT_IN_LOG: 1}
 
 
 @pytest.mark.parametrize("key", [UNKNOWN, key_of(0, 4), key_of(1, 0)])
@@ -198,13 +198,13 @@ def test_altered(key: int) -> None:
     reader = received(*LOG[:3])
     reader.note(5, key)
     findings = judge(reader)
-    assert findings.examples[Kind.ALTERED] == ["r: at 5"]
+    assert findings.examples[Breach.ALTERED] == ["r: at 5"]
 
 
 def test_unacked() -> None:
     """No ack at all; that it is stored does not count."""
     findings = judge(publisher=sent(1, 2, 4, 0))
-    assert found(findings) == {Kind.UNACKED: ["p, message 3"]}
+    assert found(findings) == {Breach.UNACKED: ["p, message 3"]}
 
 
 def test_refused() -> None:
@@ -213,21 +213,21 @@ def test_refused() -> None:
     publisher.troubles.append("too-big")
     reader.troubles.append("bad-position")
     findings = judge(reader, publisher=publisher)
-    assert found(findings) == {Kind.REFUSED: ["p: too-big", "r: bad-position"]}
+    assert found(findings) == {Breach.REFUSED: ["p: too-big", "r: bad-position"]}
 
 
 def test_a_flood_is_counted_and_cut_short() -> None:
     """All are counted, and the first few shown, also when the findings of several parts come together."""
     findings = check(Evidence([sent(*range(1, 101))], [], received()))
-    assert findings.counts == {Kind.LOST: 100}
-    assert len(findings.examples[Kind.LOST]) == MAX_EXAMPLES
+    assert findings.counts == {Breach.LOST: 100}
+    assert len(findings.examples[Breach.LOST]) == MAX_EXAMPLES
     everything = Findings()
-    everything.add(Kind.LOST, "first")
+    everything.add(Breach.LOST, "first")
     everything.update(findings)
-    assert everything.counts == {Kind.LOST: 101}
-    assert everything.examples[Kind.LOST] == ["first", *findings.examples[Kind.LOST][:-1]]
+    assert everything.counts == {Breach.LOST: 101}
+    assert everything.examples[Breach.LOST] == ["first", *findings.examples[Breach.LOST][:-1]]
 
 
 def test_every_kind_has_a_meaning() -> None:
     """Each kind of finding has its sentence in the report."""
-    assert all(kind.meaning for kind in Kind)
+    assert all(kind.meaning for kind in Breach)

@@ -19,7 +19,7 @@ from fanline.verify.options import Options
 from fanline.verify.plan import Fault
 from fanline.verify.run import Run
 from fanline.verify.system.installation import Installation, Place
-from fanline.verify.verdict.findings import Findings, Kind
+from fanline.verify.verdict.findings import Breach, Findings
 from fanline.verify.verdict.report import Report, text, violations
 from tests.conftest import until
 from tests.stubs import DEADLINE
@@ -66,9 +66,9 @@ def test_a_good_report() -> None:
 def test_a_bad_report() -> None:
     """It names each kind of violation with its promise and the first examples, the most frequent first."""
     findings = Findings()
-    findings.add(Kind.SILENT_GAP, "reader: 41")
+    findings.add(Breach.SILENT_GAP, "reader: 41")
     for number in range(1_000):
-        findings.add(Kind.LOST, f"message {number}")
+        findings.add(Breach.LOST, f"message {number}")
     said = text(report(findings, folder="/tmp/kept"))
     assert "1,001 violations:" in said
     assert said.index("lost: 1,000 x acknowledged, and not in the log (promise 1") < said.index(
@@ -83,13 +83,13 @@ def test_a_bad_report() -> None:
 def test_json() -> None:
     """Programs get the same, under the names of the fields."""
     findings = Findings()
-    findings.add(Kind.LOST, "message 1")
+    findings.add(Breach.LOST, "message 1")
     read = msgspec.json.decode(msgspec.json.encode(report(findings)))
     assert read["ok"] is False
     assert read["faults"]["kill"] == {"publisher": 2, "everything": 1}
     (violation,) = read["violations"]
     assert violation == {
-        "kind": "lost", "meaning": Kind.LOST.meaning, "count": 1, "examples": ["message 1"]
+        "kind": "lost", "meaning": Breach.LOST.meaning, "count": 1, "examples": ["message 1"]
     }  # fmt: skip
 
 
