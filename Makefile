@@ -91,7 +91,7 @@ trial: $(INSTALLED) $(NEEDS) ## Use the chat page for half an hour, by people in
 .PHONY: verify-cluster
 verify-cluster: $(INSTALLED) ## Run the long tests of a cluster: three NATS servers, and a hostile journal
 	@exec $(BIN)/python -m pytest -n 0 --long tests/msgqueue/journal tests/msgqueue/store/replica \
-		tests/msgqueue/store/test_conformance.py tests/pipeline/test_several_msgqueues.py \
+		tests/msgqueue/store/conformance tests/pipeline/test_several_msgqueues.py \
 		tests/fanline/cli/up/test_cluster.py tests/fanline/verify/cluster $(ARGS)
 
 .PHONY: bench

@@ -9,7 +9,7 @@ import pytest
 from msgqueue.app import open_msgqueue
 from msgqueue.clock import ACCEPT_SECONDS, LogClock
 from tests.conftest import Dial, StartService
-from tests.msgqueue.test_msgqueue_service import push
+from tests.msgqueue.service.conftest import push
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 START = 1_700_000_000.0

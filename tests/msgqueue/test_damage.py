@@ -10,7 +10,7 @@ from msgqueue.app import open_msgqueue
 from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService
 from tests.conftest import receive_objects as receive
-from tests.msgqueue.store.test_sqlite import damage, make_log
+from tests.msgqueue.store.sqlite.conftest import damage, make_log
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Judge a run: what was observed, what it breaks, and the report. No I/O."""
+"""Judge a run: what was observed, what it breaks, and the report."""

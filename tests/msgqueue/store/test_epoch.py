@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from msgqueue.tools import fsck
-from tests.msgqueue.store.test_sqlite import make_log, open_store, read_all
+from tests.msgqueue.store.sqlite.conftest import make_log, open_store, read_all
 
 FILE = "log.sqlite3"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.msgqueue.store.test_sqlite import make_log
+from tests.msgqueue.store.sqlite.conftest import make_log
 
 UNPRIVILEGED = 65_534
 

@@ -12,8 +12,8 @@ import pytest
 from msgqueue.tools import backup
 from msgqueue.tools.backup import DONE, FAILED, REFUSED
 from msgqueue.tools.fsck import INTERRUPTED
+from tests.msgqueue.store.sqlite.conftest import appending, make_log, open_store, read_all
 from tests.msgqueue.store.store_model import new
-from tests.msgqueue.store.test_sqlite import appending, make_log, open_store, read_all
 
 FILE, WAL = "log.sqlite3", "log.sqlite3-wal"
 

@@ -18,8 +18,8 @@ from msgqueue.store.sqlite import file as sqlite_file
 from msgqueue.store.sqlite.engine import SqliteStore
 from msgqueue.tools import fsck as check
 from msgqueue.tools.fsck import DAMAGED, INTERRUPTED, NOT_CHECKED, SOUND
+from tests.msgqueue.store.sqlite.conftest import append_until_killed, open_store, read_all
 from tests.msgqueue.store.store_model import Clock, new
-from tests.msgqueue.store.test_sqlite import append_until_killed, open_store, read_all
 
 FILE, WAL, INDEX = "log.sqlite3", "log.sqlite3-wal", "log.sqlite3-shm"
 SEED = 20_261_120
