@@ -91,6 +91,7 @@ async def test_a_refusal_without_an_id_is_for_the_oldest(stub: StubPublisher, pu
 
 async def test_a_timeout_tells_what_is_wrong(stub: StubPublisher, publisher: Publisher) -> None:
     """A publish with a limit ends by it, with the reason, connected or not."""
+    await publisher.publish("t", "connected")
     stub.holding = True
     with pytest.raises(Disconnected, match=r"no ack within 0\.05 s: the server does not answer"):
         await publisher.publish("t", 1, timeout=0.05)
