@@ -6,7 +6,7 @@ From code, one call gives a folder that both :func:`fanline.security.tls.server_
     certs.ensure(Path("var/certs"), names=["queue.example.com", "192.0.2.7"])
 """
 
-from certs.folder import Done, Outcome, ensure, renew
+from certs.folder import Done, Outcome, ensure, make_client, renew
 from certs.handshake import verify
 
-__all__ = ["Done", "Outcome", "ensure", "renew", "verify"]
+__all__ = ["Done", "Outcome", "ensure", "make_client", "renew", "verify"]

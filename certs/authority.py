@@ -1,4 +1,4 @@
-"""Create a development CA and server certificates, as values without files or a clock.
+"""Create a development CA, server and client certificates, as values without files or a clock.
 
 The extensions are those that RFC 5280 requires, so that strict verifiers (OpenSSL with
 ``X509_V_FLAG_X509_STRICT``, browsers, Go) accept them.
@@ -77,19 +77,38 @@ def permits(authority: x509.Certificate, name: Name) -> bool:
 def issue(authority: Pair, names: list[Name], now: datetime) -> Pair:
     """Issue a server certificate with a new key; it expires no later than its CA."""
     key = ec.generate_private_key(ec.SECP256R1())
-    issuer = authority.certificate
-    end = min(now - BACKDATE + SERVER_LIFETIME, issuer.not_valid_after_utc)
     builder = (
-        _builder(key.public_key(), subject=_common_name("Fanline server"), issuer=issuer.subject)
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(certificates=False), critical=True)
+        _leaf(authority, key.public_key(), "Fanline server", now)
         .add_extension(_SERVER_AND_CLIENT, critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(_identifier_of(authority), critical=False)
     )
     return Pair(builder.sign(authority.key, SHA256()), key)
+
+
+def issue_client(authority: Pair, name: str, now: datetime) -> Pair:
+    """Issue a client certificate of a user with a new key; it expires no later than its CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _leaf(authority, key.public_key(), name, now).add_extension(
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+    )
+    if "." in name:
+        # Without a DNS name OpenSSL holds the common name for one, and the CA is constrained to some.
+        builder = builder.add_extension(x509.SubjectAlternativeName([_NO_HOST]), critical=False)
+    return Pair(builder.sign(authority.key, SHA256()), key)
+
+
+def _leaf(
+    authority: Pair, public_key: ec.EllipticCurvePublicKey, name: str, now: datetime
+) -> x509.CertificateBuilder:
+    issuer = authority.certificate
+    return (
+        _builder(public_key, subject=_common_name(name), issuer=issuer.subject)
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(min(now - BACKDATE + SERVER_LIFETIME, issuer.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(certificates=False), critical=True)
+        .add_extension(_identifier_of(authority), critical=False)
+    )
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -129,6 +148,8 @@ _PRIVATE: Final[Sequence[Name]] = (
     *map(x509.DNSName, _PRIVATE_DOMAINS),
     *(x509.IPAddress(ipaddress.ip_network(each)) for each in _PRIVATE_NETWORKS),
 )
+
+_NO_HOST: Final = x509.DNSName("client.fanline.internal")
 
 _SERVER_AND_CLIENT: Final = x509.ExtendedKeyUsage(
     [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from certs import report
-from certs.folder import Outcome, ensure
+from certs.folder import Outcome, ensure, make_client
 from certs.folder import renew as renew_certificates
 from certs.names import spell
 from fanline import setting_sources
@@ -87,9 +87,22 @@ def renew(
     """Reissue the server certificate, for the same names and those given."""
     path = _folder(folder)
     _tell(path, renew_certificates(path, names or [], ca=ca))
-    typer.echo("\nRestart the services: they read their certificate when they start.")
+    typer.echo("\nServices that run take it over by themselves.")
     if ca:
         typer.echo(f"Give every client that trusted the old CA the new {path / CA_CERT}.")
+
+
+@app.command()
+def client(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.", show_default=False)],
+    folder: Folder = None,
+) -> None:
+    """Make a certificate with which a client logs in as a user."""
+    path = _folder(folder)
+    made = make_client(path, name)
+    typer.echo(f"{made}: made, for the user {name}; expires {report.lifetime(read_certificates(made)[0])}")
+    typer.echo(f"{made.with_suffix('.key')}: its private key")
+    typer.echo(f"\nServices accept it if the setting client_ca_file is {path / CA_CERT}.")
 
 
 def _folder(given: Path | None) -> Path:

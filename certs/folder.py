@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from certs import files
-from certs.authority import Pair, SigningKey, is_issued_by, issue, make_authority, permits
+from certs.authority import Pair, SigningKey, is_issued_by, issue, issue_client, make_authority, permits
 from certs.handshake import verify
 from certs.names import DEFAULT_NAMES, parse_names, spell
 from fanline.errors import ConfigurationError
@@ -27,6 +27,7 @@ from fanline.security.tls import (
     read_key,
     require_current,
 )
+from fanline.security.users import User
 
 
 class Done(StrEnum):
@@ -88,6 +89,33 @@ def renew(folder: Path, names: Sequence[str] = (), *, ca: bool = False) -> Outco
         _write_server(folder, authority, renewed)
         verify(folder)
     return Outcome(Done.MADE if ca else Done.KEPT, Done.REISSUED)
+
+
+def make_client(folder: Path, name: str) -> Path:
+    """Make a certificate with which a client logs in as a user; an older one is replaced.
+
+    Args:
+        folder: Folder of the certificates, whose CA issues it.
+        name: Name of the user.
+
+    Returns:
+        The file of the certificate; that of its key ends in ``.key``.
+
+    Raises:
+        ConfigurationError: If it is no name of a user that a file can have, or there is no CA of ours.
+    """
+    User(name)  # raises if it is no user's name
+    if "/" in name:
+        raise ConfigurationError(f"{name!a}: a file cannot have this name; make its certificate elsewhere")
+    path = folder / f"client-{name}.crt"
+    if CA_KEY not in files.list_names(folder):
+        problem = "there is no such file, and it issues client certificates"
+        raise ConfigurationError(f"{folder / CA_KEY}: {problem}; `{typed('python')} -m certs` makes it")
+    with files.locked(folder):
+        client = issue_client(_read_current_authority(folder), name, datetime.now(UTC))
+        files.replace(path.with_suffix(".key"), client.key_pem(), PRIVATE)
+        files.replace(path, client.certificate_pem(), PUBLIC)
+    return path
 
 
 def _complete(folder: Path, given: list[Name]) -> Outcome:

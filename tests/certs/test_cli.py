@@ -81,12 +81,12 @@ def test_show_fails_if_something_is_wrong(expired: Path, capsys: pytest.CaptureF
 
 
 def test_renew_says_what_to_do_next(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """After a renewal the services want a restart; the CA is as it was."""
+    """After a renewal services that run need nothing; the CA is as it was."""
     run = Run(capsys, "renew", "--dir", made, "--name", "new.internal")
     assert run.code == 0
     assert f"{made / CA_CERT}: kept; " in run.out
     assert f"{made / SERVER_CERT}: reissued; " in run.out
-    assert "Restart the services" in run.out
+    assert "take it over by themselves" in run.out
     assert "old CA" not in run.out
     assert spell(names_of(read_certificates(made / SERVER_CERT)[0])).endswith(", new.internal")
 
@@ -96,6 +96,25 @@ def test_renew_with_a_new_ca_says_who_needs_it(made: Path, capsys: pytest.Captur
     run = Run(capsys, "renew", "--ca", "--dir", made)
     assert run.code == 0
     assert f"Give every client that trusted the old CA the new {made / CA_CERT}.\n" in run.out
+
+
+def test_client_makes_a_certificate_of_a_user(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its key is for its owner alone; without a CA of ours there is none (line 53)."""
+    run = Run(capsys, "client", "ann", "--dir", made)
+    assert run.code == 0
+    assert f"client_ca_file is {made / CA_CERT}." in run.out
+    certificate = read_certificates(made / "client-ann.crt")[0]
+    assert certificate.subject.rfc4514_string() == "CN=ann"
+    assert (made / "client-ann.key").stat().st_mode & 0o777 == 0o600
+    for name, folder, words in (
+        ("a b", made, "is not a user name"),
+        ("a/b", made, "a file cannot have this name"),
+        ("ann", tmp_path / "none", "it issues client certificates"),
+    ):
+        run = Run(capsys, "client", name, "--dir", folder)
+        assert (run.code, words in run.err) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["make", "renew"])
