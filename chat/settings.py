@@ -112,8 +112,8 @@ class ChatSettings(ServiceSettings):
             "chat_admin_password_file", self.chat_admin_password, self.chat_admin_password_file
         )
 
-    def pipeline_login(self) -> tuple[str, str]:
-        """Return the user and the password with which chat logs in to the pipeline.
+    def pipeline_login(self) -> tuple[str, str | None]:
+        """Return the user and the password with which chat logs in to the pipeline; None is a certificate.
 
         Raises:
             ConfigurationError: If the password is missing, or in a file that cannot be used.

@@ -98,6 +98,21 @@ CaFile = Annotated[
         show_default="ca.crt in the cert_dir setting",
     ),
 ]
+CertFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="CLIENTDEMO_CERT",
+        help="Client certificate to log in to publisher and subscriber with, instead of a password.",
+        show_default="the link_cert_file setting",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", envvar="CLIENTDEMO_KEY", help="Its private key.", show_default="in the same file"
+    ),
+]
 Words = Annotated[
     list[str],
     typer.Argument(metavar="WORD", help="Topic and message, as above.", show_default=False),
@@ -125,6 +140,8 @@ class ConnectionOptions:
     user: str | None
     password_file: Path | None
     cafile: Path | None
+    cert: Path | None
+    key: Path | None
 
     def login(self) -> PipelineLogin:
         """Return the login for publisher and subscriber, completed from the settings.
@@ -133,13 +150,24 @@ class ConnectionOptions:
             ConfigurationError: If a setting, the password or the CA is wrong or missing.
         """
         settings = read(Settings)
+        user, password = self._who(settings)
+        cert, key = self.cert, self.key
+        if cert is None:
+            cert, key = settings.link_cert_file, settings.link_key_file
         return PipelineLogin(
             publisher_url=self.publisher or local_url("publisher"),
             subscriber_url=self.subscriber or local_url("subscriber"),
-            user=self.user or settings.link_user,
-            password=read_password(self.user, self.password_file, settings),
-            tls=trust(self.cafile, settings.cert_dir),
+            user=user,
+            password=password,
+            tls=trust(self.cafile, settings.cert_dir, cert, key),
         )
+
+    def _who(self, settings: Settings) -> tuple[str | None, str | None]:
+        """Return user and password; neither if a client certificate is the login."""
+        if self.cert is not None and self.user is None:
+            return None, None
+        password = read_password(self.user, self.password_file, settings)
+        return (None, None) if password is None else (self.user or settings.link_user, password)
 
     def chat_login(self, name: str | None) -> ChatLogin:
         """Return the login for chat, completed from the settings.
@@ -159,7 +187,7 @@ class ConnectionOptions:
 
 
 @app.callback(invoke_without_command=True, epilog=EXIT_CODES)
-def connect(
+def connect(  # noqa: PLR0913, PLR0917 - each is one option
     context: typer.Context,
     publisher: PublisherUrl = None,
     subscriber: SubscriberUrl = None,
@@ -167,9 +195,13 @@ def connect(
     user: User = None,
     password_file: PasswordFile = None,
     cafile: CaFile = None,
+    cert: CertFile = None,
+    key: KeyFile = None,
 ) -> None:
     """Publish, subscribe and chat: interactively without a command, or with one."""
-    connection = context.obj = ConnectionOptions(publisher, subscriber, chat, user, password_file, cafile)
+    connection = context.obj = ConnectionOptions(
+        publisher, subscriber, chat, user, password_file, cafile, cert, key
+    )
     if context.invoked_subcommand is None:
         _run(lambda: interact(connection.login()))
 

@@ -17,12 +17,20 @@ PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
 
 @dataclass(frozen=True)
 class PipelineLogin:
-    """Services and credentials of the publisher and subscriber clients."""
+    """Services and credentials of the publisher and subscriber clients.
+
+    Attributes:
+        publisher_url: URL of the publisher service.
+        subscriber_url: URL of the subscriber service.
+        user: User name; None if the client certificate is the login.
+        password: Its password; None likewise.
+        tls: TLS context that verifies the services.
+    """
 
     publisher_url: str
     subscriber_url: str
-    user: str
-    password: str = field(repr=False)
+    user: str | None
+    password: str | None = field(repr=False)
     tls: ssl.SSLContext
 
 
@@ -43,8 +51,10 @@ class ChatLogin:
     tls: ssl.SSLContext
 
 
-def read_password(user: str | None, file: Path | None, settings: Settings) -> str:
+def read_password(user: str | None, file: Path | None, settings: Settings) -> str | None:
     """Return the password from the environment, a file, the settings or the keyboard.
+
+    None means that a client certificate of the settings is the login.
 
     Args:
         user: User name; None for the user of the settings.
@@ -85,19 +95,34 @@ def local_url(service: str) -> str:
     return f"wss://localhost:{read_service(service).port}"
 
 
-def trust(cafile: Path | None, cert_dir: Path) -> ssl.SSLContext:
+def trust(
+    cafile: Path | None, cert_dir: Path, cert: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
     """Create the TLS context that verifies the services, from a CA file or the settings.
 
+    Args:
+        cafile: CA certificates; None for those of the folder.
+        cert_dir: The folder of the settings.
+        cert: Client certificate to log in with; None for none.
+        key: Its private key; None if it is in ``cert``.
+
     Raises:
-        ConfigurationError: If the file is missing or holds no certificate.
+        ConfigurationError: If a file is missing or cannot be used.
     """
     if cafile is None:
-        return client_context(cert_dir)
+        return client_context(cert_dir, cert_file=cert, key_file=key)
     try:
-        return ssl.create_default_context(cafile=cafile)
+        context = ssl.create_default_context(cafile=cafile)
     except OSError as error:  # also the base class of ssl.SSLError
         reason = "holds no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigurationError(f"--cafile {cafile}: {reason}") from error
+    if cert is not None:
+        try:
+            context.load_cert_chain(cert, key, password="")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+            raise ConfigurationError(f"--cert {cert}: cannot be used ({reason})") from error
+    return context
 
 
 def _given_password(file: Path | None) -> str | None:

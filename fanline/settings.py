@@ -86,6 +86,19 @@ class Settings(BaseModel):
         None, description="Its password. Environment or file only; `link_password_file` is safer."
     )
     link_password_file: PasswordFile = Field(None, description="File whose first line is that password.")
+    link_cert_file: Path | None = Field(
+        None,
+        description="Client certificate of `link_user`, with which a service logs in to another instead of "
+        "by password; the other needs `client_ca_file`.",
+    )
+    link_key_file: Path | None = Field(
+        None, description="Its private key, unless that is in `link_cert_file`."
+    )
+    client_ca_file: Path | None = Field(
+        None,
+        description="CA certificates: a client certificate that one of them has signed is a login of the "
+        "user whose name it has. Without it clients are asked for none.",
+    )
     token_key_file: Path = Field(
         Path("var/token.key"),
         description="Key of the tokens for publisher and subscriber, which both need; `fanline up` and "
@@ -234,8 +247,12 @@ class Settings(BaseModel):
     drain_timeout: Seconds = Field(10, description="Seconds that a stopping service takes at most.")
 
     @model_validator(mode="after")
-    def _one_link_password(self) -> Self:
-        return self.require_one_password("link_password", self.link_password, self.link_password_file)
+    def _one_link_login(self) -> Self:
+        self.require_one_password("link_password", self.link_password, self.link_password_file)
+        has_password = self.link_password is not None or self.link_password_file is not None
+        if self.link_cert_file is not None and has_password:
+            raise ValueError("link_cert_file and a link_password are both set: set one")
+        return self
 
     @classmethod
     def fields(cls) -> dict[str, FieldInfo]:
@@ -255,14 +272,16 @@ class Settings(BaseModel):
         """
         return 4 * self.max_content
 
-    def link_secret(self) -> str:
-        """Return the password for other services.
+    def link_secret(self) -> str | None:
+        """Return the password for other services; None if the login is a certificate.
 
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
         """
         secret = read_secret("link_password_file", self.link_password, self.link_password_file)
-        return DEMO_PASSWORD if secret is None else secret
+        if secret is None and self.link_cert_file is None:
+            return DEMO_PASSWORD
+        return secret
 
     def require_one_password(self, name: str, password: SecretStr | None, file: Path | None) -> Self:
         """Return the settings unless a password and its file are both set.
@@ -299,7 +318,7 @@ class ServiceSettings(Settings):
         Raises:
             ConfigurationError: If it is in a file that cannot be used.
         """
-        return self.link_secret()
+        return self.link_secret() or DEMO_PASSWORD
 
 
 def are_loopback(listen: Sequence[str]) -> bool:

@@ -103,9 +103,13 @@ class ChatService:
         Raises:
             ConfigurationError: If the CA or the password for the pipeline cannot be read.
         """
-        tls = client_context(settings.cert_dir)
+        tls = client_context(
+            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
+        )
         user, password = settings.pipeline_login()
-        login: dict[str, Any] = {"user": user, "password": password, "tls": tls}
+        login: dict[str, Any] = {"tls": tls}
+        if password is not None:
+            login |= {"user": user, "password": password}
         state = _new_state(settings, tuning)
         lifecycle = Lifecycle(
             state,

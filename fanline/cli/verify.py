@@ -130,10 +130,17 @@ def _running(publisher_url: str, subscriber_url: str, user: str | None, password
         publisher_url=publisher_url.rstrip("/"),
         subscriber_url=subscriber_url.rstrip("/"),
         user=values.link_user,
-        password=values.link_secret(),
+        password=_password(values),
         tls=client_context(values.cert_dir),
         patience=values.queue_wait,
     )
+
+
+def _password(values: Settings) -> str:
+    secret = values.link_secret()
+    if secret is None:
+        raise ConfigurationError("link_cert_file: verify logs in by password; name one with --password-file")
+    return secret
 
 
 def _run(options: Options) -> Report:

@@ -50,7 +50,8 @@ class History:
         password: The password.
         token: Instead of these, a token, or a function that returns one or an awaitable of one; it is called
             again before a token expires.
-        tls: How to verify the server; None trusts the CAs of the system.
+        tls: How to verify the server; None trusts the CAs of the system. Without user and token its
+            client certificate is the login.
         timeout: Seconds to wait for an answer, the connection included. The service itself waits for its
             queue, 10 s by default.
 
@@ -68,7 +69,7 @@ class History:
         tls: ssl.SSLContext | None = None,
         timeout: float = 15.0,
     ) -> None:
-        self._login = Login.of(user, password, token)
+        self._login = Login.of(user, password, token, tls)
         self._client = HttpsClient(url, tls=tls, timeout=timeout, login=self._login)
         self._is_open = False
 

@@ -46,7 +46,8 @@ async def publish(  # noqa: PLR0913 - each is one fact about a message or its wa
         user: Who to log in as.
         password: The password.
         token: Instead of these, a token, or a function that returns one or an awaitable of one.
-        tls: How to verify the server; None trusts the CAs of the system.
+        tls: How to verify the server; None trusts the CAs of the system. Without user and token its
+            client certificate is the login.
         id: Its idempotency key, to call this again with; made up if None.
         timeout: Seconds after which to give up; it may be stored nevertheless.
 
@@ -58,7 +59,7 @@ async def publish(  # noqa: PLR0913 - each is one fact about a message or its wa
     """
     require_topic(topic)
     body = bytes(encode_content(content))
-    login = Login.of(user, password, token)
+    login = Login.of(user, password, token, tls)
     client = HttpsClient(url, tls=tls, timeout=timeout, login=login)
     path = f"/topics/{quote(topic, safe='')}/messages"
     headers = {"Idempotency-Key": f'"{id or secrets.token_urlsafe(12)}"'}

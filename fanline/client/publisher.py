@@ -56,7 +56,8 @@ class Publisher(SendingClient):
         token: Instead of these, a token, or a function that returns one or an awaitable of one. It is called
             for the first connection, and before a token expires, so that the connection stays. An error that
             it raises counts as a failed attempt to connect.
-        tls: How to verify the server; None trusts the CAs of the system.
+        tls: How to verify the server; None trusts the CAs of the system. Without user and token its
+            client certificate is the login.
         window: Messages that may be without an ack at a time; they are kept in memory. 16 MiB of them are
             enough, whatever their number.
         allow_plain: Whether to publish to a service that speaks the plain dialect as well. It has no acks:
@@ -81,7 +82,7 @@ class Publisher(SendingClient):
         allow_plain: bool = False,
         on_state: OnState | None = None,
     ) -> None:
-        login = Login.of(user, password, token)
+        login = Login.of(user, password, token, tls)
         link = ReconnectingConnection(f"{url.rstrip('/')}/publish", login=login, tls=tls, on_state=on_state)
         super().__init__(link, window=window, frame_bytes=FRAME_BYTES)
         self._allow_plain = allow_plain

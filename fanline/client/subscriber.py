@@ -75,7 +75,8 @@ class Subscriber(Client):
         token: Instead of these, a token, or a function that returns one or an awaitable of one. It is called
             for the first connection, and before a token expires, so that the connection stays. An error that
             it raises counts as a failed attempt to connect.
-        tls: How to verify the server; None trusts the CAs of the system.
+        tls: How to verify the server; None trusts the CAs of the system. Without user and token its
+            client certificate is the login.
         after: For ``topics``: begin after this position.
         last: For ``topics``: begin with so many of the newest messages of each.
         latest: For ``topics``: begin with the newest message of each topic that matches.
@@ -105,7 +106,7 @@ class Subscriber(Client):
         on_gap: Callable[[Gap], None] = log_gap,
         on_state: OnState | None = None,
     ) -> None:
-        login = Login.of(user, password, token)
+        login = Login.of(user, password, token, tls)
         super().__init__(
             ReconnectingConnection(f"{url.rstrip('/')}/subscribe", login=login, tls=tls, on_state=on_state)
         )

@@ -78,8 +78,10 @@ class RemoteQueue(QueueClient):
         Raises:
             ConfigurationError: If the CA or the password file cannot be read, or the URL is wrong.
         """
-        login = Login.by_password(settings.link_user, settings.link_secret())
-        tls = client_context(settings.cert_dir)
+        login = Login.of_user(settings.link_user, settings.link_secret())
+        tls = client_context(
+            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
+        )
 
         def connect(path: str) -> ReconnectingConnection:
             return ReconnectingConnection(

@@ -1,5 +1,6 @@
 """The TLS context of clients, made with the standard library; what is wrong with a PEM file, in words."""
 
+import logging
 import os
 import shlex
 import ssl
@@ -9,26 +10,93 @@ from pathlib import Path
 from typing import Any, Final
 
 from fanline.errors import ConfigurationError
-from fanline.files import typed
+from fanline.files import typed, version
 
 CA_CERT: Final = "ca.crt"
 
+logger = logging.getLogger(__name__)
 
-def client_context(cert_dir: Path) -> ssl.SSLContext:
+
+def client_context(
+    cert_dir: Path, *, cert_file: Path | None = None, key_file: Path | None = None
+) -> ssl.SSLContext:
     """Create the context of a client that trusts only ``ca.crt`` and checks the host name.
 
+    A client certificate is a login to services that have the setting ``client_ca_file``. All files may be
+    replaced while the context is in use, and count for connections from then on. A CA that was trusted before
+    stays so.
+
+    Args:
+        cert_dir: Folder with ``ca.crt``.
+        cert_file: The client's own certificate, followed by intermediate ones; None for none.
+        key_file: Its private key; None if it is in ``cert_file``.
+
     Raises:
-        ConfigurationError: If ``ca.crt`` is missing, unreadable or out of date.
+        ConfigurationError: If ``ca.crt`` is missing, unreadable or out of date, or if certificate and key
+            cannot be used.
     """
-    path = cert_dir / CA_CERT
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _ClientContext(ssl.PROTOCOL_TLS_CLIENT)
     restrict(context)
-    try:
-        context.load_verify_locations(cadata=read_pem_file(path).decode("ascii"))
-    except (ssl.SSLError, ValueError) as error:
-        raise ConfigurationError(no_certificate(path)) from error
-    _require_current(context.get_ca_certs(), path)
+    pair = None if cert_file is None else (cert_file, key_file or cert_file)
+    context.follow(cert_dir / CA_CERT, pair)
     return context
+
+
+class _ClientContext(ssl.SSLContext):
+    """A context that follows its files."""
+
+    _ca_file: Path
+    _pair: tuple[Path, Path] | None
+    _version: object
+
+    def follow(self, ca_file: Path, pair: tuple[Path, Path] | None) -> None:
+        """Load the files, and again whenever they have changed.
+
+        Args:
+            ca_file: CA certificates.
+            pair: The client certificate and its key; None for none.
+
+        Raises:
+            ConfigurationError: If they cannot be used.
+        """
+        self._ca_file, self._pair = ca_file, pair
+        self._version = self._find_version()
+        self._load()
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Begin a connection: what event loops call for each."""
+        if (found := self._find_version()) != self._version:
+            self._version = found
+            try:
+                self._load()
+            except ConfigurationError as error:
+                logger.error("%s; what was read before remains in use", error)
+        return super().wrap_bio(*args, **kwargs)
+
+    def _find_version(self) -> object:
+        return [version(path) for path in (self._ca_file, *(self._pair or ()))]
+
+    def _load(self) -> None:
+        try:
+            self.load_verify_locations(cadata=read_pem_file(self._ca_file).decode("ascii"))
+        except (ssl.SSLError, ValueError) as error:
+            raise ConfigurationError(no_certificate(self._ca_file)) from error
+        _require_current(self.get_ca_certs(), self._ca_file)
+        if self._pair is not None:
+            # Elsewhere first: an attempt that fails leaves a certificate without its key.
+            _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), *self._pair)
+            _load_pair(self, *self._pair)
+
+
+def _load_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path) -> None:
+    for path in (cert_file, key_file):
+        read_pem_file(path)
+    try:
+        context.load_cert_chain(cert_file, key_file, password="")  # without one OpenSSL would ask for it
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or "its key has a passphrase"
+        problem = f"is no certificate that can be used with the key in {key_file} ({reason})"
+        raise ConfigurationError(f"{cert_file}: {problem}") from error
 
 
 def restrict(context: ssl.SSLContext) -> None:

@@ -1,4 +1,4 @@
-"""Identify the user of a request, by password or token.
+"""Identify the user of a request, by password, token or client certificate.
 
 A token makes its bearer a user with the rights that it names, and never a service. Its name is the sender
 (``from``) of the bearer's messages and the scope of their ids. It must therefore differ from the name of
@@ -15,6 +15,7 @@ from fanline.errors import CloseCode, ConfigurationError
 from fanline.security.authenticator import Authenticator, Unauthorized
 from fanline.security.identity_provider import IdentityProvider
 from fanline.security.revocations import Revocations
+from fanline.security.tls import ClientCertificate
 from fanline.security.tokens import PIPELINE, Claims, TokenKey, is_own
 from fanline.security.users import User
 from fanline.settings import Settings
@@ -34,6 +35,7 @@ class VerifiedLogin:
         token_id: The ``jti`` of its token, empty if it has none.
         issued: When its token was issued, in Unix seconds.
         key: Mark of the key of ours, or of the settings of the provider, that its token was judged by.
+        is_by_certificate: Whether it is by a client certificate.
     """
 
     user: User
@@ -41,11 +43,12 @@ class VerifiedLogin:
     token_id: str = ""
     issued: float = 0
     key: object = field(default=None, compare=False)
+    is_by_certificate: bool = False
 
     @property
     def is_by_token(self) -> bool:
-        """Return whether it is by token, not by password."""
-        return math.isfinite(self.expires)
+        """Return whether it is by token, not by password or certificate."""
+        return math.isfinite(self.expires) and not self.is_by_certificate
 
 
 # Returns the close code and the reason for a connection that a login may not have any more; None if it may.
@@ -125,6 +128,25 @@ class LoginVerifier:
             raise Unauthorized(f"the token cannot be used: {error}") from None
         key = self._key.mark if self._provider is None or is_own(token) else self._provider_mark
         return VerifiedLogin(user, claims.expires, claims.token_id, claims.issued, key)
+
+    def identify_certificate(self, certificate: ClientCertificate, now: float) -> VerifiedLogin:
+        """Return the login of a client certificate.
+
+        Args:
+            certificate: As verified by TLS, perhaps when an earlier session of TLS began.
+            now: Unix seconds.
+
+        Raises:
+            Unauthorized: If it has expired, or is not of one user; the text may be shown to the peer.
+        """
+        if certificate.expires <= now:
+            raise Unauthorized("the client certificate has expired: renew it")
+        users = [user for name in certificate.names if (user := self._passwords.user(name)) is not None]
+        if len(users) != 1:
+            names = ", ".join(sorted(certificate.names)) or "no name"
+            problem = "none is a user" if not users else "several are users"
+            raise Unauthorized(f"the client certificate has {names}: {problem}, and one must be")
+        return VerifiedLogin(users[0], certificate.expires, is_by_certificate=True)
 
     async def renew(self, login: VerifiedLogin, token: str) -> VerifiedLogin:
         """Return the login of a newer token of the same user.

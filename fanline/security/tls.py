@@ -6,19 +6,24 @@ The folder's files, all in PEM format::
     ca.key        private key of the CA: only ``python -m certs`` reads it, services never do
     server.crt    certificate of every service, followed by intermediate certificates, if any
     server.key    private key of the server
+
+A client may have a certificate as well, which TLS verifies by the CAs in ``client_ca_file``. It is a login of
+the user whose name is its common name, or one of its alternative names (DNS names, e-mail addresses).
 """
 
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from fanline import files
 from fanline.errors import ConfigurationError
@@ -30,6 +35,7 @@ from fanline.security.client_tls import (
     read_pem_file,
     restrict,
 )
+from fanline.settings import Settings
 
 CA_KEY: Final = "ca.key"
 SERVER_CERT: Final = "server.crt"
@@ -40,16 +46,24 @@ WARNING_DAYS: Final = 14
 
 _DAY: Final = 86_400.0
 
+_KINDS: Final = frozenset({"DNS", "email"})
+
 logger = logging.getLogger(__name__)
 
 Name = x509.DNSName | x509.IPAddress
 
 
-def server_context(cert_dir: Path) -> ssl.SSLContext:
+def server_context(cert_dir: Path, client_ca_file: Path | None = None) -> ssl.SSLContext:
     """Create the context of a listener with ``server.crt``, for TLS 1.2 or newer.
 
+    Args:
+        cert_dir: Folder of the certificate.
+        client_ca_file: CA certificates; a client may show a certificate of theirs, and no other. None asks
+            clients for none.
+
     Raises:
-        ConfigurationError: If the certificate or its key is missing, unreadable, out of date, or not a pair.
+        ConfigurationError: If the certificate or its key is missing, unreadable, out of date, or not a pair,
+            or if the CA certificates cannot be used.
     """
     certificate_file, key_file = cert_dir / SERVER_CERT, cert_dir / SERVER_KEY
     certificate = read_certificates(certificate_file)[0]
@@ -68,6 +82,12 @@ def server_context(cert_dir: Path) -> ssl.SSLContext:
         raise ConfigurationError(
             f"{certificate_file}: {problem}; {how_to_replace(certificate_file)}"
         ) from error
+    if client_ca_file is not None:
+        authorities = read_certificates(client_ca_file)
+        require_current(authorities, client_ca_file)
+        pem = "".join(each.public_bytes(Encoding.PEM).decode() for each in authorities)
+        context.load_verify_locations(cadata=pem)
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
@@ -79,20 +99,23 @@ class ServerCertificate:
 
     Args:
         cert_dir: Folder with the files.
+        client_ca_file: As for :func:`server_context`; followed likewise.
 
     Attributes:
         context: For the connections that begin from now on.
         expires: When it expires, in Unix seconds.
         names: Names and addresses that it is valid for.
+        authorities: What ``client_ca_file`` holds; None without one.
         problem: Why the files as they are now cannot be used; None if they are in use.
 
     Raises:
         ConfigurationError: As for :func:`server_context`.
     """
 
-    def __init__(self, cert_dir: Path) -> None:
+    def __init__(self, cert_dir: Path, client_ca_file: Path | None = None) -> None:
         self.problem: str | None = None
         self._cert_dir = cert_dir
+        self._client_ca_file = client_ca_file
         self._next_warning = 0.0
         self._version = self._seen = self._find_version()
         self._load()
@@ -133,7 +156,8 @@ class ServerCertificate:
         logger.warning("%s: %s, on %s; %s", path, when, f"{end:%Y-%m-%d %H:%M} UTC", how_to_renew(path))
 
     def _load(self) -> None:
-        context = server_context(self._cert_dir)
+        context = server_context(self._cert_dir, self._client_ca_file)
+        self.authorities = self._client_ca_file and self._client_ca_file.read_bytes()
         certificate = read_certificates(self._cert_dir / SERVER_CERT)[0]
         self.context = context
         self._next_warning = 0.0
@@ -141,7 +165,64 @@ class ServerCertificate:
         self.names = [str(name.value) for name in names_of(certificate)]
 
     def _find_version(self) -> object:
-        return [files.version(self._cert_dir / name) for name in (SERVER_CERT, SERVER_KEY)]
+        paths = (self._cert_dir / SERVER_CERT, self._cert_dir / SERVER_KEY, self._client_ca_file)
+        return [files.version(path) for path in paths if path is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate that a client has shown, and that TLS has verified.
+
+    Attributes:
+        names: The names in it.
+        expires: When it expires, in Unix seconds.
+    """
+
+    names: frozenset[str]
+    expires: float
+
+    @classmethod
+    def from_tls(cls, shown: Mapping[str, Any] | None) -> Self | None:
+        """Return the certificate of a connection; None without one.
+
+        Args:
+            shown: What :meth:`ssl.SSLSocket.getpeercert` returns.
+        """
+        if not shown:
+            return None
+        common = {value for part in shown["subject"] for name, value in part if name == "commonName"}
+        others = {value for kind, value in shown.get("subjectAltName", ()) if kind in _KINDS}
+        return cls(frozenset(common | others), ssl.cert_time_to_seconds(shown["notAfter"]))
+
+
+def names_in(certificate: x509.Certificate) -> set[str]:
+    """Return the names under which a client certificate is a login."""
+    names = {str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    try:
+        others = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return names
+    return names | {each.value for each in others if isinstance(each, x509.DNSName | x509.RFC822Name)}
+
+
+def check_link_certificate(settings: Settings) -> None:
+    """Check the certificate with which a service logs in to others, if there is one.
+
+    Raises:
+        ConfigurationError: If it cannot be read, is out of date, or is not of ``link_user``.
+    """
+    path = settings.link_cert_file
+    if path is None:
+        if settings.link_key_file is not None:
+            raise ConfigurationError("link_key_file is set, and link_cert_file is not: set both")
+        return
+    certificate = read_certificates(path)[0]
+    require_current([certificate], path)
+    if settings.link_user not in (names := names_in(certificate)):
+        has = ", ".join(sorted(names)) or "no name"
+        raise ConfigurationError(
+            f"link_cert_file {path}: is not of the user {settings.link_user} (link_user): it has {has}"
+        )
 
 
 def names_of(certificate: x509.Certificate) -> list[Name]:

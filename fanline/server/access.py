@@ -5,6 +5,7 @@ Both a page and the handshake of a WebSocket go through origin, login and rights
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
@@ -114,14 +115,15 @@ class Access:
 
         Args:
             request: The request.
-            services_only: Only users with the role ``service`` may make it, with a password.
-            needs_password: No token is a login.
+            services_only: Only users with the role ``service`` may make it, not by token.
+            needs_password: No token is a login; a client certificate is.
 
         Raises:
             HttpProblem: 401 if there is no good login, 403 if only services may make the request, 503 if it
                 is not known yet which tokens were revoked, or the login cannot be checked in time.
         """
         authorization = single_header(request.headers, "authorization")
+        certificate = request.state.peer.certificate
         takes_tokens = self._takes_tokens and not (services_only or needs_password)
         token = None
         if takes_tokens:
@@ -131,7 +133,10 @@ class Access:
             await self._wait_for_revocations()
         try:
             async with asyncio.timeout(self._login_timeout):
-                login = await self._logins.identify(authorization, token, address_of(request))
+                if certificate is not None and token is None and "authorization" not in request.headers:
+                    login = self._logins.identify_certificate(certificate, time.time())
+                else:
+                    login = await self._logins.identify(authorization, token, address_of(request))
         except TimeoutError:
             logger.warning("a login from %s could not be checked in time", address_of(request))
             reason = "the login could not be checked in time; try again"

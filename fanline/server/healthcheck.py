@@ -35,7 +35,9 @@ def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, s
     """
     service, host, port = settings.service, reachable_host(settings), settings.port
     where = join_host_port(host, port)
-    context = client_context(settings.cert_dir)
+    context = client_context(
+        settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
+    )
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
     try:
         headers = {} if login is None else {"Authorization": basic_authorization(*login)}

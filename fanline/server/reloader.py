@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from fanline.errors import ConfigurationError
-from fanline.security.logins import LoginVerifier
+from fanline.errors import CloseCode, ConfigurationError
+from fanline.security.logins import LoginVerifier, VerifiedLogin
 from fanline.security.tls import ServerCertificate
 from fanline.server.access import Access
 from fanline.server.app import App
@@ -111,9 +111,19 @@ class Reloader:
         Args:
             is_final: Take a changed certificate for complete.
         """
+        authorities = self.certificate.authorities
         if self.certificate.look(is_final=is_final):
+            if self.certificate.authorities != authorities:
+                self.connections.check_logins(_end_certificates)
             self.access.origins = OriginPolicy(self.settings.allowed_origins, self.certificate.names)
         self.certificate.warn_of_expiry(self._wall_clock())
         if self._generation != self._logins.generation:
             self._generation = self._logins.generation
             self.connections.check_logins(self._logins.end_of)
+
+
+def _end_certificates(login: VerifiedLogin) -> tuple[CloseCode, str] | None:
+    """Return how to close a connection that other CAs than those of now have vouched for."""
+    if not login.is_by_certificate:
+        return None
+    return CloseCode.GOING_AWAY, "the CA certificates of clients have changed; reconnect"

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fanline.security.exposure import check_exposure, warn_of_open_files
 from fanline.security.logins import LoginVerifier
-from fanline.security.tls import ServerCertificate
+from fanline.security.tls import ServerCertificate, check_link_certificate
 from fanline.server import metrics
 from fanline.server.accepting.cuts import Cuts
 from fanline.server.accepting.entrance import Entrance
@@ -109,8 +109,9 @@ class Service:
         """
         check_exposure(settings)
         warn_of_open_files(settings)
+        check_link_certificate(settings)
         async with AsyncExitStack() as stack:
-            certificate = ServerCertificate(settings.cert_dir)
+            certificate = ServerCertificate(settings.cert_dir, settings.client_ca_file)
             app = await stack.enter_async_context(open_app(settings))
             takes_tokens = _takes_tokens(app)
             logins = LoginVerifier(settings, takes_tokens=takes_tokens)

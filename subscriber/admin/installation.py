@@ -81,8 +81,10 @@ class KnownServices:
         Raises:
             ConfigurationError: If the CA or the password file cannot be read, or a URL is wrong.
         """
-        login = Login.by_password(settings.link_user, settings.link_secret())
-        tls = client_context(settings.cert_dir)
+        login = Login.of_user(settings.link_user, settings.link_secret())
+        tls = client_context(
+            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
+        )
         return cls(
             {
                 name: HttpsClient(url, tls=tls, timeout=TIMEOUT, login=login)

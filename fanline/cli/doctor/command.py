@@ -50,6 +50,7 @@ def examine() -> Iterator[Finding]:
     settings = sections[0]
     hosts = files.hosts_of(addresses(settings).values())
     yield from files.check_certificates(settings.cert_dir, hosts, files.now_in_utc())
+    yield from files.check_client_ca(settings.client_ca_file, files.now_in_utc())
     yield from files.check_token_key(settings.token_key_file)
     yield from files.check_users(settings)
     yield from files.check_proxies(settings)

@@ -16,7 +16,15 @@ from fanline.errors import ConfigurationError
 from fanline.files import is_open_to_all
 from fanline.security.client_tls import CA_CERT
 from fanline.security.exposure import check_exposure
-from fanline.security.tls import SERVER_CERT, SERVER_KEY, names_of, read_certificates, server_context
+from fanline.security.tls import (
+    SERVER_CERT,
+    SERVER_KEY,
+    check_link_certificate,
+    names_of,
+    read_certificates,
+    require_current,
+    server_context,
+)
 from fanline.security.tokens import TokenKey
 from fanline.security.users import Account, UsersFile
 from fanline.settings import Settings
@@ -62,6 +70,32 @@ def check_certificates(folder: Path, hosts: Sequence[str], now: datetime) -> Ite
         if not is_named(chains[SERVER_CERT], host):
             text = f"the certificate is not valid for {host}: clients that use this name refuse it"
             yield problem("certificates", text, f"make it again with `python -m certs make --name {host}`")
+
+
+def check_client_ca(path: Path | None, now: datetime) -> Iterator[Finding]:
+    """Check the CA certificates of client certificates, if there are any."""
+    if path is None:
+        return
+    try:
+        authorities = read_certificates(path)
+        require_current(authorities, path)
+    except ConfigurationError as error:
+        yield problem("certificates", f"client_ca_file: {error}", "with it no service starts")
+        return
+    if not any(_is_authority(each) for each in authorities):
+        text = f"client_ca_file {path} has no CA certificate: no client certificate is a login"
+        yield problem("certificates", text, "name the certificate of the CA, not of a client")
+    elif max(each.not_valid_after_utc for each in authorities) - now < EARLY:
+        yield warning("certificates", f"client_ca_file {path} expires within 14 days", "get newer ones")
+    else:
+        yield ok("certificates", f"client certificates of {path} are logins")
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def is_named(certificate: x509.Certificate, host: str) -> bool:
@@ -121,11 +155,14 @@ def check_link(settings: Settings, accounts: dict[str, Account]) -> Iterator[Fin
         text = f"{name} has no role service: publisher and subscriber are refused by msgqueue"
         yield problem("users", text, f"`fanline user add {name} --update --service`")
     try:
+        check_link_certificate(settings)
         secret = settings.link_secret()
     except ConfigurationError as error:
         yield problem("users", str(error), "publisher and subscriber do not start like this")
         return
-    if bcrypt.checkpw(secret.encode(), account.password_hash.encode()):
+    if secret is None:
+        yield ok("users", f"the services log in as {name}, with {settings.link_cert_file}")
+    elif bcrypt.checkpw(secret.encode(), account.password_hash.encode()):
         yield ok("users", f"the services log in as {name}, with the right password")
     else:
         text = (

@@ -56,9 +56,11 @@ def top(
     secret = read_secret("--password-file", None, password_file) or settings.link_secret()
     client = HttpsClient(
         settings.subscriber_url,
-        tls=client_context(settings.cert_dir),
+        tls=client_context(
+            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
+        ),
         timeout=TIMEOUT,
-        login=Login.by_password(user or settings.link_user, secret),
+        login=Login.of_user(user or settings.link_user, secret),
     )
     with suppress(KeyboardInterrupt):
         asyncio.run(_show(client, Console(highlight=False), None if once else interval))

@@ -125,7 +125,8 @@ def _not_ready(services: Mapping[str, ServiceSettings]) -> list[str]:
     problems = []
     for service in services.values():
         try:
-            check(service, "/readyz", (service.link_user, service.link_secret()))
+            secret = service.link_secret()
+            check(service, "/readyz", None if secret is None else (service.link_user, secret))
         except Disconnected as error:
             problems.append(str(error))
     return problems

@@ -181,7 +181,7 @@ class ReconnectingConnection:
         connection = await _Connect(
             self.url + self._query(),
             ssl=self._tls or True,
-            additional_headers={"Authorization": await self._login.authorize()},
+            additional_headers=await self._login.headers(),
             subprotocols=[self._subprotocol],
             compression=None,
             proxy=None,

@@ -134,7 +134,7 @@ class HttpsClient:
             target += "?" + urlencode(parameters)
         fields = self._headers | (dict(headers) if headers else {})
         if self._login is not None and "Authorization" not in fields:
-            fields["Authorization"] = await self._login.authorize()
+            fields |= await self._login.headers()
         if body:
             fields["Content-Type"] = "application/json"
         if method != "GET":

@@ -1,8 +1,9 @@
-"""The login of a client: a user with a password, or a token, which is fetched and renewed."""
+"""The login of a client: a password, a token, which is fetched and renewed, or a client certificate."""
 
 import base64
 import inspect
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Self
@@ -37,7 +38,7 @@ class Login:
 
     Args:
         who: In words, for errors.
-        fixed: The value of the ``Authorization`` header; None if a token is fetched.
+        fixed: The value of the ``Authorization`` header; None if there is none, or a token is fetched.
         fetch: Returns a token, or an awaitable of one.
         clock: Returns Unix seconds.
 
@@ -72,6 +73,15 @@ class Login:
         return cls(f"user {user!r}", basic_authorization(user, password))
 
     @classmethod
+    def of_user(cls, user: str, password: str | None) -> Self:
+        """Return the login of a user by password, or without one by the certificate that TLS shows.
+
+        Raises:
+            ConfigurationError: If it is no user's name.
+        """
+        return cls("the client certificate") if password is None else cls.by_password(user, password)
+
+    @classmethod
     def by_token(cls, token: Token) -> Self:
         """Return the login that a token stands for, or those that a function returns, one after the other."""
         if callable(token):
@@ -79,38 +89,47 @@ class Login:
         return cls("the login", f"Bearer {token}")
 
     @classmethod
-    def of(cls, user: str | None, password: str | None, token: Token | None) -> Self:
-        """Return the login by password or token.
+    def of(
+        cls, user: str | None, password: str | None, token: Token | None, tls: ssl.SSLContext | None
+    ) -> Self:
+        """Return the login by password or token, or without both by the certificate that TLS shows.
 
         Raises:
-            ConfigurationError: Unless it is exactly one of them, or if it is no user's name.
+            ConfigurationError: If both are given or one in part, if there is no login, or if it is no user's
+                name.
         """
+        if tls is not None and user is None and password is None and token is None:
+            return cls("the client certificate")
         if token is not None and user is None and password is None:
             return cls.by_token(token)
         if token is None and user is not None and password is not None:
             return cls.by_password(user, password)
-        raise ConfigurationError("log in with user and password, or with token: give one of them")
+        raise ConfigurationError(
+            "log in with user and password, with token, or with a tls that has a client certificate: give one"
+        )
 
     @property
     def is_renewable(self) -> bool:
         """Return whether tokens are fetched."""
         return self._fetch is not None
 
-    async def authorize(self) -> str:
-        """Return the value of the ``Authorization`` header; a token is fetched if there is no current one.
+    async def headers(self) -> dict[str, str]:
+        """Return the header that logs in, if one does; a token is fetched if there is no current one.
 
         Raises:
             Disconnected: If it cannot be fetched.
             FanlineError: What the function that fetches it has raised.
         """
         if self._fixed is not None:
-            return self._fixed
+            return {"Authorization": self._fixed}
+        if self._fetch is None:
+            return {}
         if self._token is None or self.seconds_left() == 0:
             await self.renew()
-        return f"Bearer {self._token}"
+        return {"Authorization": f"Bearer {self._token}"}
 
     async def renew(self) -> str:
-        """Fetch a token, and return it; otherwise like :meth:`authorize`."""
+        """Fetch a token, and return it; otherwise like :meth:`headers`."""
         assert self._fetch is not None
         try:
             token = self._fetch()

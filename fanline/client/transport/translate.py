@@ -20,6 +20,10 @@ from fanline.protocol import split_array
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
+# What OpenSSL calls the alerts about a certificate (RFC 8446, 6.2).
+_CERTIFICATE_ALERTS: Final = re.compile(r"_ALERT_(.*CERTIFICATE.*|UNKNOWN_CA|ACCESS_DENIED)")
+
+
 class _Problem(msgspec.Struct):
     code: str = ""
     detail: str = ""
@@ -99,13 +103,17 @@ def unreachable(url: str, error: BaseException) -> Disconnected | ConfigurationE
         error: As a library has raised it.
 
     Returns:
-        ConfigurationError if the server cannot prove who it is, else Disconnected.
+        ConfigurationError if the server cannot prove who it is, LoginRefused if it does not trust the
+        certificate of this client, else another Disconnected.
     """
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             problem = f"its certificate cannot be trusted ({cause.verify_message})"
             hint = "check the host name, and the CA that it is verified by"
             return ConfigurationError(f"{url}: {problem}; {hint}")
+        if isinstance(cause, ssl.SSLError) and (alert := _CERTIFICATE_ALERTS.search(cause.reason or "")):
+            said = alert[1].replace("_", " ").lower()
+            return LoginRefused(f"{url} refuses the client certificate ({said})")
     return Disconnected(f"{url} cannot be reached: {_reason(error)}")
 
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import resource
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
@@ -252,6 +253,9 @@ class Acceptor:
         elif error := task.exception():
             if isinstance(error, ConnectionAbortedError):  # what uvloop says after the timeout
                 self._cuts.count(Cut.SILENT, peer.address)
+            if isinstance(error, ssl.SSLCertVerificationError):
+                detail = f"its client certificate cannot be trusted: {error.verify_message}"
+                self._cuts.count(Cut.CERTIFICATE, peer.address, detail)
             peer.leave()
 
     def _use_reserve(self, arrival: Arrival) -> None:

@@ -26,6 +26,7 @@ class Cut(Enum):
     UNREAD = ("unread", "the answer to a request was not read")
     SILENT = ("handshake", "the handshake or the first request did not come in time")
     HANDSHAKES = ("handshakes", "too many of its network, or of all, have not finished their handshakes")
+    CERTIFICATE = ("certificate", "its client certificate cannot be trusted")
     PROXY = ("proxy", "it is not from a trusted proxy that names its client")
     DESCRIPTORS = ("descriptors", "no file descriptors are left; it gets /healthz alone")
 

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Hashable
 from typing import Protocol
 
+from fanline.security.tls import ClientCertificate
+
 
 class Admission(Protocol):
     """Interface of what counts the connections."""
@@ -32,9 +34,12 @@ class Peer:
         address: The IP address; behind a trusted proxy the address that this names, once there is a request.
         port: The port; that of the proxy, if there is one.
         network: As given.
+        certificate: What it has shown in the TLS handshake, if anything.
     """
 
-    __slots__ = ("_admission", "_is_connected", "_is_known", "address", "network", "port", "sock")
+    __slots__ = (
+        "_admission", "_is_connected", "_is_known", "address", "certificate", "network", "port", "sock",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Peer:
         self.sock = sock
         self.address, self.port = address
         self.network = network
+        self.certificate: ClientCertificate | None = None
         self._admission = admission
         self._is_known = is_known
         self._is_connected = True

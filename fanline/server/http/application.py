@@ -56,7 +56,7 @@ class Application:
             status = HTTPStatus.OK if problem is None else HTTPStatus.SERVICE_UNAVAILABLE
             is_verbose = "verbose" in request.query_params
             has_reasons = problem is not None or (is_verbose and changes)
-            if has_reasons and "authorization" in request.headers:
+            if has_reasons and ("authorization" in request.headers or request.state.peer.certificate):
                 await access.identify(request, needs_password=True)
             else:  # the reasons have addresses and files of the installation
                 problem = problem and "not ready; a login shows why"

@@ -15,6 +15,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from fanline.security.tls import ClientCertificate
 from fanline.server.accepting.cuts import Cut, Cuts
 from fanline.server.accepting.peer import Peer
 from fanline.server.accepting.progress import measure_progress
@@ -91,9 +92,10 @@ class HttpProtocol(H11Protocol):
             self.shutdown()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, with the address of the peer."""
+        """Begin, with address and certificate of the peer."""
         super().connection_made(transport)
         self.client = (self.peer.address, self.peer.port)
+        self.peer.certificate = ClientCertificate.from_tls(transport.get_extra_info("peercert"))
 
     def pause_writing(self) -> None:
         """Begin to look whether the client reads."""

@@ -201,7 +201,7 @@ class Channel(asyncio.Protocol):
     def _find_reason_to_cut(self, now: float) -> tuple[CloseCode, str] | None:
         """Return why to close the channel, if its login has expired or its consumer takes nothing."""
         if self._limits.wall_clock() >= self.expires:
-            return CloseCode.LOGGED_OUT, "the token has expired; log in again"
+            return CloseCode.LOGGED_OUT, "the token or the certificate has expired; log in again"
         if not self.paused:
             return None
         if (acked := measure_progress(self._transport)) != self._acked:

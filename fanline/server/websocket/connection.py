@@ -236,7 +236,7 @@ class Connection(InboundChannel):
     # Steps of the above.
 
     def _deliver(self, payload: bytes) -> None:
-        # Only logins by token expire, and only in v1 can a client be answered.
+        # Only logins that expire can be renewed, and only in v1 can a client be answered.
         if self.login is not None and self.expires < math.inf and self.dialect is Dialect.V1:
             token = decode_renewal(payload)
             if token is not None:

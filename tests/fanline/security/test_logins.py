@@ -14,6 +14,7 @@ from fanline.protocol import RevokeToken, RevokeUser
 from fanline.security.authenticator import Unauthorized
 from fanline.security.logins import LoginVerifier, VerifiedLogin
 from fanline.security.revocations import KEEP_SECONDS, Revocations
+from fanline.security.tls import ClientCertificate
 from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.settings import Settings
@@ -173,3 +174,26 @@ def test_what_makes_no_difference_any_more_is_forgotten() -> None:
     assert not revocations.is_revoked("old", "x", 0)
     assert revocations.is_revoked("again", "x", 1.5)
     assert revocations.is_revoked("page", "new", 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "seconds_left", "reason"),
+    [
+        ({"ann"}, 0, "the client certificate has expired: renew it"),
+        ({"ann", "bob"}, 9, "has ann, bob: several are users"),
+        ({"eve"}, 9, "has eve: none is a user"),
+        (set(), 9, "has no name: none is a user"),
+    ],
+)
+def test_refuses_certificates_of_no_user(
+    make_settings: MakeSettings, tmp_path: Path, names: set[str], seconds_left: float, reason: str
+) -> None:
+    """A certificate must be of one user, and be valid when it is used, not only when TLS began (line 53)."""
+    users = UsersFile(tmp_path / "users")
+    for name in ("ann", "bob"):
+        users.put(User(name), "secret", cost=4)
+    logins = LoginVerifier(make_settings(users_file=users.path), takes_tokens=False)
+    with pytest.raises(Unauthorized, match=reason):
+        logins.identify_certificate(ClientCertificate(frozenset(names), 1000 + seconds_left), 1000)
+    login = logins.identify_certificate(ClientCertificate(frozenset({"ann", "host.test"}), 1009), 1000)
+    assert (login.user.name, login.expires, login.is_by_token) == ("ann", 1009, False)

@@ -153,11 +153,13 @@ class TestHandshake:
         assert (await greeting(folder, client, "localhost"))[0] == b"hello"
 
     async def test_a_new_ca_is_unknown_to_old_clients(self, folder: Path) -> None:
-        """A client that trusts the old CA refuses what the new one has signed."""
-        client = client_context(folder)
+        """A client that trusts the old CA refuses what the new one has signed, until its file is changed."""
+        client = client_context(shutil.copytree(folder, folder.with_name("old")))
         certs.renew(folder, ca=True)
         with pytest.raises(ssl.SSLCertVerificationError):
             await greeting(folder, client, "localhost")
+        shutil.copy(folder / CA_CERT, folder.with_name("old"))
+        assert (await greeting(folder, client, "localhost"))[0] == b"hello"
 
     async def test_intermediate_certificates_are_shown(self, folder: Path) -> None:
         """A server certificate that a CA below the trusted one has signed comes with that CA's."""

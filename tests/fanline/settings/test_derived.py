@@ -88,6 +88,9 @@ def test_every_setting_is_described() -> None:
     assert ("msgqueue_port", "8080", "Port of msgqueue; 0 takes any free one.") in described
     assert all(description.endswith(".") for _, _, description in described)
     assert {name for name, default, _ in described if not default} == {
+        "client_ca_file",
+        "link_cert_file",
+        "link_key_file",
         "jwks_url",
         "jwks_ca_file",
         "token_public_keys",

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from fanline.cli.doctor.files import check_certificates, check_proxies, check_token_key, check_users
+import certs
+from fanline.cli.doctor.files import (
+    check_certificates,
+    check_client_ca,
+    check_proxies,
+    check_token_key,
+    check_users,
+)
 from fanline.cli.doctor.findings import Finding, Level
 from fanline.security.users import User, UsersFile
 from fanline.settings import Settings
@@ -68,6 +75,27 @@ def test_the_login_of_the_services(users: UsersFile, make_settings: Make) -> Non
     assert "there is no user hello" in found()[0]
     users.put(User("pipeline"), "secret", cost=4)
     assert "no role service" in found(**right)[0]
+
+
+def test_certificates_of_clients(users: UsersFile, make_settings: Make, tmp_path: Path) -> None:
+    """Those with which services log in must be of their user; a CA file must have a CA (line 53)."""
+    folder = tmp_path / "certs"
+    certs.ensure(folder)
+    link = certs.make_client(folder, "pipeline")
+    now = datetime.now(UTC)
+    settings = make_settings(users_file=users.path, link_user="pipeline", link_cert_file=link)
+    assert not bad(check_users(settings))
+    ((_, text),) = bad(check_users(settings.model_copy(update={"link_cert_file": folder / "server.crt"})))
+    assert "is not of the user pipeline" in text
+    assert not bad(check_client_ca(folder / "ca.crt", now))
+    assert not bad(check_client_ca(None, now))
+    for path, days, words in (
+        (link, 0, "has no CA certificate"),
+        (folder / "ca.crt", 3645, "expires within 14 days"),
+        (tmp_path / "none", 0, "no such file"),
+    ):
+        ((_, text),) = bad(check_client_ca(path, now + timedelta(days=days)))
+        assert words in text
 
 
 def test_files_of_users_that_disagree(users: UsersFile, make_settings: Make) -> None:

@@ -47,30 +47,35 @@ class Issuer:
         return self()
 
 
+async def authorization(login: Login) -> str:
+    return (await login.headers())["Authorization"]
+
+
 def test_a_login_is_by_password_or_by_token() -> None:
     """Neither, both or half of them are a mistake of the program."""
     for user, password, token in ((None, None, None), ("a", "b", "c"), ("a", None, None), ("a", None, "c")):
-        with pytest.raises(ConfigurationError, match="give one of them"):
-            Login.of(user, password, token)
-    assert not Login.of("a", "b", None).is_renewable
-    assert not Login.of(None, None, "c").is_renewable
-    assert Login.of(None, None, lambda: "c").is_renewable
+        with pytest.raises(ConfigurationError, match="client certificate: give one"):
+            Login.of(user, password, token, None)
+    assert not Login.of("a", "b", None, None).is_renewable
+    assert not Login.of(None, None, "c", None).is_renewable
+    assert Login.of(None, None, lambda: "c", None).is_renewable
+    assert not Login.of(None, None, None, ssl.create_default_context()).is_renewable
 
 
 async def test_a_token_is_fetched_again_in_time() -> None:
     """One is used until most of its life is over; a discarded one is not used again."""
     clock, issuer = Clock(), Issuer(exp=1_100)
     login = Login("the token", fetch=issuer, clock=clock)
-    assert (await login.authorize()).startswith("Bearer 1.")
+    assert (await authorization(login)).startswith("Bearer 1.")
     assert login.seconds_left() == 80
     clock.now += 79
-    assert (await login.authorize()).startswith("Bearer 1.")
+    assert (await authorization(login)).startswith("Bearer 1.")
     clock.now += 1
     assert login.seconds_left() == 0
     issuer.claims = {"exp": 2_000}
-    assert (await login.authorize()).startswith("Bearer 2.")
+    assert (await authorization(login)).startswith("Bearer 2.")
     login.discard()
-    assert (await login.authorize()).startswith("Bearer 3.")
+    assert (await authorization(login)).startswith("Bearer 3.")
 
 
 async def test_a_clock_that_is_wrong_does_no_harm() -> None:
@@ -78,7 +83,7 @@ async def test_a_clock_that_is_wrong_does_no_harm() -> None:
     clock = Clock()
     for claims, seconds in (({"iat": 5_000, "exp": 5_100}, 80), ({"iat": 10, "exp": 110}, 1)):
         login = Login("the token", fetch=Issuer(**claims).later, clock=clock)
-        await login.authorize()
+        await login.headers()
         assert login.seconds_left() == seconds
 
 
@@ -86,7 +91,7 @@ async def test_a_token_that_cannot_be_read_is_kept() -> None:
     """Without a known end it is used until it is refused."""
     for token in ("opaque", "a.b.c", "a.e30.c", "a.é.c"):
         login = Login.by_token(partial(str, token))
-        assert await login.authorize() == f"Bearer {token}"
+        assert await authorization(login) == f"Bearer {token}"
         assert login.seconds_left() is None
 
 
@@ -100,15 +105,15 @@ async def test_an_error_of_the_function_is_told() -> None:
         raise LoginRefused("log in")
 
     with pytest.raises(Disconnected, match="no token can be fetched: the provider is away"):
-        await Login.by_token(fail).authorize()
+        await Login.by_token(fail).headers()
     with pytest.raises(LoginRefused, match="log in"):
-        await Login.by_token(refuse).authorize()
+        await Login.by_token(refuse).headers()
 
 
 async def test_a_token_shows_in_no_text() -> None:
     """Neither the object nor its description for errors has the secret."""
     login = Login.by_token("secret")
-    assert await login.authorize() == "Bearer secret"
+    assert await authorization(login) == "Bearer secret"
     assert "secret" not in f"{login!r} {login.who}"
 
 

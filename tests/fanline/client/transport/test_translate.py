@@ -80,6 +80,15 @@ def test_no_connection_in_other_words(error: Exception, reason: str) -> None:
     assert str(unreachable(URL, wrapped(error))) == f"{URL} cannot be reached: {reason}"
 
 
+def test_a_server_that_refuses_the_certificate() -> None:
+    """A client whose certificate the server does not trust does not try again (line 53)."""
+    error = ssl.SSLError(1, "")
+    error.reason = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
+    found = unreachable(URL, wrapped(error))
+    assert type(found) is LoginRefused
+    assert str(found) == f"{URL} refuses the client certificate (certificate expired)"
+
+
 def test_a_server_that_cannot_prove_who_it_is() -> None:
     """That is for the operator to put right."""
     error = ssl.SSLCertVerificationError(1, "failed")
