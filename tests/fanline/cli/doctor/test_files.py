@@ -78,7 +78,7 @@ def test_the_login_of_the_services(users: UsersFile, make_settings: Make) -> Non
 
 
 def test_certificates_of_clients(users: UsersFile, make_settings: Make, tmp_path: Path) -> None:
-    """Those with which services log in must be of their user; a CA file must have a CA (line 53)."""
+    """A service's must be of its user; a CA file must have a CA (line 53)."""
     folder = tmp_path / "certs"
     certs.ensure(folder)
     link = certs.make_client(folder, "pipeline")
