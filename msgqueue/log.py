@@ -43,8 +43,8 @@ class _Waiting(NamedTuple):
     receipts: asyncio.Future[list[Receipt]]
 
 
-def _do_nothing(seconds: float, messages: int) -> None:
-    del seconds, messages
+def _do_nothing(seconds: float, receipts: Sequence[Receipt]) -> None:
+    del seconds, receipts
 
 
 class Log:
@@ -56,7 +56,7 @@ class Log:
         buffer_bytes: Size of uncommitted messages above which :meth:`wait_for_space` makes writers wait.
         timeout: Seconds for which a failing commit is tried again before its messages are refused, and after
             which one that takes long counts as an error.
-        on_commit: Called after each commit with the seconds that it took and the number of its messages.
+        on_commit: Called after each commit with the seconds that it took and the receipts of its messages.
 
     Attributes:
         grown: Fires whenever messages were committed.
@@ -69,7 +69,7 @@ class Log:
         tail_bytes: int,
         buffer_bytes: int,
         timeout: float,
-        on_commit: Callable[[float, int], None] = _do_nothing,
+        on_commit: Callable[[float, Sequence[Receipt]], None] = _do_nothing,
     ) -> None:
         self._store = store
         self._timeout = timeout
@@ -213,7 +213,7 @@ class Log:
                 return
             else:
                 self._failing_since = None
-                self._on_commit(self._loop.time() - began, len(messages))
+                self._on_commit(self._loop.time() - began, receipts)
                 _hand_out(taken, receipts)
                 self._release(taken)
                 return

@@ -1,7 +1,7 @@
 """Metrics of msgqueue."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,26 +13,38 @@ from msgqueue.consumers import Consumers
 from msgqueue.log import Log
 from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings
+from msgqueue.store.base import Receipt
 
 MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 
 class CommitMetrics:
-    """How long commits take, and how many messages share one."""
+    """How long commits take, how many messages share one, and how many were stored."""
 
     def __init__(self) -> None:
+        self._stored = self._duplicates = 0
         self._seconds = histogram("fanline_commit_seconds", "Seconds until a commit is on disk.")
         self._messages = histogram("fanline_commit_messages", "Messages that share a commit.", MESSAGES)
 
-    def observe(self, seconds: float, messages: int) -> None:
+    def observe(self, seconds: float, receipts: Sequence[Receipt]) -> None:
         """Note a commit."""
         self._seconds.observe(seconds)
-        self._messages.observe(messages)
+        self._messages.observe(len(receipts))
+        duplicates = sum(receipt.duplicate for receipt in receipts)
+        self._duplicates += duplicates
+        self._stored += len(receipts) - duplicates
 
     def register(self, registry: CollectorRegistry) -> None:
-        """Show both."""
+        """Show them."""
         registry.register(self._seconds)
         registry.register(self._messages)
+        counter(registry, "fanline_messages_stored", "Messages stored.", lambda: self._stored)
+        counter(
+            registry,
+            "fanline_messages_duplicate",
+            "Messages not stored because their id was known.",
+            lambda: self._duplicates,
+        )
 
 
 def show_consumers(registry: CollectorRegistry, consumers: Consumers) -> None:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from fanline.backoff import Backoff
 from fanline.errors import ErrorCode, Rejected, StoreError
 from fanline.protocol import Ack, Dialect, NewMessage, Refusal, encode, refusal
-from fanline.server import Connection, Handler, MessageReader, PlainMessages, metrics, text_frame
+from fanline.server import Connection, Handler, MessageReader, PlainMessages, text_frame
 from msgqueue.log import Log
 from msgqueue.store.base import Receipt
 
@@ -24,20 +24,12 @@ class PushEndpoint:
     Args:
         log: Where the messages go.
         max_content: Largest content of one message, in bytes.
-        registry: Where to register the counters.
+        registry: Where to register the counters of refused messages.
     """
 
     def __init__(self, log: Log, *, max_content: int, registry: CollectorRegistry) -> None:
         self._log = log
         self._reader = MessageReader(max_content=max_content, registry=registry)
-        self._stored = self._duplicates = 0
-        metrics.counter(registry, "fanline_messages_stored", "Messages stored.", lambda: self._stored)
-        metrics.counter(
-            registry,
-            "fanline_messages_duplicate",
-            "Messages not stored because their id was known.",
-            lambda: self._duplicates,
-        )
 
     def open(self, connection: Connection) -> Handler:
         """Return the handler of a connection."""
@@ -65,37 +57,22 @@ class PushEndpoint:
         backoff = Backoff()
         while True:
             try:
-                self._count(await self._log.append(messages))
+                await self._log.append(messages)
             except StoreError:
                 await asyncio.sleep(backoff.next())
             else:
                 return
 
+    @staticmethod
     def _answer(
-        self,
         connection: Connection,
         entries: Sequence[NewMessage | Rejected],
         receipts: asyncio.Future[list[Receipt]],
     ) -> None:
         error = receipts.exception()
-        answers = self._acks(entries, receipts.result()) if error is None else _refusals(entries, error)
+        answers = _acks(entries, receipts.result()) if error is None else _refusals(entries, error)
         if answers:
             connection.write(text_frame(encode(answers)))
-
-    def _acks(
-        self, entries: Sequence[NewMessage | Rejected], receipts: Sequence[Receipt]
-    ) -> list[Ack | Refusal]:
-        self._count(receipts)
-        in_order = iter(receipts)
-        return [
-            refusal(entry) if isinstance(entry, Rejected) else Ack(entry.id, *next(in_order))
-            for entry in entries
-        ]
-
-    def _count(self, receipts: Sequence[Receipt]) -> None:
-        duplicates = sum(receipt.duplicate for receipt in receipts)
-        self._duplicates += duplicates
-        self._stored += len(receipts) - duplicates
 
 
 class _Pushing:
@@ -111,6 +88,13 @@ class _Pushing:
 
     def on_close(self) -> None:
         """Store what was sent all the same; nothing is to be released."""
+
+
+def _acks(entries: Sequence[NewMessage | Rejected], receipts: Sequence[Receipt]) -> list[Ack | Refusal]:
+    in_order = iter(receipts)
+    return [
+        refusal(entry) if isinstance(entry, Rejected) else Ack(entry.id, *next(in_order)) for entry in entries
+    ]
 
 
 def _refusals(entries: Sequence[NewMessage | Rejected], error: BaseException) -> list[Ack | Refusal]:

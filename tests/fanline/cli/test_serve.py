@@ -1,12 +1,14 @@
 """``fanline serve``: the whole pipeline, and chat, in one process."""
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from fanline import Publisher, Subscriber
@@ -67,6 +69,12 @@ async def test_messages_pass_and_ctrl_c_ends_it(tmp_path: Path, has_one_port: bo
             ack = await publisher.publish("orders.eu", {"id": 1})
             message = await anext(subscriber)
             assert (message.topic, message.value(), message.seq) == ("orders.eu", {"id": 1}, ack.seq)
+        path = "/msgqueue" if has_one_port else ""
+        url = f"https://localhost:{serve.ports['msgqueue']}{path}/metrics"
+        async with httpx.AsyncClient(verify=tls, auth=(USER, PASSWORD), trust_env=False) as http:
+            assert re.search(
+                r"^fanline_messages_stored_total [1-9]", (await http.get(url)).text, re.MULTILINE
+            )
         serve.process.send_signal(signal.SIGINT)
         assert await serve.end() == 0
         assert "Traceback" not in serve.said
