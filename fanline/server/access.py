@@ -79,11 +79,12 @@ class Access:
         self._settings, self.origins = settings, origins
         return ("allowed_origins", "max_connections_per_user", "max_connections_per_address")
 
-    def is_allowed_origin(self, headers: Headers) -> bool:
+    def is_allowed_origin(self, request: HTTPConnection) -> bool:
         """Return whether the web page that makes a request may, or none makes it."""
-        origins = headers.getlist("origin")
+        origins = request.headers.getlist("origin")
         origin = ", ".join(origins) if origins else None
-        return self.origins.allows(origin, single_header(headers, "host"))
+        host = single_header(request.headers, "host")
+        return self.origins.allows(origin, host, request.scope["scheme"])
 
     def check_origin(self, request: HTTPConnection) -> None:
         """Refuse a request that the page of another site makes.
@@ -91,7 +92,7 @@ class Access:
         Raises:
             HttpProblem: 403.
         """
-        if self.is_allowed_origin(request.headers):
+        if self.is_allowed_origin(request):
             return
         origin = ", ".join(request.headers.getlist("origin"))
         logger.info(

@@ -173,7 +173,7 @@ def _stream(endpoint: StreamEndpoint, access: Access, connections: OpenConnectio
                 endpoint.open,
                 connections,
                 heartbeat=endpoint.heartbeat,
-                headers=common_headers(request.headers, access),
+                headers=common_headers(request, access),
             )
 
     return show

@@ -18,6 +18,9 @@ from fanline.server.http.proxies import prefix_of
 
 _HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
+# Of a service that its clients reach without TLS, through a proxy.
+_SCHEMES: Final = {("http", "https"): "http", ("http", "wss"): "ws"}
+
 
 def landing_page(service: str, app: App) -> Page:
     """Return the first page of a service: HTML for browsers, text for others.
@@ -27,11 +30,11 @@ def landing_page(service: str, app: App) -> Page:
         app: The service.
     """
     title = f"Fanline {service} {metadata.version('fanline')}"
-    places = list(_places(app))
 
     async def show(request: Request) -> Response:
-        url = _url(request)
-        example = app.example.format(url=f"https://{url}")
+        url, own = _url(request), request.scope["scheme"]
+        places = [(what, _SCHEMES.get((own, scheme), scheme), path) for what, scheme, path in _places(app)]
+        example = app.example.format(url=f"{own}://{url}")
         if "text/html" not in request.headers.get("accept", ""):
             lines = [f"{what:<34} {scheme}://{url}{path}" for what, scheme, path in places]
             return PlainTextResponse("\n".join([title, "", *lines, "", f"    {example}", ""]))
@@ -62,7 +65,7 @@ def _places(app: App) -> Iterator[tuple[str, str, str]]:
 
 def _item(what: str, scheme: str, url: str, path: str) -> str:
     address = escape(f"{scheme}://{url}{path}")
-    is_link = scheme == "https" and what != "POST" and "{" not in path
+    is_link = scheme.startswith("http") and what != "POST" and "{" not in path
     shown = f'<a href="{address}">{address}</a>' if is_link else f"<code>{address}</code>"
     return f"<li>{escape(what)}: {shown}"
 

@@ -169,7 +169,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.has_started = True
             headers = MutableHeaders(scope=message)
-            for name, value in common_headers(self._request.headers, self._access):
+            for name, value in common_headers(self._request, self._access):
                 headers.setdefault(name, value)
             if self._request.scope["method"] == "OPTIONS" and "access-control-allow-origin" in headers:
                 headers.setdefault("Access-Control-Allow-Methods", headers.get("allow", "GET, HEAD, OPTIONS"))
@@ -178,13 +178,15 @@ class _Answer:
         await self._send(message)
 
 
-def common_headers(request: Headers, access: Access) -> list[tuple[str, str]]:
+def common_headers(request: HTTPConnection, access: Access) -> list[tuple[str, str]]:
     """Return the headers of every answer to a request."""
     headers = [("Date", formatdate(usegmt=True)), ("Vary", "Origin"), *_SECURITY_HEADERS.items()]
-    # A browser would apply it to all ports of localhost, and so to servers that have no TLS.
-    if (request.get("host") or "").partition(":")[0] != "localhost":
+    # A browser would apply it to all ports of localhost, and so to servers that have no TLS. It has no place
+    # in an answer that a proxy passes on without TLS (RFC 6797, 7.2).
+    is_localhost = (request.headers.get("host") or "").partition(":")[0] == "localhost"
+    if not is_localhost and request.scope["scheme"] == "https":
         headers.append(("Strict-Transport-Security", "max-age=31536000"))
-    origins = request.getlist("origin")
+    origins = request.headers.getlist("origin")
     if len(origins) == 1 and access.is_allowed_origin(request):
         headers += [
             ("Access-Control-Allow-Origin", origins[0]),

@@ -25,18 +25,19 @@ class OriginPolicy:
         self._allowed = frozenset(map(_canonical, allowed))
         self._names = frozenset(name.lower() for name in (*names, *LOOPBACK_NAMES))
 
-    def allows(self, origin: str | None, host: str | None) -> bool:
+    def allows(self, origin: str | None, host: str | None, scheme: str = "https") -> bool:
         """Return whether the page that makes a request may.
 
         Args:
             origin: Header ``Origin``; None if missing: then no page of another site sent the request.
             host: Header ``Host``.
+            scheme: ``https``, or ``http`` where clients reach a proxy in front without TLS.
         """
         if origin is None:
             return True
         page = _canonical(origin)
         return page in self._allowed or (
-            host is not None and page == _canonical(f"https://{host}") and self._has_name(host)
+            host is not None and page == _canonical(f"{scheme}://{host}") and self._has_name(host)
         )
 
     def _has_name(self, host: str) -> bool:

@@ -3,12 +3,14 @@
 A proxy adds the address of its client to ``X-Forwarded-For`` or to ``Forwarded`` (RFC 7239). A client that is
 not behind such a proxy could write anything there, so the headers count only if the peer is one, and each
 address in them only as far as all to its right are proxies. The same holds for ``X-Forwarded-Prefix``: a path
-that the proxy has removed from the front of that of the request.
+that the proxy has removed from the front of that of the request; and for ``X-Forwarded-Proto``, or ``proto``
+in ``Forwarded``: whether the client itself has used TLS.
 """
 
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -20,6 +22,7 @@ from fanline.addresses import UNIX_PEER
 X_FORWARDED_FOR: Final = "x-forwarded-for"
 FORWARDED: Final = "forwarded"
 
+X_FORWARDED_PROTO: Final = "x-forwarded-proto"
 X_FORWARDED_PREFIX: Final = "x-forwarded-prefix"
 
 # Where a request keeps it.
@@ -57,17 +60,22 @@ class TrustedProxies:
         return bool(self._networks) and (parsed := _parse(address)) is not None and self._contains(parsed)
 
     def resolve(self, scope: Scope) -> None:
-        """Set client, path and path prefix to those in front of the proxies.
+        """Set client, scheme, path and path prefix to those in front of the proxies.
+
+        Without a word of a proxy the scheme is https: what listens without TLS is for proxies that have it.
 
         Args:
             scope: A request, as ASGI describes it.
         """
         prefix, path = self._path_prefix, scope["path"]
+        scope["scheme"] = "https"
         if prefix and (path == prefix or path.startswith(f"{prefix}/")):
             scope["path"] = path[len(prefix) :]
         if scope["client"] is not None and self.trusts(scope["client"][0]):
             headers = Headers(scope=scope)
             self._resolve_client(scope, headers)
+            if self._proto(headers) == "http":
+                scope["scheme"] = "http"
             removed = headers.get(X_FORWARDED_PREFIX, "").strip().rstrip("/")
             if _PREFIX.fullmatch(removed):
                 prefix = removed
@@ -82,13 +90,19 @@ class TrustedProxies:
             if not self._contains(address):
                 return
 
+    def _proto(self, headers: Headers) -> str:
+        """Return what the first proxy has said about the protocol of its client; empty without a word."""
+        if self._header == FORWARDED:
+            return _parameter("proto", headers.get(FORWARDED, "").partition(",")[0]).strip('"').lower()
+        return headers.get(X_FORWARDED_PROTO, "").partition(",")[0].strip().lower()
+
     def _contains(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 
     def _clients(self, headers: Headers) -> Iterator[str]:
         """Yield what each proxy has said about its client, that of the nearest proxy first."""
         elements = reversed(",".join(headers.getlist(self._header)).split(","))
-        return map(_for, elements) if self._header == FORWARDED else elements
+        return map(partial(_parameter, "for"), elements) if self._header == FORWARDED else elements
 
 
 def prefix_of(request: HTTPConnection) -> str:
@@ -96,10 +110,10 @@ def prefix_of(request: HTTPConnection) -> str:
     return str(request.scope["state"][_STATE])
 
 
-def _for(element: str) -> str:
-    """Return the client in an element of ``Forwarded``."""
+def _parameter(wanted: str, element: str) -> str:
+    """Return a parameter of an element of ``Forwarded``; empty without it."""
     pairs = (pair.partition("=") for pair in element.split(";"))
-    return next((value for name, _, value in pairs if name.strip().lower() == "for"), "")
+    return next((value.strip() for name, _, value in pairs if name.strip().lower() == wanted), "")
 
 
 def _parse(text: str) -> Address | None:

@@ -69,7 +69,9 @@ class WebPage:
     async def _show(self, request: Request) -> Response:
         response = self._page.response(request, _ASK)
         host = single_header(request.headers, "host")
-        response.headers["Content-Security-Policy"] = content_security_policy(host, style=self._sources)
+        response.headers["Content-Security-Policy"] = content_security_policy(
+            host, style=self._sources, sockets="wss" if request.scope["scheme"] == "https" else "ws"
+        )
         return response
 
     async def _show_file(self, request: Request) -> Response:
@@ -80,16 +82,17 @@ class WebPage:
         return file.response(request, _FOREVER if is_current else _ASK)
 
 
-def content_security_policy(host: str | None, style: str = "'self'") -> str:
+def content_security_policy(host: str | None, style: str = "'self'", sockets: str = "wss") -> str:
     """Return what a page may load and do: nothing but what comes from this server.
 
     Args:
         host: The requested host; older browsers do not count its WebSockets as ``'self'``.
         style: The source of the styles.
+        sockets: The scheme of WebSockets.
     """
-    sockets = f" wss://{host}" if host and _HOST.fullmatch(host) else ""
+    own = f" {sockets}://{host}" if host and _HOST.fullmatch(host) else ""
     return (
-        f"default-src 'self'; connect-src 'self'{sockets}; img-src 'self' data:; style-src {style}; "
+        f"default-src 'self'; connect-src 'self'{own}; img-src 'self' data:; style-src {style}; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 

@@ -52,7 +52,7 @@ class WebSocketGate:
             decide=self._decide,
             accept=self._connections.accept,
             early=early,
-            common_headers=lambda handshake: common_headers(handshake.headers, self._access),
+            common_headers=lambda handshake: common_headers(handshake, self._access),
             refusals=self._refusals,
         )
         self._connections.track(handshake.task)

@@ -118,6 +118,47 @@ async def test_links_have_the_prefix(start_service: StartService, echo: Echo, ge
     assert (await get(service, "/live/openapi.json")).json()["servers"] == [{"url": "/live"}]
 
 
+@pytest.mark.parametrize(
+    ("peer", "header", "value", "scheme"),
+    [
+        ("10.0.0.1", "x-forwarded-proto", "http", "http"),
+        ("10.0.0.1", "x-forwarded-proto", "https", "https"),
+        ("10.0.0.1", "x-forwarded-proto", "HTTP, https", "http"),
+        ("10.0.0.1", "x-forwarded-proto", "gopher", "https"),
+        ("10.0.0.1", "forwarded", 'for=203.0.113.9; Proto="http", for=10.1.2.3;proto=https', "http"),
+        ("203.0.113.9", "x-forwarded-proto", "http", "https"),
+    ],
+)
+def test_a_proxy_tells_whether_clients_use_tls(peer: str, header: str, value: str, scheme: str) -> None:
+    """A trusted one, in the header that it writes; without a word they do (line 54)."""
+    scope: dict[str, Any] = {
+        "type": "http",
+        "client": (peer, 1234),
+        "headers": [(header.encode(), value.encode())],
+        "path": "/",
+        "state": {},
+    }
+    used = FORWARDED if header == FORWARDED else X_FORWARDED_FOR
+    TrustedProxies(PROXIES, used).resolve(scope)
+    assert scope["scheme"] == scheme
+
+
+async def test_clients_without_tls_get_urls_of_theirs(
+    start_service: StartService, echo: Echo, get: Get
+) -> None:
+    """No HSTS, and http and ws in links; own pages have an origin of http, and none of https (line 54)."""
+    service = await start_service(echo.open, trusted_proxies="127.0.0.1", path_prefix="/live")
+    for proto, sockets, own, other in (("http", "ws", 200, 403), ("https", "wss", 403, 200)):
+        headers = {"X-Forwarded-Proto": proto, "Host": "127.0.0.1"}
+        shown = await get(service, "/", headers=headers)
+        assert f"{sockets}://127.0.0.1/live/echo" in shown.text
+        assert f" {proto}://127.0.0.1/live/healthz" in shown.text
+        assert ("strict-transport-security" in shown.headers) == (proto == "https")
+        for origin, status in (("http", own), ("https", other)):
+            page = await get(service, "/page", headers=headers | {"Origin": f"{origin}://127.0.0.1"})
+            assert page.status_code == status
+
+
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.0/8"])
 async def test_refused_logins_are_those_of_the_client(
     start_service: StartService,
