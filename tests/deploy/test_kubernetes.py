@@ -125,14 +125,29 @@ def test_every_setting_exists() -> None:
 def test_ports_and_probes_are_those_of_the_service(service: str) -> None:
     """Service, container and probes name the port on which the service listens, and pages that it has."""
     port = section_of(service).model_fields["port"].default
-    (exposed,) = named("Service", service)["spec"]["ports"]
-    (listening,) = container(service)["ports"]
+    exposed, _ = named("Service", service)["spec"]["ports"]
+    listening, _ = container(service)["ports"]
     assert (exposed["port"], listening["containerPort"]) == (port, port)
     assert exposed["targetPort"] == listening["name"] == "https"
     pages = {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
     probes = {name: container(service)[f"{name}Probe"]["httpGet"] for name in pages}
     assert {name: probe["path"] for name, probe in probes.items()} == pages
     assert all(probe["port"] == "https" and probe["scheme"] == "HTTPS" for probe in probes.values())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_prometheus_finds_the_metrics_of(service: str) -> None:
+    """Monitor, policy, Service and container name the port of the settings, under one job (line 55)."""
+    monitor, policy = yaml.safe_load_all((FOLDER / "service-monitor.yaml").read_text())
+    labels = named("Service", service)["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert labels[monitor["spec"]["jobLabel"]] == "fanline"
+    ((endpoint,), (ingress,)) = monitor["spec"]["endpoints"], policy["spec"]["ingress"]
+    (exposed,) = [each for each in named("Service", service)["spec"]["ports"] if each["name"] == "metrics"]
+    (listening,) = [each for each in container(service)["ports"] if each["name"] == "metrics"]
+    assert endpoint["port"] == exposed["targetPort"] == listening["name"] == ingress["ports"][0]["port"]
+    opened = named("ConfigMap", "fanline-settings")["data"][f"FANLINE_{service.upper()}_METRICS_PORT"]
+    assert int(opened) == exposed["port"] == listening["containerPort"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -198,7 +213,8 @@ class Cluster:
         image = {"HOST": "127.0.0.1", "CERT_DIR": "/credentials", "USERS_FILE": "/credentials/users"}
         data = {"DATA_DIR": str(self.folder / "data"), f"{service.upper()}_PORT": "0"}
         settings = {f"{ENV_PREFIX}{name}": value for name, value in {**image, **data}.items()}
-        settings |= named("ConfigMap", "fanline-settings")["data"] | {f"{ENV_PREFIX}SHUTDOWN_DELAY": "0"}
+        free = {f"{ENV_PREFIX}SHUTDOWN_DELAY": "0", f"{ENV_PREFIX}{service.upper()}_METRICS_PORT": "0"}
+        settings |= named("ConfigMap", "fanline-settings")["data"] | free
         for name, value in settings.items():
             host = value.removeprefix("wss://").partition(":")[0]
             mount = f"/{value.strip('/').partition('/')[0]}"
