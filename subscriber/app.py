@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
+from fanline.presence import BEAT_INTERVAL
 from fanline.presence.events import PresenceList
 from fanline.presence.state import PresenceState
 from fanline.protocol import (
@@ -28,7 +29,7 @@ from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
-from fanline.server import BEAT_INTERVAL, App, ClientRates, Endpoint, Page, metrics
+from fanline.server import App, ClientRates, Endpoint, Page, metrics
 from fanline.tasks import running_task
 from fanline.token_bucket import Quota
 from subscriber.admin.api import open_admin

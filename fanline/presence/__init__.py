@@ -1,1 +1,24 @@
 """Conclude from one log who is present where, and which servers are alive; no I/O."""
+
+from fanline.presence.events import (
+    PresenceEvent,
+    PresentSession,
+    ServerBeat,
+    SessionJoined,
+    SessionLeft,
+    UserSession,
+)
+from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS
+from fanline.presence.state import PresenceState
+
+__all__ = [
+    "BEAT_INTERVAL",
+    "MISSED_BEATS",
+    "PresenceEvent",
+    "PresenceState",
+    "PresentSession",
+    "ServerBeat",
+    "SessionJoined",
+    "SessionLeft",
+    "UserSession",
+]

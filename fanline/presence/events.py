@@ -15,6 +15,7 @@ Time and position are those of the session's ``join``. What is none of these is 
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -60,10 +61,14 @@ class SessionJoined(NamedTuple):
 
 
 class SessionLeft(NamedTuple):
-    """A session has ended; the server that says so need not be its own."""
+    """A session has ended; the server that says so need not be its own.
+
+    ``seq`` is the position of the join, if several servers say so; it makes sure that one leave is stored.
+    """
 
     session: UserSession
     server: str
+    seq: int | None = None
 
 
 class SessionsHere(NamedTuple):
@@ -146,21 +151,27 @@ def require_presence(topic: str, name: str | None) -> None:
         raise Rejected(ErrorCode.BAD_COMMAND, reason)
 
 
-def encode_session(session: UserSession, server: str, kind: str) -> NewMessage:
-    """Return the message of a session that begins or ends: of type ``join`` or ``leave``."""
+def encode_presence(event: PresenceEvent) -> NewMessage:
+    """Return the message of an event."""
+    match event:
+        case SessionJoined(present, server):
+            return _encode_session(present.session, server, "join")
+        case SessionLeft(session, server, seq):
+            message = _encode_session(session, server, "leave")
+            if seq is not None:
+                digest = blake2b(f"{session}{seq}".encode(), digest_size=12).hexdigest()
+                message.id = f"$leave-{digest}"
+            return message
+        case SessionsHere(sessions, server):
+            listed = [_ListedSession(*session, since, seq) for session, since, seq in sessions]
+            return NewMessage(PRESENCE_TOPIC, msgspec.Raw(encode(_Here(server, listed))))
+        case ServerBeat(server):
+            return NewMessage(PRESENCE_TOPIC, msgspec.Raw(encode(_Beat(server))))
+
+
+def _encode_session(session: UserSession, server: str, kind: str) -> NewMessage:
     content = msgspec.Raw(encode(_Content(session.name, server)))
     return NewMessage(presence_topic(session.topic), content, sender=session.user, type=kind)
-
-
-def encode_here(server: str, sessions: Sequence[PresentSession]) -> NewMessage:
-    """Return the message of a server that has sessions."""
-    listed = [_ListedSession(*session, since, seq) for session, since, seq in sessions]
-    return NewMessage(PRESENCE_TOPIC, msgspec.Raw(encode(_Here(server, listed))))
-
-
-def encode_beat(server: str) -> NewMessage:
-    """Return the message of a server that is alive."""
-    return NewMessage(PRESENCE_TOPIC, msgspec.Raw(encode(_Beat(server))))
 
 
 def encode_present(present: PresentSession, server: str) -> bytes:

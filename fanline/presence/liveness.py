@@ -38,6 +38,11 @@ class ServerLiveness:
         """True if no other server is known to be alive."""
         return all(beats >= MISSED_BEATS for beats in self.silence.values())
 
+    @property
+    def dead(self) -> list[str]:
+        """The dead servers that had members at the last beat of this server."""
+        return [server for server, beats in self.silence.items() if beats >= MISSED_BEATS]
+
     def record_sign(self, server: str) -> None:
         """Record a sign of life of a server."""
         if server != self._server:
@@ -54,8 +59,7 @@ class ServerLiveness:
         """
         others = self.silence.keys() | set(servers) - {self._server}
         silence = {server: self.silence.get(server, 0) + 1 for server in others}
-        dead = [server for server, beats in silence.items() if beats >= MISSED_BEATS]
         self.silence = {
             server: beats for server, beats in silence.items() if beats < MISSED_BEATS or server in servers
         }
-        return [server for server in dead if server in servers]
+        return self.dead

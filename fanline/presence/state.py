@@ -1,7 +1,7 @@
 """The state of presence: what the log says of all sessions, and those of this process. No I/O.
 
-Each process of the subscriber service applies the same events, in the order of the log, and so knows who is
-present on each topic. A session is held by one process, which writes its ``leave``::
+Each process of a service applies the same events, in the order of the log, and so knows who is present on
+each topic. A session is held by one process, which writes its ``leave``::
 
     enter ──▶ join ──▶ here, again and again ──▶ release ──▶ held back ──▶ leave
                                                     │
@@ -13,8 +13,7 @@ here has, it joins again: what the log says is what counts, for it is what subsc
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from fanline.presence.events import (
@@ -25,12 +24,8 @@ from fanline.presence.events import (
     SessionLeft,
     SessionsHere,
     UserSession,
-    encode_beat,
-    encode_here,
-    encode_session,
 )
 from fanline.presence.liveness import BEAT_INTERVAL, ServerLiveness
-from fanline.protocol import NewMessage
 from fanline.protocol.topics import has_wildcard, matches
 
 # Seconds after which a process says again that it has a session. One that starts reads that much of the log
@@ -58,7 +53,8 @@ class PresenceState:
     Args:
         server: The id of this process, unique for each run.
         leave_delay: Seconds for which the leave of a lost connection is held back.
-        write: Appends a message to the log, after those before; must neither wait nor raise.
+        write: Appends an event to the log, after those before; must neither wait nor raise. Of a join, time
+            and position are 0.
         clock: Returns seconds that never go back.
         beat_interval: Seconds between beats.
     """
@@ -68,7 +64,7 @@ class PresenceState:
         server: str,
         *,
         leave_delay: float,
-        write: Callable[[NewMessage], None],
+        write: Callable[[PresenceEvent], None],
         clock: Callable[[], float],
         beat_interval: float = BEAT_INTERVAL,
     ) -> None:
@@ -95,6 +91,11 @@ class PresenceState:
     def sessions(self) -> int:
         """How many sessions there are."""
         return self._of_server.total()
+
+    @property
+    def own(self) -> int:
+        """How many of them are of this process."""
+        return self._of_server[self.server]
 
     @property
     def topics(self) -> int:
@@ -151,8 +152,12 @@ class PresenceState:
         if self._disconnect(session):
             self._hold_back(session)
 
-    def tick(self) -> None:
-        """Write what is to be written by now; call it often."""
+    def tick(self, *, is_probing: bool = False) -> None:
+        """Write what is to be written by now; call it often.
+
+        Args:
+            is_probing: Whether to write beats although no other process needs them.
+        """
         now = self._clock()
         for session, until in tuple(self._held_back.items()):
             if until > now:
@@ -160,10 +165,11 @@ class PresenceState:
             del self._held_back[session]
             self._write_leave(session)
         self._renew(now)
-        if self._needs_beats and not self._is_beating and now >= self._beat_at:
-            self._beat_at = now + self._beat_interval
+        if (is_probing or self._needs_beats) and not self._is_beating and now >= self._beat_at:
+            is_late = now - self._beat_at >= self._beat_interval
+            self._beat_at = (now if is_late else self._beat_at) + self._beat_interval
             self._is_beating = True  # one at a time: those of an outage would all come at once after it
-            self._write(encode_beat(self.server))
+            self._write(ServerBeat(self.server))
 
     def announce_claims(self) -> None:
         """Write which sessions were taken over since the last call."""
@@ -172,6 +178,10 @@ class PresenceState:
         self._announce(claimed)
 
     # The log.
+
+    def record_sign(self, server: str) -> None:
+        """Record another sign of life of a process than its events."""
+        self._liveness.record_sign(server)
 
     def apply(self, event: PresenceEvent) -> None:
         """Apply an event of the log, after all before it."""
@@ -219,6 +229,7 @@ class PresenceState:
         for session in self._announced:
             if not self._connected[session] and session not in self._held_back:
                 self._hold_back(session)
+        self._bury_all_of(self._liveness.dead)
 
     # Steps.
 
@@ -231,7 +242,7 @@ class PresenceState:
             self._claimed[session] = None
         elif known is None and session not in self._joining:
             self._joining.add(session)
-            self._write(encode_session(session, self.server, "join"))
+            self._write(SessionJoined(PresentSession(session, 0, 0), self.server))
 
     def _hold_back(self, session: UserSession) -> None:
         self._held_back[session] = self._clock() + self._leave_delay
@@ -248,7 +259,7 @@ class PresenceState:
     def _write_leave(self, session: UserSession) -> None:
         """Write the leave of a session, if it is one of this process, or is to be one."""
         if session in self._joining or session in self._announced:
-            self._write(encode_session(session, self.server, "leave"))
+            self._write(SessionLeft(session, self.server))
 
     def _put(self, present: PresentSession, server: str) -> None:
         session = present.session
@@ -273,6 +284,7 @@ class PresenceState:
         sessions = self._topics.get(session.topic, {})
         known = sessions.pop((session.user, session.name), None)
         self._announced.pop(session, None)
+        self._held_back.pop(session, None)
         if known is None:
             return
         self._uncount(self._of_server, known.server)
@@ -294,7 +306,9 @@ class PresenceState:
 
     def _apply_own_beat(self) -> None:
         self._is_beating = False
-        dead = set(self._liveness.record_own_beat(self._of_server))
+        self._bury_all_of(self._liveness.record_own_beat(self._of_server))
+
+    def _bury_all_of(self, dead: Collection[str]) -> None:
         if not dead:
             return
         for topic in self._topics:
@@ -307,10 +321,7 @@ class PresenceState:
         if self._connected[present.session]:
             self._claimed[present.session] = None
             return
-        message = encode_session(present.session, self.server, "leave")
-        digest = blake2b(f"{present.session}{present.seq}".encode(), digest_size=12).hexdigest()
-        message.id = f"$leave-{digest}"
-        self._write(message)
+        self._write(SessionLeft(present.session, self.server, present.seq))
 
     def _renew(self, now: float) -> None:
         due: list[UserSession] = []
@@ -330,4 +341,4 @@ class PresenceState:
                 self._announced.pop(session, None)
                 self._announced[session] = now
         for start in range(0, len(present), MAX_LISTED):
-            self._write(encode_here(self.server, present[start : start + MAX_LISTED]))
+            self._write(SessionsHere(present[start : start + MAX_LISTED], self.server))

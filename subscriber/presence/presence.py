@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from fanline.errors import ErrorCode, Rejected
-from fanline.presence.events import PRESENCE_PATTERNS, PresenceEvent, UserSession, decode_presence
+from fanline.presence.events import (
+    PRESENCE_PATTERNS,
+    PresenceEvent,
+    UserSession,
+    decode_presence,
+    encode_presence,
+)
 from fanline.presence.liveness import BEAT_INTERVAL
 from fanline.presence.state import RENEWAL_SECONDS, PresenceState
-from fanline.protocol import Ack, NewMessage, Read, Record, Refusal
+from fanline.protocol import Ack, Read, Record, Refusal
 from fanline.queue.base import QueueClient
 from fanline.tasks import running_task
 
@@ -169,9 +175,9 @@ class LivePresence:
             logger.warning("presence could not be written, and is again: %s", outcome.reason)
             self._is_refused = True
 
-    def _write(self, message: NewMessage) -> None:
+    def _write(self, event: PresenceEvent) -> None:
         self._is_written.set()
-        self._queue.append(message, self)
+        self._queue.append(encode_presence(event), self)
 
     async def _append(self) -> None:
         """Connect to write only once there is something: most installations have no presence."""

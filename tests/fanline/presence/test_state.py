@@ -7,10 +7,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanline.presence.events import UserSession, decode_presence
+from fanline.presence.events import PresenceEvent, SessionLeft, UserSession, decode_presence, encode_presence
 from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS
 from fanline.presence.state import RENEWAL_SECONDS, PresenceState
-from fanline.protocol import Message, NewMessage, Record, encode
+from fanline.protocol import Message, Record, encode
 from fanline.protocol.topics import watched_pattern
 
 DELAY = 5.0
@@ -28,6 +28,7 @@ class World:
         self.ids: set[tuple[str | None, str]] = set()
         self.servers: list[Server] = []
         self.started = 0
+        self.is_refusing_leaves = False
 
     def start(self) -> "Server":
         """Start a process, which reads the whole log."""
@@ -36,8 +37,11 @@ class World:
         self.servers.append(server)
         return server
 
-    def write(self, message: NewMessage) -> None:
-        """Store a message, once for its id."""
+    def write(self, event: PresenceEvent) -> None:
+        """Store the message of an event, once for its id."""
+        if isinstance(event, SessionLeft) and self.is_refusing_leaves:
+            return
+        message = encode_presence(event)
         if message.id is not None:
             if (message.sender, message.id) in self.ids:
                 return
@@ -228,6 +232,23 @@ def test_a_log_read_again_leads_to_the_same() -> None:
     server.state.restore()
     world.pass_time(2 * DELAY)
     assert server.present() == world.watched() == {TABLET}
+
+
+def test_leaves_of_a_dead_process_are_written_again() -> None:
+    """What could not be written about a dead process is written later, though no process beats any more."""
+    world = World()
+    one, dead = world.start(), world.start()
+    dead.enter(TABLET)
+    world.pass_time(1)
+    world.servers.remove(dead)
+    world.is_refusing_leaves = True
+    world.pass_time(20)
+    assert world.watched() == {TABLET}
+    world.is_refusing_leaves = False
+    world.pass_time(60)
+    one.state.restore()
+    world.pass_time(1)
+    assert world.watched() == one.present() == set()
 
 
 STEP = st.tuples(
