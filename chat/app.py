@@ -43,13 +43,13 @@ def chat_app(chat: ChatService, settings: ChatSettings) -> App:
         limits=limits,
         restoreSeconds=RESTORABLE_SECONDS,
     )
-    view, registry = chat.state.view, new_registry()
-    gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(view.rooms.by_id))
+    presence, registry = chat.state.presence.state, new_registry()
+    gauge(registry, "fanline_chat_rooms", "Rooms.", lambda: len(chat.rooms.by_id))
     gauge(
         registry,
         "fanline_chat_members",
         "Members who are connected to this server.",
-        lambda: view.rooms.population[view.server],
+        lambda: presence.own,
     )
     return App(
         max_frame=FRAME_PER_MESSAGE * settings.chat_max_message,

@@ -150,7 +150,7 @@ def room_topic(room: str) -> str:
     return f"{_ROOM}={urlsafe_b64encode(room.encode()).decode().rstrip('=')}"
 
 
-def _room_of(topic: str) -> str:
+def room_of(topic: str) -> str:
     """Return the id of the room of a topic; raise ValueError if it is not that of a room."""
     token = topic[len(_ROOM) :]
     if not token.startswith("="):
@@ -169,7 +169,7 @@ def read_event(message: Message, author: str) -> LoggedEvent | None:
         return None
     try:
         if message.topic.startswith(_ROOM):
-            room, event = _room_of(message.topic), _decode_room_event(message.content)
+            room, event = room_of(message.topic), _decode_room_event(message.content)
         elif message.topic in _DECODERS:
             room, event = "", _DECODERS[message.topic].decode(message.content)
         else:

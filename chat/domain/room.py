@@ -1,12 +1,12 @@
 """A room, its members, and the effects of events on it."""
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from chat.domain.events import Event
+from chat.domain.events import Event, room_topic
 from chat.domain.person import Person, Role
+from fanline.presence import UserSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class Room:
     owner: str = ""
     sender: str = ""
 
+    def session_of(self, member: str, user: str) -> UserSession:
+        """Return the session of a member: the person is present on the topic of the room."""
+        return UserSession(room_topic(self.id), user, member)
+
     def is_managed_by(self, person: Person) -> bool:
         """Return whether a person may delete and restore the room."""
         return person.role == Role.ADMIN or (person.id != "" and person.id == self.owner)
@@ -89,18 +93,15 @@ class RoomLimits(NamedTuple):
     own: int = 0
 
 
-Membership: TypeAlias = tuple[Room, RoomMember]
-
-
 class Change(NamedTuple):
     """The effect of an event that counts.
 
     Attributes:
         event: The event.
         room: The room of the event, as it is after the event; None if the event is not about a room.
-        dead: The members of servers that this event shows to be dead.
+        member: The member of the event, if it is about one who is present, or was until then.
     """
 
     event: Event
     room: Room | None = None
-    dead: Sequence[Membership] = ()
+    member: RoomMember | None = None

@@ -6,7 +6,6 @@ an event that does not count is ignored.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 
 from chat.domain import sentences
@@ -34,7 +33,7 @@ from chat.domain.names import (
     room_id_from,
 )
 from chat.domain.person import NamesInUse, Person, Role
-from chat.domain.room import Change, Membership, RestorableRoom, Room, RoomLimits, RoomMember
+from chat.domain.room import Change, RestorableRoom, Room, RoomLimits, RoomMember
 
 LOBBY: Final = "lobby"
 PAGE: Final = 100
@@ -49,14 +48,12 @@ class Rooms:
 
     Attributes:
         by_id: The rooms by id, in the order in which they were made.
-        population: The number of members of each server that has members.
         names: The names of the members who are present and have a token.
         restorable: The deleted rooms that can be restored, by id.
     """
 
     def __init__(self) -> None:
         self.by_id: dict[str, Room] = {}
-        self.population: Counter[str] = Counter()
         self.names = NamesInUse()
         self.restorable: dict[str, RestorableRoom] = {}
         self._owned: Counter[str] = Counter()
@@ -73,13 +70,6 @@ class Rooms:
             return self.by_id[room_id]
         except KeyError:
             raise Refused(sentences.UNKNOWN_ROOM, room=quoted(room_id)) from None
-
-    def members_of(self, server: str) -> Iterator[Membership]:
-        """Yield the members of a server, each with the room."""
-        for room in self.by_id.values():
-            for member in room.members.values():
-                if member.server == server:
-                    yield room, member
 
     def is_revoked(self, token: str) -> bool:
         """Return whether a token id was revoked; expired tokens may be forgotten."""
@@ -217,7 +207,6 @@ class Rooms:
     def clear(self) -> None:
         """Forget everything, to begin with another log."""
         self.by_id.clear()
-        self.population.clear()
         self.names.clear()
         self.restorable.clear()
         self._owned.clear()
@@ -242,7 +231,7 @@ class Rooms:
         del self.by_id[room.id]
         self._owned[room.owner] -= 1
         for member in room.members.values():
-            self._uncount(member)
+            self._release_name(member)
         self._forget_restorable(time)
         self.restorable.pop(room.id, None)  # the newest one is at the end
         self.restorable[room.id] = RestorableRoom(room, time + RESTORABLE_SECONDS * 1_000)
@@ -273,10 +262,13 @@ class Rooms:
 
     def _apply_to_room(self, logged: LoggedEvent, event: RoomEvent) -> Change | None:
         room = self.by_id.get(logged.room)
-        if room is None or room.key != event.key or not self._apply_inside(room, event, logged.seq):
+        if room is None or room.key != event.key:
+            return None
+        before = room.members.get(event.member)
+        if not self._apply_inside(room, event, logged.seq):
             return None
         room.last = logged.seq
-        return Change(event, room)
+        return Change(event, room, before or room.members.get(event.member))
 
     def _apply_inside(self, room: Room, event: RoomEvent, seq: int) -> bool:
         match event:
@@ -299,20 +291,16 @@ class Rooms:
                 return False
             self.names.add(event.name, event.user)
         room.members[event.member] = RoomMember(event.member, event.name, event.server, event.user)
-        self.population[event.server] += 1
         return True
 
     def _leave(self, room: Room, event: Left) -> bool:
         member = room.members.pop(event.member, None)
         if member is None:
             return False
-        self._uncount(member)
+        self._release_name(member)
         return True
 
-    def _uncount(self, member: RoomMember) -> None:
-        self.population[member.server] -= 1
-        if not self.population[member.server]:
-            del self.population[member.server]
+    def _release_name(self, member: RoomMember) -> None:
         if member.user:
             self.names.remove(member.name, member.user)
 

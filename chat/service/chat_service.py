@@ -1,7 +1,7 @@
 """The commands of chat: rooms, members, messages and logouts.
 
 The path of a message: :meth:`ChatService.say` → :meth:`EventWriter.write` → publisher → msgqueue →
-subscriber → :meth:`LogReader.take` → :meth:`LogView.apply` → :meth:`ConnectedMembers.deliver` → a client.
+subscriber → :meth:`LogReader.take` → :meth:`Rooms.apply` → :meth:`ConnectedMembers.deliver` → a client.
 New rooms, members and logouts take the same path: a server acts on an event only when it comes back from the
 log, as every other server does.
 """
@@ -16,7 +16,6 @@ from typing import Any, Final, Self
 from chat.domain import sentences
 from chat.domain.errors import Refused, Unavailable, quoted
 from chat.domain.events import REVOKED, ROOMS, Chat, Event, Joined, Revoked, room_topic
-from chat.domain.log_view import LogView
 from chat.domain.names import require_text
 from chat.domain.person import Person
 from chat.domain.room import Change, Room, RoomLimits
@@ -27,13 +26,14 @@ from chat.service.event_writer import EventWriter
 from chat.service.lifecycle import Lifecycle
 from chat.service.log_reader import LogReader, ServerState
 from chat.service.members import MAX_WAITING, ConnectedMembers, LocalMember
-from chat.service.pending_leaves import PendingLeaves
 from chat.service.pipeline import RETRY_DELAY, PipelineConnection
+from chat.service.presence import MemberPresence
 from chat.service.room_feed import FeedSubscriber, RoomFeed
 from chat.service.room_history import RoomHistory, is_event, is_message
 from chat.settings import ChatSettings
 from fanline import Ack, History, client_context
-from fanline.server import BEAT_INTERVAL, Claims
+from fanline.presence import BEAT_INTERVAL
+from fanline.server import Claims
 
 # Entries per step of what a reconnected member has missed.
 MISSED_STEP: Final = 500
@@ -90,7 +90,7 @@ class ChatService:
         max_message: int,
     ) -> None:
         self.state = state
-        self.rooms: Rooms = state.view.rooms
+        self.rooms = state.rooms
         self.lifecycle = lifecycle
         self._history = history
         self._room_limits = room_limits
@@ -116,7 +116,6 @@ class ChatService:
             LogReader(state, user),
             PipelineConnection(settings, login, retry_delay=tuning.retry_delay),
             DependencyHealth((settings.publisher_url, settings.subscriber_url), tls),
-            beat_interval=tuning.beat_interval,
             check_interval=tuning.check_interval,
             drain_timeout=settings.drain_timeout / 2,
         )
@@ -206,7 +205,7 @@ class ChatService:
         room = self.rooms.get(room_id)
         member = self.state.members.add_pending(name, room, token)
         try:
-            joined = Joined(room.key, member.id, name, self.state.view.server, member.user)
+            joined = Joined(room.key, member.id, name, self.state.presence.server, member.user)
             if await self._write(room_topic(room_id), joined) is None:
                 if self.rooms.by_id.get(room_id) is room:
                     raise Refused(sentences.NAME_TAKEN, name=name)
@@ -351,9 +350,10 @@ class ChatService:
 
 
 def _new_state(settings: ChatSettings, tuning: Tuning) -> ServerState:
-    view, leaves = LogView(), PendingLeaves()
-    members = ConnectedMembers(view.server, leaves, max_waiting=tuning.max_waiting)
-    return ServerState(view, members, RoomFeed(view.rooms), leaves, EventWriter(settings.queue_wait))
+    rooms = Rooms()
+    presence = MemberPresence(rooms, beat_interval=tuning.beat_interval)
+    members = ConnectedMembers(presence.state, max_waiting=tuning.max_waiting)
+    return ServerState(rooms, presence, members, RoomFeed(rooms), EventWriter(settings.queue_wait))
 
 
 def _message_id(member: LocalMember, key: str | None) -> str | None:

@@ -9,7 +9,6 @@ from typing import Final, NoReturn
 from chat.domain import sentences
 from chat.domain.errors import Unavailable
 from chat.domain.events import ROOMS, SERVERS, Beat, Made
-from chat.domain.log_view import LogView
 from chat.domain.names import new_key
 from chat.domain.rooms import LOBBY
 from chat.service.dependency_health import DependencyHealth
@@ -19,33 +18,6 @@ from fanline import Publisher, Subscriber
 from fanline.server import running_task
 
 logger = logging.getLogger(__name__)
-
-
-class Heartbeat:
-    """Write the beats of a server, and make the lobby if there is none.
-
-    Args:
-        view: The state of the server.
-        caught_up: Set once the first beat has come back.
-        interval: Seconds between beats.
-    """
-
-    def __init__(self, view: LogView, caught_up: asyncio.Event, interval: float) -> None:
-        self._view = view
-        self._caught_up = caught_up
-        self._interval = interval
-
-    async def run(self, publisher: Publisher) -> NoReturn:
-        """Write beats until cancelled."""
-        await publisher.publish(SERVERS, Beat(self._view.server))
-        await self._caught_up.wait()
-        if LOBBY not in self._view.rooms.by_id:
-            await publisher.publish(ROOMS, Made(LOBBY, "Lobby", new_key(), self._view.server))
-        while True:
-            await asyncio.sleep(self._interval)
-            # Without a connection a beat is written anyway, to find out whether one can be had again.
-            if self._view.needs_beats or not publisher.connected:
-                await publisher.publish(SERVERS, Beat(self._view.server))
 
 
 # Seconds within which a readiness probe is answered, whatever the other services do.
@@ -60,7 +32,6 @@ class Lifecycle:
         reader: Reads the log.
         pipeline: The connections.
         dependencies: The health of the services that chat depends on.
-        beat_interval: Seconds between beats.
         check_interval: Seconds between checks of the pipeline, about which clients are told.
         drain_timeout: Seconds that a drain may take.
     """
@@ -72,18 +43,16 @@ class Lifecycle:
         pipeline: PipelineConnection,
         dependencies: DependencyHealth,
         *,
-        beat_interval: float,
         check_interval: float,
         drain_timeout: float,
     ) -> None:
-        self._view = state.view
+        self._rooms = state.rooms
+        self._presence = state.presence
         self._feed = state.feed
-        self._leaves = state.leaves
         self._writer = state.writer
         self._reader = reader
         self._pipeline = pipeline
         self._dependencies = dependencies
-        self._heartbeat = Heartbeat(state.view, reader.caught_up, beat_interval)
         self._check_interval = check_interval
         self._drain_timeout = drain_timeout
         self._is_away = False
@@ -93,7 +62,7 @@ class Lifecycle:
     @property
     def is_ready(self) -> bool:
         """True once the log has been read up to its end."""
-        return self._view.is_ready
+        return self._reader.is_ready
 
     @property
     def connection_problem(self) -> str | None:
@@ -146,7 +115,7 @@ class Lifecycle:
         self._reader.close_all(sentences.SERVER_STOPS)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_timeout):
-                await self._leaves.wait_until_empty()
+                await self._presence.wait_until_empty()
 
     async def _run(self) -> None:
         try:
@@ -175,8 +144,15 @@ class Lifecycle:
         with self._writer.connected(publisher):
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(subscriber))
-                group.create_task(self._heartbeat.run(publisher))
-                group.create_task(self._leaves.run(publisher))
+                group.create_task(self._write(publisher))
+
+    async def _write(self, publisher: Publisher) -> NoReturn:
+        """Write a beat, which shows where the log ended at the start; then the lobby, if it is missing."""
+        await publisher.publish(SERVERS, Beat(self._presence.server))
+        await self._reader.caught_up.wait()
+        if LOBBY not in self._rooms.by_id:
+            await publisher.publish(ROOMS, Made(LOBBY, "Lobby", new_key(), self._presence.server))
+        await self._presence.run(publisher)
 
     async def _read(self, subscriber: Subscriber) -> None:
         async for message in subscriber:

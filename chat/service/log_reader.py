@@ -1,8 +1,6 @@
 """The reader of the log: apply each message to the state, and show its effect to the clients here."""
 
 import asyncio
-import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chat.domain import sentences
@@ -18,17 +16,16 @@ from chat.domain.events import (
     Revoked,
     read_event,
 )
-from chat.domain.log_view import LogView
-from chat.domain.room import Change, Membership, Room, RoomMember
+from chat.domain.room import Change, Room, RoomMember
+from chat.domain.rooms import LOBBY, Rooms
 from chat.domain.sentences import Ending
 from chat.domain.views import encode, entry_of
 from chat.service.event_writer import EventWriter
 from chat.service.members import ConnectedMembers
-from chat.service.pending_leaves import PendingLeaves
+from chat.service.presence import MemberPresence
 from chat.service.room_feed import RoomFeed
 from fanline import Message
-
-logger = logging.getLogger(__name__)
+from fanline.presence import PresentSession, ServerBeat, SessionJoined, SessionLeft
 
 
 @dataclass(frozen=True)
@@ -36,17 +33,17 @@ class ServerState:
     """The state of one server, shared by its reader, its lifecycle and its commands.
 
     Attributes:
-        view: What the log says.
+        rooms: What the log says.
+        presence: Of the members of all servers.
         members: The members connected to this server.
         feed: The feed of all rooms.
-        leaves: The leaves that are not in the log yet.
         writer: Writes events, and waits for them to come back.
     """
 
-    view: LogView
+    rooms: Rooms
+    presence: MemberPresence
     members: ConnectedMembers
     feed: RoomFeed
-    leaves: PendingLeaves
     writer: EventWriter
 
 
@@ -58,17 +55,22 @@ class LogReader:
         author: The user as which the chat servers publish.
 
     Attributes:
-        caught_up: Set once the first beat of this server has come back.
+        caught_up: Set once the first beat of this server has come back: all before its start has been read.
     """
 
     def __init__(self, state: ServerState, author: str) -> None:
         self.caught_up = asyncio.Event()
-        self._view = state.view
+        self._rooms = state.rooms
+        self._presence = state.presence
         self._members = state.members
         self._feed = state.feed
-        self._leaves = state.leaves
         self._writer = state.writer
         self._author = author
+
+    @property
+    def is_ready(self) -> bool:
+        """True if commands can be executed."""
+        return self.caught_up.is_set() and LOBBY in self._rooms.by_id
 
     @property
     def position(self) -> int:
@@ -78,7 +80,7 @@ class LogReader:
     def take(self, message: Message) -> None:
         """Apply one message, and show its effect."""
         logged = read_event(message, self._author)
-        change = logged and self._view.apply(logged)
+        change = logged and self._rooms.apply(logged)
         if logged and change:
             self._show(logged, change)
         self._writer.settle(message.seq, message.id, change)
@@ -87,8 +89,10 @@ class LogReader:
         """Close all clients and forget everything, to read another log from its beginning."""
         self.close_all(sentences.STARTS_OVER)
         self.caught_up.clear()
-        self._leaves.clear()
-        self._view.clear()
+        for room in self._rooms.by_id.values():
+            self._end_sessions(room)
+        self._presence.clear()
+        self._rooms.clear()
         self._writer.settle(0, None, None)
 
     def close_all(self, ending: Ending) -> None:
@@ -98,24 +102,26 @@ class LogReader:
         self._feed.close(*ending)
 
     def _show(self, logged: LoggedEvent, change: Change) -> None:
-        match change.event, change.room:
-            case Chat() as event, Room() as room:
+        match change.event, change.room, change.member:
+            case Chat() as event, Room() as room, member:
                 self._deliver(logged, event, room)
-            case Joined() as event, Room() as room:
+                if member is not None:
+                    self._presence.state.record_sign(member.server)
+            case Joined() as event, Room() as room, RoomMember() as member:
                 self._deliver(logged, event, room)
-                if event.server == self._view.server:
-                    self._activate(logged, event, room)
-            case Left() as event, Room() as room:
-                self._leaves.discard(event.member)
-                self._expel(room, event.member)
+                self._begin_session(logged, event, room, member)
+            case Left() as event, Room() as room, RoomMember() as member:
+                self._expel(room, member)
                 self._deliver(logged, event, room)
-            case Beat(), _:
-                self._handle_beat(change.dead)
-            case Made() | Restored(), Room() as room:
+            case Beat(server), _, _:
+                self._presence.apply(ServerBeat(server))
+                if server == self._presence.server:
+                    self.caught_up.set()
+            case Made() | Restored(), Room() as room, _:
                 self._feed.room_made(room)
-            case Deleted(), Room() as room:
+            case Deleted(), Room() as room, _:
                 self._close_room(room)
-            case Revoked(token), _:
+            case Revoked(token), _, _:
                 self._revoke(token)
 
     def _deliver(self, logged: LoggedEvent, event: Chat | Joined | Left, room: Room) -> None:
@@ -123,36 +129,35 @@ class LogReader:
         if self._members.has_any(room):
             self._members.deliver(room, encode(entry_of(logged, event)))
 
-    def _activate(self, logged: LoggedEvent, event: Joined, room: Room) -> None:
-        """Activate a member of this server; if the join was cancelled, let the member leave again."""
-        first = encode({**entry_of(logged, event), "self": True})
-        if not self._members.activate(event.member, logged.seq, first):
-            self._write_leave(room, room.members[event.member])
+    def _begin_session(self, logged: LoggedEvent, event: Joined, room: Room, member: RoomMember) -> None:
+        """Activate a member of this server; one whose join was cancelled leaves again."""
+        present = PresentSession(room.session_of(member.id, member.user), logged.time, logged.seq)
+        self._presence.apply(SessionJoined(present, member.server))
+        if member.server == self._presence.server:
+            first = encode({**entry_of(logged, event), "self": True})
+            self._members.activate(member.id, logged.seq, first)
 
-    def _expel(self, room: Room, member_id: str) -> None:
-        """Close a member here whose leave another server wrote because it took this server for dead."""
-        member = self._members.remove(room, member_id)
-        if member is not None:
-            member.close(*sentences.OUT_OF_REACH)
+    def _expel(self, room: Room, member: RoomMember) -> None:
+        """End a session; close a member here whose leave another server wrote because it took us for dead."""
+        local = self._members.remove(room, member.id)
+        if local is not None:
+            local.close(*sentences.OUT_OF_REACH)
+        self._end_session(room, member)
 
     def _close_room(self, room: Room) -> None:
-        for member_id in room.members:
-            self._leaves.discard(member_id)
-        for member in self._members.remove_all(room):
-            member.close(*sentences.ROOM_GONE)
+        for local in self._members.remove_all(room):
+            local.close(*sentences.ROOM_GONE)
+        self._end_sessions(room)
         self._feed.room_deleted(room)
+
+    def _end_sessions(self, room: Room) -> None:
+        for member in room.members.values():
+            self._end_session(room, member)
+
+    def _end_session(self, room: Room, member: RoomMember) -> None:
+        self._presence.apply(SessionLeft(room.session_of(member.id, member.user), member.server))
 
     def _revoke(self, token: str) -> None:
         for member in self._members:
             member.revoke(token)
         self._feed.revoke(token)
-
-    def _handle_beat(self, dead: Iterable[Membership]) -> None:
-        if self._view.caught_up:
-            self.caught_up.set()
-        for room, member in dead:
-            logger.warning("server %s is dead; its member %s has left", member.server, member.id)
-            self._write_leave(room, member)
-
-    def _write_leave(self, room: Room, member: RoomMember) -> None:
-        self._leaves.add(room.id, Left(room.key, member.id, member.name, member.server, member.user))

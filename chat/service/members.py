@@ -6,12 +6,11 @@ from typing import Final
 
 from chat.domain import sentences
 from chat.domain.errors import MemberClosed
-from chat.domain.events import Left
 from chat.domain.names import new_key
 from chat.domain.person import person_of
 from chat.domain.room import Room
-from chat.service.pending_leaves import PendingLeaves
 from fanline.hub import Stream
+from fanline.presence import PresenceState, UserSession
 from fanline.server import Claims
 
 # Limits of what may wait for a client that does not read.
@@ -127,6 +126,11 @@ class LocalMember(DeliveryQueue):
         self.first = b""
         self._members = members
 
+    @property
+    def session(self) -> UserSession:
+        """The session of the member, in the sense of presence."""
+        return self.room.session_of(self.id, self.user)
+
     def _on_close(self) -> None:
         self._members.leave(self)
 
@@ -137,14 +141,12 @@ class ConnectedMembers:
     A member is pending from the command to join until its ``joined`` has come back from the log.
 
     Args:
-        server: The id of this server.
-        leaves: Receives the ``left`` of each active member that is closed.
+        presence: Told of each active member's session, and when it ends.
         max_waiting: The number of texts that may wait for a member.
     """
 
-    def __init__(self, server: str, leaves: PendingLeaves, *, max_waiting: int = MAX_WAITING) -> None:
-        self._server = server
-        self._leaves = leaves
+    def __init__(self, presence: PresenceState, *, max_waiting: int = MAX_WAITING) -> None:
+        self._presence = presence
         self._max_waiting = max_waiting
         self._pending: dict[str, LocalMember] = {}
         self._active: dict[str, dict[str, LocalMember]] = {}
@@ -181,25 +183,34 @@ class ConnectedMembers:
             return False
         member.joined, member.first = joined, first
         self._active.setdefault(member.room.key, {})[member_id] = member
+        self._presence.enter(member.session)
         return True
 
     def remove(self, room: Room, member_id: str) -> LocalMember | None:
-        """Remove an active member of a room; return it, or None if there is none."""
+        """Remove an active member whose leave has come back; return it, or None if there is none."""
+        member = self._pop(room, member_id)
+        if member is not None:
+            self._presence.release(member.session)
+        return member
+
+    def leave(self, member: LocalMember) -> None:
+        """Remove a member, and have the leave written if the member was active."""
+        if self._pop(member.room, member.id):
+            self._presence.leave(member.session)
+
+    def remove_all(self, room: Room) -> Collection[LocalMember]:
+        """Remove and return all active members of a room that has been deleted."""
+        members = self._active.pop(room.key, {}).values()
+        for member in members:
+            self._presence.release(member.session)
+        return members
+
+    def _pop(self, room: Room, member_id: str) -> LocalMember | None:
         members = self._active.get(room.key, {})
         member = members.pop(member_id, None)
         if member is not None and not members:
             del self._active[room.key]
         return member
-
-    def leave(self, member: LocalMember) -> None:
-        """Remove a member, and record the leave if the member was active."""
-        if self.remove(member.room, member.id):
-            room = member.room
-            self._leaves.add(room.id, Left(room.key, member.id, member.name, self._server, member.user))
-
-    def remove_all(self, room: Room) -> Collection[LocalMember]:
-        """Remove and return all active members of a room."""
-        return self._active.pop(room.key, {}).values()
 
     def has_any(self, room: Room) -> bool:
         """Return whether a room has active members here."""

@@ -1,6 +1,5 @@
 """The server kit: everything that a service needs to run."""
 
-from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS, ServerLiveness
 from fanline.protocol import join_array, refusal, split_array
 from fanline.security.authenticator import Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, GuessLimiter, network
@@ -30,10 +29,8 @@ from fanline.tasks import running_task
 from fanline.token_bucket import RateLimiter
 
 __all__ = [
-    "BEAT_INTERVAL",
     "CHAT",
     "DEMO_PASSWORD",
-    "MISSED_BEATS",
     "SECONDS_TO_REGAIN_ONE",
     "App",
     "Bytes",
@@ -63,7 +60,6 @@ __all__ = [
     "RateLimiter",
     "RefusalLimit",
     "Seconds",
-    "ServerLiveness",
     "Service",
     "ServiceSettings",
     "StreamEndpoint",

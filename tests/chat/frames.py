@@ -23,6 +23,11 @@ def token(name: str = "Ada", token_id: str = "t1") -> Claims:
     return Claims(name, token_id, 2**31)
 
 
+def members_of_all(server: ChatService) -> int:
+    """Return how many members there are on all servers, as far as one has read."""
+    return server.state.presence.state.sessions
+
+
 async def say_all(server: ChatService, member: LocalMember, texts: list[str]) -> None:
     """Send messages at the same time, and wait until all are stored."""
     await asyncio.gather(*(server.say(member, text) for text in texts))

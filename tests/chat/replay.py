@@ -3,12 +3,12 @@
 import msgspec
 
 from chat.domain.events import Event
-from chat.domain.log_view import LogView
+from chat.domain.rooms import Rooms
 from chat.domain.views import encode
 from chat.service.event_writer import EventWriter
 from chat.service.log_reader import LogReader, ServerState
 from chat.service.members import ConnectedMembers
-from chat.service.pending_leaves import PendingLeaves
+from chat.service.presence import MemberPresence
 from chat.service.room_feed import RoomFeed
 from fanline.client import Message
 from tests.stubs import DEADLINE, USER
@@ -23,9 +23,10 @@ class Replay:
     """
 
     def __init__(self) -> None:
-        view, leaves = LogView(), PendingLeaves()
-        members = ConnectedMembers(view.server, leaves)
-        self.state = ServerState(view, members, RoomFeed(view.rooms), leaves, EventWriter(DEADLINE))
+        rooms = Rooms()
+        presence = MemberPresence(rooms)
+        members = ConnectedMembers(presence.state)
+        self.state = ServerState(rooms, presence, members, RoomFeed(rooms), EventWriter(DEADLINE))
         self.reader = LogReader(self.state, USER)
 
     def take(self, topic: str, *events: Event) -> None:

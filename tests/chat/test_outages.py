@@ -13,9 +13,9 @@ import pytest
 from chat.domain.errors import Unavailable
 from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService, Tuning
-from fanline.server import MISSED_BEATS
+from fanline.presence import MISSED_BEATS
 from tests.chat.conftest import MakeSettings
-from tests.chat.frames import ADMIN, brief, end_of, receive, said
+from tests.chat.frames import ADMIN, brief, end_of, members_of_all, receive, said
 from tests.conftest import until
 from tests.forking import forked
 from tests.forking.forked import ForkedProcess
@@ -129,8 +129,7 @@ async def test_its_successor_notices(pipeline: Pipeline, open_server: OpenServer
         await other.process.wait()
     server = await open_server(QUICK)
     assert {*server.rooms.by_id[LOBBY].members} == {*other.members}
-    await until(lambda: not server.rooms.population)
-    assert not server.state.leaves
+    await until(lambda: not members_of_all(server))
 
 
 async def test_a_frozen_server_comes_back(
@@ -176,7 +175,7 @@ async def test_beats_only_where_they_are_needed(open_server: OpenServer) -> None
     other = await open_server(QUICK)
     await until(lambda: server.state.writer.position > ada.joined + 4)
     server.leave(ada)
-    await until(lambda: not other.rooms.population)
+    await until(lambda: not members_of_all(other))
     position = 0
     async with asyncio.timeout(DEADLINE):
         while server.state.writer.position != position:  # by a beat that was on its way
@@ -195,7 +194,7 @@ async def test_leaving_while_the_pipeline_is_away(open_server: OpenServer, pipel
     assert ada.id in server.rooms.by_id[LOBBY].members
     await pipeline.publisher.start()
     assert brief(await receive(watcher, 1)) == [("left", "Ada", "")]
-    await until(lambda: not server.state.leaves)
+    await until(lambda: not server.state.presence.state.own)
 
 
 async def test_a_failed_message_is_never_delivered(open_server: OpenServer, pipeline: Pipeline) -> None:

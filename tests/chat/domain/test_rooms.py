@@ -1,6 +1,5 @@
 """The state that follows from the log."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +63,7 @@ def snapshot(state: Rooms) -> Any:
         )
         for room in state.by_id.values()
     ]
-    return seen, dict(state.population), [token for token in "xyz" if state.is_revoked(token)]
+    return seen, [token for token in "xyz" if state.is_revoked(token)]
 
 
 def life_of(log: Sequence[LoggedEvent], room: str) -> Sequence[LoggedEvent]:
@@ -132,19 +131,6 @@ def test_the_state_is_what_the_log_says(log: Sequence[LoggedEvent]) -> None:
 
 
 @given(logs)
-def test_population_counts_the_members(log: Sequence[LoggedEvent]) -> None:
-    """The population of each server is the number of its members, and those can be found."""
-    state = state_of(log)
-    there = Counter(member.server for room in state.by_id.values() for member in room.members.values())
-    assert state.population == there
-    assert all(state.population.values())
-    for server in ("s", "t"):
-        found = list(state.members_of(server))
-        assert len(found) == there[server]
-        assert all(room.members[member.id] is member and member.server == server for room, member in found)
-
-
-@given(logs)
 def test_an_ignored_event_changes_nothing(log: Sequence[LoggedEvent]) -> None:
     """An event that does not count leaves everything as it was, and so does one that is there twice."""
     state = Rooms()
@@ -176,7 +162,6 @@ def test_nothing_leaks_into_the_next_room() -> None:
     assert deleted is not None
     assert deleted.room is not None
     assert [*deleted.room.members] == ["m"]
-    assert not state.population
     state.apply(at(4, Made("a", "One", "l", "ada")))
     for late in (Chat("k", "m", "Ada", "late"), Joined("k", "n", "Bob", "s"), Left("k", "m", "Ada", "s")):
         assert state.apply(at(5, late, "a")) is None
@@ -229,7 +214,6 @@ def test_an_empty_room_costs_little() -> None:
         state.apply(at(2 * n + 2, Joined("k", f"m{n}", "Ada", "s"), "a"))
         state.apply(at(2 * n + 3, Left("k", f"m{n}", "Ada", "s"), "a"))
     assert state.by_id["a"].members == {}
-    assert not state.population
     assert state.apply(at(3_000, Joined("k", "again", "Ada", "s"), "a")) is not None
 
 

@@ -1,21 +1,15 @@
 """Starting, working and stopping, on a pipeline in this process."""
 
-from typing import cast
-
 import pytest
 
 from chat.domain.errors import Unavailable
-from chat.domain.events import ROOMS, SERVERS, Beat, Made
+from chat.domain.events import SERVERS, Beat
 from chat.domain.rooms import LOBBY
 from chat.domain.sentences import AWAY
 from chat.service.chat_service import Tuning
-from chat.service.lifecycle import Heartbeat
-from fanline.client import Publisher
-from fanline.tasks import running_task
 from msgqueue.app import open_msgqueue
 from tests.chat.conftest import NewServer, OpenServer, Services
 from tests.chat.frames import ADMIN, end_of, receive, say_all
-from tests.chat.replay import Replay
 from tests.conftest import StartService, until
 
 
@@ -43,7 +37,7 @@ async def test_a_stop_is_clean(open_server: OpenServer) -> None:
     watcher = server.watch(None)
     await receive(bob, 3)
     await server.lifecycle.drain()
-    assert not server.state.leaves
+    assert not server.state.presence.state.own
     assert server.rooms.by_id[LOBBY].members.keys() == {bob.id}
     assert [(await end_of(each)).code for each in (*members, watcher)] == [1001] * 4
     assert [frame["type"] for frame in await receive(bob, 3)] == ["left"] * 3
@@ -54,37 +48,13 @@ async def test_a_stop_is_clean(open_server: OpenServer) -> None:
         server.watch(None)
 
 
-async def test_beats_without_connection() -> None:
-    """Without a connection a beat is written although no member is there, to find out whether one returns."""
-    publisher, replay = FakePublisher(), Replay()
-    replay.take(ROOMS, Made(LOBBY, "Lobby", "l", "own"))
-    replay.take(SERVERS, Beat(replay.state.view.server))
-    heartbeat = Heartbeat(replay.state.view, replay.reader.caught_up, 0.001)
-    async with running_task(heartbeat.run(cast("Publisher", publisher))):
-        await until(lambda: publisher.beats == 1)
-        publisher.connected = False
-        await until(lambda: publisher.beats > 1)
-
-
-class FakePublisher:
-    """A publisher that counts beats."""
-
-    def __init__(self) -> None:
-        self.connected = True
-        self.beats = 0
-
-    async def publish(self, topic: str, content: object) -> None:
-        assert isinstance(content, Beat)
-        self.beats += 1
-
-
 async def test_writes_fail_after_the_end(new_server: NewServer) -> None:
     """A server that has stopped has no connection, and says so."""
     server = new_server()
     async with server.running():
         await until(lambda: server.lifecycle.is_ready)
     with pytest.raises(Unavailable, match="no connection"):
-        await server.state.writer.write(SERVERS, Beat(server.state.view.server))
+        await server.state.writer.write(SERVERS, Beat(server.state.presence.server))
 
 
 async def test_nothing_is_done_before_the_log_is_read(open_server: OpenServer) -> None:
@@ -109,9 +79,10 @@ async def test_a_defect_is_told(
     def fail(logged: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(server.state.view, "apply", fail)
+    monkeypatch.setattr(server.rooms, "apply", fail)
     with pytest.raises(Unavailable):
         await server.make_room("a", None, ADMIN)
+    await until(lambda: "chat has failed" in caplog.text)
     problem = await server.lifecycle.problem()
     assert problem is not None
     assert "restarted" in problem

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chat.domain.events import ROOMS, SERVERS, Beat, Chat, Event, Joined, Left, Made, room_topic
+from chat.domain.events import ROOMS, SERVERS, Beat, Chat, Event, Joined, Made, room_topic
 from chat.domain.rooms import LOBBY
-from fanline.server import MISSED_BEATS
+from fanline.presence import MISSED_BEATS
 from tests.chat.replay import Replay
 
 
@@ -27,36 +27,31 @@ async def replay() -> Replay:
 )
 async def test_signs_of_life(replay: Replay, topic: str, sign: Event) -> None:
     """A server is alive that beats, or whose members come or speak; silence is its death (line 27)."""
-    own = Beat(replay.state.view.server)
+    presence = replay.state.presence
+    own = Beat(presence.server)
     replay.take(SERVERS, *[own] * (MISSED_BEATS - 1))
     replay.take(topic, sign)
     replay.take(SERVERS, *[own] * (MISSED_BEATS - 1))
-    assert not replay.state.leaves
+    assert not presence.unsent
     replay.take(SERVERS, own)
-    assert len(replay.state.leaves) == replay.state.view.rooms.population["other"] > 0
-
-
-async def test_a_leave_written_by_another_server_settles(replay: Replay) -> None:
-    """A leave that another server writes first is no longer pending."""
-    replay.take(SERVERS, *[Beat(replay.state.view.server)] * MISSED_BEATS)
-    assert len(replay.state.leaves) == 1
-    replay.take(room_topic("a"), Left("k", "m", "Ada", "other"))
-    assert not replay.state.leaves
+    assert presence.unsent == presence.state.sessions > 0
 
 
 async def test_another_log_replaces_everything(replay: Replay) -> None:
-    """Starting over leaves nothing of the earlier log."""
-    view = replay.state.view
+    """Starting over leaves nothing of the earlier log; a server is ready once it knows the lobby."""
+    reader, presence = replay.reader, replay.state.presence
     replay.take(ROOMS, Made(LOBBY, "Lobby", "l", "own"))
-    replay.take(SERVERS, *[Beat(view.server)] * MISSED_BEATS)
-    assert view.is_ready
-    assert replay.state.leaves
-    assert replay.reader.caught_up.is_set()
-    replay.reader.start_over()
-    assert not view.is_ready
-    assert not view.rooms.by_id
-    assert not replay.state.leaves
-    assert not replay.reader.caught_up.is_set()
-    assert replay.reader.position == 0
+    assert not reader.is_ready
+    replay.take(SERVERS, *[Beat(presence.server)] * MISSED_BEATS)
+    assert reader.is_ready
+    assert presence.unsent
+    reader.start_over()
+    assert not reader.is_ready
+    assert not replay.state.rooms.by_id
+    assert (presence.state.sessions, presence.unsent) == (0, 0)
+    assert not reader.caught_up.is_set()
+    assert reader.position == 0
+    replay.take(SERVERS, Beat(presence.server))
+    assert not reader.is_ready
     replay.take(ROOMS, Made(LOBBY, "Lobby", "m", "own"))
-    assert not view.is_ready
+    assert reader.is_ready

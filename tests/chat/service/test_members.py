@@ -7,29 +7,37 @@ import pytest
 from chat.domain.errors import MemberClosed
 from chat.domain.room import Room
 from chat.service.members import MAX_WAITING, MAX_WAITING_BYTES, ConnectedMembers, LocalMember
-from chat.service.pending_leaves import PendingLeaves
+from fanline.presence import PresenceEvent, PresenceState, PresentSession, SessionJoined, SessionLeft
 from fanline.security.tokens import Claims
 
 ROOM = Room("a", "A", "k", made=1, last=1)
 OTHER = Room("b", "B", "l", made=2, last=2)
 
 
-@pytest.fixture
-def leaves() -> PendingLeaves:
-    """The leaves of members who were active."""
-    return PendingLeaves()
+class Members(ConnectedMembers):
+    """The members of a server, and what was written about them."""
+
+    def __init__(self) -> None:
+        self.written: list[PresenceEvent] = []
+        self.presence = PresenceState("s", leave_delay=0, write=self.written.append, clock=lambda: 0)
+        super().__init__(self.presence)
+
+    def come_back(self, member: LocalMember) -> bool:
+        """Activate a member whose join has come back."""
+        self.presence.apply(SessionJoined(PresentSession(member.session, 1_000, 7), "s"))
+        return self.activate(member.id, 7, b"first")
 
 
 @pytest.fixture
-def members(leaves: PendingLeaves) -> ConnectedMembers:
+def members() -> Members:
     """The members of a server."""
-    return ConnectedMembers("s", leaves)
+    return Members()
 
 
-def join(members: ConnectedMembers, room: Room = ROOM, token: Claims | None = None) -> LocalMember:
+def join(members: Members, room: Room = ROOM, token: Claims | None = None) -> LocalMember:
     """Return a new active member."""
     member = members.add_pending("Ada", room, token)
-    assert members.activate(member.id, 7, b"first")
+    assert members.come_back(member)
     return member
 
 
@@ -37,7 +45,7 @@ def token() -> Claims:
     return Claims("Ada", "t1", 2**31)
 
 
-async def test_take_returns_all_waiting_texts(members: ConnectedMembers) -> None:
+async def test_take_returns_all_waiting_texts(members: Members) -> None:
     """Taking returns all that waits, in order, and then waits for more."""
     ada = join(members)
     for n in range(3):
@@ -49,7 +57,7 @@ async def test_take_returns_all_waiting_texts(members: ConnectedMembers) -> None
     assert await taking == [b"3"]
 
 
-async def test_waiting_texts_are_taken_before_the_end(members: ConnectedMembers) -> None:
+async def test_waiting_texts_are_taken_before_the_end(members: Members) -> None:
     """Closing keeps what waits; what comes later is dropped, and the end has a code and a reason."""
     ada = join(members)
     ada.push(b"0")
@@ -66,9 +74,7 @@ async def test_waiting_texts_are_taken_before_the_end(members: ConnectedMembers)
 
 
 @pytest.mark.parametrize(("count", "size"), [(MAX_WAITING, 1), (MAX_WAITING_BYTES // 65_536, 65_536)])
-async def test_a_client_that_does_not_read_is_closed(
-    members: ConnectedMembers, leaves: PendingLeaves, count: int, size: int
-) -> None:
+async def test_a_client_that_does_not_read_is_closed(members: Members, count: int, size: int) -> None:
     """More than a client may let wait closes it with 4008, and frees what waited."""
     ada = join(members)
     for _ in range(count):
@@ -81,7 +87,7 @@ async def test_a_client_that_does_not_read_is_closed(
     assert caught.value.code == 4008
 
 
-async def test_taking_frees_the_queue(members: ConnectedMembers) -> None:
+async def test_taking_frees_the_queue(members: Members) -> None:
     """The limit is for what waits, not for what has passed."""
     ada = join(members)
     for _ in range(3):
@@ -91,7 +97,7 @@ async def test_taking_frees_the_queue(members: ConnectedMembers) -> None:
     assert not ada.is_closed
 
 
-async def test_log_out_closes_those_with_the_token(members: ConnectedMembers) -> None:
+async def test_log_out_closes_those_with_the_token(members: Members) -> None:
     """A revoked token closes the clients that use it, and no others (line 15)."""
     ada, bob = join(members, token=token()), join(members, token=Claims("Bob", "t2", 2**31))
     guest = join(members)
@@ -103,13 +109,13 @@ async def test_log_out_closes_those_with_the_token(members: ConnectedMembers) ->
     bob.close(1000, "left")
 
 
-async def test_an_active_member_gets_the_events_of_the_room(members: ConnectedMembers) -> None:
+async def test_an_active_member_gets_the_events_of_the_room(members: Members) -> None:
     """An active member gets what is delivered to the room, and nothing of another room (line 26)."""
     pending = [members.add_pending(name, room, None) for name, room in (("Ada", ROOM), ("Bob", OTHER))]
     for each in pending:
         members.deliver(each.room, b"before")
         assert not members.has_any(each.room)
-        assert members.activate(each.id, 7, b"first")
+        assert members.come_back(each)
     ada, bob = pending
     members.deliver(ROOM, b"hi")
     assert await ada.take() == [b"hi"]
@@ -119,28 +125,29 @@ async def test_an_active_member_gets_the_events_of_the_room(members: ConnectedMe
         await bob.take()
 
 
-async def test_a_cancelled_join_is_not_activated(members: ConnectedMembers, leaves: PendingLeaves) -> None:
+async def test_a_cancelled_join_is_not_activated(members: Members) -> None:
     """Only a pending join is activated: not a cancelled or closed one, and none twice."""
     ada, bob = members.add_pending("Ada", ROOM, None), members.add_pending("Bob", ROOM, None)
     members.cancel_pending(ada)
     members.cancel_pending(ada)
-    assert not members.activate(ada.id, 7, b"")
+    assert not members.come_back(ada)
     bob.close(1001, "this server stops")
-    assert not members.activate(bob.id, 7, b"")
-    assert not members.activate(join(members).id, 7, b"")
-    assert not leaves
+    assert not members.come_back(bob)
+    assert not members.written
+    members.presence.tick()
+    assert members.written == [SessionLeft(each.session, "s") for each in (ada, bob)]
 
 
-async def test_a_closed_member_leaves(members: ConnectedMembers, leaves: PendingLeaves) -> None:
-    """The leave of an active member is pending, once; that of a removed one is not."""
+async def test_a_closed_member_leaves(members: Members) -> None:
+    """The leave of an active member is written, once; that of a removed one is not."""
     ada, bob = join(members), join(members)
     members.remove(ROOM, bob.id)
     for each in (ada, ada, bob):
         each.close(1000, "left")
-    assert len(leaves) == 1
+    assert members.written == [SessionLeft(ada.session, "s")]
 
 
-async def test_iterates_over_members_that_go(members: ConnectedMembers) -> None:
+async def test_iterates_over_members_that_go(members: Members) -> None:
     """Iteration yields active and pending members, although they are removed during it."""
     active = [join(members) for _ in range(3)]
     pending = members.add_pending("Ada", ROOM, None)
@@ -154,7 +161,7 @@ async def test_iterates_over_members_that_go(members: ConnectedMembers) -> None:
     assert not members.has_any(ROOM)
 
 
-async def test_a_room_is_emptied(members: ConnectedMembers) -> None:
+async def test_a_room_is_emptied(members: Members) -> None:
     """Removing all members of a room returns them once."""
     ada = join(members)
     assert [*members.remove_all(ROOM)] == [ada]
@@ -163,7 +170,7 @@ async def test_a_room_is_emptied(members: ConnectedMembers) -> None:
     assert [*members.remove_all(ROOM)] == []
 
 
-async def test_a_slow_member_does_not_affect_others(members: ConnectedMembers) -> None:
+async def test_a_slow_member_does_not_affect_others(members: Members) -> None:
     """A member that is closed during a delivery, for not reading, keeps it from no other member."""
     slow, quick = join(members), join(members)
     for _ in range(MAX_WAITING):

@@ -235,7 +235,7 @@ def test_a_log_read_again_leads_to_the_same() -> None:
 
 
 def test_leaves_of_a_dead_process_are_written_again() -> None:
-    """What could not be written about a dead process is written later, though no process beats any more."""
+    """Leaves that were refused are written again, though no process needs beats any more."""
     world = World()
     one, dead = world.start(), world.start()
     dead.enter(TABLET)
