@@ -31,7 +31,7 @@ from fanline.queue.local import LocalQueue
 from fanline.server import App, Endpoint, MakeHandler, answer, metrics, refusals
 from fanline.tasks import running_task
 from msgqueue.clock import LogClock
-from msgqueue.consumers import Consumers
+from msgqueue.consumers.registry import Consumers
 from msgqueue.gate import Gate
 from msgqueue.log import Log
 from msgqueue.metrics import CommitMetrics, facts_of, show_clock, show_consumers, show_log, show_size
@@ -145,9 +145,7 @@ async def open_log(
         )
         stack.push_async_callback(_close_in_time, log.close, settings.drain_timeout)
         await log.start()
-        consumers = Consumers(
-            log, max_deliveries=settings.max_deliveries, is_shared=settings.store == "jetstream"
-        )
+        consumers = Consumers(log, max_deliveries=settings.max_deliveries)
         stack.push_async_callback(_close_in_time, consumers.close, settings.drain_timeout)
         await consumers.start()
         retention = Retention(store, settings.retention, clock=lambda: clock.oldest_time)

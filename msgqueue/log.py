@@ -18,6 +18,7 @@ from fanline.protocol import NewMessage, Page, Record
 from fanline.queue.record_cache import RecordCache
 from fanline.tasks import cancel_and_wait, start_task
 from msgqueue.store.base import PAGE_RECORDS, Listener, OutcomeUnknown, Receipt, Store
+from msgqueue.store.claims import ConsumerClaims
 
 logger = logging.getLogger(__name__)
 
@@ -364,6 +365,11 @@ class Log:
             StoreError: If that fails.
         """
         await self._store.append([message], cursors={consumer: position})
+
+    @property
+    def claims(self) -> ConsumerClaims:
+        """The claims: what this msgqueue may deal out to durable consumers."""
+        return self._store.claims
 
     async def delete_cursor(self, consumer: str) -> None:
         """Forget how far a durable consumer has got."""

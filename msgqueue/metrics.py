@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from fanline.server.metrics import LabeledGauge, counter, gauge, histogram
 from msgqueue.clock import LogClock
-from msgqueue.consumers import Consumers
+from msgqueue.consumers.registry import Consumers
 from msgqueue.log import Log
 from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings

@@ -34,7 +34,8 @@ from fanline.protocol.topics import has_wildcard, matches_any, require_pattern
 from fanline.queue.pages import Pages
 from fanline.server import Connection, Handler, task_handler, text_frame
 from fanline.tasks import cancel_and_wait, start_task
-from msgqueue.consumers import DEFAULT_CONSUMER, Consumer, Consumers
+from msgqueue.consumers.consumer import Consumer
+from msgqueue.consumers.registry import DEFAULT_CONSUMER, Consumers
 from msgqueue.log import PAGE_BYTES, Log
 
 # Pages that one connection reads at the same time; then no more of its commands are read.
@@ -56,9 +57,7 @@ class PopEndpoint:
 
     def open(self, connection: Connection) -> Handler:
         """Return the handler of a connection."""
-        if connection.dialect is Dialect.PLAIN and (refusal := self._consumers.refusal):
-            connection.cut(CloseCode.POLICY, refusal)
-        elif connection.dialect is Dialect.PLAIN:
+        if connection.dialect is Dialect.PLAIN:
             return _PlainPopping(connection, self._consumers.get(DEFAULT_CONSUMER, 0))
         return self._open_v1(connection)
 
@@ -188,8 +187,6 @@ class _Session:
         self._feeding = start_task(self._guard(self._feed_from(position, pop.topics, told)))
 
     async def _pop_share(self, pop: Pop, name: str) -> None:
-        if reason := self._consumers.refusal:
-            raise Rejected(ErrorCode.BAD_COMMAND, reason)
         if pop.topics is not None:
             raise Rejected(ErrorCode.BAD_COMMAND, "a durable consumer gets all topics: leave out topics")
         if not 0 < len(name) <= 128 or not name.isprintable():

@@ -11,7 +11,7 @@
     clock       the time of the origin, in Unix milliseconds
     seen        index up to which the origin had applied the journal
     chain       its checksum of all that it had applied up to there, and of all decisions made on the way
-    operations  what to do: store messages, move or forget a cursor
+    operations  what to do: store messages, move or forget a cursor, claim or release a consumer's share
 """
 
 import sys
@@ -74,7 +74,21 @@ class DeleteCursor(msgspec.Struct, array_like=True, frozen=True, tag="forget"):
     name: str
 
 
-Operation = Genesis | Append | SetCursor | DeleteCursor
+class ClaimShare(msgspec.Struct, array_like=True, frozen=True, tag="claim"):
+    """Claim a part of the log for a durable consumer, which begins after a position if it is new."""
+
+    name: str
+    after: int
+
+
+class ReleaseShare(msgspec.Struct, array_like=True, frozen=True, tag="release"):
+    """Give all claims of the sender back, and tell how often deliveries of what is in them have failed."""
+
+    name: str
+    failures: dict[int, int] = {}
+
+
+Operation = Genesis | Append | SetCursor | DeleteCursor | ClaimShare | ReleaseShare
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from fanline.errors import StoreError
 from fanline.protocol import NewMessage, Page, Record
+from msgqueue.store.claims import ConsumerClaims
 
 PAGE_RECORDS = 500
 DEFAULT_PAGE_BYTES = 1 << 20
@@ -78,6 +79,11 @@ class Store(ABC):
     def problem(self) -> str | None:
         """Say why other msgqueues should be used, in words; None if there is no reason."""
         return None
+
+    @property
+    def claims(self) -> ConsumerClaims:
+        """The claims: what this msgqueue may deal out to the connections of durable consumers."""
+        return ConsumerClaims()
 
     async def catch_up(self) -> None:  # noqa: B027 - an engine without other writers has nothing to do
         """Wait until all that had been committed by any writer at the time of the call can be read here.
@@ -227,7 +233,11 @@ class Store(ABC):
 
     @abstractmethod
     async def set_cursor(self, name: str, seq: int) -> None:
-        """Put the cursor of a durable consumer, new or known, at a position; on disk when this returns."""
+        """Put the cursor of a durable consumer, new or known, at a position; on disk when this returns.
+
+        Once several msgqueues have claimed parts of the log for it, that means: what this one has claimed is
+        done up to the position. It says nothing if this one has no such claim, or no longer.
+        """
 
     @abstractmethod
     async def delete_cursor(self, name: str) -> None:

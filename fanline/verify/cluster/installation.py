@@ -30,16 +30,16 @@ from fanline.verify.system.installation import Installation, Place
 from fanline.verify.system.processes import ServiceProcess
 from fanline.verify.verdict.findings import Findings
 
-_QUEUES: Final = ("msgqueue-1", "msgqueue-2")
-_SERVERS: Final = tuple(f"nats-{number}" for number in range(SERVERS))
+QUEUES: Final = ("msgqueue-1", "msgqueue-2")
+NATS: Final = tuple(f"nats-{number}" for number in range(SERVERS))
 
 TARGETS: Final = Targets(
-    (*_SERVERS, *_QUEUES, "publisher", "subscriber"),
+    (*NATS, *QUEUES, "publisher", "subscriber"),
     (
         "clients-publisher",
         "clients-subscriber",
-        *(f"{edge}-{queue}" for edge, queue in product(("publisher", "subscriber"), _QUEUES)),
-        *(f"{queue}-{server}" for queue, server in product(_QUEUES, _SERVERS)),
+        *(f"{edge}-{queue}" for edge, queue in product(("publisher", "subscriber"), QUEUES)),
+        *(f"{queue}-{server}" for queue, server in product(QUEUES, NATS)),
     ),
 )
 
@@ -66,12 +66,17 @@ class ClusterInstallation(Installation):
         """How clients reach it."""
         return replace(super().place, patience=QUEUE_WAIT)
 
+    async def leader(self) -> str:
+        """Return the name of the NATS server that leads the journal, once there is one."""
+        tls = client_context(self._folder / "certs")
+        return NATS[await nats_servers.leader_of(self._ports, tls, "FANLINE")]
+
     async def __aexit__(self, *problem: object) -> None:
         await super().__aexit__(*problem)
         self._reserved.close()
 
     async def _launch(self, name: str) -> None:
-        if name not in _QUEUES:
+        if name not in QUEUES:
             await super()._launch(name)
             return
         tls = client_context(self._folder / "certs")
@@ -86,9 +91,9 @@ class ClusterInstallation(Installation):
                 return
 
     def _service(self, name: str) -> ServiceProcess:
-        if name in _SERVERS:
-            return self._server(_SERVERS.index(name))
-        if name in _QUEUES:
+        if name in NATS:
+            return self._server(NATS.index(name))
+        if name in QUEUES:
             return self._process(name, self._commands["msgqueue"], environment_of(self._queue_settings(name)))
         return super()._service(name)
 
@@ -97,14 +102,14 @@ class ClusterInstallation(Installation):
         path = nats_servers.write_configuration(self._folder, self._folder / "certs", self._ports, number)
         password = self._password_file.read_text()
         return self._process(
-            _SERVERS[number],
+            NATS[number],
             nats_servers.command_of(self._folder, path),
             nats_servers.environment_of(os.environ, password),
             port=self._ports[number].client,
         )
 
     def _queue_settings(self, name: str) -> dict[str, object]:
-        links = [self._url(f"{name}-{server}").replace("wss", "tls") for server in _SERVERS]
+        links = [self._url(f"{name}-{server}").replace("wss", "tls") for server in NATS]
         return self._settings("msgqueue") | {
             "data_dir": self._folder / name,
             "store": "jetstream",

@@ -140,6 +140,31 @@ async def wait_for_servers(ports: Sequence[NatsPorts], tls: ssl.SSLContext, *, l
             await asyncio.sleep(_POLL_SECONDS)
 
 
+async def leader_of(ports: Sequence[NatsPorts], tls: ssl.SSLContext, stream: str) -> int:
+    """Wait until a stream has a leader, and return its number.
+
+    Args:
+        ports: The ports of all servers.
+        tls: Verifies them.
+        stream: The stream.
+    """
+    async with httpx.AsyncClient(verify=tls, trust_env=False) as client:
+        while True:
+            for number, each in enumerate(ports):
+                if await _is_leader(client, each.monitor_url, f"n{number}", stream):
+                    return number
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _is_leader(client: httpx.AsyncClient, url: str, name: str, stream: str) -> bool:
+    try:
+        accounts = (await client.get(f"{url}/jsz?streams=true")).json().get("account_details", [])
+    except (httpx.HTTPError, ValueError):
+        return False
+    found = (each for account in accounts for each in account.get("stream_detail", []))
+    return any(each["name"] == stream and each.get("cluster", {}).get("leader") == name for each in found)
+
+
 async def _is_healthy(client: httpx.AsyncClient, url: str) -> bool:
     try:
         answer = await client.get(f"{url}/healthz")

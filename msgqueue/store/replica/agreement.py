@@ -12,13 +12,13 @@ class Verdict:
     """Result of a comparison with another msgqueue.
 
     Attributes:
-        origin: The other one.
+        member: The other one.
         time: The time of the log, in milliseconds.
         index: The entry of the journal up to which both were compared.
         agrees: Whether both had computed the same.
     """
 
-    origin: str
+    member: str
     time: int
     index: int
     agrees: bool
@@ -32,9 +32,9 @@ class Agreement:
 
     def note(self, verdict: Verdict) -> None:
         """Take a comparison in; the last one with each other msgqueue counts."""
-        self._verdicts[verdict.origin] = verdict
+        self._verdicts[verdict.member] = verdict
         self._verdicts = {
-            origin: last for origin, last in self._verdicts.items() if last.time >= verdict.time - ALIVE_MS
+            member: last for member, last in self._verdicts.items() if last.time >= verdict.time - ALIVE_MS
         }
 
     @property

@@ -29,6 +29,8 @@ from msgqueue.journal.frame import (
     to_frame,
 )
 from msgqueue.store.base import OutcomeUnknown, Receipt
+from msgqueue.store.claims import ConsumerClaims
+from msgqueue.store.replica.claims import SharedClaims
 from msgqueue.store.replica.start import begin
 from msgqueue.store.replica.state import AppliedFrame, Replica, Step, new_origin
 from msgqueue.store.replica.state_table import save_state
@@ -96,6 +98,7 @@ class ReplicaStore(SqliteEngine):
         self._journal = journal
         self._replica = replica
         self._origin = origin
+        self._claims = SharedClaims(replica, self._propose)
         self._clock = clock
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -196,6 +199,11 @@ class ReplicaStore(SqliteEngine):
     async def delete_cursor(self, name: str) -> None:
         """See :meth:`Store.delete_cursor`."""
         await self._propose(DeleteCursor(name))
+
+    @property
+    def claims(self) -> ConsumerClaims:
+        """See :meth:`Store.claims`."""
+        return self._claims
 
     async def catch_up(self) -> None:
         """See :meth:`Store.catch_up`."""

@@ -13,17 +13,20 @@ from msgqueue.journal.base import Entry, JournalDamage
 from msgqueue.journal.fence import Fences
 from msgqueue.journal.frame import (
     Append,
+    ClaimShare,
     DeleteCursor,
     Frame,
     FrameError,
     Genesis,
     Operation,
+    ReleaseShare,
     SetCursor,
     decode_frame,
     from_frame,
 )
 from msgqueue.store.base import Receipt
 from msgqueue.store.replica.agreement import Agreement, Verdict
+from msgqueue.store.replica.shares import STEP_MS, Share, member_of, with_sender
 from msgqueue.store.replica.trimming import with_mark, with_member
 from msgqueue.store.sqlite.writer import Appended
 
@@ -51,6 +54,9 @@ class ReplicaState(msgspec.Struct, frozen=True):
         fences: Of each sender the highest number applied, and the time of that.
         members: Of each msgqueue the entry up to which it has everything on disk, and when it said so.
         marks: Times of some entries, and their indexes.
+        awake: Milliseconds that the journal has been running: as ``time``, but standing still with it.
+        alive: The processes that are there, and how far ``awake`` was at the last frame of each.
+        shares: The durable consumers that msgqueues have claimed parts of.
     """
 
     log: str
@@ -62,6 +68,9 @@ class ReplicaState(msgspec.Struct, frozen=True):
     fences: dict[str, tuple[int, int]] = {}
     members: dict[str, tuple[int, int]] = {}
     marks: list[tuple[int, int]] = []
+    awake: int = 0
+    alive: dict[str, int] = {}
+    shares: dict[str, Share] = {}
 
 
 def new_origin(member: str) -> str:
@@ -69,16 +78,15 @@ def new_origin(member: str) -> str:
     return f"{member}.{secrets.token_hex(8)}"
 
 
-def member_of(origin: str) -> str:
-    """Return the member that a process belongs to."""
-    return origin.partition(".")[0]
-
-
 class Tables(Protocol):
     """The log that frames are applied to, within a transaction."""
 
     def append_at(self, messages: Sequence[NewMessage], clock: int, window: int) -> Appended:
         """Store messages at a time, or later if the log is later."""
+        ...
+
+    def head(self) -> int:
+        """Return the position of the newest record."""
         ...
 
     def set_cursor(self, name: str, seq: int) -> None:
@@ -116,12 +124,13 @@ class Replica:
         origin: Name of this process in its frames.
 
     Attributes:
+        origin: As given.
         state: How far it has got.
     """
 
     def __init__(self, state: ReplicaState, origin: str) -> None:
         self.state = state
-        self._origin = origin
+        self.origin = origin
         self._chains = {state.index: state.chain}
         self._agreement = Agreement()
 
@@ -165,14 +174,19 @@ class Replica:
         clock = min(frame.clock, entry.time + AHEAD_MS)
         now = max(state.time, clock)
         seen = ChainMap(step.chains, self._chains).get(frame.seen)
-        if seen is not None and frame.origin != self._origin:
-            step.verdicts.append(Verdict(frame.origin, now, frame.seen, seen == frame.chain))
+        if seen is not None and frame.origin != self.origin:
+            step.verdicts.append(Verdict(member_of(frame.origin), now, frame.seen, seen == frame.chain))
         fences = Fences(state.fences)
-        decisions: list[tuple[int, list[Receipt]]] | None = None
+        is_new = frame.origin not in state.fences
+        decisions: list[object] | None = None
         if fences.admit(frame.origin, frame.number, now):
-            appended = [_perform(each, tables, clock, state.window) for each in frame.operations]
-            done = [each for each in appended if each is not None]
-            decisions = [(each.time, each.receipts) for each in done]
+            state = _running(state, frame.origin, now, is_new=is_new)
+            performer = _Performer(tables, frame.origin, clock, state)
+            for operation in frame.operations:
+                performer.perform(operation)
+            state = msgspec.structs.replace(state, shares=performer.shares)
+            decisions = performer.decisions
+            done = performer.appended
             step.frames.append(AppliedFrame(frame.origin, frame.number, [each.receipts for each in done]))
             step.records.extend(record for each in done for record in each.records)
         chain = _digest(state.chain + digest + _encode(decisions))
@@ -204,20 +218,73 @@ def first_state(entry: Entry) -> tuple[ReplicaState, Genesis]:
     return ReplicaState(frame.log, genesis.window), genesis
 
 
-def _perform(operation: Operation, tables: Tables, clock: int, window: int) -> Appended | None:
-    match operation:
-        case Append(messages, cursors):
-            appended = tables.append_at([from_frame(message) for message in messages], clock, window)
-            for name, position in cursors.items():
-                tables.set_cursor(name, position)
-            return appended
-        case SetCursor(name, position):
-            tables.set_cursor(name, position)
-        case DeleteCursor(name):
-            tables.delete_cursor(name)
-        case Genesis():
-            pass
-    return None
+def _running(state: ReplicaState, origin: str, now: int, *, is_new: bool) -> ReplicaState:
+    """Return the state with what a frame that counts tells of the processes that are there."""
+    awake = state.awake + min(now - state.time, STEP_MS)
+    alive = with_sender(state.alive, origin, awake, is_new=is_new)
+    return msgspec.structs.replace(state, awake=awake, alive=alive)
+
+
+class _Performer:
+    """Performs the operations of one frame.
+
+    Args:
+        tables: The log.
+        origin: Who sent the frame.
+        clock: The time, in Unix milliseconds.
+        state: The state before its operations.
+
+    Attributes:
+        appended: Result of each operation that stored messages.
+        shares: The durable consumers, as they are now.
+        decisions: What was decided, for the checksum.
+    """
+
+    def __init__(self, tables: Tables, origin: str, clock: int, state: ReplicaState) -> None:
+        self.appended: list[Appended] = []
+        self.shares = dict(state.shares)
+        self.decisions: list[object] = []
+        self._tables = tables
+        self._origin = origin
+        self._clock = clock
+        self._state = state
+
+    def perform(self, operation: Operation) -> None:
+        """Perform an operation."""
+        match operation:
+            case Append(messages, cursors):
+                self._append([from_frame(message) for message in messages])
+                for name, position in cursors.items():
+                    self._set_cursor(name, position)
+            case SetCursor(name, position):
+                self._set_cursor(name, position)
+            case ClaimShare(name, after):
+                share = self.shares.get(name) or Share(after)
+                self._keep(name, share.claimed(self._origin, self._tables.head(), self._state.alive))
+            case ReleaseShare(name, failures):
+                if name in self.shares:
+                    self._keep(name, self.shares[name].released(self._origin, failures))
+            case DeleteCursor(name):
+                self.shares.pop(name, None)
+                self._tables.delete_cursor(name)
+            case Genesis():
+                pass
+
+    def _append(self, messages: Sequence[NewMessage]) -> None:
+        appended = self._tables.append_at(messages, self._clock, self._state.window)
+        self.appended.append(appended)
+        self.decisions.append((appended.time, appended.receipts))
+
+    def _set_cursor(self, name: str, position: int) -> None:
+        if name in self.shares:
+            self._keep(name, self.shares[name].done(self._origin, position))
+        else:
+            self._tables.set_cursor(name, position)
+
+    def _keep(self, name: str, share: Share) -> None:
+        self.shares[name] = share
+        self.decisions.append(share)
+        self._tables.set_cursor(name, share.position)
 
 
 def _decoded(entry: Entry, state: ReplicaState) -> Frame:

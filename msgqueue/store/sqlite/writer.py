@@ -109,6 +109,8 @@ INSERT INTO consumers (name, position) VALUES (:name, :position)
 ON CONFLICT (name) DO UPDATE SET position = excluded.position
 """
 
+_NEWEST: Final = "SELECT max(trimmed, ifnull((SELECT max(seq) FROM messages), 0)) FROM log"
+
 _DELETE_CURSOR: Final = "DELETE FROM consumers WHERE name = :name"
 
 
@@ -282,6 +284,11 @@ class Writer:
             self._run(_NOTE_TRIMMED_TOPICS, seqs=given)
             self._run(_NOTE_TRIMMED, seqs=given)
             self._run(_TRIM, seqs=given)
+
+    def head(self) -> int:
+        """Return the position of the newest record."""
+        (seq,) = self.connection.execute(_NEWEST).fetchone()
+        return int(seq)
 
     def set_cursor(self, name: str, seq: int) -> None:
         """Put a consumer's cursor at a position."""

@@ -15,7 +15,7 @@ from fanline.queue.local import LocalQueue
 from fanline.queue.remote import RemoteQueue
 from fanline.tasks import running_task
 from msgqueue.app import open_msgqueue
-from msgqueue.consumers import Consumers
+from msgqueue.consumers.registry import Consumers
 from msgqueue.log import Log
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.sqlite.engine import SqliteStore

@@ -8,8 +8,6 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from bench.peers.process import free_port
 from fanline.verify.cluster import nats_servers
 from fanline.verify.cluster.nats_servers import SERVERS, NatsPorts
@@ -85,12 +83,5 @@ class NatsCluster:
 
     async def leader(self, stream: str) -> int:
         """Return the number of the server that leads a stream."""
-        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(verify=self.tls) as client:
-            while True:
-                for number in self._processes:
-                    url = f"{self.monitor_urls[number]}/jsz?streams=true"
-                    details = (await client.get(url)).json().get("account_details", [])
-                    for found in (each for account in details for each in account.get("stream_detail", [])):
-                        if found["name"] == stream and found.get("cluster", {}).get("leader") == f"n{number}":
-                            return number
-                await asyncio.sleep(0.1)
+        async with asyncio.timeout(START_SECONDS):
+            return await nats_servers.leader_of(self._ports, self.tls, stream)

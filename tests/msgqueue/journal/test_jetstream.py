@@ -100,9 +100,15 @@ async def test_two_msgqueues_serve_one_log(
     assert [answer["seq"] for answer in answers] == [1, 2, 3]
     records = await receive_objects(popper, 3)
     assert [(record["seq"], record["content"]) for record in records] == [(1, 0), (2, 1), (3, 2)]
-    await (asker := await dial(one, "/popmsg")).send('{"pop": {"consumer": "billing"}}', text=True)
-    [refusal] = await receive_objects(asker, 1)
-    assert "a cluster serves no durable consumers yet" in refusal["reason"]
+    worker, next_worker = await dial(one, "/popmsg"), await dial(other, "/popmsg")
+    await worker.send('{"pop": {"consumer": "billing"}}', text=True)
+    assert [record["seq"] for record in (await receive_objects(worker, 4))[1:]] == [1, 2, 3]
+    await worker.send('{"done": 2}', text=True)
+    await next_worker.send('{"pop": {"consumer": "billing"}}', text=True)
+    [popping] = await receive_objects(next_worker, 1)
+    assert popping["seq"] <= 2
+    await worker.close()
+    assert [record["seq"] for record in await receive_objects(next_worker, 1)] == [3]
 
 
 async def test_servers_that_do_not_sync_are_refused(servers: NatsCluster) -> None:

@@ -10,9 +10,13 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from fanline.errors import ConfigurationError, StoreError
+from fanline.errors import ConfigurationError, Rejected, StoreError
+from msgqueue.consumers.consumer import Consumer
+from msgqueue.consumers.registry import Consumers
+from msgqueue.log import Log
 from msgqueue.store.base import OutcomeUnknown, Receipt
 from msgqueue.store.replica.engine import Patience, ReplicaStore
+from msgqueue.store.replica.shares import GONE_MS, STEP_MS
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.msgqueue.journal.memory_journal import HostileLog, MemoryJournal
 from tests.msgqueue.store.replica.engines import QUICK, Journals
@@ -41,6 +45,22 @@ class Cluster:
         )
         self._stack.push_async_callback(store.close)
         return store
+
+    async def consumers(self, name: str) -> tuple[ReplicaStore, Log, Consumers]:
+        """Join, and serve durable consumers."""
+        store = await self.join(name)
+        log = Log(store, tail_bytes=1 << 20, buffer_bytes=1 << 20, timeout=60)
+        self._stack.push_async_callback(log.close)
+        await log.start()
+        consumers = Consumers(log)
+        self._stack.push_async_callback(consumers.close)
+        await consumers.start()
+        return store, log, consumers
+
+
+async def take(consumer: Consumer, member: str) -> list[int]:
+    async with asyncio.timeout(30):
+        return [record.seq for record in await consumer.take(member)]
 
 
 @pytest.fixture
@@ -168,3 +188,67 @@ async def test_the_journal_is_trimmed_when_all_have_it(cluster: Cluster) -> None
     assert (await second.read(0)).records == (await again.read(0)).records
     with pytest.raises(ConfigurationError, match="its first entries no more: make a back-up with"):
         await cluster.join("c")
+
+
+async def test_msgqueues_share_a_durable_consumer(cluster: Cluster) -> None:
+    """Each message goes to one msgqueue; what a connection leaves goes to one at the other (line 61)."""
+    first, log, consumers = await cluster.consumers("a")
+    second, _, others = await cluster.consumers("b")
+    one, other = consumers.get("billing", 0), others.get("billing", 0)
+    await first.append([new(), new(), new()])
+    assert await take(one, "x") == [1, 2, 3]
+    one.done("x", 1)
+    await second.append([new()])
+    assert await take(other, "y") == [4]
+    other.done("y", 4)
+    await until(lambda: [each.position for each in others.states()] == [1])
+    other.leave("y")
+    with pytest.raises(Rejected, match="another msgqueue has connections"):
+        await others.forget("billing")
+    one.leave("x")
+    assert await take(other, "y") == [2, 3]
+    other.done("y", 3)
+    await until(lambda: [each.position for each in consumers.states()] == [4])
+    await until(lambda: [each.position for each in others.states()] == [4])
+    other.leave("y")
+    await consumers.forget("billing")
+    await second.catch_up()
+    assert consumers.states() == others.states() == []
+    assert await second.cursors() == {}
+    assert log.head == 4
+
+
+async def test_what_a_dead_msgqueue_dealt_goes_to_others(cluster: Cluster) -> None:
+    """It comes again after a quarter of a minute of silence, or when the msgqueue is back (line 61)."""
+    first, _, consumers = await cluster.consumers("a")
+    second, _, others = await cluster.consumers("b")
+    await first.append([new(), new()])
+    assert await take(consumers.get("billing", 0), "x") == [1, 2]
+    cluster.log.cut_off("a")
+    await second.catch_up()
+    other = others.get("billing", 0)
+    for _ in range(GONE_MS // STEP_MS):
+        cluster.clock.now += STEP_MS / 1000
+        assert not second.claims.is_claimable("billing", 2)
+        await second.catch_up()
+    assert await take(other, "y") == [1, 2]
+    cluster.log.heal()
+    consumers.get("billing", 0).done("x", 2)
+    other.done("y", 1)
+    await until(lambda: others.states()[0].position == 1)
+    await first.catch_up()
+    assert consumers.states()[0].position == 1
+
+
+async def test_a_consumer_of_a_single_machine_goes_on(cluster: Cluster) -> None:
+    """Its position is where the cluster begins, and the cluster's is where a single machine would."""
+    alone = await SqliteStore.open(cluster.folder / "a", dedupe_window=WINDOW, clock=cluster.clock)
+    await alone.append([new(), new(), new()])
+    await alone.set_cursor("billing", 1)
+    await alone.close()
+    store, _, consumers = await cluster.consumers("a")
+    consumer = consumers.get("billing", 0)
+    assert await take(consumer, "x") == [2, 3]
+    consumer.done("x", 2)
+    await until(lambda: store.claims.positions() == {"billing": 2})
+    assert await store.cursors() == {"billing": 2}

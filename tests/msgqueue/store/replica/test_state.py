@@ -10,27 +10,29 @@ from msgqueue.journal.base import Entry, JournalDamage
 from msgqueue.journal.frame import VERSION, Append, Frame, encode_frame, to_frame
 from msgqueue.store.replica.state import Replica, first_state
 from tests.msgqueue.journal.memory_journal import Fault
-from tests.msgqueue.store.replica.simulation import ListTables, Member, begun, simulate
+from tests.msgqueue.store.replica.simulation import JOBS, ListTables, Member, begun, simulate
 from tests.msgqueue.store.store_model import new
 
 
-def spoken(member: Member, name: str) -> list[int]:
-    """Return the counters of what a member has published, as they are in a log."""
-    records = [record for record in member.records if record.topic == f"t.{name}"]
+def spoken(member: Member, topic: str) -> list[int]:
+    """Return the counters of what a process has published, as they are in a log."""
+    records = [record for record in member.records if record.topic == topic]
     return [int(bytes(decode_message(record.body).content)) for record in records]
 
 
 def check(members: list[Member]) -> None:
     first = members[0]
+    assert first.replica.state.shares[JOBS].position == len(first.records)
     assert all(member.records == first.records for member in members)
     assert all(member.replica.state == first.replica.state for member in members)
     assert all(member.tables.model.cursors == first.tables.model.cursors for member in members)
     assert [record.seq for record in first.records] == list(range(1, len(first.records) + 1))
+    for topic in {record.topic for record in first.records}:
+        counters = spoken(first, topic)
+        assert counters == sorted(set(counters))  # in order, none twice
     for member in members:
         assert member.pending is None
         assert member.replica.problem is None
-        counters = spoken(first, member.name)
-        assert counters == sorted(set(counters))  # in order, none twice
         for message, receipt in member.acked:
             stored = decode_message(first.records[receipt.seq - 1].body)
             assert receipt.duplicate or (stored.topic, stored.content) == (message.topic, message.content)

@@ -1,13 +1,12 @@
-"""Tests of the bookkeeping of a durable consumer."""
+"""Tests of which connection of a durable consumer holds which messages."""
 
-import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from fanline.protocol import Record
-from fanline.protocol.topics import is_topic
-from msgqueue.consumers import MAX_OUTSTANDING, DeliveryTracker, dead_letter
+from msgqueue.consumers.deliveries import MAX_OUTSTANDING, DeliveryTracker
+from msgqueue.store.claims import Claim
 
 
 def records(*seqs: int) -> list[Record]:
@@ -139,18 +138,6 @@ def test_innocent_records_are_not_dead() -> None:
     assert tracker.next_dead == records(10)[0]
 
 
-def test_a_dead_letter_names_a_topic() -> None:
-    """The name of the consumer is escaped for it; the content has the message as it was delivered."""
-    letter = dead_letter("billing eu.*", Record(7, "a", b'{"topic":"a","seq":7}'), 5)
-    assert letter.topic == "$dead.billing%20eu%2E%2A"
-    assert msgspec.json.decode(letter.content) == {
-        "consumer": "billing eu.*",
-        "deliveries": 5,
-        "message": {"topic": "a", "seq": 7},
-    }
-    assert is_topic(dead_letter("." * 128, Record(7, "a", b"{}"), 5).topic)
-
-
 def test_leaving_with_nothing_leaves_nothing() -> None:
     """Nothing is kept of those who left (line 8)."""
     tracker = DeliveryTracker(0)
@@ -162,6 +149,52 @@ def test_leaving_with_nothing_leaves_nothing() -> None:
     assert not tracker.has_returned
     assert tracker.room("one") == tracker.room("stranger") == MAX_OUTSTANDING
     assert tracker.position == 1
+
+
+def test_what_is_claimed_is_done_claim_by_claim() -> None:
+    """With other msgqueues, only what this one has claimed is dealt, and each claim has its own position."""
+    tracker = DeliveryTracker(0)
+    tracker.keep([Claim(1, 10), Claim(31, 40)], {})
+    assert (tracker.dealt, tracker.limit) == (0, 10)
+    tracker.deal("one", records(3, 4), 10)
+    assert (tracker.dealt, tracker.limit) == (30, 40)
+    tracker.deal("other", records(31, 32), 35)
+    assert tracker.done_in_claims == {10: 2, 40: 30}
+    tracker.done("one", 4)
+    tracker.done("other", 31)
+    assert tracker.done_in_claims == {10: 10, 40: 31}
+    tracker.keep([Claim(32, 40)], {})
+    assert (tracker.dealt, tracker.position) == (35, 31)
+
+
+def test_a_claim_that_others_have_now_is_forgotten() -> None:
+    """Its records are not dealt again, and a late word about them says nothing."""
+    tracker = DeliveryTracker(0)
+    tracker.keep([Claim(1, 10), Claim(11, 20)], {})
+    tracker.deal("gone", records(1, 2), 10)
+    tracker.deal("one", records(11, 12), 20)
+    tracker.leave("gone")
+    tracker.keep([Claim(11, 20)], {})
+    assert not tracker.has_returned
+    tracker.done("one", 2)
+    assert tracker.done_in_claims == {20: 10}
+    tracker.keep([], {})
+    assert tracker.room("one") == MAX_OUTSTANDING
+    assert tracker.dealt == tracker.limit
+
+
+def test_failures_elsewhere_count() -> None:
+    """A record that failed at another msgqueue is dealt alone, and is dead if it has failed too often."""
+    tracker = DeliveryTracker(0, max_deliveries=2)
+    tracker.keep([Claim(1, 10)], {2: 1, 3: 2, 99: 1})
+    found = records(1, 2, 3, 4)
+    assert tracker.has_failed(found)
+    tracker.take_over(found, 10)
+    assert tracker.deal_returned("one") == records(1)
+    assert tracker.deal_returned("two") == records(2)
+    tracker.done("one", 1)
+    tracker.done("two", 2)
+    assert (tracker.next_dead, tracker.failing) == (records(3)[0], 1)
 
 
 class Sharing(RuleBasedStateMachine):
