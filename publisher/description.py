@@ -16,6 +16,12 @@ _KEY: Final = {
     "description": "The id of the message: sent again with the same id, it is stored once.",
     "schema": {"type": "string", "maxLength": 128},
 }
+_TRACE: Final = {
+    "name": "traceparent",
+    "in": "header",
+    "description": "The trace that the message belongs to (W3C Trace Context); delivered with it.",
+    "schema": {"type": "string", "maxLength": 55},
+}
 _JSON, _LINES, _TEXT = "application/json", "application/x-ndjson", "text/plain"
 _ACK: Final = ref("Ack")
 _OUTCOMES: Final = {"type": "array", "items": {"anyOf": [_ACK, ref("Refusal")]}}
@@ -48,7 +54,10 @@ _REVOCATION: Final = {
 
 PATHS: Final = {
     "/topics/{topic:path}/messages": _post(
-        "Publish one message.", {_JSON: {}, _TEXT: {"type": "string"}}, _ACK, parameters=[_TOPIC, _KEY]
+        "Publish one message.",
+        {_JSON: {}, _TEXT: {"type": "string"}},
+        _ACK,
+        parameters=[_TOPIC, _KEY, _TRACE],
     ),
     "/messages": _post("Publish messages.", {_JSON: _MESSAGES, _LINES: {"type": "string"}}, _OUTCOMES),
     "/admin/disconnect": _post(

@@ -9,6 +9,8 @@
 The answer comes when msgqueue has answered: 201 with the ack, or 200 if all of it was stored before. For many
 it is an array with one entry for each message, in order. If any is refused it is a problem, with the highest
 status of the refusals, and for many with that array as its member ``messages``.
+
+The header ``traceparent`` (W3C Trace Context) names the trace of all messages that name none themselves.
 """
 
 import asyncio
@@ -42,6 +44,7 @@ _LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "applic
 _CHARSETS: Final = frozenset({"charset=utf-8", 'charset="utf-8"'})
 
 _KEY_HEADER: Final = "idempotency-key"
+_TRACE_HEADER: Final = "traceparent"
 
 
 class HttpIntake:
@@ -66,7 +69,8 @@ class HttpIntake:
         message_id = _read_key(request.headers)
         body = await request.body()
         content = decode_content(body if media_type == _JSON else encode(_decode_text(body)))
-        message = NewMessage(request.path_params["topic"], content, message_id)
+        traceparent = request.headers.get(_TRACE_HEADER)
+        message = NewMessage(request.path_params["topic"], content, message_id, traceparent=traceparent)
         (outcome,) = await self._publish([message], len(body), request)
         if isinstance(outcome, Refusal):
             raise problem_of(Rejected(outcome.error, outcome.reason))
@@ -79,6 +83,10 @@ class HttpIntake:
             raise Rejected(ErrorCode.BAD_ID, reason)
         body = await request.body()
         entries = _read_messages(body, is_lines=media_type in _LINES)
+        if (traceparent := request.headers.get(_TRACE_HEADER)) is not None:
+            for entry in entries:
+                if isinstance(entry, NewMessage) and entry.traceparent is None:
+                    entry.traceparent = traceparent
         outcomes = await self._publish(entries, len(body), request)
         if refusals := [outcome for outcome in outcomes if isinstance(outcome, Refusal)]:
             raise _problem(refusals, outcomes)

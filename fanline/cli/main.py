@@ -11,6 +11,7 @@ from fanline.cli import access, consumers, store, tokens, users
 from fanline.cli.doctor.command import doctor
 from fanline.cli.serve import serve
 from fanline.cli.top.command import top
+from fanline.cli.trace import trace
 from fanline.cli.up.command import start_all
 from fanline.cli.verify import verify
 from fanline.errors import EXIT_CONFIGURATION, ConfigurationError, FanlineError
@@ -24,6 +25,7 @@ for _name, _command in {"up": start_all, "serve": serve}.items():
 app.command("verify")(verify)
 app.command("top")(top)
 app.command("doctor")(doctor)
+app.command("trace")(trace)
 app.command("token")(tokens.issue)
 app.command("disconnect")(access.disconnect)
 app.command("revoke")(access.revoke)

@@ -32,6 +32,7 @@ async def publish(  # noqa: PLR0913 - each is one fact about a message or its wa
     token: Token | None = None,
     tls: ssl.SSLContext | None = None,
     id: str | None = None,  # noqa: A002 - wire name
+    traceparent: str | None = None,
     timeout: float = 30.0,
 ) -> Ack:
     """Publish one message, and return when it is on disk.
@@ -49,6 +50,7 @@ async def publish(  # noqa: PLR0913 - each is one fact about a message or its wa
         tls: How to verify the server; None trusts the CAs of the system. Without user and token its
             client certificate is the login.
         id: Its idempotency key, to call this again with; made up if None.
+        traceparent: The trace that it belongs to (W3C Trace Context).
         timeout: Seconds after which to give up; it may be stored nevertheless.
 
     Raises:
@@ -63,6 +65,8 @@ async def publish(  # noqa: PLR0913 - each is one fact about a message or its wa
     client = HttpsClient(url, tls=tls, timeout=timeout, login=login)
     path = f"/topics/{quote(topic, safe='')}/messages"
     headers = {"Idempotency-Key": f'"{id or secrets.token_urlsafe(12)}"'}
+    if traceparent is not None:
+        headers["traceparent"] = traceparent
     backoff = Backoff()
     problem = "it does not answer"
     try:

@@ -94,6 +94,7 @@ class Publisher(SendingClient):
         content: Any,
         *,
         id: str | None = None,  # noqa: A002 - wire name
+        traceparent: str | None = None,
         timeout: float | None = None,
     ) -> Ack:
         """Publish one message and wait until it is on disk.
@@ -104,6 +105,7 @@ class Publisher(SendingClient):
             topic: Where to publish it.
             content: Anything that can be written as JSON; a :class:`msgspec.Raw` is JSON text already.
             id: Its idempotency key: within the dedupe window a message with the same id is not stored again.
+            traceparent: The trace that it belongs to (W3C Trace Context); those who receive it are told.
             timeout: Seconds after which to give up, as if cancelled; None keeps trying.
 
         Raises:
@@ -115,12 +117,19 @@ class Publisher(SendingClient):
         """
         try:
             async with asyncio.timeout(timeout):
-                return await (await self.send(topic, content, id=id))
+                return await (await self.send(topic, content, id=id, traceparent=traceparent))
         except TimeoutError as error:
             problem = self.problem or "the server does not answer"
             raise Disconnected(f"no ack within {timeout:g} s: {problem}") from error
 
-    async def send(self, topic: str, content: Any, *, id: str | None = None) -> PublishResult:  # noqa: A002
+    async def send(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        id: str | None = None,  # noqa: A002 - wire name
+        traceparent: str | None = None,
+    ) -> PublishResult:
         """Hand over one message for sending; wait only while the window is full.
 
         What is handed over in one turn of the event loop travels together. If cancelled, nothing is sent.
@@ -129,6 +138,7 @@ class Publisher(SendingClient):
             topic: As for :meth:`publish`.
             content: As for :meth:`publish`.
             id: As for :meth:`publish`.
+            traceparent: As for :meth:`publish`.
 
         Returns:
             The result, to await the ack. If it is not awaited, :meth:`flush` raises a failure.
@@ -140,7 +150,7 @@ class Publisher(SendingClient):
         """
         key = id or next(self._ids)
         return await self._hand_over(
-            PublishResult(key, _encode(topic, content, key), withdraw=self._withdraw)
+            PublishResult(key, _encode(topic, content, key, traceparent), withdraw=self._withdraw)
         )
 
     async def flush(self) -> None:
@@ -232,9 +242,9 @@ class Publisher(SendingClient):
         return has_failed
 
 
-def _encode(topic: str, content: Any, id: str) -> bytes:  # noqa: A002 - wire name
+def _encode(topic: str, content: Any, id: str, traceparent: str | None) -> bytes:  # noqa: A002 - wire name
     try:
-        return encode(NewMessage(topic, encode_content(content), id))
+        return encode(NewMessage(topic, encode_content(content), id, traceparent=traceparent))
     except Rejected as rejected:
         rejected.id = id
         raise

@@ -73,14 +73,24 @@ class BlockingPublisher:
         content: Any,
         *,
         id: str | None = None,  # noqa: A002 - wire name
+        traceparent: str | None = None,
         timeout: float | None = None,
     ) -> Ack:
         """Publish one message and wait until it is on disk: :meth:`fanline.Publisher.publish`."""
-        return self._loop.call(self._publisher.publish(topic, content, id=id, timeout=timeout))
+        return self._loop.call(
+            self._publisher.publish(topic, content, id=id, traceparent=traceparent, timeout=timeout)
+        )
 
-    def send(self, topic: str, content: Any, *, id: str | None = None) -> None:  # noqa: A002 - wire name
+    def send(
+        self,
+        topic: str,
+        content: Any,
+        *,
+        id: str | None = None,  # noqa: A002 - wire name
+        traceparent: str | None = None,
+    ) -> None:
         """Hand over one message for sending; :meth:`flush`, or the end of the block, raises a failure."""
-        self._loop.call(self._publisher.send(topic, content, id=id))
+        self._loop.call(self._publisher.send(topic, content, id=id, traceparent=traceparent))
 
     def flush(self) -> None:
         """Wait until every message sent so far has its answer: :meth:`fanline.Publisher.flush`."""

@@ -9,10 +9,12 @@ and a stored one has its position and time as well::
     {"topic": "orders.eu", "content": <any JSON>, "seq": 42, "time": 1795209095123, "id": "a1",
      "from": "hello"}
 
-``id``, ``from`` and ``type`` are left out where they have their default. The content is never parsed on the
-way: it travels as the publisher's own bytes. :mod:`fanline.protocol.codec` has the spelling of each dialect.
+``id``, ``from``, ``type`` and ``traceparent`` (W3C Trace Context) are left out where they have their default.
+The content is never parsed on the way: it travels as the publisher's own bytes.
+:mod:`fanline.protocol.codec` has the spelling of each dialect.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +26,11 @@ from fanline.protocol.topics import is_topic, require_topic
 
 MAX_ID_LENGTH: Final = 128
 MESSAGE_TYPES: Final = frozenset({"message", "join", "add", "remove", "leave", "close"})
+
+# Version, trace, parent, flags (W3C Trace Context, 3.2.2); an id of zeros alone is none.
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
+)
 
 # The highest that a store can count to.
 MAX_POSITION: Final = (1 << 63) - 1
@@ -37,6 +44,7 @@ class NewMessage(msgspec.Struct, omit_defaults=True):
     id: str | None = None
     sender: str | None = msgspec.field(name="from", default=None)
     type: str = "message"
+    traceparent: str | None = None
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,6 +58,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         id: The publisher's idempotency key, if it gave one.
         sender: The user who published it (``from`` on the wire).
         type: ``"message"``, or the kind of presence event.
+        traceparent: The trace that its publisher has named, if any.
     """
 
     topic: str
@@ -59,6 +68,12 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str | None = None
     sender: str | None = msgspec.field(name="from", default=None)
     type: str = "message"
+    traceparent: str | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The id of its trace; None without one."""
+        return None if self.traceparent is None else self.traceparent.split("-")[1]
 
     def value(self) -> Any:
         """Return the content as Python objects."""
@@ -119,6 +134,8 @@ def parse_position(name: str, text: str) -> int:
 def check_message(message: NewMessage, *, max_content: int) -> Rejected | None:
     """Return why a decoded message cannot be accepted, or None if it can.
 
+    A ``traceparent`` that is none is removed, as W3C Trace Context (3.3) has it.
+
     Args:
         message: As a publisher sent it.
         max_content: Largest content allowed, in bytes.
@@ -132,6 +149,8 @@ def check_message(message: NewMessage, *, max_content: int) -> Rejected | None:
     if message.type not in MESSAGE_TYPES:
         reason = f"type must be one of {', '.join(sorted(MESSAGE_TYPES))}"
         return Rejected(ErrorCode.BAD_MESSAGE, reason, message.id)
+    if message.traceparent is not None and not _TRACEPARENT.fullmatch(message.traceparent):
+        message.traceparent = None
     if len(message.content) > min(FLAT_BYTES, max_content):
         rejected = check_content(bytes(message.content), max_bytes=max_content)
         if rejected is not None:

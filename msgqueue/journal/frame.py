@@ -40,6 +40,7 @@ class FrameMessage(msgspec.Struct, array_like=True, frozen=True):
     id: str | None
     sender: str | None
     type: str
+    traceparent: str | None = None
 
 
 class Genesis(msgspec.Struct, array_like=True, frozen=True, tag="genesis"):
@@ -141,11 +142,13 @@ def decode_frame(data: bytes) -> Frame:
 
 def to_frame(message: NewMessage) -> FrameMessage:
     """Return a message as a frame has it."""
-    return FrameMessage(message.topic, bytes(message.content), message.id, message.sender, message.type)
+    content = bytes(message.content)
+    return FrameMessage(message.topic, content, message.id, message.sender, message.type, message.traceparent)
 
 
 def from_frame(message: FrameMessage) -> NewMessage:
     """Return a message of a frame as a store takes it."""
     # The encoder leaves out a default that is the same object, so that the type must be that.
     type_ = sys.intern(message.type)
-    return NewMessage(message.topic, msgspec.Raw(message.content), message.id, message.sender, type_)
+    content = msgspec.Raw(message.content)
+    return NewMessage(message.topic, content, message.id, message.sender, type_, message.traceparent)

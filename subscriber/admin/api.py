@@ -180,7 +180,7 @@ class AdminApi:
                 request.path_params["path"],
                 request.scope["query_string"].decode("latin-1"),
                 body=await request.body(),
-                authorization=request.headers["authorization"],
+                authorization=request.headers.get("authorization"),
             )
         except NotPassedOn:
             raise HTTPException(HTTPStatus.NOT_FOUND) from None

@@ -125,7 +125,7 @@ class KnownServices:
         return entry
 
     async def pass_on(
-        self, name: str, method: str, path: str, query: str, *, body: bytes, authorization: str
+        self, name: str, method: str, path: str, query: str, *, body: bytes, authorization: str | None
     ) -> Response:
         """Return what a service answers to a request of an admin.
 
@@ -135,7 +135,8 @@ class KnownServices:
             path: What is asked for, without the first slash.
             query: As it came, without the question mark.
             body: JSON, or nothing.
-            authorization: The login of the admin.
+            authorization: The login of the admin; None for a client certificate, which ends here: the
+                request is then made as the user that services log in as.
 
         Raises:
             NotPassedOn: If it may not be asked for.
@@ -145,7 +146,8 @@ class KnownServices:
         if client is None or not _PASSED_ON[method].fullmatch(path):
             raise NotPassedOn
         target = f"/{quote(path)}" + (f"?{query}" if query else "")
-        return await client.request(method, target, body=body, headers={"Authorization": authorization})
+        headers = {} if authorization is None else {"Authorization": authorization}
+        return await client.request(method, target, body=body, headers=headers)
 
 
 def addresses(settings: Settings) -> dict[str, str]:

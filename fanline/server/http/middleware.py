@@ -38,7 +38,7 @@ _SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 
 # What a page of an allowed site may send and read (Fetch standard, 3.3).
-_PREFLIGHT_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+_PREFLIGHT_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, traceparent"
 _PREFLIGHT_SECONDS: Final = "600"
 
 

@@ -185,6 +185,7 @@ class Batch:
                 shown_id,
                 message.sender,
                 message.type,
+                message.traceparent,
             )
         )
 
