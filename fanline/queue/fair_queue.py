@@ -12,8 +12,8 @@ OVERHEAD: Final = 64
 
 # What may be on its way to the log, without a reply, at a time. The rest waits in a fair queue: so a message
 # waits for this much and for its turn. More would not make the log faster: one commit takes all that wait.
-WINDOW_COUNT: Final = 2_048
-WINDOW_BYTES: Final = 2 << 20
+WINDOW_COUNT: Final = 1_024
+WINDOW_BYTES: Final = 1 << 20
 
 M = TypeVar("M")
 
@@ -74,6 +74,10 @@ class FairQueue(Generic[M]):
         if not messages:
             self._drop(user, sender)
         return taken
+
+    def holds(self, user: str | None) -> bool:
+        """Return whether messages of a user wait."""
+        return user in self._users
 
     def has_share(self, user: str | None, limit: int) -> bool:
         """Return whether a user has its share of a limit waiting: half of it, divided by all who wait."""

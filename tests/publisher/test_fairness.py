@@ -1,5 +1,6 @@
 """Tests of one publishing connection that does too much: others are not held up."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -8,11 +9,13 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from fanline.queue.fair_queue import QUANTUM
+from fanline.security.users import User, UsersFile
 from fanline.server import Service
 from publisher.app import open_publisher
 from tests.conftest import Dial, StartService
 from tests.conftest import receive_objects as answers
-from tests.stubs import StubPublisher
+from tests.stubs import DEADLINE, StubPublisher
 
 FLOOD = 9_000
 
@@ -50,6 +53,34 @@ async def test_a_flood_does_not_hold_up_other_connections(
         got += frame if isinstance(frame, list) else [frame]
     assert queue.contents.index("other") < FLOOD // 2
     assert [content for content in queue.contents if content != "other"] == list(range(FLOOD))
+
+
+async def test_a_user_without_a_backlog_need_not_wait(
+    queue: StubPublisher, start_service: StartService, dial: Dial, tmp_path: Path
+) -> None:
+    """While msgqueue has not acked a flood, a little of another user is on its way all the same."""
+    users = UsersFile(tmp_path / "users")
+    for name in ("eve", "bob"):
+        users.put(User(name), "secret", cost=4)
+    publisher = await start_service(open_publisher, queue_url=queue.url, users_file=users.path)
+    flooder = await dial(publisher, "/publish", user="eve", password="secret")
+    client = await dial(publisher, "/publish", user="bob", password="secret")
+    queue.holding = True
+    for start in range(0, FLOOD, 250):
+        frame = [{"topic": "t", "content": n} for n in range(start, start + 250)]
+        await flooder.send(msgspec.json.encode(frame), text=True)
+    await (await flooder.ping())  # the pong comes when all of these have been taken
+    large = "x" * QUANTUM
+    await client.send(
+        msgspec.json.encode([{"topic": "t", "content": c} for c in ("little", large)]), text=True
+    )
+    async with asyncio.timeout(DEADLINE):
+        while "little" not in queue.contents:
+            await asyncio.sleep(0.005)
+    assert len(queue.contents) < FLOOD // 2
+    assert large not in queue.contents
+    await queue.release()
+    assert all("ok" in answer for answer in await answers(client, 2))
 
 
 async def test_too_many_messages_of_a_frame_get_one_answer(

@@ -58,6 +58,7 @@ def test_a_share_is_half_of_a_limit_divided_by_all_who_wait() -> None:
     add(queue, "eve", "b", 2, size=100)
     add(queue, "bob", "c", 3, size=100)
     assert not queue.has_share("carol", 1)
+    assert (queue.holds("carol"), queue.holds("bob")) == (False, True)
     assert queue.has_share("eve", 800)
     assert not queue.has_share("eve", 801)
     assert queue.has_share("bob", 400)
