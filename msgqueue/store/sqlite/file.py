@@ -79,7 +79,7 @@ WAL_BYTES: Final = 32 << 20
 
 # Pages that a connection keeps in memory, in KiB. Ids are random, and so each append needs other pages.
 CACHE_KIB: Final = 16_384
-WRITER_CACHE_KIB: Final = 49_152
+WRITER_CACHE_KIB: Final = 32_768
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -210,14 +210,15 @@ class LogFile:
         wal = self._sibling("-wal")
         return wal.stat().st_size if wal.exists() else 0
 
-    def checkpoint(self) -> None:
-        """Move what the WAL has into the main file, as far as no reader needs it; commits may go on.
+    def checkpoint(self) -> int:
+        """Move the WAL into the main file, while commits go on; return the pages that a reader holds there.
 
         Raises:
             sqlite3.Error: If that fails.
         """
         with closing(self.connect()) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            _, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            return int(pages - moved)
 
     def close(self) -> None:
         """Unlock the folder; the connections must be closed by then."""

@@ -41,6 +41,8 @@ _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
 _INDEX: Final = struct.Struct("=IIIIIIII8sII")
 _INDEX_SIZE: Final = 2 * _INDEX.size + 4
+_FRAMES_OFFSET: Final = 16
+_MOVED_OFFSET: Final = 2 * _INDEX.size
 _BLOCK: Final = 32 << 10
 _BLOCK_FRAMES: Final = 4096
 _FIRST_BLOCK_OFFSET: Final = 34  # numbers: the first block begins with 136 bytes of something else
@@ -128,6 +130,28 @@ def cut_failed_commit(log: Path) -> None:
             os.fsync(file.fileno())
 
 
+class OpenIndex:
+    """The index of the WAL of an open log.
+
+    Args:
+        log: The main file of the log. It is to stay open until :meth:`close`: to close any file of it takes
+            the locks of SQLite away (fcntl(2): those of a process end when it closes the file anywhere).
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._descriptor = os.open(log.with_name(f"{log.name}-shm"), os.O_RDONLY)
+
+    @property
+    def unmoved(self) -> int:
+        """How many frames of the WAL are not in the main file; a rough number while a commit ends."""
+        data = os.pread(self._descriptor, _INDEX_SIZE, 0)
+        return max(0, _number(data, _FRAMES_OFFSET) - _number(data, _MOVED_OFFSET))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
 class _Index(NamedTuple):
     """State of the WAL, as recorded in its index."""
 
@@ -148,7 +172,7 @@ class _Index(NamedTuple):
             return None
         version, *_, frames, _, _, _, salts, sum_1, sum_2 = _INDEX.unpack(first)
         is_whole = _checksum((0, 0), first[:-8], sys.byteorder) == (sum_1, sum_2)
-        moved = int.from_bytes(data[_INDEX_SIZE - 4 : _INDEX_SIZE], sys.byteorder)
+        moved = _number(data, _MOVED_OFFSET)
         return cls(frames, salts, moved, data) if is_whole and version == _VERSION else None
 
     def is_one_commit(self, first: int) -> bool:
@@ -161,8 +185,11 @@ class _Index(NamedTuple):
 
     def _page(self, frame: int) -> int:
         block, number = divmod(frame - 1 + _FIRST_BLOCK_OFFSET, _BLOCK_FRAMES)
-        place = block * _BLOCK + 4 * number
-        return int.from_bytes(self.data[place : place + 4], sys.byteorder)
+        return _number(self.data, block * _BLOCK + 4 * number)
+
+
+def _number(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 4], sys.byteorder)
 
 
 class _Header(NamedTuple):

@@ -1,5 +1,6 @@
 """The SQLite engine and its disk: space left for trims, and a WAL that shrinks again."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from msgqueue.settings import RetentionRule
 from msgqueue.store.sqlite.engine import SqliteStore
 from msgqueue.store.sqlite.file import WAL_BYTES
 from tests.msgqueue.store.store_model import WINDOW, Clock, new
+from tests.stubs import DEADLINE
 
 RESERVE = 200_000
 FILE, WAL = "log.sqlite3", "log.sqlite3-wal"
@@ -64,6 +66,16 @@ async def test_goes_on_when_there_is_room_again(store: SqliteStore, disk: Disk) 
         await store.append([new()])
     disk.free = RESERVE
     assert await store.append([new()]) == [(1, False)]
+
+
+async def test_commits_do_not_move_the_wal(store: SqliteStore, tmp_path: Path) -> None:
+    """It is moved next to them, long before SQLite would, within a commit that then takes 100 ms."""
+    path = tmp_path / FILE
+    async with asyncio.timeout(DEADLINE):
+        for _ in range(3):
+            await store.append([new(content="x" * 2_000_000)])  # a third of what SQLite lets gather
+        while path.stat().st_size < 4_000_000:
+            await asyncio.sleep(0.005)
 
 
 async def test_the_wal_shrinks_after_a_burst(store: SqliteStore, tmp_path: Path) -> None:
