@@ -24,6 +24,7 @@ from fanline import setting_sources
 from fanline.cli.dispatcher import Dispatcher
 from fanline.cli.up.pipeline import PipelineSettings, create_keys, make_certificates, url_of, welcome
 from fanline.errors import ConfigurationError
+from fanline.files import typed
 from fanline.queue.local import LocalQueue
 from fanline.server import App, OpenedApp, Service, log, running_task
 from fanline.server.accepting.entrance import open_entrances
@@ -109,7 +110,9 @@ class Server:
         """
         chat = sources.section(ChatSettings)
         if chat.workers > 1:
-            raise ConfigurationError(f"workers: {PROGRAM} is one process; `fanline up` runs several")
+            raise ConfigurationError(
+                f"workers: {PROGRAM} is one process; `{typed('fanline')} up` runs several"
+            )
         await make_certificates(chat)
         create_keys(chat)
         async with AsyncExitStack() as stack:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from fanline.files import typed
+
 EXAMPLES: Final = 5
 
 _RESTORE: Final = "Stop msgqueue, keep the files, and restore a back-up (docs/operations.md, Restore)."
@@ -85,7 +87,7 @@ MARK: Final = Kind(
 CURSOR: Final = Kind(
     "Consumers whose position cannot be right",
     "They would miss new messages, or cannot go on.",
-    "Start msgqueue and delete them: `fanline consumer delete NAME`. Or restore a back-up.",
+    f"Start msgqueue and delete them: `{typed('fanline')} consumer delete NAME`. Or restore a back-up.",
 )
 ID: Final = Kind(
     "Ids that are noted for a message that does not bear them",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fanline.errors import ConfigurationError, StoreError
+from fanline.files import typed
 from msgqueue.store.replica.state import ReplicaState
 from msgqueue.store.replica.state_table import drop_state, load_state
 from msgqueue.store.sqlite.check import connect_read_only
@@ -77,7 +78,7 @@ def rebuild(folder: Path) -> str:
     return (
         f"{log}: log {state.log} is no replica any more; it ends at entry {state.index:,} of its journal.\n"
         "To go on as a cluster: set another nats_stream on all msgqueues, start this one first, and give\n"
-        "each other one a back-up of it (fanline backup) in an empty data_dir.\n"
+        f"each other one a back-up of it (`{typed('fanline')} backup`) in an empty data_dir.\n"
         'To go on alone: set store = "sqlite".\n'
     )
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -120,3 +121,12 @@ def test_a_command_is_that_of_this_environment(monkeypatch: pytest.MonkeyPatch, 
     assert typed("elsewhere") == "elsewhere"
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin")
     assert typed("fanline") == "fanline"
+
+
+def test_no_message_names_the_command_alone() -> None:
+    """In messages the command has the path of its environment; descriptions of settings are for docs as well."""
+    root = Path(__file__).parents[2]
+    alone = re.compile(r"^(?!_RIGHTS_HEADER|\"\"\").*[^`]`fanline [a-z]", re.MULTILINE)
+    folders = ("fanline", "msgqueue", "publisher", "subscriber", "chat")
+    paths = {path for folder in folders for path in (root / folder).rglob("*.py")}
+    assert {path for path in paths if alone.search(path.read_text())} == {root / "fanline/settings.py"}

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from fanline.cli.doctor.findings import Finding, ok, problem, warning
 from fanline.errors import ConfigurationError
-from fanline.files import is_open_to_all
+from fanline.files import is_open_to_all, typed
 from fanline.security.client_tls import CA_CERT
 from fanline.security.exposure import check_exposure
 from fanline.security.tls import (
@@ -108,7 +108,7 @@ def check_token_key(path: Path) -> Iterator[Finding]:
     """Check the key of the tokens."""
     if not path.exists():
         text = f"there is no token_key_file {path}: no token is a login"
-        yield warning("tokens", text, "if web pages are to log in, `fanline token` makes it")
+        yield warning("tokens", text, f"if web pages are to log in, `{typed('fanline')} token` makes it")
         return
     try:
         TokenKey(path).check()
@@ -135,7 +135,7 @@ def check_users(settings: Settings) -> Iterator[Finding]:
         yield problem("users", str(error), "with this file no service starts")
         return
     for text in said:
-        yield warning("users", text, "`fanline user list` shows who may do what")
+        yield warning("users", text, f"`{typed('fanline')} user list` shows who may do what")
     if is_open_to_all(settings.users_file):
         text = f"{settings.users_file} can be read by every user of this machine"
         yield warning("users", text, "set its mode to 600")
@@ -149,11 +149,11 @@ def check_link(settings: Settings, accounts: dict[str, Account]) -> Iterator[Fin
     account = accounts.get(name)
     if account is None:
         text = f"there is no user {name}, as whom the services log in to msgqueue (link_user)"
-        yield problem("users", text, f"`fanline user add {name} --service`")
+        yield problem("users", text, f"`{typed('fanline')} user add {name} --service`")
         return
     if not account.user.is_service:
         text = f"{name} has no role service: publisher and subscriber are refused by msgqueue"
-        yield problem("users", text, f"`fanline user add {name} --update --service`")
+        yield problem("users", text, f"`{typed('fanline')} user add {name} --update --service`")
     try:
         check_link_certificate(settings)
         secret = settings.link_secret()
@@ -168,7 +168,9 @@ def check_link(settings: Settings, accounts: dict[str, Account]) -> Iterator[Fin
         text = (
             f"the password of the services is not that of {name}: msgqueue refuses publisher and subscriber"
         )
-        yield problem("users", text, "set link_password_file, or `fanline user add … --update`")
+        yield problem(
+            "users", text, f"set link_password_file, or `{typed('fanline')} user add {name} --update`"
+        )
 
 
 def check_proxies(settings: Settings) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from fanline.cli.doctor.findings import Finding, ok, problem, warning
+from fanline.files import typed
 from fanline.server.status.report import ServiceStatus
 from subscriber.admin.installation import ServiceEntry
 
@@ -24,7 +25,9 @@ def check_services(entries: Sequence[ServiceEntry], version: str) -> Iterator[Fi
     running = {each.name: each.status for each in entries if each.status is not None}
     if not running:
         yield warning(
-            "services", "no service answers: what they say of themselves is not checked", "`fanline up`"
+            "services",
+            "no service answers: what they say of themselves is not checked",
+            f"`{typed('fanline')} up`",
         )
         return
     for entry in entries:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Final
 
 from fanline.errors import ConfigurationError
+from fanline.files import typed
 from msgqueue.journal.base import Ends, Entry, Journal, JournalDamage, JournalError
 from msgqueue.journal.frame import VERSION, Frame, Genesis, encode_frame
 from msgqueue.store.replica.state import ReplicaState, first_state
@@ -13,7 +14,8 @@ from msgqueue.store.sqlite.engine import LogFiles
 from msgqueue.store.sqlite.file import translated
 
 _NEEDS_BACKUP: Final = (
-    "make a back-up with `fanline backup` on a msgqueue of this cluster, and put it into an empty data_dir"
+    f"make a back-up with `{typed('fanline')} backup` on a msgqueue of this cluster, and put it into an empty"
+    " data_dir"
 )
 
 
