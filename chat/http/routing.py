@@ -1,17 +1,20 @@
 """The parts that all routes of the HTTP API share: their objects, their logins, and their answers."""
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from copy import copy
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, TypeVar
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from chat.domain.person import Person, Role, guest_at, person_of
@@ -38,9 +41,25 @@ BAD, NO_LOGIN, FORBIDDEN, UNKNOWN, TAKEN, TOO_MANY, DOWN = (
 Body = TypeVar("Body", bound=BaseModel)
 
 
+class _RoomRoute(APIRoute):
+    """A route that is chosen by the path as it was sent.
+
+    A slash of a room's id comes as ``%2F``, and so is not taken for one that ends the id: a room may have the
+    id ``a/messages``.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        parts = re.split("%2f", scope["raw_path"].decode("ascii"), flags=re.IGNORECASE)
+        path = "%2F".join(unquote(part).replace("%", "%25") for part in parts)
+        match, child = super().matches({**scope, "path": path})
+        if "path_params" in child:
+            child["path_params"] = {name: unquote(value) for name, value in child["path_params"].items()}
+        return match, child
+
+
 def new_router() -> APIRouter:
     """Return a router, whose operations have the names of its functions."""
-    return APIRouter(generate_unique_id_function=lambda route: route.name)
+    return APIRouter(route_class=_RoomRoute, generate_unique_id_function=lambda route: route.name)
 
 
 @dataclass(frozen=True)

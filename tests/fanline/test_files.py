@@ -124,7 +124,7 @@ def test_a_command_is_that_of_this_environment(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_no_message_names_the_command_alone() -> None:
-    """In messages the command has the path of its environment; descriptions of settings are for docs as well."""
+    """In messages the command has the path of its environment; settings.py is for the docs as well."""
     root = Path(__file__).parents[2]
     alone = re.compile(r"^(?!_RIGHTS_HEADER|\"\"\").*[^`]`fanline [a-z]", re.MULTILINE)
     folders = ("fanline", "msgqueue", "publisher", "subscriber", "chat")

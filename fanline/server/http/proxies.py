@@ -71,6 +71,7 @@ class TrustedProxies:
         scope["scheme"] = "https"
         if prefix and (path == prefix or path.startswith(f"{prefix}/")):
             scope["path"] = path[len(prefix) :]
+            scope["raw_path"] = scope["raw_path"].removeprefix(prefix.encode())
         if scope["client"] is not None and self.trusts(scope["client"][0]):
             headers = Headers(scope=scope)
             self._resolve_client(scope, headers)

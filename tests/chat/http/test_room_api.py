@@ -79,6 +79,19 @@ async def test_an_unknown_room(chat: ChatClient) -> None:
             assert problem(response) in [(404, "unknown-room"), (404, "not-found")], (method, room)
 
 
+async def test_a_room_may_be_called_like_a_part_of_a_path(chat: ChatClient) -> None:
+    """An id with a slash, sent as %2F, is read, listed, deleted and restored like any other (line 20)."""
+    for room in ("a/messages", "a/restore", "messages", "/messages", "50%2Fmessages", "a//restore/"):
+        path = f"/api/room/{quote(room, safe='')}"
+        assert (await chat.http.post("/api/room", params={"id": room})).status_code == 201
+        assert (await chat.http.get(path)).json()["roomId"] == room
+        assert (await chat.http.get(f"{path}/messages")).json() == []
+        assert (await chat.http.delete(path)).status_code == 204
+        assert problem(await chat.http.get(path)) == (404, "unknown-room")
+        assert (await chat.http.post(f"{path}/restore")).json()["roomId"] == room
+    assert problem(await chat.http.get("/api/room/a/messages")) == (404, "unknown-room")
+
+
 async def test_rooms_are_listed(chat: ChatClient) -> None:
     """The list has every room, with how many are there, how many messages, and the newest position."""
     await chat.http.post("/api/room", params={"id": "cellar", "name": "Keller"})

@@ -99,10 +99,11 @@ def test_a_prefix_is_no_part_of_the_path(
         "client": (peer, 1234),
         "headers": headers,
         "path": asked,
+        "raw_path": asked.encode(),
         "state": {},
     }
     TrustedProxies(PROXIES, path_prefix="/live").resolve(scope)
-    assert (scope["path"], prefix_of(Request(scope))) == (path, prefix)
+    assert (scope["path"], scope["raw_path"], prefix_of(Request(scope))) == (path, path.encode(), prefix)
 
 
 async def test_links_have_the_prefix(start_service: StartService, echo: Echo, get: Get, dial: Dial) -> None:
