@@ -25,7 +25,7 @@ from fanline.server.accepting.cuts import Cuts
 from fanline.server.accepting.entrance import Entrance
 from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp
-from fanline.server.http.front import Front
+from fanline.server.http.front import Front, answer_health
 from fanline.server.http.listener import HttpListener
 from fanline.server.http.origins import OriginPolicy
 from fanline.server.http.protocol import OpenWebSocket
@@ -39,6 +39,8 @@ from fanline.tasks import cancel_and_wait, running_task, start_task
 logger = logging.getLogger(__name__)
 
 LIFE_CHECK_SECONDS: Final = 1.0
+
+START_PATIENCE: Final = 1.0
 
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
@@ -94,6 +96,7 @@ class Service:
         wall_clock: Callable[[], float] = time.time,
         descriptors: int | None = None,
         is_apart: bool = True,
+        start_patience: float = START_PATIENCE,
     ) -> Self:
         """Start a service; when it returns, connections are accepted.
 
@@ -103,6 +106,7 @@ class Service:
             wall_clock: Returns Unix seconds; logins of open connections and the certificate expire by it.
             descriptors: Files that the process may have open; None for as many as the system permits.
             is_apart: Whether it has a port; without one it answers what it is handed.
+            start_patience: Seconds that the app may take before ``/healthz`` is answered without it.
 
         Raises:
             ConfigurationError: If a setting, certificate, users file or the port is wrong.
@@ -112,7 +116,11 @@ class Service:
         check_link_certificate(settings)
         async with AsyncExitStack() as stack:
             certificate = ServerCertificate(settings.cert_dir, settings.client_ca_file)
-            app = await stack.enter_async_context(open_app(settings))
+            async with AsyncExitStack() as starting:
+                if is_apart:
+                    health = answer_health(settings, lambda: certificate.context, patience=start_patience)
+                    await starting.enter_async_context(running_task(health))
+                app = await stack.enter_async_context(open_app(settings))
             takes_tokens = _takes_tokens(app)
             logins = LoginVerifier(settings, takes_tokens=takes_tokens)
             limits, cuts = _limits(app, settings, wall_clock), Cuts(app.metrics)

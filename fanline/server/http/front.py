@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from prometheus_client import CollectorRegistry
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from fanline.errors import ConfigurationError
 from fanline.server import metrics
 from fanline.server.accepting.acceptor import AcceptLimits
 from fanline.server.accepting.cuts import Cuts
@@ -16,7 +20,7 @@ from fanline.server.accepting.entrance import Entrance, open_entrances, open_met
 from fanline.server.app import App
 from fanline.server.http.application import Application
 from fanline.server.http.landing import landing_page
-from fanline.server.http.listener import HttpListener
+from fanline.server.http.listener import HealthOnly, HttpListener
 from fanline.server.http.middleware import Middleware
 from fanline.server.http.problems import Refusals
 from fanline.server.http.protocol import OpenWebSocket
@@ -25,8 +29,11 @@ from fanline.server.reloader import Reloader
 from fanline.server.status.report import StatusReporter
 from fanline.server.websocket.connections import OpenConnections
 from fanline.server.websocket.gate import WebSocketGate
+from fanline.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
+
+CHECK_SECONDS: Final = 1.0
 
 
 class Front:
@@ -148,6 +155,49 @@ class Front:
             cuts=self._cuts,
             limits=self._limits,
         )
+
+
+async def answer_health(
+    settings: ServiceSettings, context: Callable[[], ssl.SSLContext], *, patience: float
+) -> None:
+    """Answer ``/healthz`` on the port of a service, and all else with 503, until cancelled.
+
+    It is for a start that takes long. If the port cannot be listened on, nothing is answered: the service may
+    have to wait until another process lets go of it.
+
+    Args:
+        settings: Of the service.
+        context: Returns certificate and versions of TLS.
+        patience: Seconds that a start may take before this begins.
+    """
+    await asyncio.sleep(patience)
+    name = settings.service
+    try:
+        entrances = open_entrances(
+            settings, context, service=name, port=settings.port, listen=settings.listen
+        )
+    except ConfigurationError as error:
+        logger.info("%s does not answer until it has started: %s", name, error)
+        return
+    detail = f"{name} is starting; its log says what it does"
+    proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header, settings.path_prefix)
+    registry = metrics.new_registry()
+    listener = HttpListener(
+        HealthOnly(PlainTextResponse("ok\n"), detail),
+        settings,
+        entrances,
+        open_websocket=None,
+        refusals=Refusals(registry),
+        cuts=Cuts(registry),
+        limits=AcceptLimits.from_settings(settings, None, proxies.trusts),
+    )
+    logger.info("%s is starting; until then it answers /healthz alone", name)
+    try:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            listener.check_lives(asyncio.get_running_loop().time())
+    finally:
+        await listener.end()
 
 
 def _show_reloads(registry: CollectorRegistry, reloader: Reloader) -> None:

@@ -59,7 +59,8 @@ class HttpListener:
         self._silence_limit = settings.silence_limit
         make = partial(HttpProtocol, open_websocket=open_websocket, refusals=refusals, cuts=cuts)
         config = _configure(application, settings, has_websockets=open_websocket is not None)
-        reserve = _configure(_HealthOnly(application), settings, has_websockets=False)
+        detail = "the service has no file descriptors left; try again later"
+        reserve = _configure(HealthOnly(application, detail), settings, has_websockets=False)
         self._acceptor = Acceptor(
             entrances,
             limits,
@@ -123,25 +124,25 @@ class HttpListener:
         return True
 
 
-class _HealthOnly:
+class HealthOnly:
     """Answers ``/healthz`` by an application, and all else with 503.
 
     Args:
         application: The application.
+        detail: Why all else is refused.
     """
 
-    def __init__(self, application: ASGIApp) -> None:
+    def __init__(self, application: ASGIApp, detail: str) -> None:
         self._application = application
+        self._detail = detail
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: what an ASGI server calls."""
         if scope["path"] == "/healthz":
             await self._application(scope, receive, send)
             return
-        detail = "the service has no file descriptors left; try again later"
-        problem = HttpProblem(
-            HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail, (("Connection", "close"),)
-        )
+        closing = (("Connection", "close"),)
+        problem = HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, self._detail, closing)
         await problem.response()(scope, receive, send)
 
 

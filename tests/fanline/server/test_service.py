@@ -2,14 +2,19 @@
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from fanline.errors import ConfigurationError
-from fanline.server import Service
+from fanline.server import App, Service
+from fanline.settings import Settings
+from subscriber.settings import SubscriberSettings
 from tests.conftest import Dial, StartService, until
 from tests.fanline.server.conftest import Echo, Get
 from tests.stubs import DEADLINE
@@ -50,6 +55,37 @@ async def test_listens_on_several_addresses(
         _, writer = await asyncio.open_connection(address, service.port, ssl=tls, server_hostname="localhost")
         writer.close()
         await writer.wait_closed()
+
+
+async def test_health_is_answered_during_a_long_start(
+    make_settings: Callable[..., Settings], echo: Echo, tmp_path: Path
+) -> None:
+    """A service that was long in starting had no port, and was killed for it; now it says so."""
+    go_on = asyncio.Event()
+
+    @asynccontextmanager
+    async def open_slowly(settings: SubscriberSettings) -> AsyncIterator[App]:
+        await go_on.wait()
+        async with echo.open(settings) as app:
+            yield app
+
+    path = tmp_path / "service.sock"
+    settings = make_settings(SubscriberSettings, subscriber_listen=f"unix:{path}")
+    assert isinstance(settings, SubscriberSettings)
+    starting = asyncio.create_task(Service.start(open_slowly, settings, start_patience=0))
+    await until(path.exists)
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    async with httpx.AsyncClient(
+        base_url="http://localhost", transport=transport, timeout=DEADLINE
+    ) as client:
+        assert (await client.get("/healthz")).text == "ok\n"
+        for place in ("/readyz", "/page"):
+            answer = await client.get(place)
+            assert (answer.status_code, "is starting" in answer.json()["detail"]) == (503, True)
+        go_on.set()
+        service = await starting
+        assert (await client.get("/readyz")).text == "ok\n"
+    await service.stop()
 
 
 async def test_not_ready_before_connections_are_refused(
