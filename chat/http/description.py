@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from html import escape
 from typing import Any, Final
@@ -44,9 +45,7 @@ _STYLE_SOURCE: Final = f"'sha256-{b64encode(sha256(_STYLE.encode()).digest()).de
 
 def routes(*, guests_allowed: bool) -> list[Route]:
     """Return the routes of the description: ``/openapi.json``, and ``/docs`` for people."""
-    description = describe(guests_allowed=guests_allowed)
-    document = encode(description)
-    page = "".join(_page(description))
+    description, document, page = _spell_out(guests_allowed=guests_allowed)
     headers = {"Content-Security-Policy": content_security_policy(None, style=_STYLE_SOURCE)}
 
     async def show_document(request: Request) -> Response:
@@ -58,6 +57,13 @@ def routes(*, guests_allowed: bool) -> list[Route]:
         return HTMLResponse(page, headers=headers)
 
     return [Route("/openapi.json", show_document), Route("/docs", show_page)]
+
+
+@cache  # it takes a tenth of a second, and a process may run several servers
+def _spell_out(*, guests_allowed: bool) -> tuple[Object, bytes, str]:
+    """Return the description, and what is sent of it to programs and to people."""
+    description = describe(guests_allowed=guests_allowed)
+    return description, encode(description), "".join(_page(description))
 
 
 def describe(*, guests_allowed: bool) -> Object:

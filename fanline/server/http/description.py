@@ -4,15 +4,15 @@ The schemas of frames are those of the types that decode and encode them.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 
 from fanline.protocol import Ack, GapRange, Message, NewMessage, Refusal
 from fanline.server.app import App, Endpoint
-from fanline.server.status.report import MAX_LIMIT, ConnectionPage, ServiceStatus
+from fanline.server.status.report import MAX_LIMIT, ConnectionPage, ServiceStatus, installed_version
 from fanline.server.status.series import KEPT
 
 Document = dict[str, Any]
@@ -121,7 +121,7 @@ def describe_http(app: App) -> Document:
         "security": [{"basic": []}, {"bearer": []}],
         "paths": _COMMON | {path_in_openapi(path): item for path, item in app.descriptions.items()},
         "components": {
-            "schemas": _schemas([*_TYPES, *app.described_types]),
+            "schemas": _schemas(*_TYPES, *app.described_types),
             "securitySchemes": _SECURITY,
             "responses": {"Problem": answer("Refused.", "application/problem+json", ref("Problem"))},
         },
@@ -143,12 +143,12 @@ def describe_websockets(app: App) -> Document:
             for action, kinds in (("receive", each.receives), ("send", each.sends))
             for kind in kinds
         },
-        "components": {"schemas": _schemas(list(types)), "securitySchemes": _SECURITY},
+        "components": {"schemas": _schemas(*types), "securitySchemes": _SECURITY},
     }
 
 
 def _info(what: str) -> Document:
-    return {"title": f"Fanline: {what}", "version": metadata.version("fanline")}
+    return {"title": f"Fanline: {what}", "version": installed_version()}
 
 
 def _name(path: str) -> str:
@@ -170,7 +170,8 @@ def _operation(action: str, path: str, kind: type) -> Document:
     }
 
 
-def _schemas(types: Sequence[type]) -> Document:
+@cache  # of types alone, and services of one process have most of them in common
+def _schemas(*types: type) -> Document:
     _, components = msgspec.json.schema_components(types, ref_template=_SCHEMAS + "{name}")
     for schema in components.values():
         schema["description"] = schema.get("description", "").partition("\n\n")[0].replace("`", "")

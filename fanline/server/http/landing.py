@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from html import escape
-from importlib import metadata
 from typing import Final
 
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from fanline.server.app import App, Page
 from fanline.server.http.description import path_in_openapi
 from fanline.server.http.problems import html_page
 from fanline.server.http.proxies import prefix_of
+from fanline.server.status.report import installed_version
 
 _HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
@@ -29,7 +29,7 @@ def landing_page(service: str, app: App) -> Page:
         service: Its name.
         app: The service.
     """
-    title = f"Fanline {service} {metadata.version('fanline')}"
+    title = f"Fanline {service} {installed_version()}"
 
     async def show(request: Request) -> Response:
         url, own = _url(request), request.scope["scheme"]

@@ -8,6 +8,7 @@ import gzip
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
@@ -102,7 +103,7 @@ class _File:
 
     def __init__(self, name: str, body: bytes) -> None:
         self._body = body
-        self._compressed = gzip.compress(body, mtime=0)
+        self._compressed = _compress(body)
         self._kind = _KINDS[Path(name).suffix]
         self._tag = _digest(body)
 
@@ -131,6 +132,11 @@ def _style_sources(document: str) -> str:
     """Return the sources of styles that allow what the document has in itself."""
     digests = (sha256(found.encode()).digest() for found in _STYLE.findall(document))
     return " ".join(["'self'", *(f"'sha256-{b64encode(digest).decode()}'" for digest in digests)])
+
+
+@cache
+def _compress(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
 
 
 def _digest(body: bytes) -> str:

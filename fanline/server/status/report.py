@@ -15,6 +15,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -202,7 +203,7 @@ class StatusReporter:
         """
         return ServiceStatus(
             service=self._name,
-            version=metadata.version("fanline"),
+            version=installed_version(),
             host=socket.gethostname(),
             pid=os.getpid(),
             workers=self._workers,
@@ -250,6 +251,12 @@ class StatusReporter:
         require_admin(request.user)
         skip, limit = read_numbers(request, skip=(0, 10_000), limit=(DEFAULT_LIMIT, MAX_LIMIT))
         return json_response(await self.connections(request.query_params.get("user"), skip, limit))
+
+
+@cache  # it parses the whole description of the package
+def installed_version() -> str:
+    """Return the version of Fanline that is installed."""
+    return metadata.version("fanline")
 
 
 def require_admin(user: User) -> None:
