@@ -2,11 +2,12 @@
 
 import asyncio
 import base64
+import gc
 import inspect
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     hypothesis.settings.register_profile("random", usual, derandomize=False)
     parser.addoption("--no-browser", action="store_true", help="leave out what needs Chromium or a proxy")
     parser.addoption("--long", action="store_true", help="run the tests that take seconds, too")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage neither while the tests are collected nor, later, in what was made then."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
