@@ -95,14 +95,29 @@ export class Transport {
     const { path } = this.#options;
     const options = { signal: AbortSignal.timeout(TIMEOUT) };
     try {
-      // To a page of a foreign origin the answer can only be read without the preflight that a login needs.
       const response = await this.#http(this.#token)
         .request(path, options)
-        .catch(() => this.#http("").request(path, options));
+        .catch(() => this.#askWithoutLogin(path, options));
       return response.ok || response.status === 426 ? this.#noteBlocked() : await this.#diagnosisOf(response);
     } catch {
       return null;
     }
+  }
+
+  /**
+   * Ask without the preflight that a login needs: a page of a foreign origin can read no other answer.
+   *
+   * That no login was sent says nothing of the login: the server may have started since it could not be reached.
+   *
+   * @param {string} path
+   * @param {{signal: AbortSignal}} options
+   */
+  async #askWithoutLogin(path, options) {
+    const response = await this.#http("").request(path, options);
+    if (response.status === 401) {
+      throw new Error("a login is needed");
+    }
+    return response;
   }
 
   /** @returns {Diagnosis} That the server can be reached, but not by a WebSocket. */

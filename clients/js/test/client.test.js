@@ -477,6 +477,17 @@ test("reads the refusal of a foreign origin, for which no preflight is allowed",
   has(fanline.state, { phase: "closed", reason: "the setting allowed_origins" });
 });
 
+test("goes on when the server starts while it asks why there is no connection", async () => {
+  const fetch = async (/** @type {any} */ _, /** @type {any} */ { headers }) =>
+    headers.Authorization ? unreachable() : answer(401, {})();
+  const fanline = subscriber({ fetch });
+  await turn();
+  script.sockets[0].end(1006);
+  await turn();
+  has(fanline.state, { phase: "waiting", reason: "the server cannot be reached" });
+  fanline.close();
+});
+
 test("asks once for a token for each connection, and goes on after a refused one", async () => {
   let count = 0;
   const token = async () => `t${++count}`;
