@@ -27,7 +27,31 @@ from fanline.security.tls import server_context
 from tests.processes import Pipeline, ServiceProcess
 from tests.stubs import DEADLINE, PASSWORD
 
+# What the browser does without: first two processes, a third of the CPU of a window, for the list below its
+# line for addresses and for a page that may be opened next. The rest is what Playwright turns off: of two
+# lists, only the last counts.
+UNUSED = (
+    "InitialWebUI",
+    "PreloadTopChromeWebUI",
+    "SpareRendererForSitePerProcess",
+    "WebUIOmniboxAimPopup",
+    "WebUIOmniboxFullPopup",
+    "WebUIOmniboxPopup",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)
+
 FLAGS = (
+    f"--disable-features={','.join(UNUSED)}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
