@@ -132,12 +132,14 @@ async def test_a_refusal_is_told_before_the_input_ends(publisher: StubPublisher,
     assert (await process.end(b"y\n")).code == 1
 
 
-async def test_ends_when_the_service_does_not_answer(publisher: StubPublisher, run: Run) -> None:
+async def test_ends_when_the_service_does_not_answer(publisher: StubPublisher, start: Start) -> None:
     """Without an ack in time it is exit code 3, and the first line without one is named."""
     publisher.script.extend([Do.ACK, Do.IGNORE, Do.IGNORE])
-    result = await run("pub", "--timeout", "0.3", "t", "-", stdin=b"one\ntwo\nthree\n")
+    process = await start("pub", "--timeout", "1", "t", "-")
+    await publisher.until(lambda: len(publisher.connections) == 1)
+    result = await process.end(b"one\ntwo\nthree\n")
     assert result.code == 3
-    assert "[clientdemo] line 2: not acknowledged within 0.3 s" in result.err
+    assert "[clientdemo] line 2: not acknowledged within 1 s" in result.err
     assert "the server does not answer" in result.err
 
 
