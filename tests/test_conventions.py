@@ -39,7 +39,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """The lines of a function without its signature and its docstring."""
-    start = function.body[1:] if ast.get_docstring(function) else function.body
+    start = function.body[1:] if ast.get_docstring(function, clean=False) else function.body
     return (function.end_lineno or 0) - start[0].lineno + 1 if start else 0
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import certs
 from fanline.errors import EXIT_CONFIGURATION
 from fanline.setting_sources import ENV_PREFIX, SERVICES
 from fanline.settings import Settings
@@ -47,7 +46,7 @@ def test_a_mistake_of_the_operator_is_not_tried_again(unit: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-async def test_the_command_becomes_ready_and_stops(unit: Path, tmp_path: Path) -> None:
+async def test_the_command_becomes_ready_and_stops(unit: Path, tmp_path: Path, cert_dir: Path) -> None:
     """Run as systemd runs it, it reports readiness, then signs of life, and SIGTERM ends it (line 55).
 
     Workers give their signs of life together.
@@ -55,7 +54,8 @@ async def test_the_command_becomes_ready_and_stops(unit: Path, tmp_path: Path) -
     section = service_section(unit)
     assert section["Type"] == "notify"
     assert int(section["WatchdogSec"]) > Settings.model_fields["drain_timeout"].default
-    certs.ensure(tmp_path / "var/certs")
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/certs").symlink_to(cert_dir)
     config = tmp_path / "fanline.toml"
     workers = 2 if unit.stem in ("fanline-publisher", "fanline-subscriber") else 1
     ports = "".join(f"{service}_port = 0\n" for service in SERVICES)

@@ -16,7 +16,7 @@ from tests.conftest import open_websocket
 from tests.processes import Pipeline
 from tests.stubs import DEADLINE
 
-USERS = int(os.environ.get("USERS_AT_ONCE", "400"))
+USERS = int(os.environ.get("USERS_AT_ONCE", "200"))
 PASSWORD = "all the same"
 
 # Handshakes under way at a time: what is tested is the messages, not a storm of logins.

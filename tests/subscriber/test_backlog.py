@@ -53,7 +53,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(logs, steps)
 def test_every_pattern_gets_its_records_once_and_in_order(
     log: list[str], steps: list[Add | Remove | Read]

@@ -288,7 +288,7 @@ def test_refuses_what_is_not_json(frame: bytes) -> None:
     assert refusal_of(frame).code in (ErrorCode.BAD_JSON, ErrorCode.BAD_COMMAND)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.binary(max_size=30)
     | st.binary(max_size=20).map(lambda rest: b"sub a " + rest)

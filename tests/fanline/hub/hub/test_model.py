@@ -86,7 +86,7 @@ def take(hub: Hub, step: Step) -> Stream[Event] | None:
     return None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps, st.integers(0, 10))
 def test_any_sequence_gives_the_events_that_it_should(steps: list[Step], history: int) -> None:
     """Events, ids, times, streams, history and errors are those of the model (lines 32, 33, 34 and 35)."""

@@ -83,7 +83,7 @@ def test_brackets_in_strings_are_not_nesting() -> None:
         assert check_message(NewMessage("a", content), max_content=100_000) is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     values,
     st.integers(MAX_DEPTH - 4, MAX_DEPTH),

@@ -227,7 +227,7 @@ def test_content_that_a_receiver_could_not_parse_is_refused(text: bytes, dialect
     assert refusal_of(b'{"topic":"a","content":%s}' % text, dialect).code == ErrorCode.BAD_JSON
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=40) | damaged_frames(), st.sampled_from(Dialect))
 def test_whatever_is_sent_can_be_handed_on_or_is_refused(frame: bytes, dialect: Dialect) -> None:
     """No bytes raise, and what is taken is valid UTF-8 and JSON in both dialects on its way out (line 6)."""
@@ -239,7 +239,7 @@ def test_whatever_is_sent_can_be_handed_on_or_is_refused(frame: bytes, dialect: 
             json.loads(out.decode(), parse_constant=pytest.fail)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(json_texts(), spaces, spaces, st.booleans())
 def test_content_travels_byte_for_byte(text: bytes, before: str, behind: str, in_array: bool) -> None:
     """From the publisher's frame through the log to a subscriber, its spelling is its own."""

@@ -71,7 +71,7 @@ def test_a_record_is_a_message_with_what_routing_needs() -> None:
 # The plain dialect on its way out
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(json_texts(), texts, st.none() | texts, st.none() | texts, st.sampled_from(sorted(MESSAGE_TYPES)))
 def test_a_plain_reader_gets_a_string_for_content(
     text: bytes,
@@ -109,7 +109,7 @@ def test_a_plain_message_comes_back_as_it_was(topic: str, content: str) -> None:
     assert decode_plain(Dialect.PLAIN.codec.encode_published(message)).topic == topic
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=40) | damaged_frames())
 def test_a_plain_peer_can_send_anything(frame: bytes) -> None:
     """It is a message that can be handed on, or one and the same kind of error (line 6)."""

@@ -46,7 +46,7 @@ async def test_reads_back_in_steps(store: SqliteStore, monkeypatch: pytest.Monke
 
 
 @given(steps=STEPS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_agrees_with_the_model_in_small_steps(steps: list[Step]) -> None:
     """All ways to find records agree with the model, also where they meet."""
     with pytest.MonkeyPatch.context() as patch:
