@@ -30,6 +30,7 @@ _HELP: Final = {
     "growth": "Cost of a longer log, and gain of more processes.",
     "chat": "CPU of a chat message to a member, and memory of a member.",
     "http": "Server-sent events and POST, next to WebSockets.",
+    "presence": "Users who are present, and the newest message of each topic.",
     "compare": "The main figures of two source trees, in turns; with --against.",
     "all": "Every part.",
 }
@@ -74,6 +75,7 @@ _CASE_OPTIONS: Final = {
     "growth": ("rows", "log", "seconds"),
     "chat": ("subscribers", "rate", "size", "seconds"),
     "http": (),
+    "presence": (),
     "compare": (),
     "all": ("log",),
 }

@@ -12,10 +12,10 @@ from bench.load.layouts import LAYOUTS, one_topic
 from bench.load.publishers import Pushed
 from bench.load.receivers import quantiles
 from bench.load.rig import Load, Outcome, busy
-from bench.load.wire import Stream
+from bench.load.wire import MarkCounter, Stream
 from bench.peers import logfile
 from bench.peers.base import FIRST_POSITION, Peer
-from bench.peers.fanline import Chat, Fanline, FanlineDialect
+from bench.peers.fanline import Chat, Fanline, FanlineDialect, LatestDialect
 from bench.runner import Case, Lab, Result
 from bench.system import CpuMeter, memory
 
@@ -181,8 +181,9 @@ def idle(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
     for case in cases:
         with lab.serve(peer) as server:
             pid, count = server.pids[server.delivering], case.subscribers
-            before = memory(pid)
-            arrival = lab.rig.connect(server, one_topic(count), processes=2)
+            before, meter = memory(pid), CpuMeter(server.pids)
+            arrival = lab.rig.connect(server, LAYOUTS[case.topics](count), processes=2)
+            connecting = sum(meter.used().values())
             meter = CpuMeter(server.pids)
             time.sleep(case.seconds)
             cores = sum(meter.used().values()) / case.seconds
@@ -192,6 +193,7 @@ def idle(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
                 "served_rss": (memory(pid)["rss"] - before["rss"]) / count,
                 "connections": count / arrival.seconds,
                 "cpu": arrival.cpu / count,
+                "cpu_all": connecting / count,
                 "cores_idle": cores,
                 "delivered": outcome.delivered,
             }
@@ -237,6 +239,35 @@ def log(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
         if resumes:
             figures |= {"resume": median(resumes), "resume_worst": max(resumes)}
         yield Result(case._replace(rows=rows), figures, warnings)
+
+
+def latest(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
+    """Measure the newest messages of all topics of a log, each of which has a topic of its own."""
+    for case in cases:
+        folder = lab.folder()
+        logfile.fill(folder / "data", case.rows, topics=case.rows)
+        with lab.serve(peer, folder) as server:
+            before = {name: memory(pid)["rss"] for name, pid in server.pids.items()}
+            meter, began = CpuMeter(server.pids), time.monotonic()
+            _read_latest(server, case.rows)
+            seconds, used = time.monotonic() - began, meter.used()
+            grown = sum(memory(pid)["rss"] - before[name] for name, pid in server.pids.items())
+            figures = {
+                "seconds": seconds,
+                "cpu": used[server.delivering] / case.rows,
+                "cpu_all": sum(used.values()) / case.rows,
+                "rss": grown / case.rows,
+            }
+            yield Result(case, figures)
+
+
+def _read_latest(server: Peer, count: int) -> None:
+    """Subscribe to the newest message of each topic, and read so many."""
+    with Stream(server.subscribe_at, server.subscribe_at.context()) as stream:
+        LatestDialect().subscribe(stream, ["log.>"])
+        messages = MarkCounter(b'"content":')
+        while messages.total < count:
+            messages.feed(stream.receive())
 
 
 def _resume(server: Peer, rows: int, number: int) -> float:

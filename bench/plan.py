@@ -30,6 +30,8 @@ STREAMS: Final = Part("streams", parts.idle, ("fanline", "fanline-events"), ("su
 POST: Final = Part(
     "post", parts.durable, ("fanline", "fanline-post", "jetstream-always"), ("clients", "size")
 )
+PRESENCE: Final = Part("presence", parts.idle, ("fanline", "fanline-presence"), ("topics", "subscribers"))
+LATEST: Final = Part("latest", parts.latest, _FANLINE, ("rows",))
 CHAT: Final = Part("chat", parts.chat, ("fanline", "chat"), ("subscribers", "rate", "size"))
 
 # The limits of the grid: beyond them the machine or the generator would be measured.
@@ -143,6 +145,13 @@ def _http(scope: Scope) -> Iterator[Step]:
     yield Step(POST, _alone(*posts), POST.peers)
 
 
+def _presence(scope: Scope) -> Iterator[Step]:
+    present, rows = (200, 2_000) if scope.is_quick else (10_000, 100_000)
+    cases = [DEFAULTS["idle"]._replace(topics=topics, subscribers=present) for topics in ("one", "own")]
+    yield Step(PRESENCE, _alone(*cases), PRESENCE.peers, 1)
+    yield Step(LATEST, _alone(Case(rows=rows)), _FANLINE)
+
+
 def _compare(scope: Scope) -> Iterator[Step]:
     seconds, crowd = (0.5, 200) if scope.is_quick else (3.0, 2_000)
     yield Step(FANOUT, _alone(*(Case(subscribers=each, seconds=seconds) for each in (100, 1_000))), _FANLINE)
@@ -167,6 +176,7 @@ PLANS: Final[dict[str, Callable[[Scope], Iterator[Step]]]] = {
     "growth": _growth,
     "chat": _chat,
     "http": _http,
+    "presence": _presence,
     "compare": _compare,
     "all": _all,
 }

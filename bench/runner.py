@@ -18,7 +18,7 @@ from bench.load.rig import Rig
 from bench.peers import logfile
 from bench.peers.base import Peer
 from bench.peers.centrifugo import Centrifugo
-from bench.peers.fanline import Chat, Fanline, FanlineEvents, FanlinePost, TwoWorkers
+from bench.peers.fanline import Chat, Fanline, FanlineEvents, FanlinePost, FanlinePresence, TwoWorkers
 from bench.peers.mosquitto import Mosquitto
 from bench.peers.naive import Naive
 from bench.peers.nats import JetStreamAlways, JetStreamDefault, Nats
@@ -28,7 +28,7 @@ from fanline.server.process import raise_file_limit
 
 _ALL: Final[tuple[type[Peer], ...]] = (
     Fanline, Nats, Mosquitto, Naive, Centrifugo, JetStreamAlways, JetStreamDefault,
-    FanlineEvents, FanlinePost, TwoWorkers, Chat,
+    FanlineEvents, FanlinePost, FanlinePresence, TwoWorkers, Chat,
 )  # fmt: skip
 
 

@@ -76,6 +76,12 @@ TABLES: Final = (
     Table("events", "CPU of a delivery, by WebSocket and by server-sent events", "cpu p50 p99", "cpu"),
     Table("streams", "Memory of an idle connection of each kind", "rss pss served_rss", "rss"),
     Table("post", "Stored, one message at a time on each connection", "rate p50 p99 cpu_all", "rate"),
+    Table(
+        "presence",
+        "A connection that subscribes, and one whose user is present",
+        "cpu cpu_all rss cores_idle",
+    ),
+    Table("latest", "The newest message of each topic, read by one subscriber", "seconds cpu cpu_all rss"),
     Table("chat", "CPU of a message to a member of a room", "cpu cpu_all rss p50 p99", "cpu"),
 )
 

@@ -36,11 +36,14 @@ class FanlineDialect(Dialect):
     """``fanline.v1``, one message to a frame."""
 
     keepalive = client_frame(b"", PONG)  # unsolicited, which RFC 6455 allows (5.5.3)
+    options: ClassVar[Mapping[str, object]] = {}  # of subscriptions to live messages
 
     def subscribe(self, stream: Stream, topics: Sequence[str], after: int | None = None) -> None:
         stream.upgrade("/subscribe", _LOGIN)
-        resume = {} if after is None else {"after": after}
-        stream.send(b"".join(client_frame(msgspec.json.encode({"sub": topic} | resume)) for topic in topics))
+        options: Mapping[str, object] = self.options if after is None else {"after": after}
+        stream.send(
+            b"".join(client_frame(msgspec.json.encode({"sub": topic, **options})) for topic in topics)
+        )
         for _ in topics:
             stream.read_until(b'{"subscribed":')
             stream.read_until(b"}")
@@ -57,6 +60,19 @@ class FanlineDialect(Dialect):
         del name
         one = f'{{"topic":"{TOPIC}","content":"{"x" * (size - 2)}"}}'
         return (one if together == 1 else f"[{','.join([one] * together)}]").encode()
+
+
+class PresenceDialect(FanlineDialect):
+    """Each subscriber is present on its topics."""
+
+    settling = 1.0  # the last joins are still being stored
+    options: ClassVar[Mapping[str, object]] = {"presence": True}
+
+
+class LatestDialect(FanlineDialect):
+    """Each subscriber begins with the newest message of each topic."""
+
+    options: ClassVar[Mapping[str, object]] = {"latest": True}
 
 
 class EventsDialect(FanlineDialect):
@@ -184,6 +200,13 @@ class FanlineEvents(Fanline):
 
     name: ClassVar[str] = "fanline-events"
     dialect: Dialect = EventsDialect()
+
+
+class FanlinePresence(Fanline):
+    """The same, with subscribers that are present on their topics."""
+
+    name: ClassVar[str] = "fanline-presence"
+    dialect: Dialect = PresenceDialect()
 
 
 class FanlinePost(Fanline):

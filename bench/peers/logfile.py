@@ -26,21 +26,23 @@ def begin_at(folder: Path, position: int) -> None:
             connection.commit()
 
 
-def fill(folder: Path, rows: int, on_progress: Callable[[int], None] = lambda _: None) -> None:
-    """Make a log of so many messages of 120 bytes, in turn on a thousand topics; several million a minute.
+def fill(
+    folder: Path, rows: int, on_progress: Callable[[int], None] = lambda _: None, *, topics: int = TOPICS
+) -> None:
+    """Make a log of so many messages of 120 bytes, in turn on some topics; several million a minute.
 
     Args:
         folder: Its folder, a ``data_dir``.
         rows: Number of messages.
         on_progress: Called with the number of messages written so far.
+        topics: Number of topics.
     """
     with closing(LogFile(folder)) as log:
         log.prepare()
         with closing(Writer(log, dedupe_window=1, clock=time.time)) as writer:
             writer.connection.execute("PRAGMA synchronous = OFF")  # an interrupted log is made again
-            batch = [_message(number) for number in range(TOPICS)] * (_BATCH // TOPICS)
             for done in range(0, rows, _BATCH):
-                writer.append(batch[: rows - done])
+                writer.append([_message(n % topics) for n in range(done, min(rows, done + _BATCH))])
                 on_progress(done)
 
 
@@ -55,8 +57,12 @@ def rounded_length(folder: Path) -> int:
 
 def topic(number: int) -> str:
     """Return one of the topics of a filled log."""
-    return f"log.{number % TOPICS:03}"
+    return _topic(number % TOPICS)
+
+
+def _topic(number: int) -> str:
+    return f"log.{number:03}"
 
 
 def _message(number: int) -> NewMessage:
-    return NewMessage(topic(number), msgspec.Raw(b'"%s"' % (b"x" * 40)), sender=DEMO_USER)
+    return NewMessage(_topic(number), msgspec.Raw(b'"%s"' % (b"x" * 40)), sender=DEMO_USER)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.plan import DISK, EVENTS, POST, one_case
+from bench.plan import DISK, EVENTS, LATEST, POST, PRESENCE, one_case
 from bench.runner import Case, Runner, Step
 from bench.samples import Run
 from tests.forking import forked
@@ -31,8 +31,14 @@ def test_every_part_measures() -> None:
     steps += [one_case("growth", rows=120_000, seconds=0.1), Step(DISK, [[Case()]], ())]
     samples = Runner(1, ["fanline"], None, Console(quiet=True)).run(steps).samples
     samples += Runner(1, ["chat"], None, Console(quiet=True)).run([one_case("chat", **TINY)]).samples
-    for name, part in (("fanline-events", EVENTS), ("fanline-post", POST)):
-        step = Step(part, [[Case(**TINY, clients=2)]], ())
+    others = (
+        ("fanline-events", EVENTS),
+        ("fanline-post", POST),
+        ("fanline-presence", PRESENCE),
+        ("fanline", LATEST),
+    )
+    for name, part in others:
+        step = Step(part, [[Case(**TINY, clients=2, rows=500)]], ())
         samples += Runner(1, [name], None, Console(quiet=True)).run([step]).samples
     found = {(sample.part, sample.peer): sample.figures for sample in samples}
     assert found["fanout", "fanline"]["delivered"] == 40 * 4
@@ -42,6 +48,8 @@ def test_every_part_measures() -> None:
     assert 0 < found["post", "fanline-post"]["p50"] <= found["post", "fanline-post"]["p99"]
     assert found["peak", "fanline"]["rate"] > 0
     assert found["idle", "fanline"]["delivered"] == 4
+    assert found["presence", "fanline-presence"]["delivered"] == 4
+    assert found["latest", "fanline"]["cpu_all"] > found["latest", "fanline"]["cpu"] > 0
     assert found["reconnect", "fanline"]["resumed"] == 100 * 4
     assert 0 < found["durable", "fanline"]["p50"] <= found["durable", "fanline"]["p99"]
     assert 0 < found["log", "fanline"]["resume"] <= found["log", "fanline"]["resume_worst"]
