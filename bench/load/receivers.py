@@ -29,6 +29,9 @@ _STAMP_LENGTH: Final = len('"content":"') + STAMP_DIGITS
 _PER_SOURCE: Final = 5_000
 _CONNECTING_THREADS: Final = 16
 
+# After so many connections, those that are open send a keep-alive frame: a slow machine takes long for all.
+_KEPT_ALIVE: Final = 2_000
+
 # After an overload the rest arrives late. It is awaited, so that it is not counted as part of the next load.
 _BACKLOG_SECONDS: Final = 30.0
 _BACKLOG_SILENCE: Final = 1.5
@@ -116,8 +119,11 @@ class Receivers:
             return stream
 
         with ThreadPoolExecutor(_CONNECTING_THREADS) as pool:
-            for stream in pool.map(open_one, range(len(subscriptions)), subscriptions):
+            opened = pool.map(open_one, range(len(subscriptions)), subscriptions)
+            for count, stream in enumerate(opened, start=1):
                 self._add(stream, dialect)
+                if count % _KEPT_ALIVE == 0:
+                    self._keep_alive()
         gc.freeze()
         return time.process_time() - used
 
@@ -126,10 +132,14 @@ class Receivers:
         self.receive(self._expected, _MAX_PAUSE, _backlog_limits())
         self._take()  # pings
         self._expected = 0
-        for number, counter in self._counters.items():
+        for counter in self._counters.values():
             counter.total = counter.records = 0
-            if self._keepalive:
-                self._streams[number].send(self._keepalive)
+        self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        if self._keepalive:
+            for stream in self._streams.values():
+                stream.send(self._keepalive)
 
     def receive(self, expected: int, pause: float, limits: Limits) -> Count:
         """Count until ``expected`` bytes of data are there or the limits are reached.

@@ -158,8 +158,8 @@ class Rig:
         for number, receivers in enumerate(self._receivers):
             part = layout.subscriptions[1 + number :: processes]
             receivers.ask("connect", peer.subscribe_at, peer.dialect, part, after)
-        watcher.call("connect", peer.subscribe_at, peer.dialect, layout.subscriptions[0], after)
         generator = max(receivers.answer() for receivers in self._receivers)
+        watcher.call("connect", peer.subscribe_at, peer.dialect, layout.subscriptions[0], after)
         arrival = Arrival(time.monotonic() - began, meter.used()[""], generator)
         time.sleep(peer.dialect.settling)
         return arrival
