@@ -107,8 +107,9 @@ class HttpIntake:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not keep up; try again") from None
         outcomes = Outcomes(len(entries))
         for start in range(0, len(entries), SLICE):
+            if start:
+                await asyncio.sleep(0)  # the others have their turn
             self._intake.forward(self._intake.check(entries[start : start + SLICE], user), outcomes)
-            await asyncio.sleep(0)  # the others have their turn
         return await outcomes.complete
 
 

@@ -64,8 +64,11 @@ class Application:
             notices = [*app.notices(), *changes] if is_verbose else ()
             return PlainTextResponse("".join(f"{line}\n" for line in (problem or "ok", *notices)), status)
 
+        # Routes are tried in turn: first those that are asked often.
         self._routes: list[BaseRoute] = [
-            *app.routes,  # first, so that a service can describe its health in a way of its own
+            *(Route(path, _for_users(page, access), methods=["POST"]) for path, page in app.posts.items()),
+            *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
+            *app.routes,  # before ours, so that a service can describe its health in a way of its own
             *(() if has_open_metrics else _documents(app)),
             Route("/healthz", _show_health),
             Route("/readyz", show_readiness),
@@ -74,8 +77,6 @@ class Application:
                 show_metrics if has_open_metrics else _for_users(show_metrics, access, needs_password=True),
             ),
             *(() if reporter is None else _status(reporter, access)),
-            *(Route(path, _for_users(page, access)) for path, page in app.pages.items()),
-            *(Route(path, _for_users(page, access), methods=["POST"]) for path, page in app.posts.items()),
             *(Route(path, _stream(each, access, connections)) for path, each in app.streams.items()),
             *(Route(path, _upgrade_required(access, endpoint)) for path, endpoint in app.endpoints.items()),
         ]

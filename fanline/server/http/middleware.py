@@ -168,9 +168,12 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started = True
-            headers = MutableHeaders(scope=message)
+            raw = message["headers"] = list(message["headers"])
+            given = {name for name, _ in raw}
             for name, value in common_headers(self._request, self._access):
-                headers.setdefault(name, value)
+                if (key := name.lower().encode()) not in given:
+                    raw.append((key, value.encode("latin-1")))
+            headers = MutableHeaders(raw=raw)
             if self._request.scope["method"] == "OPTIONS" and "access-control-allow-origin" in headers:
                 headers.setdefault("Access-Control-Allow-Methods", headers.get("allow", "GET, HEAD, OPTIONS"))
                 headers.setdefault("Access-Control-Allow-Headers", _PREFLIGHT_HEADERS)
