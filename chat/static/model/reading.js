@@ -155,3 +155,8 @@ function load(key) {
 
 /** @param {[string, any]} entry What the browser's store holds of a room. */
 const isMark = ([, mark]) => Number.isInteger(mark?.messages) && Number.isInteger(mark.seq);
+  /** @returns {number} How many messages of all rooms are unread. */
+  get total() {
+    return [...this.#rooms.keys()].reduce((sum, roomId) => sum + this.unread(roomId), 0);
+  }
+

@@ -16,7 +16,7 @@ import { counted, dayAndTime, sentence } from "../model/text.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { askForRoom, confirm, note } from "./dialogs.js";
-import { avatar, byId, element, oncePerFrame, textButton } from "./dom.js";
+import { avatar, byId, element, oncePerFrame, textButton, write } from "./dom.js";
 import { closeDrawers } from "./drawers.js";
 import { RoomList, shortened } from "./roomlist.js";
 
@@ -306,12 +306,12 @@ export class Chat {
   }
 
   #showTitle() {
-    const unread = this.#rooms.unread;
+    const unread = this.#reading.total;
     byId("unread").hidden = unread === 0;
-    byId("unread").textContent = shortened(unread);
+    write("unread", shortened(unread));
     const label = unread ? `Rooms, ${counted(unread, "unread message")}` : "Rooms";
     byId("show-rooms").setAttribute("aria-label", label);
-    byId("room-title").textContent = this.#name();
+    write("room-title", this.#name());
     byId("more").hidden = !this.#canDelete();
     this.#composer.address(this.#name());
     document.title = `${unread ? `(${unread}) ` : ""}${this.#name() || "…"} · ${about.name}`;

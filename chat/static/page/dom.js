@@ -77,6 +77,39 @@ export function oncePerFrame(draw, signal) {
   };
 }
 
+/**
+ * Show a text, unless it is there already: what does not change costs no layout.
+ *
+ * @param {string} id The id of an element of the page.
+ * @param {string} text The text.
+ */
+export function write(id, text) {
+  const written = byId(id);
+  if (written.textContent !== text) {
+    written.textContent = text;
+  }
+}
+
+/**
+ * Make rows the content of a list. Those that stay are not touched, since every one that is put in costs layout.
+ *
+ * @param {HTMLElement} list The list.
+ * @param {HTMLElement[]} rows Its rows, in order.
+ */
+export function arrange(list, rows) {
+  const wanted = new Set(rows);
+  for (const row of [.../** @type {HTMLCollectionOf<HTMLElement>} */ (list.children)]) {
+    if (!wanted.has(row)) {
+      row.remove();
+    }
+  }
+  rows.forEach((row, index) => {
+    if (list.children[index] !== row) {
+      list.insertBefore(row, list.children[index] ?? null);
+    }
+  });
+}
+
 /** @param {string} text @param {() => void} onclick @returns {HTMLElement} A button that looks like a link. */
 export const textButton = (text, onclick) => element("button.link", { type: "button", onclick }, text);
 

@@ -6,7 +6,7 @@
 
 import { Members } from "../model/presence.js";
 import { counted } from "../model/text.js";
-import { avatar, byId, element, oncePerFrame } from "./dom.js";
+import { arrange, avatar, byId, element, oncePerFrame, write } from "./dom.js";
 
 /** @import { Api } from "../model/api.js" */
 /** @import { Group } from "../model/presence.js" */
@@ -20,6 +20,8 @@ export class MemberList {
   #api;
   #userId;
   #members = new Members();
+  /** @type {Map<string, HTMLElement>} */
+  #rows = new Map();
   /** @type {RoomEvent[]} */
   #moves = [];
   #drawSoon;
@@ -65,14 +67,18 @@ export class MemberList {
     const { groups, count } = this.#members;
     const isOwn = (/** @type {Group} */ { userId }) => userId === this.#userId;
     const inOrder = [...groups.filter(isOwn), ...groups.filter((group) => !isOwn(group))];
-    const rows = inOrder.slice(0, MOST_SHOWN).map((group) => memberRow(group, isOwn(group)));
-    const others = counted(count - MOST_SHOWN, "other");
-    byId("members").replaceChildren(...rows);
-    if (count > MOST_SHOWN) {
-      byId("members").append(element("li.note", {}, `and ${others}`));
+    /** @type {Map<string, HTMLElement>} */
+    const rows = new Map();
+    for (const group of inOrder.slice(0, MOST_SHOWN)) {
+      const key = `${group.count} ${group.userId}`;
+      rows.set(key, this.#rows.get(key) ?? memberRow(group, isOwn(group)));
     }
-    byId("member-count").textContent = `${count}`;
-    byId("members-title").textContent = `In this room: ${count}`;
+    this.#rows = rows;
+    arrange(byId("members"), [...rows.values()]);
+    byId("more-members").hidden = count <= MOST_SHOWN;
+    write("more-members", `and ${counted(count - MOST_SHOWN, "other")}`);
+    write("member-count", `${count}`);
+    write("members-title", `In this room: ${count}`);
     byId("show-members").setAttribute("aria-label", `Members: ${count}`);
   }
 }

@@ -57,11 +57,6 @@ export class RoomList {
     };
   }
 
-  /** @returns {number} The number of unread messages in all rooms. */
-  get unread() {
-    return [...this.#rows.keys()].reduce((sum, id) => sum + this.#marksOf(id).unread, 0);
-  }
-
   /** @param {string} roomId A room. @returns {Summary | undefined} What is known of it. */
   find(roomId) {
     return this.#rows.get(roomId)?.room;
