@@ -7,6 +7,7 @@
 import { browser } from "./storage.js";
 
 const PREFIX = "fanline.read.";
+const KEPT = 30 * 86_400_000; // milliseconds for which it is known how far a deleted room was read: it may be restored
 
 /**
  * @typedef {object} RoomCount Messages of a room up to a position.
@@ -15,7 +16,12 @@ const PREFIX = "fanline.read.";
  * @property {number} seq The position.
  * @property {string} [senderId] The user who sent the newest one.
  */
-/** @typedef {{messages: number, seq: number}} Mark How many messages were read, and the position of the last one. */
+/**
+ * @typedef {object} Mark How far a room was read.
+ * @property {number} messages How many messages were read.
+ * @property {number} seq The position of the last one.
+ * @property {number} [gone] Since when the room is not there, in Unix milliseconds.
+ */
 
 /** Counts the unread messages of one user. One who writes in a room, from anywhere, has read what is there. */
 export class Reading {
@@ -55,15 +61,30 @@ export class Reading {
   replace(rooms) {
     this.#rooms = new Map(rooms.map((room) => [room.roomId, { ...room }]));
     this.#read ??= Object.fromEntries(rooms.map(({ roomId, messages, seq }) => [roomId, { messages, seq }]));
-    for (const [roomId, { messages }] of Object.entries(this.#read)) {
-      if (messages > (this.#rooms.get(roomId)?.messages ?? -1)) {
-        delete this.#read[roomId]; // it was deleted, or another room has its id now
+    for (const [roomId, mark] of Object.entries(this.#read)) {
+      mark.gone = this.#rooms.has(roomId) ? undefined : (mark.gone ?? Date.now());
+      if (mark.gone && mark.gone < Date.now() - KEPT) {
+        delete this.#read[roomId];
       }
     }
     for (const room of rooms) {
+      this.#checkMark(room);
       this.#readOwn(room);
     }
     this.#save();
+  }
+
+  /** @param {RoomCount} room A room that was made, or restored with its messages. */
+  add(room) {
+    this.#checkMark(room);
+    this.update(room);
+  }
+
+  /** @param {RoomCount} room A room; it is another one than that of the mark if it has fewer messages than were read. */
+  #checkMark({ roomId, messages }) {
+    if (this.#read && messages < (this.#read[roomId]?.messages ?? 0)) {
+      delete this.#read[roomId];
+    }
   }
 
   /**
@@ -128,18 +149,19 @@ export class Reading {
     }
   }
 
-  /** @param {string} roomId The room that was deleted; one that is made under its id has nothing read. */
+  /** @param {string} roomId The room that was deleted; how far it was read is kept, in case it is restored. */
   forget(roomId) {
     this.#rooms.delete(roomId);
-    if (this.#read) {
-      delete this.#read[roomId];
-      this.#save();
-    }
   }
 
   /** @param {string} roomId A room. @returns {number} How many of its messages are unread. */
   unread(roomId) {
     return Math.max((this.#rooms.get(roomId)?.messages ?? 0) - (this.#read?.[roomId]?.messages ?? 0), 0);
+  }
+
+  /** @returns {number} How many messages of all rooms are unread. */
+  get total() {
+    return [...this.#rooms.keys()].reduce((sum, roomId) => sum + this.unread(roomId), 0);
   }
 
   #save() {
@@ -155,8 +177,3 @@ function load(key) {
 
 /** @param {[string, any]} entry What the browser's store holds of a room. */
 const isMark = ([, mark]) => Number.isInteger(mark?.messages) && Number.isInteger(mark.seq);
-  /** @returns {number} How many messages of all rooms are unread. */
-  get total() {
-    return [...this.#rooms.keys()].reduce((sum, roomId) => sum + this.unread(roomId), 0);
-  }
-

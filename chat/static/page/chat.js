@@ -15,7 +15,7 @@ import { tab } from "../model/storage.js";
 import { counted, dayAndTime, sentence } from "../model/text.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { askForRoom, confirm, note } from "./dialogs.js";
+import { askForRoom, closeAll, confirm, note } from "./dialogs.js";
 import { avatar, byId, element, oncePerFrame, textButton, write } from "./dom.js";
 import { closeDrawers } from "./drawers.js";
 import { RoomList, shortened } from "./roomlist.js";
@@ -52,6 +52,7 @@ export class Chat {
   /** @type {State} */
   #state = { phase: "connecting", reason: "" };
   #away = "";
+  #deleted = ""; // the room that the user has deleted
   #ending = new AbortController();
 
   /**
@@ -105,6 +106,7 @@ export class Chat {
     this.#composer.close();
     this.#feed.close();
     this.#conversation?.close();
+    closeAll();
   }
 
   // All rooms.
@@ -133,7 +135,7 @@ export class Chat {
         this.#replaceRooms(this.#coming.splice(0));
       }
     } else if (made) {
-      this.#reading.update(made);
+      this.#reading.add(made);
       this.#rooms.add(made);
     } else if (deleted) {
       this.#reading.forget(deleted.roomId);
@@ -205,6 +207,7 @@ export class Chat {
     ) {
       return;
     }
+    this.#deleted = roomId;
     if (await this.#attempt(this.#api.deleteRoom(roomId).then(() => true))) {
       note(
         sentences.deleted(name),
@@ -354,9 +357,11 @@ export class Chat {
 
   /** @param {string} reason Why the room is closed. */
   #returnToLobby(reason) {
-    const unsent = outbox.kept(this.#session.name, this.#roomId);
-    const kept = unsent.length ? sentences.unsentKept(KEPT_LONGER * about.restoreSeconds) : "";
-    note(`${sentence(reason)} ${sentences.itWas(this.#name() || this.#roomId)} ${kept}`);
+    if (this.#roomId !== this.#deleted) {
+      const unsent = outbox.kept(this.#session.name, this.#roomId);
+      const kept = unsent.length ? sentences.unsentKept(KEPT_LONGER * about.restoreSeconds) : "";
+      note(`${sentence(reason)} ${sentences.itWas(this.#name() || this.#roomId)} ${kept}`);
+    }
     location.replace("#");
   }
 

@@ -11,6 +11,14 @@ import { byId, element, textButton } from "./dom.js";
 
 const NOTE = 7_000; // milliseconds
 
+/** Take all dialogs and notes off the page: the next person is another one. */
+export function closeAll() {
+  byId("notes").replaceChildren();
+  for (const dialog of [byId("confirm"), byId("make-room")]) {
+    dialog.close();
+  }
+}
+
 /**
  * Ask before an action that cannot be undone.
  *
@@ -121,6 +129,11 @@ function asked(dialog) {
 export function note(text, ...more) {
   const close = element("button.icon", { type: "button", "aria-label": "Close" }, "×");
   const shown = element("p.note", {}, element("span", {}, text, ...more), close);
+  for (const other of byId("notes").children) {
+    if (other.textContent === shown.textContent) {
+      other.remove(); // once is enough
+    }
+  }
   close.addEventListener("click", () => shown.remove());
   byId("notes").append(shown);
   setTimeout(() => shown.remove(), NOTE);

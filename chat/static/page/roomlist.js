@@ -98,7 +98,10 @@ export class RoomList {
     this.refresh(roomId);
     this.#current = roomId;
     this.draw();
-    this.#moveStop();
+    if (this.#rows.get(roomId)?.row.hidden) {
+      this.#filter.value = ""; // it is not one of those that were looked for
+    }
+    this.#applyFilter();
     this.#rows.get(roomId)?.row.scrollIntoView({ block: "nearest" });
   }
 

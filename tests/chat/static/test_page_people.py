@@ -143,3 +143,7 @@ async def test_many_rooms_by_keyboard(installation: Installation, page: Page) ->
     await expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Attic")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Attic")
+    await page.get_by_label("Find a room").fill("attic")
+    await page.evaluate("() => { location.hash = 'lobby'; }")
+    await expect(page.get_by_label("Find a room")).to_have_value("")
+    await expect(page.get_by_role("link", name="Lobby")).to_be_visible()

@@ -28,13 +28,32 @@ test("counts each message once, in whichever order the news come", () => {
   assert.equal(reading.unread("a"), 2);
 });
 
-test("begins again with a room that was deleted", () => {
+test("begins again with a room that is made under the id of a deleted one", () => {
   const reading = new Reading("Ada", "u1");
   reading.replace([room(2, 5)]);
   reading.forget("a");
   assert.equal(reading.unread("a"), 0);
+  reading.add(room(0, 11));
   reading.update(room(1, 12));
   assert.equal(reading.unread("a"), 1);
+});
+
+test("remembers how far a room was read that is deleted and restored", (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: 1e12 });
+  const reading = new Reading("Ada", "u1");
+  reading.replace([room(2, 5), room(1, 6, "b")]);
+  reading.update(room(3, 8));
+  reading.forget("a");
+  assert.equal(reading.total, 0);
+  const later = new Reading("Ada", "u1");
+  later.replace([room(1, 6, "b")]);
+  later.add(room(3, 8));
+  assert.deepEqual([later.unread("a"), later.lastRead("a"), later.total], [1, 5, 1]);
+  for (const days of [0, 29, 31]) {
+    t.mock.timers.setTime(1e12 + days * 86_400_000);
+    new Reading("Ada", "u1").replace([room(1, 6, "b")]);
+    assert.equal(new Reading("Ada", "u1").lastRead("a"), days > 30 ? 0 : 5);
+  }
 });
 
 test("remembers what was read, for each user", () => {
