@@ -25,7 +25,7 @@ export const OFFLINE = "This device is offline.";
 export const failed = (/** @type {number} */ status) => `The server answered ${status}.`;
 
 // Rooms.
-export const MAKE_ANYWAY = "To make it all the same, press “Make room” again.";
+export const MAKE_ANYWAY = "For that, press “Make room” again.";
 export const deleteText = (/** @type {number} */ seconds) =>
   `All its members are disconnected. You can restore it, with its messages, within ${hours(seconds)}.`;
 export const unsentKept = (/** @type {number} */ seconds) =>
@@ -38,6 +38,7 @@ export const noRoom = (/** @type {string} */ address) =>
 export const makeFound = (/** @type {string} */ name) => `No such room. Make “${name}”?`;
 
 // Messages.
+export const YOU = "You";
 export const LOADING = "Loading…";
 export const BEGINNING = "This is the beginning of the room.";
 export const OLDER_LATER = "Older messages cannot be loaded at the moment. Trying again…";

@@ -105,6 +105,14 @@ function withoutPunctuation(address) {
 /** @param {Date} time A time. @returns {string} The time of day. */
 export const timeOfDay = (time) => clock.format(time);
 
+/** @param {Date} time A time. @returns {string} The time of day, without what tells morning from afternoon. */
+export const shortTime = (time) =>
+  clock
+    .formatToParts(time)
+    .map(({ type, value }) => (type === "dayPeriod" ? "" : value))
+    .join("")
+    .trim();
+
 /** @param {Date} time A time. @returns {string} Its day and time of day. */
 export const dayAndTime = (time) => moment.format(time);
 

@@ -8,7 +8,7 @@ import { Room } from "../fanline.js";
 import { Failure, serviceUrl } from "../model/api.js";
 import * as sentences from "../model/sentences.js";
 import { counted, dayName } from "../model/text.js";
-import { byId, oncePerFrame } from "./dom.js";
+import { byId, element, oncePerFrame } from "./dom.js";
 import { MemberList } from "./members.js";
 import { Timeline } from "./timeline.js";
 import { Unsent } from "./unsent.js";
@@ -237,16 +237,19 @@ export class Conversation {
     return before <= (place ?? read) || this.#timeline.countAfter(0) >= MOST_BACK;
   }
 
-  /** Scroll to where the user was, or to the first unread message, under a line that says so. */
+  /** Scroll to where the user was, or to the first unread message; in both cases that is under a line that says so. */
   #open() {
     const { place, read } = this.#opening;
     const unread = this.#timeline.countAfter(read);
     this.#isShown = true;
     this.#seen = Math.min(read, this.#timeline.newest.at(-1)?.seq ?? 0);
+    if (unread) {
+      this.#timeline.drawLine(read, counted(unread, "new message"));
+    }
     if (place !== null) {
       this.#timeline.scrollTo(place - 1);
     } else if (unread) {
-      this.#timeline.scrollTo(read, counted(unread, "new message"));
+      this.#timeline.scrollTo(read);
     }
     this.#look();
   }
@@ -280,7 +283,12 @@ export class Conversation {
     byId("newest").textContent = unseen ? counted(unseen, "new message") : "Newest messages";
     byId("day").hidden = !visible || visible.hasDay;
     if (visible) {
-      byId("day").textContent = dayName(new Date(visible.first.sent));
+      const { first, hasSender } = visible;
+      const sender = first.userId === this.#session.userId ? sentences.YOU : first.memberName;
+      byId("day").replaceChildren(dayName(new Date(first.sent)));
+      if (!hasSender) {
+        byId("day").append(" · ", element("bdi", {}, sender));
+      }
     }
   }
 

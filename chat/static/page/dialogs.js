@@ -9,7 +9,8 @@ import { byId, element, textButton } from "./dom.js";
 
 /** @import { DeletedRoom, Failure, RoomName } from "../model/api.js" */
 
-const NOTE = 7_000; // milliseconds
+const NOTE = 10_000; // milliseconds
+const NOTE_TO_ACT_ON = 30_000;
 
 /** Take all dialogs and notes off the page: the next person is another one. */
 export function closeAll() {
@@ -136,5 +137,5 @@ export function note(text, ...more) {
   }
   close.addEventListener("click", () => shown.remove());
   byId("notes").append(shown);
-  setTimeout(() => shown.remove(), NOTE);
+  setTimeout(() => shown.remove(), more.length ? NOTE_TO_ACT_ON : NOTE);
 }

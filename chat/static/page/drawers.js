@@ -45,7 +45,7 @@ export function closeDrawers() {
 function open(drawer) {
   closeDrawers();
   toggle(drawer, true);
-  const first = drawer.panel.querySelector("[aria-current], a, button");
+  const first = drawer.panel.querySelector("[aria-current]") ?? drawer.panel.querySelector(".close");
   /** @type {HTMLElement | null} */ (first)?.focus();
   watchBack();
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { counted, dayAndTime, isEmoji, splitText, timeOfDay } from "../model/text.js";
+import { YOU } from "../model/sentences.js";
+import { counted, dayAndTime, isEmoji, shortTime, splitText, timeOfDay } from "../model/text.js";
 import { avatar, element } from "./dom.js";
 
 const LONG_CHARACTERS = 1_500;
@@ -22,8 +23,9 @@ const LONG_LINES = 24;
  * @returns {HTMLElement} The row.
  */
 export function messageRow(name, text, time, { isOwn, isContinued }) {
-  const clock = element("time", { datetime: time.toISOString(), title: dayAndTime(time) }, timeOfDay(time));
-  const sender = element("span.name", {}, element("bdi", {}, isOwn ? "You" : name));
+  const shown = isContinued ? shortTime(time) : timeOfDay(time); // the margin is narrow
+  const clock = element("time", { datetime: time.toISOString(), title: dayAndTime(time) }, shown);
+  const sender = element("span.name", {}, element("bdi", {}, isOwn ? YOU : name));
   const head = element("p.head", {}, sender, " ", clock);
   const row = element("li.message", { tabindex: -1 }, avatar(name), head, bubble(text));
   row.classList.toggle("own", isOwn);

@@ -19,7 +19,7 @@ const STEP = 60;
 const MOST_ITEMS = 3_000; // in memory, while the newest ones are visible
 const NEAR = 700; // pixels from an end at which more is put in
 const AT_BOTTOM = 48; // pixels that still count as the bottom
-const ABOVE = 0.25; // of the height, which stays above a message that is scrolled to
+const ABOVE = 0.25; // of the height, which stays above the first new message when it is scrolled to
 
 /** Shows the messages of one room. */
 export class Timeline {
@@ -82,9 +82,9 @@ export class Timeline {
   }
 
   /**
-   * The first and last message that are visible, and whether the day of the first is.
+   * The first and last message that are visible, and whether day and sender of the first are.
    *
-   * @returns {{first: RoomEvent, last: RoomEvent, hasDay: boolean} | null}
+   * @returns {{first: RoomEvent, last: RoomEvent, hasDay: boolean, hasSender: boolean} | null}
    */
   get visible() {
     const { top, bottom } = this.#scroller.getBoundingClientRect();
@@ -96,9 +96,10 @@ export class Timeline {
     if (first === rows.length || lastIndex < first) {
       return null;
     }
-    const day = rows[first].querySelector(".day");
-    const hasDay = day !== null && day.getBoundingClientRect().bottom > top;
-    return { first: this.#eventAt(first), last: this.#eventAt(lastIndex), hasDay };
+    const isSeen = (/** @type {string} */ part) =>
+      (rows[first].querySelector(part)?.getBoundingClientRect().bottom ?? top) > top;
+    const hasSender = isSeen(".head") && !rows[first].classList.contains("continued");
+    return { first: this.#eventAt(first), last: this.#eventAt(lastIndex), hasDay: isSeen(".day"), hasSender };
   }
 
   /** @param {number} index The index of a row. */
@@ -186,23 +187,31 @@ export class Timeline {
     this.#settle();
   }
 
+  /** @param {number} seq A position. @param {string} text What a line says above the first message after it. */
+  drawLine(seq, text) {
+    const index = this.#items.indexAfter(seq);
+    if (index < this.#items.length) {
+      this.#line = { seq: this.#items.at(index).seq, text };
+      this.#refresh(index);
+    }
+  }
+
   /**
    * Scroll to a message.
    *
    * @param {number} seq A position; the first message after it is shown near the top, if there is one.
-   * @param {string} [line] The text of a line above that message, if it is where new ones begin.
    */
-  scrollTo(seq, line) {
+  scrollTo(seq) {
     const index = this.#items.indexAfter(seq);
     if (index === this.#items.length) {
       this.toBottom();
       return;
     }
-    this.#line = line === undefined ? undefined : { seq: this.#items.at(index).seq, text: line };
     this.#restartAt(index - STEP);
     this.#isStuck = false;
     const row = this.#list.children[index - this.#start];
-    const space = this.#scroller.clientHeight * (line === undefined ? 0 : ABOVE);
+    const isUnderLine = this.#line?.seq === this.#items.at(index).seq;
+    const space = isUnderLine ? this.#scroller.clientHeight * ABOVE : 0;
     const top = row.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top - space;
     this.#scroller.scrollTop += top;
     this.#scrolled();

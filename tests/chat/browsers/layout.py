@@ -4,6 +4,8 @@ OWN_NAME = "Long " * 12 + "Name"
 
 NAMES = ["دانا", "W" * 64]
 
+ROOM_NAME = "غرفة"
+
 MIXED = "מה שלומך?\nThe queue is back."
 
 ZALGO = "Z" + "\u0310\u0311\u0312\u0313\u0314" * 12
@@ -33,6 +35,11 @@ PROBLEMS = """() => {
   check(isNear(left, composer.left), `messages begin at ${left}, composer at ${composer.left}`);
   check(isNear(right, composer.right), `messages end at ${right}, composer at ${composer.right}`);
 
+  // So has what is above them, whatever the direction of the room's name.
+  const title = document.createRange();
+  title.selectNodeContents(document.getElementById("room-title"));
+  check(isNear(left, box(title).left), `messages begin at ${left}, the title at ${box(title).left}`);
+
   // Names stand next to their avatars and times, whatever their direction and length.
   for (const row of all("#members li, #own-name")) {
     const text = row.querySelector("bdi") ?? row.querySelector(".name");
@@ -49,6 +56,8 @@ PROBLEMS = """() => {
     const gap = box(head.querySelector("time")).left - lines.at(-1).right;
     check(gap >= 3 && gap <= 16, `${head.innerText}: ${gap} px from name to time`);
   }
+  const isCut = (part) => part.scrollWidth > part.clientWidth;
+  check(!all(".continued > .head").some(isCut), "a time is wider than the margin");
   const own = document.querySelector("#own-name .name");
   check(own.scrollWidth > own.clientWidth, "the own name is not long");
   check(getComputedStyle(own).textOverflow === "ellipsis", "the own name is cut without an ellipsis");

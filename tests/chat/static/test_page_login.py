@@ -1,5 +1,6 @@
 """Logging in and out on the page, and rooms that come and go."""
 
+import asyncio
 import re
 
 import pytest
@@ -39,8 +40,11 @@ async def test_rooms_are_made_and_deleted(installation: Installation, open_windo
     await ada.get_by_role("button", name="More").click()
     await ada.get_by_role("button", name="Delete room").click()
     await ada.get_by_role("alertdialog").get_by_role("button", name="Delete room").click()
+    told = [
+        expect(page.locator("#notes .note")).to_have_text([re.compile("“Garden”")]) for page in (ada, ben)
+    ]
+    await asyncio.gather(*told)  # notes pass
     for page in (ada, ben):
-        await expect(page.locator("#notes .note")).to_have_text([re.compile("“Garden”")])
         await expect(page.get_by_role("heading", level=1)).to_have_text("Lobby")
         await expect(page.get_by_role("link", name="Garden")).to_have_count(0)
         await is_connected(page)

@@ -188,7 +188,7 @@ async def test_older_messages_after_a_reconnect(installation: Installation, open
 
 async def test_the_layout(installation: Installation, open_window: OpenWindow) -> None:
     """Edges, names, times, mixed directions, notes and the composer are where they belong."""
-    room = await installation.make_room("Layout")
+    room = await installation.make_room(layout.ROOM_NAME)
     page = await (await open_window()).new_page()
     async with AsyncExitStack() as stack:
         await furnish(installation, room, stack)
@@ -196,6 +196,8 @@ async def test_the_layout(installation: Installation, open_window: OpenWindow) -
         await expect(page.locator("#members li")).to_have_count(3)
         await page.evaluate(layout.DROP_A_FILE)
         await expect(page.locator("#notes .note")).to_have_count(1)
+        assert await page.evaluate(layout.PROBLEMS) == []
+        await page.set_viewport_size({"width": 2_400, "height": 800})
         assert await page.evaluate(layout.PROBLEMS) == []
     await page.emulate_media(forced_colors="active")
     for element in (".bubble", ".avatar", "#notes .note"):
@@ -231,7 +233,10 @@ FIRST_VISIBLE = """() => {
 @pytest.mark.usefixtures("browser")
 async def test_in_firefox(installation: Installation) -> None:
     """In Firefox, too, writing moves nothing, new messages have a line, and the place is kept."""
-    room, other = await installation.make_room("Fox"), await installation.make_room("Elsewhere")
+    room, other = (
+        await installation.make_room(f"{layout.ROOM_NAME} 2"),
+        await installation.make_room("Elsewhere"),
+    )
     async with AsyncExitStack() as stack:
         page = await stack.enter_async_context(open_firefox())
         await furnish(installation, room, stack)

@@ -7,6 +7,7 @@ import {
   isEmoji,
   isInvisible,
   isSameDay,
+  shortTime,
   splitText,
 } from "../../../../chat/static/model/text.js";
 
@@ -53,6 +54,10 @@ test("names days", () => {
   assert.match(dayName(new Date(2024, 10, 16), now), /2024/);
   assert.ok(isSameDay(new Date(2026, 10, 20, 0, 1), new Date(2026, 10, 20, 23, 59)));
   assert.ok(!isSameDay(new Date(2026, 10, 20), new Date(2026, 11, 20)));
+});
+
+test("writes a short time without what tells morning from afternoon", () => {
+  assert.match(shortTime(new Date(2026, 10, 20, 16, 26)), /^(4|16):26$/);
 });
 
 test("writes numbers of things", () => {
