@@ -218,10 +218,17 @@ async def test_a_room_name_that_is_refused(installation: Installation, page: Pag
 
 
 async def test_what_cannot_be_sent(installation: Installation, page: Page) -> None:
-    """Text of which nothing is visible cannot be sent, and of files it is said that they cannot."""
+    """Text of which nothing is visible cannot be sent, and of files it is said that they cannot.
+
+    An Enter that only ends the choice of a character sends nothing, as Safari tells it, either.
+    """
     await log_in(page, installation.url, "Ada")
     await page.locator("#text").fill("\u200b\u200b")
     await expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    await page.locator("#text").fill("half")
+    for how in ({"keyCode": 229}, {"isComposing": True}):
+        await page.dispatch_event("#text", "keydown", {"key": "Enter", **how})
+    await expect(page.locator("#text")).to_have_value("half")
     data = await page.evaluate_handle(
         """() => {
           const data = new DataTransfer();
