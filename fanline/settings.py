@@ -227,7 +227,7 @@ class Settings(BaseModel):
     )
     recent_bytes: Bytes = Field(
         16_777_216,
-        description="Bytes of the newest messages kept in memory for readers that fell a little behind.",
+        description="Memory for the newest messages, in bytes, for readers that fell a little behind.",
     )
     queue_wait: Seconds = Field(
         10, description="Seconds that a request waits for an unreachable msgqueue before it is refused."

@@ -6,9 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from heapq import merge
 from itertools import islice
+from typing import Final
 
 from fanline.protocol import Page, Record
 from fanline.protocol.topics import has_wildcard, matches_any
+
+# Approximate size of a record in memory without its body: small ones would take several times their bodies.
+OVERHEAD: Final = 250
 
 
 class RecordCache:
@@ -18,17 +22,19 @@ class RecordCache:
     bisection, literal topics by an index, and only patterns with wildcards look at every record.
 
     Args:
-        max_bytes: Size of the bodies to keep; the newest record is kept whatever its size.
+        max_bytes: Memory for the records; the newest one is kept whatever its size.
         head: Position at which the stretch begins.
+        overhead: Bytes that each record takes besides its body.
 
     Attributes:
         floor: Position before the oldest record held; a reader further back needs the log itself.
         head: Position of the newest record.
     """
 
-    def __init__(self, max_bytes: int, head: int = 0) -> None:
+    def __init__(self, max_bytes: int, head: int = 0, *, overhead: int = OVERHEAD) -> None:
         self.floor = self.head = head
         self._max_bytes = max_bytes
+        self._overhead = overhead
         self._bytes = 0
         self._all = _Segment()
         self._by_topic: dict[str, _Segment] = {}
@@ -53,7 +59,7 @@ class RecordCache:
         self.head = record.seq
         self._all.append(record)
         self._by_topic.setdefault(record.topic, _Segment()).append(record)
-        self._bytes += len(record.body)
+        self._bytes += len(record.body) + self._overhead
         while self._bytes > self._max_bytes and len(self._all) > 1:
             self._drop_oldest()
 
@@ -105,7 +111,7 @@ class RecordCache:
     def _drop_oldest(self) -> None:
         oldest = self._all.drop_oldest()
         self.floor = max(self.floor, oldest.seq)
-        self._bytes -= len(oldest.body)
+        self._bytes -= len(oldest.body) + self._overhead
         same_topic = self._by_topic[oldest.topic]
         same_topic.drop_oldest()
         if not same_topic:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +80,7 @@ def test_reading_is_like_reading_a_list(
     data: st.DataObject,
 ) -> None:
     """The newest that fit are held, and any stretch of them is read, filtered and cut as a list would be."""
-    recent = RecordCache(capacity, head=start)
+    recent = RecordCache(capacity, head=start, overhead=0)
     added = fill(recent, arrivals)
     held = held_of(added, capacity)
     assert recent.head == (added[-1].seq if added else start)
@@ -120,7 +121,7 @@ def test_a_page_may_be_filled_to_the_byte() -> None:
 
 def test_what_was_dropped_is_not_covered() -> None:
     """A reader that is further back needs the log itself, and is told so."""
-    recent = RecordCache(3, head=10)
+    recent = RecordCache(3, head=10, overhead=0)
     assert recent.covers(10)
     assert not recent.covers(9)
     for seq in (11, 12, 13, 14):
@@ -132,7 +133,7 @@ def test_what_was_dropped_is_not_covered() -> None:
 
 def test_the_newest_record_is_kept_whatever_its_size() -> None:
     """All others make way for it."""
-    recent = RecordCache(3)
+    recent = RecordCache(3, overhead=0)
     recent.add(record(1))
     recent.add(record(2, size=100))
     assert recent.read(1, max_bytes=1).records == [record(2, size=100)]
@@ -178,9 +179,10 @@ def test_restarting_forgets_everything() -> None:
     assert recent.read(3, max_bytes=1).records == [record(4)]
 
 
-def test_memory_stays_within_the_limit() -> None:
-    """Dropped records are freed, on busy topics as on those seen once (line 8)."""
-    size, capacity = 1_000, 100_000
+@pytest.mark.parametrize("size", [1_000, 10])
+def test_memory_stays_within_the_limit(size: int) -> None:
+    """Dropped records are freed, on busy topics as on those seen once, whatever their size (line 8)."""
+    capacity = 100_000
     recent = RecordCache(capacity)
     tracemalloc.start()
     try:
