@@ -34,7 +34,15 @@ from msgqueue.clock import LogClock
 from msgqueue.consumers.registry import Consumers
 from msgqueue.gate import Gate
 from msgqueue.log import Log
-from msgqueue.metrics import CommitMetrics, facts_of, show_clock, show_consumers, show_log, show_size
+from msgqueue.metrics import (
+    CommitMetrics,
+    facts_of,
+    show_clock,
+    show_cluster,
+    show_consumers,
+    show_log,
+    show_size,
+)
 from msgqueue.pop import PopEndpoint
 from msgqueue.push import PushEndpoint
 from msgqueue.retention import Retention
@@ -180,6 +188,7 @@ def msgqueue_app(
     pop = PopEndpoint(log, consumers)
     show_log(registry, log, retention)
     show_clock(registry, clock)
+    show_cluster(registry, lambda: log.cluster)
     return App(
         max_frame=settings.max_frame,
         metrics=registry,

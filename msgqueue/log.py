@@ -19,6 +19,7 @@ from fanline.queue.record_cache import RecordCache
 from fanline.tasks import cancel_and_wait, start_task
 from msgqueue.store.base import PAGE_RECORDS, Listener, OutcomeUnknown, Receipt, Store
 from msgqueue.store.claims import ConsumerClaims
+from msgqueue.store.figures import ClusterFigures
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +136,11 @@ class Log:
     def problem(self) -> str | None:
         """Why another msgqueue should be used, or None; see :attr:`Store.problem`."""
         return self._store.problem
+
+    @property
+    def cluster(self) -> ClusterFigures | None:
+        """The figures of this msgqueue's part in a cluster; None without one."""
+        return self._store.cluster
 
     @property
     def write_error(self) -> str | None:

@@ -1,7 +1,7 @@
 """Metrics of msgqueue."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,19 @@ from msgqueue.log import Log
 from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Receipt
+from msgqueue.store.figures import ClusterFigures
+
+# Metrics of a cluster, with the figures that they show.
+COUNTED: Final = (
+    ("fanline_journal_entries", "entries", "Entries of the journal that were applied."),
+    ("fanline_journal_resent_frames", "resent", "Frames that were sent again, as they had not come back."),
+    ("fanline_journal_fenced_frames", "fenced", "Entries of the journal that were left out."),
+)
+GAUGED: Final = (
+    ("fanline_journal_wait_seconds", "wait", "Seconds since a frame of this msgqueue came back."),
+    ("fanline_cluster_msgqueues", "msgqueues", "Msgqueues that have sent something lately."),
+    ("fanline_cluster_stopped", "is_stopped", "1 if this msgqueue acknowledges nothing any more."),
+)
 
 MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
@@ -128,3 +141,17 @@ def show_clock(registry: CollectorRegistry, clock: LogClock) -> None:
         "Seconds by which the clock has jumped, until that is accepted.",
         lambda: clock.jump,
     )
+
+
+def show_cluster(registry: CollectorRegistry, figures: Callable[[], ClusterFigures | None]) -> None:
+    """Show how a msgqueue gets on with the journal, if it is one of a cluster."""
+    if figures() is None:
+        return
+
+    def value(name: str) -> Callable[[], float]:
+        return lambda: float(getattr(figures(), name))
+
+    for name, field, words in COUNTED:
+        counter(registry, name, words, value(field))
+    for name, field, words in GAUGED:
+        gauge(registry, name, words, value(field))

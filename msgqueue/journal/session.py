@@ -1,6 +1,7 @@
 """One connection to one NATS server, as long as it lasts."""
 
 import asyncio
+import logging
 import secrets
 import ssl
 from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -16,7 +17,9 @@ from msgqueue.journal.base import Entry, JournalError
 from msgqueue.journal.stream import Answer, consumer_request, read_answer, read_delivery, subject_of
 
 CONNECT_SECONDS: Final = 2
-REQUEST_SECONDS: Final = 5.0
+
+# Answers come within milliseconds, or not at all while a leader is elected: then asking again is what helps.
+REQUEST_SECONDS: Final = 2.0
 
 # An acknowledgement is waited for only to learn of a refusal: that a frame is stored, reading tells.
 ACK_SECONDS: Final = 0.3
@@ -28,6 +31,15 @@ SILENCE_SECONDS: Final = 3.0
 
 
 T = TypeVar("T")
+
+
+def _is_not_about_eof(record: logging.LogRecord) -> bool:
+    """Return whether a line of asyncio's log is another one than that about the end of a connection.
+
+    The client library changes a connection to TLS without telling asyncio's stream protocol, which then is
+    warned about each time that a server closes one.
+    """
+    return "eof_received() has no effect when using ssl" not in record.getMessage()
 
 
 class NatsLogin(NamedTuple):
@@ -70,6 +82,7 @@ class Session:
         Raises:
             JournalError: If that fails.
         """
+        logging.getLogger("asyncio").addFilter(_is_not_about_eof)
         client = Client()
         mailbox = _Mailbox()
         connecting = client.connect(

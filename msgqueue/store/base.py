@@ -15,6 +15,7 @@ from typing import NamedTuple
 from fanline.errors import StoreError
 from fanline.protocol import NewMessage, Page, Record
 from msgqueue.store.claims import ConsumerClaims
+from msgqueue.store.figures import ClusterFigures
 
 PAGE_RECORDS = 500
 DEFAULT_PAGE_BYTES = 1 << 20
@@ -84,6 +85,11 @@ class Store(ABC):
     def claims(self) -> ConsumerClaims:
         """The claims: what this msgqueue may deal out to the connections of durable consumers."""
         return ConsumerClaims()
+
+    @property
+    def cluster(self) -> ClusterFigures | None:
+        """The figures of this msgqueue's part in a cluster; None without one."""
+        return None
 
     async def catch_up(self) -> None:  # noqa: B027 - an engine without other writers has nothing to do
         """Wait until all that had been committed by any writer at the time of the call can be read here.

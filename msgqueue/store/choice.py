@@ -9,7 +9,8 @@ from fanline.security.client_tls import client_context
 from fanline.settings import read_secret
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Store
-from msgqueue.store.replica.engine import FRAME_BYTES, Patience, ReplicaStore
+from msgqueue.store.replica.engine import FRAME_BYTES, ReplicaStore
+from msgqueue.store.replica.patience import Patience
 from msgqueue.store.sqlite.engine import SqliteStore
 
 # What a frame has besides the content of its messages.

@@ -2,13 +2,20 @@
 
 import re
 import ssl
+from functools import partial
+from pathlib import Path
 
 import httpx
 
 from fanline.server import Service
 from msgqueue.app import open_msgqueue
-from tests.conftest import Dial, StartService, receive_objects
+from msgqueue.store.base import Store
+from tests.conftest import Dial, StartService, receive_objects, until
+from tests.msgqueue.store.replica.engines import Journals
+from tests.msgqueue.store.store_model import Clock
 from tests.stubs import DEADLINE, PASSWORD, USER
+
+OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations.md"
 
 
 async def metrics_of(service: Service, tls: ssl.SSLContext) -> dict[str, float]:
@@ -37,3 +44,24 @@ async def test_commits_and_consumers_are_measured(
     assert shown["fanline_commit_seconds_sum"] > 0
     assert shown['fanline_consumer_behind_messages{consumer="billing"}'] == 5
     assert shown["fanline_log_bytes"] > 0
+
+
+async def test_the_journal_of_a_cluster_is_measured(
+    start_service: StartService, tmp_path: Path, tls: ssl.SSLContext
+) -> None:
+    """A msgqueue of a cluster shows what the table of metrics says, and one that is alone none of it."""
+    clock = Clock()
+    journals = Journals()
+
+    async def open_store(folder: Path, **_: object) -> Store:
+        return await journals.open_one(folder, clock)
+
+    queue = await start_service(partial(open_msgqueue, open_store=open_store), data_dir=tmp_path / "one")
+    await until(lambda: queue.app.readiness_problem() is None)
+    alone = await start_service(open_msgqueue, data_dir=tmp_path / "alone")
+    shown, others = await metrics_of(queue, tls), await metrics_of(alone, tls)
+    documented = re.findall(r"^\| `(\w+)` \| msgqueue in a cluster \|", OPERATIONS.read_text(), re.MULTILINE)
+    assert {name for name in shown.keys() - others.keys() if not name.endswith("_created")} == set(documented)
+    assert shown["fanline_journal_entries_total"] >= 1
+    assert shown["fanline_cluster_msgqueues"] >= 1
+    assert shown["fanline_cluster_stopped"] == 0

@@ -12,7 +12,8 @@ from fanline import Publisher, Subscriber
 from fanline.server import Service
 from msgqueue.app import open_msgqueue
 from msgqueue.store.base import Store
-from msgqueue.store.replica.engine import Patience, ReplicaStore
+from msgqueue.store.replica.engine import ReplicaStore
+from msgqueue.store.replica.patience import Patience
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, receive_objects, until

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -30,7 +31,9 @@ from msgqueue.journal.frame import (
 )
 from msgqueue.store.base import OutcomeUnknown, Receipt
 from msgqueue.store.claims import ConsumerClaims
+from msgqueue.store.figures import ClusterFigures
 from msgqueue.store.replica.claims import SharedClaims
+from msgqueue.store.replica.patience import Patience
 from msgqueue.store.replica.start import begin
 from msgqueue.store.replica.state import AppliedFrame, Replica, Step, new_origin
 from msgqueue.store.replica.state_table import save_state
@@ -45,26 +48,6 @@ FRAME_BYTES: Final = 1 << 20
 
 # Seconds until applying is tried again, when the log could not be written.
 RETRY_SECONDS: Final = 1.0
-
-
-class Patience(NamedTuple):
-    """How long a replica waits, in seconds.
-
-    Attributes:
-        resend: For a frame to come back until it is sent again; then twice as long, and so on.
-        move: Until it tries another server of the journal.
-        give_up: Until the writer is told that it is unknown whether the frame is stored.
-        tick: Between two frames, if there is nothing to write.
-        ready: For a frame of its own, until it counts as not ready.
-        trim: Between two looks at what of the journal is not needed any more.
-    """
-
-    resend: float = 0.3
-    move: float = 3.0
-    give_up: float = 15.0
-    tick: float = 2.0
-    ready: float = 5.0
-    trim: float = 3_600.0
 
 
 class _Proposal(NamedTuple):
@@ -109,7 +92,8 @@ class ReplicaStore(SqliteEngine):
         self._applied = ChangeNotifier()
         self._own: AppliedFrame | None = None  # the last frame of this process that was applied
         self._own_at: float | None = None
-        self._trimmed_at = self._loop.time()
+        self._joined_at = self._trimmed_at = self._loop.time()
+        self._figures = ClusterFigures()
         self._failure = ""
         self._stopped = ""
         self._is_finishing = False
@@ -201,6 +185,13 @@ class ReplicaStore(SqliteEngine):
         await self._propose(DeleteCursor(name))
 
     @property
+    def cluster(self) -> ClusterFigures:
+        """See :meth:`Store.cluster`."""
+        wait = self._loop.time() - (self._own_at or self._joined_at)
+        alive = len(self._replica.state.alive)
+        return replace(self._figures, wait=wait, msgqueues=alive, is_stopped=bool(self._stopped))
+
+    @property
     def claims(self) -> ConsumerClaims:
         """See :meth:`Store.claims`."""
         return self._claims
@@ -214,7 +205,8 @@ class ReplicaStore(SqliteEngine):
         await super().tidy()
         if self._loop.time() < self._trimmed_at + self._patience.trim:
             return
-        self._trimmed_at = self._loop.time()
+        self._joined_at = self._trimmed_at = self._loop.time()
+        self._figures = ClusterFigures()
         state = self._replica.state
         first = TrimRule().first_needed(state.members, state.marks, state.time)
         try:
@@ -297,7 +289,7 @@ class ReplicaStore(SqliteEngine):
         )
         data = encode_frame(frame)
         began = self._loop.time()
-        patience = self._patience.resend
+        patience, moved = self._patience.resend, 0.0
         while (waited := self._loop.time() - began) < self._patience.give_up:
             try:
                 await self._journal.append(data)
@@ -306,9 +298,11 @@ class ReplicaStore(SqliteEngine):
             if await self._comes_back(self._number, patience):
                 assert self._own is not None
                 return self._own.receipts
-            if waited > self._patience.move:
+            if waited - moved > self._patience.move:
+                moved = waited
                 self._journal.change_server()
-            patience = min(2 * patience, self._patience.move)
+            self._figures.resent += 1
+            patience = min(2 * patience, self._patience.resend_most)
         raise OutcomeUnknown(f"the journal has not confirmed for {waited:.0f} s{self._because}")
 
     async def _comes_back(self, number: int, timeout: float) -> bool:
@@ -360,6 +354,8 @@ class ReplicaStore(SqliteEngine):
 
     def _take_in(self, step: Step) -> None:
         self._replica.commit(step)
+        self._figures.entries += len(step.chains)
+        self._figures.fenced += len(step.chains) - len(step.frames)
         self._announce(step.records)
         for frame in step.frames:
             if frame.origin == self._origin:

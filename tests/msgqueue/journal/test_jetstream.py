@@ -18,7 +18,8 @@ from msgqueue.journal.jetstream import JetStreamJournal
 from msgqueue.journal.servers import require_synced
 from msgqueue.journal.session import NatsLogin, Session
 from msgqueue.store.base import Receipt
-from msgqueue.store.replica.engine import Patience, ReplicaStore
+from msgqueue.store.replica.engine import ReplicaStore
+from msgqueue.store.replica.patience import Patience
 from tests.conftest import Dial, StartService, receive_objects, until
 from tests.msgqueue.journal.nats_cluster import NatsCluster
 from tests.msgqueue.store.store_model import WINDOW, Clock, new

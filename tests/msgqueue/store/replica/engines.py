@@ -16,7 +16,8 @@ from fanline.security.client_tls import client_context
 from msgqueue.journal.jetstream import JetStreamJournal
 from msgqueue.journal.session import NatsLogin
 from msgqueue.store.base import Bounds, Listener, Receipt, RecordHeader, Store
-from msgqueue.store.replica.engine import Patience, ReplicaStore
+from msgqueue.store.replica.engine import ReplicaStore
+from msgqueue.store.replica.patience import Patience
 from tests.msgqueue.journal.memory_journal import HostileLog, MemoryJournal
 from tests.msgqueue.journal.nats_cluster import NatsCluster
 from tests.msgqueue.store.store_model import WINDOW, Clock

@@ -15,7 +15,8 @@ from msgqueue.consumers.consumer import Consumer
 from msgqueue.consumers.registry import Consumers
 from msgqueue.log import Log
 from msgqueue.store.base import OutcomeUnknown, Receipt
-from msgqueue.store.replica.engine import Patience, ReplicaStore
+from msgqueue.store.replica.engine import ReplicaStore
+from msgqueue.store.replica.patience import Patience
 from msgqueue.store.replica.shares import GONE_MS, STEP_MS
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.msgqueue.journal.memory_journal import HostileLog, MemoryJournal
