@@ -6,17 +6,17 @@
     python -m tests.sabotage MISTAKE SERVICE
 """
 
-import asyncio
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from threading import Lock, Timer
 from typing import Any
 from unittest import mock
 
 import fanline.cli.main
 from fanline.cli import verify as cli
-from fanline.errors import Closed
 from fanline.protocol import NewMessage, Record
 from fanline.server import Service, run_program
 from fanline.server.app import OpenedApp
@@ -24,9 +24,7 @@ from fanline.settings import ServiceSettings
 from fanline.verify.run import Run
 from msgqueue.app import open_msgqueue
 from msgqueue.settings import MsgQueueSettings
-from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite import writer as sqlite_writer
-from msgqueue.store.sqlite.engine import SqliteStore
 from msgqueue.store.sqlite.writer import Appended, Writer
 from publisher.app import open_publisher
 from publisher.settings import PublisherSettings
@@ -46,27 +44,21 @@ PROGRAMS: dict[str, tuple[type[ServiceSettings], Callable[[Any], OpenedApp]]] = 
 
 def ack_before_writing() -> None:
     """Make the store acknowledge messages seconds before they are on disk."""
-    append = SqliteStore.append
+    writing = Lock()
 
-    async def hasty_append(store: SqliteStore, messages: Sequence[NewMessage]) -> list[Receipt]:
-        is_late = store._writer.connection.in_transaction
-        receipts = await append(store, messages)
-        if not is_late:
-            asyncio.get_running_loop().call_later(COMMIT_SECONDS, commit, store)
-        return receipts
-
-    def commit(store: SqliteStore) -> None:
-        with suppress(Closed):
-            store._writing.call(store._translated(store._writer.connection.commit))
+    def commit(writer: Writer) -> None:
+        with writing, suppress(sqlite3.ProgrammingError):  # closed
+            writer.connection.commit()
 
     def uncommitted_append(writer: Writer, messages: Sequence[NewMessage], *rest: Any) -> Appended:
-        if not writer.connection.in_transaction:
-            writer.connection.execute("BEGIN IMMEDIATE")
-        return store_batch(writer, messages, *rest)
+        with writing:
+            if not writer.connection.in_transaction:
+                writer.connection.execute("BEGIN IMMEDIATE")
+                Timer(COMMIT_SECONDS, commit, [writer]).start()
+            return store_batch(writer, messages, *rest)
 
     store_batch = Writer.append
     mock.patch.object(Writer, "append", uncommitted_append).start()
-    mock.patch.object(SqliteStore, "append", hasty_append).start()
 
 
 def forget_ids() -> None:
@@ -76,13 +68,12 @@ def forget_ids() -> None:
 
 def drop_one_in_fifty() -> None:
     """Make the fan-out lose messages."""
-    route = Fanout._route
+    deliver = Fanout.deliver
 
-    def leaky_route(fanout: Fanout, record: Record, *rest: Any) -> None:
-        if record.seq % DROPPED:
-            route(fanout, record, *rest)
+    def leaky_deliver(fanout: Fanout, records: Sequence[Record], now: float) -> float | None:
+        return deliver(fanout, [record for record in records if record.seq % DROPPED], now)
 
-    mock.patch.object(Fanout, "_route", leaky_route).start()
+    mock.patch.object(Fanout, "deliver", leaky_deliver).start()
 
 
 MISTAKES: dict[str, Callable[[], None]] = {

@@ -23,7 +23,7 @@ from msgqueue.store.base import (
     RecordHeader,
     Store,
 )
-from msgqueue.store.sqlite.file import WAL_BYTES, LogFile, translated
+from msgqueue.store.sqlite.file import CHECKED_WHOLE, WAL_BYTES, LogFile, translated
 from msgqueue.store.sqlite.reader import Reader
 from msgqueue.store.sqlite.wal import OpenIndex
 from msgqueue.store.sqlite.writer import Writer, free_bytes
@@ -271,12 +271,19 @@ async def open_files(
     clock: Callable[[], float],
     free_bytes: Callable[[Path], int] = free_bytes,
     is_replica: bool = False,
+    checked_whole: int = CHECKED_WHOLE,
 ) -> LogFiles:
-    """Open the files of a log, as :meth:`SqliteStore.open`; ``is_replica`` if its writes come from a journal.
+    """Open the files of a log, as :meth:`SqliteStore.open`.
+
+    A log that ``is_replica`` is written to from a journal. One of up to ``checked_whole`` bytes is checked
+    whole.
 
     Raises:
         ConfigurationError: As there, and if it is a replica and that is not expected.
     """
+
+    def open_file() -> LogFile:
+        return LogFile(folder, is_replica=is_replica, checked_whole=checked_whole)
 
     def open_writer(file: LogFile) -> Writer:
         return Writer(
@@ -287,7 +294,7 @@ async def open_files(
             free_bytes=free_bytes,
         )
 
-    opening = asyncio.get_running_loop().run_in_executor(None, _open, folder, open_writer, is_replica)
+    opening = asyncio.get_running_loop().run_in_executor(None, _open, open_file, open_writer)
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -303,8 +310,8 @@ def close_files(files: LogFiles) -> None:
     files.file.close()
 
 
-def _open(folder: Path, open_writer: Callable[[LogFile], Writer], is_replica: bool) -> LogFiles:
-    file = LogFile(folder, is_replica=is_replica)
+def _open(open_file: Callable[[], LogFile], open_writer: Callable[[LogFile], Writer]) -> LogFiles:
+    file = open_file()
     try:
         with translated(file.path):
             file.prepare()

@@ -121,6 +121,7 @@ class LogFile:
     Args:
         folder: Where the log is; made if it is missing.
         is_replica: Its writes come from the journal of a cluster, or will.
+        checked_whole: Bytes up to which a log is checked whole.
 
     Attributes:
         epoch: Random name of the log, another one for a copy that was restored; known once it is prepared.
@@ -130,9 +131,10 @@ class LogFile:
         ConfigurationError: If the folder cannot be used.
     """
 
-    def __init__(self, folder: Path, *, is_replica: bool = False) -> None:
+    def __init__(self, folder: Path, *, is_replica: bool = False, checked_whole: int = CHECKED_WHOLE) -> None:
         self.path = folder / NAME
         self._is_replica = is_replica
+        self._checked_whole = checked_whole
         self.epoch = ""
         self._lock = _lock(folder)
 
@@ -245,18 +247,14 @@ class LogFile:
                 f'{self.path}: it is a replica in a cluster; set store = "jetstream", or choose another'
                 " data_dir"
             )
-        if self._size() <= CHECKED_WHOLE:
+        if self._size() <= self._checked_whole:
             _check_integrity(connection, "integrity_check(1)")
         else:
             for table in _SMALL_TABLES:
                 _check_integrity(connection, f"integrity_check({table})")
         if version < VERSION:
-            for statement in (
-                "BEGIN IMMEDIATE",
-                *_added_after(version),
-                f"PRAGMA user_version = {VERSION}",
-                "COMMIT",
-            ):
+            upgrade = (*_added_after(version), f"PRAGMA user_version = {VERSION}")
+            for statement in ("BEGIN IMMEDIATE", *upgrade, "COMMIT"):
                 connection.execute(statement)
         # A real commit: SQLite begins a transaction, and says nothing, also where nothing can be written.
         connection.execute(f"PRAGMA user_version = {VERSION}")

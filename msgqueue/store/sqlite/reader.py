@@ -34,15 +34,6 @@ from msgqueue.store.sqlite.spans import merged_spans, pattern_index
 
 logger = logging.getLogger(__name__)
 
-# Topics whose rows are merged at most; each row passes through a chain of that length.
-FEW_TOPICS: Final = 64
-# Names of topics looked at to learn whether patterns stand for few.
-FEW_NAMES: Final = 512
-# Rows that one step of a scan looks at: some 20 ms of work.
-EXAMINED: Final = 16_384
-# Topics that one step of `trimmed` looks at.
-TRIMMED: Final = 4096
-
 _ROWS: Final = """
 SELECT json_group_array(json_array(seq, topic, time, size)) FROM ({rows} ORDER BY seq {order} LIMIT :limit)
 """
@@ -105,6 +96,22 @@ class _Topic(msgspec.Struct, array_like=True, frozen=True, gc=False):
     trimmed: int
 
 
+class StepSizes(NamedTuple):
+    """Bounds on what one step looks at.
+
+    Attributes:
+        few_topics: Topics whose rows are merged at most; each row passes through a chain of that length.
+        few_names: Names of topics looked at to learn whether patterns stand for few.
+        examined: Rows that one step of a scan looks at: some 20 ms of work.
+        trimmed: Topics that one step of :meth:`Reader.trimmed` looks at.
+    """
+
+    few_topics: int = 64
+    few_names: int = 512
+    examined: int = 16_384
+    trimmed: int = 4096
+
+
 class _Way(NamedTuple):
     """A direction through the log, as SQL spells it."""
 
@@ -133,10 +140,12 @@ class Reader:
 
     Args:
         connection: One of its own, in autocommit mode.
+        sizes: Bounds on what one step looks at.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, sizes: StepSizes | None = None) -> None:
         self.connection = connection
+        self._sizes = sizes or StepSizes()
         self._damaged: set[int] = set()
         self._newest = NewestPositions(connection)
 
@@ -214,14 +223,12 @@ class Reader:
     def _find_trimmed(self, patterns: Sequence[str], after: int) -> Iterator[int]:
         """Look at the topics that were trimmed after a position, those trimmed furthest first."""
         index = pattern_index(patterns)
-        before = MAX_POSITION
+        before, most = MAX_POSITION, self._sizes.trimmed
         while before:
-            topics = fetch(
-                self.connection, _decode_trimmed, _TRIMMED, after=after, before=before, limit=TRIMMED
-            )
+            topics = fetch(self.connection, _decode_trimmed, _TRIMMED, after=after, before=before, limit=most)
             found = next((seq for name, seq in topics if any(index.match(name))), 0)
             yield found
-            before = topics[-1][1] if len(topics) == TRIMMED and not found else 0
+            before = topics[-1][1] if len(topics) == most and not found else 0
 
     def cursors(self) -> dict[str, int]:
         """Return the consumers' positions by their names."""
@@ -261,9 +268,9 @@ class Reader:
         index = pattern_index(patterns)
         wanted: dict[int, bool] = {}
         found: list[_Row] = []
-        examined = 0
-        while len(found) < limit and examined < EXAMINED:
-            window = min(max(limit, 4 * examined), EXAMINED - examined)
+        examined, most = 0, self._sizes.examined
+        while len(found) < limit and examined < most:
+            window = min(max(limit, 4 * examined), most - examined)
             rows = self._next(way, start, window)
             names = self._names({row.topic for row in rows} - wanted.keys())
             wanted |= {topic: any(index.match(name)) for topic, name in names.items()}
@@ -277,15 +284,18 @@ class Reader:
     def _few_topics(self, patterns: Sequence[str]) -> list[int] | None:
         """Return the ids of the topics that patterns stand for, or None if they are many, or might be."""
         topics = self._few_matching(patterns)
-        return None if topics is None or len(topics) > FEW_TOPICS else [topic.id for topic in topics]
+        if topics is None or len(topics) > self._sizes.few_topics:
+            return None
+        return [topic.id for topic in topics]
 
     def _few_matching(self, patterns: Sequence[str]) -> list[_Topic] | None:
         """Return the topics that patterns stand for, or None if more names than a few may match them."""
-        if len(patterns) > FEW_TOPICS:
+        if len(patterns) > self._sizes.few_topics:
             return None
         spans = to_json(list(merged_spans(patterns)))
-        topics = fetch(self.connection, _decode_topics, _IN_SPANS, spans=spans, limit=FEW_NAMES)
-        if len(topics) == FEW_NAMES:
+        most = self._sizes.few_names
+        topics = fetch(self.connection, _decode_topics, _IN_SPANS, spans=spans, limit=most)
+        if len(topics) == most:
             return None
         index = pattern_index(patterns)
         return [topic for topic in topics if any(index.match(topic.name))]

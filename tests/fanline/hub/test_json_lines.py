@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -89,13 +91,20 @@ async def test_half_a_line_does_not_spoil_the_next(path: Path) -> None:
     assert json.loads(event)["type"] == "close"
 
 
-async def test_a_slow_disk_delays_no_session(path: Path) -> None:
+async def test_a_slow_disk_delays_no_session(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a write hangs, events go to all sessions; when it is done nothing is missing (line 36)."""
     file = JsonLinesFile(path)
     hub = Hub("lobby")
     hub.attach_listener(file)
     stream = hub.add("ada", "1")
-    with file._writing:
+    open_file, disk_is_slow = Path.open, Lock()
+
+    def open_slowly(path: Path, mode: str = "r", **options: Any) -> Any:
+        with disk_is_slow if mode == "ab+" else nullcontext():
+            return open_file(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", open_slowly)
+    with disk_is_slow:
         for _ in range(10):
             hub.message("ada", "hello")
             await asyncio.sleep(0)

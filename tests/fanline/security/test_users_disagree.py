@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from fanline.errors import ConfigurationError
-from fanline.security import users as users_module
 from fanline.security.users import User, UsersFile
 
 CHEAP = 4
@@ -61,13 +60,13 @@ def test_a_removal_during_a_read_does_not_grant_the_defaults(
 ) -> None:
     """The users file from before an edit and the rights file from after it are never taken together."""
     file.put(User("alice", publish=("in",)), "secret", cost=CHEAP)
-    read, pending = users_module._read, [file.remove]
+    read, pending = Path.read_text, [file.remove]
 
-    def read_then_remove(path: Path) -> str | None:
-        text = read(path)
+    def read_then_remove(path: Path, encoding: str) -> str:
+        text = read(path, encoding)
         if path == file.path and pending:
             pending.pop()("alice")
         return text
 
-    monkeypatch.setattr(users_module, "_read", read_then_remove)
+    monkeypatch.setattr(Path, "read_text", read_then_remove)
     assert not file.read()

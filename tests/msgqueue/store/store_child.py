@@ -6,15 +6,15 @@ import time
 from itertools import count
 from pathlib import Path
 
-from msgqueue.store.sqlite import file as sqlite_file
-from msgqueue.store.sqlite.engine import SqliteStore
+from msgqueue.store.sqlite.engine import SqliteStore, open_files
 from tests.msgqueue.store.store_model import new
 
 
 async def main(folder: Path, run: str) -> None:
+    files = await open_files(folder, dedupe_window=600, disk_reserve=0, clock=time.time)
     # Many checkpoints: a kill should hit one now and then.
-    sqlite_file._PRAGMAS = (*sqlite_file._PRAGMAS, "wal_autocheckpoint = 20")  # type: ignore[misc, assignment]
-    store = await SqliteStore.open(folder, dedupe_window=600, clock=time.time)
+    files.writer.connection.execute("PRAGMA wal_autocheckpoint = 20")
+    store = SqliteStore(*files)
     for batch in count():
         ids = [f"{run}.{batch}.{n}" for n in range(1 + batch % 40)]
         receipts = await store.append([new(f"t.{batch % 7}", "x" * 200, id=key) for key in ids])

@@ -10,7 +10,8 @@ from typing import TextIO
 import pytest
 
 from fanline.protocol import Record
-from msgqueue.store.sqlite.engine import SqliteStore
+from msgqueue.store.sqlite.engine import LogFiles, SqliteStore, open_files
+from msgqueue.store.sqlite.file import CHECKED_WHOLE
 from tests.forking import forked
 from tests.msgqueue.store.store_model import WINDOW, Clock, new
 
@@ -28,14 +29,25 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(folder: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
-    store = await open_store(folder, clock)
+async def files(folder: Path, clock: Clock) -> LogFiles:
+    """The file, writer and reader of :func:`store`."""
+    return await open_files(folder, dedupe_window=WINDOW, disk_reserve=0, clock=clock)
+
+
+@pytest.fixture
+async def store(files: LogFiles) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(*files)
     yield store
     await store.close()
 
 
-async def open_store(folder: Path, clock: Clock | None = None) -> SqliteStore:
-    return await SqliteStore.open(folder, dedupe_window=WINDOW, clock=clock or Clock())
+async def open_store(
+    folder: Path, clock: Clock | None = None, *, checked_whole: int = CHECKED_WHOLE
+) -> SqliteStore:
+    files = await open_files(
+        folder, dedupe_window=WINDOW, disk_reserve=0, clock=clock or Clock(), checked_whole=checked_whole
+    )
+    return SqliteStore(*files)
 
 
 async def make_log(folder: Path, messages: int = 300) -> list[Record]:

@@ -10,8 +10,8 @@ import pytest
 from fanline.errors import ConfigurationError, StoreError
 from fanline.protocol import GapRange, Page, Record
 from msgqueue.store.base import Bounds
-from msgqueue.store.sqlite import file as sqlite_file
-from msgqueue.store.sqlite.engine import SqliteStore
+from msgqueue.store.sqlite.engine import LogFiles, SqliteStore
+from msgqueue.store.sqlite.file import CHECKED_WHOLE, VERSION, LogFile, translated
 from tests.msgqueue.store.sqlite.conftest import (
     FILE,
     append_until_killed,
@@ -34,11 +34,23 @@ async def test_refuses_garbage(folder: Path, content: bytes) -> None:
         await open_store(folder)
 
 
-async def test_refuses_what_it_cannot_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class ReadOnlyFile(LogFile):
+    """A log on a disk that cannot be written to."""
+
+    def connect(self, cache_kib: int = 0) -> sqlite3.Connection:
+        connection = super().connect(cache_kib)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+def test_refuses_what_it_cannot_write(folder: Path) -> None:
     """A log that can be read but not written does not start."""
-    monkeypatch.setattr(sqlite_file, "_PRAGMAS", (*sqlite_file._PRAGMAS, "query_only = ON"))
-    with pytest.raises(ConfigurationError, match="cannot write to it"):
-        await open_store(folder)
+    with (
+        closing(ReadOnlyFile(folder)) as file,
+        pytest.raises(StoreError, match="cannot write to it"),
+        translated(file.path),
+    ):
+        file.prepare()
 
 
 async def test_refuses_another_database(folder: Path) -> None:
@@ -53,7 +65,7 @@ async def test_refuses_another_database(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        (f"PRAGMA user_version = {sqlite_file.VERSION + 1}", "a newer msgqueue wrote it"),
+        (f"PRAGMA user_version = {VERSION + 1}", "a newer msgqueue wrote it"),
         ("PRAGMA user_version = 0", "its header is not that of a log"),
         ("PRAGMA application_id = 7", "its header is not that of a log"),
         ("DROP INDEX messages_by_topic", "its tables are not those of a log"),
@@ -69,17 +81,14 @@ async def test_refuses_what_is_not_a_log(folder: Path, statement: str, words: st
         await open_store(folder)
 
 
-@pytest.mark.parametrize("checked_whole", [0, sqlite_file.CHECKED_WHOLE])
+@pytest.mark.parametrize("checked_whole", [0, CHECKED_WHOLE])
 @pytest.mark.parametrize("kept", [1, 99, 100, 4096, 10_000, 40_960, -4096])
-async def test_refuses_a_truncated_file(
-    folder: Path, kept: int, checked_whole: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_refuses_a_truncated_file(folder: Path, kept: int, checked_whole: int) -> None:
     """A log of which an end is missing does not start, not even a large one."""
     await make_log(folder)
-    monkeypatch.setattr(sqlite_file, "CHECKED_WHOLE", checked_whole)
     os.truncate(folder / FILE, kept if kept > 0 else (folder / FILE).stat().st_size + kept)
     with pytest.raises(ConfigurationError, match=FILE):
-        await open_store(folder)
+        await open_store(folder, checked_whole=checked_whole)
 
 
 async def test_refuses_what_is_left_of_a_lost_log(folder: Path) -> None:
@@ -90,10 +99,9 @@ async def test_refuses_what_is_left_of_a_lost_log(folder: Path) -> None:
         await open_store(folder)
 
 
-@pytest.mark.parametrize("checked_whole", [0, sqlite_file.CHECKED_WHOLE])
-async def test_finds_flipped_bytes(folder: Path, checked_whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("checked_whole", [0, CHECKED_WHOLE])
+async def test_finds_flipped_bytes(folder: Path, checked_whole: int) -> None:
     """Wherever a byte is changed, the log does not start, or says it is damaged, or gives what was stored."""
-    monkeypatch.setattr(sqlite_file, "CHECKED_WHOLE", checked_whole)
     stored = await make_log(folder)
     sound = (folder / FILE).read_bytes()
     places = [*range(0, 100, 5), *range(100, len(sound), len(sound) // 40)]
@@ -101,15 +109,15 @@ async def test_finds_flipped_bytes(folder: Path, checked_whole: int, monkeypatch
         changed = bytearray(sound)
         changed[place] ^= 0x41
         (folder / FILE).write_bytes(changed)
-        assert await read_or_refuse(folder) in (None, stored), place
+        assert await read_or_refuse(folder, checked_whole) in (None, stored), place
     (folder / FILE).write_bytes(sound[:-1])
-    assert await read_or_refuse(folder) in (None, stored)
+    assert await read_or_refuse(folder, checked_whole) in (None, stored)
 
 
-async def read_or_refuse(folder: Path) -> list[Record] | None:
+async def read_or_refuse(folder: Path, checked_whole: int) -> list[Record] | None:
     """Return what a log holds, read in every way; None if it is found to be damaged."""
     try:
-        store = await open_store(folder)
+        store = await open_store(folder, checked_whole=checked_whole)
     except ConfigurationError:
         return None
     try:
@@ -163,9 +171,9 @@ async def test_notices_a_missing_topic(folder: Path) -> None:
     await store.close()
 
 
-async def test_notices_a_topic_that_cannot_be_found(store: SqliteStore) -> None:
+async def test_notices_a_topic_that_cannot_be_found(store: SqliteStore, files: LogFiles) -> None:
     """A topic that is there, and that its index does not know, is damage; its messages are not stored."""
-    writer = store._writer.connection
+    writer = files.writer.connection
     await store.append([new("lost")])
     writer.execute(
         "CREATE TEMP TRIGGER twice BEFORE INSERT ON topics BEGIN SELECT RAISE(ABORT, 'twice'); END"
@@ -193,20 +201,19 @@ async def test_refuses_a_small_log_with_a_lost_page(folder: Path) -> None:
         await open_store(folder)
 
 
-async def test_notices_a_lost_page_of_a_large_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_notices_a_lost_page_of_a_large_log(folder: Path) -> None:
     """In a log too large to be checked whole, a page that was wiped out is noticed when it is read."""
     await make_log(folder)
     wipe_page(folder)
-    monkeypatch.setattr(sqlite_file, "CHECKED_WHOLE", 0)
-    store = await open_store(folder)
+    store = await open_store(folder, checked_whole=0)
     with pytest.raises(StoreError, match="it is damaged"):
         await read_all(store)
     await store.close()
 
 
-async def test_notices_values_of_a_wrong_type(store: SqliteStore) -> None:
+async def test_notices_values_of_a_wrong_type(store: SqliteStore, files: LogFiles) -> None:
     """A text where a number should be is damage, not an error in the program."""
     await store.append([new()])
-    store._writer.connection.execute("UPDATE messages SET time = 'yesterday'")
+    files.writer.connection.execute("UPDATE messages SET time = 'yesterday'")
     with pytest.raises(StoreError, match="it is damaged"):
         await store.append([new()])

@@ -9,34 +9,36 @@ import pytest
 from fanline.errors import StoreError
 from fanline.protocol import Page
 from msgqueue.store.base import Bounds
-from msgqueue.store.sqlite.engine import SqliteStore
+from msgqueue.store.sqlite.engine import LogFiles, SqliteStore
 from tests.msgqueue.store.sqlite.conftest import FILE, read_all
 from tests.msgqueue.store.store_model import new
 
 
-async def test_survives_a_full_disk(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
+async def test_survives_a_full_disk(
+    store: SqliteStore, files: LogFiles, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nothing of a batch that did not fit is stored; with room again the log goes on as if it never was."""
     await store.append([new("before", id="before")])
-    limit_pages(store, 40)
+    limit_pages(files, 40)
     with pytest.raises(StoreError, match="the disk is full"):
         await store.append([new("big", "x" * 1000, id=f"{n}") for n in range(500)])
     assert await store.bounds() == Bounds(1, 1)
     assert [record.topic for record in await read_all(store)] == ["before"]
     assert await store.append([new("small", id="0")]) == [(2, False)]
-    limit_pages(store, 1 << 30)
+    limit_pages(files, 1 << 30)
     receipts = await store.append([new("big", "x" * 1000, id=f"{n}", sender="other") for n in range(500)])
     assert receipts == [(seq, False) for seq in range(3, 503)]
     assert [record.topic for record in await read_all(store)] == ["before", "small", *["big"] * 500]
     assert not caplog.records
 
 
-def limit_pages(store: SqliteStore, pages: int) -> None:
-    store._writer.connection.execute(f"PRAGMA max_page_count = {pages}")
+def limit_pages(files: LogFiles, pages: int) -> None:
+    files.writer.connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-async def test_says_what_stops_it(store: SqliteStore, folder: Path) -> None:
+async def test_says_what_stops_it(store: SqliteStore, files: LogFiles, folder: Path) -> None:
     """While another program holds the log locked the error says so; then it goes on."""
-    store._writer.connection.execute("PRAGMA busy_timeout = 0")
+    files.writer.connection.execute("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for write in (store.append([new()]), store.trim([1]), store.set_cursor("x", 1)):
@@ -48,10 +50,10 @@ async def test_says_what_stops_it(store: SqliteStore, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["ABORT", "ROLLBACK"])
-async def test_undoes_a_trim_that_fails(store: SqliteStore, end: str) -> None:
+async def test_undoes_a_trim_that_fails(store: SqliteStore, files: LogFiles, end: str) -> None:
     """A trim that fails on its way has removed and noted nothing, whether SQLite ends it by itself or not."""
     await store.append([new(f"t.{n}") for n in range(10)])
-    store._writer.connection.execute(
+    files.writer.connection.execute(
         f"CREATE TEMP TRIGGER fail BEFORE DELETE ON messages BEGIN SELECT RAISE({end}, 'no'); END"
     )
     with pytest.raises(StoreError, match="it is damaged"):
