@@ -8,16 +8,16 @@ from fanline.server import metrics
 from fanline.server.accepting.rates import ClientRates, Excess
 from fanline.server.access import address_of, query_of, single_header
 from fanline.server.app import App, Endpoint, OpenedApp, OpenEndpoint, Page, StreamEndpoint
-from fanline.server.http.description import answer, ref, refusals
+from fanline.server.channels.channel import Channel
+from fanline.server.front.description import answer, ref, refusals
 from fanline.server.http.event_stream import EventStream
-from fanline.server.http.problems import HttpProblem, ProblemCode, problem_of, status_of
-from fanline.server.http.proxies import prefix_of
 from fanline.server.messages import MessageReader, PlainMessages, RefusalLimit, rate_refusal
 from fanline.server.metrics import gauge, new_registry
 from fanline.server.pages.web_page import WebPage, content_security_policy
 from fanline.server.process import raise_file_limit, run_program
+from fanline.server.request.problems import HttpProblem, ProblemCode, problem_of, status_of
+from fanline.server.request.proxies import prefix_of
 from fanline.server.service import Service
-from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, MakeHandler, Opening
 from fanline.server.websocket.frame_stream import task_handler
 from fanline.server.websocket.frames import text_frame

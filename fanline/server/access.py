@@ -21,9 +21,9 @@ from fanline.security.authenticator import TooManyGuesses, Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, network
 from fanline.security.logins import EndOf, LoginVerifier, VerifiedLogin
 from fanline.security.tokens import find_token
-from fanline.server.http.origins import OriginPolicy
-from fanline.server.http.problems import HttpProblem, ProblemCode
 from fanline.server.log import quoted
+from fanline.server.request.origins import OriginPolicy
+from fanline.server.request.problems import HttpProblem, ProblemCode
 from fanline.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from fanline.protocol import Record
+from fanline.server.channels.channel import Channel
 from fanline.server.http.event_stream import OpenStream
 from fanline.server.status.report import DescribeConnections, SubscriptionSummary
-from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import MakeHandler, Opening
 from fanline.server.websocket.handshake import Handshake
 
@@ -49,7 +49,7 @@ class OpenEndpoint:
 
     Attributes:
         open: Decides on a handshake; called after the origin was checked. It raises
-            :class:`~fanline.server.http.problems.HttpProblem` to refuse, and undoes what it did when it is
+            :class:`~fanline.server.request.problems.HttpProblem` to refuse, and undoes what it did when it is
             cancelled, because the client has left.
     """
 
@@ -62,7 +62,7 @@ class StreamEndpoint:
 
     Attributes:
         open: Subscribes a stream to what a request asks for, and returns what the stream begins with. It may
-            raise :class:`~fanline.errors.Rejected` or :class:`~fanline.server.http.problems.HttpProblem`.
+            raise :class:`~fanline.errors.Rejected` or :class:`~fanline.server.request.problems.HttpProblem`.
         heartbeat: Seconds of silence after which a comment is written.
     """
 
@@ -90,7 +90,7 @@ class App:
         metrics: Shown at ``/metrics``.
         endpoints: WebSocket paths, in the syntax of Starlette's routes.
         pages: What answers GET, for users who log in, by path: the user is ``request.user``. It may raise
-            :class:`~fanline.errors.Rejected` or :class:`~fanline.server.http.problems.HttpProblem`.
+            :class:`~fanline.errors.Rejected` or :class:`~fanline.server.request.problems.HttpProblem`.
         posts: What answers POST, likewise.
         streams: Server-sent events, by path.
         descriptions: What OpenAPI says of pages, posts and streams, by path.

@@ -21,7 +21,7 @@ import uvloop
 from fanline import setting_sources
 from fanline.errors import EXIT_CONFIGURATION, CannotListen, ConfigurationError
 from fanline.server import log
-from fanline.server.reloader import ReadSettings
+from fanline.server.front.reloader import ReadSettings
 from fanline.server.workers import IGNORED_SIGNALS, Workers, find_port
 from fanline.settings import READY_FD_VARIABLE, ServiceSettings
 from fanline.tasks import running_task

@@ -25,14 +25,14 @@ from fanline.server.accepting.cuts import Cuts
 from fanline.server.accepting.entrance import Entrance
 from fanline.server.access import Access, AccessChanges
 from fanline.server.app import App, Endpoint, OpenedApp
-from fanline.server.http.front import Front, answer_health
+from fanline.server.channels.limits import Limits
+from fanline.server.front.connections import OpenConnections
+from fanline.server.front.front import Front, answer_health
+from fanline.server.front.reloader import ReadSettings, Reloader
 from fanline.server.http.listener import HttpListener
-from fanline.server.http.origins import OriginPolicy
 from fanline.server.http.protocol import OpenWebSocket
-from fanline.server.reloader import ReadSettings, Reloader
+from fanline.server.request.origins import OriginPolicy
 from fanline.server.status.report import StatusReporter
-from fanline.server.websocket.connections import OpenConnections
-from fanline.server.websocket.limits import Limits
 from fanline.settings import ServiceSettings
 from fanline.tasks import cancel_and_wait, running_task, start_task
 

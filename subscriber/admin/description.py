@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from fanline.protocol import MAX_POSITION
 from fanline.server import answer, ref, refusals
-from fanline.server.http.description import count, query
+from fanline.server.front.description import count, query
 from fanline.server.status.series import KEPT
 from subscriber.admin.api import AT, MAX_LIMIT, ConsumerPage, PlaygroundToken
 from subscriber.admin.installation import ServiceList

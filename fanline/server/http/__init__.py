@@ -1,1 +1,1 @@
-"""HTTP of a service: requests, middleware, problems, health and metrics pages."""
+"""HTTP of a service: its connections, middleware, and streams of events."""

@@ -15,10 +15,10 @@ from fanline import keepalive
 from fanline.errors import CloseCode
 from fanline.protocol import encode
 from fanline.security.logins import VerifiedLogin
+from fanline.server.channels.channel import Channel, Channels, do_nothing
+from fanline.server.channels.limits import Limits
 from fanline.server.http.middleware import EVENT_STREAM
 from fanline.server.http.protocol import HttpProtocol
-from fanline.server.websocket.channel import Channel, Channels, do_nothing
-from fanline.server.websocket.limits import Limits
 
 _COMMENT: Final = b":\n\n"
 

@@ -14,8 +14,8 @@ from uvicorn.server import ServerState
 from fanline.server.accepting.acceptor import AcceptLimits, Acceptor
 from fanline.server.accepting.cuts import Cuts
 from fanline.server.accepting.entrance import Entrance
-from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
 from fanline.server.http.protocol import HttpProtocol, OpenWebSocket
+from fanline.server.request.problems import HttpProblem, ProblemCode, Refusals
 from fanline.settings import Settings
 
 # The head of a request may have so many bytes.

@@ -17,9 +17,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanline.server.access import Access
-from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
-from fanline.server.http.proxies import TrustedProxies, prefix_of
 from fanline.server.log import quoted
+from fanline.server.request.problems import HttpProblem, ProblemCode, Refusals
+from fanline.server.request.proxies import TrustedProxies, prefix_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Middleware:
     """Answers requests by an application, within limits.
 
     Args:
-        application: Answers a request; its :class:`~fanline.server.http.problems.HttpProblem` becomes the
+        application: Answers a request; its :class:`~fanline.server.request.problems.HttpProblem` becomes the
             answer.
         access: Decides which web pages may make requests.
         refusals: Counts the refused requests.

@@ -19,8 +19,8 @@ from fanline.security.tls import ClientCertificate
 from fanline.server.accepting.cuts import Cut, Cuts
 from fanline.server.accepting.peer import Peer
 from fanline.server.accepting.progress import measure_progress
-from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 from fanline.server.log import quoted
+from fanline.server.request.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 
 logger = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from starlette.responses import Response
 from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import encode, parse_position
 from fanline.security.users import User
+from fanline.server.channels.channel import Channel
 from fanline.server.http.event_stream import EventStream
 from fanline.server.status.series import KEPT, STEP_SECONDS, Series
-from fanline.server.websocket.channel import Channel
 
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 100

@@ -1,1 +1,1 @@
-"""WebSockets of a service: the handshake, one connection, and the set of all open ones."""
+"""WebSockets of a service: the handshake, one connection, and its frames."""

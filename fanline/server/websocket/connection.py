@@ -2,7 +2,7 @@
 
 * Frames are parsed by the Sans-I/O layer of ``websockets`` and handed to a handler by a direct call; there
   is no task, queue or future per connection.
-* Frames are written as ready-made bytes, many at once, as :mod:`fanline.server.websocket.channel` describes.
+* Frames are written as ready-made bytes, many at once, as :mod:`fanline.server.channels.channel` describes.
 * One sweep over all connections pings a silent peer, then cuts it. A peer that is slow but does read is left
   alone, however long its ping and pong are delayed by the data it has yet to read; and so is one that has
   nothing to read, for as long as its host lives.
@@ -26,11 +26,11 @@ from fanline.security.logins import VerifiedLogin
 from fanline.server.accepting.cuts import Cut
 from fanline.server.accepting.peer import Peer
 from fanline.server.accepting.progress import count_acked, count_unacked
-from fanline.server.websocket.channel import Channels
+from fanline.server.channels.channel import Channels
+from fanline.server.channels.limits import Limits
 from fanline.server.websocket.frames import PING, PONG, clip_reason, text_frame
 from fanline.server.websocket.handler import IDLE, Handler
 from fanline.server.websocket.inbound import InboundChannel, Pongs
-from fanline.server.websocket.limits import Limits
 
 logger = logging.getLogger(__name__)
 

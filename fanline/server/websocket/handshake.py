@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 
 from fanline.server.accepting.peer import Peer
 from fanline.server.access import offered_subprotocols
-from fanline.server.http.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
+from fanline.server.request.problems import MEDIA_TYPE, HttpProblem, ProblemCode, Refusals
 from fanline.server.websocket.connection import Connection, Opening
 
 logger = logging.getLogger(__name__)

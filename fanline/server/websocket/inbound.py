@@ -19,9 +19,9 @@ from websockets.protocol import Side, State
 
 from fanline.security.logins import VerifiedLogin
 from fanline.server.accepting.peer import Peer
-from fanline.server.websocket.channel import Channel, Channels
+from fanline.server.channels.channel import Channel, Channels
+from fanline.server.channels.limits import Limits
 from fanline.server.websocket.fragments import FIRST_SLICE, Fragments, Unparsed, is_utf8
-from fanline.server.websocket.limits import Limits
 
 # Frames given to one handler, and seconds that they take, before the other connections get their turn.
 FAIR_SHARE: Final = 64

@@ -11,9 +11,9 @@ from websockets.frames import Frame, Opcode
 from fanline.security.logins import VerifiedLogin
 from fanline.server.accepting.cuts import Cut
 from fanline.server.accepting.peer import Peer
-from fanline.server.websocket.channel import Channel
+from fanline.server.channels.channel import Channel
+from fanline.server.channels.limits import Limits
 from fanline.server.websocket.inbound import InboundChannel
-from fanline.server.websocket.limits import Limits
 from tests.conftest import until
 
 LIMITS = Limits(

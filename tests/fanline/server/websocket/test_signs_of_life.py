@@ -12,9 +12,9 @@ from fanline.security.logins import VerifiedLogin
 from fanline.server import Opening, metrics
 from fanline.server.accepting.cuts import Cuts
 from fanline.server.accepting.peer import Peer
-from fanline.server.websocket.connections import OpenConnections
+from fanline.server.channels.limits import Limits
+from fanline.server.front.connections import OpenConnections
 from fanline.server.websocket.frames import PING, PONG
-from fanline.server.websocket.limits import Limits
 from tests.fanline.server.conftest import EchoHandler
 from tests.stubs import DEADLINE
 

@@ -16,7 +16,7 @@ from fanline.security.users import User
 from fanline.server.accepting.cuts import Cut
 from fanline.server.accepting.peer import Peer
 from fanline.server.accepting.progress import measure_progress
-from fanline.server.websocket.limits import Limits
+from fanline.server.channels.limits import Limits
 
 # Seconds between two looks whether a channel that rests is closing.
 LONGEST_REST: Final = 0.5

@@ -11,9 +11,9 @@ from starlette.routing import Route
 
 from fanline.server.access import single_header
 from fanline.server.app import App, Page
-from fanline.server.http.description import path_in_openapi
-from fanline.server.http.problems import html_page
-from fanline.server.http.proxies import prefix_of
+from fanline.server.front.description import path_in_openapi
+from fanline.server.request.problems import html_page
+from fanline.server.request.proxies import prefix_of
 from fanline.server.status.report import installed_version
 
 _HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanline.server.http.origins import OriginPolicy
+from fanline.server.request.origins import OriginPolicy
 
 ALLOWED = ("https://pages.example.org", "http://localhost:3000", "https://other.example.org:443")
 

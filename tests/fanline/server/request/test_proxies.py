@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 from websockets.exceptions import InvalidStatus
 
-from fanline.server.http.proxies import FORWARDED, X_FORWARDED_FOR, TrustedProxies, prefix_of
+from fanline.server.request.proxies import FORWARDED, X_FORWARDED_FOR, TrustedProxies, prefix_of
 from tests.conftest import Dial, StartService
 from tests.fanline.server.conftest import Echo, Get
 

@@ -8,8 +8,8 @@ from fanline.security.logins import LoginVerifier, VerifiedLogin
 from fanline.security.tls import ServerCertificate
 from fanline.server.access import Access
 from fanline.server.app import App
-from fanline.server.http.origins import OriginPolicy
-from fanline.server.websocket.connections import OpenConnections
+from fanline.server.front.connections import OpenConnections
+from fanline.server.request.origins import OriginPolicy
 from fanline.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)

@@ -18,17 +18,17 @@ from fanline.server.accepting.acceptor import AcceptLimits
 from fanline.server.accepting.cuts import Cuts
 from fanline.server.accepting.entrance import Entrance, open_entrances, open_metrics_entrances
 from fanline.server.app import App
-from fanline.server.http.application import Application
-from fanline.server.http.landing import landing_page
+from fanline.server.front.application import Application
+from fanline.server.front.connections import OpenConnections
+from fanline.server.front.gate import WebSocketGate
+from fanline.server.front.landing import landing_page
+from fanline.server.front.reloader import Reloader
 from fanline.server.http.listener import HealthOnly, HttpListener
 from fanline.server.http.middleware import Middleware
-from fanline.server.http.problems import Refusals
 from fanline.server.http.protocol import OpenWebSocket
-from fanline.server.http.proxies import TrustedProxies
-from fanline.server.reloader import Reloader
+from fanline.server.request.problems import Refusals
+from fanline.server.request.proxies import TrustedProxies
 from fanline.server.status.report import StatusReporter
-from fanline.server.websocket.connections import OpenConnections
-from fanline.server.websocket.gate import WebSocketGate
 from fanline.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from fanline.security.guesses import network
 from fanline.security.logins import EndOf, VerifiedLogin
 from fanline.server.accepting.cuts import Cut, Cuts
 from fanline.server.accepting.peer import Peer
+from fanline.server.channels.channel import Channel
+from fanline.server.channels.limits import Limits
 from fanline.server.http.event_stream import EventStream
 from fanline.server.http.protocol import HttpProtocol
-from fanline.server.websocket.channel import Channel
 from fanline.server.websocket.connection import Connection, Opening
 from fanline.server.websocket.frames import text_frame
-from fanline.server.websocket.limits import Limits
 from fanline.settings import Settings
 from fanline.tasks import start_task
 

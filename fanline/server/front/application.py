@@ -14,13 +14,13 @@ from starlette.types import Receive, Scope, Send
 
 from fanline.server.access import Access
 from fanline.server.app import App, Endpoint, Page, StreamEndpoint
-from fanline.server.http.description import describe_http, describe_websockets
+from fanline.server.front.connections import OpenConnections
+from fanline.server.front.description import describe_http, describe_websockets
 from fanline.server.http.event_stream import answer_with_stream
 from fanline.server.http.middleware import common_headers
-from fanline.server.http.problems import HttpProblem, ProblemCode, translated_refusals
-from fanline.server.http.proxies import prefix_of
+from fanline.server.request.problems import HttpProblem, ProblemCode, translated_refusals
+from fanline.server.request.proxies import prefix_of
 from fanline.server.status.report import StatusReporter
-from fanline.server.websocket.connections import OpenConnections
 
 
 class Application:

@@ -10,11 +10,11 @@ from starlette.types import Scope
 from fanline.protocol import SUBPROTOCOL
 from fanline.server.access import Access
 from fanline.server.app import Endpoint, OpenEndpoint
+from fanline.server.front.connections import OpenConnections
 from fanline.server.http.middleware import common_headers
-from fanline.server.http.problems import HttpProblem, ProblemCode, Refusals
-from fanline.server.http.proxies import TrustedProxies
+from fanline.server.request.problems import HttpProblem, ProblemCode, Refusals
+from fanline.server.request.proxies import TrustedProxies
 from fanline.server.websocket.connection import Opening
-from fanline.server.websocket.connections import OpenConnections
 from fanline.server.websocket.handshake import Handshake, HandshakeProtocol
 
 

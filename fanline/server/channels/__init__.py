@@ -1,0 +1,1 @@
+"""Channels: what open WebSockets and event streams have in common."""

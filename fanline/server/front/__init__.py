@@ -1,0 +1,1 @@
+"""The way from the sockets of a service to its app, and all open connections."""

@@ -1,0 +1,1 @@
+"""Requests before any answer: origins, proxies, and the problems that refuse them."""
