@@ -53,12 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def make(folder: Path, target: Path) -> tuple[Path, CheckReport]:
+def make(folder: Path, target: Path, *, pages: int = PAGES) -> tuple[Path, CheckReport]:
     """Copy a log, and check the copy, which is kept only if it is sound.
 
     Args:
         folder: The data folder.
         target: The file to make, or the folder to make it in.
+        pages: How many are copied in one step.
 
     Returns:
         Where the copy is, or would be, and what the check has found.
@@ -72,7 +73,7 @@ def make(folder: Path, target: Path) -> tuple[Path, CheckReport]:
     part = copy.with_name(f"{copy.name}-part")
     _require_room(copy, part)
     try:
-        _copy(log, part)
+        _copy(log, part, pages)
         report = check(part)
         if not report.findings:
             with translated(copy):
@@ -98,7 +99,7 @@ def _require_room(copy: Path, part: Path) -> None:
         raise ConfigurationError(f"{part}: {error.strerror}") from error
 
 
-def _copy(log: Path, part: Path) -> None:
+def _copy(log: Path, part: Path, pages: int) -> None:
     with (
         _snapshot(log) as source,
         translated(part),
@@ -107,7 +108,7 @@ def _copy(log: Path, part: Path) -> None:
     ):
         source.backup(
             target,
-            pages=PAGES,
+            pages=pages,
             progress=lambda _, left, total: progress("copying", total - left, total),
         )
         mark_as_copy(target)

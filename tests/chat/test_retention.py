@@ -2,11 +2,8 @@
 
 import asyncio
 
-import pytest
-
 from chat.domain.rooms import LOBBY
 from chat.service.chat_service import ChatService
-from msgqueue import retention as retention_module
 from msgqueue.app import open_msgqueue
 from msgqueue.settings import RetentionRule
 from publisher.app import open_publisher
@@ -27,10 +24,9 @@ async def messages_left(server: ChatService, count: int) -> None:
 
 
 async def test_rooms_outlive_removed_messages(
-    start_service: StartService, make_chat_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+    start_service: StartService, make_chat_settings: MakeSettings
 ) -> None:
     """Rooms stay when what was said is removed; pages show what is left, and later servers count that."""
-    monkeypatch.setattr(retention_module, "SWEEP_SECONDS", 0.01)
     rule = RetentionRule(topics="chat.room.*", max_age=None, max_count=KEPT, max_bytes=None)
     queue = await start_service(open_msgqueue, retention=(rule,), recent_bytes=1_024)
     url = f"wss://localhost:{queue.port}"

@@ -44,9 +44,7 @@ _wire_logger.setLevel(logging.WARNING)
 
 Session = Callable[[ClientConnection], Awaitable[None]]
 
-# How long a connection must have held for the next loss to count as a first one.
 STEADY_SECONDS: Final = 5.0
-
 CLOSE_TIMEOUT: Final = 2.0
 
 # Seconds between attempts to fetch a token, while the one in use is still valid.
@@ -72,6 +70,8 @@ class ReconnectingConnection:
             connection counts as lost.
         refused_delay: Seconds between attempts while the peer will not take this connection; None gives up.
         backoff: The delays between attempts otherwise.
+        steady_seconds: How long a connection must have held for the next loss to count as a first one.
+        close_timeout: Seconds that the peer may take to close a connection.
         on_state: Called with :attr:`problem` whenever it has changed, except by the end of :meth:`run`.
 
     Attributes:
@@ -97,6 +97,8 @@ class ReconnectingConnection:
         silence_limit: float = 30.0,
         refused_delay: float | None = None,
         backoff: Backoff | None = None,
+        steady_seconds: float = STEADY_SECONDS,
+        close_timeout: float = CLOSE_TIMEOUT,
         on_state: Callable[[str | None], None] | None = None,
     ) -> None:
         self._urls = deque([urls] if isinstance(urls, str) else urls)
@@ -115,6 +117,8 @@ class ReconnectingConnection:
         self._silence_limit = silence_limit
         self._refused_delay = refused_delay
         self._backoff = backoff or Backoff()
+        self._steady_seconds = steady_seconds
+        self._close_timeout = close_timeout
         self._retry_after: float | None = None
         self._is_fresh = False  # whether the token was fetched because the one before was refused
         self._on_state = on_state
@@ -174,7 +178,7 @@ class ReconnectingConnection:
             return _Loss(error, is_final=isinstance(error, LoginRefused))
         finally:
             self.problem = f"{self.url} is not connected any more"
-            await close(connection)
+            await close(connection, self._close_timeout)
         return self._lost(connection)
 
     async def _open(self) -> "_Connection":
@@ -186,7 +190,7 @@ class ReconnectingConnection:
             compression=None,
             proxy=None,
             open_timeout=self._open_timeout,
-            close_timeout=CLOSE_TIMEOUT,
+            close_timeout=self._close_timeout,
             ping_interval=self._ping_interval,
             ping_timeout=self._silence_limit,
             # The peer is one that the operator trusts, and its own limits bound what it sends.
@@ -218,7 +222,7 @@ class ReconnectingConnection:
             async with running_task(self._renew_token(connection)):
                 await session(connection)
         finally:
-            if loop.time() - opened >= STEADY_SECONDS:
+            if loop.time() - opened >= self._steady_seconds:
                 self._backoff.reset()
 
     async def _renew_token(self, connection: ClientConnection) -> None:
@@ -365,10 +369,10 @@ async def run_until_first(*sides: Awaitable[None]) -> None:
         task.result()
 
 
-async def close(connection: ClientConnection) -> None:
-    """Close politely if the peer plays along, and in any case; within two seconds."""
+async def close(connection: ClientConnection, timeout: float) -> None:
+    """Close within a number of seconds: politely, if the peer plays along."""
     try:
-        async with asyncio.timeout(CLOSE_TIMEOUT):
+        async with asyncio.timeout(timeout):
             await connection.close()
     except TimeoutError:
         pass

@@ -20,8 +20,7 @@ from fanline.verify.wait_for import happens
 MAX_BURST: Final = 20
 WINDOW: Final = 200
 
-# How often the one by hand sends an old message again, and of how many of the newest it takes one.
-REPEATS: Final = 0.02
+# Of how many of the newest messages the one by hand takes one to send it again.
 REPEATABLE: Final = 100
 
 
@@ -149,6 +148,9 @@ class ByHand(Sender, RawClient):
     After a lost connection it sends everything again that has no ack.
     """
 
+    # How often it sends an old message again.
+    repeat_share = 0.02
+
     def __init__(self, load: Load, number: int) -> None:
         Sender.__init__(self, load, number)
         RawClient.__init__(self, load, f"{load.place.publisher_url}/publish", self.sent.troubles)
@@ -189,7 +191,7 @@ class ByHand(Sender, RawClient):
 
     def _repeats(self) -> Sequence[int]:
         """Return what to send again in spite of its ack: one of the newest, soon and then now and then."""
-        if self.sent.repeats and self.rng.random() > REPEATS:
+        if self.sent.repeats and self.rng.random() > self.repeat_share:
             return ()
         newest = range(max(0, len(self.sent) - REPEATABLE), len(self.sent))
         acked = [number for number in newest if self.sent.seqs[number]]

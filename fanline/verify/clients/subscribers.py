@@ -16,10 +16,6 @@ from fanline.verify.clients.wire import RawClient, Retry, ToldGap
 from fanline.verify.verdict.observations import UNKNOWN, Received
 from fanline.verify.wait_for import happens
 
-# Seconds for which one who comes and goes stays, and stays away, at most.
-MAX_STAY: Final = 6.0
-MAX_REST: Final = 2.0
-
 # How a slow one reads: so many messages, then a nap; and now and then a long one.
 HANDFUL: Final = 40
 NAP: Final = 0.2
@@ -43,6 +39,9 @@ class Reader(ABC):
     # Whether how long a message takes to it tells something about the services.
     keeps_up = True
     has_one_pattern = False
+    # Seconds for which one who comes and goes stays, and stays away, at most.
+    max_stay = 6.0
+    max_rest = 2.0
 
     def __init__(self, load: Load, name: str, patterns: Sequence[str], start: int) -> None:
         self.load = load
@@ -128,10 +127,10 @@ class Visitor(Reader):
                 async with asyncio.timeout(self._stay()), self.client(after=self.received.position) as client:
                     async for message in client:
                         self.note_message(message)
-            await happens(self.load.is_healed, self.rng.uniform(0, MAX_REST))
+            await happens(self.load.is_healed, self.rng.uniform(0, self.max_rest))
 
     def _stay(self) -> float | None:
-        return None if self.load.is_healed.is_set() else self.rng.uniform(0, MAX_STAY)
+        return None if self.load.is_healed.is_set() else self.rng.uniform(0, self.max_stay)
 
 
 class Latecomer(Reader):
@@ -141,7 +140,7 @@ class Latecomer(Reader):
 
     async def receive(self) -> None:
         """See :meth:`Reader.receive`."""
-        await happens(self.load.is_healed, self.rng.uniform(0, MAX_STAY))
+        await happens(self.load.is_healed, self.rng.uniform(0, self.max_stay))
         async with self.client(after=None) as client:
             self.received.start_at(await client.subscribe(self.received.patterns[0]))
             async for message in client:

@@ -85,6 +85,7 @@ class Installation:
         targets: As given.
         links: By name; their other ends are kept up to date.
         services: By name.
+        stop_timeout: Seconds within which a service must have stopped.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Installation:
         self.targets = targets
         self.links = {name: Proxy(rng) for name in targets.links}
         self.services: dict[str, ServiceProcess] = {}
+        self.stop_timeout = DRAIN_TIMEOUT + STOP_GRACE
         self._folder = folder
         self._commands = commands
         self._findings = findings
@@ -140,7 +142,7 @@ class Installation:
 
     async def terminate(self, name: str) -> None:
         """Stop a service with SIGTERM; it must end with 0, and in time."""
-        limit = DRAIN_TIMEOUT + STOP_GRACE
+        limit = self.stop_timeout
         code = await self.services[name].terminate(limit)
         if code is None:
             self._findings.add(Breach.UNCLEAN_STOP, f"{name}: still there after {limit:g} s")

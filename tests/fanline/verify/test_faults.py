@@ -162,9 +162,9 @@ async def test_a_rude_end_is_found(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", [STUBBORN], indirect=True)
-async def test_a_late_end_is_found(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_end_is_found(scene: Scene) -> None:
     """A process that does not stop in time is killed, and that is recorded."""
-    monkeypatch.setattr(installation_module, "STOP_GRACE", -3.5)
+    scene.installation.stop_timeout = 0.5
     await scene.inject(Event(0, Fault.RESTART, "publisher", 0))
     assert scene.findings.examples == {Breach.UNCLEAN_STOP: ["publisher: still there after 0.5 s"]}
 

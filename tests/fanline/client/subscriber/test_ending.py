@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from fanline import Closed, Disconnected, Gap, LoginRefused, Rejected, Subscriber
-from fanline.client import subscriber as subscriber_module
 from tests.conftest import until
 from tests.fanline.client.subscriber.conftest import MakeSubscriber, take, values
 from tests.stubs import DEADLINE, StubSubscriber
@@ -32,12 +31,8 @@ async def test_what_is_unknown_is_ignored(
     assert caplog.text.count("has sent what is not JSON") == 3
 
 
-async def test_reads_ahead_within_bounds(
-    stub: StubSubscriber, make_subscriber: MakeSubscriber, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_reads_ahead_within_bounds(stub: StubSubscriber, make_subscriber: MakeSubscriber) -> None:
     """Without iteration the server waits; nothing is lost (promise 5)."""
-    monkeypatch.setattr(subscriber_module, "HIGH_WATER", 4)
-    monkeypatch.setattr(subscriber_module, "LOW_WATER", 2)
     for n in range(1_000):
         stub.store("t", f"{n}".rjust(20_000))
     async with make_subscriber("t", after=0) as subscriber:
@@ -48,18 +43,16 @@ async def test_reads_ahead_within_bounds(
 
 
 async def test_a_command_is_answered_without_iteration(
-    stub: StubSubscriber, make_subscriber: MakeSubscriber, monkeypatch: pytest.MonkeyPatch
+    stub: StubSubscriber, make_subscriber: MakeSubscriber
 ) -> None:
     """A task can subscribe between two messages, however many stand before the answer."""
-    monkeypatch.setattr(subscriber_module, "HIGH_WATER", 4)
-    monkeypatch.setattr(subscriber_module, "LOW_WATER", 2)
-    for n in range(100):
+    for n in range(1_000):
         stub.store("t", n)
     async with asyncio.timeout(DEADLINE), make_subscriber("t", after=0) as subscriber:
         await take(subscriber, 1)
         await subscriber.subscribe("u")
         await subscriber.unsubscribe("u")
-        assert values(await take(subscriber, 99)) == list(range(1, 100))
+        assert values(await take(subscriber, 999)) == list(range(1, 1_000))
 
 
 # The end.

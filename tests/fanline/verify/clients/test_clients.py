@@ -130,14 +130,15 @@ async def test_publisher_answered_wrongly(
         assert load.acked == load.published
 
 
-async def test_publisher_repeats_what_is_acknowledged(
-    cert_dir: Path, make_load: MakeLoad, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class OftenByHand(publishers.ByHand):
+    repeat_share = 0.5
+
+
+async def test_publisher_repeats_what_is_acknowledged(cert_dir: Path, make_load: MakeLoad) -> None:
     """By hand, old messages are sent again, and must be told to be where they were."""
-    monkeypatch.setattr(publishers, "REPEATS", 0.5)
     async with StubPublisher(cert_dir) as stub:
         load = make_load(stub)
-        async with publishing(load, publishers.ByHand) as sender:
+        async with publishing(load, OftenByHand) as sender:
             await stub.until(lambda: len(stub.stored) >= COUNT)
         assert sender.sent.repeats > 0
         assert sender.sent.changed == []
@@ -180,17 +181,14 @@ def log_of(load: Load) -> Received:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in subscribers.KINDS if kind is not subscribers.Latecomer])
-async def test_subscriber_during_losses(
-    cert_dir: Path, make_load: MakeLoad, kind: type[Reader], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_subscriber_during_losses(cert_dir: Path, make_load: MakeLoad, kind: type[Reader]) -> None:
     """Each resumes where it was, and has everything once and in order; also what comes in the meantime."""
-    monkeypatch.setattr(subscribers, "MAX_STAY", 0.5)
-    monkeypatch.setattr(subscribers, "MAX_REST", 0.1)
+    quick = type("Quick", (kind,), {"max_stay": 0.5, "max_rest": 0.1})
     by_hand = kind is subscribers.ByHand
     async with (TextSubscriber if by_hand else StubSubscriber)(cert_dir) as stub:
         load = make_load(stub)
         fill(stub, load, COUNT)
-        async with reading(load, kind) as reader:
+        async with reading(load, quick) as reader:
             await arrived(reader, 1)
             await stub.close(1001)
             fill(stub, load, COUNT)

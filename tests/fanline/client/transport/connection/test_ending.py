@@ -8,7 +8,6 @@ from http import HTTPStatus
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from fanline.client.transport import connection as link_module
 from fanline.client.transport.connection import ReconnectingConnection
 from fanline.client.transport.login import Login
 from fanline.errors import ConfigurationError, Disconnected, LoginRefused, Rejected
@@ -125,11 +124,8 @@ async def test_cancellation_passes_while_waiting_for_the_next_attempt(
             await task
 
 
-async def test_a_deaf_peer_cannot_hold_up_the_end(
-    stub: Stub, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_deaf_peer_cannot_hold_up_the_end(stub: Stub, tls: ssl.SSLContext) -> None:
     """A peer that reads nothing, and answers no close frame, is left after a moment."""
-    monkeypatch.setattr(link_module, "CLOSE_TIMEOUT", 0.1)
     opened: list[ClientConnection] = []
     writing = asyncio.Event()
 
@@ -140,7 +136,7 @@ async def test_a_deaf_peer_cannot_hold_up_the_end(
         while True:
             await connection.send(b"x" * 65_536)
 
-    async with running(link_to(stub, tls), flood) as task:
+    async with running(link_to(stub, tls, close_timeout=0.1), flood) as task:
         await writing.wait()
         task.cancel()
         async with asyncio.timeout(DEADLINE):

@@ -6,26 +6,21 @@ import ssl
 
 import pytest
 
-from fanline.client.transport import connection as link_module
 from tests.fanline.client.transport.connection.conftest import Attempts, link_to, running
-from tests.stubs import Stub
+from tests.stubs import DEADLINE, Stub
 
 
+@pytest.mark.parametrize(("steady_seconds", "resets"), [(DEADLINE, 0), (0.0, 1)])
 async def test_starts_over_only_after_a_connection_that_held(
-    stub: Stub, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    stub: Stub, tls: ssl.SSLContext, steady_seconds: float, resets: int
 ) -> None:
     """A peer that takes every connection and drops it at once is asked less and less often."""
     attempts = Attempts()
-    async with running(link_to(stub, tls, backoff=attempts)):
+    async with running(link_to(stub, tls, backoff=attempts, steady_seconds=steady_seconds)):
         await stub.until(lambda: len(stub.connections) == 1)
         stub.drop()
         await attempts.until(1)
-        assert attempts.resets == 0
-        monkeypatch.setattr(link_module, "STEADY_SECONDS", 0.0)
-        await stub.until(lambda: len(stub.paths) == 2 and len(stub.connections) == 1)
-        stub.drop()
-        await attempts.until(2)
-        assert attempts.resets == 1
+        assert attempts.resets == resets
 
 
 async def test_comes_back_when_the_peer_says(
