@@ -5,6 +5,7 @@ import base64
 import gc
 import inspect
 import os
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -239,3 +240,19 @@ async def receive_objects(client: ClientConnection, count: int) -> list[dict[str
     for each in got:
         each.pop("epoch", None)
     return got
+
+
+@pytest.fixture
+def folder_of_examples(cert_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with certificates where examples of the documents have them."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/certs").symlink_to(cert_dir)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+async def run_example(document: Path, example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a Python example of a document; check that it prints what its comments say."""
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.to_thread(exec, compile(example, document, "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^# prints: (.*)$", example, re.MULTILINE)

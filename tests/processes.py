@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,15 @@ async def spawn(
     )
     os.close(writer)
     return ChildProcess(process, reader, on_line)  # type: ignore[arg-type]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports without a listener."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 class ServiceProcess:

@@ -31,7 +31,7 @@ from msgqueue.app import open_msgqueue
 from msgqueue.settings import MsgQueueSettings
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
-from tests.conftest import Dial, StartService
+from tests.conftest import Dial, StartService, run_example
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -155,37 +155,29 @@ async def test_every_frame_shown_is_true(services: dict[str, Service], dial: Dia
 
 async def test_the_python_example_runs(
     services: dict[str, Service],
-    cert_dir: Path,
-    tmp_path: Path,
+    folder_of_examples: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The client of the README, pointed at free ports, publishes and receives."""
-    (tmp_path / "var").mkdir()
-    (tmp_path / "var/certs").symlink_to(cert_dir)
-    monkeypatch.chdir(tmp_path)
     for name in ("Publisher", "Subscriber"):
         url = f"wss://localhost:{services[name.lower()].port}"
         monkeypatch.setattr(fanline, name, partial(getattr(fanline, name), url=url))
     (example,) = PYTHON.findall(README.read_text())
-    async with asyncio.timeout(DEADLINE):
-        await asyncio.to_thread(exec, compile(example, README, "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out.splitlines() == re.findall(r"^# prints: (.*)$", example, re.MULTILINE)
+    await run_example(README, example, capsys)
 
 
 async def test_curl_examples_of_the_readme_run(
-    services: dict[str, Service], cert_dir: Path, tmp_path: Path
+    services: dict[str, Service], folder_of_examples: Path
 ) -> None:
     """Each curl command of the README, pointed at free ports, prints what is shown."""
-    (tmp_path / "var").mkdir()
-    (tmp_path / "var/certs").symlink_to(cert_dir)
     (examples,) = re.findall(r"^```sh\n(\$ curl .*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     for example in examples.split("$ ")[1:]:
         command, _, shown = example.partition("\n")
         for port, name in ((8081, "publisher"), (8082, "subscriber")):
             command = command.replace(f"localhost:{port}", f"localhost:{services[name].port}")
         curl = await asyncio.create_subprocess_exec(
-            *shlex.split(command), "--silent", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+            *shlex.split(command), "--silent", cwd=folder_of_examples, stdout=asyncio.subprocess.PIPE
         )
         assert curl.stdout is not None
         async with asyncio.timeout(DEADLINE):

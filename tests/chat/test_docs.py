@@ -1,6 +1,5 @@
 """The statements of docs/chat.md: paths, codes, and every frame shown."""
 
-import asyncio
 import json
 import re
 from functools import partial
@@ -14,7 +13,7 @@ from chat.domain.sentences import ChatCode
 from chat.http.frames import SUBPROTOCOL
 from fanline.server import ProblemCode
 from tests.chat.client import ChatClient
-from tests.stubs import DEADLINE
+from tests.conftest import run_example
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/chat.md"
 
@@ -75,21 +74,15 @@ async def hear_all(member: Any, expected: list[dict[str, Any]], first: int) -> N
 
 async def test_the_python_example_runs(
     chat: ChatClient,
-    cert_dir: Path,
-    tmp_path: Path,
+    folder_of_examples: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The example, pointed at a free port, says something and hears it."""
-    (tmp_path / "var").mkdir()
-    (tmp_path / "var/certs").symlink_to(cert_dir)
-    monkeypatch.chdir(tmp_path)
     (example,) = PYTHON.findall(DOCUMENT.read_text())
     here = example.replace(":8083/", f":{chat.server.port}/")
     monkeypatch.setattr(client, "connect", partial(client.connect, proxy=None))
-    async with asyncio.timeout(DEADLINE):
-        await asyncio.to_thread(exec, compile(here, DOCUMENT, "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out.splitlines() == re.findall(r"^# prints: (.*)$", example, re.MULTILINE)
+    await run_example(DOCUMENT, here, capsys)
 
 
 async def test_every_page_is_documented(chat: ChatClient) -> None:

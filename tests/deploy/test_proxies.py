@@ -25,7 +25,7 @@ from msgqueue.app import open_msgqueue
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.conftest import StartService
-from tests.fanline.cli.up.test_pipeline import free_ports
+from tests.processes import free_ports
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"

@@ -25,8 +25,8 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.setting_sources import ENV_PREFIX, SERVICES
 from tests.docker.conftest import COMPOSE, ROOT, STAGES
-from tests.fanline.cli.up.test_pipeline import free_ports
 from tests.forking import forked
+from tests.processes import free_ports
 from tests.stubs import DEADLINE
 
 

@@ -12,7 +12,6 @@ The log passes from version to version: what each combination stores, the next o
 import asyncio
 import itertools
 import os
-import socket
 import ssl
 import sys
 import tempfile
@@ -24,16 +23,12 @@ from typing import Any, Final
 import certs
 from fanline import Disconnected, History, Publisher, Subscriber, client_context
 from fanline.client import check_ready
+from tests.processes import free_ports
 from tests.stubs import DEADLINE, PASSWORD, USER
 from tests.tree import ROOT
 
 SERVICES: Final = ("msgqueue", "publisher", "subscriber")
 MESSAGES: Final = 100
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @asynccontextmanager
@@ -95,7 +90,7 @@ async def main(other: Path) -> None:
         certs.ensure(folder / "certs")
         # The other msgqueue first: the format of the log may be newer afterwards.
         for number, codes in enumerate(itertools.product((other, ROOT), repeat=len(SERVICES))):
-            ports = {service: free_port() for service in SERVICES}
+            ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
             async with AsyncExitStack() as stack, asyncio.timeout(DEADLINE):
                 for service, code in zip(SERVICES, codes, strict=True):
                     await stack.enter_async_context(running(service, code, folder, ports))

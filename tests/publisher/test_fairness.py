@@ -1,12 +1,10 @@
 """Tests of one publishing connection that does too much: others are not held up."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import pytest
 from websockets.exceptions import ConnectionClosed
 
 from fanline.queue.fair_queue import QUANTUM
@@ -18,19 +16,6 @@ from tests.conftest import receive_objects as answers
 from tests.stubs import DEADLINE, StubPublisher
 
 FLOOD = 9_000
-
-
-@pytest.fixture
-async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
-    """A stub of msgqueue's ``/pushmsg``."""
-    async with StubPublisher(cert_dir) as stub:
-        yield stub
-
-
-@pytest.fixture
-async def publisher(queue: StubPublisher, start_service: StartService) -> Service:
-    """A publisher that forwards to the stub."""
-    return await start_service(open_publisher, queue_url=queue.url)
 
 
 async def test_a_flood_does_not_hold_up_other_connections(

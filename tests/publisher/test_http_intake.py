@@ -26,13 +26,6 @@ LINES = {"Content-Type": "application/x-ndjson"}
 
 
 @pytest.fixture
-async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
-    """A stub of msgqueue's ``/pushmsg``."""
-    async with StubPublisher(cert_dir) as stub:
-        yield stub
-
-
-@pytest.fixture
 async def open_http(
     queue: StubPublisher, start_service: StartService, tls: ssl.SSLContext
 ) -> AsyncIterator[Open]:
@@ -56,12 +49,6 @@ async def open_http(
 async def http(open_http: Open) -> httpx.AsyncClient:
     """An HTTP client that is logged in to a publisher."""
     return await open_http()
-
-
-@pytest.fixture
-async def publisher(queue: StubPublisher, start_service: StartService) -> Service:
-    """A publisher that forwards to the stub."""
-    return await start_service(open_publisher, queue_url=queue.url)
 
 
 async def test_message_is_stored_and_acked(queue: StubPublisher, http: httpx.AsyncClient) -> None:

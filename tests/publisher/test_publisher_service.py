@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -17,19 +16,6 @@ from publisher.app import open_publisher
 from tests.conftest import Dial, StartService, until
 from tests.conftest import receive_objects as answers
 from tests.stubs import Do, StubPublisher
-
-
-@pytest.fixture
-async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
-    """A stub of msgqueue's ``/pushmsg``."""
-    async with StubPublisher(cert_dir) as stub:
-        yield stub
-
-
-@pytest.fixture
-async def publisher(queue: StubPublisher, start_service: StartService) -> Service:
-    """A publisher that forwards to the stub."""
-    return await start_service(open_publisher, queue_url=queue.url)
 
 
 async def test_message_is_forwarded_and_acked(queue: StubPublisher, publisher: Service, dial: Dial) -> None:

@@ -1,7 +1,7 @@
 """Rates of publishing: who exceeds them is told, and others notice nothing."""
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,6 @@ from tests.stubs import DEADLINE, StubPublisher
 
 ALICE: dict[str, str] = {"user": "alice", "password": "secret"}
 BOB: dict[str, str] = {"user": "bob", "password": "secret"}
-
-
-@pytest.fixture
-async def queue(cert_dir: Path) -> AsyncIterator[StubPublisher]:
-    """A stub of msgqueue's ``/pushmsg``."""
-    async with StubPublisher(cert_dir) as stub:
-        yield stub
 
 
 @pytest.fixture

@@ -10,16 +10,9 @@ from typer.testing import CliRunner, Result
 
 from fanline.cli.main import app
 from fanline.server import Service
-from msgqueue.app import open_msgqueue
-from tests.conftest import Dial, StartService
+from tests.conftest import Dial
 
 Run = Callable[..., Awaitable[Result]]
-
-
-@pytest.fixture
-async def queue(start_service: StartService) -> Service:
-    """A running msgqueue."""
-    return await start_service(open_msgqueue)
 
 
 @pytest.fixture

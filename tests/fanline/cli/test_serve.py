@@ -15,8 +15,9 @@ from fanline import Publisher, Subscriber
 from fanline.client import check_ready
 from fanline.security.client_tls import client_context
 from tests.fanline.cli.commands import Command, port_flags, running
-from tests.fanline.cli.up.test_pipeline import SERVICES, free_ports
+from tests.fanline.cli.up.test_pipeline import SERVICES
 from tests.forking.forked import ForkedProcess
+from tests.processes import free_ports
 from tests.stubs import DEADLINE, PASSWORD, USER
 
 COUNT = 200

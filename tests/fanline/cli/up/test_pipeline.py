@@ -25,15 +25,6 @@ from tests.stubs import DEADLINE, PASSWORD, USER
 SERVICES = ("msgqueue", "publisher", "subscriber", "chat")
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports without a listener."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 class Up(Command):
     """A running ``fanline up``."""
 
