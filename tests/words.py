@@ -44,6 +44,13 @@ INSTEAD = {
     r"uplinks?": "pipeline connection",
     r"goodbyes?|dismissals?": "drain",
     r"unexpect(?!ed)": "cancel_pending",
+    r"orphans?": "child process",
+    r"transcripts?": "room history",
+    r"catchup": "backlog",
+    r"dissolve": "discard",
+    r"converse": "chat session",
+    r"unready": "not ready",
+    r"pop_protocol": "protocol.queue",
 }
 BANNED = [
     (re.compile(rf"(?<![a-z])(?:{word})(?![a-z])", re.IGNORECASE), instead)

@@ -91,10 +91,10 @@ class Dispatcher:
 
     def _show_readiness(self) -> PlainTextResponse:
         """Return which services are not ready; each tells users the reason, at its own path."""
-        unready = [name for name, each in self._backends.items() if each.app.readiness_problem()]
-        if not unready:
+        not_ready = [name for name, each in self._backends.items() if each.app.readiness_problem()]
+        if not not_ready:
             return PlainTextResponse("ok\n")
-        text = "".join(f"{name} is not ready; a login at /{name}/readyz shows why\n" for name in unready)
+        text = "".join(f"{name} is not ready; a login at /{name}/readyz shows why\n" for name in not_ready)
         return PlainTextResponse(text, HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _show_where_metrics_are(self) -> PlainTextResponse:

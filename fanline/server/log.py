@@ -123,7 +123,7 @@ class LineRates:
 
         Args:
             kind: What the line has in common with others, such as its place in the source.
-            now: Seconds of any clock; going back is harmless.
+            now: Seconds of any clock, which may go back.
         """
         tokens, since, left_out = self._buckets.get(kind, (float(self._burst), now, 0))
         tokens = min(self._burst, tokens + max(0.0, now - since) / self._seconds_per_line)

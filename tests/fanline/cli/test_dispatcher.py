@@ -117,7 +117,7 @@ async def test_the_whole_is_ready_when_all_are() -> None:
 
     assert await ask("/readyz") == (200, "ok\n")
     backends["subscriber"].problem = "no log at 10.1.2.3"
-    unready = "subscriber is not ready; a login at /subscriber/readyz shows why\n"
-    assert await ask("/readyz") == (503, unready)
+    not_ready = "subscriber is not ready; a login at /subscriber/readyz shows why\n"
+    assert await ask("/readyz") == (503, not_ready)
     status, text = await ask("/metrics")
     assert (status, "/publisher/metrics, /subscriber/metrics, /chat/metrics" in text) == (404, True)

@@ -99,9 +99,9 @@ async def test_all_workers_stop_with_their_parent(pipeline: Pipeline) -> None:
     workers = _children(pipeline.subscriber.pid)
     assert await pipeline.subscriber.stop() == 0
     assert sum(b"stopped" in line for line in pipeline.subscriber.log) == WORKERS
-    orphans = _children(pipeline.publisher.pid)
+    grandchildren = _children(pipeline.publisher.pid)
     await pipeline.publisher.kill()
-    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers + orphans))
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers + grandchildren))
 
 
 async def test_a_port_that_another_program_has_is_not_shared(cert_dir: Path, tmp_path: Path) -> None:

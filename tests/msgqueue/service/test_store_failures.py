@@ -68,7 +68,7 @@ async def test_a_defect_does_not_end_the_commits(
 async def test_a_commit_that_hangs_is_an_error(
     start_service: StartService, dial: Dial, opened_stores: OpenedStores
 ) -> None:
-    """A disk that does not answer makes msgqueue unready, and holds up its stop no longer than allowed."""
+    """A disk that does not answer makes msgqueue not ready, and holds up its stop no longer than allowed."""
     queue = await start_service(
         partial(open_msgqueue, open_store=opened_stores.open), queue_wait=0.2, drain_timeout=0.5
     )

@@ -19,8 +19,8 @@ async def test_metrics_have_a_listener(start_service: StartService, echo: Echo, 
         assert "fanline_connections 0.0" in text
         assert (await client.get("/healthz")).text == "ok\n"
         echo.problem = "there is no log"
-        unready = await client.get("/readyz")
-        assert (unready.status_code, unready.text) == (503, "not ready; a login shows why\n")
+        not_ready = await client.get("/readyz")
+        assert (not_ready.status_code, not_ready.text) == (503, "not ready; a login shows why\n")
         for path in ("/page", "/echo", "/openapi.json"):
             assert (await client.get(path)).status_code == 404
     assert (await get(service, "/metrics", login=None)).status_code == 401
