@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -37,6 +38,10 @@ _SECTIONS: Final = {
 }
 SERVICES: Final = tuple(_SECTIONS)
 
+# Which part of a container's memory a service may fill with what waits, is unfinished or kept, unless it is
+# told otherwise. All of them together are a quarter: the rest is for connections, SQLite and Python.
+_PARTS_OF_MEMORY: Final = {"unread_bytes": 8, "queue_buffer": 16, "unfinished_bytes": 32, "recent_bytes": 32}
+
 logger = logging.getLogger(__name__)
 
 # What Kubernetes sets for a Service whose name begins with `fanline`: its host and port, in two styles.
@@ -55,12 +60,16 @@ class Sources:
     Args:
         flags: Values that a command line or a caller gives, by name.
         config: The TOML file; None for the one that FANLINE_CONFIG names, if any.
+        memory: Bytes of memory that there are, for defaults that are too large for it; None for what the
+            system says.
 
     Raises:
         ConfigurationError: If a variable or a line of the file is no setting, or the file cannot be read.
     """
 
-    def __init__(self, flags: Mapping[str, object], config: str | None = None) -> None:
+    def __init__(
+        self, flags: Mapping[str, object], config: str | None = None, memory: int | None = None
+    ) -> None:
         injected = _injected_variables()
         variables = {name: value for name, value in os.environ.items() if value and name not in injected}
         config = config or variables.get(CONFIG_VARIABLE)
@@ -70,7 +79,8 @@ class Sources:
         }
         _refuse_unknown_variables(variables)
         original = {"cert_dir": variables["WS_CERT_DIR"]} if "WS_CERT_DIR" in variables else {}
-        self._values: dict[str, object] = {**from_file, **original, **from_environment, **flags}
+        fitting = fitting_defaults(memory_limit() if memory is None else memory)
+        self._values: dict[str, object] = {**fitting, **from_file, **original, **from_environment, **flags}
 
     def section(self, kind: type[AnySettings]) -> AnySettings:
         """Return the settings of one kind.
@@ -85,6 +95,33 @@ class Sources:
             )
         except ValidationError as error:
             raise ConfigurationError("\n".join(_sentences(error, fields))) from None
+
+
+def memory_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
+    """Return the bytes of memory that the container, or the unit of systemd, may use; None without a limit.
+
+    Args:
+        root: Where the control groups are mounted, in version 2.
+        own: Names the group of this process.
+    """
+    limits = []
+    try:
+        groups = [line.removeprefix("0::/") for line in own.read_text().splitlines() if line[:3] == "0::"]
+    except OSError:
+        return None
+    for group in groups:
+        for folder in (root / group, *(root / group).parents):
+            with suppress(OSError, ValueError):  # there is none, or it is "max"
+                limits.append(int((folder / "memory.max").read_text()))
+    return min(limits, default=None)
+
+
+def fitting_defaults(memory: int | None) -> dict[str, object]:
+    """Return the values of settings whose defaults are too large for the memory that there is, by name."""
+    if memory is None:
+        return {}
+    sizes = {name: memory // part for name, part in _PARTS_OF_MEMORY.items()}
+    return {name: size for name, size in sizes.items() if size < Settings.model_fields[name].default}
 
 
 def load(section: type[AnySettings], argv: Sequence[str], *, program: str, description: str) -> AnySettings:

@@ -12,7 +12,7 @@ from fanline.cli.doctor import files, machine, services
 from fanline.cli.doctor.findings import Finding, Level, problem
 from fanline.errors import ConfigurationError
 from fanline.protocol import encode
-from fanline.setting_sources import SERVICES, read, section_of
+from fanline.setting_sources import SERVICES, memory_limit, read, section_of
 from fanline.settings import ServiceSettings, Settings
 from msgqueue.settings import MsgQueueSettings
 from subscriber.admin.installation import KnownServices, ServiceEntry, addresses
@@ -55,6 +55,7 @@ def examine() -> Iterator[Finding]:
     yield from files.check_users(settings)
     yield from files.check_proxies(settings)
     yield from machine.check_limits(machine.hard_file_limit())
+    yield from machine.check_memory(memory_limit(), settings)
     queue = next(each for each in sections if isinstance(each, MsgQueueSettings))
     yield from machine.check_disk(queue.data_dir, queue.disk_reserve, machine.time_fsyncs)
     try:

@@ -13,7 +13,7 @@ from typing import Final
 
 from fanline.addresses import split_hosts
 from fanline.cli.doctor.findings import Finding, ok, problem, warning
-from fanline.settings import ServiceSettings
+from fanline.settings import ServiceSettings, Settings
 
 # So many connections are a large installation; a service keeps some descriptors for itself.
 WANTED_FILES: Final = 65_536
@@ -44,6 +44,28 @@ def check_limits(hard: int) -> Iterator[Finding]:
 def hard_file_limit() -> int:
     """Return the highest number of open files that a process may set for itself."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def check_memory(limit: int | None, settings: Settings) -> Iterator[Finding]:
+    """Check whether what a service may hold fits into the memory of the container.
+
+    Args:
+        limit: Bytes that the container has; None without a limit.
+        settings: Those of the services.
+    """
+    if limit is None:
+        yield ok("memory", "no limit of a container is set: the machine's memory is the limit")
+        return
+    held = settings.unread_bytes + settings.unfinished_bytes + settings.queue_buffer + settings.recent_bytes
+    text = (
+        f"each process may hold {held >> 20:,} MiB for its clients, of {limit >> 20:,} MiB of the container"
+    )
+    if held > limit // 2:
+        text += ": it may be killed before it holds a client back"
+        advice = "leave unread_bytes, queue_buffer, unfinished_bytes, recent_bytes unset, or give it more"
+        yield problem("memory", text, advice)
+    else:
+        yield ok("memory", text)
 
 
 def check_disk(folder: Path, reserve: int, measure: Callable[[Path], Sequence[float]]) -> Iterator[Finding]:

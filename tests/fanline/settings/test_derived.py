@@ -1,13 +1,18 @@
 """Origins, what follows from settings, and the help that describes them."""
 
+from pathlib import Path
+
 import pytest
 
 from fanline.setting_sources import (
     SERVICES,
+    Sources,
     all_fields,
     describe,
+    memory_limit,
     variable_of,
 )
+from fanline.settings import Settings
 from msgqueue.settings import MsgQueueSettings
 from tests.fanline.settings.conftest import SECRETS, mistake_in, read
 
@@ -33,6 +38,24 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
 
 
 # What follows from them
+
+
+def test_defaults_fit_into_a_container(tmp_path: Path) -> None:
+    """The smallest limit of the group and those above it counts; what is set is left as it is (line 55)."""
+    assert Sources({}, memory=64 << 30).section(Settings) == Settings()
+    small = Sources({"queue_buffer": 1 << 30}, memory=256 << 20).section(Settings)
+    assert (small.unread_bytes, small.queue_buffer) == (32 << 20, 1 << 30)
+    assert (small.unfinished_bytes, small.recent_bytes) == (8 << 20, 8 << 20)
+    own, group = tmp_path / "cgroup", tmp_path / "pods/one"
+    group.mkdir(parents=True)
+    assert memory_limit(tmp_path, own) is None
+    own.write_text("4:memory:/elsewhere\n0::/pods/one\n")
+    assert memory_limit(tmp_path, own) is None
+    (group / "memory.max").write_text("max\n")
+    (group.parent / "memory.max").write_text("536870912\n")
+    assert memory_limit(tmp_path, own) == 512 << 20
+    (group / "memory.max").write_text("1048576\n")
+    assert memory_limit(tmp_path, own) == 1 << 20
 
 
 @pytest.mark.parametrize(

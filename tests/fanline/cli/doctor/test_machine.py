@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from fanline.cli.doctor.findings import Finding, Level
-from fanline.cli.doctor.machine import check_disk, check_limits, check_ports, file_system_of, time_fsyncs
-from fanline.setting_sources import read
+from fanline.cli.doctor.machine import (
+    check_disk,
+    check_limits,
+    check_memory,
+    check_ports,
+    file_system_of,
+    time_fsyncs,
+)
+from fanline.setting_sources import Sources, read
+from fanline.settings import Settings
 from publisher.settings import PublisherSettings
 from subscriber.settings import SubscriberSettings
 
@@ -21,6 +29,14 @@ def test_few_open_files_are_told() -> None:
     """A low limit of open files is one of connections."""
     assert levels(check_limits(1_024)) == [Level.WARNING]
     assert levels(check_limits(1 << 20)) == levels(check_limits(-1)) == [Level.OK]
+
+
+def test_a_container_that_is_too_small_is_told() -> None:
+    """The memory of the container must have room for all that waits for clients (line 55)."""
+    settings = Sources({}, memory=512 << 20).section(Settings)
+    assert levels(check_memory(512 << 20, settings)) == levels(check_memory(None, Settings())) == [Level.OK]
+    (told,) = check_memory(512 << 20, Settings())
+    assert (told.level, "hold 1,168 MiB for its clients, of 512 MiB" in told.text) == (Level.PROBLEM, True)
 
 
 def test_a_slow_or_full_disk_is_told(tmp_path: Path) -> None:
