@@ -88,6 +88,11 @@ conformance: $(INSTALLED) ## Hold the WebSockets of the services against RFC 645
 trial: $(INSTALLED) $(NEEDS) ## Use the chat page for half an hour, by people in turn, while servers are killed; ARGS="…"
 	@exec $(BIN)/python -m tests.chat.browsers.trial $(ARGS)
 
+.PHONY: verify-alerts
+verify-alerts: $(INSTALLED) ## Break services on purpose, and see each alert fire
+	@$(MAKE) --no-print-directory programs PROGRAMS=prometheus
+	@exec $(BIN)/python -m pytest -n 0 --long tests/deploy/test_alerts.py $(ARGS)
+
 .PHONY: verify-cluster
 verify-cluster: $(INSTALLED) ## Run the long tests of a cluster: three NATS servers, and a hostile journal
 	@exec $(BIN)/python -m pytest -n 0 --long tests/msgqueue/journal tests/msgqueue/store/replica \
@@ -166,7 +171,7 @@ $(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
 
 # What pip cannot bring is installed where that may be done without asking, or named. `programs` checks for what the
 # tests run: browsers for the web page, and proxies to be behind.
-PROGRAMS := chromium firefox-esr nginx haproxy
+PROGRAMS := chromium firefox-esr nginx haproxy $(if $(LONG),prometheus)
 
 .PHONY: programs
 programs:
