@@ -91,6 +91,10 @@ def settings_of(service: Service, _: object) -> ServiceSettings:
     return service.settings
 
 
+def has_hint(states: list[str | None]) -> bool:
+    return any("if it does not trust the client certificate" in each for each in states if each)
+
+
 def has_logged(caplog: pytest.LogCaptureFixture, pattern: str) -> bool:
     return re.search(f"cut a connection of 127.0.0.1: {pattern}", caplog.text) is not None
 
@@ -146,6 +150,9 @@ async def test_refuses_certificates_that_are_no_login(
         tls = client_context(folder, cert_file=path, key_file=key)
         with pytest.raises(httpx.TransportError):
             await get(publisher, tls, "/metrics")
+        states: list[str | None] = []
+        async with Publisher(url_of(publisher), tls=tls, on_state=states.append):
+            await until(partial(has_hint, states))
         await until(partial(has_logged, caplog, f"its client certificate cannot be trusted: {reason}"))
     answer = await get(publisher, certificate("bob"), "/metrics")
     assert (answer.status_code, answer.json()["detail"]) == (

@@ -267,8 +267,11 @@ class ReconnectingConnection:
             response = error.response
             return refused(self.url, response.status_code, bytes(response.body or b""), login=self._login.who)
         if isinstance(error, InvalidHandshake):
-            return Disconnected(f"{self.url} does not answer as a WebSocket server: {error}")
-        return unreachable(self.url, error)
+            return Disconnected(
+                f"{self.url} does not answer as a WebSocket server: {error}{self._login.hint}"
+            )
+        found = unreachable(self.url, error)
+        return Disconnected(f"{found}{self._login.hint}") if type(found) is Disconnected else found
 
     def _lost(self, connection: "_Connection") -> "_Loss":
         code, reason = connection.close_code, connection.close_reason

@@ -109,6 +109,12 @@ class Login:
         )
 
     @property
+    def hint(self) -> str:
+        """The hint in errors about connections that end at once: event loops send no alert."""
+        has_header = self._fixed is not None or self._fetch is not None
+        return "" if has_header else "; if it does not trust the client certificate, its log says so"
+
+    @property
     def is_renewable(self) -> bool:
         """Return whether tokens are fetched."""
         return self._fetch is not None
