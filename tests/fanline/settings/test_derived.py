@@ -42,7 +42,7 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
 
 def test_defaults_fit_into_a_container(tmp_path: Path) -> None:
     """The smallest limit of the group and those above it counts; what is set is left as it is (line 55)."""
-    assert Sources({}, memory=64 << 30).section(Settings) == Settings()
+    assert Sources({}, memory=64 << 30).section(Settings) == Settings.model_validate({})
     small = Sources({"queue_buffer": 1 << 30}, memory=256 << 20).section(Settings)
     assert (small.unread_bytes, small.queue_buffer) == (32 << 20, 1 << 30)
     assert (small.unfinished_bytes, small.recent_bytes) == (8 << 20, 8 << 20)
