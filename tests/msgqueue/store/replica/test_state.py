@@ -135,3 +135,12 @@ def test_of_two_that_differ_both_stop() -> None:
     for _ in range(100):
         random.choice(members).step()
     assert all(member.replica.problem for member in members)
+
+
+def test_a_msgqueue_that_differs_counts_once(replica: Replica) -> None:
+    """It does not stop the sound ones by being started again and again, which counted as many (line 62)."""
+    sound = Frame(VERSION, "e1", "b.1", 1, 0, 1, replica.state.chain, [])
+    entries = [Entry(2, 0, encode_frame(sound))]
+    entries += [entry(3 + start, origin=f"c.{start}", seen=1) for start in range(3)]
+    replica.commit(replica.apply(entries, ListTables()))
+    assert replica.problem is None
