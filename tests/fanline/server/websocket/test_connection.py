@@ -58,7 +58,10 @@ async def test_a_connection_ends_with_its_token(
         clock.offset = 120
         with pytest.raises(ConnectionClosed):
             await talk(short)
-        assert (short.close_code, short.close_reason) == (4001, "the token has expired; log in again")
+        assert (short.close_code, short.close_reason) == (
+            4001,
+            "the token or the certificate has expired; log in again",
+        )
         for client in (longer, await dial(service, "/echo")):
             await client.send("x")
             assert await client.recv()
