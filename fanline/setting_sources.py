@@ -116,6 +116,12 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
     return min(limits, default=None)
 
 
+def fit_cache(size: int) -> int:
+    """Return the size of a cache, or a sixteenth of the memory of the container if that is less; in bytes."""
+    memory = memory_limit()
+    return size if memory is None else min(size, memory // 16)
+
+
 def fitting_defaults(memory: int | None) -> dict[str, object]:
     """Return the values of settings whose defaults are too large for the memory that there is, by name."""
     if memory is None:

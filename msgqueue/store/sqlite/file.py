@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 
 from fanline.errors import ConfigurationError, StoreError
-from fanline.setting_sources import memory_limit
+from fanline.setting_sources import fit_cache
 from msgqueue.store.sqlite.wal import cut_failed_commit, find_loss
 
 logger = logging.getLogger(__name__)
@@ -81,9 +81,6 @@ WAL_BYTES: Final = 32 << 20
 # Pages that a connection keeps in memory, in KiB. Ids are random, and so each append needs other pages.
 CACHE_KIB: Final = 16_384
 WRITER_CACHE_KIB: Final = 32_768
-
-# In a container no connection keeps more than this part of its memory.
-PART_OF_MEMORY: Final = 16
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -202,10 +199,8 @@ class LogFile:
             sqlite3.Error: If the file cannot be opened.
         """
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        if (limit := memory_limit()) is not None:
-            cache_kib = min(cache_kib, limit // PART_OF_MEMORY >> 10)
         try:
-            for pragma in (*_PRAGMAS, f"cache_size = -{cache_kib}"):
+            for pragma in (*_PRAGMAS, f"cache_size = -{fit_cache(cache_kib << 10) >> 10}"):
                 connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error:
             connection.close()
