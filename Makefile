@@ -171,7 +171,7 @@ $(JS_INSTALLED): $(JS)/package-lock.json $(JS)/.npmrc | $(INSTALLED)
 
 # What pip cannot bring is installed where that may be done without asking, or named. `programs` checks for what the
 # tests run: browsers for the web page, and proxies to be behind.
-PROGRAMS := chromium firefox-esr nginx haproxy $(if $(LONG),prometheus)
+PROGRAMS := chromium firefox-esr nginx haproxy $(if $(filter yes,$(LONG)),prometheus)
 
 .PHONY: programs
 programs:

@@ -229,7 +229,6 @@ FIRST_VISIBLE = """() => {
 }"""
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("browser")
 async def test_in_firefox(installation: Installation) -> None:
     """In Firefox, too, writing moves nothing, new messages have a line, and the place is kept."""
