@@ -205,8 +205,7 @@ class ReplicaStore(SqliteEngine):
         await super().tidy()
         if self._loop.time() < self._trimmed_at + self._patience.trim:
             return
-        self._joined_at = self._trimmed_at = self._loop.time()
-        self._figures = ClusterFigures()
+        self._trimmed_at = self._loop.time()
         state = self._replica.state
         first = TrimRule().first_needed(state.members, state.marks, state.time)
         try:

@@ -23,7 +23,7 @@ from tests.msgqueue.journal.nats_cluster import NatsCluster
 from tests.msgqueue.store.store_model import WINDOW, Clock
 
 # Sending again at once costs nothing here, and every lost frame waits for it. Giving up must not happen.
-QUICK = Patience(resend=0.005, move=0.05, give_up=60.0, tick=0.5)
+QUICK = Patience(resend=0.005, resend_most=0.05, move=0.05, give_up=60.0, tick=0.5)
 
 
 class Journals:
