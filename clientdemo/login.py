@@ -92,7 +92,8 @@ def read_chat_password(name: str, url: str, file: Path | None, settings: Service
 
 def local_url(service: str) -> str:
     """Return the URL of a service on this machine."""
-    return f"wss://localhost:{read_service(service).port}"
+    settings = read_service(service)
+    return f"wss://localhost:{settings.serve_port or settings.port}"
 
 
 def trust(

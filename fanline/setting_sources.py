@@ -79,8 +79,9 @@ class Sources:
         }
         _refuse_unknown_variables(variables)
         original = {"cert_dir": variables["WS_CERT_DIR"]} if "WS_CERT_DIR" in variables else {}
+        given: dict[str, object] = {**from_file, **original, **from_environment, **flags}
         fitting = fitting_defaults(memory_limit() if memory is None else memory)
-        self._values: dict[str, object] = {**fitting, **from_file, **original, **from_environment, **flags}
+        self._values = {**fitting, **_urls_at(given.get("serve_port")), **given}
 
     def section(self, kind: type[AnySettings]) -> AnySettings:
         """Return the settings of one kind.
@@ -128,6 +129,19 @@ def fitting_defaults(memory: int | None) -> dict[str, object]:
         return {}
     sizes = {name: memory // part for name, part in _PARTS_OF_MEMORY.items()}
     return {name: size for name, size in sizes.items() if size < Settings.model_fields[name].default}
+
+
+def _urls_at(serve_port: object) -> dict[str, object]:
+    """Return where the services are, by setting, if they share one port."""
+    if not str(serve_port).isdigit():
+        return {}
+    at = f"wss://localhost:{serve_port}"
+    return {
+        "queue_url": f"{at}/msgqueue",
+        "publisher_url": f"{at}/publisher",
+        "subscriber_url": f"{at}/subscriber",
+        "chat_url": f"{at}/chat",
+    }
 
 
 def load(section: type[AnySettings], argv: Sequence[str], *, program: str, description: str) -> AnySettings:

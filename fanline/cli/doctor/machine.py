@@ -145,18 +145,20 @@ def check_ports(services: Sequence[ServiceSettings], answering: Sequence[str]) -
     """
     ports: dict[int, str] = {}
     for each in services:
-        if not each.port:
+        port = each.serve_port or each.port
+        if not port:
             continue  # the system chooses one that is free
-        if (other := ports.setdefault(each.port, each.service)) != each.service:
-            text = f"{other} and {each.service} have the same port, {each.port}: only one of them starts"
+        other = ports.setdefault(port, each.service)
+        if other != each.service and each.serve_port is None:
+            text = f"{other} and {each.service} have the same port, {port}: only one of them starts"
             yield problem("ports", text, f"set {each.service}_port")
             continue
         if each.service in answering:
-            yield ok("ports", f"{each.service} answers at port {each.port}")
-        elif (reason := why_not_free(split_hosts(each.host)[0], each.port)) is None:
-            yield ok("ports", f"port {each.port} of {each.service} is free: it does not run here")
+            yield ok("ports", f"{each.service} answers at port {port}")
+        elif (reason := why_not_free(split_hosts(each.host)[0], port)) is None:
+            yield ok("ports", f"port {port} of {each.service} is free: it does not run here")
         else:
-            text = f"{each.service} cannot listen on port {each.port}: {reason}"
+            text = f"{each.service} cannot listen on port {port}: {reason}"
             yield problem("ports", text, f"`ss -ltnp` shows who does; or set {each.service}_port")
 
 

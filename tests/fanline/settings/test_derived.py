@@ -145,3 +145,12 @@ def test_every_setting_is_described() -> None:
         "serve_listen",
         *(f"{service}_{name}" for service in SERVICES for name in ("listen", "metrics_port")),
     }
+
+
+def test_services_that_share_a_port_are_found_there() -> None:
+    """With ``serve_port``, the commands of the installation need no address; one that is given counts."""
+    settings = Sources({"serve_port": 8443, "chat_url": "wss://chat.example"}).section(Settings)
+    assert settings.queue_url == "wss://localhost:8443/msgqueue"
+    assert settings.publisher_url == "wss://localhost:8443/publisher"
+    assert settings.chat_url == "wss://chat.example"
+    assert Sources({}).section(Settings).queue_url == "wss://localhost:8080"

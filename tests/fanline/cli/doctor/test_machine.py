@@ -85,6 +85,9 @@ def test_ports_in_use_by_others_are_told(is_answering: bool) -> None:
 
 
 def test_two_services_on_one_port_are_told() -> None:
-    """Two services with the same port cannot both start."""
+    """Two services with the same port cannot both start, unless one process serves both."""
     same = [read(PublisherSettings, publisher_port=8081), read(SubscriberSettings, subscriber_port=8081)]
     assert levels(check_ports(same, ["publisher"]))[1] is Level.PROBLEM
+    shared = [each.model_copy(update={"serve_port": 8443}) for each in same]
+    found = check_ports(shared, ["publisher", "subscriber"])
+    assert [each.text for each in found] == [f"{each.service} answers at port 8443" for each in shared]
