@@ -54,14 +54,16 @@ def make_chat_settings(make_settings: Callable[..., Settings]) -> MakeSettings:
 
 @pytest.fixture
 async def services(start_service: StartService) -> Services:
-    """A pipeline in this process."""
+    """A pipeline in this process, all of it ready."""
     queue = await start_service(open_msgqueue)
     url = f"wss://localhost:{queue.port}"
-    return Services(
+    services = Services(
         queue,
         await start_service(open_publisher, queue_url=url),
         await start_service(open_subscriber, queue_url=url),
     )
+    await until(lambda: not any(each.app.readiness_problem() for each in services))
+    return services
 
 
 @pytest.fixture

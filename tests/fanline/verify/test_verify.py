@@ -105,20 +105,21 @@ async def test_every_promise_is_kept_during_faults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mistake", "options", "expected"),
     [
-        ("ack_before_writing", ONE_KILL, "lost"),
-        ("forget_ids", CALM, "stored-twice"),
-        ("drop_one_in_fifty", CALM, "silent-gap"),
+        # Positions that were lost are given again: those who have had them get no others at these.
+        ("ack_before_writing", ONE_KILL, {"lost", "undelivered"}),
+        ("forget_ids", CALM, {"stored-twice"}),
+        ("drop_one_in_fifty", CALM, {"silent-gap"}),
     ],
 )
 async def test_a_broken_service_is_found(
-    tmp_path: Path, mistake: str, options: tuple[str, ...], expected: str
+    tmp_path: Path, mistake: str, options: tuple[str, ...], expected: set[str]
 ) -> None:
     """It can fail: a mistake built into a service ends in its name and exit code 1; the evidence is kept."""
     code, out, err = await verified(tmp_path, "tests.sabotage", mistake, "verify", *options, "--json")
     assert code == 1, err
     report = json.loads(out)
     assert report["ok"] is False
-    assert expected in kinds(report)
+    assert expected & kinds(report)
     folder = Path(report["folder"])
     assert folder.parent == tmp_path
     assert {"msgqueue.log", "publisher.log", "subscriber.log", "data"} <= {
