@@ -133,8 +133,8 @@ def fitting_defaults(memory: int | None) -> dict[str, object]:
 
 def _urls_at(serve_port: object) -> dict[str, object]:
     """Return where the services are, by setting, if they share one port."""
-    if not str(serve_port).isdigit():
-        return {}
+    if not str(serve_port).isdigit() or not 0 < int(str(serve_port)) < 65_536:
+        return {}  # the system chooses it, or it is refused as what it is
     at = f"wss://localhost:{serve_port}"
     return {
         "queue_url": f"{at}/msgqueue",

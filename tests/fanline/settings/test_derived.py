@@ -153,4 +153,5 @@ def test_services_that_share_a_port_are_found_there() -> None:
     assert settings.queue_url == "wss://localhost:8443/msgqueue"
     assert settings.publisher_url == "wss://localhost:8443/publisher"
     assert settings.chat_url == "wss://chat.example"
-    assert Sources({}).section(Settings).queue_url == "wss://localhost:8080"
+    for own in ({}, {"serve_port": 0}):
+        assert Sources(own).section(Settings).queue_url == "wss://localhost:8080"
