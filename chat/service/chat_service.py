@@ -31,9 +31,9 @@ from chat.service.presence import MemberPresence
 from chat.service.room_feed import FeedSubscriber, RoomFeed
 from chat.service.room_history import RoomHistory, is_event, is_message
 from chat.settings import ChatSettings
-from fanline import Ack, History, client_context
+from fanline import Ack, History
 from fanline.presence import BEAT_INTERVAL
-from fanline.server import Claims
+from fanline.server import Claims, link_context
 
 # Entries per step of what a reconnected member has missed.
 MISSED_STEP: Final = 500
@@ -103,9 +103,7 @@ class ChatService:
         Raises:
             ConfigurationError: If the CA or the password for the pipeline cannot be read.
         """
-        tls = client_context(
-            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
-        )
+        tls = link_context(settings)
         user, password = settings.pipeline_login()
         login: dict[str, Any] = {"tls": tls}
         if password is not None:

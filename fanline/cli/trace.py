@@ -12,7 +12,7 @@ from fanline.client import history
 from fanline.errors import Disconnected
 from fanline.protocol import ConsumerState, Message
 from fanline.queue.remote import RemoteQueue
-from fanline.security.client_tls import client_context
+from fanline.security.tls import link_context
 from fanline.setting_sources import read
 from fanline.settings import Settings
 
@@ -94,9 +94,7 @@ async def _look(
     settings: Settings, pattern: str, wanted: str, within: int
 ) -> tuple[list[Message], Sequence[ConsumerState]]:
     secret = settings.link_secret()
-    tls = client_context(
-        settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
-    )
+    tls = link_context(settings)
     user = None if secret is None else settings.link_user
     async with history.History(settings.subscriber_url, user=user, password=secret, tls=tls) as log:
         found = await find(log, pattern, wanted, within)

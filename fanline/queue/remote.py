@@ -30,7 +30,7 @@ from fanline.queue.base import LogListener, QueueClient, ReplySlot
 from fanline.queue.log_follower import LogFollower
 from fanline.queue.page_reader import PageReader
 from fanline.queue.topic_follower import TopicFollower
-from fanline.security.client_tls import client_context
+from fanline.security.tls import link_context
 from fanline.settings import Settings
 from fanline.tasks import running_task
 
@@ -79,9 +79,7 @@ class RemoteQueue(QueueClient):
             ConfigurationError: If the CA or the password file cannot be read, or the URL is wrong.
         """
         login = Login.of_user(settings.link_user, settings.link_secret())
-        tls = client_context(
-            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
-        )
+        tls = link_context(settings)
 
         def connect(path: str) -> ReconnectingConnection:
             return ReconnectingConnection(

@@ -28,6 +28,7 @@ from cryptography.x509.oid import NameOID
 from fanline import files
 from fanline.errors import ConfigurationError
 from fanline.security.client_tls import (
+    client_context,
     how_to_renew,
     how_to_replace,
     no_certificate,
@@ -203,6 +204,20 @@ def names_in(certificate: x509.Certificate) -> set[str]:
     except x509.ExtensionNotFound:
         return names
     return names | {each.value for each in others if isinstance(each, x509.DNSName | x509.RFC822Name)}
+
+
+def link_context(settings: Settings) -> ssl.SSLContext:
+    """Create the TLS context of a service that connects to another one.
+
+    Args:
+        settings: Those of the installation; with ``link_cert_file``, the certificate of the service is in it.
+
+    Raises:
+        ConfigurationError: As for :func:`~fanline.security.client_tls.client_context`.
+    """
+    return client_context(
+        settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
+    )
 
 
 def check_link_certificate(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from fanline.protocol import join_array, refusal, split_array
 from fanline.security.authenticator import Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, GuessLimiter, network
+from fanline.security.tls import link_context
 from fanline.security.tokens import CHAT, Claims, TokenKey, find_token
 from fanline.server import metrics
 from fanline.server.accepting.rates import ClientRates, Excess
@@ -72,6 +73,7 @@ __all__ = [
     "find_token",
     "gauge",
     "join_array",
+    "link_context",
     "metrics",
     "network",
     "new_registry",

@@ -14,7 +14,7 @@ from typing import Final
 from fanline.addresses import EVERY_ADDRESS, join_host_port, split_hosts
 from fanline.errors import Disconnected, FanlineError
 from fanline.protocol import basic_authorization
-from fanline.security.client_tls import client_context
+from fanline.security.tls import link_context
 from fanline.setting_sources import SERVICES, read_service
 from fanline.settings import ServiceSettings, Settings
 
@@ -35,9 +35,7 @@ def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, s
     """
     service, host, port = settings.service, reachable_host(settings), settings.port
     where = join_host_port(host, port)
-    context = client_context(
-        settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
-    )
+    context = link_context(settings)
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
     try:
         headers = {} if login is None else {"Authorization": basic_authorization(*login)}

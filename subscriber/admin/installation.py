@@ -13,7 +13,7 @@ import msgspec
 from fanline.client.transport.https import HttpsClient, Response
 from fanline.client.transport.login import Login
 from fanline.errors import ConfigurationError, Disconnected
-from fanline.security.client_tls import client_context
+from fanline.security.tls import link_context
 from fanline.server.status.report import ServiceStatus
 from fanline.settings import Settings
 
@@ -82,9 +82,7 @@ class KnownServices:
             ConfigurationError: If the CA or the password file cannot be read, or a URL is wrong.
         """
         login = Login.of_user(settings.link_user, settings.link_secret())
-        tls = client_context(
-            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
-        )
+        tls = link_context(settings)
         return cls(
             {
                 name: HttpsClient(url, tls=tls, timeout=TIMEOUT, login=login)

@@ -18,7 +18,7 @@ from fanline.cli.top.screen import Overview, render
 from fanline.client.transport.https import HttpsClient
 from fanline.client.transport.login import Login
 from fanline.errors import Disconnected
-from fanline.security.client_tls import client_context
+from fanline.security.tls import link_context
 from fanline.server.status.report import ConnectionPage
 from fanline.setting_sources import read
 from fanline.settings import Settings, read_secret
@@ -56,9 +56,7 @@ def top(
     secret = read_secret("--password-file", None, password_file) or settings.link_secret()
     client = HttpsClient(
         settings.subscriber_url,
-        tls=client_context(
-            settings.cert_dir, cert_file=settings.link_cert_file, key_file=settings.link_key_file
-        ),
+        tls=link_context(settings),
         timeout=TIMEOUT,
         login=Login.of_user(user or settings.link_user, secret),
     )
