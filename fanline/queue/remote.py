@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -67,6 +67,7 @@ class RemoteQueue(QueueClient):
         self._following = connect("/popmsg")
         self._appender = Appender(self._appending, buffer_bytes=buffer_bytes, timeout=timeout)
         self._reader = PageReader(connect("/popmsg"), timeout=timeout)
+        # Those that `problem` looks at.
         self._in_use: list[ReconnectingConnection] = []
         self._topic_links: list[ReconnectingConnection] = []
         self._followers: list[LogFollower] = []
@@ -103,7 +104,8 @@ class RemoteQueue(QueueClient):
 
     async def run(self) -> None:
         """Send what is appended, until cancelled."""
-        await self._use(self._appending, self._appender.run)
+        with _listed(self._appending, self._in_use):
+            await self._appender.run()
 
     @property
     def pending(self) -> int:
@@ -131,7 +133,8 @@ class RemoteQueue(QueueClient):
         follower = LogFollower(self._following, listener, self._reader)
         self._followers.append(follower)
         try:
-            await self._use(self._following, follower.run)
+            with _listed(self._following, self._in_use):
+                await follower.run()
         finally:
             self._followers.remove(follower)
 
@@ -142,7 +145,7 @@ class RemoteQueue(QueueClient):
         follower = TopicFollower(topic, take, caught_up)
         link = self._connect("/popmsg")
         while True:
-            with self._following_topic_over(link):
+            with _listed(link, self._topic_links):  # also while it waits for the others
                 await self._wait_until(lambda: self._dialect is not None)
                 if self._dialect is not Dialect.PLAIN:
                     async with running_task(link.run(follower.serve)):
@@ -198,19 +201,12 @@ class RemoteQueue(QueueClient):
             refusal = decode_refusal(frame)
             raise Rejected(refusal.error, refusal.reason) from None
 
-    @contextmanager
-    def _following_topic_over(self, link: ReconnectingConnection) -> Iterator[None]:
-        """Include a connection in :attr:`problem` during the block, also while it waits for the others."""
-        self._topic_links.append(link)
-        try:
-            yield
-        finally:
-            self._topic_links.remove(link)
 
-    async def _use(self, link: ReconnectingConnection, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Include a connection in :attr:`problem` during the block."""
-        self._in_use.append(link)
-        try:
-            await run()
-        finally:
-            self._in_use.remove(link)
+@contextmanager
+def _listed(link: ReconnectingConnection, links: list[ReconnectingConnection]) -> Iterator[None]:
+    """Have a list include a connection during the block."""
+    links.append(link)
+    try:
+        yield
+    finally:
+        links.remove(link)
