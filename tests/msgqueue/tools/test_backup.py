@@ -1,10 +1,9 @@
 """``python -m msgqueue.tools.backup``: a copy of a log in use is whole, sound, and can take its place."""
 
-import resource
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from msgqueue.tools import backup
 from msgqueue.tools.backup import DONE, FAILED, REFUSED
 from msgqueue.tools.fsck import INTERRUPTED
+from tests.msgqueue.file_sizes import files_of_at_most
 from tests.msgqueue.store.sqlite.conftest import appending, make_log, open_store, read_all
 from tests.msgqueue.store.store_model import new
 
@@ -187,14 +187,3 @@ async def test_says_when_there_is_no_room(folder: Path, target: Path, run: Backu
     assert said.startswith(f"fanline backup: {target}-part: the disk ")
     assert said.count("\n") == 1
     assert {path.name for path in target.parent.iterdir()} == {"data"}
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Have the system refuse to let files of this process grow beyond a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,8 +1,6 @@
 """The WAL after crashes, power cuts and failed commits, told from a damaged one."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from fanline.errors import ConfigurationError, StoreError
 from msgqueue.store.sqlite.file import LogFile
 from msgqueue.store.sqlite.wal import Loss, count_taken, find_loss
 from msgqueue.store.sqlite.writer import Writer
+from tests.msgqueue.file_sizes import files_of_at_most
 from tests.msgqueue.store.sqlite.conftest import open_store, read_all
 from tests.msgqueue.store.store_model import WINDOW, Clock, new
 
@@ -86,17 +85,6 @@ async def test_cuts_off_what_a_failed_commit_left(tmp_path: Path) -> None:
     log = put(files, folder)
     assert find_loss(log) is None
     assert await served(folder) == 2
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Have the system refuse to let files of this process grow beyond a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("has_index", [True, False])
