@@ -29,7 +29,7 @@ from fanline import keepalive
 from fanline.addresses import split_url
 from fanline.backoff import Backoff
 from fanline.change_notifier import ChangeNotifier
-from fanline.client.transport.dial import lent, open_socket
+from fanline.client.transport.dial import make_transport, open_socket
 from fanline.client.transport.login import Login
 from fanline.client.transport.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
@@ -339,10 +339,15 @@ class _Connect(connect):
         sock = await open_socket(self.ws_uri.host, self.ws_uri.port)
         self.create_connection_kwargs["sock"] = sock
         try:
-            with lent(sock):
-                return await super().open_tcp_connection()
+            return await make_transport(
+                sock, super().open_tcp_connection(), lambda made: made.transport.abort()
+            )
         finally:
             del self.create_connection_kwargs["sock"]  # a redirect needs another one
+
+
+def _abort(connection: ClientConnection) -> None:
+    connection.transport.abort()
 
 
 class _Loss(NamedTuple):

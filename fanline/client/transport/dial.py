@@ -1,12 +1,12 @@
 """Connect to a host with several addresses, of which some may not answer (RFC 8305)."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 # Seconds that an address is tried alone before the next one is tried as well (RFC 8305, 5).
 ATTEMPT_DELAY: Final = 0.25
@@ -14,6 +14,8 @@ ATTEMPT_DELAY: Final = 0.25
 # What getaddrinfo() returns: family, type, protocol, canonical name, address.
 Address = tuple[int, int, int, str, Any]
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+
+Made = TypeVar("Made")
 
 
 async def open_socket(
@@ -51,18 +53,37 @@ async def open_socket(
     raise next((error for each in attempts if (error := each.exception())), OSError("it has no address"))
 
 
-@contextmanager
-def lent(sock: socket.socket) -> Iterator[None]:
-    """Close a socket if the block, which makes a transport of it, fails or is cancelled.
+async def make_transport(
+    sock: socket.socket, making: Coroutine[Any, Any, Made], discard: Callable[[Made], None]
+) -> Made:
+    """Make a transport of a socket, which is closed if that fails or is cancelled.
+
+    uvloop reports a TLS handshake that is cancelled half-way as a fatal error of its own, with a traceback.
+    The socket is therefore shut down instead, and the handshake fails at once.
 
     uvloop then closes the descriptor itself, and does not always tell the socket. Closed once more, it could
     be that of another connection.
+
+    Args:
+        sock: A connected socket; owned by the transport from now on.
+        making: Makes the transport, and returns what holds it.
+        discard: Aborts the transport of what was made, though nobody waits for it any more.
+
+    Raises:
+        Exception: Whatever ``making`` raises.
     """
     inode = os.fstat(sock.fileno()).st_ino
+    task = asyncio.ensure_future(making)
     try:
-        yield
+        return await asyncio.shield(task)
     except BaseException:
-        if _inode_of(sock) == inode:
+        if not task.done() and _inode_of(sock) == inode:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if not isinstance(outcome, BaseException):
+            discard(outcome)
+        elif _inode_of(sock) == inode:
             sock.close()
         else:
             sock.detach()

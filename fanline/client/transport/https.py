@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlencode
 
 from fanline.addresses import split_url
-from fanline.client.transport.dial import lent, open_socket
+from fanline.client.transport.dial import make_transport, open_socket
 from fanline.client.transport.login import Login
 from fanline.client.transport.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
@@ -157,10 +157,10 @@ class HttpsClient:
                 continue
         host = self._place.hostname or ""
         sock = await open_socket(host, self._place.port or 443)
-        with lent(sock):
-            connection = await asyncio.open_connection(
-                sock=sock, server_hostname=host, ssl=self._tls, limit=MAX_HEAD_BYTES
-            )
+        opening = asyncio.open_connection(
+            sock=sock, server_hostname=host, ssl=self._tls, limit=MAX_HEAD_BYTES
+        )
+        connection = await make_transport(sock, opening, _abort)
         return await self._exchange_on(connection, request)
 
     async def _exchange_on(self, connection: Connection, request: bytes) -> Response:

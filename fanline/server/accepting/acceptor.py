@@ -134,7 +134,7 @@ class Acceptor:
             limits.handshakes.waiting,
         )
         self._reserve: deque[Peer] = deque()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._beginning: dict[asyncio.Task[Any], Peer] = {}
         self._open = 0
         self._is_exhausted = False
         self._line_at = float("-inf")
@@ -174,10 +174,16 @@ class Acceptor:
             self._all_closed = self._loop.create_future()
             await self._all_closed
 
-    def abort(self) -> None:
-        """Give up the TLS handshakes in progress."""
-        for task in tuple(self._tasks):
-            task.cancel()
+    async def abort(self) -> None:
+        """Give up the TLS handshakes in progress.
+
+        uvloop reports one that is cancelled half-way as a fatal error: they fail because their sockets are
+        shut down.
+        """
+        for peer in self._beginning.values():
+            with suppress(OSError):  # it is closed already
+                peer.sock.shutdown(socket.SHUT_RDWR)
+        await asyncio.gather(*self._beginning, return_exceptions=True)
 
     # The interface Admission.
 
@@ -243,11 +249,11 @@ class Acceptor:
             ssl_shutdown_timeout=timeout,
         )
         task = self._loop.create_task(beginning)
-        self._tasks.add(task)
+        self._beginning[task] = peer
         task.add_done_callback(partial(self._on_begun, peer))
 
     def _on_begun(self, peer: Peer, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        del self._beginning[task]
         if task.cancelled():
             peer.leave()
         elif error := task.exception():

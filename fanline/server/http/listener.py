@@ -99,7 +99,7 @@ class HttpListener:
             for task in tuple(self._state.tasks):
                 task.cancel()
             if not await self._wait_for_end(timeout / 2, others):
-                self._acceptor.abort()
+                await self._acceptor.abort()
                 for connection in tuple(self._state.connections):
                     connection.transport.abort()
 

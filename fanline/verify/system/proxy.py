@@ -12,7 +12,7 @@ from asyncio import StreamReader, StreamWriter
 from typing import Final
 
 from fanline.client.transport.connection import run_until_first
-from fanline.client.transport.dial import lent
+from fanline.client.transport.dial import make_transport
 
 HOST: Final = "127.0.0.1"
 
@@ -123,8 +123,8 @@ class Proxy:
         except BaseException:
             there.close()
             raise
-        with lent(there):
-            other_reader, other_writer = await asyncio.open_connection(sock=there, limit=CHUNK)
+        opening = asyncio.open_connection(sock=there, limit=CHUNK)
+        other_reader, other_writer = await make_transport(there, opening, lambda made: _reset(made[1]))
         pair = _Pair(writer, other_writer)
         self._pairs.add(pair)
         try:

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 
 import pytest
 
-from fanline.client.transport.dial import Address, Resolve, lent, open_socket
+from fanline.client.transport.dial import Address, Resolve, make_transport, open_socket
 from tests.stubs import DEADLINE
 
 
@@ -106,20 +107,20 @@ async def test_a_cancelled_attempt_leaves_nothing(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("is_reused", [False, True])
-def test_a_descriptor_is_closed_once(is_reused: bool) -> None:
+async def test_a_descriptor_is_closed_once(is_reused: bool) -> None:
     """If a transport failed and closed the descriptor, it is not closed again: it may be another one's."""
     sock = socket.socket()
     descriptor = sock.fileno()
     with ExitStack() as stack:
 
-        def fail() -> None:
+        async def fail() -> None:
             os.close(descriptor)
             if is_reused:
                 assert stack.enter_context(socket.socket()).fileno() == descriptor
             raise ConnectionError
 
-        with pytest.raises(ConnectionError), lent(sock):
-            fail()
+        with pytest.raises(ConnectionError):
+            await make_transport(sock, fail(), unexpected)
         assert sock.fileno() == -1
         assert _is_open(descriptor) == is_reused
 
@@ -132,9 +133,60 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def test_a_socket_without_a_transport_is_closed() -> None:
+def unexpected(made: object) -> None:
+    """Fail, because a transport is discarded."""
+    pytest.fail(f"{made} was discarded")
+
+
+async def test_a_socket_without_a_transport_is_closed() -> None:
     """If a transport failed before it had the descriptor, the socket is closed."""
+
+    async def fail() -> None:
+        raise ConnectionError
+
     with socket.socket() as sock:
-        with pytest.raises(ConnectionError), lent(sock):
-            raise ConnectionError
+        with pytest.raises(ConnectionError):
+            await make_transport(sock, fail(), unexpected)
         assert sock.fileno() == -1
+
+
+async def test_a_handshake_is_ended_by_its_socket() -> None:
+    """A TLS handshake that is given up is not cancelled half-way, which uvloop reports as a fault of its own.
+
+    It ends at once, because its socket is shut down.
+    """
+    ours, theirs = socket.socketpair()
+    ended: list[type[BaseException]] = []
+
+    async def shake_hands() -> None:
+        try:
+            await asyncio.open_connection(sock=ours, ssl=ssl.create_default_context(), server_hostname="name")
+        except BaseException as error:
+            ended.append(type(error))
+            raise
+
+    theirs.setblocking(False)
+    making = asyncio.create_task(make_transport(ours, shake_hands(), unexpected))
+    loop = asyncio.get_running_loop()
+    with theirs:
+        assert await loop.sock_recv(theirs, 1 << 16)
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        assert ended == [ConnectionResetError]
+        assert await loop.sock_recv(theirs, 1 << 16) == b""
+
+
+async def test_a_transport_that_came_too_late_is_discarded() -> None:
+    """A transport that was made in the turn in which nobody waited for it any more is aborted."""
+    discarded: list[str] = []
+
+    async def make() -> str:
+        making.cancel()
+        return "a transport"
+
+    with socket.socket() as sock:
+        making = asyncio.create_task(make_transport(sock, make(), discarded.append))
+        with pytest.raises(asyncio.CancelledError):
+            await making
+    assert discarded == ["a transport"]

@@ -142,7 +142,7 @@ async def accepting(cert_dir: Path) -> AsyncIterator[tuple[Acceptor, int]]:
     )
     yield acceptor, listening.getsockname()[1]
     acceptor.stop()
-    acceptor.abort()
+    await acceptor.abort()
     await acceptor.wait_closed()
 
 
