@@ -221,7 +221,10 @@ def _problem(log: Log) -> str | None:
 
 
 async def _open_when_free(settings: MsgQueueSettings, open_store: OpenStore, clock: LogClock) -> Store:
-    """Open the log, if need be once another msgqueue, which may be about to stop, has closed it."""
+    """Open the log, as soon as no other msgqueue holds it.
+
+    Another msgqueue may be about to stop; it is waited for as long as the settings say.
+    """
     deadline = asyncio.get_running_loop().time() + settings.lock_wait
     is_told = False
     while True:
@@ -242,7 +245,10 @@ async def _open_when_free(settings: MsgQueueSettings, open_store: OpenStore, clo
 
 
 async def _close_in_time(close: Callable[[], Awaitable[None]], timeout: float) -> None:
-    """Close what may wait for the disk; leave it to the next start if that takes too long."""
+    """Close what may wait for the disk, unless that takes too long.
+
+    What is not closed then is left to the next start.
+    """
     try:
         async with asyncio.timeout(timeout):
             await close()

@@ -1,4 +1,7 @@
-"""The clock of the log: it follows the wall clock, but neither its jumps nor its way back."""
+"""Clock of the log, which follows the wall clock without its jumps.
+
+It never goes back.
+"""
 
 import logging
 from collections.abc import Callable
@@ -52,7 +55,9 @@ class LogClock:
         self._rests_until = self._read_at
 
     def resume(self, last: float) -> None:
-        """Go on from the newest message of a log, to be called before anything is stored.
+        """Continue from the newest message of a log.
+
+        To be called before anything is stored.
 
         Args:
             last: When it was stored, in Unix seconds.
@@ -78,13 +83,19 @@ class LogClock:
 
     @property
     def jump(self) -> float:
-        """Seconds by which the wall clock has jumped, until that is accepted; 0 if it has not."""
+        """Seconds by which the wall clock has jumped; 0 if none.
+
+        A jump counts until it is accepted.
+        """
         self()
         return 0.0 if self._jumped_at is None else self._offset
 
     @property
     def oldest_time(self) -> float | None:
-        """The time by which the age of a message is judged; None while no clock can be trusted for that."""
+        """Time by which the age of a message is judged.
+
+        None while no clock can be trusted for that.
+        """
         now = self()
         with self._lock:
             is_resting = self._jumped_at is not None or self._read_at < self._rests_until
@@ -92,7 +103,7 @@ class LogClock:
 
     @property
     def problem(self) -> str | None:
-        """Describe a jump that is not accepted yet, in a sentence, or return None."""
+        """Describe a jump that is not accepted yet; None if none."""
         jump = self.jump
         if not jump:
             return None

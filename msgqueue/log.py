@@ -1,4 +1,4 @@
-"""The one ordered log: group commit in front of a store, the newest records in memory behind it.
+"""The one ordered log: group commit, a store, and a record cache.
 
 While one transaction is being brought to disk, everything that arrives gathers for the next. So the cost of
 an fsync is shared by all messages that arrive during the one before, and a single message waits for at most
@@ -106,12 +106,12 @@ class Log:
         self._tasks += map(start_task, (self._commit_forever(), self._tidy_forever()))
 
     async def flush(self) -> None:
-        """Wait until everything that was appended so far is committed, or has failed."""
+        """Wait until all appended so far is committed or has failed."""
         if self._last is not None:
             await asyncio.wait([self._last])
 
     async def close(self) -> None:
-        """Stop committing, and close the store; appends that still wait fail with ``Closed``."""
+        """Close the store, and fail appends that still wait with ``Closed``."""
         await cancel_and_wait(*self._tasks)
         for waiting in self._waiting:
             waiting.receipts.set_exception(Closed("the log is closed"))
@@ -144,7 +144,7 @@ class Log:
 
     @property
     def write_error(self) -> str | None:
-        """Why commits fail or take too long, or None if they do not, or if none was tried lately."""
+        """Reason why commits fail or take too long lately, or None."""
         if self._committing_since is not None:
             seconds = self._loop.time() - self._committing_since
             if seconds > self._timeout:
@@ -182,7 +182,7 @@ class Log:
         return not self._has_room.is_set()
 
     async def wait_for_space(self) -> None:
-        """Wait until no more than the buffer's size is waiting to be committed."""
+        """Wait until what waits for a commit fits into the buffer."""
         await self._has_room.wait()
 
     async def _commit_forever(self) -> None:
@@ -228,13 +228,13 @@ class Log:
                 self._committing_since = None
 
     def _is_worth_waiting(self, error: StoreError) -> bool:
-        """Note a failure, and say whether the cause may still go away before writers give up."""
+        """Note a failure, and return whether writers still wait for another try."""
         if self._failing_since is None:
             logger.error("cannot store messages, trying again: %s", error)
         return self._note_failure(str(error)) < self._timeout
 
     def _note_failure(self, reason: str) -> float:
-        """Have the log count as failing, and return for how many seconds it has failed."""
+        """Note that the log fails, and return since how many seconds."""
         now = self._failed_at = self._loop.time()
         if self._failing_since is None:
             self._failing_since = now
@@ -242,7 +242,7 @@ class Log:
         return now - self._failing_since
 
     def _fail(self, taken: list[_Waiting], error: StoreError) -> None:
-        """Refuse what cannot be stored and all that waits behind it, which must not overtake it."""
+        """Reject what cannot be stored, and, to keep order, all after it."""
         refused = [*taken, *self._waiting]
         self._waiting.clear()
         self._work.clear()
@@ -267,7 +267,7 @@ class Log:
     # Reading.
 
     async def reach(self, position: int) -> None:
-        """Wait for what other msgqueues had stored, if a position is beyond the end of the log here.
+        """Catch up with other msgqueues, if a position is after the head.
 
         Raises:
             StoreError: If that cannot be known.
@@ -278,7 +278,7 @@ class Log:
     async def read(
         self, after: int, patterns: Sequence[str] | None = None, limit: int = PAGE_RECORDS
     ) -> Page:
-        """Return the next stretch of the log after a position: from memory, or from the store.
+        """Return the next page of the log after a position.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -288,7 +288,9 @@ class Log:
         return await self._store.read(after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES)
 
     async def read_back(self, before: int, patterns: Sequence[str], limit: int) -> Sequence[Record]:
-        """Return the newest matching records before a position, oldest first: ``limit`` or fewer large ones.
+        """Return the newest matching records before a position, oldest first.
+
+        They are fewer than ``limit`` if they are large.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -296,7 +298,9 @@ class Log:
         return await self._store.read_back(before, patterns=patterns, limit=limit)
 
     async def read_newest(self, until: int, after: int, patterns: Sequence[str], limit: int) -> Page:
-        """Return, of each matching topic, the newest record up to a position: the next page of them.
+        """Return the newest record of each matching topic, page by page.
+
+        Only records after ``after`` and up to ``until`` count.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -306,18 +310,21 @@ class Log:
         )
 
     def covers(self, after: int) -> bool:
-        """Return whether what follows a position is read from memory, which retention does not touch."""
+        """Return whether records after a position are in memory, beyond retention's reach."""
         return self._recent.covers(after)
 
     async def trimmed(self, patterns: Sequence[str] | None, after: int) -> int:
-        """Return the highest position that retention has removed among the matching topics, if after one."""
+        """Return the highest position that retention removed from matching topics.
+
+        Only positions after ``after`` count.
+        """
         return await self._store.trimmed(patterns, after=after)
 
     @contextmanager
     def followed_by(self, listener: Listener, topics: Collection[str] | None = None) -> Iterator[None]:
-        """While the block runs, have ``listener`` called with all that is committed, as it is committed.
+        """Call ``listener`` with all that is committed while the block runs.
 
-        It must not block or raise. A listener that has read up to :attr:`head` misses nothing.
+        The listener must not block or raise. One that has read up to :attr:`head` misses nothing.
 
         Args:
             listener: Gets the records.
@@ -365,7 +372,7 @@ class Log:
         await self._store.set_cursor(consumer, position)
 
     async def append_and_set_cursor(self, message: NewMessage, consumer: str, position: int) -> None:
-        """Store a message and how far a durable consumer has got, both or neither.
+        """Store a message and a consumer's new position, both or neither.
 
         Raises:
             StoreError: If that fails.

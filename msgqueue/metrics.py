@@ -32,7 +32,7 @@ MESSAGES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 
 class CommitMetrics:
-    """How long commits take, how many messages share one, and how many were stored."""
+    """Metrics of commits: how long, how many messages in each and altogether."""
 
     def __init__(self) -> None:
         self._stored = self._duplicates = 0
@@ -61,7 +61,7 @@ class CommitMetrics:
 
 
 def show_consumers(registry: CollectorRegistry, consumers: Consumers) -> None:
-    """Show how far each durable consumer is behind, and how many messages it fails at."""
+    """Show each durable consumer's backlog, and how many messages it fails at."""
     registry.register(
         LabeledGauge(
             "fanline_consumer_behind_messages",
@@ -87,7 +87,7 @@ def show_consumers(registry: CollectorRegistry, consumers: Consumers) -> None:
 
 
 def show_size(registry: CollectorRegistry, folder: Path) -> None:
-    """Show how large the files of the log are, and how much room they have."""
+    """Show the size of the log's files, and the disk's free space."""
     gauge(
         registry,
         "fanline_log_bytes",
@@ -103,7 +103,7 @@ def show_size(registry: CollectorRegistry, folder: Path) -> None:
 
 
 def facts_of(settings: MsgQueueSettings, log: Log, retention: Retention) -> Mapping[str, object]:
-    """Return what admins are told of the log: its disk, and what is removed from it."""
+    """Return the log's settings and disk, as admins see them."""
     disk = shutil.disk_usage(settings.data_dir)
     return {
         "store": settings.store,
@@ -144,7 +144,7 @@ def show_clock(registry: CollectorRegistry, clock: LogClock) -> None:
 
 
 def show_cluster(registry: CollectorRegistry, figures: Callable[[], ClusterFigures | None]) -> None:
-    """Show how a msgqueue gets on with the journal, if it is one of a cluster."""
+    """Show metrics of the journal, if this msgqueue belongs to a cluster."""
     if figures() is None:
         return
 

@@ -66,7 +66,7 @@ class PopEndpoint:
 
 
 class _PlainPopping:
-    """The handler of a plain connection: a task feeds it; what it sends is ignored."""
+    """Handler of a plain connection: a task feeds it, frames are ignored."""
 
     def __init__(self, connection: Connection, consumer: Consumer) -> None:
         self._feeding = connection.create_task(_feed_plain(connection, consumer))
@@ -94,7 +94,10 @@ async def _feed_plain(connection: Connection, consumer: Consumer) -> None:
 
 
 class _Session:
-    """One v1 connection: a loop that reads commands, and tasks that feed what was popped, and read pages."""
+    """One v1 connection: a command reader and the tasks that it starts.
+
+    The tasks send popped records, and read pages.
+    """
 
     def __init__(self, log: Log, consumers: Consumers, connection: Connection) -> None:
         self._log = log
@@ -235,7 +238,7 @@ class _Session:
             await self._connection.writable()
 
     async def _feed_live(self, position: int, topics: Sequence[str] | None) -> int:
-        """Send records as soon as they are committed, while the connection keeps up.
+        """Send records when they are committed, while the connection keeps up.
 
         Returns:
             The position it has got to.

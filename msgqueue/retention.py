@@ -42,7 +42,9 @@ KNOWN_TOPICS: Final = 65_536
 
 
 class RuleUsage:
-    """The messages kept under one rule, and how many are too many. No I/O.
+    """The messages kept under one rule, and those over its limits.
+
+    It does no I/O.
 
     Args:
         rule: The rule.
@@ -221,7 +223,7 @@ class Retention:
             await self._trim(headers, usage)
 
     async def _oldest_over_limit(self, usage: RuleUsage) -> list[RecordHeader]:
-        """Return messages over the limit of their topics, as many as fill a step."""
+        """Return enough messages over their topics' limits for one step."""
         found: list[RecordHeader] = []
         for topic, excess in usage.over_limit.items():
             async with _resting():

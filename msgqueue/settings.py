@@ -42,7 +42,7 @@ MonitorUrls = Annotated[
 
 
 class RetentionRule(BaseModel):
-    """How much is kept of the topics that match; without any limit, everything."""
+    """Limits for the messages of matching topics; without any, all are kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,1 +1,1 @@
-"""The durable consumers of the log: who gets which message, and what is done."""
+"""Durable consumers of the log: who gets which message, what is done."""

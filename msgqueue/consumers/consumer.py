@@ -1,4 +1,4 @@
-"""One durable consumer at this msgqueue: deal what it has claimed of the log out to connections."""
+"""One durable consumer, which deals claimed records out to its connections."""
 
 import asyncio
 from collections.abc import Hashable, Sequence
@@ -94,7 +94,7 @@ class Consumer:
         self._changed.fire()
 
     def leave(self, member: Hashable) -> None:
-        """Take back the records that a member has not done, for other members."""
+        """Remove a member, and return its unfinished records to the others."""
         self._members.discard(member)
         self._deliveries.leave(member)
         self._changed.fire()
@@ -102,7 +102,10 @@ class Consumer:
     # Claims, where there are other msgqueues.
 
     def notice(self) -> None:
-        """Have the members ask again if there is something to claim, which others may have given back."""
+        """Wake the members if there is something to claim.
+
+        It may be what other msgqueues have given back.
+        """
         if self._members and self._log.claims.is_claimable(self.name, self._log.head):
             self._changed.fire()
 
@@ -118,7 +121,7 @@ class Consumer:
         self._saved |= done
 
     async def release(self) -> None:
-        """Leave what is not done to other msgqueues, if there are no members.
+        """Release unfinished claims to other msgqueues, if there are no members.
 
         Raises:
             StoreError: If that fails.
@@ -134,7 +137,7 @@ class Consumer:
                 self._refresh()
 
     def _refresh(self) -> None:
-        """Deal out what this msgqueue has claimed, and no more what others have now."""
+        """Deal out what this msgqueue has claimed now, and nothing else."""
         claims = self._log.claims
         mine = claims.of(self.name, self._deliveries.dealt)
         self._deliveries.keep(mine, claims.failures(self.name))

@@ -23,7 +23,10 @@ class _Claimed:
     dealt: int
 
     def done_by(self, undone: Sequence[int]) -> int:
-        """Return up to which position it is done, by all that is not done, in ascending order."""
+        """Return the position up to which the claim is done.
+
+        ``undone`` has all positions that are not done, in ascending order.
+        """
         index = bisect_left(undone, self.first)
         is_undone = index < len(undone) and undone[index] <= self.dealt
         return undone[index] - 1 if is_undone else self.dealt
@@ -56,18 +59,21 @@ class DeliveryTracker:
 
     @property
     def dealt(self) -> int:
-        """Position up to which the claim that is in turn was delivered at least once."""
+        """Position up to which the current claim was delivered at least once."""
         claim = self._in_turn or (self._claims[-1] if self._claims else None)
         return claim.dealt if claim is not None else self._position
 
     @property
     def limit(self) -> int:
-        """Position after which another claim begins, or none; that of :attr:`dealt` if there is no more."""
+        """Position at which the current claim ends.
+
+        If there is no current claim, the same as :attr:`dealt`.
+        """
         return self._in_turn.last if self._in_turn is not None else self.dealt
 
     @property
     def done_in_claims(self) -> dict[int, int]:
-        """Up to which position each claim is done, by the position where it ends."""
+        """Position up to which each claim is done, by its end."""
         if len(self._claims) == 1:  # without others, this is the only case, and there may be a million
             firsts = [min(held) for held in self._held.values() if held]
             undone = [min([*firsts, *(record.seq for record in self._returned[:1]), *self._dead], default=0)]
@@ -103,7 +109,10 @@ class DeliveryTracker:
 
     @property
     def next_dead(self) -> Record | None:
-        """A dead record, once all records of its claim before it are done."""
+        """The dead record that comes next, once all before it are done.
+
+        Only the records of its own claim count.
+        """
         if not self._dead:
             return None
         found = (self._dead.get(position + 1) for position in self.done_in_claims.values())
@@ -111,7 +120,7 @@ class DeliveryTracker:
 
     @property
     def failures(self) -> Mapping[int, int]:
-        """How often deliveries of records that are not done have failed, by position."""
+        """How often each unfinished record has failed, by position."""
         return self._failures
 
     def bury(self, seq: int) -> None:
@@ -119,22 +128,31 @@ class DeliveryTracker:
         del self._dead[seq], self._failures[seq]
 
     def room(self, member: Hashable) -> int:
-        """Return how many more records a member may receive; none next to one whose delivery has failed."""
+        """Return how many more records a member may receive.
+
+        A member that holds a record whose delivery has failed receives no other.
+        """
         held = self._held.get(member, ())
         is_held_alone = any(seq in self._failures for seq in held) if self._failures else False
         return 0 if is_held_alone else self._max_held - len(held)
 
     def deal(self, member: Hashable, records: Sequence[Record], position: int) -> None:
-        """Assign new records to a member; the log was read up to ``position``."""
+        """Assign new records to a member.
+
+        The log was read up to ``position``.
+        """
         self._hold(member, records)
         self._read_to(position)
 
     def has_failed(self, records: Sequence[Record]) -> bool:
-        """Return whether a delivery of one of some new records has failed elsewhere."""
+        """Return whether one of some new records has failed elsewhere."""
         return bool(self._failures) and any(record.seq in self._failures for record in records)
 
     def take_over(self, records: Sequence[Record], position: int) -> None:
-        """Take in records as if a member had left them; the log was read up to ``position``."""
+        """Take in records as if a member had left them.
+
+        The log was read up to ``position``.
+        """
         for record in records:
             if self._max_deliveries and self._failures.get(record.seq, 0) >= self._max_deliveries:
                 self._dead[record.seq] = record
@@ -142,7 +160,7 @@ class DeliveryTracker:
         self._read_to(position)
 
     def deal_returned(self, member: Hashable) -> list[Record]:
-        """Assign returned records to a member, as many as it has room for.
+        """Assign as many returned records to a member as it may receive.
 
         One whose delivery has failed is assigned alone, to a member that holds nothing else.
         """
@@ -152,10 +170,10 @@ class DeliveryTracker:
         return records
 
     def done(self, member: Hashable, seq: int) -> None:
-        """Mark the records of a member as done, up to ``seq`` in the order of delivery.
+        """Mark the records of a member as done up to ``seq``.
 
-        Not in the order of the log: older, returned records may follow newer ones. A record that the member
-        does not hold is ignored.
+        The order is that of delivery, not of the log: older, returned records may follow newer ones. A record
+        that the member does not hold is ignored.
         """
         held = self._held.get(member, OrderedDict())
         if seq in held:
@@ -197,7 +215,10 @@ class DeliveryTracker:
                 del known[seq]
 
     def _first_alone(self, *, is_free: bool) -> int:
-        """Return how many returned records come before one that must be alone, or 1 if that is the first."""
+        """Return how many returned records may be assigned together.
+
+        They end before one that must be alone. If that is the first, it is assigned if the member is free.
+        """
         count = len(self._returned)
         if self._failures:
             failing = (n for n, record in enumerate(self._returned) if record.seq in self._failures)

@@ -1,4 +1,4 @@
-"""Keep the durable consumers of a log, by name, and store how far each has got.
+"""The durable consumers of a log, by name, and their stored positions.
 
 Connections with the same name share the work: each record goes to one of them. Records that a connection has
 not reported done when it leaves go to another one. All records up to the stored position are done, so after a
@@ -32,7 +32,10 @@ SAVE_SECONDS: Final = 0.2
 
 
 def dead_letter(consumer: str, record: Record, deliveries: int) -> NewMessage:
-    """Return the message that tells of a dead record; what a topic cannot have is ``%XX`` in the name."""
+    """Return the message that tells of a dead record.
+
+    What a topic cannot have is written as ``%XX`` in the consumer's name.
+    """
     token = re.sub("[ .*>%]", lambda found: f"%{ord(found[0]):02X}", consumer)
     content = {"consumer": consumer, "deliveries": deliveries, "message": msgspec.Raw(record.body)}
     topic = f"{DEAD_LETTERS}{token}"[:MAX_TOPIC_LENGTH]
@@ -64,19 +67,25 @@ class Consumers:
         self._saver = start_task(self._save_forever())
 
     async def close(self) -> None:
-        """Save every position a last time, and leave the rest to other msgqueues."""
+        """Save every position, and leave the rest to other msgqueues."""
         if self._saver is not None:
             await cancel_and_wait(self._saver)
             await self._save()
 
     def get(self, name: str, start: int) -> Consumer:
-        """Return the consumer of this name; a new one begins after position ``start``."""
+        """Return the consumer of a name, and make it if missing.
+
+        A new one begins after position ``start``.
+        """
         if name not in self._by_name:
             self._by_name[name] = Consumer(name, self._log, start, max_deliveries=self._max_deliveries)
         return self._by_name[name]
 
     def _follow_others(self) -> None:
-        """Have the consumers that other msgqueues have, and no more those that they have forgotten."""
+        """Adopt the list of consumers that other msgqueues have.
+
+        Those they have forgotten are removed, unless they have members here.
+        """
         positions = self._log.claims.positions()
         for name in self._shared - positions.keys():
             if name in self._by_name and not self._by_name[name].members:
@@ -134,7 +143,7 @@ class Consumers:
             await self._save()
 
     async def _bury_dead(self, name: str, consumer: Consumer) -> None:
-        """Store a message about each dead record that is the next one of a consumer."""
+        """Store a message about each dead record whose turn has come."""
         while (record := consumer.next_dead) is not None and self._by_name.get(name) is consumer:
             letter = dead_letter(name, record, self._max_deliveries)
             try:

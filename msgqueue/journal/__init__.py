@@ -1,1 +1,1 @@
-"""The journal of a cluster: frames that several msgqueues write, and all read in one order."""
+"""The journal of a cluster: frames of several msgqueues, in one order."""

@@ -1,4 +1,4 @@
-"""Define the interface between a msgqueue and the journal that it shares with others.
+"""Interface between a msgqueue and the journal of its cluster.
 
 The journal is one sequence of frames. Their ``index`` counts from 1, without holes. Sending a frame promises
 nothing: it may be stored later than one that was sent after it, more than once, or never. What is certain
@@ -29,7 +29,10 @@ class Entry:
 
 
 class Ends(NamedTuple):
-    """The index of the oldest and of the newest entry; of an empty journal ``first`` is ``last`` + 1."""
+    """Indexes of the oldest and of the newest entry.
+
+    Of an empty journal ``first`` is ``last`` + 1.
+    """
 
     first: int
     last: int
@@ -40,11 +43,14 @@ class JournalError(FanlineError):
 
 
 class JournalDamage(FanlineError):
-    """The journal is not the one that this msgqueue has read so far, or has lost frames."""
+    """The journal is another one than before, or has lost frames."""
 
 
 class Journal(ABC):
-    """One msgqueue's connection to the journal. Every method may be called while others run."""
+    """One msgqueue's connection to the journal.
+
+    Every method may be called while others run.
+    """
 
     @abstractmethod
     async def append(self, frame: bytes, *, is_first: bool = False) -> None:
@@ -60,11 +66,12 @@ class Journal(ABC):
 
     @abstractmethod
     def follow(self, last: int) -> AsyncGenerator[Sequence[Entry], None]:
-        """Yield entries in their order as they come, those together that are there together.
+        """Yield the entries after ``last``, in their order, as they come.
 
-        It reconnects by itself, and never ends. The last entry that was read comes again after each
-        reconnect, so that it can be compared, unless it has been trimmed; first of all, or after earlier ones
-        from a server that lags. Only one such generator is open at a time; close it.
+        Entries that are there together come together. The generator reconnects by itself, and never ends. The
+        last entry that was read comes again after each reconnect, so that it can be compared, unless it has
+        been trimmed; a server that lags may send earlier ones before it. Only one such generator is open at a
+        time; close it.
 
         Args:
             last: Index of the last entry that was read; 0 if there is none.
@@ -91,7 +98,10 @@ class Journal(ABC):
 
     @abstractmethod
     def change_server(self) -> None:
-        """Leave the server that is in use for another one, because nothing comes of what was sent."""
+        """Leave the current server for another one.
+
+        To be called when frames that were sent do not arrive.
+        """
 
     @abstractmethod
     async def close(self) -> None:

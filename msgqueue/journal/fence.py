@@ -1,4 +1,6 @@
-"""Count each frame once, and none that its sender has given up. No I/O.
+"""Rule that counts each frame once, and none after its sender's timeout.
+
+It does no I/O.
 
 The sender has one frame on the way at a time, and numbers them. A frame that comes again, because it was sent
 again, has a number that was there already. One that comes after its sender gave it up has a lower number than

@@ -1,4 +1,4 @@
-"""Encode and decode the frame: what one msgqueue commits at a time, as the journal carries it.
+"""Frames: what a msgqueue commits at a time, encoded for the journal.
 
 ::
 
@@ -29,7 +29,7 @@ _CHECKSUM_BYTES: Final = 4
 
 
 class FrameError(FanlineError):
-    """A frame cannot be read: it is damaged, or of a newer version."""
+    """A frame is damaged, or of a newer version."""
 
 
 class FrameMessage(msgspec.Struct, array_like=True, frozen=True):
@@ -76,14 +76,20 @@ class DeleteCursor(msgspec.Struct, array_like=True, frozen=True, tag="forget"):
 
 
 class ClaimShare(msgspec.Struct, array_like=True, frozen=True, tag="claim"):
-    """Claim a part of the log for a durable consumer, which begins after a position if it is new."""
+    """Claim a part of the log for a durable consumer.
+
+    A new consumer begins after position ``after``.
+    """
 
     name: str
     after: int
 
 
 class ReleaseShare(msgspec.Struct, array_like=True, frozen=True, tag="release"):
-    """Give all claims of the sender back, and tell how often deliveries of what is in them have failed."""
+    """Release all claims of the sender, and report its failed deliveries.
+
+    ``failures`` has their number by position.
+    """
 
     name: str
     failures: dict[int, int] = {}

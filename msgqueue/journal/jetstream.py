@@ -53,7 +53,7 @@ class JetStreamJournal(Journal):
         max_payload: int,
         timeout: float = OPEN_SECONDS,
     ) -> Self:
-        """Connect to one of the servers, and make the stream if it is missing.
+        """Connect to one of the servers, and create a missing stream.
 
         Args:
             urls: The servers, ``tls://HOST:PORT``.
@@ -172,10 +172,10 @@ class JetStreamJournal(Journal):
         raise JournalError(words)
 
     async def _connected(self) -> Session:
-        """Return the session, or a new one to the next server if there is none.
+        """Return the session, connecting to the next server if there is none.
 
         Raises:
-            JournalError: If that cannot be reached.
+            JournalError: If that server cannot be reached.
         """
         async with self._connecting:
             if self._session is not None and not self._session.is_lost:

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def _is_not_about_eof(record: logging.LogRecord) -> bool:
-    """Return whether a line of asyncio's log is another one than that about the end of a connection.
+    """Return whether a log line is not asyncio's about ``eof_received()``.
 
     The client library changes a connection to TLS without telling asyncio's stream protocol, which then is
     warned about each time that a server closes one.
@@ -58,7 +58,7 @@ class NatsLogin(NamedTuple):
 
 
 class Session:
-    """A connection to one server. It is never mended: when it is lost, another one is made.
+    """Connection to one server, never re-established once it is lost.
 
     Attributes:
         max_payload: Largest message that the server takes, in bytes.
@@ -161,9 +161,9 @@ class Session:
         read_answer(answer.data)
 
     async def deliveries(self, first: int) -> AsyncGenerator[Sequence[Entry], None]:
-        """Yield the entries from an index on, those together that are there together; once only.
+        """Yield the entries from an index on, in their order.
 
-        The session ends with it.
+        Entries that are there together come together. To be called once; the session ends with it.
 
         Raises:
             JournalError: When the server has been silent for too long, or the connection is lost.
@@ -238,10 +238,12 @@ class _Mailbox:
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a call of the client, which may neither end by itself nor when it is cancelled.
+    """Return the result of a client's call, within a time limit.
+
+    The call may neither end by itself nor when it is cancelled; after the limit it is left alone.
 
     Raises:
-        TimeoutError: If it takes longer; it is then left alone.
+        TimeoutError: If the call takes longer.
     """
     task = asyncio.ensure_future(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -255,11 +257,11 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _ignore(error: Exception) -> None:
-    """Ignore an error that is raised where it is waited for as well, or ends the connection."""
+    """Ignore an error that is raised elsewhere or ends the connection."""
 
 
 def _is_status(message: Msg) -> bool:
-    """Return whether a message is a heartbeat, or a question whether more may come."""
+    """Return whether a message is a heartbeat or a flow control request."""
     return message.headers is not None and "Status" in message.headers
 
 

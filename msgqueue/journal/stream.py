@@ -1,4 +1,4 @@
-"""Requests to JetStream and its answers: the stream, its settings, and its deliveries. No I/O."""
+"""JetStream's requests and answers, the stream's settings and deliveries. No I/O."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -46,7 +46,7 @@ class StreamState(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The answer to any request; ``config`` and ``state`` are those of a stream."""
+    """Answer to any request; ``config`` and ``state`` describe a stream."""
 
     error: ApiError | None = None
     config: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def stream_config(stream: str, max_bytes: int) -> dict[str, Any]:
 
 
 def differences(stream: str, found: dict[str, Any]) -> list[str]:
-    """Return which settings of a stream there is make it useless as a journal, in words."""
+    """Return, in words, the settings that make a stream unusable as journal."""
     expected = {"subjects": [subject_of(stream)], **_REQUIRED}
     wrong = [
         f"{name} is {found.get(name)!r}, and must be {value!r}"
@@ -94,7 +94,7 @@ def differences(stream: str, found: dict[str, Any]) -> list[str]:
 
 
 def consumer_request(stream: str, name: str, deliver_to: str, first: int, heartbeat: float) -> bytes:
-    """Return the request for a consumer that delivers a stream from an entry on.
+    """Return the request for a consumer that delivers entries of a stream.
 
     Args:
         stream: The stream.

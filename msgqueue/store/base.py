@@ -24,25 +24,34 @@ Listener = Callable[[Sequence[Record]], None]
 
 
 class OutcomeUnknown(StoreError):
-    """The messages may be stored, or not; they must not be appended again without ids."""
+    """The messages may or may not have been stored.
+
+    They must not be appended again without ids.
+    """
 
 
 class Receipt(NamedTuple):
-    """Where a message is in the log; ``duplicate`` if an earlier one with its id was there already."""
+    """Position of a message in the log.
+
+    It is a ``duplicate`` if an earlier message had its id; the position is then that of the earlier one.
+    """
 
     seq: int
     duplicate: bool
 
 
 class Bounds(NamedTuple):
-    """The ``seq`` of the oldest and the newest record stored; of an empty log ``first`` is ``last`` + 1."""
+    """Positions of the oldest and the newest record stored.
+
+    Of an empty log ``first`` is ``last`` + 1.
+    """
 
     first: int
     last: int
 
 
 class RecordHeader(NamedTuple):
-    """A record without its body; ``size`` is that of the body, in bytes."""
+    """A record without its body, with the body's ``size`` in bytes."""
 
     seq: int
     topic: str
@@ -64,7 +73,10 @@ class Store(ABC):
     @property
     @abstractmethod
     def epoch(self) -> str:
-        """Random name of the log: positions of logs with another one are not comparable."""
+        """Random name of the log.
+
+        Positions of logs with different epochs cannot be compared.
+        """
 
     @property
     @abstractmethod
@@ -73,17 +85,20 @@ class Store(ABC):
 
     @property
     def commit_bytes(self) -> int:
-        """How many bytes an append should have at most; more is slower, but no error."""
+        """Number of bytes that an append should have at most.
+
+        More is slower, but no error.
+        """
         return 8 << 20
 
     @property
     def problem(self) -> str | None:
-        """Say why other msgqueues should be used, in words; None if there is no reason."""
+        """Return why other msgqueues should be used, or None."""
         return None
 
     @property
     def claims(self) -> ConsumerClaims:
-        """The claims: what this msgqueue may deal out to the connections of durable consumers."""
+        """Claims: what this msgqueue may deal out to durable consumers' connections."""
         return ConsumerClaims()
 
     @property
@@ -92,7 +107,9 @@ class Store(ABC):
         return None
 
     async def catch_up(self) -> None:  # noqa: B027 - an engine without other writers has nothing to do
-        """Wait until all that had been committed by any writer at the time of the call can be read here.
+        """Wait until everything committed so far can be read here.
+
+        That includes what other writers had committed at the time of the call.
 
         Raises:
             StoreError: If that cannot be known.
@@ -102,7 +119,9 @@ class Store(ABC):
     async def append(
         self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
     ) -> list[Receipt]:
-        """Store messages, all or none of them, in their order; they are on disk when this returns.
+        """Store messages in their order, all or none of them.
+
+        They are on disk when this returns.
 
         A message whose sender used its id within the dedupe window, in this batch or an earlier one, is not
         stored again. An id that begins with ``$`` counts for that, but is not part of the stored message.
@@ -124,10 +143,11 @@ class Store(ABC):
 
     @abstractmethod
     def follow(self, listener: Listener) -> None:
-        """Have ``listener`` called with every batch of records committed from now on, by any writer.
+        """Call ``listener`` with every batch committed from now on.
 
-        It is called on the event loop, in the order of the log and without a record left out, for this
-        process's own records before their :meth:`append` returns. It must not block or raise.
+        Batches of all writers count. The listener is called on the event loop, in the order of the log and
+        without a record left out, for this process's own records before their :meth:`append` returns. It must
+        not block or raise.
         """
 
     @abstractmethod
@@ -139,9 +159,10 @@ class Store(ABC):
         limit: int = PAGE_RECORDS,
         max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> Page:
-        """Return the oldest records after a position; all that match up to the page's own position.
+        """Return the oldest records after a position.
 
-        Damaged records are left out, and are the page's gap: a page ends before one that is not its first.
+        All records that match, up to the page's own position, are there. Damaged records are left out, and
+        are the page's gap: a page ends before one that is not its first.
 
         What one call costs is bounded, however long the log is: where few records match, a page may have few
         or none and yet move on. Its position is that of the newest record, or the one given if that is
@@ -163,10 +184,10 @@ class Store(ABC):
         limit: int = PAGE_RECORDS,
         max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> list[Record]:
-        """Return the newest records before a position, in ascending order; an empty list if there is none.
+        """Return the newest records before a position, in ascending order.
 
-        Unlike :meth:`read` it looks until it has filled the page or reached the start of the log, in steps
-        that let other reads pass.
+        The list is empty if there is none. Unlike :meth:`read` it looks until it has filled the page or
+        reached the start of the log, in steps that let other reads pass.
 
         Args:
             before: Only records with a lower ``seq``.
@@ -185,10 +206,11 @@ class Store(ABC):
         limit: int = PAGE_RECORDS,
         max_bytes: int = DEFAULT_PAGE_BYTES,
     ) -> Page:
-        """Return the newest record up to a position of each matching topic, oldest first, page by page.
+        """Return the newest record of each matching topic, page by page.
 
-        A topic whose newest record has been removed is left out. The page's position is ``until`` once there
-        is nothing more. Damaged records are as in :meth:`read`.
+        Records after ``until`` do not count. The oldest comes first. A topic whose newest record has been
+        removed is left out. The page's position is ``until`` once there is nothing more. Damaged records are
+        as in :meth:`read`.
 
         The first page of a log costs a look at each matching topic, in steps that let other reads pass.
 
@@ -204,7 +226,7 @@ class Store(ABC):
     async def headers(
         self, after: int, *, topic: str | None = None, limit: int = PAGE_RECORDS
     ) -> list[RecordHeader]:
-        """Return the headers of records after a position, in order; an empty list if there is none.
+        """Return the headers of records after a position, in order.
 
         Args:
             after: Only records with a higher ``seq``.
@@ -218,7 +240,9 @@ class Store(ABC):
 
     @abstractmethod
     async def trimmed(self, patterns: Sequence[str] | None = None, *, after: int = 0) -> int:
-        """Return the highest ``seq`` that trimming has removed from matching topics; 0 if it removed none.
+        """Return the highest position that was trimmed from matching topics.
+
+        It is 0 if none was.
 
         Args:
             patterns: Which topics.
@@ -228,9 +252,10 @@ class Store(ABC):
 
     @abstractmethod
     async def trim(self, seqs: Sequence[int]) -> None:
-        """Remove records, all or none of them; a position at which there is none is no error.
+        """Remove records, all or none of them.
 
-        Appends wait for it: call it repeatedly with a few hundred positions rather than once with many.
+        A position without a record is no error. Appends wait for a trim: call it repeatedly with a few
+        hundred positions rather than once with many.
         """
 
     @abstractmethod
@@ -239,10 +264,11 @@ class Store(ABC):
 
     @abstractmethod
     async def set_cursor(self, name: str, seq: int) -> None:
-        """Put the cursor of a durable consumer, new or known, at a position; on disk when this returns.
+        """Set the cursor of a durable consumer to a position, on disk.
 
-        Once several msgqueues have claimed parts of the log for it, that means: what this one has claimed is
-        done up to the position. It says nothing if this one has no such claim, or no longer.
+        The consumer may be new. Once several msgqueues have claimed parts of the log for it, that means: what
+        this one has claimed is done up to the position. It says nothing if this one has no such claim, or no
+        longer.
         """
 
     @abstractmethod
@@ -251,8 +277,14 @@ class Store(ABC):
 
     @abstractmethod
     async def tidy(self) -> None:
-        """Free what the engine does not need any more; called every few seconds."""
+        """Free what the engine does not need any more.
+
+        To be called every few seconds.
+        """
 
     @abstractmethod
     async def close(self) -> None:
-        """Finish what is running or waiting and let go of the log; closing again only waits for that."""
+        """Finish what is running or waiting, and release the log.
+
+        Closing again only waits for that.
+        """

@@ -1,4 +1,4 @@
-"""Open the engine that the settings choose: alone, or a replica in a cluster."""
+"""Choice of the engine by the settings: alone, or in a cluster."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +81,7 @@ class EngineChoice:
 
 
 def require_cluster(settings: MsgQueueSettings) -> None:
-    """Raise ConfigurationError unless the settings are enough for a cluster that loses nothing."""
+    """Raise ConfigurationError unless a cluster with these settings loses no message."""
     if not settings.nats_urls:
         raise ConfigurationError('nats_urls: store = "jetstream" needs the servers')
     if not settings.nats_monitor_urls and not settings.journal_unverified:

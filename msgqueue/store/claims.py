@@ -1,4 +1,4 @@
-"""Define what a msgqueue may deal out to the connections of a durable consumer, if there are others."""
+"""Interface to what a msgqueue of several may deal out to consumers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -7,7 +7,10 @@ MAX_POSITION: Final = (1 << 63) - 1
 
 
 class Claim(NamedTuple):
-    """Positions that one msgqueue alone deals out, from the first that is not done."""
+    """Positions that one msgqueue alone deals out.
+
+    The first one is the first that is not done.
+    """
 
     first: int
     last: int
@@ -18,11 +21,11 @@ class ConsumerClaims:
 
     @property
     def is_shared(self) -> bool:
-        """Return whether there may be other msgqueues, so that something must be claimed."""
+        """Return whether other msgqueues may exist, so that claims are needed."""
         return False
 
     def positions(self) -> Mapping[str, int]:
-        """Return the position of each durable consumer for which something has been claimed."""
+        """Return the position of each durable consumer that has claims."""
         return {}
 
     def of(self, name: str, after: int) -> Sequence[Claim]:
@@ -36,7 +39,7 @@ class ConsumerClaims:
         return [Claim(after + 1, MAX_POSITION)]
 
     def failures(self, name: str) -> Mapping[int, int]:
-        """Return how often deliveries of records that are not done have failed elsewhere, by position."""
+        """Return how often unfinished records have failed elsewhere, by position."""
         del name
         return {}
 
@@ -56,7 +59,9 @@ class ConsumerClaims:
         return False
 
     async def claim(self, name: str, after: int) -> None:
-        """Claim some of what no other msgqueue deals out; :meth:`of` tells what was got.
+        """Claim a part of the log that no other msgqueue deals out.
+
+        :meth:`of` tells what was got.
 
         Args:
             name: The consumer.

@@ -39,7 +39,7 @@ class _Call(Generic[T]):
 
 
 class CallThread:
-    """Calls functions one after the other, in the order in which they were handed over.
+    """Thread that calls functions one after the other, in order.
 
     The executors of the standard library do the same, for any number of threads and waiters. That costs 40 µs
     of CPU and as much time for each call, a tenth of what it takes to store a lone message.

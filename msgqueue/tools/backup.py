@@ -1,4 +1,4 @@
-"""Makes a back-up: ``python -m msgqueue.tools.backup DATA TARGET``, or ``fanline backup DATA TARGET``.
+"""Back-up: ``python -m msgqueue.tools.backup DATA TARGET``, or ``fanline backup DATA TARGET``.
 
 msgqueue may go on running, and writing: what is copied is the log as it was at the beginning. Until the copy
 is made its WAL cannot restart, and grows by the messages stored during the copy.
@@ -29,7 +29,7 @@ PAGES: Final = 1024  # 4 MB: between two of them the progress is shown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the back-up that the arguments describe, say how it went, and return the exit code."""
+    """Make a back-up, print the result, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="fanline backup", description="Copy a log, also while msgqueue uses it, and check the copy."
     )
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make(folder: Path, target: Path, *, pages: int = PAGES) -> tuple[Path, CheckReport]:
-    """Copy a log, and check the copy, which is kept only if it is sound.
+    """Copy a log, and check the copy; keep only a sound one.
 
     Args:
         folder: The data folder.
@@ -85,7 +85,10 @@ def make(folder: Path, target: Path, *, pages: int = PAGES) -> tuple[Path, Check
 
 
 def _require_room(copy: Path, part: Path) -> None:
-    """Create an empty file that only its owner can read; never overwrite one."""
+    """Create an empty file that only its owner can read.
+
+    Raise ConfigurationError instead of overwriting one.
+    """
     for path in (copy, *(copy.with_name(copy.name + suffix) for suffix in ("-wal", "-shm"))):
         if path.exists():
             raise ConfigurationError(f"{path}: it is there already, and is not overwritten")
@@ -116,10 +119,10 @@ def _copy(log: Path, part: Path, pages: int) -> None:
 
 @contextmanager
 def _snapshot(log: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that goes on seeing the log as it is now, whatever is written.
+    """Yield a connection that sees the log as it is now.
 
-    If no msgqueue runs, its part is done here: to look for what SQLite would pass over. One may start right
-    after that.
+    Later writes are not seen. If no msgqueue runs, its part is done here: to look for what SQLite would pass
+    over. One may start right after that.
     """
     with translated(log), closing(connect_read_only(log)) as connection:
         try:

@@ -1,7 +1,8 @@
-"""Checks a log that is not in use: ``python -m msgqueue.tools.fsck DATA``, or ``fanline fsck DATA``.
+"""Log check: ``python -m msgqueue.tools.fsck DATA``, or ``fanline fsck DATA``.
 
-Takes the lock that msgqueue takes, so that neither runs while the other does. The exit code is 0 if the log
-is sound, 1 if it is damaged, 2 if there is none, or it could not be checked.
+The log must not be in use; nothing is changed. Takes the lock that msgqueue takes, so that neither runs while
+the other does. The exit code is 0 if the log is sound, 1 if it is damaged, 2 if there is none, or it could
+not be checked.
 """
 
 import argparse
@@ -27,7 +28,7 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check the log that the arguments name, say how it is, and return the exit code."""
+    """Check the log that the arguments name, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="fanline fsck", description="Check a log that no msgqueue has open; nothing is changed."
     )
@@ -47,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def find_log(path: Path) -> Path:
-    """Return the main file of the log in a folder, or of one that is itself given.
+    """Return the main file of the log in a folder.
+
+    A file that is itself given is returned.
 
     Raises:
         ConfigurationError: If there is none, or it cannot be got at.

@@ -1,4 +1,4 @@
-"""Looks after a replica in a cluster: ``fanline journal status DATA``, ``fanline journal rebuild DATA``.
+"""Care for replicas: ``fanline journal status DATA``, ``fanline journal rebuild DATA``.
 
 ``status`` may be asked while msgqueue runs. ``rebuild`` makes the log of one msgqueue, which must be stopped,
 the beginning of a new journal; with ``store = "sqlite"`` it is a log of one machine again. The exit code is
@@ -27,7 +27,7 @@ _HEAD: Final = "SELECT max(log.trimmed, ifnull((SELECT max(seq) FROM messages), 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments say, say how it went, and return the exit code."""
+    """Run the command of the arguments, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="fanline journal", description="Look after a replica of a cluster's log."
     )
@@ -62,7 +62,7 @@ def describe(folder: Path) -> str:
 
 
 def rebuild(folder: Path) -> str:
-    """Make a replica a log of its own, and return what to do next.
+    """Turn a replica into a separate log, and return the next steps.
 
     Raises:
         ConfigurationError: If there is no replica, or msgqueue has it open.

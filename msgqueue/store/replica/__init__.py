@@ -1,1 +1,1 @@
-"""The engine of a cluster: a replica of the log in SQLite, written from the journal alone."""
+"""The engine of a cluster: a SQLite replica written from the journal."""

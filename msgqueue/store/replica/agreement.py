@@ -1,4 +1,4 @@
-"""Compare what the msgqueues of a cluster have computed from the same journal. No I/O."""
+"""Comparison of what the msgqueues of a cluster computed. No I/O."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -39,7 +39,10 @@ class Agreement:
 
     @property
     def problem(self) -> str | None:
-        """Say what is wrong if half of all msgqueues, or more, differ from this one; else None."""
+        """Return what is wrong if this msgqueue is in the minority.
+
+        That is so if half of all msgqueues, or more, differ from it; else the result is None.
+        """
         differing = [verdict for verdict in self._verdicts.values() if not verdict.agrees]
         agreeing = 1 + len(self._verdicts) - len(differing)
         if len(differing) < agreeing:

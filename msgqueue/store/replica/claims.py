@@ -1,4 +1,4 @@
-"""The claims of a msgqueue of a cluster: made, and given back, by frames."""
+"""Claims of a cluster's msgqueue, made and released by frames."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 

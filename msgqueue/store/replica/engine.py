@@ -1,4 +1,4 @@
-"""The engine of a cluster: a log in SQLite whose writes come from the journal, and go there first.
+"""The engine of a cluster: a SQLite log written through the journal.
 
 A commit is a frame. It is sent until it comes back from the journal, which means that a quorum has it on
 disk, and has been applied to this log, with those of other msgqueues and in the same order everywhere. Only
@@ -113,7 +113,7 @@ class ReplicaStore(SqliteEngine):
         clock: Callable[[], float],
         patience: Patience = Patience(),  # noqa: B008 - it is immutable
     ) -> Self:
-        """Open the log in a folder, and go on where it had got to in the journal.
+        """Open the log in a folder, and continue in the journal.
 
         Args:
             folder: Where it is; made if it is missing.
@@ -305,7 +305,10 @@ class ReplicaStore(SqliteEngine):
         raise OutcomeUnknown(f"the journal has not confirmed for {waited:.0f} s{self._because}")
 
     async def _comes_back(self, number: int, timeout: float) -> bool:
-        """Wait until the frame of this number is applied; raise StoreError if nothing is applied any more."""
+        """Return whether the frame of this number is applied in time.
+
+        Raise StoreError if nothing is applied any more.
+        """
         deadline = self._loop.time() + timeout
         while True:
             changed = self._applied.next

@@ -1,4 +1,4 @@
-"""Deal the log out to the msgqueues that serve a durable consumer, as claims. No I/O.
+"""Claims by which msgqueues share a durable consumer's work. No I/O.
 
 A claim is a stretch of positions that one msgqueue deals out to its connections. It ends when all of it is
 done. What is left of the claims of a msgqueue that releases them, or is gone, goes to the next that asks.
@@ -25,7 +25,7 @@ NO_OWNER: Final = ""
 
 
 class OwnedClaim(msgspec.Struct, array_like=True, frozen=True):
-    """A claim: positions that are not done, and the process that deals them out."""
+    """A claim: unfinished positions, and the process that deals them out."""
 
     first: int
     last: int
@@ -68,7 +68,10 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
         return any(each.owner in others for each in self.claims)
 
     def claimed(self, owner: str, head: int, alive: Container[str]) -> "Share":
-        """Return the state with a claim more for a process, if there is something to claim: the oldest."""
+        """Return the state after a process claims the oldest free positions.
+
+        It is the same if there is nothing to claim.
+        """
         for number, claim in enumerate(self.claims):
             if claim.owner not in alive:
                 claims = list(self.claims)
@@ -80,7 +83,10 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
         return msgspec.structs.replace(self, dealt=claim.last, claims=[*self.claims, claim])
 
     def done(self, owner: str, position: int) -> "Share":
-        """Return the state once a process has done its claim up to a position; if it has none, as it is."""
+        """Return the state after a process finishes positions of its claim.
+
+        It is the same if the process has no claim with ``position``.
+        """
         for number, claim in enumerate(self.claims):
             if claim.owner == owner and claim.first <= position <= claim.last:
                 rest = [msgspec.structs.replace(claim, first=position + 1)] if position < claim.last else []
@@ -88,7 +94,10 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
         return self
 
     def released(self, owner: str, failures: Mapping[int, int]) -> "Share":
-        """Return the state once a process has given its claims back, with what it knows of failures."""
+        """Return the state after a process releases its claims.
+
+        The deliveries that it knows to have failed are added.
+        """
         claims = [
             msgspec.structs.replace(each, owner=NO_OWNER) if each.owner == owner else each
             for each in self.claims
@@ -105,7 +114,7 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
 
 
 def with_sender(alive: Mapping[str, int], sender: str, awake: int, *, is_new: bool) -> dict[str, int]:
-    """Return the processes that are there, with when each was heard of last, after a frame of one of them.
+    """Return the processes alive after a frame, with their last times.
 
     A new process of a msgqueue takes the place of the one before, of which a frame may come later.
 

@@ -1,4 +1,4 @@
-"""Find out where a replica goes on in the journal, or begin both."""
+"""Start of a replica: where it continues, or a new journal."""
 
 import asyncio
 from contextlib import aclosing
@@ -20,7 +20,7 @@ _NEEDS_BACKUP: Final = (
 
 
 async def begin(files: LogFiles, journal: Journal, *, window: int, origin: str) -> ReplicaState:
-    """Return the state of a log, once it is known to fit the journal.
+    """Return the state of a log that fits the journal.
 
     A log that is no replica yet becomes one. An empty journal begins with it.
 

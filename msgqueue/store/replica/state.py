@@ -1,4 +1,7 @@
-"""Apply frames to a log, so that every msgqueue that reads the journal computes the same. No I/O."""
+"""Application of frames to a log, the same for every replica.
+
+It does no I/O.
+"""
 
 import secrets
 from collections import ChainMap
@@ -42,7 +45,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class ReplicaState(msgspec.Struct, frozen=True):
-    """How far a log has applied the journal; stored with what was applied.
+    """How far a log has applied the journal, stored with that.
 
     Attributes:
         log: Epoch of the log.
@@ -74,7 +77,10 @@ class ReplicaState(msgspec.Struct, frozen=True):
 
 
 def new_origin(member: str) -> str:
-    """Return a random name for a process of a member, which is one data folder."""
+    """Return a random name for a process of a member.
+
+    A member is one data folder.
+    """
     return f"{member}.{secrets.token_hex(8)}"
 
 
@@ -99,7 +105,10 @@ class Tables(Protocol):
 
 
 class AppliedFrame(NamedTuple):
-    """Result of a frame that counted: the receipts of each operation that stored messages, else none."""
+    """Result of a frame that counted: receipts of each operation.
+
+    An operation that stores no messages has none.
+    """
 
     origin: str
     number: int
@@ -107,7 +116,10 @@ class AppliedFrame(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Result of applying some entries; it counts once it is passed to :meth:`Replica.commit`."""
+    """Result of applying some entries, to be passed to :meth:`Replica.commit`.
+
+    It counts once it has been passed.
+    """
 
     state: ReplicaState
     frames: list[AppliedFrame]
@@ -136,13 +148,14 @@ class Replica:
 
     @property
     def problem(self) -> str | None:
-        """Say what is wrong if this log differs from those of the other msgqueues."""
+        """Return how this log differs from other msgqueues' logs, or None."""
         return self._agreement.problem
 
     def apply(self, entries: Sequence[Entry], tables: Tables) -> Step:
-        """Apply the next entries. Those before the last one applied are ignored; that one must be the same.
+        """Apply the next entries, ignoring those applied before.
 
-        A server that lags delivers from its own end on, before what was asked for.
+        The last one applied must be the same if it comes again. A server that lags delivers from its own end
+        on, before what was asked for.
 
         Raises:
             JournalDamage: If they are not the next entries of this journal.
@@ -219,7 +232,7 @@ def first_state(entry: Entry) -> tuple[ReplicaState, Genesis]:
 
 
 def _running(state: ReplicaState, origin: str, now: int, *, is_new: bool) -> ReplicaState:
-    """Return the state with what a frame that counts tells of the processes that are there."""
+    """Return the state after noting that a frame's sender is alive."""
     awake = state.awake + min(now - state.time, STEP_MS)
     alive = with_sender(state.alive, origin, awake, is_new=is_new)
     return msgspec.structs.replace(state, awake=awake, alive=alive)

@@ -11,7 +11,7 @@ _decode = msgspec.msgpack.Decoder(ReplicaState).decode
 
 
 def load_state(connection: sqlite3.Connection) -> ReplicaState | None:
-    """Return the state of a replica; None if the log is none yet.
+    """Return the state of a replica; None if it has none yet.
 
     Raises:
         msgspec.DecodeError: If it is damaged.
@@ -30,7 +30,7 @@ def make_replica(connection: sqlite3.Connection, state: ReplicaState) -> None:
 
 
 def save_state(connection: sqlite3.Connection, state: ReplicaState) -> None:
-    """Store the state of a replica, with what was applied; within a transaction."""
+    """Store the state of a replica, within the transaction that applies entries."""
     connection.execute("UPDATE replica SET state = ?", (msgspec.msgpack.encode(state),))
 
 

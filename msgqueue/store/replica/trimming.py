@@ -1,4 +1,4 @@
-"""Decide how much of the front of the journal is not needed any more. No I/O."""
+"""Rule for which entries the journal may remove. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -31,7 +31,7 @@ class TrimRule(NamedTuple):
     patience_ms: int = 7 * 86_400_000
 
     def first_needed(self, members: Members, marks: Marks, now: int) -> int:
-        """Return the index of the first entry that is needed; 0 if all are.
+        """Return the index of the first needed entry; 0 if all are.
 
         Args:
             members: Of each msgqueue the entry up to which it has everything on disk, and when it said so.
@@ -53,7 +53,10 @@ def with_member(members: Members, name: str, index: int, now: int) -> dict[str, 
 
 
 def with_mark(marks: Marks, index: int, now: int) -> list[tuple[int, int]]:
-    """Return the marks with one for an entry, if the last one is old enough; of the oldest only the last."""
+    """Return the marks with one for an entry added.
+
+    It is added if the last one is old enough. Of the oldest marks only the last is kept.
+    """
     if marks and now < marks[-1][0] + MARK_MS:
         return list(marks)
     old = sum(time <= now - FORGET_MARK_MS for time, _ in marks)

@@ -1,4 +1,4 @@
-"""Check a log that no process has open: read all of it, and change nothing.
+"""Check of a log that no process has open, without changing it.
 
 What cannot be told: a message below the highest position ever trimmed that is missing, from one that was
 trimmed; and, of what carries no checksum, a wrong value that is possible, such as another position of a
@@ -87,7 +87,7 @@ def examine(path: Path, progress: Progress = lambda *_: None) -> CheckReport:
 
 
 def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Return a connection that cannot change a log, nor move the WAL into it.
+    """Return a connection that can change neither a log nor its WAL.
 
     Args:
         path: Its main file.
@@ -100,7 +100,10 @@ def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connect
 
 
 def _can_be_opened(path: Path, findings: LogFindings) -> bool:
-    """Look at what SQLite would pass over, or throw away, by opening the log."""
+    """Look for what SQLite would ignore or delete by opening the log.
+
+    Return False if it is no log.
+    """
     with path.open("rb") as file:
         header = file.read(20)
     # An empty file makes SQLite remove the WAL; of a journal mode it does not know, it only reads.
@@ -149,7 +152,7 @@ class _Examination:
 
     @contextmanager
     def _noting_damage(self) -> Iterator[None]:
-        """Take an error of SQLite for a finding, which ends what is within."""
+        """Report errors of SQLite as findings; they end the block."""
         try:
             yield
         except sqlite3.Error as error:
@@ -165,7 +168,10 @@ class _Examination:
                 self._findings.add(kind, fault)
 
     def _check_content(self) -> None:
-        """Check what the tables say, each by those before it; so where one cannot be read that is the end."""
+        """Check the content of the tables, each by those before it.
+
+        So the check ends at one that cannot be read.
+        """
         self._check_log()
         self._check_topics()
         self._check_messages()
@@ -221,7 +227,7 @@ class _Examination:
             self._findings.add(kinds.LABEL, f"{seq} ({_difference(noted, born)})")
 
     def _check_mark(self) -> None:
-        """Compare how far the log was trimmed, and when, with its topics and its newest message."""
+        """Compare the trimmed position and its time with topics and messages."""
         trimmed, time = self._one("SELECT trimmed, time FROM log")
         (highest,) = self._one("SELECT ifnull(max(trimmed), 0) FROM topics")
         if trimmed != highest:

@@ -1,8 +1,9 @@
-"""The engine that is built in: the log as one SQLite file, in WAL mode with ``synchronous=FULL``.
+"""The built-in engine: the log in one SQLite file, in WAL mode.
 
-Three threads run next to the event loop: the writer's, where one transaction follows the other, the reader's,
-and one that moves the WAL into the main file. None waits for another. What is done on the first two is in
-:mod:`msgqueue.store.sqlite.writer` and :mod:`msgqueue.store.sqlite.reader`; here is the way there and back.
+Commits are made with ``synchronous=FULL``. Three threads run next to the event loop: the writer's, where one
+transaction follows the other, the reader's, and one that moves the WAL into the main file. None waits for
+another. What is done on the first two is in :mod:`msgqueue.store.sqlite.writer` and
+:mod:`msgqueue.store.sqlite.reader`; here is the way there and back.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 
 class SqliteEngine(Store):
-    """A log in a folder of this machine: everything but how it is written."""
+    """A log in a folder of this machine, without its write path."""
 
     def __init__(self, file: LogFile, writer: Writer, reader: Reader) -> None:
         self._file = file
@@ -124,7 +125,10 @@ class SqliteEngine(Store):
         return await self._read(self._reader.cursors)
 
     async def tidy(self) -> None:
-        """See :meth:`Store.tidy`; empties a WAL that has grown while a reader stayed at its beginning."""
+        """Empty a WAL that has grown too large; see :meth:`Store.tidy`.
+
+        It grows while a reader stays at its beginning.
+        """
         if self._file.wal_bytes <= WAL_BYTES:
             return
         await asyncio.shield(self._move())
@@ -137,7 +141,10 @@ class SqliteEngine(Store):
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        """Close the writer's connection last: that moves all of the WAL into the file."""
+        """Close everything, the writer's connection last.
+
+        That moves all of the WAL into the file.
+        """
         if self._moving is not None:
             await asyncio.wait([self._moving])
         try:
@@ -157,14 +164,20 @@ class SqliteEngine(Store):
             self._move_in_time()
 
     def _move_in_time(self) -> None:
-        """Move the WAL before SQLite would: it does that within a commit, which then takes 100 ms."""
+        """Move the WAL before SQLite does it within a commit.
+
+        Such a commit takes 100 ms.
+        """
         unmoved = self._index.unmoved
         self._unmovable = min(self._unmovable, unmoved)
         if unmoved - self._unmovable >= MOVED_PAGES:
             self._move()
 
     def _move(self) -> "asyncio.Future[int]":
-        """Begin to move the WAL into the main file, if that is not in progress, while commits go on."""
+        """Start moving the WAL into the main file, while commits go on.
+
+        A move that is in progress is not started again.
+        """
         if self._moving is None or self._moving.done():
             self._moving = self._mover.call(self._translated(self._file.checkpoint), self._note_unmovable)
             self._moving.add_done_callback(lambda moved: moved.cancelled() or moved.exception())
@@ -174,7 +187,7 @@ class SqliteEngine(Store):
         self._unmovable = pages
 
     def _translated(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
-        """Return what calls a function on one of the threads, and says in words what goes wrong."""
+        """Wrap a function for a thread, translating the errors that it raises."""
         if self._closing is not None:
             raise Closed(f"the log {self._file.path} has been closed")
 
@@ -191,7 +204,10 @@ class SqliteEngine(Store):
         return await self._writing.call(self._translated(function, *args, **kwargs))
 
     async def _last(self, results: Iterator[T], default: T) -> T:
-        """Return the last of the reader's results; between two of them other reads have their turn."""
+        """Return the last of the reader's results.
+
+        Between two of them other reads have their turn.
+        """
         result: T | None = default
         while result is not None:
             default = result

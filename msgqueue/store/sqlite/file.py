@@ -1,4 +1,4 @@
-"""The folder on disk that holds a log: its lock, its SQLite file, and the checks before it is used.
+"""The folder of a log: its lock, its SQLite file, its checks.
 
 ::
 
@@ -117,7 +117,7 @@ class FolderInUse(ConfigurationError):
 
 
 class LogFile:
-    """The file of a log, and the lock on its folder: no other process can use it before :meth:`close`.
+    """The file of a log, whose folder it locks until :meth:`close`.
 
     Args:
         folder: Where the log is; made if it is missing.
@@ -140,7 +140,7 @@ class LogFile:
         self._lock = _lock(folder)
 
     def prepare(self) -> None:
-        """Make the log if it is missing, and check that it is sound.
+        """Create the log if missing, and check that it is sound.
 
         Raises:
             ConfigurationError: If a newer version wrote it, it belongs to a cluster, or SQLite is too old.
@@ -166,7 +166,7 @@ class LogFile:
             self.epoch = self._identify(connection)
 
     def cut_failed_commit(self) -> None:
-        """Cut off what a failed commit has left in the WAL; the log must be open, without a commit.
+        """Cut a failed last commit off the WAL of an open log.
 
         Raises:
             OSError: If that fails; then nothing may be written.
@@ -174,10 +174,10 @@ class LogFile:
         cut_failed_commit(self.path)
 
     def require_whole(self) -> None:
-        """Find what SQLite would throw away, without a word, as soon as it opened the log.
+        """Raise Damage if SQLite would delete data by opening the log.
 
         Raises:
-            Damage: If there is something.
+            Damage: If there is such data.
         """
         if self.path.stat().st_size == 0:
             raise Damage("it is empty")
@@ -193,7 +193,7 @@ class LogFile:
             )
 
     def connect(self, cache_kib: int = CACHE_KIB) -> sqlite3.Connection:
-        """Return a new connection, in autocommit mode, that may be handed from thread to thread.
+        """Return a new connection in autocommit mode, for use by any thread.
 
         Raises:
             sqlite3.Error: If the file cannot be opened.
@@ -214,7 +214,7 @@ class LogFile:
         return wal.stat().st_size if wal.exists() else 0
 
     def checkpoint(self) -> int:
-        """Move the WAL into the main file, while commits go on; return the pages that a reader holds there.
+        """Move the WAL into the main file; return pages held by readers.
 
         Raises:
             sqlite3.Error: If that fails.
@@ -228,7 +228,7 @@ class LogFile:
         os.close(self._lock)
 
     def _create(self) -> None:
-        """Make an empty log under another name, then rename it: the log is never there half made."""
+        """Create a log under another name, and rename it when complete."""
         wal = self._sibling("-wal")
         if wal.exists():
             raise Damage(f"it is missing, but {wal.name} is there")
@@ -261,7 +261,7 @@ class LogFile:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _identify(self, connection: sqlite3.Connection) -> str:
-        """Return the epoch of the log: a new one if the log is new here, or restored from a copy."""
+        """Return the epoch: a new one for a new or restored log."""
         (epoch,) = connection.execute("SELECT epoch FROM identity").fetchone()
         if epoch and os.pread(self._lock, 100, 0).decode(errors="replace") == epoch:
             return str(epoch)
@@ -274,7 +274,7 @@ class LogFile:
         return epoch
 
     def adopt(self, connection: sqlite3.Connection, epoch: str) -> None:
-        """Give the log an epoch; if that fails half-way, the next start gives it a new one.
+        """Give the log an epoch; a failure half-way leads to another one.
 
         Raises:
             sqlite3.Error: If the log cannot be written.
@@ -295,7 +295,7 @@ class LogFile:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise what goes wrong with the file as a :class:`~fanline.errors.StoreError` that says so in words."""
+    """Translate errors of the log's file to :class:`~fanline.errors.StoreError`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -328,7 +328,7 @@ def sync(folder: Path) -> None:
 
 
 def _lock(folder: Path) -> int:
-    """Return the descriptor of the folder's lock file, which holds the lock until it is closed."""
+    """Return a descriptor that holds the folder's lock until it is closed."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / "log.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -366,7 +366,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def mark_as_copy(connection: sqlite3.Connection) -> None:
-    """Have a copy of a log get an epoch of its own when it is used."""
+    """Mark a copy of a log; its first use creates an epoch."""
     if _has_table(connection, "identity"):
         connection.execute("UPDATE identity SET epoch = 'copy'")
         connection.commit()
@@ -378,7 +378,7 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def check_tables(connection: sqlite3.Connection, version: int) -> None:
-    """Raise :class:`Damage` unless the tables are those of a log of this version."""
+    """Raise :class:`Damage` unless the tables are a log's of this version."""
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema") if sql}
     expected = set(SCHEMA) - set(_added_after(version))
     if found - {REPLICA} != expected:

@@ -1,8 +1,8 @@
-"""Find the newest record of each topic that patterns match, up to a position.
+"""Search for the newest record of each topic that patterns match.
 
-Their order in the log is known only once all of these topics were looked at. So the list of their positions
-is made in steps, and kept for the pages that follow: 8 bytes a topic, and those least recently used are
-dropped first.
+Only records up to a position count. Their order in the log is known only once all of these topics were looked
+at. So the list of their positions is made in steps, and kept for the pages that follow: 8 bytes a topic, and
+those least recently used are dropped first.
 """
 
 import sqlite3
@@ -42,7 +42,7 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 class NewestPositions:
-    """Lists of positions, by the patterns and the position that they were asked for with.
+    """Lists of positions, by the patterns and position of the request.
 
     Args:
         connection: That of the reader.
@@ -57,7 +57,7 @@ class NewestPositions:
         self._kept: OrderedDict[tuple[int, Sequence[str]], array[int]] = OrderedDict()
 
     def find(self, until: int, patterns: Sequence[str]) -> "Iterator[array[int] | None]":
-        """Yield None after each step, and at last the positions, in ascending order."""
+        """Yield None after each step, and at last the positions, ascending."""
         key = until, tuple(patterns)
         found = self._kept.get(key)
         if found is None:

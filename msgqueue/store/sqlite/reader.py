@@ -1,4 +1,4 @@
-"""Read the log: pages forwards and backwards, its ends, what was trimmed, and the cursors.
+"""Reads of the log: pages, ends, trimmed positions, and cursors.
 
 A page is made in two steps, so that nothing large is read that is not returned. First its rows are found,
 in one of three ways:
@@ -212,7 +212,7 @@ class Reader:
         return Bounds(last + 1 if first is None else first, last)
 
     def trimmed(self, patterns: Sequence[str] | None, after: int) -> Iterator[int]:
-        """Yield the highest position trimmed from matching topics, as far as it was found; 0 until then."""
+        """Yield the highest position trimmed from matching topics, 0 until found."""
         if patterns is None:
             yield from fetch(self.connection, _decode_number, _TRIMMED_OF_ALL)
         elif (topics := self._few_matching(patterns)) is not None:
@@ -221,7 +221,7 @@ class Reader:
             yield from self._find_trimmed(patterns, after)
 
     def _find_trimmed(self, patterns: Sequence[str], after: int) -> Iterator[int]:
-        """Look at the topics that were trimmed after a position, those trimmed furthest first."""
+        """Search the topics trimmed after a position, those trimmed furthest first."""
         index = pattern_index(patterns)
         before, most = MAX_POSITION, self._sizes.trimmed
         while before:
@@ -241,7 +241,10 @@ class Reader:
     def _find(
         self, way: _Way, start: int, patterns: Sequence[str] | None, limit: int
     ) -> tuple[list[_Row], int | None]:
-        """Return the next matching rows, and up to where all were returned; None if that is the log's end."""
+        """Return the next matching rows, and where the search ended.
+
+        All matching rows up to there were returned; None stands for the log's end.
+        """
         if patterns is None:
             rows = self._next(way, start, limit)
         else:
@@ -264,7 +267,7 @@ class Reader:
     def _scan(
         self, way: _Way, start: int, patterns: Sequence[str], limit: int
     ) -> tuple[list[_Row], int | None]:
-        """Do what :meth:`_find` does, but for a bounded number of rows, in windows that grow."""
+        """Return what :meth:`_find` does, from a bounded number of rows."""
         index = pattern_index(patterns)
         wanted: dict[int, bool] = {}
         found: list[_Row] = []
@@ -282,14 +285,14 @@ class Reader:
         return _first(found, limit, end=start)
 
     def _few_topics(self, patterns: Sequence[str]) -> list[int] | None:
-        """Return the ids of the topics that patterns stand for, or None if they are many, or might be."""
+        """Return the ids of matching topics; None if they may be many."""
         topics = self._few_matching(patterns)
         if topics is None or len(topics) > self._sizes.few_topics:
             return None
         return [topic.id for topic in topics]
 
     def _few_matching(self, patterns: Sequence[str]) -> list[_Topic] | None:
-        """Return the topics that patterns stand for, or None if more names than a few may match them."""
+        """Return the matching topics, or None if many names may match."""
         if len(patterns) > self._sizes.few_topics:
             return None
         spans = to_json(list(merged_spans(patterns)))
@@ -301,7 +304,10 @@ class Reader:
         return [topic for topic in topics if any(index.match(topic.name))]
 
     def _page(self, rows: Sequence[_Row], position: int) -> Page:
-        """Return the records of some rows, up to one that is damaged and not at their beginning."""
+        """Return the records of some rows, up to the first damaged one.
+
+        Damaged ones at the beginning are left out.
+        """
         records, damaged = self._load(rows)
         if not damaged:
             return Page(records, position)
@@ -313,7 +319,7 @@ class Reader:
         return Page(records, position, GapRange(first_seqs[0], first_seqs[-1]) if first_seqs else None)
 
     def _load(self, rows: Sequence[_Row]) -> tuple[list[Record], set[int]]:
-        """Return the records of some rows, in ascending order, and the positions of damaged ones."""
+        """Return the records of some rows, ascending, and the damaged ones' positions."""
         if not rows:
             return [], set()
         rows = sorted(rows, key=attrgetter("seq"))
@@ -342,7 +348,7 @@ class Reader:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        """Have all statements within see the log as it is at the first of them."""
+        """Read one state of the log with all statements of the block."""
         self.connection.execute("BEGIN")
         try:
             yield
@@ -352,7 +358,7 @@ class Reader:
 
 
 def _find_damaged(records: Sequence[Record], crcs: Sequence[int]) -> set[int]:
-    """Return the positions of the records whose bodies are not what was written."""
+    """Return the positions of the records whose bodies have been altered."""
     return {
         record.seq
         for record, crc in zip(records, crcs, strict=True)
@@ -380,11 +386,14 @@ def _merge_sql(way: _Way, topics: int) -> str:
 
 
 def _first(rows: list[_Row], limit: int, *, end: int | None) -> tuple[list[_Row], int | None]:
-    """Return at most ``limit`` of the rows, and up to where these are all; ``end`` if none is left over."""
+    """Return at most ``limit`` of the rows, and where these end.
+
+    They are all that there are up to there; if none is left over, that is ``end``.
+    """
     return (rows, end) if len(rows) <= limit else (rows[:limit], rows[limit - 1].seq)
 
 
 def _fitting(rows: Sequence[_Row], max_bytes: int) -> Sequence[_Row]:
-    """Return the rows from the front whose bodies have at most that many bytes together."""
+    """Return the first rows whose bodies have at most ``max_bytes`` together."""
     ends = accumulate(row.size for row in rows)
     return rows[: sum(end <= max_bytes for end in ends)]

@@ -1,4 +1,4 @@
-"""Spans of names in which the topics of a pattern lie, and what finds these among the names."""
+"""Spans of names that a pattern's topics lie in, and an index."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,10 @@ _BEYOND_NAMES: Final = "\U0010ffff" * (MAX_TOPIC_LENGTH + 1)
 
 
 def span(pattern: str) -> tuple[str, str]:
-    """Return two texts, such that the names a pattern can match lie from the first to before the second.
+    """Return the bounds of the names that a pattern can match.
 
-    A space is less than every character of a name, and "/" follows ".".
+    They lie from the first bound to before the second. A space is less than every character of a name, and
+    "/" follows ".".
     """
     if not has_wildcard(pattern):
         return pattern, f"{pattern} "
@@ -34,7 +35,7 @@ def merged_spans(patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def pattern_index(patterns: Iterable[str]) -> PatternIndex[bool]:
-    """Return an index that has a match for each topic that any of the patterns matches."""
+    """Return an index of the topics that any of the patterns matches."""
     index: PatternIndex[bool] = PatternIndex()
     for pattern in patterns:
         index.add(pattern, value=True)

@@ -85,10 +85,11 @@ def find_loss(log: Path) -> Loss | None:
 
 
 def count_taken(log: Path) -> int:
-    """Return how many frames of its WAL SQLite takes when it opens a closed log; 0 if that cannot be tried.
+    """Return how many frames of a closed log's WAL SQLite takes.
 
-    It is tried with links to the files, read-only, so that neither they nor the index are changed. SQLite
-    computes checksums twenty times faster than :func:`find_loss`, which goes on from there.
+    It is 0 if that cannot be tried. It is tried with links to the files, read-only, so that neither they nor
+    the index are changed. SQLite computes checksums twenty times faster than :func:`find_loss`, which goes on
+    from there.
     """
     folder = log.with_name("log.check")
     try:
@@ -109,7 +110,7 @@ def count_taken(log: Path) -> int:
 
 
 def cut_failed_commit(log: Path) -> None:
-    """Cut off what a failed commit has left in the WAL of an open log.
+    """Cut off what a failed commit left in an open log's WAL.
 
     SQLite writes the next commit over it, and leaves what is longer: after a crash that would look like
     damage. To be called while no commit is in progress.
@@ -143,7 +144,10 @@ class OpenIndex:
 
     @property
     def unmoved(self) -> int:
-        """How many frames of the WAL are not in the main file; a rough number while a commit ends."""
+        """Number of WAL frames that are not in the main file.
+
+        It is not exact while a commit ends.
+        """
         data = os.pread(self._descriptor, _INDEX_SIZE, 0)
         return max(0, _number(data, _FRAMES_OFFSET) - _number(data, _MOVED_OFFSET))
 
@@ -162,7 +166,7 @@ class _Index(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return what is in the file, or None if it is missing, or not whole."""
+        """Return the content of the file; None if missing or incomplete."""
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -202,7 +206,7 @@ class _Header(NamedTuple):
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """Return what the bytes say, or None if they are not what SQLite wrote."""
+        """Return the header; None if SQLite did not write these bytes."""
         if len(data) < _HEADER.size:
             return None
         magic, version, page_size, _, salt_1, salt_2, sum_1, sum_2 = _HEADER.unpack(data)
@@ -255,7 +259,10 @@ def _without_wal(index: _Index | None) -> Loss | None:
 
 
 def _missing(index: _Index, taken: int, *, is_there: bool) -> Loss:
-    """Return what the index counts and is not in the WAL, or ``is_there`` and not whole."""
+    """Return the loss of pages that the index counts.
+
+    The pages are not in the WAL, or ``is_there`` says that they are damaged.
+    """
     lost = index.frames - taken
     if not is_there and index.is_one_commit(taken + 1):
         return Loss(f"the last commit is not in the WAL, which ends {lost:,} pages before it", False)
@@ -263,7 +270,10 @@ def _missing(index: _Index, taken: int, *, is_there: bool) -> Loss:
 
 
 def _judge(passed_over: list[_Frame]) -> Loss | None:
-    """Tell damage from an interruption by what comes after the first commit that is not whole."""
+    """Return what was lost: by damage, an interruption, or nothing.
+
+    Damage shows by commits after the first one that is not whole.
+    """
     if not passed_over:
         return None
     first = passed_over[0].number
@@ -276,7 +286,10 @@ def _judge(passed_over: list[_Frame]) -> Loss | None:
 
 
 def _frames(wal: BinaryIO, header: _Header, after: int) -> Iterator[_Frame]:
-    """Yield the frames of this beginning after so many whole ones; from one that is not whole on, none is."""
+    """Yield the frames of the WAL that follow ``after`` whole ones.
+
+    After a frame that is not whole, none is.
+    """
     checksum = header.checksum
     is_whole = True
     number = after

@@ -115,7 +115,7 @@ _DELETE_CURSOR: Final = "DELETE FROM consumers WHERE name = :name"
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True):
-    """State of the log that an append needs: newest position, time, and known ids.
+    """State of the log that an append needs: position, time, ids.
 
     ``taken`` has positions by those dedupe keys of the batch that are there, ``topics`` ids by those of its
     topics that are there and were not known. ``topic_id`` is the highest one given, ``sweep_until`` the key
@@ -134,7 +134,10 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Appended(NamedTuple):
-    """Result of a batch: a receipt for each of its messages, the new records, and their time."""
+    """Result of a batch: receipts, the new records, and their time.
+
+    Each message has a receipt.
+    """
 
     receipts: list[Receipt]
     records: list[Record]
@@ -147,7 +150,7 @@ def free_bytes(folder: Path) -> int:
 
 
 class Batch:
-    """Messages on their way into the log: duplicates set apart, the others given positions and encoded.
+    """Messages to be stored: duplicates set apart, the others encoded at positions.
 
     Args:
         last: The highest position that has been given.
@@ -164,7 +167,7 @@ class Batch:
         self._taken = taken
 
     def add(self, message: NewMessage, key: str | None) -> None:
-        """Take a message in, unless its dedupe key is taken; None if it has no id."""
+        """Add a message, unless its dedupe key (None without id) is taken."""
         if key in self._taken:
             self.receipts.append(Receipt(self._taken[key], duplicate=True))
             return
@@ -229,7 +232,7 @@ class Writer:
             self.connection.execute(statement)
 
     def append(self, messages: Sequence[NewMessage], cursors: Mapping[str, int] | None = None) -> Appended:
-        """Store a batch, and put cursors at positions; it is on disk when this returns."""
+        """Store a batch, and set cursors, on disk."""
         with self.transaction() if cursors else self._change():
             appended = self.append_at(messages, round(self._clock() * 1000), self._window)
             for name, position in (cursors or {}).items():
@@ -237,7 +240,7 @@ class Writer:
             return appended
 
     def append_at(self, messages: Sequence[NewMessage], clock: int, window: int) -> Appended:
-        """Store a batch at a time, within a transaction or as one of its own.
+        """Store a batch at a time, within a transaction or its own.
 
         Args:
             messages: The messages.
@@ -266,7 +269,10 @@ class Writer:
             raise
 
     def _require_space(self) -> None:
-        """Raise StoreError if an append would use what a trim needs: it makes room, and needs room itself."""
+        """Raise StoreError if an append would use what a trim needs.
+
+        A trim makes room, and needs room itself.
+        """
         folder = self._file.path.parent
         free = self._free_bytes(folder)
         if free >= self._disk_reserve:
@@ -279,7 +285,7 @@ class Writer:
             )
 
     def trim(self, seqs: Sequence[int]) -> None:
-        """Remove records, and note for each of their topics how far it was trimmed."""
+        """Remove records, and note how far each topic was trimmed."""
         given = to_json(list(seqs))
         with self._change(), self._transaction():
             self._run(_NOTE_TRIMMED_TOPICS, seqs=given)
@@ -311,7 +317,7 @@ class Writer:
             self.connection.execute(f"PRAGMA busy_timeout = {patience}")
 
     def close(self) -> None:
-        """Close the connection; as the last one to the file it moves all of the WAL into it."""
+        """Close the connection; as the last one it empties the WAL."""
         self.connection.close()
 
     def _look_up(self, keys: Sequence[str | None], topics: set[str], clock: int, window: int) -> _Head:
@@ -362,7 +368,7 @@ class Writer:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """Begin with a WAL that ends with the last commit, whatever failed before."""
+        """Cut off what a failed commit left, before the next one."""
         if self._has_failed:
             self._file.cut_failed_commit()
             self._has_failed = False
@@ -388,5 +394,5 @@ class Writer:
 
 
 def _dedupe_key(message: NewMessage) -> str | None:
-    """Return what a message is known by; ids are each sender's own, and neither has a line break in it."""
+    """Return a message's dedupe key, whose two parts have no line breaks."""
     return None if message.id is None else f"{message.sender or ''}\n{message.id}"
