@@ -1,4 +1,4 @@
-"""Access control: which web pages may make a request, and who makes it.
+"""Access control: which web pages may make a request, and for whom.
 
 Both a page and the handshake of a WebSocket go through origin, login and rights, in this order.
 """
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class ConnectionCounts(Protocol):
-    """Interface of the set of open connections: how many each user and each network has."""
+    """Interface of the open connections: their number per user and network."""
 
     @property
     def per_user(self) -> Counter[str]:
@@ -75,12 +75,12 @@ class Access:
         self._timeout = settings.queue_wait
 
     def reload(self, settings: Settings, origins: OriginPolicy) -> Collection[str]:
-        """Decide by changed settings from now on; return the names of those that count at once."""
+        """Apply changed settings, and return the names of those in effect."""
         self._settings, self.origins = settings, origins
         return ("allowed_origins", "max_connections_per_user", "max_connections_per_address")
 
     def is_allowed_origin(self, request: HTTPConnection) -> bool:
-        """Return whether the web page that makes a request may, or none makes it."""
+        """Return whether no web page, or an allowed one, makes a request."""
         origins = request.headers.getlist("origin")
         origin = ", ".join(origins) if origins else None
         host = single_header(request.headers, "host")
@@ -174,7 +174,7 @@ class Access:
     def check_connections(
         self, request: HTTPConnection, login: VerifiedLogin | None, connections: ConnectionCounts
     ) -> None:
-        """Refuse another connection of a user or an address that has as many as allowed.
+        """Refuse a connection beyond a user's or an address's limit.
 
         Args:
             request: Asks for it.
@@ -255,7 +255,7 @@ def address_of(request: HTTPConnection) -> str:
 
 
 def query_of(request: HTTPConnection) -> dict[str, str]:
-    """Return the parameters of a request; of one given twice the last counts."""
+    """Return the parameters of a request; the last one of a name."""
     return dict(parse_qsl(request.scope["query_string"].decode("latin-1")))
 
 
@@ -266,13 +266,16 @@ def offered_subprotocols(headers: Headers) -> list[str]:
 
 
 def single_header(headers: Headers, name: str) -> str | None:
-    """Return the value of a header, or None if it is missing or given several times."""
+    """Return the value of a header; None if missing or repeated."""
     values = headers.getlist(name)
     return values[0] if len(values) == 1 else None
 
 
 def _challenges(token: str | None, *, takes_tokens: bool) -> Sequence[str]:
-    """Return how to log in; after a bad token no Basic, for which a browser would ask for a password."""
+    """Return the ways to log in, for ``WWW-Authenticate``.
+
+    After a bad token there is no Basic, for which a browser would ask for a password.
+    """
     if token is not None:
         return ('Bearer realm="fanline", error="invalid_token"',)
     basic, bearer = 'Basic realm="fanline", charset="UTF-8"', 'Bearer realm="fanline"'

@@ -1,4 +1,4 @@
-"""Services as child processes: started, known to listen, restarted, stopped, and never left behind."""
+"""Services as child processes: started, ready, restarted, stopped, never left behind."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ CHUNK: Final = 65_536
 
 
 def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
-    """Return the ``preexec_fn`` of a child that gets this signal when its parent dies.
+    """Return the ``preexec_fn`` that signals a child when its parent dies.
 
     Args:
         number: SIGKILL for a child that may be stopped by SIGSTOP, which delays all other signals.
@@ -41,12 +41,15 @@ def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], Non
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs an installed module, not a file of that name in the current folder."""
+    """Return the command that runs an installed module.
+
+    A file of that name in the current folder is not run.
+    """
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
-    """Return an environment for a service: that of this process, with these settings and no others."""
+    """Return this process's environment, with ``settings`` and no others of Fanline."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -56,7 +59,7 @@ def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 class LineSplitter:
-    """Splits the chunks of a log into lines; cuts those that are longer than :data:`CHUNK`."""
+    """Splits chunks of a log into lines, of at most :data:`CHUNK` bytes."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -75,9 +78,9 @@ class LineSplitter:
 
 
 class ChildProcess:
-    """One run of a service as a child process, in a session of its own.
+    """One run of a service in a child process and its session.
 
-    :meth:`spawn` makes it.
+    :meth:`spawn` starts it.
 
     Attributes:
         pid: Its process.
@@ -135,7 +138,10 @@ class ChildProcess:
         return self._process.returncode is None
 
     async def listening(self) -> int | None:
-        """Wait until the service listens, and return its port; None if it ends before."""
+        """Return the port as soon as the service listens.
+
+        None if the service ends before.
+        """
         return await asyncio.shield(self._port)
 
     async def wait(self) -> int:
@@ -151,7 +157,10 @@ class ChildProcess:
                 self._process.send_signal(number)
 
     async def stop(self, timeout: float) -> int | None:
-        """Ask it to stop, and return its exit code; kill it after ``timeout`` seconds and return None."""
+        """Ask the process to stop, and return its exit code.
+
+        It is killed after ``timeout`` seconds; then the result is None.
+        """
         self.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(timeout):
@@ -161,7 +170,7 @@ class ChildProcess:
             return None
 
     async def kill(self) -> None:
-        """Kill it, as a power cut would, and wait until it has ended."""
+        """Kill the process, like a power cut, and wait for its end."""
         self.send_signal(signal.SIGKILL)
         await self.wait()
 
@@ -193,7 +202,7 @@ async def _read_port(descriptor: int) -> int | None:
 
 
 class Supervisor:
-    """Keeps a service running as a child process: starts it again, with backoff, when it dies.
+    """Runs a service as a child process, and restarts it with backoff.
 
     Args:
         name: The service.
@@ -220,15 +229,20 @@ class Supervisor:
         self._stopping.set()
 
     def reload(self) -> None:
-        """Have the service read settings and files again, if it listens; else it reads them anyway."""
+        """Tell a listening service to read settings and files again.
+
+        A service that does not listen yet reads them anyway.
+        """
         if self._listening is not None:
             self._listening.send_signal(signal.SIGHUP)
 
     async def run(self, stop_timeout: float) -> None:
-        """Run the service until :meth:`stop` is called; kill it if it then takes longer than the timeout.
+        """Run the service until :meth:`stop` is called.
+
+        It is killed if it then takes longer than ``stop_timeout`` seconds.
 
         Raises:
-            ConfigurationError: If it cannot start as configured; its log says why.
+            ConfigurationError: If the service cannot start as configured; its log says why.
         """
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():

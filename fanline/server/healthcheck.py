@@ -1,4 +1,4 @@
-"""Ask a service of this machine whether it is alive: ``python -m fanline.server.healthcheck msgqueue``.
+"""Health check of a local service: ``python -m fanline.server.healthcheck msgqueue``.
 
 This is the health check of the container images. It reads the settings that the service itself reads, and
 ends with 0 if the service answers ``/healthz``, or else with 1 and one sentence on standard error.
@@ -22,7 +22,7 @@ TIMEOUT: Final = 3.0
 
 
 def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, str] | None = None) -> None:
-    """Return if the service says that it is alive, or with ``/readyz`` for a path, ready.
+    """Check that a service is alive, or, with ``/readyz``, ready.
 
     Args:
         settings: Those of the service: its address, its port, and where the CA certificate is.

@@ -1,7 +1,8 @@
-"""Logging: one short line per event to standard error, in UTC, which never delays the event loop.
+"""Logging to standard error, one line per event, in UTC.
 
-Whatever a stranger put into a line is escaped and cut here, for all callers. Lines of one kind, which are
-those of one ``logger`` call, are limited in rate; those left out are counted in the next one that is written.
+It never delays the event loop. Whatever a stranger put into a line is escaped and cut here, for all callers.
+Lines of one kind, which are those of one ``logger`` call, are limited in rate; those left out are counted in
+the next one that is written.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 
 
 def escaped(text: str, limit: int = MAX_CHARACTERS) -> str:
-    """Return the beginning of a text, with everything that is not printable escaped.
+    """Return the beginning of a text, with unprintable characters escaped.
 
     Args:
         text: Anything.
@@ -54,12 +55,12 @@ def escaped(text: str, limit: int = MAX_CHARACTERS) -> str:
 
 
 def quoted(text: str, limit: int = 100) -> str:
-    """Return a stranger's text in ASCII and in quotes, to tell it from the line around it."""
+    """Return a stranger's text as ASCII in quotes, to stand out."""
     return ascii(text if len(text) <= limit else f"{text[:limit]}…")
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as one line; a traceback follows in lines of its own.
+    """Formats a record as one line; a traceback's own lines follow.
 
     Args:
         service: Name that every line carries.
@@ -78,7 +79,7 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(LineFormatter):
-    """Formats a record as one JSON object, on one line; a traceback is a member of it.
+    """Formats a record as one line of JSON, traceback included.
 
     Args:
         service: Value of the member ``service``.
@@ -106,7 +107,9 @@ _FORMATTERS: Final = {"text": LineFormatter, "json": JsonFormatter}
 
 
 class LineRates:
-    """Limits how many lines of each kind are written, by a token bucket for each kind. No I/O.
+    """Limits for the rate of each kind of line, as token buckets.
+
+    No I/O.
 
     Args:
         burst: Lines that may come at once.
@@ -119,7 +122,9 @@ class LineRates:
         self._buckets: dict[object, tuple[float, float, int]] = {}  # tokens, since when, lines left out
 
     def admit(self, kind: object, now: float) -> int | None:
-        """Return how many lines of this kind were left out before this one; None to leave this one out.
+        """Return how many lines of a kind were left out before.
+
+        None means to leave this one out as well.
 
         Args:
             kind: What the line has in common with others, such as its place in the source.
@@ -133,7 +138,7 @@ class LineRates:
 
 
 class LogHandler(logging.Handler):
-    """Writes lines to a descriptor: at once, or by a thread during :meth:`background`.
+    """Writes lines to a descriptor: at once, or during :meth:`background` by thread.
 
     Args:
         service: Name that every line carries.
@@ -177,7 +182,9 @@ class LogHandler(logging.Handler):
 
     @contextlib.contextmanager
     def background(self, flush_timeout: float = FLUSH_TIMEOUT) -> Iterator[None]:
-        """Write by a thread during the block, so that a standard error that is not read delays nothing.
+        """Write by a thread during the block.
+
+        So a standard error that is not read delays nothing.
 
         Args:
             flush_timeout: Seconds that the end of the block waits for the lines that are not written yet.
@@ -242,7 +249,10 @@ def _discard(line: bytes) -> None:
 
 @contextlib.contextmanager
 def background() -> Iterator[None]:
-    """Write this process's log by a thread during the block, if it was configured here."""
+    """Write this process's log by a thread during the block.
+
+    Only if it was configured here.
+    """
     with contextlib.ExitStack() as stack:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, LogHandler):

@@ -49,11 +49,11 @@ class MessageReader:
         self._refused = Counter("fanline_messages_refused", "Messages refused.", ["code"], registry=registry)
 
     def read(self, frame: bytes, connection: Connection) -> list[NewMessage | Rejected]:
-        """Return the messages of a frame, in order; where one cannot be accepted, why."""
+        """Return the messages of a frame in order, or their rejections."""
         return self.check(connection.dialect.codec.decode_published(frame), connection.user)
 
     def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> list[NewMessage | Rejected]:
-        """Return the entries of a user in order; where a message cannot be accepted, why."""
+        """Return a user's entries in order, with rejections of unacceptable messages."""
         checked: list[NewMessage | Rejected] = []
         check_rights, max_content, name = self._check_rights, self._max_content, user.name
         for entry in entries:
@@ -83,7 +83,9 @@ def rate_refusal(excess: Excess, what: str, message_id: str | None = None) -> Re
 
 
 class RefusalLimit:
-    """Closes a connection of which too much is refused, with 1008, or with 1013 if it exceeds a rate.
+    """Closes a connection of which too much is refused.
+
+    The close code is 1008, or 1013 if it exceeds a rate.
 
     Args:
         connection: The connection.
@@ -119,7 +121,7 @@ class RefusalLimit:
 
 
 class PlainMessages:
-    """Handles a connection that gets no answers: messages that cannot be accepted are ignored.
+    """Handles a connection without answers, ignoring messages that cannot be accepted.
 
     Args:
         connection: The connection.

@@ -1,4 +1,4 @@
-"""Metrics: values that are read where they are kept, when ``/metrics`` is asked for."""
+"""Metrics, whose values are read when ``/metrics`` is requested."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -42,7 +42,7 @@ def histogram(name: str, text: str, buckets: Sequence[float] = SECONDS) -> Histo
 
 
 class LabeledGauge(Collector):
-    """Values that go up and down, one for each thing of a kind, read when they are asked for.
+    """Values that rise and fall, one per label, read on request.
 
     Args:
         name: Its name.
@@ -78,5 +78,8 @@ def gauge(registry: CollectorRegistry, name: str, text: str, read: Callable[[], 
 
 
 def counter(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
-    """Show a value that only grows; ``_total`` is added to its name. Otherwise like :func:`gauge`."""
+    """Show a value that only grows, like :func:`gauge`.
+
+    ``_total`` is added to its name.
+    """
     registry.register(_CounterReading(name, text, read))

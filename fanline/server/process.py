@@ -1,4 +1,4 @@
-"""A service as a program: command line, log, signals, memory, workers, readiness and exit code."""
+"""A service as a program: command line, signals, workers, readiness, exit code."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ class Running(Protocol):
         ...
 
     async def retire(self) -> None:
-        """Say that it is about to stop, for as long as its settings say."""
+        """Announce the stop, for as long as the settings say."""
         ...
 
     async def stop(self) -> None:
@@ -115,7 +115,10 @@ def signaled_to_stop() -> asyncio.Event:
 
 
 def raise_file_limit() -> None:
-    """Allow this process as many open files, and so connections, as the system permits."""
+    """Raise this process's limit of open files as far as allowed.
+
+    Each connection needs one.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -138,7 +141,10 @@ def report_ready(port: int) -> None:
 
 
 def notify_systemd(state: str) -> None:
-    """Send a state to systemd, as sd_notify(3) does, if it started this process with ``Type=notify``."""
+    """Send a state to systemd, if it started this process.
+
+    As sd_notify(3) does, for ``Type=notify``.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -161,7 +167,7 @@ class SignsOfLife(NamedTuple):
 
 
 def watchdog() -> SignsOfLife | None:
-    """Return the signs of life that systemd awaits of this process (``WatchdogSec``), if any."""
+    """Return the signs of life that systemd's ``WatchdogSec`` requires, if any."""
     microseconds, pid = (os.environ.get(name, "") for name in ("WATCHDOG_USEC", "WATCHDOG_PID"))
     if not microseconds.isdigit() or pid not in ("", str(os.getpid())):
         return None
@@ -171,7 +177,7 @@ def watchdog() -> SignsOfLife | None:
 
 
 def read_resident() -> int:
-    """Return the bytes of memory that this process has resident; 0 where the system does not tell."""
+    """Return this process's resident bytes; 0 if the system does not tell."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
@@ -179,14 +185,14 @@ def read_resident() -> int:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system, where the C library can do that."""
+    """Return freed memory to the system, if the C library can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 class FreedMemory:
-    """Returns freed memory to the system, while a process is larger than it need be.
+    """Returns freed memory to the system, after a process has grown.
 
     The C library keeps what is freed between things that are in use: without this a service stays as large as
     the largest burst of messages, or of connections, has made it.
@@ -204,7 +210,10 @@ class FreedMemory:
         self._least = read_resident()
 
     def look(self) -> None:
-        """Return what is free if the process has grown; what that costs depends on how much it returns."""
+        """Return freed memory if the process has grown.
+
+        The cost depends on how much is returned.
+        """
         if self._read_resident() > self._least + TRIM_BYTES:
             self._trim()
         self._least = min(self._least, self._read_resident())
@@ -308,7 +317,7 @@ def _run_workers(
 
 
 def worker_settings(settings: SomeSettings, port: int, number: int) -> SomeSettings:
-    """Return the settings of one worker: it shares a port, and has one to itself for its metrics.
+    """Return one worker's settings: a shared port, its own metrics port.
 
     Args:
         settings: Of the service.

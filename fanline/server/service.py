@@ -1,6 +1,6 @@
-"""A running service: its app behind a listener, with login, health, metrics and a bounded stop.
+"""A running service: its app behind a listener, until a bounded stop.
 
-One request goes through
+The service adds login, health and metrics. One request goes through
 
     TLS → path → origin → login → rights → the page, or the handler of a WebSocket
 
@@ -158,12 +158,15 @@ class Service:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; the real one also when the setting says 0. 0 if it has none."""
+        """The port that is really listened on; 0 if none."""
         return self._listener.entrances[0].port if self._listener.entrances else 0
 
     @property
     def urls(self) -> list[str]:
-        """Everything that is listened on but for the port of the metrics, likewise; that port first."""
+        """URLs of all listening sockets but that of the metrics.
+
+        The port's comes first.
+        """
         return [entrance.url for entrance in self._listener.entrances]
 
     @property
@@ -193,13 +196,15 @@ class Service:
         await self._front.application(scope, receive, send)
 
     def open_websocket(self, transport: asyncio.Transport, scope: Scope, early: bytes) -> None:
-        """Begin the handshake of a WebSocket on a connection that came to a port of several services."""
+        """Begin the WebSocket handshake on a connection to a shared port."""
         self._front.open_websocket(transport, scope, early)
 
     def listen_for_others(
         self, application: ASGIApp, entrances: Sequence[Entrance], open_websocket: OpenWebSocket
     ) -> HttpListener:
-        """Return a listener with the limits of this service, and counted by it, that others answer.
+        """Return a listener that others answer, with this service's limits.
+
+        This service counts it.
 
         Args:
             application: Answers HTTP requests.
@@ -214,17 +219,18 @@ class Service:
         return self._reloader.certificate.context
 
     async def retire(self) -> None:
-        """Answer /readyz with 503, and go on as before for the ``shutdown_delay`` setting.
+        """Answer ``/readyz`` with 503 for the ``shutdown_delay`` setting.
 
-        A load balancer that asks has then sent new clients elsewhere before connections are refused.
+        All else goes on as before. A load balancer that asks has then sent new clients elsewhere before
+        connections are refused.
         """
         self._retiring.set()
         await asyncio.sleep(self.settings.shutdown_delay)
 
     async def stop(self) -> None:
-        """Stop accepting, finish what is in progress, close every connection, and release everything.
+        """Stop accepting, finish work in progress, close every connection, release everything.
 
-        Takes at most about the ``drain_timeout`` setting, whatever the peers do.
+        It takes at most about the ``drain_timeout`` setting, whatever the peers do.
         """
         timeout = self.settings.drain_timeout / 2
         self._retiring.set()

@@ -1,7 +1,8 @@
-"""Several processes of one service that share its port; the kernel distributes the connections.
+"""Several processes of one service that share its port.
 
-The parent serves no connections. It forks the workers before there is an event loop, starts another when one
-dies, passes on the signals to stop and to reload, and ends when all of them have ended.
+The kernel distributes the connections. The parent serves no connections. It forks the workers before there is
+an event loop, starts another when one dies, passes on the signals to stop and to reload, and ends when all of
+them have ended.
 """
 
 import logging
@@ -37,10 +38,10 @@ _fork: Final = multiprocessing.get_context("fork")
 
 
 def find_port(host: str, port: int) -> int:
-    """Return a port that the workers can share: the one asked for, or any free one for 0.
+    """Return a port for the workers to share; 0 finds one.
 
     Raises:
-        OSError: If another program listens on it; the workers, who allow each other to, would not notice.
+        OSError: If another program listens on it; the workers, which allow each other to, would not notice.
     """
     with reserve_port(host, port) as bound:
         for each in bound:
@@ -50,10 +51,10 @@ def find_port(host: str, port: int) -> int:
 
 @contextmanager
 def reserve_port(host: str, port: int = 0) -> Iterator[list[socket.socket]]:
-    """Bind sockets to a port, 0 for a free one; during the block only listening sockets get that port.
+    """Bind sockets to a port during the block, for listening only.
 
-    Linux lets a second socket bind to a port as long as the first one does not listen and both have
-    SO_REUSEADDR, and never picks such a port for an outgoing connection.
+    For port 0 the system chooses a free one. Linux lets a second socket bind to a port as long as the first
+    one does not listen and both have SO_REUSEADDR, and never picks such a port for an outgoing connection.
 
     Raises:
         OSError: If there is no free port, or the host is not one of this machine.
@@ -94,7 +95,9 @@ class Workers:
         self._exit_code = 0
 
     def run(self) -> int:
-        """Run the workers; call it in the main thread, while it is the only one.
+        """Run the workers until all have ended.
+
+        To be called in the main thread, while it is the only one.
 
         Returns:
             The exit code: 2 if a worker could not start as configured, after it has said why; else 0.
@@ -149,21 +152,27 @@ class Workers:
         os.write(self._ready_writer, b".")
 
     def _count_ready(self) -> None:
-        """Count the workers that are ready; one that replaces another does not count."""
+        """Count the workers that are ready, without those that replace others."""
         was_ready = self._ready_count >= self._count
         self._ready_count += len(os.read(self._ready_reader, 256))
         if self._ready_count >= self._count and not was_ready:
             self._on_ready()
 
     def _count_signs(self) -> None:
-        """Note which workers have given a sign of life: each is a byte, the number of the worker."""
+        """Note the workers that gave a sign of life.
+
+        Each sign is a byte, the number of the worker.
+        """
         self._alive.update(os.read(self._sign_reader, 4096))
         if len(self._alive) == self._count <= self._ready_count:
             self._alive.clear()
             self._on_alive()
 
     def _replace(self, number: int) -> None:
-        """Remove a worker that has ended, and start another unless all are stopping."""
+        """Remove a worker that has ended, and start another.
+
+        None is started while all are stopping.
+        """
         worker = self._running.pop(number)
         if worker.exitcode == EXIT_CONFIGURATION and not self._is_stopping:
             self._exit_code = EXIT_CONFIGURATION

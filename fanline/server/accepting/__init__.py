@@ -1,1 +1,1 @@
-"""Accept the connections to a service within limits, limit rates, and count those that are cut."""
+"""Accepting connections within limits, limiting rates, and counting cut connections."""

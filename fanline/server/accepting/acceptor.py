@@ -1,4 +1,4 @@
-"""Accept connections, and begin TLS on them, within limits that a stranger cannot exceed.
+"""The acceptor: takes connections and begins TLS, within limits for strangers.
 
 Before its first request is answered, or its login is right, a connection counts as a handshake in progress:
 so many in all, and so many of one network (in IPv6 a /64). Further ones wait, in turn by network.
@@ -66,7 +66,7 @@ class AcceptLimits:
     def from_settings(
         cls, settings: Settings, descriptors: int | None, is_proxy: Callable[[str], bool]
     ) -> "AcceptLimits":
-        """Return the limits that settings say, which are less where the process may open few files."""
+        """Return the settings' limits, lowered where the process may open few files."""
         if descriptors is None:
             descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         share = descriptors // 4
@@ -144,7 +144,9 @@ class Acceptor:
             self._loop.add_reader(entrance.listening, self._accept, entrance)
 
     def check(self, now: float) -> bool:
-        """Refuse the connections that have waited too long; called about once a second.
+        """Refuse the connections that have waited too long.
+
+        To be called about once a second.
 
         Args:
             now: The event loop's time.
@@ -278,7 +280,10 @@ class Acceptor:
         self.forget()
 
     def _rest(self, entrance: Entrance, error: OSError) -> None:
-        """Accept nothing for a while, because the system cannot: what waits would wake this again at once."""
+        """Pause accepting, because the system cannot accept more.
+
+        Waiting connections would wake the event loop again at once.
+        """
         logger.warning("cannot accept connections: %s", error)
         self._warn()
         self._loop.remove_reader(entrance.listening)

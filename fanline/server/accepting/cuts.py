@@ -1,4 +1,4 @@
-"""Connections that a service cuts because of what their clients do: counted and logged."""
+"""Connections cut because of their clients' behavior: counted and logged."""
 
 import logging
 from enum import Enum

@@ -1,4 +1,4 @@
-"""The sockets that a service listens on, and how the connections to each of them begin."""
+"""Sockets that a service listens on, and how their connections begin."""
 
 import socket
 import ssl
@@ -35,7 +35,7 @@ class Entrance:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; none is that of a Unix socket."""
+        """Port that is listened on; a Unix socket has none."""
         return int(self.listening.getsockname()[1])
 
     @property
@@ -57,7 +57,7 @@ def open_entrances(
     listen: Sequence[str],
     is_shared: bool = False,
 ) -> list[Entrance]:
-    """Listen on the port of a service, and wherever else its settings say.
+    """Listen on a service's port, and wherever else its settings say.
 
     Args:
         settings: Those that all services share.
@@ -68,7 +68,7 @@ def open_entrances(
         is_shared: Whether other processes listen there as well.
 
     Raises:
-        ConfigurationError: If that is not possible; then nothing is listened on.
+        ConfigurationError: If one of them cannot be listened on; then nothing is listened on.
     """
     name = f"{service}_listen"
     with ExitStack() as opened:
@@ -90,7 +90,9 @@ def open_entrances(
 
 
 def open_metrics_entrances(settings: ServiceSettings) -> list[Entrance]:
-    """Listen on the port of the metrics of a service, without TLS; none if there is none.
+    """Listen on the port of a service's metrics, without TLS.
+
+    The list is empty if the settings have no such port.
 
     Raises:
         CannotListen: If it cannot be listened on.

@@ -1,4 +1,7 @@
-"""Bound the handshakes in progress, in all and for each network; further connections wait. No I/O."""
+"""Queue of handshakes: bounded in all and per network. No I/O.
+
+Further connections wait.
+"""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
@@ -45,7 +48,7 @@ class HandshakeQueue(Generic[T]):
         self._turns: OrderedDict[Hashable, None] = OrderedDict()  # networks with one that waits and may begin
 
     def add(self, connection: T, network: Hashable, now: float) -> bool:
-        """Begin a handshake, or let the connection wait for it; return false if it is to be refused.
+        """Start a connection's handshake or let it wait; False to refuse it.
 
         Args:
             connection: The connection.

@@ -20,7 +20,7 @@ class Admission(Protocol):
 
 
 class Peer:
-    """The other side of one connection, from when it is accepted until it is lost.
+    """The other side of one connection, from accepting it until its loss.
 
     Args:
         sock: The connection.
@@ -59,7 +59,10 @@ class Peer:
         self._is_connected = True
 
     def confirm(self) -> None:
-        """Count as a stranger no more: a login was right, or a first request is answered."""
+        """Count the peer as a stranger no more.
+
+        To be called when a login was right, or a first request is answered.
+        """
         if not self._is_known:
             self._is_known = True
             self._admission.end_handshake(self.network)

@@ -1,4 +1,4 @@
-"""Progress of writing: whether a peer with a full write buffer still takes data."""
+"""Progress of writing: whether a slow peer still takes data."""
 
 import asyncio
 import fcntl
@@ -13,7 +13,10 @@ _TCP_INFO_BYTES_ACKED: Final = 120
 
 
 def count_acked(transport: asyncio.Transport) -> int | None:
-    """Return the kernel's count of bytes that the peer's host has acknowledged; None where there is none."""
+    """Return how many bytes the peer's host has acknowledged.
+
+    None where the kernel does not count them.
+    """
     sock = transport.get_extra_info("socket")
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
@@ -23,7 +26,7 @@ def count_acked(transport: asyncio.Transport) -> int | None:
 
 
 def count_unacked(transport: asyncio.Transport) -> int:
-    """Return the bytes that were written and that the peer's host has not acknowledged.
+    """Return how many written bytes the peer's host has not acknowledged.
 
     A slow link has megabytes of them in the kernel of this host. Those in the transport's own buffer are
     counted before they are encrypted.

@@ -1,4 +1,4 @@
-"""Connections that begin with a header of the PROXY protocol, which is read before TLS begins."""
+"""Connections that begin with a PROXY protocol header, read before TLS."""
 
 import asyncio
 import socket

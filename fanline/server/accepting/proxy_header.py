@@ -1,6 +1,6 @@
-r"""The header of the PROXY protocol, with which a proxy names its client before anything else. No I/O.
+r"""The PROXY protocol header, by which a proxy names its client.
 
-Version 1 is a line, version 2 is binary (haproxy.org, proxy-protocol.txt, 2.1 and 2.2)::
+No I/O. Version 1 is a line, version 2 is binary (haproxy.org, proxy-protocol.txt, 2.1 and 2.2)::
 
     PROXY TCP4 203.0.113.9 10.0.0.5 4711 443\r\n
 
@@ -33,7 +33,7 @@ Source = tuple[str, int]
 
 
 class MalformedHeader(FanlineError):
-    """A connection begins with no header of the PROXY protocol, or a wrong one."""
+    """A connection begins without a valid PROXY protocol header."""
 
 
 class ProxyHeader:
@@ -50,10 +50,10 @@ class ProxyHeader:
         self._head = b""
 
     def take(self, seen: bytes) -> int:
-        """Take what belongs to the header of the bytes that have come; return how many that is.
+        """Consume bytes of the header, and return how many.
 
         Raises:
-            MalformedHeader: If they cannot be of a header.
+            MalformedHeader: If the bytes cannot be of a header.
         """
         data = self._head + seen
         end = self._find_end(data)

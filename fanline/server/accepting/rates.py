@@ -1,4 +1,4 @@
-"""Rates that the users and the addresses of a service may not exceed."""
+"""Limits of the rates of a service's users and addresses."""
 
 import time
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class Excess(NamedTuple):
 
 
 class ClientRates:
-    """Rates of the same quantities, for each user and for each address (in IPv6 a /64).
+    """Rates of each user and of each address.
 
-    Services are exempt: one service does the work of many users.
+    In IPv6 an address is a /64. Services are exempt: one service does the work of many users.
 
     Args:
         per_user: How much of each quantity one user may use a second.
@@ -61,7 +61,7 @@ class ClientRates:
         return None
 
     def charge(self, user: User, address: str, *counts: float) -> float:
-        """Charge a request in any case; return the seconds until all rates are kept again."""
+        """Charge a request, and return the seconds until rates are kept again."""
         if user.is_service:
             return 0.0
         now = time.monotonic()

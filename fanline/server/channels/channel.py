@@ -1,4 +1,4 @@
-"""Channels: what every open connection that messages are written to has in common.
+"""Channels: the common part of all connections that messages are written to.
 
 Data is written ready-made, many messages at once. The transport's write buffer is the only queue of a
 channel. Its high-water mark is where a consumer counts as slow: :attr:`Channel.on_pause` is called. A peer
@@ -34,11 +34,14 @@ class Channels(Protocol):
         ...
 
     async def renew(self, channel: "Channel", login: VerifiedLogin, token: str) -> None:
-        """Replace the login of a channel by that of a newer token, if it is valid, and tell the client."""
+        """Replace a channel's login by that of a newer, valid token.
+
+        The client is told the result.
+        """
         ...
 
     def count_cut(self, channel: "Channel", cut: Cut) -> None:
-        """Count and log that a channel is cut because of what its client does."""
+        """Count and log a channel that is cut for its client's behavior."""
         ...
 
 
@@ -105,7 +108,7 @@ class Channel(asyncio.Protocol):
 
     @property
     def user_name(self) -> str | None:
-        """The name of who logged in; None if the endpoint has users of its own."""
+        """Name of the user; None if the endpoint has its own users."""
         return self.login.user.name if self.login is not None else None
 
     @property
@@ -119,12 +122,15 @@ class Channel(asyncio.Protocol):
         return self._is_open
 
     def write(self, data: bytes) -> None:
-        """Write complete frames; never waits, and does nothing once the channel is closing."""
+        """Write complete frames without waiting; do nothing on a closing channel."""
         if self._is_open:
             self._transport.write(data)
 
     async def writable(self) -> None:
-        """Wait until the write buffer is below its low-water mark, or the connection is lost."""
+        """Wait until the write buffer has room, or the connection is lost.
+
+        There is room below the low-water mark.
+        """
         if self.paused:
             if self._writable is None:
                 self._writable = self._loop.create_future()
@@ -137,7 +143,7 @@ class Channel(asyncio.Protocol):
             seconds -= LONGEST_REST
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a task for this channel; a stop of the service waits for its end."""
+        """Run a task, whose end a stopping service awaits."""
         return self._channels.create_task(work)
 
     # Life and end.
@@ -167,7 +173,9 @@ class Channel(asyncio.Protocol):
 
     @abstractmethod
     def cut(self, code: int, reason: str) -> None:
-        """Close without waiting for the peer: it is told why, and torn down after the ``close_timeout``.
+        """Close without waiting for the peer.
+
+        The peer is told why, and the connection is torn down after the ``close_timeout``.
 
         Args:
             code: A close code.
@@ -175,7 +183,10 @@ class Channel(asyncio.Protocol):
         """
 
     def drop(self, cut: Cut) -> None:
-        """Close because of what the client does: it is told why if it reads, and nothing is read any more."""
+        """Close because of the client's behavior, and read no more.
+
+        The client is told why, if it reads.
+        """
         self._channels.count_cut(self, cut)
         self.cut(CloseCode.TRY_AGAIN_LATER, cut.reason)
         self._transport.close()
@@ -199,7 +210,10 @@ class Channel(asyncio.Protocol):
     # Steps of subclasses.
 
     def _find_reason_to_cut(self, now: float) -> tuple[CloseCode, str] | None:
-        """Return why to close the channel, if its login has expired or its consumer takes nothing."""
+        """Return why to close the channel, if there is a reason.
+
+        Either its login has expired, or its consumer takes nothing.
+        """
         if self._limits.wall_clock() >= self.expires:
             return CloseCode.LOGGED_OUT, "the token or the certificate has expired; log in again"
         if not self.paused:
@@ -216,7 +230,7 @@ class Channel(asyncio.Protocol):
         self._abort_within(self._limits.close_timeout)
 
     def _abort_within(self, seconds: float) -> None:
-        """Drop the connection after so many seconds, or after the ``close_timeout`` if that is less."""
+        """Drop the connection after ``seconds``, at most the ``close_timeout``."""
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         seconds = min(seconds, self._limits.close_timeout)

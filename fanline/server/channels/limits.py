@@ -34,5 +34,5 @@ class Limits:
     wall_clock: Callable[[], float] = time.time
 
     def arrival_timeout(self, size: int) -> float:
-        """Return the seconds that a message may take to arrive, of which some bytes have."""
+        """Return the seconds for a begun message of a size to arrive."""
         return self.silence_limit + size / SLOWEST_BYTES_PER_SECOND

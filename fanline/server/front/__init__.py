@@ -1,1 +1,1 @@
-"""The way from the sockets of a service to its app, and all open connections."""
+"""The way from a service's sockets to its app, and its connections."""

@@ -1,4 +1,4 @@
-"""The HTTP side of a service: its routes, and the answers to what none of them answers."""
+"""A service's HTTP application: its routes, and answers to all other requests."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -125,7 +125,7 @@ class Application:
 
 
 def _documents(app: App) -> list[BaseRoute]:
-    """Return the routes of the descriptions of a service, of which none is a secret."""
+    """Return the routes of a service's public API descriptions."""
     documents = {"/openapi.json": describe_http(app)}
     if any(isinstance(endpoint, Endpoint) for endpoint in app.endpoints.values()):
         documents["/asyncapi.json"] = describe_websockets(app)
@@ -160,7 +160,7 @@ def _for_users(page: Page, access: Access, *, needs_password: bool = False) -> P
 
 
 def _stream(endpoint: StreamEndpoint, access: Access, connections: OpenConnections) -> Page:
-    """Return a page that is a stream of events, after origin and login."""
+    """Return a page that streams events, after origin and login."""
 
     async def show(request: Request) -> Response:
         access.check_origin(request)
@@ -181,7 +181,10 @@ def _stream(endpoint: StreamEndpoint, access: Access, connections: OpenConnectio
 
 
 def _upgrade_required(access: Access, endpoint: object) -> Page:
-    """Return what is said at the path of a WebSocket to a request that is none; after its login."""
+    """Return the answer to a plain request at a WebSocket's path.
+
+    It comes after the request's login.
+    """
 
     async def refuse(request: Request) -> Response:
         access.check_origin(request)
@@ -202,7 +205,7 @@ def _upgrade_required(access: Access, endpoint: object) -> Page:
 
 
 def _is_half_a_handshake(headers: Headers) -> bool:
-    """Return whether a request that asks for no WebSocket has other headers of a handshake.
+    """Return whether a plain request has other headers of a handshake.
 
     The original services answer these with 400. An upgrade to HTTP/2 is what some clients add to any request.
     """

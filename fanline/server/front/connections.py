@@ -1,4 +1,4 @@
-"""The open connections of a service: how many, whether they live, and how all of them are closed."""
+"""Open connections of a service: their number, liveness and closing."""
 
 import asyncio
 import random
@@ -52,7 +52,7 @@ class OpenConnections:
         self._channels: set[Channel] = set()
 
     def reload(self, settings: Settings) -> Collection[str]:
-        """Take other limits for new connections; return the names of the settings that count so."""
+        """Apply changed limits to new connections; return the names of these settings."""
         self._return_spread = settings.return_spread
         self._limits = replace(
             self._limits,
@@ -85,7 +85,10 @@ class OpenConnections:
         return connection
 
     def open_stream(self, protocol: HttpProtocol, login: VerifiedLogin, heartbeat: float) -> EventStream:
-        """Return a stream that has not begun, counted as a connection of its user."""
+        """Return a new stream, counted as a connection of its user.
+
+        It has not begun.
+        """
         stream = EventStream(protocol, self._limits, self, login=login, heartbeat=heartbeat)
         self._add(stream)
         return stream
@@ -104,7 +107,9 @@ class OpenConnections:
         return task
 
     async def renew(self, channel: Channel, login: VerifiedLogin, token: str) -> None:
-        """Replace the login of a channel by that of a newer token, if it is valid, and tell the client.
+        """Replace a channel's login by that of a newer, valid token.
+
+        The client is told the result.
 
         Args:
             channel: The channel; its client speaks v1.
@@ -122,7 +127,7 @@ class OpenConnections:
         channel.write(text_frame(encode(TokenNotice(answer))))
 
     def count_cut(self, channel: Channel, cut: Cut) -> None:
-        """Count and log that a connection is cut because of what its client does."""
+        """Count and log a connection that is cut for its client's behavior."""
         self._cuts.count(cut, channel.peer.address)
 
     def track(self, task: asyncio.Task[None]) -> None:
@@ -153,7 +158,10 @@ class OpenConnections:
             channel.stop_listening()
 
     def dismiss(self) -> None:
-        """Close every connection; tell each client when to come back, each another time."""
+        """Close every connection, and tell each client when to come back.
+
+        The times are spread.
+        """
         for channel in self:
             channel.dismiss(self.draw_retry_ms())
 
@@ -175,7 +183,7 @@ class OpenConnections:
 
 
 def _bound(sizes: Mapping[Channel, int], limit: int, cut: Cut) -> None:
-    """Drop the channels with the largest sizes until the rest is within a limit."""
+    """Drop the largest channels until the rest is within a limit."""
     excess = sum(sizes.values()) - limit
     for channel in sorted(sizes, key=sizes.__getitem__, reverse=True):
         if excess <= 0:

@@ -1,6 +1,7 @@
-"""Describe a service for programs: OpenAPI 3.1 of its HTTP side, AsyncAPI 3.0 of its WebSockets. No I/O.
+"""Descriptions of a service for programs: OpenAPI 3.1 and AsyncAPI 3.0.
 
-The schemas of frames are those of the types that decode and encode them.
+No I/O. OpenAPI describes the HTTP side, AsyncAPI the WebSockets. The schemas of frames are those of the types
+that decode and encode them.
 """
 
 import re

@@ -101,7 +101,10 @@ class Front:
         return self.listener(self.application, entrances, self.open_websocket)
 
     def listen_for_metrics(self) -> HttpListener | None:
-        """Listen on the port of the metrics, if there is one; otherwise like :meth:`listen`."""
+        """Listen on the port of the metrics, if there is one.
+
+        Otherwise it is like :meth:`listen`.
+        """
         entrances = open_metrics_entrances(self._reloader.settings)
         if not entrances:
             return None
@@ -139,7 +142,7 @@ class Front:
     def listener(
         self, application: ASGIApp, entrances: Sequence[Entrance], open_websocket: OpenWebSocket | None
     ) -> HttpListener:
-        """Return a listener with the limits of this service, and counted by it.
+        """Return a listener with this service's limits, counted by it.
 
         Args:
             application: Answers HTTP requests.
@@ -160,10 +163,10 @@ class Front:
 async def answer_health(
     settings: ServiceSettings, context: Callable[[], ssl.SSLContext], *, patience: float
 ) -> None:
-    """Answer ``/healthz`` on the port of a service, and all else with 503, until cancelled.
+    """Answer ``/healthz`` during a long start, until cancelled.
 
-    It is for a start that takes long. If the port cannot be listened on, nothing is answered: the service may
-    have to wait until another process lets go of it.
+    All other requests get 503. If the port cannot be listened on, nothing is answered: the service may have
+    to wait until another process lets go of it.
 
     Args:
         settings: Of the service.

@@ -1,4 +1,4 @@
-"""The first page of a service that has none of its own: what it is, and where everything is."""
+"""Default first page of a service, with the addresses of everything."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _SCHEMES: Final = {("http", "https"): "http", ("http", "wss"): "ws"}
 
 
 def landing_page(service: str, app: App) -> Page:
-    """Return the first page of a service: HTML for browsers, text for others.
+    """Return a service's first page: HTML for browsers, text for others.
 
     Args:
         service: Its name.
@@ -46,7 +46,7 @@ def landing_page(service: str, app: App) -> Page:
 
 
 def _places(app: App) -> Iterator[tuple[str, str, str]]:
-    """Yield what there is: in words, the scheme of its URL, and the path."""
+    """Yield each thing's name, the scheme of its URL, and its path."""
     for route in app.routes:
         if isinstance(route, Route) and "GET" in (route.methods or ()) and not route.param_convertors:
             yield "Page", "https", route.path

@@ -60,12 +60,17 @@ class Reloader:
 
     @property
     def problems(self) -> Sequence[str]:
-        """Why what has changed cannot be used; then that from before remains in use."""
+        """Reasons why changed settings or files cannot be used.
+
+        Those from before remain in use.
+        """
         found = (self._mistake, self.certificate.problem)
         return [*(problem for problem in found if problem is not None), *self._logins.problems]
 
     def reload(self, read: ReadSettings) -> None:
-        """Read the settings again, and take over those that can be changed; then look for changed files.
+        """Read the settings again, and then changed files.
+
+        Only the settings that can be changed are applied.
 
         Args:
             read: Reads the settings of a kind.
@@ -106,7 +111,7 @@ class Reloader:
             logger.warning("changed, but in force after a restart only: %s", ", ".join(later))
 
     def look(self, *, is_final: bool = False) -> None:
-        """Load files that have changed, and close the connections that may not be open any more.
+        """Load changed files, and close connections that they forbid.
 
         Args:
             is_final: Take a changed certificate for complete.
@@ -123,7 +128,7 @@ class Reloader:
 
 
 def _end_certificates(login: VerifiedLogin) -> tuple[CloseCode, str] | None:
-    """Return how to close a connection that other CAs than those of now have vouched for."""
+    """Return how to close a connection whose CAs are replaced."""
     if not login.is_by_certificate:
         return None
     return CloseCode.GOING_AWAY, "the CA certificates of clients have changed; reconnect"

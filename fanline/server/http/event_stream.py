@@ -1,7 +1,8 @@
-"""Streams of server-sent events (HTML standard, 9.2): answers to requests, which go on until either end.
+"""Streams of server-sent events (HTML standard, 9.2), in answer to requests.
 
-A stream begins as a request like any other, so that it is refused like any other. Then it takes the transport
-over: events are written to it directly, with no task for each stream, and its end is the end of the answer.
+They go on until client or server ends. A stream begins as a request like any other, so that it is refused
+like any other. Then it takes the transport over: events are written to it directly, with no task for each
+stream, and its end is the end of the answer.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -90,13 +91,13 @@ class EventStream(Channel):
         self._end()
 
     def write(self, data: bytes) -> None:
-        """Write complete events; never waits, and does nothing once the stream is closing."""
+        """Write complete events without waiting; do nothing on a closing stream."""
         if self._is_open:
             self._has_written = True
             self._transport.write(data)
 
     def check_life(self, now: float) -> int:
-        """Cut a stream whose login has expired or that is not read; write a comment to a silent one."""
+        """Cut an expired or unread stream; write a comment to a silent one."""
         if (reason := self._find_reason_to_cut(now)) is not None:
             self.cut(*reason)
         elif self._has_written or self.paused:
@@ -114,7 +115,10 @@ class EventStream(Channel):
         self.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
 
     def cut(self, code: int, reason: str) -> None:
-        """End the stream with an event ``end`` that says why, without waiting for the client."""
+        """End the stream with an ``end`` event, without waiting.
+
+        The event says why.
+        """
         if self._is_open:
             self.write(b"event: end\ndata: %b\n\n" % encode({"code": int(code), "reason": reason}))
             self._begin_to_close()
@@ -124,7 +128,7 @@ class EventStream(Channel):
         """Ignore what the client sends after its request."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release everything that refers to the stream, so that all of it is freed at once."""
+        """Release all references to the stream, to free it at once."""
         del exc
         self._end()
         self.peer.leave()
@@ -143,11 +147,14 @@ class StreamFactory(Protocol):
     """Interface of the set of open connections, for :func:`answer_with_stream`."""
 
     def open_stream(self, protocol: HttpProtocol, login: VerifiedLogin, heartbeat: float) -> EventStream:
-        """Return a stream that has not begun, counted as a connection of its user."""
+        """Return a new stream, counted as a connection of its user.
+
+        It has not begun.
+        """
         ...
 
     def draw_retry_ms(self) -> int:
-        """Return milliseconds after which a client that loses its connection should come back."""
+        """Return milliseconds for a client to wait before it reconnects."""
         ...
 
 

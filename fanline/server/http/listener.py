@@ -1,4 +1,7 @@
-"""A listener: HTTP and WebSockets on the same sockets, by uvicorn without its signals and log lines."""
+"""A listener: HTTP and WebSockets on the same sockets, by uvicorn.
+
+uvicorn's signals and log lines are not used.
+"""
 
 import asyncio
 import math
@@ -70,7 +73,7 @@ class HttpListener:
         )
 
     def check_lives(self, now: float) -> None:
-        """Drop HTTP clients that are too slow, and idle ones if descriptors run out.
+        """Drop slow HTTP clients, and idle ones if descriptors run out.
 
         Args:
             now: The event loop's time; about a second after that of the last call.
@@ -88,7 +91,7 @@ class HttpListener:
         self._end_after_response()
 
     async def close(self, timeout: float, others: Callable[[], set[asyncio.Task[None]]]) -> None:
-        """Wait for the requests in progress and for the end of all connections.
+        """Wait for requests in progress and for all connections to end.
 
         Args:
             timeout: Seconds after which what is still open is dropped.

@@ -1,4 +1,4 @@
-"""The middleware of every service: what no request may do, and what every answer has.
+"""Middleware of every service: rules for requests, headers for answers.
 
 From the outside in: problems, headers, origin, methods, limits of the body.
 """
@@ -138,7 +138,7 @@ def _require_utf8(scope: Scope) -> None:
 
 
 def _response(problem: HttpProblem, request: HTTPConnection) -> Response:
-    """Return the answer that says a problem: a page, to a browser that loads one.
+    """Return the answer for a problem: a page for browsers' documents.
 
     For an ``EventSource`` it is an answer after which it comes back: it gives up after any answer but 200
     (HTML standard, 9.2.3), also if the reason passes.
@@ -157,7 +157,7 @@ _CLOSE: Final = (("Connection", "close"),)
 
 
 class _Answer:
-    """A ``send`` that adds to an answer the headers that every answer has, unless it has others."""
+    """A ``send`` that adds the headers of every answer, unless present."""
 
     def __init__(self, send: Send, request: HTTPConnection, access: Access) -> None:
         self._send = send
@@ -199,7 +199,7 @@ def common_headers(request: HTTPConnection, access: Access) -> list[tuple[str, s
 
 
 class _LimitedBody:
-    """A ``receive`` that bounds the size of a request's body, and the time that it may take to come."""
+    """A ``receive`` with limits for the body's size and its time."""
 
     def __init__(self, receive: Receive, timeout: float, max_body: int) -> None:
         self._receive = receive

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over uvicorn: answers malformed requests, ends slow ones, and hands on WebSockets."""
+"""HTTP/1.1 over uvicorn: ends malformed and slow requests, hands on WebSockets."""
 
 import asyncio
 import logging
@@ -68,7 +68,7 @@ class HttpProtocol(H11Protocol):
         self._acked = 0
 
     def check_life(self, now: float, *, patience: float, silence_limit: float) -> None:
-        """Drop a client that does not finish its request, or does not read the answer.
+        """Drop a client that stops sending its request or reading the answer.
 
         Args:
             now: The event loop's time.
@@ -87,7 +87,7 @@ class HttpProtocol(H11Protocol):
             self.transport.abort()
 
     def close_if_idle(self) -> None:
-        """Close unless a request is in progress, or the first one may come yet."""
+        """Close between requests, but not before the first."""
         if self.cycle is not None and self.is_idle:
             self.shutdown()
 
@@ -122,13 +122,16 @@ class HttpProtocol(H11Protocol):
         self._open_websocket(self.transport, dict(self.scope), early)
 
     def take_over(self) -> asyncio.Transport:
-        """Leave the transport, and with it the answer to the current request, to another protocol."""
+        """Hand the transport, and the answer, over to another protocol."""
         self.connections.discard(self)
         self.cycle.disconnected = True
         return self.transport
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that cannot be parsed; uvicorn calls this while it handles the error."""
+        """Answer a request that cannot be parsed.
+
+        uvicorn calls this while it handles the error.
+        """
         del msg
         error = sys.exception()
         status = HTTPStatus.BAD_REQUEST

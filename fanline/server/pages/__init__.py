@@ -1,1 +1,1 @@
-"""Web pages of a service: files in a folder, at addresses that change with them."""
+"""Web pages: files in a folder, at addresses of their versions."""

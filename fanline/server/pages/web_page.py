@@ -1,4 +1,4 @@
-"""A web page of a service: one document, and its files under a path that changes with them.
+"""A service's web page: one document, and files at versioned addresses.
 
 A file under ``VERSION/`` is kept by browsers for a year without asking, because its address changes as soon
 as any file has changed. Modules import each other by relative addresses, and so in the same version.
@@ -36,7 +36,7 @@ _HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
 class WebPage:
-    """The page in a folder, whose ``index.html`` names the other files as ``static/NAME``.
+    """A folder's page, whose ``index.html`` names files as ``static/NAME``.
 
     Args:
         folder: The folder.
@@ -64,7 +64,7 @@ class WebPage:
         yield Route(self._files_path, self._show_file, include_in_schema=False)
 
     def show_always(self, request: Request, name: str) -> Response:
-        """Return a file at an address that stays, which browsers ask for each time."""
+        """Return a file whose address stays; browsers ask for it each time."""
         return self._files[name].response(request, _ASK)
 
     async def _show(self, request: Request) -> Response:
@@ -84,7 +84,7 @@ class WebPage:
 
 
 def content_security_policy(host: str | None, style: str = "'self'", sockets: str = "wss") -> str:
-    """Return what a page may load and do: nothing but what comes from this server.
+    """Return the rule that a page loads only from this server.
 
     Args:
         host: The requested host; older browsers do not count its WebSockets as ``'self'``.
@@ -108,7 +108,7 @@ class _File:
         self._tag = _digest(body)
 
     def response(self, request: Request, caching: str) -> Response:
-        """Return the answer to a request; an empty one if the client has the file already."""
+        """Return the answer to a request, empty for an unchanged file."""
         is_compressed = _ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")) is not None
         tag = f'"{self._tag}-gzip"' if is_compressed else f'"{self._tag}"'
         headers = {"Cache-Control": caching, "ETag": tag, "Vary": "Accept-Encoding, Origin"}
@@ -121,7 +121,7 @@ class _File:
 
 
 def _document(text: str, folder: str, names: Iterable[str]) -> str:
-    """Return the document with the addresses of its files, all modules among them, to load them at once."""
+    """Return the document with its files' addresses, preloading all modules."""
     modules = "".join(
         f'<link rel="modulepreload" href="static/{name}">' for name in names if name.endswith(".js")
     )
@@ -129,7 +129,7 @@ def _document(text: str, folder: str, names: Iterable[str]) -> str:
 
 
 def _style_sources(document: str) -> str:
-    """Return the sources of styles that allow what the document has in itself."""
+    """Return the sources of styles, with those in the document itself."""
     digests = (sha256(found.encode()).digest() for found in _STYLE.findall(document))
     return " ".join(["'self'", *(f"'sha256-{b64encode(digest).decode()}'" for digest in digests)])
 

@@ -128,7 +128,7 @@ class HttpProblem(FanlineError):
         return encode(members)
 
     def page(self, prefix: str) -> bytes:
-        """Return the answer for a person who has typed an address: a page with a way back.
+        """Return a page for a browser's document, with a way back.
 
         Args:
             prefix: The path under which the service is shown.
@@ -154,7 +154,7 @@ class HttpProblem(FanlineError):
 
 
 def status_of(code: str) -> HTTPStatus:
-    """Return the status of an answer that says what a refusal with this :class:`ErrorCode` says."""
+    """Return the HTTP status for a refusal's :class:`ErrorCode`."""
     return _STATUS.get(code, HTTPStatus.BAD_REQUEST)
 
 

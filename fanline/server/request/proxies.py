@@ -1,4 +1,4 @@
-"""Find out who makes a request that came through a trusted proxy, and under which path the proxy shows it.
+"""Clients behind trusted proxies: their addresses, schemes and path prefixes.
 
 A proxy adds the address of its client to ``X-Forwarded-For`` or to ``Forwarded`` (RFC 7239). A client that is
 not behind such a proxy could write anything there, so the headers count only if the peer is one, and each
@@ -54,15 +54,18 @@ class TrustedProxies:
         self._path_prefix = path_prefix
 
     def trusts(self, address: str) -> bool:
-        """Return whether an address is that of a proxy; who may open a Unix socket of ours is one."""
+        """Return whether an address is that of a trusted proxy.
+
+        Processes that may open a Unix socket of ours are trusted.
+        """
         if address == UNIX_PEER:
             return True
         return bool(self._networks) and (parsed := _parse(address)) is not None and self._contains(parsed)
 
     def resolve(self, scope: Scope) -> None:
-        """Set client, scheme, path and path prefix to those in front of the proxies.
+        """Set client, scheme, path and prefix to those before the proxies.
 
-        Without a word of a proxy the scheme is https: what listens without TLS is for proxies that have it.
+        Without a proxy's word the scheme is https: what listens without TLS is for proxies that have it.
 
         Args:
             scope: A request, as ASGI describes it.
@@ -92,7 +95,7 @@ class TrustedProxies:
                 return
 
     def _proto(self, headers: Headers) -> str:
-        """Return what the first proxy has said about the protocol of its client; empty without a word."""
+        """Return the protocol that the first proxy reports, or an empty string."""
         if self._header == FORWARDED:
             return _parameter("proto", headers.get(FORWARDED, "").partition(",")[0]).strip('"').lower()
         return headers.get(X_FORWARDED_PROTO, "").partition(",")[0].strip().lower()
@@ -101,13 +104,16 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
     def _clients(self, headers: Headers) -> Iterator[str]:
-        """Yield what each proxy has said about its client, that of the nearest proxy first."""
+        """Yield the client that each proxy reports, the nearest proxy first."""
         elements = reversed(",".join(headers.getlist(self._header)).split(","))
         return map(partial(_parameter, "for"), elements) if self._header == FORWARDED else elements
 
 
 def prefix_of(request: HTTPConnection) -> str:
-    """Return the path in front of all paths of a service, as who makes a request sees it; empty for none."""
+    """Return the path in front of a service's paths, or empty.
+
+    It is the one that the client sees.
+    """
     return str(request.scope["state"][_STATE])
 
 
@@ -118,7 +124,7 @@ def _parameter(wanted: str, element: str) -> str:
 
 
 def _parse(text: str) -> Address | None:
-    """Return the address of a node, which may have quotes, brackets and a port."""
+    """Return a node's address without quotes, brackets and port."""
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

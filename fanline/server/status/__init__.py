@@ -1,1 +1,1 @@
-"""Report how a service does: its readiness, measurements over time, and open connections."""
+"""Reports on a service: readiness, measurements over time, open connections."""

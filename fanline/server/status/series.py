@@ -58,7 +58,10 @@ MEASUREMENTS: Final[Mapping[str, _Measurement]] = {
 
 
 class _Reading(NamedTuple):
-    """The metrics at a time: sums of samples, and cumulative counts of buckets by their upper bounds."""
+    """Metrics at a time: sums of samples, and buckets.
+
+    Buckets have cumulative counts by their upper bounds.
+    """
 
     time: float
     values: Mapping[str, float]
@@ -94,7 +97,9 @@ class Series:
         self.taken += 1
 
     def newest(self, count: int) -> dict[str, list[float | None]]:
-        """Return the newest values of each measurement that the service has; None where one is unknown.
+        """Return the newest values of each measurement that the service has.
+
+        A value is None where it is unknown.
 
         Args:
             count: How many, at most.
@@ -148,7 +153,7 @@ def _derive(measurement: _Measurement, last: _Reading, reading: _Reading) -> flo
 
 
 def quantile(share: float, counts: Sequence[tuple[float, float]]) -> float:
-    """Return an estimate of a quantile: values count as spread evenly within their bucket.
+    """Estimate a quantile, with values spread evenly within their bucket.
 
     Args:
         share: The quantile, from 0 to 1.

@@ -120,15 +120,17 @@ class Connection(InboundChannel):
     # Closing.
 
     def stop_listening(self) -> None:
-        """Discard what the peer sends from now on, except close frames, pings and pongs.
+        """Discard later messages of the peer.
 
-        What has arrived before is still handed to the handler.
+        Close frames, pings and pongs still count. What has arrived before is still handed to the handler.
         """
         self._parse_rest()
         self._is_deaf = True
 
     def cut(self, code: int, reason: str) -> None:
-        """Close without waiting for the peer: it is told why, and torn down after the ``close_timeout``.
+        """Close without waiting for the peer.
+
+        The peer is told why, and the connection is torn down after the ``close_timeout``.
 
         Args:
             code: A close code.
@@ -147,7 +149,9 @@ class Connection(InboundChannel):
         self.cut(CloseCode.GOING_AWAY, "the service is stopping; reconnect")
 
     def check_life(self, now: float) -> int:
-        """Ping the peer if it has been silent, and cut it if it stays so; called about once a second.
+        """Ping a silent peer, and cut one that stays silent.
+
+        To be called about once a second.
 
         Args:
             now: The event loop's time.
@@ -184,7 +188,7 @@ class Connection(InboundChannel):
         self._ping_end = self._acked + count_unacked(self._transport)
 
     def _is_ping_on_its_way(self, now: float) -> bool:
-        """Return whether the host has taken data since the last look, and not yet the ping.
+        """Return whether the host still takes data written before the ping.
 
         Then the peer has the ``silence_limit`` from now on.
         """
@@ -195,7 +199,7 @@ class Connection(InboundChannel):
         return True
 
     def _check_arrival(self, now: float) -> int:
-        """Drop the connection if a message takes too long to arrive; return its bytes so far."""
+        """Return a partial message's bytes; drop one that takes too long."""
         size = len(self._protocol.reader.buffer)
         if self._fragments is not None:
             size += self._fragments.kept_size
@@ -210,7 +214,7 @@ class Connection(InboundChannel):
     # The callbacks of asyncio.Protocol.
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release everything that refers to the connection, so that all of it is freed at once.
+        """Release all references to the connection, to free it at once.
 
         Otherwise it would wait for the garbage collector, which runs rarely.
         """
@@ -253,7 +257,7 @@ class Connection(InboundChannel):
         self.cut(StandardCode.INTERNAL_ERROR, "")
 
     def _flush(self) -> None:
-        """Write what the protocol has to send, and begin to close when it says so."""
+        """Write the protocol's output, and begin to close if it says so."""
         for data in self._protocol.data_to_send():
             if data:
                 self._transport.write(data)

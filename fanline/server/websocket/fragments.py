@@ -1,4 +1,7 @@
-"""Messages in fragments (RFC 6455, 5.4), bytes in slices, and texts in UTF-8. No I/O."""
+"""Messages in fragments (RFC 6455, 5.4), slices of bytes, and UTF-8.
+
+No I/O.
+"""
 
 from typing import Final
 
@@ -9,7 +12,7 @@ FEW_FRAMES: Final = 16
 
 
 class Fragments:
-    """The fragments of one message, of which at most about a limit is kept.
+    """The fragments of one message, kept up to about a limit.
 
     Args:
         limit: Bytes after which further fragments are discarded; None if the parser bounds the message.
@@ -39,7 +42,10 @@ class Fragments:
         return sum(map(len, self._parts))
 
     def join(self) -> tuple[bytes, bool]:
-        """Return the message, and whether it must be valid UTF-8: a text that was cut need not be."""
+        """Return the message, and whether it must be valid UTF-8.
+
+        A text that was cut need not be.
+        """
         return b"".join(self._parts), self._is_text and not self._is_cut
 
 
@@ -75,7 +81,7 @@ class Unparsed:
         return b""
 
     def note(self, frames: int) -> None:
-        """Choose the size of the next slice by the number of frames in the last one."""
+        """Adapt the next slice's size to the last one's number of frames."""
         self._size = self._size * GROWTH if frames <= FEW_FRAMES else FIRST_SLICE
 
 

@@ -1,4 +1,4 @@
-"""A handler that is a task: for endpoints that wait for something between one frame and the next."""
+"""Handlers as tasks: for endpoints that wait between two frames."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ Serve = Callable[[Connection, AsyncIterator[bytes]], Awaitable[None]]
 
 
 def task_handler(serve: Serve) -> MakeHandler:
-    """Return what makes handlers that run ``serve`` as a task for each connection.
+    """Return a factory of handlers that run ``serve`` as a task.
 
     Args:
         serve: Gets the connection, and an iterator over its frames, which ends when the connection is lost.
@@ -74,7 +74,7 @@ class FrameStream:
             self._changed.set_result(None)
 
     async def _iterate(self) -> AsyncIterator[bytes]:
-        """Yield each frame; while the peer reads nothing of what is written to it, wait."""
+        """Yield each frame, waiting while the peer reads nothing."""
         while True:
             while self._frames:
                 yield self._frames.popleft()

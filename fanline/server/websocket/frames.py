@@ -25,5 +25,8 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def clip_reason(reason: str) -> str:
-    """Return as much of a close reason as a close frame has room for, cut between two characters."""
+    """Return a close reason cut to the size of a close frame.
+
+    The cut is between two characters.
+    """
     return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -7,7 +7,7 @@ class Handler(Protocol):
     """Handler that an endpoint creates for each open connection."""
 
     def on_frame(self, payload: bytes) -> None:
-        """Process one message of the peer, text or binary; a text is valid UTF-8."""
+        """Process one message, text (valid UTF-8) or binary."""
         ...
 
     def on_close(self) -> None:
@@ -16,7 +16,7 @@ class Handler(Protocol):
 
 
 class IdleHandler:
-    """Handle a connection that has no other handler: before it is made, and after the connection is lost."""
+    """Handles a connection before and after it has its own handler."""
 
     def on_frame(self, payload: bytes) -> None:
         """Ignore a message."""

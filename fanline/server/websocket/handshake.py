@@ -1,6 +1,6 @@
-"""The handshake: from a request for a WebSocket to a connection, or to the answer that refuses it.
+"""The handshake: a WebSocket request becomes a connection, or is refused.
 
-validity → path → origin → login → rights → connection
+The checks, in their order: validity → path → origin → login → rights → connection
 """
 
 import asyncio
@@ -51,7 +51,9 @@ Accept = Callable[[asyncio.Transport, Opening, Peer], Connection]
 
 
 class HandshakeProtocol(asyncio.Protocol):
-    """The time between a request for a WebSocket and its answer: one task, which ends with it.
+    """The time between a WebSocket request and its answer.
+
+    One task runs during it.
 
     Args:
         transport: The connection.
@@ -161,7 +163,9 @@ _negotiator: Final = ServerProtocol()
 
 
 def negotiate(handshake: Handshake) -> str:
-    """Return the head of the answer that accepts a handshake (RFC 6455, 4.2), without its last line.
+    """Return the head of the answer that accepts a handshake.
+
+    It is as RFC 6455, 4.2 says, without its last line.
 
     Raises:
         HttpProblem: If the handshake is malformed: 400, 405, 426 or 505.
@@ -189,7 +193,10 @@ def negotiate(handshake: Handshake) -> str:
 
 
 def _announces_body(name: bytes, value: bytes) -> bool:
-    """Return whether a header says that a body follows; the client of the JDK says that it has no bytes."""
+    """Return whether a header announces a body.
+
+    The client of the JDK announces one of no bytes, which is none.
+    """
     return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
 
 

@@ -1,4 +1,4 @@
-"""The inbound side of a WebSocket: bytes become messages, and messages wait for their handler.
+"""The inbound side of a WebSocket: bytes become messages for a handler.
 
 What is received is parsed in slices, and handed over in turns, so that no peer keeps the others waiting: a
 connection that has used up its turn goes on at the next one of the event loop, and is not read from before.
@@ -41,7 +41,7 @@ class Pongs:
         self._expected: dict[bytes, asyncio.Future[None]] = {}
 
     def expect(self) -> tuple[bytes, asyncio.Future[None]]:
-        """Return the payload of a ping, and what is done when its pong has come."""
+        """Return a ping's payload, and a future for its pong."""
         payload = secrets.token_bytes(8)
         pong = self._expected[payload] = asyncio.get_running_loop().create_future()
         return payload, pong
@@ -103,23 +103,30 @@ class InboundChannel(Channel):
     # Reading.
 
     def pause_reading(self) -> None:
-        """Hand no more frames to the handler; a little more is still read from the peer, then nothing."""
+        """Pause handing frames to the handler, and soon reading from the peer.
+
+        A little more is still read.
+        """
         self._is_held = True
 
     def resume_reading(self) -> None:
-        """Hand frames to the handler again; those that wait come at the loop's next turn."""
+        """Resume handing frames to the handler.
+
+        Those that wait come at the loop's next turn.
+        """
         self._is_held = False
         self._schedule()
 
     def pause_reading_during(self, work: Coroutine[Any, Any, None]) -> None:
-        """Hand no more frames to the handler until a coroutine has ended, which runs as a task."""
+        """Pause handing frames over until a coroutine, run as task, ends."""
         self.pause_reading()
         self.create_task(work).add_done_callback(lambda _: self.resume_reading())
 
     def cut_short(self) -> None:
-        """Read only the beginning of messages over the size limit from now on, and keep the connection.
+        """Read only the beginning of messages over the size limit.
 
-        This is for messages in fragments; a single frame over the limit still closes the connection.
+        The connection is kept. This is for messages in fragments; a single frame over the limit still closes
+        the connection.
         """
         protocol = self._protocol
         protocol.max_message_size, protocol.max_fragment_size = None, self._limits.max_frame
@@ -139,12 +146,15 @@ class InboundChannel(Channel):
             self._parse_slices()
 
     def pause_writing(self) -> None:
-        """Stop reading: a peer that reads nothing is not answered, and pongs do not pile up."""
+        """Stop reading too, so that answers and pongs do not pile up."""
         super().pause_writing()
         self._control_reading()
 
     def resume_writing(self) -> None:
-        """Continue to read, and restart the liveness check: a pong waited behind what was read now."""
+        """Continue to read, and restart the liveness check.
+
+        A pong may have waited behind what was read now.
+        """
         self._heard_at, self._pinged_at = self._loop.time(), None
         super().resume_writing()
         self._control_reading()
@@ -161,7 +171,7 @@ class InboundChannel(Channel):
         """Write what the protocol has to send."""
 
     def _parse(self, data: bytes, until: float) -> int:
-        """Parse bytes, hand over the messages in them until a time, and return the number of frames."""
+        """Parse bytes, hand messages over until a time, return the frames' number."""
         protocol = self._protocol
         protocol.receive_data(data)
         taken = 0
@@ -191,7 +201,10 @@ class InboundChannel(Channel):
         return len(frames)
 
     def _parse_slices(self) -> None:
-        """Parse what was received, as long as it is this connection's turn and it may be answered."""
+        """Parse received bytes during this connection's turn.
+
+        Nothing is parsed while it may not be answered.
+        """
         until = time.monotonic() + TURN_SECONDS
         while self._unparsed is not None:
             if self._is_backlogged or self.paused or time.monotonic() > until:
@@ -202,7 +215,10 @@ class InboundChannel(Channel):
         self._control_reading()
 
     def _parse_rest(self) -> None:
-        """Parse all that was received, whosever turn it is; the messages in it wait for their handler."""
+        """Parse everything received, in or out of turn.
+
+        The messages in it wait for their handler.
+        """
         while self._unparsed is not None:
             self._parse_slice(until=0)
 
@@ -273,7 +289,7 @@ class InboundChannel(Channel):
         self._schedule()
 
     def _control_reading(self) -> None:
-        """Read from the transport, or not, as all that speaks against it says."""
+        """Read from the transport, unless anything forbids it."""
         is_wanted = not (self._is_backlogged or self.paused or self._unparsed is not None)
         if is_wanted == self._is_read:
             return
