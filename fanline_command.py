@@ -1,4 +1,6 @@
-"""The command ``fanline`` until it can handle Ctrl-C: no traceback while its modules are imported.
+"""The command ``fanline``, which catches Ctrl-C during imports.
+
+So there is no traceback while its modules are imported.
 
 The import of any module of :mod:`fanline` takes a large part of a second, so this one is not in it.
 """

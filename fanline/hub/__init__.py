@@ -1,4 +1,4 @@
-"""Fan out events within one process to the sessions of users, usable on its own.
+"""Fan-out of events within one process to users' sessions, usable alone.
 
 A session and its events::
 

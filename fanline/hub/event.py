@@ -17,7 +17,7 @@ class EventType(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One event of a hub; as JSON an object with the same fields, without those that are None.
+    """One event of a hub, in JSON without fields that are None.
 
     Attributes:
         id: Number of the event in the hub, from 1 on.

@@ -62,7 +62,9 @@ class Hub:
         self._attachments: set[Attachment] = set()
 
     def add(self, user: str, session: str) -> Stream[Event]:
-        """Add a session; return its events, which begin with its ``join`` or ``add``.
+        """Add a session, and return its events.
+
+        They begin with its ``join`` or ``add``.
 
         Raises:
             DuplicateSession: If the user has the session already.
@@ -95,7 +97,10 @@ class Hub:
         stream.close(self._tell(EventType.LEAVE if is_last else EventType.REMOVE, user, session))
 
     def message(self, user: str, text: str) -> None:
-        """Deliver a text to every session; ignored if the hub is closed. The user needs no session."""
+        """Deliver a text to every session.
+
+        The user needs no session. A closed hub ignores the text.
+        """
         if not self._is_closed:
             self._tell(EventType.MESSAGE, user, message=text)
 
@@ -104,7 +109,7 @@ class Hub:
         return list(self._history)
 
     def attach_listener(self, listener: Listener) -> Attachment:
-        """Call a listener with every event from now on, in its own task.
+        """Call a listener with every later event, in its own task.
 
         Returns:
             The attachment, to detach the listener; :meth:`close` detaches it too.
@@ -119,9 +124,10 @@ class Hub:
         return attachment
 
     async def close(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Close the hub as :meth:`close_nowait` does; wait until the listeners have taken all events.
+        """Close the hub, and wait until the listeners have taken all events.
 
-        May be called again. If cancelled, the listeners are cancelled; the hub is closed nevertheless.
+        It is closed as by :meth:`close_nowait`. May be called again. If cancelled, the listeners are
+        cancelled; the hub is closed nevertheless.
 
         Args:
             timeout: Seconds after which a listener is cancelled; events it has not taken are logged as lost.
@@ -130,9 +136,9 @@ class Hub:
         await asyncio.gather(*(attachment.stop(timeout) for attachment in self._attachments))
 
     def close_nowait(self) -> None:
-        """Close the hub: every stream ends with ``close``; listeners still take their events.
+        """Close the hub: every stream ends with ``close``.
 
-        May be called again.
+        Listeners still take their events. May be called again.
         """
         if self._is_closed:
             return

@@ -18,10 +18,11 @@ _encoder = msgspec.json.Encoder()
 
 
 class JsonLinesFile:
-    """Appends events to a file as lines of JSON, missed ones as ``{"type":"missed","count":3}``.
+    """Appends events to a file as lines of JSON.
 
-    Existing content is never changed. A thread opens the file for each write, so the file may be moved away
-    at any time, and a slow disk does not block the event loop. One object may be attached to several hubs.
+    Missed events become ``{"type":"missed","count":3}``. Existing content is never changed. A thread opens
+    the file for each write, so the file may be moved away at any time, and a slow disk does not block the
+    event loop. One object may be attached to several hubs.
 
     Args:
         path: The file, created if missing.

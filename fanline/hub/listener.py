@@ -1,4 +1,4 @@
-"""Call a listener with the events of a hub, in its own task."""
+"""Calls of a listener with a hub's events, in its own task."""
 
 import asyncio
 import logging
@@ -15,19 +15,22 @@ STOP_TIMEOUT: Final = 10.0
 
 
 class Listener(Protocol):
-    """A callable that takes events, for example an ``async def`` with one argument."""
+    """A callable that takes events, such as an ``async def``."""
 
     async def __call__(self, events: Sequence[Event | Missed], /) -> None:
-        """Take all events that wait; the next call follows when this one has returned.
+        """Take all events that wait.
 
-        A :class:`~fanline.hub.stream.Missed` stands for events that did not fit. All events of a call that
-        raises count as missed, and the next call begins with their number.
+        The next call follows when this one has returned. A :class:`~fanline.hub.stream.Missed` stands for
+        events that did not fit. All events of a call that raises count as missed, and the next call begins
+        with their number.
         """
         ...
 
 
 class Attachment:
-    """A listener that is attached to a hub; needs a running event loop.
+    """A listener that is attached to a hub.
+
+    It needs a running event loop.
 
     Args:
         listener: Takes the events.
@@ -45,7 +48,7 @@ class Attachment:
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Detach the listener; wait until it has taken all events up to now.
+        """Detach the listener, after it has taken all events so far.
 
         May be called again. If cancelled, the listener is cancelled too.
 

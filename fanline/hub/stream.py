@@ -1,4 +1,4 @@
-"""Bounded queue for one reader, which reports the items that did not fit."""
+"""Bounded queue for one reader, which learns how many items it missed."""
 
 import asyncio
 from collections import deque
@@ -79,9 +79,9 @@ class Stream(Generic[T]):
         return fits
 
     def close(self, *last: T) -> None:
-        """End the stream: the reader still gets its items and then ``last``, even if it is full.
+        """End the stream: the reader still gets its items, then ``last``.
 
-        May be called again.
+        The items of ``last`` fit even if the stream is full. May be called again.
         """
         if self._is_closed:
             return

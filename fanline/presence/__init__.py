@@ -1,4 +1,7 @@
-"""Conclude from one log who is present where, and which servers are alive; no I/O."""
+"""State of presence by one log: users' sessions, and living servers.
+
+No I/O.
+"""
 
 from fanline.presence.events import (
     PresenceEvent,

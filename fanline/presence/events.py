@@ -38,7 +38,10 @@ _MAX_TOPIC: Final = MAX_TOPIC_LENGTH - len(presence_topic(""))
 
 
 class UserSession(NamedTuple):
-    """One of the sessions with which a user is present on a topic; a client that comes back has the same."""
+    """One session of a user who is present on a topic.
+
+    A client that comes back has the same.
+    """
 
     topic: str
     user: str
@@ -61,7 +64,7 @@ class SessionJoined(NamedTuple):
 
 
 class SessionLeft(NamedTuple):
-    """A session has ended; the server that says so need not be its own.
+    """A session has ended, as any server may say.
 
     ``seq`` is the position of the join, if several servers say so; it makes sure that one leave is stored.
     """
@@ -88,7 +91,7 @@ PresenceEvent: TypeAlias = SessionJoined | SessionLeft | SessionsHere | ServerBe
 
 
 class PresentUser(msgspec.Struct):
-    """A session, as it is listed: ``since`` is the time of its join, in Unix milliseconds."""
+    """A session in a list; ``since`` is its join, in Unix milliseconds."""
 
     user: str
     name: str = msgspec.field(name="as")
@@ -135,10 +138,10 @@ _decode_notice: Final = msgspec.json.Decoder(_Here | _Beat).decode
 
 
 def require_presence(topic: str, name: str | None) -> None:
-    """Check a valid pattern as a topic to be present on, and the name of a session.
+    """Check a valid pattern and a session's name for presence.
 
     Raises:
-        Rejected: If nothing can be present there, or the name is none.
+        Rejected: If no user can be present there, or the name is not valid.
     """
     if has_wildcard(topic) or is_system(topic):
         raise Rejected(
@@ -183,7 +186,7 @@ def encode_present(present: PresentSession, server: str) -> bytes:
 
 
 def decode_presence(record: Record) -> tuple[PresenceEvent, int] | None:
-    """Return the presence event of a record, and the time of the record; None if it has none."""
+    """Return the presence event of a record and its time, or None."""
     try:
         message = _decode_message(record.body)
         event = _decode_event(message)

@@ -40,7 +40,7 @@ class ServerLiveness:
 
     @property
     def dead(self) -> list[str]:
-        """The dead servers that had members at the last beat of this server."""
+        """The dead servers that had members at this server's last beat."""
         return [server for server, beats in self.silence.items() if beats >= MISSED_BEATS]
 
     def record_sign(self, server: str) -> None:

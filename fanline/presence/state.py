@@ -1,4 +1,4 @@
-"""The state of presence: what the log says of all sessions, and those of this process. No I/O.
+"""The state of presence: all logged sessions, and this process's. No I/O.
 
 Each process of a service applies the same events, in the order of the log, and so knows who is present on
 each topic. A session is held by one process, which writes its ``leave``::
@@ -143,12 +143,12 @@ class PresenceState:
         self._ensure_present(session)
 
     def leave(self, session: UserSession) -> None:
-        """End the session of a connection at once, unless another connection has it too."""
+        """End a connection's session, unless another connection has it too."""
         if self._disconnect(session):
             self._write_leave(session)
 
     def release(self, session: UserSession) -> None:
-        """Take note that the connection of a session is lost; it may come back."""
+        """Note that a session's connection is lost, and may come back."""
         if self._disconnect(session):
             self._hold_back(session)
 
@@ -202,7 +202,10 @@ class PresenceState:
                 self._apply_own_beat()
 
     def apply_past(self, event: PresenceEvent) -> None:
-        """Apply an event of before the start, of whose sessions the joins may be older than what is read."""
+        """Apply an event that is older than this process.
+
+        The joins of its sessions may be older than what is read.
+        """
         self._liveness.record_sign(event.server)
         match event:
             case SessionJoined(present, server):
@@ -214,14 +217,20 @@ class PresenceState:
                     self._put(present, server)
 
     def clear(self) -> None:
-        """Forget what the log says, to read it again, or another one; connections keep their sessions."""
+        """Forget what was read, to read this or another log.
+
+        Connections keep their sessions.
+        """
         self._topics.clear()
         self._of_server.clear()
         self._of_user.clear()
         self._liveness = ServerLiveness(self.server)
 
     def restore(self) -> None:
-        """Write again what is missing in the log, after it was read, or something could not be written."""
+        """Write again what is missing in the log.
+
+        To be called after it was read, or something could not be written.
+        """
         self._joining.clear()
         self._is_beating = False
         for session in self._connected:
@@ -257,7 +266,10 @@ class PresenceState:
         return True
 
     def _write_leave(self, session: UserSession) -> None:
-        """Write the leave of a session, if it is one of this process, or is to be one."""
+        """Write the leave of a session of this process.
+
+        A session whose join is not read yet counts; any other is ignored.
+        """
         if session in self._joining or session in self._announced:
             self._write(SessionLeft(session, self.server))
 
@@ -317,7 +329,7 @@ class PresenceState:
                     self._bury(present)
 
     def _bury(self, present: PresentSession) -> None:
-        """Write the leave of a session whose process is dead, unless a connection here has it."""
+        """Write the leave of a dead process's session, unless connected here."""
         if self._connected[present.session]:
             self._claimed[present.session] = None
             return

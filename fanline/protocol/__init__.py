@@ -1,4 +1,4 @@
-"""The wire: topics, messages, the codecs of both dialects, frames and codes; no I/O."""
+"""The wire: topics, messages, codecs of both dialects, frames and codes."""
 
 from fanline.protocol.access import (
     ACCESS_TOPIC,

@@ -1,4 +1,4 @@
-"""Access changes: who is disconnected, and which tokens are revoked, as messages in the log.
+"""Access changes in the log: disconnected users and revoked tokens.
 
 Each is the content of a message on the topic ``$access``, which all services follow::
 
@@ -23,7 +23,7 @@ class _Change(msgspec.Struct, frozen=True, tag_field="type", forbid_unknown_fiel
 
 
 class Disconnect(_Change, frozen=True, tag="disconnect"):
-    """Close all connections that a user has open; the user may come back."""
+    """Close all open connections of a user, who may come back."""
 
     user: str
 
@@ -35,7 +35,7 @@ class RevokeToken(_Change, frozen=True, tag="revoke-token"):
 
 
 class RevokeUser(_Change, frozen=True, tag="revoke-user"):
-    """Refuse the tokens of a name that were issued before a time, in Unix seconds."""
+    """Refuse a user's tokens issued before a time, in Unix seconds."""
 
     user: str
     before: float
@@ -56,7 +56,7 @@ _decode_change: Final = msgspec.json.Decoder(AccessChange).decode
 
 
 def decode_access_change(record: Record) -> LoggedChange | None:
-    """Return the access change of a record; None if it is of a type that is not known here."""
+    """Return a record's access change; None if its type is unknown."""
     try:
         message = _decode_message(record.body)
         return LoggedChange(_decode_change(message.content), message.time / 1000)

@@ -1,4 +1,4 @@
-"""Arrays: several messages or commands in one frame, each read or refused in its place.
+"""Arrays: several messages or commands in one frame, each with an answer.
 
 Each element costs work, however small it is. So an array of very many is given up in the middle,
 and refused as a whole.
@@ -26,7 +26,7 @@ class _TooManyError(Exception):
 
 
 class _Counted:
-    """Counts the objects of the array that is being decoded, so that it can be given up in the middle."""
+    """Counter of an array's objects, to stop decoding in the middle."""
 
     count: ClassVar[int] = 0
 
@@ -62,11 +62,11 @@ def join_array(bodies: Sequence[bytes]) -> bytes:
 
 
 def split_array(frame: bytes, max_elements: int = sys.maxsize) -> Iterator[bytes]:
-    """Yield the JSON text of each element of an array, or of the one value that is not an array.
+    """Yield each element's JSON text, or a value that is no array.
 
     Raises:
         msgspec.DecodeError: If the frame is not JSON.
-        Rejected: If there are too many elements; then there is only this.
+        Rejected: If there are too many elements; then none is yielded.
     """
     if not frame.lstrip().startswith(b"["):
         yield frame
@@ -79,7 +79,10 @@ def split_array(frame: bytes, max_elements: int = sys.maxsize) -> Iterator[bytes
 
 
 def decode_messages(frame: bytes) -> list[NewMessage | Rejected]:
-    """Read an array of messages: each gets its own refusal, but too many of them together only one."""
+    """Read an array of messages, with a refusal for each bad one.
+
+    Too many messages together get one refusal.
+    """
     try:
         messages = _decode_many_new(frame) if len(frame) < _MANY_BYTES else _decode_counted(frame)
         return list(messages) if len(messages) <= MAX_ELEMENTS else [_too_many(MAX_ELEMENTS)]
@@ -99,13 +102,16 @@ def decode_messages(frame: bytes) -> list[NewMessage | Rejected]:
 
 
 def _decode_counted(frame: bytes) -> Sequence[NewMessage]:
-    """Decode an array of messages that may be very many, and stop when they are."""
+    """Decode messages, and stop when they are too many."""
     _Counted.count = 0
     return _decode_many_counted(frame)
 
 
 def _decode_objects(frame: bytes) -> None:
-    """Go through an array of objects, and stop at anything else, or when they are too many."""
+    """Decode an array of objects, and stop at anything else.
+
+    Too many objects stop it as well.
+    """
     _Counted.count = 0
     _decode_many_objects(frame)
 
@@ -125,7 +131,7 @@ def decode_or_refuse(decode: Callable[[bytes], NewMessage], data: bytes) -> NewM
 
 
 def _id_of(data: bytes) -> str | None:
-    """Return the id of a message that cannot be read, if that can."""
+    """Return an unreadable message's id, if that is readable."""
     try:
         return _decode_identified(data).id
     except (msgspec.DecodeError, RecursionError):

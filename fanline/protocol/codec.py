@@ -40,7 +40,7 @@ class _PlainIn(msgspec.Struct):
 
 
 class _V1Out(msgspec.Struct):
-    """A message in v1; a queue that speaks the plain dialect gives only the first two fields."""
+    """A message in v1, of which a plain queue fills two fields."""
 
     topic: str
     content: msgspec.Raw
@@ -100,7 +100,7 @@ class Codec(Protocol):
         ...
 
     def decode_deliveries(self, frame: bytes) -> Iterator[Delivery]:
-        """Yield what a subscriber was sent in one frame; what is not known here is passed over.
+        """Yield the deliveries of a frame, without those of unknown types.
 
         Raises:
             msgspec.DecodeError: If the frame is not JSON.
@@ -173,7 +173,10 @@ class PlainCodec:
         return encode(_PlainOut(topic=message.topic, content=_as_text(message.content)))
 
     def encode_delivery(self, body: bytes) -> bytes:
-        """Return the message with its content as a string; the other fields as in v1."""
+        """Return the message with its content as a string.
+
+        The other fields are as in v1.
+        """
         message = _decode_v1_out(body)
         return encode(
             _PlainOut(
@@ -224,10 +227,12 @@ class Dialect(StrEnum):
 
 
 def decode_content(text: bytes) -> msgspec.Raw:
-    """Return the content that a JSON text stands for, byte for byte without the whitespace around it.
+    """Return a JSON text's content, without the whitespace around it.
+
+    It is not changed otherwise.
 
     Raises:
-        Rejected: If it is not JSON that readers can hold.
+        Rejected: If the text is not JSON that readers can hold.
     """
     if (rejected := _check_utf8(text)) is not None:
         raise rejected
@@ -265,7 +270,9 @@ def decode_plain(frame: bytes) -> NewMessage:
 
 
 def fold_fields(frame: bytes) -> dict[str, msgspec.Raw]:
-    """Return the fields of a JSON object under lower-case names; of two alike the last one counts.
+    """Return a JSON object's fields under lower-case names.
+
+    Of two names that differ only in case the last one counts.
 
     Raises:
         msgspec.DecodeError: If the frame is not a JSON object.
@@ -274,7 +281,10 @@ def fold_fields(frame: bytes) -> dict[str, msgspec.Raw]:
 
 
 def _readable(frame: bytes, entries: list[NewMessage | Rejected]) -> list[NewMessage | Rejected]:
-    """Refuse messages that no reader could hold; for most frames one look decides."""
+    """Refuse messages that no reader could hold.
+
+    For most frames one look decides.
+    """
     if len(entries) == 1 and isinstance(entries[0], Rejected):
         return entries  # of a large frame, as a rule
     return [_require_readable(entry) for entry in entries] if may_be_unreadable(frame) else entries
@@ -308,6 +318,6 @@ def _decode_plain(frame: bytes) -> NewMessage:
 
 
 def _as_text(content: msgspec.Raw) -> str:
-    """Return the string that content is, or the JSON text of any other content."""
+    """Return a string as it is, other content as JSON text."""
     data = bytes(content)
     return _decode_text(data) if data.startswith(b'"') else data.decode()

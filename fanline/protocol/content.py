@@ -1,4 +1,4 @@
-r"""The content of messages: what is accepted of JSON, and how Python values become JSON.
+r"""The content of messages: accepted JSON, and how Python values become JSON.
 
 Content travels as its publisher's bytes, and is parsed by its readers alone. So what a reader could not hold
 is refused before: JSON can spell numbers that are no double (``1e400``), halves of surrogate pairs
@@ -56,7 +56,10 @@ def encode_content(value: Any) -> msgspec.Raw:
 
 
 def may_be_unreadable(text: bytes) -> bool:
-    """Return whether JSON text may have something that no reader can hold; nearly all is decided by this."""
+    """Return whether JSON text may hold what no reader can.
+
+    For nearly all texts this decides.
+    """
     if b"\\" in text and b"\\u" in text:  # one byte is found much faster than two
         return True
     digits = text.translate(_TO_ZERO, b"+")
@@ -64,7 +67,10 @@ def may_be_unreadable(text: bytes) -> bool:
 
 
 def check_readable(content: bytes) -> Rejected | None:
-    """Return why no reader could hold content, which is valid JSON in UTF-8; None if they can."""
+    """Return why no reader could hold some content, or None.
+
+    It is valid JSON in UTF-8.
+    """
     if may_be_unreadable(content):
         try:
             _decode(content)
@@ -76,7 +82,7 @@ def check_readable(content: bytes) -> Rejected | None:
 
 
 def check_content(content: bytes, *, max_bytes: int) -> Rejected | None:
-    """Return why content is too large or nested too deep, or None if it is neither.
+    """Return why content is too large or too deep, or None.
 
     Args:
         content: Valid JSON in UTF-8.

@@ -1,4 +1,4 @@
-"""The codes that travel over the wire, and the error that carries one.
+"""Codes that travel over the wire, and the error with one.
 
 Two kinds of error reach a peer. A *recoverable* one is a frame ``{"error": code, "reason": sentence}``
 on the same connection, made from :class:`Rejected`. A *fatal* one is a WebSocket close code, one of
@@ -28,7 +28,7 @@ class ErrorCode(StrEnum):
 
 
 class CloseCode(IntEnum):
-    """Close codes that Fanline sends; each tells the peer what to do next."""
+    """Close codes that Fanline sends, each with a next step."""
 
     GOING_AWAY = 1001  # the service stops: reconnect
     POLICY = 1008  # this connection broke a rule: do not reconnect unchanged

@@ -1,6 +1,6 @@
-"""Logins on the wire: the header of a password, and renewal of the token on an open connection.
+"""Logins on the wire: a password's header, and renewal of tokens.
 
-A token is renewed on ``/publish`` and ``/subscribe``::
+The token of an open connection can be renewed. A token is renewed on ``/publish`` and ``/subscribe``::
 
     {"token": "eyJhbGciOi…"}                                        from the client, in a frame of its own
     {"token": {"expires": 1795309397}}                              from the service: it counts from now on
@@ -24,7 +24,7 @@ _decode: Final = msgspec.json.Decoder(_Renewal).decode
 
 
 class TokenAnswer(msgspec.Struct, omit_defaults=True):
-    """Until when the new token is valid, in Unix seconds, or why it is not accepted."""
+    """Expiry of a new token in Unix seconds, or an error."""
 
     expires: int | None = None
     error: str | None = None
@@ -38,7 +38,7 @@ class TokenNotice(msgspec.Struct):
 
 
 def decode_renewal(frame: bytes) -> str | None:
-    """Return the token of a frame that renews one; None for any other frame."""
+    """Return the token of a renewal; None for any other frame."""
     if frame.find(b'"token"', 0, _HEAD) < 0:
         return None
     try:

@@ -37,7 +37,7 @@ MAX_POSITION: Final = (1 << 63) - 1
 
 
 class NewMessage(msgspec.Struct, omit_defaults=True):
-    """A message on its way to the log: it has no position yet."""
+    """A message for the log, without a position yet."""
 
     topic: str
     content: msgspec.Raw
@@ -81,7 +81,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Record(NamedTuple):
-    """A stored message with what routing needs, and the bytes that carry it.
+    """A stored message: what routing needs, and the bytes to send.
 
     ``body`` is the v1 JSON object of the message: it is encoded once, when the message is committed, and
     handed on unchanged from there to the last subscriber.
@@ -93,7 +93,10 @@ class Record(NamedTuple):
 
 
 class GapRange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Positions, first and last, of messages that retention has removed or that are damaged."""
+    """Positions, first and last, of removed or damaged messages.
+
+    Retention has removed them.
+    """
 
     first: int = msgspec.field(name="from")
     last: int = msgspec.field(name="to")
@@ -132,9 +135,9 @@ def parse_position(name: str, text: str) -> int:
 
 
 def check_message(message: NewMessage, *, max_content: int) -> Rejected | None:
-    """Return why a decoded message cannot be accepted, or None if it can.
+    """Return why a decoded message cannot be accepted, or None.
 
-    A ``traceparent`` that is none is removed, as W3C Trace Context (3.3) has it.
+    A ``traceparent`` that is not valid is removed, as W3C Trace Context (3.3) has it.
 
     Args:
         message: As a publisher sent it.

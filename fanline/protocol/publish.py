@@ -48,7 +48,7 @@ class DrainNotice(msgspec.Struct):
 
 
 class PublishReply(msgspec.Struct):
-    """Anything that a publisher is told: an ack, a refusal, or a drain notice."""
+    """A reply to a publisher: ack, refusal, or drain notice."""
 
     ok: str | msgspec.UnsetType | None = msgspec.UNSET
     seq: int = 0
@@ -60,7 +60,7 @@ class PublishReply(msgspec.Struct):
     drain: Drain | None = None
 
     def outcome(self) -> Ack | Refusal | None:
-        """Return the ack or refusal that this is; None if it is neither."""
+        """Return the reply as ack or refusal; None for a drain notice."""
         if self.error is not None:
             return Refusal(self.error, self.reason, self.id)
         return None if isinstance(self.ok, msgspec.UnsetType) else Ack(self.ok, self.seq, self.duplicate)
@@ -72,7 +72,7 @@ decode_refusal: Final = msgspec.json.Decoder(Refusal).decode
 
 
 def decode_publish_replies(frame: bytes) -> list[PublishReply]:
-    """Return the replies of a frame, which is an array of them or a single one.
+    """Return the replies of a frame, an array or a single one.
 
     Raises:
         msgspec.DecodeError: If one of them is no reply.

@@ -34,7 +34,7 @@ from fanline.protocol.subscribe import GapNotice
 
 
 class Pop(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Ask for everything from a place on, or for a durable consumer's share.
+    """Request for everything from a position on, or a consumer's share.
 
     Attributes:
         epoch: Epoch of the log that ``after`` is a position of, if known.
@@ -47,7 +47,9 @@ class Pop(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Read(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Ask for one page: after a position, or without ``after`` the newest before one.
+    """Request for one page: after a position, or the newest.
+
+    Without ``after`` it has the newest records before a position.
 
     Attributes:
         latest: Return only the newest record of each topic up to this position.
@@ -109,7 +111,7 @@ class PageAnswer(msgspec.Struct, omit_defaults=True):
 
 
 class ConsumerState(msgspec.Struct):
-    """A durable consumer: what it has done, how much is before it, and how many connections share it.
+    """A durable consumer: its position, its backlog and its connections.
 
     Attributes:
         failing: Messages that are not done and at which a connection has ended.

@@ -41,24 +41,24 @@ T = TypeVar("T")
 
 @lru_cache(maxsize=8_192)  # the same few are looked at for every message, twice on its way
 def is_topic(text: str) -> bool:
-    """Return whether ``text`` is a topic that a message can be published on."""
+    """Return whether messages can be published on ``text`` as a topic."""
     return len(text) <= MAX_TOPIC_LENGTH and _TOPIC.fullmatch(text) is not None
 
 
 def is_pattern(text: str) -> bool:
-    """Return whether ``text`` can be subscribed to: a topic, or a pattern with wildcards."""
+    """Return whether ``text`` is a topic or a pattern with wildcards."""
     if len(text) > MAX_TOPIC_LENGTH or _PATTERN.fullmatch(text) is None:
         return False
     return text.count(".") < MAX_PATTERN_TOKENS or not has_wildcard(text)
 
 
 def has_wildcard(pattern: str) -> bool:
-    """Return whether a valid pattern matches more than the one topic that it spells."""
+    """Return whether a valid pattern matches more than one topic."""
     return "*" in pattern or ">" in pattern
 
 
 def memory_of(pattern: str) -> int:
-    """Return about how many bytes of memory it takes to hold a valid pattern."""
+    """Return about how many bytes of memory a valid pattern takes."""
     tokens = pattern.count(".") + 1 if has_wildcard(pattern) else 0
     return PATTERN_BYTES + len(pattern) + TOKEN_BYTES * tokens
 
@@ -74,7 +74,7 @@ def presence_topic(topic: str) -> str:
 
 
 def watched_pattern(pattern: str) -> str | None:
-    """Return the topic or pattern whose presence events a pattern stands for; None for any other."""
+    """Return the pattern whose presence events a pattern matches, or None."""
     return pattern[len(_PRESENCE_PREFIX) :] if pattern.startswith(_PRESENCE_PREFIX) else None
 
 
@@ -93,19 +93,22 @@ def require_pattern(text: str) -> None:
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Return whether a message on ``topic`` belongs to ``pattern``; both must be valid."""
+    """Return whether a valid ``pattern`` matches a valid ``topic``."""
     if not has_wildcard(pattern):
         return pattern == topic
     return covers(pattern, topic)
 
 
 def matches_any(patterns: Iterable[str], topic: str) -> bool:
-    """Return whether a message on ``topic`` belongs to any of the patterns; all must be valid."""
+    """Return whether any of the valid patterns matches a valid ``topic``."""
     return any(matches(pattern, topic) for pattern in patterns)
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Return whether every topic that ``narrow`` matches matches ``wide`` too; both must be valid."""
+    """Return whether ``wide`` matches every topic that ``narrow`` matches.
+
+    Both must be valid.
+    """
     wide_tokens, narrow_tokens = wide.split("."), narrow.split(".")
     if is_system(narrow) and wide_tokens[0] in {"*", ">"}:
         return False
@@ -155,7 +158,10 @@ class PatternIndex(Generic[T]):
                 del self._topics[pattern]
 
     def match(self, topic: str) -> Iterator[T]:
-        """Yield the values of every pattern that matches ``topic``; one under two patterns comes twice."""
+        """Yield the values of every pattern that matches ``topic``.
+
+        A value under two patterns comes twice.
+        """
         yield from self._topics.get(topic, ())
         if not self._root.children:
             return

@@ -1,1 +1,1 @@
-"""One interface to the log, over the wire or within a process, and a cache of its newest records."""
+"""One interface to the log, over the wire or in-process, cache included."""

@@ -1,4 +1,4 @@
-"""Messages on their way to msgqueue, and its replies back to where they belong.
+"""Messages sent to msgqueue, and its replies to their senders.
 
 Every message is kept until the reply comes. When the connection is lost, what has no reply is sent again in
 the same order; because each message has an id, msgqueue stores none of them twice. A queue that speaks the
@@ -77,7 +77,10 @@ class Appender:
         self._ids = 0
 
     async def run(self) -> None:
-        """Send what is appended, until cancelled; messages without a reply then stay without one."""
+        """Send what is appended, until cancelled.
+
+        Messages without a reply then stay without one.
+        """
         async with running_task(self._expire_forever()):
             await self._link.run(self._serve)
 
@@ -86,14 +89,14 @@ class Appender:
 
     @property
     def problem(self) -> str | None:
-        """Why messages do not get their replies in time; None if they do."""
+        """Reason why messages get no reply in time, or None."""
         oldest = next(iter(self._outbox), None)
         if oldest is None or self._loop.time() < oldest.deadline:
             return None
         return f"msgqueue has not answered a message for more than {self._timeout:g} s"
 
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
-        """Send a message after all of its sender that were appended before it."""
+        """Send a message after all that its sender appended before."""
         if message.id is None:
             self._ids += 1
             message.id = f"{self._id_prefix}{self._ids:x}"
@@ -108,9 +111,10 @@ class Appender:
         self._is_empty.clear()
 
     def _may_pass(self, message: _Appended, user: str | None) -> bool:
-        """Return whether a message need not wait for its turn: a little of each user that has none waiting.
+        """Return whether a message may be sent before its turn.
 
-        Else it would wait until the window has room, and then for all that is in it.
+        A little of each user that has none waiting may: else it would wait until the window has room, and
+        then for all that is in it.
         """
         outbox = self._outbox
         passed = self._passed[user] + len(message.body)
@@ -121,7 +125,7 @@ class Appender:
         return True
 
     def is_full_for(self, user: str | None) -> bool:
-        """Return whether the buffer is full, and the user has its share of it."""
+        """Return whether the buffer is full and holds the user's share."""
         return self._outbox.size + self._waiting.size >= self._buffer_bytes and (
             user is None or self._waiting.has_share(user, self._buffer_bytes)
         )
@@ -216,9 +220,10 @@ class Appender:
             self._expire(self._loop.time())
 
     def _expire(self, now: float) -> None:
-        """Refuse what msgqueue has not taken in time, and with it all of the same sender.
+        """Refuse messages that msgqueue has not taken in time.
 
-        A sender that tries again then sends all of it again, in order.
+        All others of the same sender are refused with them. A sender that tries again then sends all of it
+        again, in order.
         """
         groups = {message.group for message in self._waiting.first_of_each() if message.deadline <= now}
         expired = self._outbox.expire(now, groups)

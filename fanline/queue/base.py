@@ -12,7 +12,10 @@ class ReplySlot(Protocol):
 
     @property
     def group(self) -> object:
-        """Sender of the message: when one of a group is refused for its age, all of the group are."""
+        """Sender of the message.
+
+        When one message of a group is refused for its age, all of the group are.
+        """
         ...
 
     def settle(self, outcome: Ack | Refusal) -> None:
@@ -85,7 +88,7 @@ class QueueClient(ABC):
 
     @abstractmethod
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
-        """Hand over a message to be stored after all that were handed over before it.
+        """Append a message to the log, after all earlier ones.
 
         What is appended in one turn of the event loop travels together.
 
@@ -119,19 +122,19 @@ class QueueClient(ABC):
 
     @abstractmethod
     async def follow(self, listener: LogListener) -> None:
-        """Feed a listener with everything that is stored, from its head on, until cancelled.
+        """Feed a listener with all records after its head, until cancelled.
 
-        One that has not begun is begun at the end of the log. One call at a time.
+        A listener that has not begun begins at the end of the log. One call at a time.
         """
 
     @abstractmethod
     async def follow_topic(
         self, topic: str, take: Callable[[Sequence[Record]], None], caught_up: Callable[[], None]
     ) -> None:
-        """Feed a function with all records of a topic, from the first that there is, until cancelled.
+        """Feed a function with all records of a topic, until cancelled.
 
-        While msgqueue is away it waits; when the log was replaced all records of the new one follow. A queue
-        that speaks the plain dialect has none.
+        It begins with the first record that there is. While msgqueue is away it waits; when the log was
+        replaced all records of the new one follow. A queue that speaks the plain dialect has none.
 
         Args:
             topic: The topic.
@@ -141,16 +144,19 @@ class QueueClient(ABC):
 
     @abstractmethod
     async def read(self, read: Read) -> PageAnswer:
-        """Return a page of the log; wait for as long as the queue is away.
+        """Return a page of the log, waiting while the queue is away.
 
         Raises:
-            Rejected: If it is refused, or there is no log because the queue speaks the plain dialect.
+            Rejected: If the request is refused, or the queue speaks the plain dialect, without a log.
         """
 
     @property
     @abstractmethod
     def problem(self) -> str | None:
-        """Why the log cannot be used at present, in one sentence without secrets; None if it can."""
+        """Reason why the log cannot be used now, or None.
+
+        It is one sentence without secrets.
+        """
 
     # Durable consumers.
 

@@ -1,4 +1,7 @@
-"""Messages of many senders, taken in turns so that a flood of one delays no other. No I/O, no clock."""
+"""Queue of many senders' messages, which take turns. No I/O.
+
+A flood of one sender delays no other.
+"""
 
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
@@ -19,9 +22,9 @@ M = TypeVar("M")
 
 
 class FairQueue(Generic[M]):
-    """A queue for each sender, and deficit round robin over users and over the senders of each.
+    """A queue for each sender, with deficit round robin.
 
-    The messages of a sender keep their order.
+    The turns go over users, and over the senders of each. The messages of a sender keep their order.
 
     Args:
         quantum: Bytes that a sender may have taken in one turn.
@@ -40,7 +43,10 @@ class FairQueue(Generic[M]):
         return self._count
 
     def add(self, message: M, size: int, *, user: str | None, sender: object) -> None:
-        """Add a message after all others of its sender, which is one of the user's."""
+        """Add a message after all others of its sender.
+
+        The sender is one of the user's.
+        """
         lanes = self._users.get(user)
         if lanes is None:
             lanes = self._users[user] = _Lanes()
@@ -53,7 +59,10 @@ class FairQueue(Generic[M]):
         self._count += 1
 
     def take_turn(self) -> list[M]:
-        """Remove and return the messages of the next turn; none while a sender saves for a large one."""
+        """Remove and return the messages of the next turn.
+
+        There are none while a sender saves for a large one.
+        """
         user, lanes = next(iter(self._users.items()))
         sender, lane = next(iter(lanes.items()))
         messages = lane.messages
@@ -80,7 +89,10 @@ class FairQueue(Generic[M]):
         return user in self._users
 
     def has_share(self, user: str | None, limit: int) -> bool:
-        """Return whether a user has its share of a limit waiting: half of it, divided by all who wait."""
+        """Return whether a user has its share of a limit waiting.
+
+        The share is half of the limit, divided by the users that wait.
+        """
         lanes = self._users.get(user)
         return lanes is not None and lanes.size * 2 * len(self._users) >= limit
 
@@ -114,7 +126,7 @@ class FairQueue(Generic[M]):
 
 
 class _Lanes(OrderedDict[object, "_Lane[M]"], Generic[M]):
-    """The senders of one user, and the size of all of their messages."""
+    """The senders of one user, and their messages' size together."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +134,7 @@ class _Lanes(OrderedDict[object, "_Lane[M]"], Generic[M]):
 
 
 class _Lane(Generic[M]):
-    """Messages of one sender with their sizes, and what it has saved of its turns."""
+    """Messages of one sender with sizes, and its unused turns' bytes."""
 
     __slots__ = ("deficit", "messages")
 

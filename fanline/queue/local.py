@@ -31,9 +31,10 @@ class LocalLog(ReadableLog, Protocol):
         ...
 
     def append(self, messages: Sequence[NewMessage]) -> "asyncio.Future[list[Any]]":
-        """Return a future of each message's position, and of whether it was stored before under its id.
+        """Return a future of each message's position and duplicate flag.
 
-        It fails with StoreError if none of them is stored.
+        A message is a duplicate if it was stored before under its id. The future fails with StoreError if
+        none of the messages is stored.
         """
         ...
 
@@ -49,7 +50,10 @@ class LocalLog(ReadableLog, Protocol):
     def followed_by(
         self, listener: Callable[[Sequence[Record]], None], topics: Collection[str] | None = None
     ) -> AbstractContextManager[None]:
-        """Call a listener with everything that is stored while the block runs, on all topics or on these."""
+        """Call a listener with everything stored during the block.
+
+        ``topics`` restricts it.
+        """
         ...
 
 
@@ -69,7 +73,7 @@ Batch = list[tuple[NewMessage, ReplySlot | None]]
 
 
 class LocalQueue(QueueClient):
-    """Calls the log; the log itself is opened and closed by its owner.
+    """A queue that calls the log, whose owner opens and closes it.
 
     Args:
         log: The log.
@@ -106,7 +110,7 @@ class LocalQueue(QueueClient):
         return self._storing + len(self._waiting)
 
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
-        """Store a message after all of its sender that were appended before it."""
+        """Store a message after all that its sender appended before."""
         size = len(message.content) + len(message.topic)
         sender = sender if reply is None else reply.group
         self._waiting.add((message, reply), size, user=message.sender, sender=sender)
@@ -208,7 +212,10 @@ class LocalQueue(QueueClient):
                     await asyncio.Event().wait()
 
     async def _catch_up(self, listener: LogListener) -> None:
-        """Feed a listener up to the end of the log; there is no wait after the last look at the end."""
+        """Feed a listener up to the end of the log.
+
+        There is no wait after the last look at the end.
+        """
         position, told = listener.head, 0
         while position < self._log.head:
             page = await self._log.read(position)

@@ -1,4 +1,4 @@
-"""The newest part of the log: everything that msgqueue commits, from now on and without a gap.
+"""The newest part of the log, followed without a gap.
 
 After a lost connection it resumes where it was, so that the listener does not notice. A queue that speaks
 the plain dialect cannot resume; its messages are numbered here, for their order only.
@@ -88,7 +88,7 @@ class LogFollower:
             await self._feed(connection, self._read)
 
     async def _check_forever(self) -> None:
-        """Compare heads: a connection that is alive may deliver nothing all the same."""
+        """Report a problem when a live connection delivers nothing new."""
         self.problem = None
         missing: int | None = None  # the end of the log at the last check, if the listener had not got there
         while True:

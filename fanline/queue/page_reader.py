@@ -1,7 +1,7 @@
-"""Pages of the log, read from msgqueue over a connection of their own.
+"""Pages of the log, read from msgqueue over a separate connection.
 
-Of its own, so that long reads never hold up the live messages. Any number of requests may be on the way;
-each carries a number that comes back with its page.
+So long reads never hold up the live messages. Any number of requests may be on the way; each carries a number
+that comes back with its page.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fanline.tasks import start_task
 
 
 class _Question(NamedTuple):
-    """A request without an answer, also when nothing waits for it any more."""
+    """A request without an answer, even if no caller waits any more."""
 
     answer: asyncio.Future[PageAnswer]
     asked_at: float
@@ -52,7 +52,7 @@ class PageReader:
 
     @property
     def problem(self) -> str | None:
-        """Why requests do not get their answers in time; None if they do."""
+        """Reason why requests get no answer in time, or None."""
         oldest = next(iter(self._asked.values()), None)
         now = asyncio.get_running_loop().time()
         if oldest is None or now - max(oldest.asked_at, self._answered_at) < self._timeout:
@@ -60,7 +60,7 @@ class PageReader:
         return f"msgqueue has not answered a request for more than {self._timeout:g} s"
 
     async def run(self) -> None:
-        """Keep the connection up until cancelled; to be called only while the queue is known to speak v1.
+        """Keep the connection to a queue that speaks v1, until cancelled.
 
         A queue that speaks the plain dialect deals its messages out to all connections to ``/popmsg``: this
         one would take some of them away.
@@ -108,7 +108,7 @@ class PageReader:
         return page
 
     def _cancel(self, connection: ClientConnection, ref: int) -> None:
-        """Tell msgqueue that nothing waits for a page any more, so that it does not go on looking for it."""
+        """Cancel a page at msgqueue, because no caller waits for it."""
         cancelling = start_task(connection.send(encode(PopCommand(cancel=ref)), text=True))
         self._cancelling.add(cancelling)
         cancelling.add_done_callback(self._cancelling.discard)

@@ -1,4 +1,4 @@
-"""Turns for those who read pages: by user, a few at a time."""
+"""Turns for readers of pages: by user, a few at once."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -20,7 +20,9 @@ class PageSource(Protocol):
 
 
 class PageTurns:
-    """Reads pages for users in turn, so that none waits for all that another one has asked for.
+    """Reads pages for users in turn.
+
+    So no user waits for all that another one has asked for.
 
     Args:
         source: Where the pages are read.
@@ -35,7 +37,9 @@ class PageTurns:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def read(self, user: str, read: Read, *, most_waiting: int | None = None) -> PageAnswer:
-        """Return a page, in the user's turn; a cancelled request gives its turn to the next one.
+        """Return a page, in the user's turn.
+
+        A cancelled request gives its turn to the next one.
 
         Args:
             user: Name of the user that it is for.
@@ -43,7 +47,7 @@ class PageTurns:
             most_waiting: How many requests of the user may wait already.
 
         Raises:
-            Rejected: If so many wait, or msgqueue refuses.
+            Rejected: If so many requests wait, or msgqueue refuses.
         """
         if most_waiting is not None and len(self._waiting.get(user, ())) >= most_waiting:
             reason = f"{most_waiting} requests of {user} wait for the log already; try again"
@@ -71,7 +75,10 @@ class PageTurns:
         return self._running.total() < self._at_once and self._running[user] < max(1, self._at_once - 1)
 
     def _pass_on(self, ended: str) -> None:
-        """Give the turn of a user that has ended to the one who has waited longest and may have it."""
+        """Pass an ended turn on to the user that waited longest.
+
+        A user that may not have another one now is passed over.
+        """
         self._running[ended] -= 1
         self._running += Counter()  # without those who have none
         while (user := next(filter(self._may_run, self._waiting), None)) is not None:

@@ -1,4 +1,4 @@
-"""Pages of a log in this process: read, limited, and with what retention has removed."""
+"""Pages of a log in this process, with limits and gaps."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -25,7 +25,7 @@ class ReadableLog(Protocol):
         ...
 
     async def reach(self, position: int) -> None:
-        """Wait for what other msgqueues had stored, if a position is beyond the end of the log here."""
+        """Catch up with other msgqueues, if a position is after the head."""
         ...
 
     async def read(self, after: int, patterns: Sequence[str] | None = None, limit: int = ...) -> Page:
@@ -37,7 +37,10 @@ class ReadableLog(Protocol):
         ...
 
     async def read_newest(self, until: int, after: int, patterns: Sequence[str], limit: int) -> Page:
-        """Return the newest record of each matching topic up to a position, of those after another."""
+        """Return the newest record of each matching topic, page by page.
+
+        Only records after ``after`` and up to ``until`` count.
+        """
         ...
 
     def covers(self, after: int) -> bool:
@@ -45,7 +48,10 @@ class ReadableLog(Protocol):
         ...
 
     async def trimmed(self, patterns: Sequence[str] | None, after: int) -> int:
-        """Return the highest position that retention has removed among the matching topics, if after one."""
+        """Return the highest position that retention removed from matching topics.
+
+        Only positions after ``after`` count.
+        """
         ...
 
 
@@ -75,7 +81,10 @@ class Pages:
         return await (self._read(read, limit) if read.latest is None else self._read_newest(read, limit))
 
     async def gap(self, position: int, topics: Sequence[str] | None, told: int = 0) -> GapRange | None:
-        """Return what retention has removed after a position, beyond what was ``told`` of."""
+        """Return the gap that retention made after a position.
+
+        Only what is after ``told`` counts.
+        """
         if self._log.covers(position):
             return None
         known = max(position, told)

@@ -1,4 +1,4 @@
-"""The newest records of the log, in memory, for readers that are nearly up to date."""
+"""The newest records of the log, kept in memory for current readers."""
 
 import sys
 from bisect import bisect_right
@@ -47,7 +47,7 @@ class RecordCache:
         self._by_topic.clear()
 
     def skip(self, position: int) -> None:
-        """Note that records after the head and up to ``position`` may be missing here.
+        """Note that records from the head to ``position`` may be missing.
 
         A reader before ``position`` needs the log itself, which says what is missing.
         """
@@ -55,7 +55,7 @@ class RecordCache:
         self.floor = position
 
     def add(self, record: Record) -> None:
-        """Append a record newer than every one before it, and drop the oldest that no longer fit."""
+        """Append the newest record, and drop the oldest ones beyond the limit."""
         self.head = record.seq
         self._all.append(record)
         self._by_topic.setdefault(record.topic, _Segment()).append(record)
@@ -119,7 +119,7 @@ class RecordCache:
 
 
 class _Segment:
-    """Records in order, appended at one end, dropped at the other, and found by position."""
+    """Records in order: appended, dropped from the front, found by position."""
 
     __slots__ = ("_records", "_start")
 
@@ -142,7 +142,7 @@ class _Segment:
         return oldest
 
     def since(self, after: int) -> Iterator[Record]:
-        """Yield what comes after a position; only what is taken is paid for."""
+        """Yield the records after a position, at no cost for unused ones."""
         first = bisect_right(self._records, after, lo=self._start, key=_seq)
         for index in range(first, len(self._records)):
             yield self._records[index]

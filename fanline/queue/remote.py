@@ -74,7 +74,7 @@ class RemoteQueue(QueueClient):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Return the msgqueue that the settings name, as the user that they name.
+        """Return the msgqueue that the settings name, with their user.
 
         Raises:
             ConfigurationError: If the CA or the password file cannot be read, or the URL is wrong.
@@ -96,7 +96,10 @@ class RemoteQueue(QueueClient):
 
     @property
     def problem(self) -> str | None:
-        """Why msgqueue cannot be used: a connection is missing, or there is no answer on it."""
+        """Reason why msgqueue cannot be used now, or None.
+
+        A connection is missing, or there is no answer on it.
+        """
         links = [*(self._in_use or [self._following]), *self._topic_links]
         problems = [*(link.problem for link in links), self._appender.problem, self._reader.problem]
         problems += [follower.problem for follower in self._followers]
@@ -113,7 +116,7 @@ class RemoteQueue(QueueClient):
         return len(self._appender)
 
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
-        """Send a message after all of its sender that were appended before it."""
+        """Send a message after all that its sender appended before."""
         self._appender.append(message, reply, sender=sender)
 
     def is_full_for(self, user: str | None) -> bool:
@@ -141,7 +144,10 @@ class RemoteQueue(QueueClient):
     async def follow_topic(
         self, topic: str, take: Callable[[Sequence[Record]], None], caught_up: Callable[[], None]
     ) -> None:
-        """Feed a function with all records of a topic, until cancelled; while another method is connected."""
+        """Feed a function with all records of a topic, until cancelled.
+
+        To be used while another method is connected.
+        """
         follower = TopicFollower(topic, take, caught_up)
         link = self._connect("/popmsg")
         while True:
@@ -169,7 +175,10 @@ class RemoteQueue(QueueClient):
             await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)
 
     async def read(self, read: Read) -> PageAnswer:
-        """Return a page of the log; only while :meth:`follow` runs, which tells whether there is a log."""
+        """Return a page of the log, while :meth:`follow` runs.
+
+        That tells whether there is a log.
+        """
         return await self._reader.read(read)
 
     async def consumers(self) -> Sequence[ConsumerState]:

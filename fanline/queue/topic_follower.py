@@ -1,4 +1,4 @@
-"""Follow one topic of the log at msgqueue, from its beginning, over a connection of its own."""
+"""Reader of one topic at msgqueue, over a separate connection."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -24,9 +24,10 @@ PAGE_RECORDS: Final = 500
 
 
 class TopicFollower:
-    """Reads the records of a topic in pages, then takes each new one as it is stored.
+    """Reads the records of a topic in pages, then new ones.
 
-    After a lost connection it goes on where it was; of another log it reads everything.
+    Each new record is taken as it is stored. After a lost connection it continues where it was; of another
+    log it reads everything.
 
     Args:
         topic: The topic.
@@ -58,7 +59,7 @@ class TopicFollower:
             self._take_frame(await connection.recv(decode=False))
 
     async def _read_page(self, connection: ClientConnection) -> bool:
-        """Take the next page; return whether it reaches the end of the log."""
+        """Take the next page; return whether the log ends there."""
         read = Read(self._topics, after=self._position, limit=PAGE_RECORDS)
         await connection.send(encode(PopCommand(read=read)), text=True)
         page = _decode_page(await connection.recv(decode=False))
