@@ -1,6 +1,6 @@
-"""The public client: publisher, subscriber, history and chat room, which reconnect and resume by themselves.
+"""The public client: publisher, subscriber, history and chat room.
 
-Publishing, one message at a time or many in flight::
+All of them reconnect and resume by themselves. Publishing, one message at a time or many in flight::
 
     tls = client_context(Path("var/certs"))
     async with Publisher(user="hello", password="test", tls=tls) as publisher:

@@ -1,4 +1,4 @@
-"""Run the one connection of a client, from ``async with`` to its end."""
+"""The one connection of a client, for an ``async with`` block."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -33,7 +33,7 @@ class Client(ABC):
 
     @property
     def problem(self) -> str | None:
-        """Why there is no connection at this moment, in one sentence; None while there is one."""
+        """Reason why there is no connection now, or None."""
         return self._link.problem if self._over is None else str(self._over)
 
     async def __aenter__(self) -> Self:

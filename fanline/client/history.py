@@ -96,7 +96,7 @@ class History:
         limit: int = 100,
         epoch: str | None = None,
     ) -> HistoryPage:
-        """Return a page of the log; without a position, that of the newest messages.
+        """Return a page of the log, by default the newest messages.
 
         An empty page is the end: of what there is after a position so far, or of all that was before it.
 

@@ -1,4 +1,7 @@
-"""Messages that wait to be sent, and those sent that wait for their outcome. No I/O, no clock."""
+"""Messages to be sent, and sent ones without an outcome. No I/O.
+
+It reads no clock.
+"""
 
 import math
 import sys
@@ -11,7 +14,9 @@ import msgspec
 
 
 class PendingMessage(msgspec.Struct, eq=False):
-    """One message without an outcome. A struct, because it is made for each message.
+    """One message without an outcome.
+
+    It is a struct, because one is made for each message.
 
     Attributes:
         id: The idempotency key that lets it be sent again safely.
@@ -36,7 +41,7 @@ P = TypeVar("P", bound=PendingMessage)
 
 
 class Outbox(Generic[P]):
-    """Pending messages in one order: that in which they were added, are sent, and are settled.
+    """Pending messages in one order: added, sent, and settled.
 
     Args:
         max_count: Messages with which it is full.
@@ -77,7 +82,7 @@ class Outbox(Generic[P]):
         self.size += len(message.body)
 
     def take(self, max_bytes: int, max_count: int = sys.maxsize) -> list[P]:
-        """Return the next messages to send together: as many as fit, and one at least if any waits."""
+        """Return the next messages that fit together, at least one."""
         waiting = self._waiting
         taken: list[P] = []
         size = 0
@@ -97,7 +102,7 @@ class Outbox(Generic[P]):
         return taken
 
     def settle_next(self, id: str | None) -> P | None:  # noqa: A002 - wire name
-        """Remove the message that the next reply is for, where replies come in the order of sending.
+        """Remove the message of the next reply, for replies in order.
 
         Args:
             id: What the reply says; None if it does not.
@@ -113,7 +118,10 @@ class Outbox(Generic[P]):
         return message
 
     def settle(self, id: str) -> P | None:  # noqa: A002 - wire name
-        """Remove the sent message of this id, where replies come in any order; None if there is none."""
+        """Remove the sent message of an id, for replies in any order.
+
+        The result is None if there is none.
+        """
         for index, message in enumerate(self._sent):
             if message.id == id:
                 del self._sent[index]
@@ -121,7 +129,7 @@ class Outbox(Generic[P]):
         return None
 
     def settle_largest(self) -> P | None:
-        """Remove the largest message that was sent on this connection; None if none was."""
+        """Remove the largest message that this connection sent, if any."""
         if not self._sent:
             return None
         largest = max(self._sent, key=lambda message: len(message.body))
@@ -129,7 +137,10 @@ class Outbox(Generic[P]):
         return self._removed(largest)
 
     def abandon(self, message: P) -> None:
-        """Do not send a message (again); if it was sent on this connection, its reply is still to come."""
+        """Do not send a message (again).
+
+        If it was sent on this connection, its reply is still to come.
+        """
         if message.is_waiting and not message.is_abandoned:
             self._abandoned += 1
             self._removed(message)
@@ -138,9 +149,10 @@ class Outbox(Generic[P]):
             self._drop_abandoned()
 
     def expire(self, now: float, groups: Collection[object] = ()) -> list[P]:
-        """Abandon every message past its deadline, all others of its group, and those of the given groups.
+        """Abandon every message past its deadline, with all of its group.
 
-        If later messages of a sender were kept, they would overtake the expired one when it is sent again.
+        Messages of the given groups are abandoned too. If later messages of a sender were kept, they would
+        overtake the expired one when it is sent again.
 
         Returns:
             What was abandoned, in order.
@@ -155,7 +167,10 @@ class Outbox(Generic[P]):
         return expired
 
     def put_back(self) -> None:
-        """Mark all messages without an outcome to be sent again, in order, except abandoned ones."""
+        """Mark sent messages without outcome to be sent again, in order.
+
+        Abandoned ones are dropped.
+        """
         for message in self._sent:
             message.is_waiting = True
         self._waiting.extendleft(reversed(self._sent))

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class PendingReplies(Generic[T]):
-    """The calls that wait for the answer to a command, by its pattern."""
+    """Calls that wait for a command's answer, by its pattern."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[str, list[asyncio.Future[T]]] = defaultdict(list)
@@ -25,7 +25,7 @@ class PendingReplies(Generic[T]):
             answer.set_result(value)
 
     def fail(self, pattern: str, error: BaseException) -> bool:
-        """Reject the calls that wait for the answer; return whether there were any."""
+        """Reject the waiting calls; return whether there were any."""
         answers = self._claim(pattern)
         for answer in answers:
             answer.set_exception(error)

@@ -1,4 +1,4 @@
-"""Publish one message by HTTP: what a script needs that publishes now and then."""
+"""Publishing of one message by HTTP, for scripts."""
 
 import asyncio
 import secrets

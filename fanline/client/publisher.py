@@ -35,7 +35,7 @@ MAX_UNSEEN: Final = 100
 
 
 class Publisher(SendingClient):
-    """Publishes messages, and sees to it that each is stored, and stored once.
+    """Publishes messages, each of which is stored once.
 
     Every message carries an id, a unique one if none is given. What has no ack when the connection is lost
     is sent again, in order, on the next one, and the queue stores it once as long as that happens within its
@@ -130,9 +130,10 @@ class Publisher(SendingClient):
         id: str | None = None,  # noqa: A002 - wire name
         traceparent: str | None = None,
     ) -> PublishResult:
-        """Hand over one message for sending; wait only while the window is full.
+        """Send a message, waiting only while the window is full.
 
-        What is handed over in one turn of the event loop travels together. If cancelled, nothing is sent.
+        This does not wait for the ack. What is handed over in one turn of the event loop travels together. If
+        cancelled, nothing is sent.
 
         Args:
             topic: As for :meth:`publish`.

@@ -1,4 +1,7 @@
-"""A client that sends messages and waits for their acks: what publishing and chatting have in common."""
+"""Clients that send messages and wait for acks.
+
+This is what publishing and chatting have in common.
+"""
 
 import asyncio
 import secrets
@@ -46,7 +49,7 @@ class PublishResult(PendingMessage, eq=False, kw_only=True):
         return self.future.done()
 
     def cancel(self) -> None:
-        """Withdraw the message, unless it is on its way already; awaiting it is cancelled."""
+        """Withdraw a message that is not sent yet; awaiting it is cancelled."""
         self.future.cancel()
         self.withdraw(self)
 
@@ -59,7 +62,7 @@ class PublishResult(PendingMessage, eq=False, kw_only=True):
 
 
 class SendingClient(Client):
-    """Sends messages in order, again on each new connection until they are acknowledged.
+    """Sends messages in order, on each new connection until acknowledged.
 
     Args:
         link: The connection, for this alone.
@@ -79,7 +82,10 @@ class SendingClient(Client):
         self._ids = (f"{prefix}-{number}" for number in count(1))
 
     async def _hand_over(self, result: PublishResult) -> PublishResult:
-        """Put a message into the outbox; wait only while that is full. If cancelled, it is not sent."""
+        """Add a message to the outbox, waiting only while it is full.
+
+        If cancelled, it is not sent.
+        """
         if self._in_line or self._outbox.is_full:
             await self._wait_in_line()
         self._require_open()
@@ -137,7 +143,10 @@ class SendingClient(Client):
         self._has_space.set()
 
     def _refuse_largest(self) -> None:
-        """Refuse the message that the server did not take: it closed with 1009, which names none."""
+        """Refuse the message that was too large for the server.
+
+        The server closed with 1009, which names no message: the largest one counts.
+        """
         result = self._outbox.settle_largest()
         if result is not None:
             reason = f"{len(result.body):,} bytes are more than the server takes"

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def log_gap(gap: Gap) -> None:
-    """Tell of a gap in the log, where no other way was asked for."""
+    """Log a gap, unless the caller asked for another way."""
     where = gap.topic or "all subscriptions"
     if gap.is_new_log:
         logger.warning("%s: the log was replaced or restored; all messages of the new one follow", where)
@@ -50,12 +50,12 @@ def log_gap(gap: Gap) -> None:
 
 
 class Subscriber(Client):
-    """Receives the messages of any number of topics and patterns: iterate over it.
+    """Receives messages of any topics and patterns: iterate over it.
 
-    After a lost connection it goes on, by itself, behind the last message received: nothing is left out and
+    After a lost connection it continues by itself after the last message received: nothing is left out and
     nothing comes twice. What retention has removed by then is reported to ``on_gap``, before the first
-    message behind the gap is returned. (A queue of the plain dialect keeps no positions: the ``seq``
-    and ``time`` of its messages are 0, and every reconnect is reported as a gap.)
+    message after the gap is returned. (A queue of the plain dialect keeps no positions: the ``seq`` and
+    ``time`` of its messages are 0, and every reconnect is reported as a gap.)
 
     Without iteration, only a few hundred messages are read ahead; then the server has to wait.
 
@@ -126,12 +126,15 @@ class Subscriber(Client):
 
     @property
     def waiting(self) -> int:
-        """How many messages have arrived and wait to be returned; at 0 it is time to flush an output."""
+        """Number of messages that have arrived and are not returned.
+
+        When it is 0, it is time to flush an output.
+        """
         return len(self._arrived)
 
     @property
     def epoch(self) -> str | None:
-        """Random name of the log that messages come from: positions of another one mean nothing in it.
+        """Random name of the log that the messages' positions belong to.
 
         A program that stores the position of the last message should store this too, and give both when it
         starts again. None if it is not known yet, or the queue keeps no positions.
@@ -177,10 +180,10 @@ class Subscriber(Client):
         return await self._ask(request, self._subscribing, pattern)
 
     async def unsubscribe(self, pattern: str) -> None:
-        """Take a subscription back; no message that only it matches is returned after this call.
+        """End a subscription, of which no message is returned afterwards.
 
-        Waits for the server's answer, or the loss of the connection. If cancelled, the subscription is taken
-        back nevertheless.
+        A message that another subscription matches is still returned. Waits for the server's answer, or the
+        loss of the connection. If cancelled, the subscription is taken back nevertheless.
 
         Args:
             pattern: As it was subscribed to; one that was not does no harm.
@@ -217,7 +220,10 @@ class Subscriber(Client):
             self._on_gap(item)
 
     async def _ask(self, command: Request, answers: PendingReplies[T], pattern: str) -> T:
-        """Say something and wait for the answer, which may stand behind more messages than are read ahead."""
+        """Send a command, and wait for the answer.
+
+        The answer may come after more messages than are read ahead.
+        """
         answer = answers.expect(pattern)
         self._asking += 1
         self._room.set()
@@ -228,7 +234,10 @@ class Subscriber(Client):
             self._asking -= 1
 
     async def _say(self, command: Request) -> None:
-        """Send a command if there is a connection; a new one begins with all that is wanted."""
+        """Send a command if there is a connection.
+
+        A new connection begins with all that is wanted.
+        """
         if self._connection is not None:
             with contextlib.suppress(ConnectionClosed):
                 await self._send(self._connection, [command])
@@ -244,7 +253,7 @@ class Subscriber(Client):
                 self._presume(command)
 
     def _refuse_options(self, command: Request) -> bool:
-        """Refuse to resume in the plain dialect; return whether that was asked for."""
+        """Refuse to resume in the plain dialect; return whether it was asked."""
         if not isinstance(command, SubscribeRequest) or not command.has_options:
             return False
         reason = f"{self._link.url} speaks the plain dialect, which cannot resume"

@@ -1,4 +1,4 @@
-"""Track the subscriptions of a client and their positions, to resume them. No I/O."""
+"""Subscriptions of a client and their positions, to resume them. No I/O."""
 
 from dataclasses import dataclass
 
@@ -83,12 +83,12 @@ class SubscriptionState:
         return is_blind
 
     def is_of_another_log(self, pattern: str, epoch: str | None) -> bool:
-        """Return whether the position of a subscription is of another log than ``epoch``."""
+        """Return whether a subscription's position is of another log than ``epoch``."""
         entry = self._entries.get(pattern)
         return entry is not None and entry.epoch not in (None, epoch)
 
     def refuse(self, pattern: str) -> None:
-        """Note a refusal: the subscription is not there, unless it had been answered before."""
+        """Remove a refused subscription, unless it was answered before."""
         entry = self._entries.get(pattern)
         if entry is not None and not entry.is_live:
             self.forget(pattern)
@@ -100,7 +100,7 @@ class SubscriptionState:
             self._index.discard(pattern, entry)
 
     def skip(self, pattern: str, seq: int) -> None:
-        """Do not ask for anything of a topic up to ``seq`` again: it is gone.
+        """Skip positions of a topic up to ``seq``, which are gone.
 
         Of a pattern with wildcards some of it may remain, as its topics are not all kept equally long.
         """
@@ -109,7 +109,7 @@ class SubscriptionState:
             entry.position = max(entry.position, seq)
 
     def admit(self, topic: str, seq: int) -> bool:
-        """Note a message, and return whether it is new: due to a subscription, and not had before."""
+        """Note a message, and return whether it is new to a subscription."""
         is_due = is_early = False
         for entry in self._index.match(topic):
             if not entry.is_live:
@@ -139,7 +139,7 @@ class SubscriptionState:
         return next(self._index.match(topic), None) is not None
 
     def resume(self) -> list[SubscribeRequest]:
-        """Note that there is a new connection, and return what to ask for on it."""
+        """Note a new connection, and return the requests for it."""
         for entry in self._entries.values():
             entry.is_live = False
         return [

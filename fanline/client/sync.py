@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class _Loop:
-    """An event loop in a thread of its own, until the end of a ``with`` block."""
+    """An event loop in its own thread, during a ``with`` block."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -52,7 +52,10 @@ class _Loop:
         self._loop.close()
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return the result of a coroutine; cancel it if the calling thread is interrupted."""
+        """Return the result of a coroutine.
+
+        It is cancelled if the calling thread is interrupted.
+        """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
@@ -89,7 +92,7 @@ class BlockingPublisher:
         id: str | None = None,  # noqa: A002 - wire name
         traceparent: str | None = None,
     ) -> None:
-        """Hand over one message for sending; :meth:`flush`, or the end of the block, raises a failure."""
+        """Send one message; :meth:`flush` or the block's end raises failures."""
         self._loop.call(self._publisher.send(topic, content, id=id, traceparent=traceparent))
 
     def flush(self) -> None:
@@ -159,7 +162,7 @@ def connect(client: History) -> AbstractContextManager[BlockingHistory]: ...
 
 
 def connect(client: Publisher | Subscriber | History) -> AbstractContextManager[Any]:
-    """Enter a client, and return its blocking counterpart for the time of a ``with`` block.
+    """Enter a client, and return its blocking counterpart for a block.
 
     Leaving the block does what leaving the ``async with`` block of the client does: a publisher waits for
     every ack.

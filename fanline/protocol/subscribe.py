@@ -31,10 +31,12 @@ from fanline.protocol.publish import Drain
 
 
 class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Request for a pattern: after a position, the last, or new messages.
+    """Asks for a pattern: from after a position, from the ``last`` so many, or else from now on.
 
-    ``last`` is a number of messages. Attributes: latest: Begin with the newest message of each topic.
-    presence: Be present on the topic. session: The name to be present under.
+    Attributes:
+        latest: Begin with the newest message of each topic.
+        presence: Be present on the topic.
+        session: The name to be present under.
     """
 
     sub: str
@@ -58,7 +60,7 @@ class UnsubscribeRequest(msgspec.Struct, frozen=True):
 
 
 class GapNotice(msgspec.Struct):
-    """Tells a slow reader which messages retention removed before they were read."""
+    """Tells a reader that is far behind of what retention has removed before it got there."""
 
     gap: GapRange
 
@@ -86,7 +88,7 @@ class Unsubscribed(msgspec.Struct):
 
 
 class SubscribeRefusal(msgspec.Struct, omit_defaults=True):
-    """Refusal of a request; ``sub`` or ``unsub`` is its pattern, if any."""
+    """The answer to a request that is refused; ``sub`` or ``unsub`` is its pattern, if it had one."""
 
     error: str
     reason: str

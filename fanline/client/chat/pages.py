@@ -1,4 +1,4 @@
-"""The pages of chat that come before a room: logging in, and earlier messages."""
+"""Pages of chat outside a room: login, and earlier messages."""
 
 import ssl
 from collections.abc import Mapping, Sequence
@@ -44,10 +44,11 @@ _decode_page: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class ChatPages:
-    """Asks a chat service over HTTP, while an ``async with`` block runs. Nothing is tried again.
+    """Asks a chat service over HTTP, during an ``async with`` block.
 
-    Every method raises LoginRefused if the service refuses the login, ConfigurationError if there is no
-    such room or service, or it cannot be trusted, and Disconnected if trying again may help.
+    Nothing is tried again. Every method raises LoginRefused if the service refuses the login,
+    ConfigurationError if there is no such room or service, or it cannot be trusted, and Disconnected if
+    trying again may help.
 
     Args:
         url: The service, ``wss://HOST:PORT``.
@@ -81,7 +82,7 @@ class ChatPages:
         return (await self._ask(_decode_login, "POST", "/guest")).token
 
     async def newest(self, token: str, room: str, count: int) -> EarlierMessages:
-        """Return the newest messages of a room, as many as that or fewer.
+        """Return the newest messages of a room, at most ``count``.
 
         Members who came or left are left out; after a page with no messages, the search ends.
 

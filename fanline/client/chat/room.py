@@ -1,4 +1,4 @@
-"""A chat room, as a client sees it: what happens there, and what the client sends.
+"""A chat room for a client: received events, and sent messages.
 
 ::
 
@@ -60,7 +60,7 @@ ID_LIFETIME: Final = 8 * 60.0
 
 
 class RoomClosed(FanlineError):
-    """The room is closed to this client: it was deleted, or the server refuses the client."""
+    """The room was deleted, or its server refuses this client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 class ChatRoom(SendingClient):
-    """Takes part in a room, on any number of connections: iterate over it for what happens.
+    """Takes part in a room: iterate over it for events.
 
     After a lost connection it makes another one by itself, with growing delays, and goes on after the last
     event: nothing is left out and nothing comes twice. Messages without an ack are sent again, in order and
@@ -193,7 +193,7 @@ class ChatRoom(SendingClient):
         return len(self._arrived)
 
     async def send(self, text: str) -> PublishResult:
-        """Hand over a message; wait only while a thousand have no ack yet.
+        """Send a message, waiting only while a thousand have no ack.
 
         Messages are sent in the order of the calls. If cancelled, this one is not.
 
@@ -262,7 +262,7 @@ class ChatRoom(SendingClient):
             result.deadline = min(result.deadline, until)
 
     def _refuse_uncertain(self) -> None:
-        """Refuse what the server may have stored, and whose id it may have forgotten since."""
+        """Refuse messages that may be stored, under ids that may be forgotten."""
         for result in self._outbox.expire(time.time()):
             reason = "the connection was lost for so long that it is unknown whether it was stored"
             self._fail(result, Rejected(ErrorCode.ACK_UNAVAILABLE, reason, result.id))
@@ -313,7 +313,7 @@ class ChatRoom(SendingClient):
     # The end of a connection, and of the room.
 
     def _look_why(self, connection: ClientConnection) -> None:
-        """Raise what ends the room, if that is why the connection was closed."""
+        """Raise what ends the room, if the connection's close code says so."""
         code, reason = connection.close_code, connection.close_reason
         if code == CloseCode.LOGGED_OUT:
             raise LoginRefused(f"{self._link.url}: {reason or 'the login is over'}")

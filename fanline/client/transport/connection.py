@@ -1,4 +1,4 @@
-"""Keep a connection open, and open it again whenever it is lost: for services and clients.
+"""Reconnecting connections, for services and clients.
 
 :class:`ReconnectingConnection` connects, logs in and hands the open connection to a *session*, a function
 that speaks on it until it ends. What happens then depends on why it ended:
@@ -129,11 +129,14 @@ class ReconnectingConnection:
         return self.problem is None
 
     def retry_after(self, seconds: float) -> None:
-        """Wait this long after the present connection, instead of the usual delay; 60 s at most."""
+        """Wait this long, at most 60 s, before the next connection.
+
+        It takes the place of the usual delay.
+        """
         self._retry_after = min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
     async def run(self, session: Session) -> NoReturn:
-        """Keep the connection up until cancelled, and run ``session`` on it each time that it is made.
+        """Keep the connection up until cancelled, and run ``session`` on it.
 
         A session ends by returning, by :exc:`~websockets.exceptions.ConnectionClosed` or by
         :class:`~fanline.errors.Disconnected`, and is followed by the next one. Raising
@@ -162,7 +165,7 @@ class ReconnectingConnection:
             await asyncio.sleep(delay)
 
     async def _hold_once(self, session: Session) -> "_Loss":
-        """Connect, run one session to its end, and return why there is no connection any more."""
+        """Connect, run one session, and return why the connection ended."""
         try:
             connection = await self._open()
         except (OSError, InvalidHandshake) as error:
@@ -226,7 +229,7 @@ class ReconnectingConnection:
                 self._backoff.reset()
 
     async def _renew_token(self, connection: ClientConnection) -> None:
-        """Send new tokens in time, for as long as they can be fetched and tell when they expire."""
+        """Send new tokens in time, as long as their expiry is known."""
         while self._login.is_renewable and self.dialect is Dialect.V1:
             delay = self._login.seconds_left()
             if delay is None:
@@ -288,7 +291,7 @@ class ReconnectingConnection:
 
 
 class _Connection(ClientConnection):
-    """Pings its peer, and drops the connection when nothing comes from it any more.
+    """Pings its peer, and drops a connection that stays silent.
 
     The library's own keepalive waits to write its ping for as long as the write buffer is full, and so never
     finds that the host of a busy connection has vanished.
@@ -351,14 +354,17 @@ def _abort(connection: ClientConnection) -> None:
 
 
 class _Loss(NamedTuple):
-    """Why there is no connection, and whether another attempt would end the same way."""
+    """Reason for the loss of a connection, and whether it is final.
+
+    It is final if another attempt would end the same way.
+    """
 
     error: FanlineError
     is_final: bool = False
 
 
 async def run_until_first(*sides: Awaitable[None]) -> None:
-    """Run the sides of a session together, and end them all when the first ends.
+    """Run the sides of a session together until the first ends.
 
     Args:
         sides: Coroutines; each is cancelled, and waited for, when another has returned or raised.

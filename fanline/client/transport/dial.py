@@ -1,4 +1,7 @@
-"""Connect to a host with several addresses, of which some may not answer (RFC 8305)."""
+"""Connecting to a host with several addresses (RFC 8305).
+
+Some of them may not answer.
+"""
 
 import asyncio
 import contextlib
@@ -21,7 +24,7 @@ Made = TypeVar("Made")
 async def open_socket(
     host: str, port: int, *, resolve: Resolve | None = None, attempt_delay: float = ATTEMPT_DELAY
 ) -> socket.socket:
-    """Return a socket that is connected to the first address of a host that answers.
+    """Return a socket that is connected to the first answering address.
 
     Event loops try the addresses one after the other, and uvloop ignores ``happy_eyeballs_delay``: the first
     one that drops packets takes all of the time.
@@ -56,10 +59,11 @@ async def open_socket(
 async def make_transport(
     sock: socket.socket, making: Coroutine[Any, Any, Made], discard: Callable[[Made], None]
 ) -> Made:
-    """Make a transport of a socket, which is closed if that fails or is cancelled.
+    """Make a transport of a socket, or close the socket.
 
-    uvloop reports a TLS handshake that is cancelled half-way as a fatal error of its own, with a traceback.
-    The socket is therefore shut down instead, and the handshake fails at once.
+    The socket is closed if this fails or is cancelled. uvloop reports a TLS handshake that is cancelled
+    half-way as a fatal error of its own, with a traceback. The socket is therefore shut down instead, and the
+    handshake fails at once.
 
     uvloop then closes the descriptor itself, and does not always tell the socket. Closed once more, it could
     be that of another connection.
@@ -114,7 +118,7 @@ async def _connect(address: Address) -> socket.socket:
 
 
 async def _discard(attempts: Sequence[asyncio.Task[socket.socket]]) -> None:
-    """Cancel attempts that are not needed any more, and close those that have succeeded."""
+    """Cancel needless attempts, and close those that have succeeded."""
     for attempt in attempts:
         attempt.cancel()
     for outcome in await asyncio.gather(*attempts, return_exceptions=True):

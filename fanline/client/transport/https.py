@@ -1,4 +1,4 @@
-"""Requests to the HTTP side of a service, with no more than the standard library.
+"""Requests to a service's HTTP side, with the standard library alone.
 
 HTTP/1.1 with connections that are kept open between requests (RFC 9112). A request that fails on a connection
 which had been idle is made again on a new one: the server may have closed it.
@@ -33,7 +33,7 @@ class Response(NamedTuple):
 
 
 async def check_ready(url: str, *, tls: ssl.SSLContext | None = None, timeout: float = 3.0) -> None:
-    """Return if a service says that it can do its work at present.
+    """Return if a service is ready; raise Disconnected if not.
 
     Args:
         url: The service, ``wss://HOST:PORT``.
@@ -41,7 +41,7 @@ async def check_ready(url: str, *, tls: ssl.SSLContext | None = None, timeout: f
         timeout: Seconds to wait for its answer.
 
     Raises:
-        Disconnected: If it cannot; the text has the reason that it gives, or says that it does not answer.
+        Disconnected: If the service is not ready, which the text explains, or does not answer.
         ConfigurationError: If the URL, or the CA to verify it by, is wrong.
     """
     client = HttpsClient(url, tls=tls, timeout=timeout)
@@ -180,7 +180,7 @@ def _abort(connection: Connection) -> None:
 
 @asynccontextmanager
 async def _kept_if_done(connection: Connection, idle: list[Connection]) -> AsyncIterator[Connection]:
-    """Put a connection back at the end of the block; abort it if the block ends early."""
+    """Keep a connection for later; abort it if the block ends early."""
     try:
         yield connection
     except BaseException:

@@ -1,4 +1,7 @@
-"""The login of a client: a password, a token, which is fetched and renewed, or a client certificate."""
+"""The login of a client: a password, token, or client certificate.
+
+A token can be fetched and renewed.
+"""
 
 import base64
 import inspect
@@ -74,16 +77,18 @@ class Login:
 
     @classmethod
     def of_user(cls, user: str, password: str | None) -> Self:
-        """Return the login of a user by password, or without one by the certificate that TLS shows.
+        """Return a user's login: by password, or without by certificate.
+
+        The certificate is that of TLS.
 
         Raises:
-            ConfigurationError: If it is no user's name.
+            ConfigurationError: If ``user`` is no user's name.
         """
         return cls("the client certificate") if password is None else cls.by_password(user, password)
 
     @classmethod
     def by_token(cls, token: Token) -> Self:
-        """Return the login that a token stands for, or those that a function returns, one after the other."""
+        """Return the login by a token, or by a function's tokens."""
         if callable(token):
             return cls("the token", fetch=token)
         return cls("the login", f"Bearer {token}")
@@ -92,7 +97,9 @@ class Login:
     def of(
         cls, user: str | None, password: str | None, token: Token | None, tls: ssl.SSLContext | None
     ) -> Self:
-        """Return the login by password or token, or without both by the certificate that TLS shows.
+        """Return the login by password, token or, without both, by certificate.
+
+        The certificate is that of TLS.
 
         Raises:
             ConfigurationError: If both are given or one in part, if there is no login, or if it is no user's
@@ -110,7 +117,10 @@ class Login:
 
     @property
     def hint(self) -> str:
-        """The hint in errors about connections that end at once: event loops send no alert."""
+        """Hint for errors of connections that end at once.
+
+        Event loops send no alert.
+        """
         has_header = self._fixed is not None or self._fetch is not None
         return "" if has_header else "; if it does not trust the client certificate, its log says so"
 
@@ -120,7 +130,9 @@ class Login:
         return self._fetch is not None
 
     async def headers(self) -> dict[str, str]:
-        """Return the header that logs in, if one does; a token is fetched if there is no current one.
+        """Return the login's header, if any, with a current token.
+
+        A token is fetched if there is no current one.
 
         Raises:
             Disconnected: If it cannot be fetched.
@@ -153,7 +165,7 @@ class Login:
         self._token = None
 
     def seconds_left(self) -> float | None:
-        """Return seconds until the token is to be renewed; None if it does not tell when it expires."""
+        """Return seconds until the token's renewal; None without known expiry."""
         return None if self._renew_at is None else max(0.0, self._renew_at - self._clock())
 
     def _time_of_renewal(self, token: str) -> float | None:

@@ -35,7 +35,7 @@ _decode_problem: Final = msgspec.json.Decoder(_Problem).decode
 
 
 def take_each(frame: bytes, take: Callable[[bytes], None], url: str) -> None:
-    """Hand over the JSON texts of a frame: the elements of an array, or the one value.
+    """Hand over each JSON text of a frame: elements, or one value.
 
     Args:
         frame: What has come.
@@ -53,7 +53,7 @@ def take_each(frame: bytes, take: Callable[[bytes], None], url: str) -> None:
 
 
 def rejected(status: int, body: bytes) -> Rejected | None:
-    """Return the refusal of one request that has an :class:`~fanline.ErrorCode`; None if it has none."""
+    """Return the refusal in an answer with an :class:`~fanline.ErrorCode`, or None."""
     try:
         code = _decode_problem(body).code
     except msgspec.MsgspecError:
@@ -62,7 +62,7 @@ def rejected(status: int, body: bytes) -> Rejected | None:
 
 
 def refused(url: str, status: int, body: bytes, *, login: str) -> Disconnected | ConfigurationError:
-    """Return what it means that a server has answered with something else than what it was asked for.
+    """Return the error for an unexpected answer of a server.
 
     Args:
         url: What it was asked for.
@@ -82,7 +82,7 @@ def refused(url: str, status: int, body: bytes, *, login: str) -> Disconnected |
 
 
 def answer(status: int, body: bytes) -> str:
-    """Return what a server said: the ``detail`` of a problem, or the status and its text's first line."""
+    """Return an answer's words: the problem's ``detail``, or status and first line."""
     try:
         problem = _decode_problem(body)
     except msgspec.MsgspecError:
@@ -96,7 +96,7 @@ def answer(status: int, body: bytes) -> str:
 
 
 def unreachable(url: str, error: BaseException) -> Disconnected | ConfigurationError:
-    """Return what it means that there is no connection to a server, or no answer.
+    """Return the error for a missing connection or answer.
 
     Args:
         url: The server.
