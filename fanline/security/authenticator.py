@@ -54,11 +54,14 @@ logger = logging.getLogger(__name__)
 
 
 class Unauthorized(FanlineError):
-    """A login was refused; the text may be shown to the peer and reveals no user or password."""
+    """A login was refused.
+
+    The text may be shown to the peer, and reveals no user or password.
+    """
 
 
 class TooManyGuesses(Unauthorized):
-    """Too many logins from one network were wrong; this one was not checked."""
+    """Too many logins from one network were wrong; this was not checked."""
 
 
 class Authenticator:
@@ -125,7 +128,7 @@ class Authenticator:
 
     @property
     def problem(self) -> str | None:
-        """Why the files as they are now cannot be used; None if they are in use."""
+        """Reason why the present files cannot be used, or None."""
         return self._roster.problem
 
     def user(self, name: str) -> User | None:
@@ -133,7 +136,10 @@ class Authenticator:
         return self._roster.user(name, self._clock())
 
     async def _confirm(self, login: bytes, account: Account, password: str, address: str) -> None:
-        """Check the first login of a user; of several equal ones that wait, only the first runs bcrypt."""
+        """Check the first login of a user.
+
+        Of several equal ones that wait, only the first runs bcrypt.
+        """
         name, stored = account.user.name, account.password_hash
         guess = name, network(address, v6_bits=48)
         async with self._turn(login):
@@ -153,7 +159,7 @@ class Authenticator:
         raise Unauthorized(_WRONG)
 
     async def _refuse(self, address: str) -> NoReturn:
-        """Refuse a login that is known to be wrong, after the time that a check takes."""
+        """Refuse a wrong login, after the time that a check takes."""
         now = self._clock()
         if not self._guesses.may_guess(address, now):
             raise TooManyGuesses(_TOO_MANY)
@@ -162,7 +168,10 @@ class Authenticator:
         raise Unauthorized(_WRONG)
 
     def _turn(self, key: Hashable) -> asyncio.Lock:
-        """Return the lock of a login or address; it is freed when no task holds or awaits it."""
+        """Return the lock of a login or address.
+
+        It is freed when no task holds or awaits it.
+        """
         return self._turns.setdefault(key, asyncio.Lock())
 
     async def _is_password(self, password: str, password_hash: str) -> bool:
@@ -203,7 +212,7 @@ class _Roster:
         return self._generation
 
     def user(self, name: str, now: float) -> User | None:
-        """Return the user of an account of this name, if there is one."""
+        """Return the user of an account's name, if there is one."""
         account = self.find(name, now)
         return None if account is None else account.user
 
@@ -232,7 +241,10 @@ class _Roster:
         self._generation += 1
 
     def _complain(self, mistake: str) -> None:
-        """Log a mistake once, although each look finds it again until it is corrected."""
+        """Log a mistake once, until it is corrected.
+
+        Each look finds it again.
+        """
         problem = f"{mistake}; the previous users remain valid"
         if problem != self.problem:
             logger.error("%s", problem)
@@ -240,10 +252,11 @@ class _Roster:
 
 
 class ConfirmedLogins:
-    """Cache of logins that bcrypt has confirmed, one for each user; the least recently used are dropped.
+    """Cache of logins that bcrypt has confirmed, one for each user.
 
-    An entry is a hash of name, password and stored hash under a random key of this process: without the key
-    no password can be tried on it, and once the stored hash has changed it is never found.
+    The least recently used are dropped. An entry is a hash of name, password and stored hash under a random
+    key of this process: without the key no password can be tried on it, and once the stored hash has changed
+    it is never found.
 
     Args:
         limit: Number of logins to keep.
@@ -255,7 +268,10 @@ class ConfirmedLogins:
         self._digests: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     def digest(self, name: str, password: str, password_hash: str) -> bytes:
-        """Return the digest of a login; names and hashes have no colon, so it is unambiguous."""
+        """Return the digest of a login.
+
+        Names and hashes have no colon, so it is unambiguous.
+        """
         return hmac.digest(self._key, f"{name}:{password_hash}:{password}".encode(), "sha256")
 
     def add(self, name: str, password_hash: str, digest: bytes) -> None:
@@ -265,7 +281,7 @@ class ConfirmedLogins:
             self._digests.popitem(last=False)
 
     def find(self, name: str, password_hash: str) -> bytes | None:
-        """Return the digest of the right login of a user, if it is known."""
+        """Return the digest of a user's right login, if known."""
         digest = self._digests.get((name, password_hash))
         if digest is not None:
             self._digests.move_to_end((name, password_hash))

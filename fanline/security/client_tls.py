@@ -1,4 +1,4 @@
-"""The TLS context of clients, made with the standard library; what is wrong with a PEM file, in words."""
+"""TLS context of clients by the standard library; problems of PEM files."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def client_context(
     cert_dir: Path, *, cert_file: Path | None = None, key_file: Path | None = None
 ) -> ssl.SSLContext:
-    """Create the context of a client that trusts only ``ca.crt`` and checks the host name.
+    """Create a client's context, which trusts only ``ca.crt`` and checks host names.
 
     A client certificate is a login to services that have the setting ``client_ca_file``. All files may be
     replaced while the context is in use, and count for connections from then on. A CA that was trusted before
@@ -100,7 +100,10 @@ def _load_pair(context: ssl.SSLContext, cert_file: Path, key_file: Path) -> None
 
 
 def restrict(context: ssl.SSLContext) -> None:
-    """Allow TLS 1.2 and newer with forward secrecy and authenticated encryption: no CBC."""
+    """Allow TLS 1.2 or newer, with forward secrecy and authenticated encryption.
+
+    CBC is excluded.
+    """
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
 
@@ -144,7 +147,7 @@ def how_to_replace(path: Path) -> str:
 
 
 def how_to_renew(path: Path) -> str:
-    """Return what to do about a certificate that is not valid any more."""
+    """Return what to do about an expired certificate."""
     command = _command(" renew --ca" if path.name == CA_CERT else " renew", path)
     return f"replace it, or run {command} if {CA_CERT} is a development CA"
 

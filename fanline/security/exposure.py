@@ -1,4 +1,4 @@
-"""Notice what is open to others: the demo password, and files with secrets."""
+"""Warnings of exposure: the demo password, and files with secrets."""
 
 import logging
 from pathlib import Path
@@ -15,7 +15,7 @@ _SECRET: Final = ("password_file", "users_file")
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse to listen for other machines with the demo password, which is public.
+    """Refuse to listen for other machines with the public demo password.
 
     Raises:
         ConfigurationError: If there is no users file and the address is not a loopback address.
@@ -29,7 +29,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 def warn_of_open_files(settings: Settings) -> None:
-    """Log a warning for each file with secrets that every user of this machine can access.
+    """Log a warning for each secret file that all users can access.
 
     The keys of tokens are not among them: their mode is checked whenever they are read.
     """

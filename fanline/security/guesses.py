@@ -22,7 +22,9 @@ MAX_KEYS: Final = 10_000
 
 
 class TokenBuckets:
-    """A token bucket for each key; of too many keys that which was used least recently is forgotten.
+    """A token bucket for each of a limited number of keys.
+
+    The least recently used key is dropped.
 
     Args:
         capacity: Tokens of a full bucket.
@@ -40,7 +42,10 @@ class TokenBuckets:
         return len(self._buckets)
 
     def has_token(self, key: Hashable, now: float) -> bool:
-        """Return whether a bucket has a token; ``now`` is in seconds of any monotonic clock."""
+        """Return whether a bucket has a token.
+
+        ``now`` is in seconds of any monotonic clock.
+        """
         return self._count(key, now) >= 1
 
     def take(self, key: Hashable, now: float) -> None:
@@ -60,9 +65,10 @@ class TokenBuckets:
 
 
 class GuessLimiter:
-    """Limits the wrong logins of each network, from a single address (in IPv6 a /64) up to a /16 (a /32).
+    """Limits the wrong logins of each network.
 
-    ``now`` is in seconds of any monotonic clock.
+    Networks have sizes from a single address (in IPv6 a /64) up to a /16 (a /32). ``now`` is in seconds of
+    any monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -71,7 +77,7 @@ class GuessLimiter:
         ]
 
     def may_guess(self, address: str, now: float) -> bool:
-        """Return whether one more wrong login from an address is within the limits."""
+        """Return whether an address may make one more wrong login."""
         return all(buckets.has_token(key, now) for key, buckets in self._find(address))
 
     def count(self, address: str, now: float) -> None:
@@ -86,10 +92,12 @@ class GuessLimiter:
 
 @lru_cache(maxsize=4_096)
 def network(address: str, v4_bits: int = 32, v6_bits: int = 64) -> str:
-    """Return the network of an IP address: by default what one customer has, in IPv6 a /64.
+    """Return the network of an IP address.
+
+    By default it is what one customer has, in IPv6 a /64.
 
     Args:
-        address: The address; what is none is returned as it is.
+        address: The address; any other text is returned as it is.
         v4_bits: Size of the prefix in IPv4.
         v6_bits: Size of the prefix in IPv6.
     """

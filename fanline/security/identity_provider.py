@@ -1,9 +1,9 @@
-"""Verify tokens of an identity provider, such as Keycloak, Auth0, Entra ID or Cognito.
+"""Verification of tokens of an identity provider, such as Keycloak or Auth0.
 
-Its public keys come from a PEM file or from its JWKS endpoint (RFC 7517). They are fetched when the first
-token comes, again after an hour, and when a token names an unknown key, at most every 30 seconds, whatever
-tokens ask for; known keys remain in use while the provider is away. A token is judged by the settings alone,
-not by what it says about itself: the algorithm is that of the key, and one of those allowed.
+The provider's public keys come from a PEM file or from its JWKS endpoint (RFC 7517). They are fetched when
+the first token comes, again after an hour, and when a token names an unknown key, at most every 30 seconds,
+whatever tokens ask for; known keys remain in use while the provider is away. A token is judged by the
+settings alone, not by what it says about itself: the algorithm is that of the key, and one of those allowed.
 """
 
 import logging
@@ -49,7 +49,7 @@ class IdentityProvider:
 
     @property
     def problem(self) -> str | None:
-        """Why the file of the keys as it is now cannot be used; None if it is in use, or there is none."""
+        """Reason why the present file of keys cannot be used, or None."""
         return None if self._file is None else self._file.problem
 
     def look(self) -> None:
@@ -168,7 +168,7 @@ class IdentityProvider:
     def _patterns(
         self, payload: Mapping[str, Any], claim: str, granted: Sequence[str], name: str
     ) -> tuple[str, ...]:
-        """Return the patterns of a claim and those of the settings, with the name filled in."""
+        """Return patterns of a claim and the settings, with the name inserted."""
         patterns = (*granted, *_words(payload, claim))
         # A name with a dot or a wildcard would give rights to the topics of others.
         if re.search(r"[.*>\s]", name) and any("{sub}" in each for each in patterns):
@@ -191,10 +191,12 @@ def find_claim(payload: Mapping[str, Any], name: str) -> Any:
 
 
 def _words(payload: Mapping[str, Any], claim: str) -> list[str]:
-    """Return the values of a claim, which is a list or words in a string; none if it is missing.
+    """Return the values of a claim, a list or a string's words.
+
+    A missing claim has none.
 
     Raises:
-        Unauthorized: If it is neither.
+        Unauthorized: If the claim is neither.
     """
     value = find_claim(payload, claim)
     words = [] if value is None else value.split() if isinstance(value, str) else value

@@ -83,9 +83,10 @@ class LoginVerifier:
             self._provider = IdentityProvider.from_settings(settings)
 
     def reload(self, settings: Settings) -> Collection[str]:
-        """Take over changed settings of the identity provider, and fetch its keys again with the next token.
+        """Apply changed settings of the identity provider.
 
-        Connections by tokens that were judged by other settings are no longer valid.
+        Its keys are fetched again with the next token. Connections by tokens that were judged by other
+        settings are no longer valid.
 
         Returns:
             The names of the settings that count at once.
@@ -165,7 +166,10 @@ class LoginVerifier:
 
     @property
     def generation(self) -> object:
-        """A value that changes with what :meth:`end_of` says; files that have changed are read again."""
+        """A value that changes when :meth:`end_of` may return something else.
+
+        Changed files are read again.
+        """
         self._key.look()
         if self._provider is not None:
             self._provider.look()
@@ -179,7 +183,9 @@ class LoginVerifier:
         return [problem for problem in found if problem is not None]
 
     def end_of(self, login: VerifiedLogin) -> tuple[CloseCode, str] | None:
-        """Return how to close a connection whose login is no longer what it was; None if it is.
+        """Return how to close a connection whose login is no longer valid.
+
+        The result is None for a valid login.
 
         Args:
             login: The login with which the connection was opened.

@@ -1,4 +1,4 @@
-"""The public keys of an identity provider: from a PEM file, or from its JWKS endpoint (RFC 7517)."""
+"""Public keys of an identity provider, by PEM file or JWKS endpoint."""
 
 import asyncio
 import logging
@@ -33,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class VerificationKey(NamedTuple):
-    """A public key, and the one algorithm that it is used with; ``name`` is its ``kid``, if it has one."""
+    """A public key, its one algorithm, and its name.
+
+    ``name`` is the ``kid``, if the key has one.
+    """
 
     name: str | None
     algorithm: str
@@ -44,7 +47,7 @@ Fetch = Callable[[], Awaitable[Sequence[VerificationKey]]]
 
 
 class ProviderUnavailable(Exception):
-    """The keys of the provider could not be fetched; the text says why."""
+    """The provider's keys could not be fetched, as the text explains."""
 
 
 class KeySet:
@@ -63,7 +66,10 @@ class KeySet:
         self._fetching = asyncio.Lock()
 
     async def find(self, name: str | None) -> Sequence[VerificationKey]:
-        """Return the keys of a name; all keys for None. Concurrent calls share a fetch."""
+        """Return the keys of a name; all keys for None.
+
+        Concurrent calls share a fetch.
+        """
         if self._needs_fetch(name):
             async with self._fetching:
                 if self._needs_fetch(name):
@@ -71,7 +77,10 @@ class KeySet:
         return self._named(name)
 
     def expire(self) -> None:
-        """Fetch the keys again with the next token; until then, and if that fails, they remain in use."""
+        """Fetch the keys again with the next token.
+
+        Until then, and if that fails, they remain in use.
+        """
         self._fetched_at = self._tried_at = float("-inf")
 
     def _named(self, name: str | None) -> Sequence[VerificationKey]:
@@ -117,7 +126,7 @@ class KeyFile:
         return self._keys
 
     def look(self) -> bool:
-        """Read the file again if it has changed; return whether there are other keys."""
+        """Read a changed file again; return whether keys have changed."""
         version = files.version(self._path)
         if version == self._version:
             return False
@@ -184,7 +193,10 @@ class JwksEndpoint:
 
 
 def parse_jwks(body: bytes) -> list[VerificationKey]:
-    """Return the keys of a JWK set that can verify tokens; empty for anything else."""
+    """Return the keys of a JWK set that can verify tokens.
+
+    The list is empty for anything else than a JWK set.
+    """
     try:
         entries = msgspec.json.decode(body)["keys"][:MAX_KEYS]
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
@@ -214,7 +226,10 @@ def read_public_keys(path: Path) -> list[VerificationKey]:
 
 
 def _key_of(entry: Any) -> VerificationKey | None:
-    """Return a key of a JWK set; None for one that is for encryption, secret or of another kind."""
+    """Return a verification key of a JWK set, or None.
+
+    None stands for one that is for encryption, secret or of another kind.
+    """
     if not isinstance(entry, dict) or entry.get("kty") == "oct" or entry.get("use", "sig") != "sig":
         return None
     name = entry.get("kid")

@@ -1,4 +1,4 @@
-"""The tokens that were revoked, as access changes in the log say. No I/O."""
+"""Revoked tokens, by the access changes in the log. No I/O."""
 
 from typing import Final
 

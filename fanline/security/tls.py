@@ -55,7 +55,7 @@ Name = x509.DNSName | x509.IPAddress
 
 
 def server_context(cert_dir: Path, client_ca_file: Path | None = None) -> ssl.SSLContext:
-    """Create the context of a listener with ``server.crt``, for TLS 1.2 or newer.
+    """Create a listener's context with ``server.crt``, for TLS 1.2 or newer.
 
     Args:
         cert_dir: Folder of the certificate.
@@ -122,7 +122,7 @@ class ServerCertificate:
         self._load()
 
     def look(self, *, is_final: bool = False) -> bool:
-        """Load the files if they have changed; return whether there is another certificate.
+        """Load changed files; return whether the certificate is another one.
 
         Args:
             is_final: Load a change at once, because an operator says that it is complete.
@@ -142,7 +142,7 @@ class ServerCertificate:
         return True
 
     def warn_of_expiry(self, now: float) -> None:
-        """Log a warning once a day in the last :data:`WARNING_DAYS` days before it expires.
+        """Log a warning daily in the last :data:`WARNING_DAYS` days before expiry.
 
         Args:
             now: Unix seconds.
@@ -221,10 +221,12 @@ def link_context(settings: Settings) -> ssl.SSLContext:
 
 
 def check_link_certificate(settings: Settings) -> None:
-    """Check the certificate with which a service logs in to others, if there is one.
+    """Check the certificate by which a service logs in to others.
+
+    There may be none.
 
     Raises:
-        ConfigurationError: If it cannot be read, is out of date, or is not of ``link_user``.
+        ConfigurationError: If the certificate cannot be read, is out of date, or is not of ``link_user``.
     """
     path = settings.link_cert_file
     if path is None:
@@ -241,7 +243,10 @@ def check_link_certificate(settings: Settings) -> None:
 
 
 def names_of(certificate: x509.Certificate) -> list[Name]:
-    """Return the names that a certificate is valid for; its common name does not count (RFC 9525, 2)."""
+    """Return the names that a certificate is valid for.
+
+    Its common name does not count (RFC 9525, 2).
+    """
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:

@@ -87,9 +87,10 @@ class Claims:
 
 
 class TokenKey:
-    """The key that signs tokens, read from its file at first use, and again when that has changed.
+    """The key that signs tokens, read from its file.
 
-    A new file that cannot be used is reported, and the key from before remains in use.
+    It is read at first use, and again when the file has changed. A new file that cannot be used is reported,
+    and the key from before remains in use.
 
     Args:
         path: The file; its text, without the line end, is the key.
@@ -119,7 +120,10 @@ class TokenKey:
         self._next_look = 0.0
 
     def look(self) -> None:
-        """Read the key again if its file has changed; at most once a second."""
+        """Read the key again if its file has changed.
+
+        This looks at most once a second.
+        """
         now = self._clock()
         if self._loaded is None or now < self._next_look:
             return
@@ -140,7 +144,9 @@ class TokenKey:
             logger.info("%s %s: there is another key", self._setting, self.path)
 
     def create_if_missing(self) -> None:
-        """Create a key that only its owner can read; concurrent processes get the same one.
+        """Create a key that only its owner can read.
+
+        Concurrent processes get the same one.
 
         Raises:
             ConfigurationError: If the file cannot be written.
@@ -257,7 +263,10 @@ class TokenKey:
 
 
 def is_own(text: str) -> bool:
-    """Return whether a token claims to be signed as ours are, which is still to be verified."""
+    """Return whether a token claims to be signed by this service.
+
+    The signature is still to be verified.
+    """
     try:
         return bool(jwt.get_unverified_header(text).get("alg") == _ALGORITHM)
     except jwt.InvalidTokenError:
@@ -307,13 +316,13 @@ def _claims(payload: dict[str, Any]) -> Claims:
 
 
 def time_of_issue(payload: Mapping[str, Any]) -> float:
-    """Return when a token was issued, in Unix seconds; 0 if it does not tell."""
+    """Return a token's time of issue in Unix seconds; 0 if unknown."""
     issued = payload.get("iat")
     return issued if isinstance(issued, int | float) else 0
 
 
 def access_problem(mode: int, owner: int, group: int, *, user: int, groups: Collection[int]) -> str | None:
-    """Return why a secret file is not safe from other users; None if it is.
+    """Return why a secret file is open to other users, or None.
 
     A group of the process may read it, as Kubernetes mounts secrets, and all users, if the file belongs to
     another user.

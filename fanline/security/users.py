@@ -101,7 +101,7 @@ class User:
         return _allows(self.publish, self.is_service, topic)
 
     def may_subscribe(self, pattern: str) -> bool:
-        """Return whether one of the user's patterns covers all of a valid pattern.
+        """Return whether one of the user's patterns covers a valid pattern.
 
         Who may subscribe to a topic may also see who is present on it.
         """
@@ -149,7 +149,7 @@ class UsersFile:
                 return accounts
 
     def put(self, user: User, password: str, *, cost: int = BCRYPT_COST) -> None:
-        """Add or replace a user; create the files and their folder if missing.
+        """Add or replace a user, creating missing files and folders.
 
         Args:
             user: The name and the rights.
@@ -185,7 +185,7 @@ class UsersFile:
                 self._write_rights(rights)
 
     def version(self) -> tuple[object, object]:
-        """Return a value that changes when a file is changed, created or removed."""
+        """Return a value that changes when one of the files changes."""
         return files.version(self.path), files.version(self.rights_path)
 
     def _read_both(self, *, missing_ok: bool) -> dict[str, Account]:
@@ -223,7 +223,7 @@ class UsersFile:
 
     @property
     def _mark(self) -> str:
-        """The line of the users file that says that there is a rights file."""
+        """The line of the users file that announces a rights file."""
         return f"# The rights are in {self.rights_path.name}."
 
     def _read_rights(self) -> dict[str, User] | None:
@@ -273,7 +273,10 @@ def _require_patterns(key: str, patterns: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=16_384)
 def _allows(patterns: tuple[str, ...], is_service: bool, wanted: str) -> bool:
-    """Return whether patterns cover a topic or pattern; cached, as it is asked for each message."""
+    """Return whether patterns cover a topic or pattern.
+
+    The result is cached, as it is needed for each message.
+    """
     if is_service and ">" in patterns:
         return True
     return any(covers(pattern, wanted) for pattern in patterns)
@@ -294,7 +297,10 @@ def _hash(password: str, cost: int) -> str:
 
 
 def _entry_problem(name: str, hashed: str, *, taken: bool) -> str | None:
-    """Return the problem of a line, if any; the text shows nothing that may be a password."""
+    """Return the problem of a line, if any.
+
+    The text shows nothing that may be a password.
+    """
     if not hashed:
         return "expected NAME:HASH"
     if problem := _name_problem(name):
