@@ -46,13 +46,19 @@ Before = Annotated[
 
 
 def disconnect(user: UserName) -> None:
-    """Close all connections of a user; to keep the user out, remove the user or revoke the token."""
+    """Close all connections of a user.
+
+    To keep the user out, remove the user or revoke the token.
+    """
     position = asyncio.run(_store(Disconnect(user)))
     typer.echo(f"{user}: disconnected (position {position})")
 
 
 def revoke(jti: TokenId = None, user: Name = None, before: Before = None) -> None:
-    """Revoke a token, or all tokens of a name: they are refused, and their connections close."""
+    """Revoke a token, or all tokens of a name.
+
+    Services refuse a revoked token, and close its connections.
+    """
     if (jti is None) == (user is None):
         raise ConfigurationError("name the token by its JTI, or all tokens of a name with --user NAME")
     if user is None:

@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Look after the durable consumers o
 
 @app.command("list")
 def show() -> None:
-    """Show the durable consumers: how far each is, and how many connections share it."""
+    """Show the durable consumers: their positions, backlogs and connections."""
     fields = ConsumerState.__struct_fields__
     table = Table(*(field.replace("_", " ") for field in fields))
     for state in asyncio.run(_list()):

@@ -1,4 +1,4 @@
-"""One port for several services: each request goes to the service that it is for.
+"""One port for several services, each with its own requests.
 
 ::
 
@@ -90,7 +90,10 @@ class Dispatcher:
         return path if path.startswith("/") else f"/{path}"
 
     def _show_readiness(self) -> PlainTextResponse:
-        """Return which services are not ready; each tells users the reason, at its own path."""
+        """Return which services are not ready.
+
+        Each tells users the reason, at its own path.
+        """
         not_ready = [name for name, each in self._backends.items() if each.app.readiness_problem()]
         if not not_ready:
             return PlainTextResponse("ok\n")

@@ -1,8 +1,8 @@
-"""``fanline serve``: publisher, msgqueue, subscriber and chat in one process, on their ports or on one.
+"""``fanline serve``: publisher, msgqueue, subscriber and chat in one process.
 
-The log is reached by function calls instead of connections. So this is the smallest way to run Fanline, with
-the least memory and latency; what it cannot do is use more than one core, or restart one service without the
-others.
+They have their ports, or share one. The log is reached by function calls instead of connections. So this is
+the smallest way to run Fanline, with the least memory and latency; what it cannot do is use more than one
+core, or restart one service without the others.
 
 On one port each request goes to the service that has its path, and everything of one service is at the path
 of its name as well: ``/publisher/metrics``. That is the URL by which chat and admins find the services.
@@ -53,7 +53,10 @@ SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 
 
 def serve(flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None) -> None:
-    """Run the whole pipeline in one process; --help lists the settings, which all services share."""
+    """Run the whole pipeline in one process; --help lists the settings.
+
+    All services share the settings.
+    """
     parse = partial(
         setting_sources.parse,
         flags or [],
@@ -99,7 +102,9 @@ class Server:
 
     @classmethod
     async def start(cls, sources: Sources) -> Self:
-        """Make what is missing, and start everything; when it returns, all services listen.
+        """Create missing files, and start all services.
+
+        All of them listen when this returns.
 
         Args:
             sources: The settings of all services.
@@ -160,7 +165,9 @@ class Server:
 
 
 class _OnePort:
-    """The port that all services share; it listens from the beginning, and is served once all have started.
+    """The port that all services share.
+
+    It listens from the beginning, and is served once all services have started.
 
     Args:
         settings: Those that all services share.
@@ -198,7 +205,7 @@ class _OnePort:
         self._listener.result().stop_accepting()
 
     async def serve(self) -> None:
-        """Serve the port until cancelled, which is to be when all services have stopped."""
+        """Serve the port until cancelled, after all services have stopped."""
         loop = asyncio.get_running_loop()
         with ExitStack() as opened:
             for entrance in self._entrances:
@@ -221,7 +228,7 @@ class _Started:
         self._one_port = one_port
 
     async def add(self, open_app: Callable[[SomeSettings], OpenedApp], section: SomeSettings) -> SomeSettings:
-        """Start a service; return its settings with the port that it listens on."""
+        """Start a service; return its settings with its port."""
         if self._one_port is not None and section.listen:
             raise ConfigurationError(
                 f"{section.service}_listen: with serve_port, all services listen at serve_listen"
@@ -233,7 +240,7 @@ class _Started:
         return section.model_copy(update={"port": port})
 
     def urls_of(self, *services: ServiceSettings) -> dict[str, str]:
-        """Return the settings that say where the services are, as far as their ports are known."""
+        """Return the settings with the services' URLs, for known ports."""
         names = {"msgqueue": "queue_url"}
         urls = {
             each.service: url_of(each)

@@ -1,4 +1,4 @@
-"""``fanline fsck``, ``fanline backup`` and ``fanline journal``: tools for the log of msgqueue."""
+"""``fanline fsck``, ``fanline backup``, ``fanline journal``: tools for msgqueue's log."""
 
 import subprocess
 from pathlib import Path
@@ -40,13 +40,19 @@ def backup(
 
 @journal.command("status")
 def journal_status(data: Data) -> None:
-    """Say how far a replica has got in the journal; msgqueue may run."""
+    """Show how far a replica has got in the journal.
+
+    msgqueue may run.
+    """
     _run_tool("msgqueue.tools.journal", "status", data)
 
 
 @journal.command("rebuild")
 def journal_rebuild(data: Data) -> None:
-    """Make the log of one stopped msgqueue the beginning of a new journal, or a log of one machine again."""
+    """Make a stopped msgqueue's log the beginning of a new journal.
+
+    With ``store = "sqlite"`` it is a log of one machine again.
+    """
     _run_tool("msgqueue.tools.journal", "rebuild", data)
 
 

@@ -1,4 +1,4 @@
-"""``fanline trace``: what the log tells of a message, or of all messages of a trace."""
+"""``fanline trace``: the log's facts about a message or a trace."""
 
 import asyncio
 import re
@@ -33,9 +33,9 @@ Within = Annotated[
 
 
 def trace(wanted: Wanted, pattern: Pattern = ">", within: Within = 100_000) -> None:
-    """Show when a message was stored, by whom it was sent, and which durable consumers have done it.
+    """Show when a message was stored, its sender, and its consumers' progress.
 
-    Exits with 1 if there is none.
+    Exits with 1 if there is no such message.
     """
     found, consumers = asyncio.run(_look(read(Settings), pattern, wanted, within))
     for message in found:
@@ -68,7 +68,7 @@ def describe(message: Message, consumers: Sequence[ConsumerState]) -> Iterator[s
 
 
 async def find(log: history.History, pattern: str, wanted: str, within: int) -> list[Message]:
-    """Return the messages that a position, a trace id or a message id stands for, in order.
+    """Return the messages by position, trace id or message id, in order.
 
     Args:
         log: Reads the log.

@@ -64,7 +64,10 @@ def add(  # noqa: PLR0913, PLR0917 - each is one option
     stdin: Stdin = False,
     file: File = None,
 ) -> None:
-    """Add a user; the password is asked for, or is the first line of a standard input that is no terminal."""
+    """Add a user, whose password is asked for.
+
+    A standard input that is no terminal has it in its first line.
+    """
     users = _users(file)
     accounts = users.read(missing_ok=True)
     if name in accounts and not update:

@@ -1,1 +1,1 @@
-"""``fanline doctor``: check an installation, and say in words what would go wrong."""
+"""``fanline doctor``: checks an installation, and says what would go wrong."""

@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print a JSON array, for prog
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check certificates, users, disk, ports and services, and say what would go wrong and what to do.
+    """Check certificates, users, disk, ports and services, and give advice.
 
     The exit code is 1 if there is a problem, and 0 if there are none, or warnings only.
     """

@@ -119,7 +119,7 @@ def check_token_key(path: Path) -> Iterator[Finding]:
 
 
 def check_users(settings: Settings) -> Iterator[Finding]:
-    """Check the users file and its rights file, and the login of the services."""
+    """Check the users file, its rights file, and the services' login."""
     if settings.users_file is None:
         try:
             check_exposure(settings)
@@ -199,7 +199,7 @@ def hosts_of(urls: Iterable[str]) -> list[str]:
 
 @contextmanager
 def logged_warnings() -> Iterator[list[str]]:
-    """Collect what is logged as a warning within the block, in place of logging it."""
+    """Collect warnings of the block instead of logging them."""
     found: list[str] = []
     handler = _Collector(found.append)
     source = logging.getLogger("fanline.security.users")

@@ -1,4 +1,4 @@
-"""Check the machine: limits of the process, the disk of the log, and the ports."""
+"""Checks of the machine: limits of processes, the log's disk, ports."""
 
 import os
 import resource
@@ -42,12 +42,12 @@ def check_limits(hard: int) -> Iterator[Finding]:
 
 
 def hard_file_limit() -> int:
-    """Return the highest number of open files that a process may set for itself."""
+    """Return the highest limit of open files for a process."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def check_memory(limit: int | None, settings: Settings) -> Iterator[Finding]:
-    """Check whether what a service may hold fits into the memory of the container.
+    """Check whether what a service holds fits the container's memory.
 
     Args:
         limit: Bytes that the container has; None without a limit.
@@ -69,7 +69,7 @@ def check_memory(limit: int | None, settings: Settings) -> Iterator[Finding]:
 
 
 def check_disk(folder: Path, reserve: int, measure: Callable[[Path], Sequence[float]]) -> Iterator[Finding]:
-    """Check the disk of the log: its room, its file system, and how long it takes to write.
+    """Check the log's disk: free space, file system, and write time.
 
     Args:
         folder: Folder of the log, which need not exist yet.
@@ -110,7 +110,7 @@ def _check_file_system(folder: Path, kind: str) -> Iterator[Finding]:
 
 
 def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """Return the kind of the file system of a folder; an empty string if it is unknown."""
+    """Return the kind of a folder's file system, or empty if unknown."""
     try:
         lines = [line.split() for line in mounts.read_text().splitlines()]
     except OSError:
@@ -120,7 +120,7 @@ def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> st
 
 
 def time_fsyncs(folder: Path) -> list[float]:
-    """Return the seconds that each of some small writes took until it was on disk.
+    """Return the seconds until each of some writes was on disk.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -137,7 +137,7 @@ def time_fsyncs(folder: Path) -> list[float]:
 
 
 def check_ports(services: Sequence[ServiceSettings], answering: Sequence[str]) -> Iterator[Finding]:
-    """Check that each port is free, or in use by a service of Fanline.
+    """Check that each port is free, or used by Fanline's services.
 
     Args:
         services: The services.

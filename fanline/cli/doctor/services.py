@@ -1,4 +1,4 @@
-"""Check the running services: whether they are ready, their versions, and their clocks against each other."""
+"""Checks of the running services: readiness, versions, and clocks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final

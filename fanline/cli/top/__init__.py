@@ -1,1 +1,1 @@
-"""``fanline top``: how all services do, who is connected and what lags, in a terminal."""
+"""``fanline top``: state, users and delays of all services, in a terminal."""

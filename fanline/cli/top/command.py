@@ -51,7 +51,7 @@ T = TypeVar("T")
 def top(
     once: Once = False, interval: Interval = 5.0, user: User = None, password_file: PasswordFile = None
 ) -> None:
-    """Show how all services do, who is connected and what lags; Ctrl-C ends it."""
+    """Show services, connected users and delays; Ctrl-C ends it."""
     settings = read(Settings)
     secret = read_secret("--password-file", None, password_file) or settings.link_secret()
     client = HttpsClient(
@@ -89,7 +89,7 @@ async def look(client: HttpsClient) -> Overview:
 
 
 async def _show(client: HttpsClient, console: Console, interval: float | None) -> None:
-    """Print one screen, or one after the other with an interval between them."""
+    """Print one screen, or one after each interval."""
     with closing(client):
         if interval is None:
             console.print(render(await look(client)))

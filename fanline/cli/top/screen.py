@@ -95,7 +95,7 @@ def render(screen: Overview) -> Group:
 
 
 def spark(values: Iterable[float | None]) -> str:
-    """Draw values as bars from zero to the highest; a space where one is unknown."""
+    """Draw values as bars from zero up; spaces for unknown ones."""
     drawn = list(values)
     most = max((each for each in drawn if each is not None), default=0) or 1
     return "".join(" " if each is None else BARS[min(7, int(each / most * 7.999))] for each in drawn)

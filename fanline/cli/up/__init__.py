@@ -1,1 +1,1 @@
-"""Start an installation on this machine: one of each service, or a cluster."""
+"""Start of an installation on this machine: single services, or a cluster."""

@@ -1,4 +1,4 @@
-"""Run the processes of an installation: start, announce, restart, and stop them in order."""
+"""Processes of an installation: started, announced, restarted, and stopped in order."""
 
 import asyncio
 import signal
@@ -50,7 +50,9 @@ class Child:
 async def run_children(
     children: Sequence[Child], console: Console, welcome: Callable[[], None], *, stop_timeout: float
 ) -> None:
-    """Run processes until SIGINT or SIGTERM; restart those that die. SIGHUP has all services reload.
+    """Run processes until SIGINT or SIGTERM, restarting those that die.
+
+    SIGHUP tells all services to reload.
 
     Args:
         children: The processes, in the order in which to stop them.
@@ -108,7 +110,10 @@ async def _announce(
     console: Console,
     welcome: Callable[[], None],
 ) -> None:
-    """Wait until every service is ready, and say so; say which are not every 20 seconds."""
+    """Announce that every service is ready; until then, report others.
+
+    The services that are not ready are reported every 20 seconds.
+    """
     for supervisor in supervisors:
         await supervisor.has_listened.wait()  # before that, another installation may answer on its port
     waited = 0.0

@@ -1,4 +1,4 @@
-"""``fanline up --cluster``: three NATS servers and two of each service on this machine."""
+"""``fanline up --cluster``: three NATS servers, two of each service, one machine."""
 
 import os
 import secrets
@@ -38,7 +38,9 @@ QUEUE_WAIT: Final = "30"
 
 
 class Cluster:
-    """Two of each service, and the NATS servers that the msgqueues share; :meth:`read` makes it.
+    """Two of each service, and the NATS servers of the msgqueues.
+
+    :meth:`read` makes it.
 
     Args:
         halves: The services, twice.

@@ -1,4 +1,4 @@
-"""``fanline up``: what its command line asks for, one of each service or a cluster."""
+"""``fanline up``: starts one of each service, or a cluster."""
 
 import asyncio
 from contextlib import ExitStack
@@ -15,7 +15,10 @@ def start_all(
     flags: Annotated[list[str] | None, typer.Argument(metavar="[SETTINGS]")] = None,
     is_cluster: Annotated[bool, typer.Option("--cluster")] = False,
 ) -> None:
-    """Start the whole pipeline on this machine; --help lists the settings, which all services share."""
+    """Start the whole pipeline on this machine; --help lists the settings.
+
+    All services share the settings.
+    """
     sources = setting_sources.parse(
         flags or [],
         program="fanline up",

@@ -1,4 +1,4 @@
-"""``fanline up``: the whole pipeline on this machine, and chat on it, from one command.
+"""``fanline up``: the whole pipeline and chat, by one command.
 
 Makes what is missing, starts the services as child processes, puts their names before their log lines, says
 when all are ready and what to type next, restarts one that dies, and stops all of them on Ctrl-C.
@@ -53,7 +53,7 @@ class PipelineSettings:
 
     @classmethod
     def read(cls, sources: Sources, reserved: ExitStack, *, step: int = 0) -> Self:
-        """Read the settings; 0 for a port becomes a free one, which ``reserved`` keeps for the services.
+        """Read the settings, and replace port 0 by free, reserved ports.
 
         Args:
             sources: The settings.
@@ -156,10 +156,10 @@ def create_keys(chat: ChatSettings) -> None:
 
 
 async def make_certificates(common: Settings) -> None:
-    """Make the certificates that are missing, for the names that this installation has.
+    """Create missing certificates for the names of this installation.
 
     Raises:
-        ConfigurationError: If there are none, and none can be made; the reason is on standard error.
+        ConfigurationError: If they cannot be made; the reason is on standard error.
     """
     names = [] if (host := reachable_host(common)) in _LOCAL_HOSTS else ["--name", host]
     command = module_command("certs", "make", "--dir", str(common.cert_dir), *names)
@@ -199,7 +199,10 @@ and in a third:         [bold]{escape(_demo(publisher, 'pub greetings "Hello, wo
 
 
 def chat_login(chat: ChatSettings) -> str:
-    """Return how people get into chat; of passwords, only that of the demo is shown."""
+    """Return how people log in to chat.
+
+    The demo's password is the only one shown.
+    """
     if chat.chat_password_file is not None:
         login = f"the password in {chat.chat_password_file}"
     elif chat.chat_password is not None:
@@ -216,7 +219,7 @@ def url_of(service: ServiceSettings) -> str:
 
 
 def _demo(service: ServiceSettings, words: str) -> str:
-    """Return what to type to try a service out, with only those options that it cannot do without."""
+    """Return a command to try a service, with only necessary options."""
     options = [typed("python"), "-m clientdemo"]
     fields = service.fields()
     if url_of(service) != f"wss://localhost:{fields[f'{service.service}_port'].default}":
