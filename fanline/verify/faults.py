@@ -1,4 +1,4 @@
-"""Injects the faults of a plan into an installation, and puts everything right in the end."""
+"""Injector of a plan's faults, which repairs everything at the end."""
 
 import asyncio
 from collections import Counter
@@ -31,9 +31,9 @@ class Injector:
         self._locks = {name: asyncio.Lock() for name in (*self._targets.services, *self._targets.links)}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Inject every fault at its time until ``stop`` is set, and return when the last one is over.
+        """Inject every fault at its time, until ``stop`` is set.
 
-        A target has one fault at a time; the next one waits.
+        This returns when the last fault is over. A target has one fault at a time; the next one waits.
         """
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -44,7 +44,10 @@ class Injector:
                 tasks.create_task(self._inject(event))
 
     async def heal(self) -> None:
-        """Start each service that has ended by itself; all other faults are over when :meth:`run` returns."""
+        """Start each service that has ended by itself.
+
+        All other faults are over when :meth:`run` returns.
+        """
         for name in self._targets.services:
             await self._installation.start(name)
 

@@ -1,4 +1,4 @@
-"""Which faults come when: a schedule that follows from a seed alone. No I/O."""
+"""Schedule of faults that follows from a seed alone. No I/O."""
 
 import random
 from collections.abc import Iterator

@@ -15,7 +15,10 @@ LINE_SECONDS: Final = 5.0
 
 
 async def show(run: Run, console: Console) -> None:
-    """Show how a run is going until cancelled: live on a terminal, otherwise by a line every few seconds."""
+    """Show a run's progress until cancelled.
+
+    It is live on a terminal, otherwise a line every few seconds.
+    """
     await (_show_live(run, console) if console.is_terminal else _show_lines(run, console))
 
 

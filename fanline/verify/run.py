@@ -31,7 +31,7 @@ PROBE_SECONDS: Final = 20.0
 
 
 class Run:
-    """Everything of one run; what is public may be looked at while it is under way.
+    """Everything of one run, whose public attributes may be read anytime.
 
     Args:
         options: What to do.
@@ -156,7 +156,10 @@ class Run:
 
 
 async def _probe(place: Place, workload: Workload, timeout: float) -> int:
-    """Log in to both services, and return the position behind which the run begins."""
+    """Log in to both services, and return the run's first position.
+
+    The run begins after it.
+    """
     login: dict[str, Any] = {"user": place.user, "password": place.password, "tls": place.tls}
     try:
         async with Publisher(place.publisher_url, **login) as publisher:
@@ -173,7 +176,7 @@ async def _probe(place: Place, workload: Workload, timeout: float) -> int:
 
 
 async def _read_log(load: Load, start: int) -> tuple[Received, list[Received]]:
-    """Return the log as a subscription gives it, and each topic as HTTP gives it."""
+    """Return the log by subscription, and each topic by HTTP."""
     log = history.LogReader(load, "the log", [load.workload.everything], start)
     await read_to_the_end(log)
     readers = [

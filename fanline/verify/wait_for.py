@@ -8,7 +8,7 @@ POLL_SECONDS: Final = 0.1
 
 
 async def happens(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, so many seconds at most, and return whether it has happened."""
+    """Wait some seconds for an event; return whether it happened."""
     try:
         async with asyncio.timeout(max(seconds, 0)):
             await event.wait()

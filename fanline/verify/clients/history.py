@@ -1,4 +1,4 @@
-"""The log as it is when everything is over: read by subscription, and page by page over HTTP."""
+"""The final log: read by subscription, and page by page."""
 
 import asyncio
 import http.client
@@ -41,12 +41,12 @@ _decode: Final = msgspec.json.Decoder(list[Stored]).decode
 
 
 class PageReader:
-    """Reads a topic over HTTP, from the oldest page to the newest or the other way.
+    """Reads a topic over HTTP, page by page in either direction.
 
     Args:
         load: The run.
         topic: What to read.
-        start: Position behind which the run began.
+        start: Position after which the run began.
         backwards: Which way.
     """
 

@@ -9,7 +9,7 @@ from fanline.verify.verdict.observations import Received, Sent, split_key
 
 
 class Load:
-    """The traffic of one run: where it goes, its notes, and when it ends.
+    """The traffic of one run: its pipeline, its notes, its end.
 
     Args:
         place: The pipeline.
@@ -22,9 +22,9 @@ class Load:
         sent: What each publisher notes.
         received: What each subscriber notes.
         is_over: Set when nothing new is to be published.
-        is_healed: Set when there are no more faults: who is slow or takes a rest hurries up.
+        is_healed: Set when there are no more faults: slow and resting clients hurry up.
         reconnects: Connections that were made again after a loss.
-        longest_delivery: The most seconds between a message and its delivery to one who keeps up.
+        longest_delivery: The most seconds between a message and its delivery to a prompt subscriber.
     """
 
     def __init__(self, place: Place, workload: Workload, *, seed: int, publishers: int, rate: float) -> None:
@@ -73,11 +73,14 @@ class Load:
         return heads
 
     def rng(self, name: str) -> random.Random:
-        """Return the source of randomness of one who takes part, which is the same whenever the seed is."""
+        """Return a participant's source of randomness, which follows from the seed."""
         return random.Random(f"{self._seed} {name}")  # noqa: S311 - repeatable, guards no secret
 
     def note_delay(self, key: int) -> None:
-        """Note how long a message took to the subscriber that has just got it."""
+        """Note how long a message took to its subscriber.
+
+        To be called when it has just arrived.
+        """
         by, number = split_key(key)
         if number < len(self.sent[by]):
             self.longest_delivery = max(self.longest_delivery, self.now - self.sent[by].handed_over[number])
@@ -95,7 +98,7 @@ class Reconnects:
         self._is_first = True
 
     def __call__(self, problem: str | None) -> None:
-        """Take note of a connection, or of the problem that there is none."""
+        """Note a new connection, or the problem without one."""
         if problem is not None:
             return
         if not self._is_first:

@@ -1,4 +1,7 @@
-"""One who publishes by POST, and one who receives server-sent events; both speak HTTP by hand."""
+"""A publisher by POST, and a reader of server-sent events.
+
+Both speak HTTP by hand.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,7 +47,10 @@ _MANY: Final = "/messages"
 
 
 class ByPost(Sender):
-    """Publishes by POST: one message to a request, or many; what has no ack is sent again, in order."""
+    """Publishes by POST, and repeats messages without ack in order.
+
+    A request has one message, or many.
+    """
 
     async def publish(self) -> None:
         """See :meth:`Sender.publish`."""
@@ -66,7 +72,7 @@ class ByPost(Sender):
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _post(self, http: httpx.AsyncClient, numbers: Sequence[int]) -> Sequence[int]:
-        """Make one request, and return the messages that are to be sent again."""
+        """Make one request, and return the messages to send again."""
         response = await http.send(self._request(http, numbers))
         entries = self._entries(response)
         return numbers if entries is None else self._settle(numbers, entries)
@@ -96,7 +102,7 @@ class ByPost(Sender):
         return http.build_request("POST", path, content=content, headers=headers)
 
     def _entries(self, response: httpx.Response) -> Sequence[_Entry] | None:
-        """Return the answers for the messages of a request; None if it is to be made again."""
+        """Return the answers for a request's messages; None to repeat it."""
         status = response.status_code
         if status in (HTTPStatus.OK, HTTPStatus.CREATED):
             are_many = response.request.url.path == _MANY
@@ -114,7 +120,7 @@ _decode_gap: Final = msgspec.json.Decoder(ToldGap).decode
 
 
 class EventReader(Reader):
-    """Receives server-sent events, and resumes by the id of the last one, as a browser does."""
+    """Receives server-sent events, and resumes by their ids like a browser."""
 
     def __init__(self, load: Load, name: str, patterns: Sequence[str], start: int) -> None:
         super().__init__(load, name, patterns, start)

@@ -1,4 +1,4 @@
-"""Publishers: two through the public client, in its two ways, and one with raw frames."""
+"""Publishers: two through the public client, and one with raw frames."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ REPEATABLE: Final = 100
 
 
 class Sender(ABC):
-    """Publishes until the load is over, and then waits for what has no ack yet.
+    """Publishes until the load is over, and waits for acks.
 
     Args:
         load: The run.
@@ -50,7 +50,10 @@ class Sender(ABC):
         """Publish until the load is over and everything has its ack."""
 
     async def next_burst(self) -> int:
-        """Wait as long as the rate demands, and return how many messages to hand over; 0 if it is over."""
+        """Wait as the rate demands, and return how many messages follow.
+
+        It is 0 if the load is over.
+        """
         burst = self.rng.randint(1, MAX_BURST)
         return 0 if await happens(self.load.is_over, burst / self.load.rate) else burst
 
@@ -105,7 +108,7 @@ class Pipelined(Sender):
 
 
 class OneByOne(Sender):
-    """Waits for each ack before the next message, and makes its own ids."""
+    """Waits for each ack before the next message, with own ids."""
 
     async def publish(self) -> None:
         """See :meth:`Sender.publish`."""
@@ -143,7 +146,7 @@ _decode: Final = msgspec.json.Decoder(_Answer | list[_Answer]).decode
 
 
 class ByHand(Sender, RawClient):
-    """Speaks the protocol itself, and now and then sends again what is acknowledged already.
+    """Speaks the protocol itself, and sometimes repeats acknowledged messages.
 
     After a lost connection it sends everything again that has no ack.
     """
@@ -190,7 +193,10 @@ class ByHand(Sender, RawClient):
         await connection.send(_encode(messages), text=True)
 
     def _repeats(self) -> Sequence[int]:
-        """Return what to send again in spite of its ack: one of the newest, soon and then now and then."""
+        """Return acknowledged messages to repeat: one of the newest, or none.
+
+        The first one comes soon, others now and then.
+        """
         if self.sent.repeats and self.rng.random() > self.repeat_share:
             return ()
         newest = range(max(0, len(self.sent) - REPEATABLE), len(self.sent))

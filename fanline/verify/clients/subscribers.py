@@ -1,4 +1,4 @@
-"""Subscribers: through the public client, each in another way, and one with raw frames."""
+"""Subscribers: several through the public client, one with raw frames."""
 
 import asyncio
 import contextlib
@@ -100,7 +100,7 @@ class Steady(Reader):
 
 
 class Slow(Reader):
-    """Stays, but takes its time, and sometimes reads nothing for longer than the services put up with."""
+    """Reads slowly, with pauses longer than the services allow."""
 
     keeps_up = False
 
@@ -115,7 +115,7 @@ class Slow(Reader):
 
 
 class Visitor(Reader):
-    """Comes and goes, and resumes by itself behind the last message that it had."""
+    """Comes and goes, and resumes by itself after its last message."""
 
     has_one_pattern = True
     keeps_up = False

@@ -1,4 +1,4 @@
-"""The publishers and subscribers of a run as tasks: set going, and waited for at the end."""
+"""Publishers and subscribers of a run as tasks, until its end."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ class Traffic:
         await _end(*self._sending, *self._reading)
 
     async def finish_sending(self) -> None:
-        """Publish nothing new, and wait for the last acks, as long as any come."""
+        """Stop publishing, and wait for the last acks, while any come."""
         self._load.is_over.set()
         await settles(
             lambda: all(task.done() for task in self._sending), lambda: self._load.acked, quiet=QUIET_SECONDS
@@ -75,7 +75,7 @@ async def read_to_the_end(reader: Reader) -> None:
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks, wait until they have ended, and raise what ended them other than that."""
+    """Cancel tasks, wait for their end, and raise their errors."""
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
@@ -96,7 +96,10 @@ def _is_there(reader: Reader, goal: int) -> bool:
 
 
 def _make_reader(load: Load, number: int, start: int) -> Reader:
-    """Return one of a run's subscribers: of each kind in turn, and with each set of patterns."""
+    """Return a subscriber of a run.
+
+    Each kind has its turn, and each set of patterns.
+    """
     kind = READERS[number % len(READERS)]
     forms = load.workload.subscriptions
     patterns = forms[number % len(forms)]

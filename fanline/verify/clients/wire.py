@@ -1,4 +1,4 @@
-"""WebSocket connections below the public client, for those who must not share its mistakes."""
+"""WebSocket connections independent of the public client and its mistakes."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -37,12 +37,12 @@ class Retry(Exception):
 
 
 class RawClient(ABC):
-    """One who speaks the protocol by hand, on one connection after the other.
+    """Speaks the protocol by hand, on one connection after the other.
 
     Args:
         load: The run.
         url: The endpoint.
-        troubles: Where to note what the service says that makes no sense.
+        troubles: Where to note senseless answers of the service.
     """
 
     def __init__(self, load: Load, url: str, troubles: list[str]) -> None:

@@ -32,10 +32,10 @@ _decode: Final = msgspec.json.Decoder(Content).decode
 
 
 class Workload:
-    """The topics of one run, under a root that no other run has.
+    """Topics of one run, under a root that no other has.
 
     Args:
-        token: What tells the run from all others in the same log.
+        token: Name of the run, unique in the log.
         publishers: How many there are.
     """
 
@@ -50,18 +50,21 @@ class Workload:
         return f"{self.root}.>"
 
     def topics(self, publisher: int) -> Sequence[str]:
-        """Return where a publisher's messages go in turn: all topics, in an order of its own."""
+        """Return a publisher's topics in its own order.
+
+        Its messages go to them in turn.
+        """
         shift = publisher % len(self._topics)
         return self._topics[shift:] + self._topics[:shift]
 
     @property
     def subscriptions(self) -> Sequence[Sequence[str]]:
-        """Sets of patterns for the readers: literal ones, wildcards, and such as overlap."""
+        """Sets of patterns for readers: topics, wildcards, and overlapping ones."""
         forms = [(">",), ("b.*",), ("c.>", "c"), ("*",), ("a",), ("a", "b.x", ">"), (">",)]
         return [[f"{self.root}.{rest}" for rest in form] for form in forms]
 
     def id(self, publisher: int, number: int) -> str:
-        """Return the idempotency key of a message, for those who choose their own."""
+        """Return a message's idempotency key, for clients that choose their own."""
         return f"{self.root}-{publisher}-{number}"
 
     def content(self, publisher: int, number: int) -> bytes:
@@ -69,7 +72,7 @@ class Workload:
         return _encode(Content(publisher, number, _PAD[: _size(publisher + number)]))
 
     def identify(self, topic: str, content: bytes) -> int:
-        """Return the key of a message that came, or ``UNKNOWN`` if it is not as any was published."""
+        """Return a received message's key, or ``UNKNOWN`` if not published so."""
         try:
             said = _decode(content)
         except msgspec.DecodeError:

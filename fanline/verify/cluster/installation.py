@@ -1,4 +1,4 @@
-"""A cluster of our own that is put to the test: two msgqueues on three NATS servers.
+"""The cluster under test: two msgqueues on three NATS servers.
 
 Every connection goes through a :class:`~fanline.verify.system.proxy.Proxy`, also those of each msgqueue to
 each NATS server; the NATS servers reach each other directly::
@@ -51,7 +51,10 @@ ATTEMPTS: Final = 5
 
 
 class ClusterInstallation(Installation):
-    """A cluster of our own, while an ``async with`` block runs; the arguments are those of a pipeline."""
+    """A cluster to be tested, during an ``async with`` block.
+
+    The arguments are those of a pipeline.
+    """
 
     def __init__(
         self, folder: Path, *, commands: Mapping[str, Sequence[str]], rng: random.Random, findings: Findings
@@ -67,7 +70,10 @@ class ClusterInstallation(Installation):
         return replace(super().place, patience=QUEUE_WAIT)
 
     async def leader(self) -> str:
-        """Return the name of the NATS server that leads the journal, once there is one."""
+        """Return the name of the journal's leading NATS server.
+
+        This waits until there is one.
+        """
         tls = client_context(self._folder / "certs")
         return NATS[await nats_servers.leader_of(self._ports, tls, "FANLINE")]
 

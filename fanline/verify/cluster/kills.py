@@ -1,4 +1,4 @@
-"""Measure how long acknowledgements stop when one process of a cluster is killed.
+"""Measure how long acknowledgements stop when a cluster process is killed.
 
 ``python -m fanline.verify.cluster.kills`` starts a cluster on this machine, kills the leading NATS server and
 one of the msgqueues in turn, and prints after each kill the longest wait for an acknowledgement.
@@ -34,7 +34,7 @@ PATIENCE: Final = 60.0
 
 
 class AckWaits:
-    """Publishes at a steady rate, and measures how long each message waits for its acknowledgement.
+    """Publishes at a steady rate, and measures the waits for acknowledgements.
 
     Args:
         publisher: How messages are published.
@@ -52,7 +52,7 @@ class AckWaits:
                 await asyncio.sleep(INTERVAL)
 
     async def longest_during(self, seconds: float) -> float:
-        """Return the longest wait for an acknowledgement that came within the next seconds."""
+        """Return the longest wait for an acknowledgement in the next seconds."""
         self._longest = 0.0
         await asyncio.sleep(seconds)
         return self._longest
@@ -65,7 +65,7 @@ class AckWaits:
 
 
 async def measure(folder: Path, count: int, report: Callable[[str], None]) -> None:
-    """Kill the leading NATS server and msgqueues in turn, so many times each, and report each wait.
+    """Kill the leading NATS server and msgqueues in turn, reporting each wait.
 
     Args:
         folder: Where the cluster keeps everything.

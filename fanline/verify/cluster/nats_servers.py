@@ -1,4 +1,4 @@
-"""Run three NATS servers with JetStream on this machine, for a cluster to try and to test."""
+"""Three NATS servers with JetStream on this machine, to test clusters."""
 
 import asyncio
 import shutil
@@ -38,7 +38,7 @@ cluster {{ name: fanline, listen: "127.0.0.1:{ports.route}", routes: [{routes}] 
 
 @dataclass(frozen=True)
 class NatsPorts:
-    """The ports of one server: for clients, for monitoring, and for the other servers."""
+    """Ports of one server: for clients, monitoring, and other servers."""
 
     client: int
     monitor: int
@@ -46,10 +46,12 @@ class NatsPorts:
 
     @classmethod
     def reserve(cls, reserved: ExitStack) -> list[Self]:
-        """Return free ports for all servers, which ``reserved`` keeps for them, also while one is away.
+        """Return free ports for all servers, kept by ``reserved``.
+
+        They stay reserved while a server is away.
 
         Raises:
-            OSError: If there are none.
+            OSError: If there are no free ports.
         """
 
         def free() -> int:
@@ -113,7 +115,7 @@ def write_configuration(
 
 
 def command_of(folder: Path, configuration: Path) -> list[str]:
-    """Return the command that starts a server, which logs into a file next to its configuration."""
+    """Return a server's command, which logs next to its configuration."""
     log = folder / configuration.with_suffix(".log").name
     return [str(find_program()), "--config", str(configuration), "--log", str(log)]
 
@@ -124,7 +126,7 @@ def environment_of(inherited: Mapping[str, str], password: str) -> dict[str, str
 
 
 async def wait_for_servers(ports: Sequence[NatsPorts], tls: ssl.SSLContext, *, least: int = MAJORITY) -> None:
-    """Wait until enough servers have found each other, and can create or use a stream.
+    """Wait until enough servers have met, and can use a stream.
 
     Args:
         ports: The ports of all servers.

@@ -1,4 +1,4 @@
-"""The hostile client as a process: it attacks as the lines of its standard input say.
+"""The hostile client as a process, with attacks by standard input.
 
 The first line has the target as JSON, each other one the name of an attack, which goes on until the next
 line. Each line is answered with one when that is begun.
@@ -27,7 +27,7 @@ CANCEL_SECONDS: Final = 0.5
 
 
 class Order(msgspec.Struct):
-    """The first line: the fields of :class:`Target`, and where the CA certificate is."""
+    """The first line: the fields of :class:`Target`, and the certificates' folder."""
 
     publisher: int
     subscriber: int
@@ -59,7 +59,10 @@ async def attack(read_line: Callable[[], Awaitable[bytes]], answer: Callable[[],
 
 
 async def _end(attack: asyncio.Task[None]) -> None:
-    """End an attack: one that hears at that moment that it was cut takes the cancellation for that."""
+    """End an attack, cancelling it until it has ended.
+
+    An attack that learns at that moment that it was cut takes the cancellation for that.
+    """
     while not attack.done():
         attack.cancel()
         await asyncio.wait([attack], timeout=CANCEL_SECONDS)

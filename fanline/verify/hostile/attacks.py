@@ -1,4 +1,4 @@
-"""Attacks of a client that keeps within all limits; each goes on until it is cancelled.
+"""Attacks of a client within all limits, each until cancelled.
 
 Those that log in do so as a user who may publish and subscribe. None opens more than some hundreds of
 connections.
@@ -42,7 +42,7 @@ async def send_many_elements(target: Target) -> None:
 
 
 async def flood_with_messages(target: Target) -> None:
-    """Publish small messages, and large ones, as fast as the connections take them."""
+    """Publish small and large messages as fast as possible."""
     small = msgspec.json.encode([{"topic": "flood.small", "content": n} for n in range(250)])
     large = msgspec.json.encode({"topic": "flood.large", "content": LARGE})
     async with asyncio.TaskGroup() as group:
@@ -144,7 +144,7 @@ async def leave_handshakes_unfinished(target: Target) -> None:
 
 
 async def send_long_headers(target: Target) -> None:
-    """Make requests without a login whose headers are as long as possible, with control characters."""
+    """Make requests without login, with longest headers and control characters."""
     origin = "\x1b[31m" + "\xff" * HEADER_BYTES
     headers = "".join(f"Origin: {origin}\r\n" for _ in range(20))
     await together(2, partial(_request, target, target.subscriber, "/topics/t/messages", "Basic x", headers))

@@ -1,4 +1,4 @@
-"""The load that other programs put on this machine: what is slow because of them is no fault of a service."""
+"""Load by other programs, for whose delays no service is blamed."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -20,13 +20,16 @@ class CpuTimes(NamedTuple):
 
     @classmethod
     def read(cls, pids: Collection[int], proc: Path = Path("/proc")) -> Self:
-        """Read them, with those of some processes; of one that has ended there are none."""
+        """Read the times of the machine and of some processes.
+
+        A process that has ended has none.
+        """
         ticks = [int(each) for each in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
         idle = ticks[3] + ticks[4]
         return cls(sum(ticks), sum(ticks) - idle, sum(_ticks_of(proc / str(pid) / "stat") for pid in pids))
 
     def share_of_others(self, before: Self) -> float:
-        """Return the share of the machine that other processes have used since an earlier time, 0 to 1."""
+        """Return the share (0 to 1) that other processes used since."""
         total = self.total - before.total
         others = (self.busy - before.busy) - (self.own - before.own)
         return min(1.0, max(0.0, others / total)) if total else 0.0

@@ -1,4 +1,4 @@
-"""Report what a hostile client could do to a well-behaved one, as text and as JSON."""
+"""Report of a hostile client's effect on others, text or JSON."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -46,7 +46,10 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.ack_p99_ms, self.delivery_p99_ms)
 
     def max_wait_ms(self, calm: "Phase") -> float:
-        """Return what its p99 may be: other programs, and waits without an attack, allow for more."""
+        """Return the allowed p99.
+
+        Other programs, and waits without an attack, allow for more.
+        """
         left = max(LEAST_SHARE, 1 - self.others_share)
         slowest = calm.slowest_ms
         return max(MAX_WAIT_MS / left, MAX_SLOWDOWN * slowest if slowest < math.inf else 0.0)
@@ -67,7 +70,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostileReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one run; its fields are those of the JSON report.
+    """Outcome of one run, with the fields of the JSON report.
 
     Attributes:
         ok: Whether the well-behaved client noticed nothing, and no service grew too much.

@@ -1,4 +1,4 @@
-"""One run: services with default settings, a hostile client, and a well-behaved one."""
+"""One run: services by default settings, a hostile and a good client."""
 
 import asyncio
 import os
@@ -180,7 +180,10 @@ class HostileRun:
     async def _run_rounds(
         self, witness: Witness, begin: "AttackSwitch", tls: ssl.SSLContext
     ) -> Sequence["Round"]:
-        """Attack, and rest after each attack; the waits of all rests are those of the first round."""
+        """Attack, and rest after each attack.
+
+        The waits of all rests are those of the first round.
+        """
         before = self._sizes()
         self.phase = "no attack"
         calm = witness.waits
@@ -201,7 +204,7 @@ class HostileRun:
         return rounds
 
     async def _watch_sizes(self, before: Mapping[str, float]) -> dict[str, float]:
-        """Return by how much each service is larger at most, in MiB, until the present attack is over."""
+        """Return each service's largest growth in MiB during the present attack."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._seconds * ATTACK_SHARE
         peak = dict.fromkeys(before, 0.0)
@@ -211,7 +214,10 @@ class HostileRun:
         return peak
 
     async def _settle(self, before: Mapping[str, float]) -> dict[str, float]:
-        """Return by how much each service is larger, in MiB, once that is not too much, or after a while."""
+        """Return each service's growth in MiB, once it is acceptable.
+
+        After a while it is returned as it is.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + SETTLE_SECONDS
         while True:
@@ -248,7 +254,7 @@ class HostileRun:
 
 
 class Round(NamedTuple):
-    """Notes about one attack: how long messages took, what others used, how large the services were."""
+    """Notes about one attack: waits, others' load, and services' sizes."""
 
     attack: str
     waits: Waits
@@ -291,7 +297,10 @@ class AttackSwitch:
         return self._process.pid
 
     async def __call__(self, line: str) -> None:
-        """Begin an attack, and end the one before; an empty line ends it alone."""
+        """Begin an attack, and end the one before.
+
+        An empty line ends it alone.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{line}\n".encode())

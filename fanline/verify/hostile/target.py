@@ -1,4 +1,4 @@
-"""The services that are attacked, and connections to them below the public client."""
+"""The attacked services, and connections independent of the public client."""
 
 import asyncio
 import ssl

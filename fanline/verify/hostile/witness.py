@@ -1,4 +1,4 @@
-"""A well-behaved client: what it publishes comes back to it, and how long that takes."""
+"""A well-behaved client, which times its own messages."""
 
 import asyncio
 import math
@@ -22,7 +22,7 @@ class Waits:
 
 
 class Witness:
-    """Publishes and subscribes at a modest rate, until it is told to stop.
+    """Publishes and subscribes at a modest rate, until stopped.
 
     Args:
         publisher: Its client of publisher.
@@ -89,6 +89,9 @@ class Witness:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the least value that a share of them does not exceed; NaN without values."""
+    """Return the least value that a share does not exceed.
+
+    Without values it is NaN.
+    """
     in_order = sorted(values)
     return in_order[max(0, math.ceil(share * len(in_order)) - 1)] if in_order else math.nan

@@ -1,6 +1,6 @@
-"""The pipeline that is put to the test: one that runs somewhere, or one of our own in a temporary folder.
+"""The pipeline under test: a running one, or a temporary one.
 
-In our own one every connection goes through a :class:`~fanline.verify.system.proxy.Proxy`, from the clients
+In a temporary one every connection goes through a :class:`~fanline.verify.system.proxy.Proxy`, from clients
 to the services as from service to service::
 
     clients ──▶ publisher ──▶ msgqueue ◀── subscriber ◀── clients
@@ -141,7 +141,7 @@ class Installation:
                 raise outcome
 
     async def terminate(self, name: str) -> None:
-        """Stop a service with SIGTERM; it must end with 0, and in time."""
+        """Stop a service with SIGTERM, noting a late or failed end."""
         limit = self.stop_timeout
         code = await self.services[name].terminate(limit)
         if code is None:

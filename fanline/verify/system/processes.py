@@ -1,4 +1,4 @@
-"""One service as a child process, to be killed, frozen, stopped and started again."""
+"""One service as a child process, for kills, freezes and restarts."""
 
 import asyncio
 import resource
@@ -101,7 +101,10 @@ class ServiceProcess:
             await asyncio.wait([self._watching])
 
     async def terminate(self, timeout: float) -> int | None:
-        """Ask it to stop, and return its exit code; after ``timeout`` seconds kill it and return None."""
+        """Ask the process to stop, and return its exit code.
+
+        It is killed after ``timeout`` seconds; then the result is None.
+        """
         self._is_ending = True
         if self._child is None or self._watching is None:
             return 0

@@ -1,6 +1,7 @@
-"""A network link that can fail: a TCP relay that cuts, tears, stalls or blocks what goes through it.
+"""A network link that can fail, as a TCP relay.
 
-It sees TLS records, not frames, and cuts wherever it happens to be: within a record, a frame, or a handshake.
+It cuts, tears, stalls or blocks what goes through it. The relay sees TLS records, not frames, and cuts
+wherever it happens to be: within a record, a frame, or a handshake.
 """
 
 import asyncio
@@ -73,7 +74,7 @@ class Proxy:
             pair.reset()
 
     async def tear(self, seconds: float) -> None:
-        """End every connection at some byte of what it carries next, or else after so many seconds."""
+        """End every connection at a random next byte, or after ``seconds``."""
         torn = tuple(self._pairs)
         for pair in torn:
             pair.rest = self._rng.randrange(MAX_REST)
@@ -170,7 +171,7 @@ class _Pair:
             _reset(writer)
 
     async def close(self) -> None:
-        """Close both halves, with what is on its way to them; reset those that do not take it."""
+        """Close both halves after their data; reset those that stall."""
         try:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):

@@ -1,7 +1,7 @@
-"""The judge: from what was sent, what came, and the log as it was read at the end, the violations. No I/O.
+"""The judge, which finds violations in sent, received and stored messages.
 
-The log is taken for the truth of what is stored. Against it is held what the publishers were told, and what
-each reader got, position by position.
+No I/O. The log is taken for the truth of what is stored. Against it is held what the publishers were told,
+and what each reader got, position by position.
 """
 
 from array import array
@@ -58,7 +58,7 @@ class _Checker:
     # The log.
 
     def _check_log(self, stored: Sequence["array[int]"]) -> None:
-        """Look for what is stored twice or in the wrong order; fill in where each message is stored."""
+        """Find messages stored twice or in disorder; note each one's position."""
         newest = [-1] * len(self._sent)
         for seq, key in _entries(self._log):
             if not self._is_known(key):
@@ -99,7 +99,10 @@ class _Checker:
     # The readers.
 
     def _check_order(self, reader: Received) -> None:
-        """Look for what came out of order: on one subscription of all, on several of the same topic."""
+        """Find messages out of order.
+
+        The order is that of one subscription, or, with several, of each topic.
+        """
         newest: defaultdict[str, int] = defaultdict(lambda: reader.start)
         for seq, key in _entries(reader):
             if not self._is_known(key):
@@ -113,7 +116,7 @@ class _Checker:
             self._add(Breach.REFUSED, f"{reader.name}: {trouble}")
 
     def _check_deliveries(self, reader: Received) -> None:
-        """Hold what came against what the log has for the reader, position by position."""
+        """Compare a reader's messages with the log, position by position."""
         for seq, stored, came in _join(self._due_to(reader), _sorted(reader)):
             where = f"{reader.name}: {seq}"
             if came is None and not reader.was_told_of(seq):
@@ -160,7 +163,7 @@ def _entries(reader: Received) -> Iterable[Entry]:
 
 
 def _sorted(reader: Received) -> Iterator[Entry]:
-    """Yield what came in the order of the log, of each position the first that came there."""
+    """Yield the first message of each position, in the log's order."""
     seqs, keys = reader.seqs, reader.keys
     last = 0
     for index in sorted(range(len(seqs)), key=seqs.__getitem__):
@@ -170,7 +173,10 @@ def _sorted(reader: Received) -> Iterator[Entry]:
 
 
 def _join(left: Iterator[Entry], right: Iterator[Entry]) -> Iterator[tuple[int, int | None, int | None]]:
-    """Yield every position that is on either side, with the key on each; None where it is missing."""
+    """Yield positions of either side with both keys.
+
+    A key is None where it is missing.
+    """
     one, other = next(left, _END), next(right, _END)
     while (seq := min(one[0], other[0])) != _END[0]:
         here, there = one[0] == seq, other[0] == seq

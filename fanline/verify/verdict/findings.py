@@ -1,4 +1,4 @@
-"""Violations of the promises: how many of each kind, and the first few of them in words."""
+"""Violations of promises: the number of each kind, and examples."""
 
 from collections import Counter, defaultdict
 from enum import StrEnum
@@ -50,7 +50,7 @@ _MEANINGS: Final = {
 
 
 class Findings:
-    """The violations of one run; of a flood only the first few are kept in words.
+    """Violations of one run, with only the first few in words.
 
     Attributes:
         counts: How many there are of each kind.

@@ -1,4 +1,4 @@
-"""Record sent and received messages during a run, for the check at its end. No I/O.
+"""Records of sent and received messages, for the final check. No I/O.
 
 Both are arrays, so that a message costs sixteen bytes where it is sent, and as many for each reader that
 gets it. A message is known by its *key*, one number made of its publisher's and its own.

@@ -24,7 +24,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one run; its fields are those of the JSON report.
+    """Outcome of one run, with the fields of the JSON report.
 
     Attributes:
         ok: Whether no promise was broken.
@@ -39,7 +39,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         faults: How often each kind of fault befell each target.
         reconnects: Connections that were made again after a loss.
         longest_ack_wait: The most seconds between a message and its ack.
-        longest_delivery_wait: The most seconds between a message and its delivery to one who keeps up.
+        longest_delivery_wait: The most seconds between a message and its delivery to a prompt subscriber.
         violations: Most frequent first.
         folder: Where logs and data of the services are kept, if they are.
     """
