@@ -1,4 +1,4 @@
-"""Addresses: the hosts to listen on, how a host and a port are written, and the URLs of services."""
+"""Addresses: hosts to listen on, hosts with ports, and services' URLs."""
 
 import errno
 import ipaddress
@@ -25,12 +25,18 @@ Bound = tuple[socket.AddressFamily, str, bool]
 
 
 def split_hosts(host: str) -> list[str]:
-    """Split a list of hosts, with commas between them; brackets around an IPv6 address do not count."""
+    """Split a list of hosts at its commas.
+
+    Brackets around an IPv6 address are removed.
+    """
     return [part.strip().removeprefix("[").removesuffix("]") for part in host.split(",") if part.strip()]
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is of this machine alone; of a name only ``localhost`` is."""
+    """Return whether a host is this machine's loopback.
+
+    The only name that counts is ``localhost``.
+    """
     if host == "localhost":
         return True
     try:
@@ -40,7 +46,7 @@ def is_loopback(host: str) -> bool:
 
 
 def join_host_port(host: str, port: int) -> str:
-    """Return a host and a port as a URL spells them: IPv6 addresses in brackets."""
+    """Return host and port for a URL, with IPv6 addresses in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -89,10 +95,12 @@ def split_listen_url(url: str) -> ListenUrl:
 
 
 def bind_unix(path: str) -> socket.socket:
-    """Bind a Unix socket, for this user and group; one that nothing listens on any more is replaced.
+    """Bind a Unix socket for this user and group.
+
+    A socket that no program listens on any more is replaced.
 
     Raises:
-        OSError: If that is not possible, for example because another program listens on it.
+        OSError: If it cannot be bound, for example because another program listens on it.
     """
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -119,7 +127,7 @@ def _is_abandoned(path: str) -> bool:
 
 
 def bind(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
-    """Bind a socket to each address of a list of hosts, all to the same port.
+    """Bind a socket to each address of some hosts, on one port.
 
     ``::`` stands for all addresses of both families. A family that this machine does not have is an error
     only where no other address is left.
@@ -182,7 +190,10 @@ def split_url(url: str) -> SplitResult:
 
 
 def _addresses(host: str) -> Iterator[Bound]:
-    """Yield family and address to bind to, and whether the machine may be without it."""
+    """Yield family and address to bind to, and whether it is optional.
+
+    An optional address is one that the machine may be without.
+    """
     for name in split_hosts(host):
         if name == "::":
             yield socket.AF_INET6, "::", True

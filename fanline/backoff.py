@@ -4,10 +4,11 @@ import random
 
 
 class Backoff:
-    """Delays that double from ``first`` to ``cap``, each random in the upper half of its range.
+    """Random delays that double from ``first`` to ``cap``.
 
-    Randomness spreads the reconnects of clients that lost their connections together. At least half of the
-    nominal delay passes, so that a dead server is not tried in a tight loop.
+    Each is in the upper half of its range. Randomness spreads the reconnects of clients that lost their
+    connections together. At least half of the nominal delay passes, so that a dead server is not tried in a
+    tight loop.
 
     Args:
         first: Nominal first delay, in seconds.

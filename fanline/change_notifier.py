@@ -15,7 +15,10 @@ class ChangeNotifier:
 
     @property
     def next(self) -> asyncio.Future[None]:
-        """A future that is done at the next change; take it on the event loop."""
+        """A future that is done at the next change.
+
+        To be called on the event loop.
+        """
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         return self._next

@@ -42,7 +42,10 @@ EXIT_CONFIGURATION: Final = 2
 
 
 class ConfigurationError(FanlineError):
-    """A setting or file of the operator is wrong; the text says what, where, and what to do."""
+    """A setting or file of the operator is wrong.
+
+    The text says what, where, and what to do.
+    """
 
 
 class CannotListen(ConfigurationError):
@@ -76,7 +79,7 @@ class Disconnected(FanlineError):
 
 
 class LoginRefused(Disconnected):
-    """The peer refused the credentials; retrying with the same ones will not help."""
+    """The peer refused the credentials, and would refuse them again."""
 
 
 class Closed(FanlineError):
@@ -84,4 +87,7 @@ class Closed(FanlineError):
 
 
 class StoreError(FanlineError):
-    """The log could not be read or written; nothing of the failed request was acknowledged."""
+    """The log could not be read or written.
+
+    Nothing of the failed request was acknowledged.
+    """

@@ -1,4 +1,4 @@
-"""Write files as a whole, tell who can read them, and how a program is typed.
+"""Files written as a whole, who can read them, and typed programs.
 
 What these functions raise is :class:`OSError`; callers name the file in words of their own.
 """
@@ -20,7 +20,7 @@ PUBLIC: Final = 0o644
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder against other processes; wait for the one that holds the lock."""
+    """Lock a folder against other processes, waiting for the present holder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -30,11 +30,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Write or replace a file, on disk when this returns; on failure nothing has changed.
+    """Write or replace a file, on disk when this returns.
 
-    A file that is replaced keeps its owner: root may edit a file that a service must read. A symbolic link is
-    replaced, not followed. Call it under :func:`locked`: the temporary file always has the same name, so that
-    one that a crash has left is removed by the next call.
+    On failure nothing has changed. A file that is replaced keeps its owner: root may edit a file that a
+    service must read. A symbolic link is replaced, not followed. Call it under :func:`locked`: the temporary
+    file always has the same name, so that one that a crash has left is removed by the next call.
     """
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.unlink(missing_ok=True)
@@ -54,7 +54,7 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 
 
 def create(path: Path, content: bytes, mode: int = PRIVATE) -> bool:
-    """Write a file unless it exists, and its folder; return whether it is new.
+    """Write a missing file and its folder; return whether it is new.
 
     Concurrent processes agree on one content.
     """
@@ -67,7 +67,10 @@ def create(path: Path, content: bytes, mode: int = PRIVATE) -> bool:
 
 
 def is_open_to_all(path: Path) -> bool:
-    """Return whether users outside the owner's group can access a file; False without one."""
+    """Return whether users outside the owner's group can access a file.
+
+    It is False for a missing file.
+    """
     try:
         return bool(path.stat().st_mode & stat.S_IRWXO)
     except OSError:
@@ -75,7 +78,10 @@ def is_open_to_all(path: Path) -> bool:
 
 
 def version(path: Path) -> tuple[int, int, int] | None:
-    """Return a value that changes when a file is changed or replaced; None without one."""
+    """Return a value that changes when a file is changed or replaced.
+
+    It is None for a missing file.
+    """
     try:
         status = path.stat()
     except OSError:
@@ -84,7 +90,9 @@ def version(path: Path) -> tuple[int, int, int] | None:
 
 
 def typed(program: str) -> str:
-    """Return a program of the environment that runs this process, as it is typed in the current folder.
+    """Return how to type a program of this process's environment.
+
+    It is typed in the current folder.
 
     Args:
         program: Its name: ``python``, or that of a script such as ``fanline``.

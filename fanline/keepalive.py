@@ -1,8 +1,9 @@
-"""TCP keepalive and timeouts: the kernel detects dead hosts where WebSocket pings cannot, or too late.
+"""TCP keepalive and timeouts, by which the kernel detects dead hosts.
 
-A program that never reads from a connection, as the original Go services do where they only send, answers no
-ping. The kernel of its host answers TCP probes nevertheless: :func:`probe`. To a host that vanished while
-data is on the way to it, TCP repeats the data for 15 minutes, unless :func:`bound_delivery` says otherwise.
+WebSocket pings cannot, or too late. A program that never reads from a connection, as the original Go services
+do where they only send, answers no ping. The kernel of its host answers TCP probes nevertheless:
+:func:`probe`. To a host that vanished while data is on the way to it, TCP repeats the data for 15 minutes,
+unless :func:`bound_delivery` says otherwise.
 """
 
 import asyncio
@@ -34,7 +35,9 @@ def probe(transport: asyncio.BaseTransport, *, ping_interval: float, silence_lim
 
 
 def bound_delivery(sock: socket.socket, seconds: float) -> None:
-    """Make the kernel close a connection whose peer takes nothing of what is sent to it (RFC 5482).
+    """Make the kernel close a connection whose peer takes nothing.
+
+    The option is that of RFC 5482.
 
     Args:
         sock: The connection, or a listening socket, whose connections inherit it.

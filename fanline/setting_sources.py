@@ -99,7 +99,9 @@ class Sources:
 
 
 def memory_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
-    """Return the bytes of memory that the container, or the unit of systemd, may use; None without a limit.
+    """Return the bytes of memory that the container may use.
+
+    It may also be the unit of systemd that has a limit. The result is None without one.
 
     Args:
         root: Where the control groups are mounted, in version 2.
@@ -118,13 +120,16 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
 
 
 def fit_cache(size: int) -> int:
-    """Return the size of a cache, or a sixteenth of the memory of the container if that is less; in bytes."""
+    """Return a cache's size in bytes that fits the container's memory.
+
+    It is at most a sixteenth of that.
+    """
     memory = memory_limit()
     return size if memory is None else min(size, memory // 16)
 
 
 def fitting_defaults(memory: int | None) -> dict[str, object]:
-    """Return the values of settings whose defaults are too large for the memory that there is, by name."""
+    """Return smaller defaults of settings by name, for too little memory."""
     if memory is None:
         return {}
     sizes = {name: memory // part for name, part in _PARTS_OF_MEMORY.items()}
@@ -161,9 +166,9 @@ def load(section: type[AnySettings], argv: Sequence[str], *, program: str, descr
 
 
 def parse(argv: Sequence[str], *, program: str, description: str, listed: Mapping[str, FieldInfo]) -> Sources:
-    """Parse a command line that may have a flag for any setting; ``--help`` shows those ``listed``.
+    """Parse a command line that may have a flag for any setting.
 
-    Otherwise like :func:`load`.
+    ``--help`` shows those ``listed``. Otherwise like :func:`load`.
     """
     parsed, unknown = _parser(program, description, listed).parse_known_args(argv)
     _refuse_unknown_flags(unknown)
@@ -173,7 +178,9 @@ def parse(argv: Sequence[str], *, program: str, description: str, listed: Mappin
 
 
 def read(section: type[AnySettings], **given: object) -> AnySettings:
-    """Return settings, with the values ``given`` over what the environment and the TOML file say.
+    """Return a section's settings, in which ``given`` values come first.
+
+    The environment and the TOML file have the others.
 
     Raises:
         ConfigurationError: As for :func:`load`.
@@ -267,7 +274,10 @@ def _refuse(unknown: Sequence[str], what: str = "setting") -> None:
 
 
 def _refuse_unknown_flags(words: Sequence[str]) -> None:
-    """Raise an error that names flags only: a word after one may be a password."""
+    """Raise an error that names flags only.
+
+    A word after a flag may be a password.
+    """
     _refuse([word.partition("=")[0] for word in words if word.startswith("-")], "flag")
     if words:
         raise ConfigurationError("there is a value without a flag; --help lists what there is")
@@ -307,6 +317,6 @@ def _sentences(error: ValidationError, fields: Mapping[str, FieldInfo]) -> Itera
 
 
 def _given(field: FieldInfo, value: object) -> str:
-    """Return how an error shows a value: not at all if it is or may contain a secret."""
+    """Return a value for an error; nothing of a possible secret."""
     is_hidden = _is_secret(field) or HIDDEN in field.metadata or "@" in str(value)
     return "" if is_hidden else f", got {value!r}"

@@ -25,7 +25,7 @@ def _pattern(text: str) -> str:
 
 
 def from_json(value: object) -> object:
-    """Return a list of tables that was given as a JSON text; anything else as it is."""
+    """Return a JSON text's list of tables; anything else unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -80,7 +80,7 @@ def _https_url(text: str) -> str:
 
 
 def split_commas(value: object) -> object:
-    """Return the parts of a text with commas between them; another value as it is."""
+    """Return the parts of a text between commas; another value unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -114,7 +114,7 @@ Hosts = Annotated[str, AfterValidator(_hosts)]
 
 
 class TokenRights(BaseModel):
-    """Rights of those tokens of an identity provider that have a value in a claim."""
+    """Rights of an identity provider's tokens with a certain claim value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

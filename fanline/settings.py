@@ -261,19 +261,20 @@ class Settings(BaseModel):
 
     @property
     def is_loopback(self) -> bool:
-        """Return whether nothing is listened on that can be reached from other machines."""
+        """Return whether other machines can reach none of the listening addresses."""
         return all(map(is_loopback, split_hosts(self.host))) and are_loopback(self.serve_listen)
 
     @property
     def max_frame(self) -> int:
-        """Largest frame read from a client, in bytes; a larger one closes the connection with 1009.
+        """Largest frame read from a client, in bytes.
 
-        It leaves room for a message over its own limit, which is refused without closing the connection.
+        A larger one closes the connection with 1009. The limit leaves room for a message over its own limit,
+        which is refused without closing the connection.
         """
         return 4 * self.max_content
 
     def link_secret(self) -> str | None:
-        """Return the password for other services; None if the login is a certificate.
+        """Return the password for other services; None for a certificate login.
 
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
@@ -309,7 +310,7 @@ class ServiceSettings(Settings):
 
     @property
     def is_loopback(self) -> bool:
-        """Return whether no address of the service can be reached from other machines."""
+        """Return whether other machines can reach no address of the service."""
         return super().is_loopback and are_loopback(self.listen)
 
     def client_password(self) -> str:
@@ -322,12 +323,14 @@ class ServiceSettings(Settings):
 
 
 def are_loopback(listen: Sequence[str]) -> bool:
-    """Return whether no URL to listen at can be reached from other machines."""
+    """Return whether other machines can reach none of some listening URLs."""
     return all(url.path or is_loopback(url.host) for url in map(split_listen_url, listen))
 
 
 def read_secret(name: str, password: SecretStr | None, path: Path | None) -> str | None:
-    """Return a password, or the first line of the file that holds it; None without either.
+    """Return a password, from the setting or its file's first line.
+
+    It is None without either.
 
     Args:
         name: The setting that names the file.

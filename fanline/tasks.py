@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def start_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run a coroutine as a task whose defects are logged as soon as they end it.
+    """Run a coroutine as a task that logs its defects at once.
 
     :func:`cancel_and_wait` ends it. It may end earlier: because its connection closed, or by a defect.
     """
@@ -29,7 +29,10 @@ def _log_defect(task: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def running_task(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run a coroutine as a task, as :func:`start_task` does, during the block; then end it."""
+    """Run a coroutine as a task during the block, then end it.
+
+    The task is one of :func:`start_task`.
+    """
     task = start_task(coroutine)
     try:
         yield

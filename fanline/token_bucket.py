@@ -1,4 +1,7 @@
-"""Limits for each key: rates that may be exceeded for a while, and quotas. No I/O, no clock."""
+"""Limits for each key: rates with bursts, and quotas. No I/O.
+
+They read no clock.
+"""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -14,7 +17,9 @@ KEYS_BETWEEN_LOOKS: Final = 1_000
 
 
 class TokenBucket:
-    """Tokens that come back at a rate, up to a burst; full at the start.
+    """Tokens that return at a rate, up to a burst.
+
+    A bucket is full at the start.
 
     Args:
         rate: Tokens that come back a second.
@@ -41,7 +46,7 @@ class TokenBucket:
         self._tokens -= count
 
     def level(self, now: float) -> float:
-        """Return how many tokens there are; less than none if more were spent."""
+        """Return how many tokens there are; negative if overspent."""
         self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
         self._updated_at = now
         return self._tokens
@@ -83,7 +88,7 @@ class RateLimiter:
         return len(self._keys)
 
     def find(self, key: Hashable, now: float) -> "Usage":
-        """Return the usage by one key, to be used before the next call.
+        """Return the usage by one key, until the next call.
 
         Args:
             key: Whose rate it is.
@@ -99,7 +104,9 @@ class RateLimiter:
 
 
 class Usage:
-    """Usage of each quantity by one key, as the time at which all of it is regained.
+    """Usage of each quantity by one key.
+
+    It is kept as the time at which all of it is regained.
 
     Args:
         periods: Seconds in which one of each quantity is regained.
@@ -116,7 +123,10 @@ class Usage:
         self._refused_until = now
 
     def refuse(self, now: float) -> float:
-        """Return the seconds for which a request is refused, as are all others until then; 0 if it is not."""
+        """Return for how many seconds a request is refused; 0 if accepted.
+
+        All other requests are refused until then.
+        """
         if now < self._refused_until:
             return self._refused_until - now
         delay = self.delay(now)

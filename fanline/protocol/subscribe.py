@@ -31,7 +31,9 @@ from fanline.protocol.publish import Drain
 
 
 class SubscribeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Asks for a pattern: from after a position, from the ``last`` so many, or else from now on.
+    """Request for a pattern: after a position, the last, or new messages.
+
+    ``last`` is a number of messages.
 
     Attributes:
         latest: Begin with the newest message of each topic.
@@ -60,7 +62,7 @@ class UnsubscribeRequest(msgspec.Struct, frozen=True):
 
 
 class GapNotice(msgspec.Struct):
-    """Tells a reader that is far behind of what retention has removed before it got there."""
+    """Tells a slow reader which messages retention removed before they were read."""
 
     gap: GapRange
 
@@ -88,7 +90,7 @@ class Unsubscribed(msgspec.Struct):
 
 
 class SubscribeRefusal(msgspec.Struct, omit_defaults=True):
-    """The answer to a request that is refused; ``sub`` or ``unsub`` is its pattern, if it had one."""
+    """Refusal of a request; ``sub`` or ``unsub`` is its pattern, if any."""
 
     error: str
     reason: str

@@ -97,7 +97,7 @@ class EventStream(Channel):
             self._transport.write(data)
 
     def check_life(self, now: float) -> int:
-        """Cut an expired or unread stream; write a comment to a silent one."""
+        """Cut an expired or unread stream; send a silent one comments."""
         if (reason := self._find_reason_to_cut(now)) is not None:
             self.cut(*reason)
         elif self._has_written or self.paused:
