@@ -1,7 +1,7 @@
-"""Create a development CA, server and client certificates, as values without files or a clock.
+"""Certificates of a development CA, servers and clients, as values.
 
-The extensions are those that RFC 5280 requires, so that strict verifiers (OpenSSL with
-``X509_V_FLAG_X509_STRICT``, browsers, Go) accept them.
+This needs no files and no clock. The extensions are those that RFC 5280 requires, so that strict verifiers
+(OpenSSL with ``X509_V_FLAG_X509_STRICT``, browsers, Go) accept them.
 """
 
 import ipaddress
@@ -65,7 +65,7 @@ def make_authority(now: datetime, names: Iterable[Name] = ()) -> Pair:
 
 
 def permits(authority: x509.Certificate, name: Name) -> bool:
-    """Return whether the certificates of a CA can be valid for a name."""
+    """Return whether a CA's certificates can be valid for a name."""
     try:
         constraints = authority.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
@@ -75,7 +75,10 @@ def permits(authority: x509.Certificate, name: Name) -> bool:
 
 
 def issue(authority: Pair, names: list[Name], now: datetime) -> Pair:
-    """Issue a server certificate with a new key; it expires no later than its CA."""
+    """Issue a server certificate with a new key.
+
+    It expires no later than its CA.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         _leaf(authority, key.public_key(), "Fanline server", now)
@@ -86,7 +89,10 @@ def issue(authority: Pair, names: list[Name], now: datetime) -> Pair:
 
 
 def issue_client(authority: Pair, name: str, now: datetime) -> Pair:
-    """Issue a client certificate of a user with a new key; it expires no later than its CA."""
+    """Issue a user's client certificate with a new key.
+
+    It expires no later than its CA.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _leaf(authority, key.public_key(), name, now).add_extension(
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
@@ -112,7 +118,7 @@ def _leaf(
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Return whether ``issuer`` has signed ``certificate``: by its key and under its name."""
+    """Return whether ``issuer`` has signed ``certificate`` by key and name."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):  # other name, other kind of key, other key
@@ -121,7 +127,10 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 
 def _constraint(name: Name) -> Name:
-    """Return the subtree of a name: an address as a network, and a wildcard as the domain below it."""
+    """Return the subtree of a name: a network, or a domain.
+
+    An address becomes a network, and a wildcard the domain below it.
+    """
     if isinstance(name, x509.IPAddress):
         return x509.IPAddress(ipaddress.ip_network(str(name.value)))
     return x509.DNSName(name.value.removeprefix("*."))
@@ -188,7 +197,10 @@ def _key_usage(*, certificates: bool) -> x509.KeyUsage:
 
 
 def _identifier_of(authority: Pair) -> x509.AuthorityKeyIdentifier:
-    """Return the reference to the CA's key, by the identifier that its own certificate states."""
+    """Return the reference to the CA's key.
+
+    It is the identifier that the CA's own certificate states.
+    """
     try:
         own = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @app.command()
 def make(folder: Folder = None, names: Names = None) -> None:
-    """Make a CA and a server certificate, as far as they are missing."""
+    """Make a CA and a server certificate, if they are missing."""
     path, port = _folder(folder), setting_sources.read_service("publisher").port
     _tell(path, ensure(path, names or []))
     _tell_use(path / CA_CERT, port)
@@ -66,7 +66,7 @@ def make(folder: Folder = None, names: Names = None) -> None:
 
 @app.command()
 def show(folder: Folder = None) -> None:
-    """List the certificates; exit with 1 if one of them has a problem."""
+    """List the certificates; exit with 1 if one has a problem."""
     path = _folder(folder)
     console = Console(highlight=False)
     for table in report.tables(path):

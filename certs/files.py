@@ -1,4 +1,4 @@
-"""Folders and files of certificates: what :mod:`fanline.files` does, with errors that say what to do."""
+"""Certificates' folders and files: :mod:`fanline.files` with errors that give advice."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +20,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder against other processes; wait for the one that holds the lock."""
+    """Lock a folder against other processes, waiting for the present holder."""
     with ExitStack() as stack:
         with _os_errors_named(folder, "cannot be locked"):
             stack.enter_context(files.locked(folder))
@@ -28,7 +28,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def list_names(folder: Path) -> set[str]:
-    """Return the names in a folder, broken links included; an empty set without a folder."""
+    """Return the names in a folder, broken links included.
+
+    A missing folder has none.
+    """
     with _os_errors_named(folder, "cannot be listed"), suppress(FileNotFoundError):
         return {entry.name for entry in folder.iterdir()}
     return set()

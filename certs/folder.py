@@ -71,7 +71,9 @@ def ensure(folder: Path, names: Sequence[str] = ()) -> Outcome:
 
 
 def renew(folder: Path, names: Sequence[str] = (), *, ca: bool = False) -> Outcome:
-    """Reissue the server certificate with a new key, for its names and ``names``.
+    """Reissue the server certificate, for its names and ``names``.
+
+    It gets a new key.
 
     Args:
         folder: Folder of the certificates.
@@ -92,7 +94,9 @@ def renew(folder: Path, names: Sequence[str] = (), *, ca: bool = False) -> Outco
 
 
 def make_client(folder: Path, name: str) -> Path:
-    """Make a certificate with which a client logs in as a user; an older one is replaced.
+    """Make a certificate with which a client logs in as user.
+
+    An older one is replaced.
 
     Args:
         folder: Folder of the certificates, whose CA issues it.
@@ -102,7 +106,7 @@ def make_client(folder: Path, name: str) -> Path:
         The file of the certificate; that of its key ends in ``.key``.
 
     Raises:
-        ConfigurationError: If it is no name of a user that a file can have, or there is no CA of ours.
+        ConfigurationError: If ``name`` is no user's name that a file can have, or there is no CA of ours.
     """
     User(name)  # raises if it is no user's name
     if "/" in name:
@@ -146,7 +150,10 @@ def _is_good(folder: Path, present: set[str], given: list[Name]) -> bool:
 
 
 def _is_ours(folder: Path, present: set[str]) -> bool:
-    """Return whether the server certificate can be made without overwriting one made elsewhere."""
+    """Return whether making the server certificate would overwrite no other one.
+
+    Another one is one that was made elsewhere.
+    """
     if CA_KEY not in present:
         return False
     _require(folder, {CA_CERT}, present)

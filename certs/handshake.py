@@ -1,4 +1,4 @@
-"""Verify a folder of certificates with a TLS handshake between a client and a server."""
+"""Check of a certificates' folder by a TLS handshake."""
 
 import ssl
 from contextlib import suppress
@@ -10,7 +10,7 @@ from fanline.security.tls import SERVER_CERT, names_of, read_certificates, serve
 
 
 def verify(folder: Path) -> None:
-    """Perform a handshake in memory, with the contexts that services and clients use.
+    """Perform a handshake in memory, with the contexts of services and clients.
 
     Raises:
         ConfigurationError: If either side has no usable certificates, or the client refuses the server's.

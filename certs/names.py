@@ -1,4 +1,4 @@
-"""Parse and format the DNS names and IP addresses of a server certificate."""
+"""DNS names and IP addresses of a server certificate, parsed and formatted."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""Report the certificates of a folder: names, issuer, expiry, key modes and problems."""
+"""Report on a folder's certificates: names, issuer, expiry, key modes, problems."""
 
 import stat
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def tables(folder: Path) -> Iterator[Table]:
 
 
 def problems(folder: Path) -> list[str]:
-    """Return a sentence for each unusable certificate and each key that others can read."""
+    """Return a sentence for each unusable certificate and exposed key."""
     unusable = [*_complaints(client_context, folder), *_complaints(server_context, folder)]
     return [*(unusable or _complaints(verify, folder)), *_exposed_keys(folder)]
 
