@@ -308,7 +308,7 @@ def chat(
         ),
     ] = 30.0,
 ) -> None:
-    """Take part in a chat room: send typed lines and show its events.
+    """Take part in a chat room: send lines and show events.
 
     If standard input is not a terminal, each of its lines is sent, except blank ones, and the exit code is 0
     only if all are stored.

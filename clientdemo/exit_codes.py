@@ -33,7 +33,10 @@ def code_of(error: FanlineError) -> ExitCode:
 
 @contextmanager
 def ungrouped() -> Iterator[None]:
-    """Raise the first error of a task group without the group: the others follow from it."""
+    """Raise the first error of a task group, without the group.
+
+    The others follow from the first.
+    """
     first: FanlineError | OSError | None = None
     try:
         yield
@@ -45,7 +48,10 @@ def ungrouped() -> Iterator[None]:
 
 
 def tell(text: str) -> None:
-    """Print a notice about the program to standard error; standard output is for messages."""
+    """Print a notice about the program to standard error.
+
+    Standard output is for messages.
+    """
     # On a terminal the line may hold a progress report: overwrite it.
     start = CLEAR_LINE if sys.stderr.isatty() else ""
     print(f"{start}[clientdemo] {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is a command line

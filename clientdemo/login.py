@@ -52,7 +52,7 @@ class ChatLogin:
 
 
 def read_password(user: str | None, file: Path | None, settings: Settings) -> str | None:
-    """Return the password from the environment, a file, the settings or the keyboard.
+    """Return the password from environment, file, settings or keyboard.
 
     None means that a client certificate of the settings is the login.
 
@@ -73,7 +73,7 @@ def read_password(user: str | None, file: Path | None, settings: Settings) -> st
 
 
 def read_chat_password(name: str, url: str, file: Path | None, settings: ServiceSettings) -> str:
-    """Return the password of a chat service, from the same places as :func:`read_password`.
+    """Return a chat service's password, found as by :func:`read_password`.
 
     Args:
         name: Display name.
@@ -99,7 +99,9 @@ def local_url(service: str) -> str:
 def trust(
     cafile: Path | None, cert_dir: Path, cert: Path | None = None, key: Path | None = None
 ) -> ssl.SSLContext:
-    """Create the TLS context that verifies the services, from a CA file or the settings.
+    """Create the TLS context that verifies the services.
+
+    It uses a CA file, or the settings.
 
     Args:
         cafile: CA certificates; None for those of the folder.

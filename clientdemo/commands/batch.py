@@ -1,4 +1,4 @@
-"""Send lines to a service in order, await their acks, and report progress and failures."""
+"""Lines sent to a service in order, with acks and progress."""
 
 import asyncio
 import sys
@@ -64,7 +64,9 @@ async def send_lines(
 
 
 class _Batch:
-    """A batch of lines: one task sends them, another awaits their acks, in the same order.
+    """A batch of lines: one task sends, another awaits the acks.
+
+    Both keep the same order.
 
     Attributes:
         stored: Lines acknowledged.

@@ -36,7 +36,10 @@ Say = Callable[[str], None]
 
 
 def event_as_text(event: RoomEvent) -> str | None:
-    """Return an event as ``HH:MM name: text``; None for one's own joining and leaving."""
+    """Return an event as ``HH:MM name: text``.
+
+    It is None for the user's own joining and leaving.
+    """
     who = f"{event.sent.astimezone():%H:%M} {escape_controls(event.member_name)}"
     if event.type == "chat":
         return f"{who}: {escape_controls(event.message)}"
@@ -49,7 +52,9 @@ def event_as_json(event: RoomEvent) -> str:
 
 
 async def run_chat(login: ChatLogin, room: str, render: Render, *, last: int) -> ExitCode:
-    """Show the events of a room and send typed lines, until ``exit`` or the end of input.
+    """Show a room's events and send typed lines.
+
+    This ends with ``exit`` or the end of input.
 
     Args:
         login: Service and credentials.
@@ -81,7 +86,9 @@ async def send_to_room(
     last: int,
     timeout: float,
 ) -> ExitCode:
-    """Send every line to a room, and show its events as long as standard output is open.
+    """Send every line to a room, and show the room's events.
+
+    Events are shown as long as standard output is open.
 
     Args:
         login: Service and credentials.
@@ -149,7 +156,10 @@ class _View:
 
 
 class _Typist:
-    """A user at a keyboard; typed lines wait, so that typing works without a connection."""
+    """A user at a keyboard.
+
+    Typed lines wait, so that typing works without a connection.
+    """
 
     def __init__(self, room: ChatRoom, view: _View, screen: Screen) -> None:
         self._room = room
@@ -211,7 +221,7 @@ class _Typist:
 async def _entered(
     login: ChatLogin, room: str, view: _View, *, last: int, timeout: float | None = None
 ) -> AsyncIterator[ChatRoom]:
-    """Log in, show earlier messages, and stay in the room during the block."""
+    """Log in, show earlier messages, and enter the room during the block."""
     watch = ConnectionNotices(view.say)
     token, past = await _retry(lambda: _prepare(login, room, last), watch, timeout=timeout)
     for event in past.messages:
@@ -233,7 +243,10 @@ async def _prepare(login: ChatLogin, room: str, last: int) -> tuple[str, Earlier
 async def _retry(
     attempt: Callable[[], Awaitable[T]], watch: ConnectionNotices, *, timeout: float | None
 ) -> T:
-    """Retry with growing delays until success, or an error that retrying cannot help."""
+    """Retry with growing delays, until success or a final error.
+
+    An error is final if retrying cannot help.
+    """
     backoff = Backoff()
     problem: str | None = None
     try:
@@ -250,7 +263,7 @@ async def _retry(
 
 
 async def _try(attempt: Callable[[], Awaitable[T]]) -> T | Disconnected:
-    """Return the result of one attempt, or the error if retrying may help."""
+    """Return one attempt's result, or its error if retrying may help."""
     try:
         return await attempt()
     except LoginRefused:

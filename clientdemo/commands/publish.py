@@ -23,14 +23,17 @@ Parse = Callable[[str], Item | None]
 
 
 def read_text(topic: str | None) -> Parse:
-    """Return a parser of text lines: for one topic, or ``TOPIC message words``."""
+    """Return a parser of lines: for ``topic``, or ``TOPIC message words``."""
     if topic is not None:
         return lambda line: Item(topic, msgspec.Raw(msgspec.json.encode(line)))
     return _read_topic_and_words
 
 
 def read_json(topic: str | None) -> Parse:
-    """Return a parser of JSON lines: content for one topic, or whole messages."""
+    """Return a parser of JSON lines: contents, or whole messages.
+
+    Contents are for one topic.
+    """
     if topic is not None:
         return lambda line: Item(topic, msgspec.Raw(line.encode()))
     return _read_object

@@ -18,7 +18,10 @@ def escape_controls(text: str) -> str:
 
 
 def content_of(message: Message) -> str:
-    """Return the content for display: a string itself, other values as JSON, on one line."""
+    """Return the content for display, on one line.
+
+    A string is shown itself, other values as JSON.
+    """
     json = bytes(message.content)
     try:
         text = message.value() if json.startswith(b'"') else json.decode()

@@ -73,7 +73,10 @@ class Leave:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A line of none of these forms; ``reason`` says why, and what is expected."""
+    """A line of none of these forms, and the reason.
+
+    ``reason`` says what is expected.
+    """
 
     reason: str
 
@@ -99,7 +102,10 @@ def parse(line: str) -> Line | None:
 
 
 def _is_near_miss(verb: str) -> bool:
-    """Return whether a word is like a command; what follows it is then not published."""
+    """Return whether a word looks like a command.
+
+    What follows such a word is not published.
+    """
     word = verb.lower().lstrip("/:-")
     return word in NEAR_MISSES or (word in COMMANDS and word != verb)
 

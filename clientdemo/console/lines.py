@@ -16,9 +16,10 @@ MAX_LINE: Final = 16 * 2**20
 
 
 class Splitter:
-    """Splits chunks into lines, without I/O; an incomplete last line waits for the next chunk.
+    """Splits chunks into lines. No I/O.
 
-    Lines have no line break. A line of more than ``max_line`` bytes becomes None.
+    An incomplete last line waits for the next chunk. Lines have no line break. A line of more than
+    ``max_line`` bytes becomes None.
     """
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
@@ -54,7 +55,9 @@ class Splitter:
 
 
 async def read_lines(fd: int) -> AsyncIterator[bytes | None]:
-    """Yield the lines of a file descriptor as they arrive; None for one that is too long.
+    """Yield the lines of a file descriptor as they arrive.
+
+    A line that is too long becomes None.
 
     Raises:
         ConfigurationError: If the descriptor cannot be read.

@@ -1,4 +1,4 @@
-"""Handle the end of the reader of standard output, as in ``clientdemo sub T | head``."""
+"""End of standard output's reader, as in ``clientdemo sub T | head``."""
 
 import asyncio
 import os
@@ -13,9 +13,9 @@ STDOUT: Final = 1
 
 @asynccontextmanager
 async def while_output_is_read() -> AsyncIterator[None]:
-    """Run the block, and end it when the reader of standard output has closed the pipe.
+    """Run the block, and end it when standard output is closed.
 
-    Without this a program that waits would notice only when it next writes.
+    The reader of a pipe closes it. Without this a program that waits would notice only when it next writes.
 
     Raises:
         BrokenPipeError: If the reader closed the pipe.

@@ -1,4 +1,4 @@
-"""Input and output of the interactive client: a terminal, or lines in a pipe."""
+"""The interactive client's input and output: a terminal, or a pipe's lines."""
 
 import os
 from abc import ABC, abstractmethod
@@ -49,7 +49,10 @@ class Topics:
         self._topics: dict[str, None] = {}
 
     def add(self, topic: str) -> None:
-        """Add a topic; drop the one not seen for the longest time if there are too many."""
+        """Add a topic, and drop the oldest if there are too many.
+
+        The oldest is the one not seen for the longest time.
+        """
         self._topics.pop(topic, None)
         self._topics[topic] = None
         if len(self._topics) > self._limit:
@@ -101,7 +104,9 @@ class Pipe(Screen):
 
 
 class Terminal(Screen):
-    """A prompt at the foot of a terminal, with history and completion; lines appear above it.
+    """A prompt at the foot of a terminal; lines appear above.
+
+    It has history and completion.
 
     Args:
         hint: Forms of a line, shown at the start.
@@ -149,7 +154,10 @@ class _Completer(Completer):
 
 
 def kept_history() -> History:
-    """Return the history of typed lines, in the user's state folder if it can be written."""
+    """Return the history of typed lines, kept on disk if possible.
+
+    It is in the user's state folder.
+    """
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     path = state / "fanline" / "clientdemo-history"
     try:
