@@ -39,7 +39,7 @@ CHAT_TOPICS: Final = ("chat.>",)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prepare the folders that ``argv`` and the settings name; print how to log in."""
+    """Prepare the folders of ``argv`` and settings; print how to log in."""
     private, names = Path(argv[0]), argv[1:]
     os.umask(0o077)
     settings = read(ChatSettings)
@@ -72,14 +72,20 @@ def folders(settings: ChatSettings) -> set[Path]:
 
 
 def show(what: str, password_file: Path) -> None:
-    """Print the command that shows a password, not the password: output is kept in a log."""
+    """Print the command that shows a password.
+
+    The password itself is not printed: output is kept in a log.
+    """
     sys.stdout.write(
         f"{what}; this shows the password:\n    {COMPOSE} run --rm --entrypoint cat setup {password_file}\n"
     )
 
 
 def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None:
-    """Make missing certificates in ``private``; copy all but the key of the CA to ``shared``."""
+    """Make missing certificates in ``private``, and copy them to ``shared``.
+
+    The key of the CA is not copied.
+    """
     certs.ensure(private, names)
     with files.locked(shared):
         for name in (SERVER_KEY, SERVER_CERT, CA_CERT):
@@ -88,14 +94,19 @@ def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None
 
 
 def move_secret(shared: Path, path: Path | None) -> None:
-    """Move a file from the folder that every service reads to its place, unless it is there."""
+    """Move a file from the shared folder, if its place is empty.
+
+    Every service reads the shared folder.
+    """
     if path is not None and path.parent != shared and (old := shared / path.name).exists():
         files.create(path, old.read_bytes())
         old.unlink()
 
 
 def make_users(password_file: Path, settings: ChatSettings) -> bool:
-    """Create the users of the services and a first user if missing, each with its own password.
+    """Create missing users: the services', and a first one.
+
+    Each has its own password.
 
     Returns:
         Whether the first user is new.
@@ -114,7 +125,7 @@ def make_users(password_file: Path, settings: ChatSettings) -> bool:
 
 
 def add_user(users: UsersFile, user: User, password_file: Path) -> bool:
-    """Add a user with a generated password unless it exists; return whether it is new."""
+    """Add a missing user with generated password; return whether it is new."""
     if user.name in users.read(missing_ok=True):
         return False
     make_password(password_file)
