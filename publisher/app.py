@@ -70,7 +70,7 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
 
 
 def _rates(settings: PublisherSettings) -> tuple[list[float], list[float]]:
-    """Return how many messages, bytes and new topics a user, and an address, may have a second."""
+    """Return rates of messages, bytes and new topics, per user and address."""
     per_address = [getattr(settings, name) for name in _RATES_PER_ADDRESS]
     return [getattr(settings, name) for name in _RATES], [*per_address, math.inf]
 

@@ -145,7 +145,9 @@ def _problem(refusals: Sequence[Refusal], outcomes: Sequence[Outcome]) -> HttpPr
 
 
 def _media_type(headers: Headers, allowed: set[str]) -> str:
-    """Return the media type of the body, which is neither compressed nor in another charset than UTF-8.
+    """Return the media type of a plain body in UTF-8.
+
+    A compressed body, or one in another charset, is refused.
 
     Raises:
         HttpProblem: 415.

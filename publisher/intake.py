@@ -1,4 +1,7 @@
-"""Intake: messages are read, checked and forwarded; at ``/publish`` the replies go back in order."""
+"""Intake: messages are read, checked and forwarded, with ordered replies.
+
+Replies are sent at ``/publish``.
+"""
 
 import asyncio
 import logging
@@ -67,7 +70,10 @@ class Intake:
         metrics.counter(registry, "fanline_messages_received", "Messages accepted.", lambda: self._received)
 
     def open(self, connection: Connection) -> Handler:
-        """Return the handler of a connection; what it has sent is forwarded even if it closes."""
+        """Return the handler of a connection.
+
+        Received messages are forwarded even if it closes.
+        """
         if connection.dialect is Dialect.PLAIN:
             return PlainMessages(connection, self._reader, partial(self._forward, connection))
         return _Publishing(connection, self)
@@ -99,7 +105,7 @@ class Intake:
         return excess
 
     def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> Sequence[NewMessage | Rejected]:
-        """Return messages that a user has sent in another way than a frame, or why one is not accepted."""
+        """Return a user's messages from outside frames, or their rejections."""
         return self._reader.check(entries, user)
 
     def forward(
@@ -108,7 +114,10 @@ class Intake:
         replies: OrderedReplies,
         on_refused: Callable[[Rejected], None] = _ignore,
     ) -> None:
-        """Forward what can be accepted, and reply to the rest, for each of which ``on_refused`` is called."""
+        """Forward acceptable messages, and reply to the others.
+
+        ``on_refused`` is called for each of the others.
+        """
         for entry in entries:
             reply = replies.open()
             if isinstance(entry, Rejected):
@@ -145,7 +154,7 @@ class Intake:
             connection.pause_reading_during(self._wait(connection, wait))
 
     async def _wait(self, connection: Connection, seconds: float) -> None:
-        """Wait until a sender that is not told of refusals may send more."""
+        """Wait until a sender without replies may send more."""
         await connection.rest(seconds)
         await self.wait_for_queue(connection.user)
 
@@ -163,7 +172,7 @@ class _Publishing:
         self._untaken: list[NewMessage | Rejected] = []  # of a large frame, and of those after it
 
     def on_frame(self, payload: bytes) -> None:
-        """Take the messages of a frame: a few at once, many in slices."""
+        """Take the messages of a frame, many of them in slices."""
         connection = self._connection
         entries: Sequence[NewMessage | Rejected] = connection.dialect.codec.decode_published(payload)
         excess = self._intake.admit(connection.user, connection.peer.address, entries, len(payload))
@@ -197,7 +206,10 @@ class _Publishing:
 
 
 def _sender_of(user: User) -> str | None:
-    """Return the sender of all messages of a user; None for a service, which may name others."""
+    """Return the sender of all messages of a user.
+
+    It is None for a service, which may name others.
+    """
     return None if user.is_service else user.name
 
 
@@ -216,7 +228,7 @@ def _check_rights(message: NewMessage, user: User) -> Rejected | None:
 
 
 class _Replies(OrderedReplies):
-    """Sends the replies of one connection: all of one turn of the event loop in one frame."""
+    """Sends one connection's replies, joined for each event loop turn."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()

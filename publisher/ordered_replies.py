@@ -1,4 +1,4 @@
-"""The replies to one publishing connection, kept in the order of its messages. No I/O."""
+"""Replies to one publishing connection, in its messages' order. No I/O."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -12,9 +12,9 @@ Outcome = Ack | Refusal
 
 
 class Reply(msgspec.Struct, eq=False):
-    """The place of one reply; settled once, and then sent when all before it are settled.
+    """The place of one reply, sent after all before it.
 
-    A struct, because it is made for each message.
+    It is settled once. A struct, because it is made for each message.
 
     Attributes:
         group: The replies of the same connection, which this is one of.
@@ -32,7 +32,7 @@ class Reply(msgspec.Struct, eq=False):
 
 
 class OrderedReplies(ABC):
-    """Replies in order, of which those at the front that are settled can be sent.
+    """Replies in order; settled ones at the front can be sent.
 
     A subclass and not a callback says what follows: the callback would be a reference cycle, which keeps a
     lost connection in memory until the garbage collector runs.
