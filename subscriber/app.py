@@ -140,7 +140,7 @@ async def _drain(feed: LiveFeed) -> None:
 
 
 def _rates(settings: SubscriberSettings) -> tuple[list[float], list[float]]:
-    """Return how many commands a user, and an address, may send a second."""
+    """Return the rates of commands: a user's, and an address's."""
     return [settings.max_commands_per_second], [settings.max_commands_per_second_per_address]
 
 
@@ -179,7 +179,7 @@ def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry, presen
 
 
 class DeliveryMetrics:
-    """How old messages are when they are delivered to the subscribers that are live.
+    """Metrics of messages' age when they are delivered to live subscribers.
 
     Args:
         registry: Where to show it.

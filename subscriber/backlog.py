@@ -1,4 +1,4 @@
-"""The backlog of one subscriber: records of the log to send before it is live. No I/O.
+"""The backlog of one subscriber: records before it is live. No I/O.
 
 A subscriber is either live, and has been sent everything up to the head, or it is catching up: it reads the
 log from a position of its own. There is one position for all of its patterns, so that records are sent in
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Awaited(Protocol):
-    """Something that a command may have to wait for: the end of the log, or who is present."""
+    """Something to wait for: the log's end, or presence."""
 
     async def wait_until_ready(self) -> None:
         """Wait until it is known."""
@@ -59,7 +59,7 @@ class Start(NamedTuple):
 
 
 class Backlog:
-    """Patterns, the position after which each of them is wanted, and how far the log was read.
+    """Patterns with their start positions, and how far the log was read.
 
     Args:
         patterns: The patterns to begin with.
@@ -98,7 +98,10 @@ class Backlog:
         return bool(self._after)
 
     def add(self, pattern: str, after: int) -> None:
-        """Add a pattern; reading goes back to ``after`` if that is before :attr:`position`."""
+        """Add a pattern, and go back to ``after`` if necessary.
+
+        That is so if ``after`` is before :attr:`position`.
+        """
         for each, start in self._after.items():
             self._after[each] = max(start, self.position)
         self.position = min(after, self.position) if self._after else after
@@ -111,7 +114,10 @@ class Backlog:
         return bool(self._newest)
 
     def add_newest(self, pattern: str, until: int) -> None:
-        """Add a pattern whose newest records up to a position come first; the same one for all of these."""
+        """Add a pattern that begins with the newest records.
+
+        ``until`` is the position up to which they count, the same for all such patterns.
+        """
         self.add(pattern, until)
         self._newest[pattern] = None
         self._newest_until, self._newest_sent = until, 0
@@ -157,7 +163,10 @@ class Backlog:
         )
 
     def advance(self, position: int) -> None:
-        """Note that everything up to ``position`` was sent; an earlier one changes nothing."""
+        """Note that everything up to ``position`` was sent.
+
+        An earlier position changes nothing.
+        """
         self._grow()
         self.position = max(self.position, position)
 
@@ -188,7 +197,7 @@ class Backlog:
 
 
 def find_start(command: Command, reached: int, feed: LiveFeed) -> Steps[Start]:
-    """Find where a pattern begins, with as few pages of the log as possible.
+    """Find where a pattern begins, with few pages of the log.
 
     Args:
         command: Asks for it.

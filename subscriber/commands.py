@@ -75,7 +75,7 @@ class RefusedCommand(NamedTuple):
 
 
 def parse(frame: bytes) -> Iterator[Command | RefusedCommand]:
-    """Yield the commands in one frame, each read only when it is asked for."""
+    """Yield a frame's commands, each read only when it is requested."""
     frame = frame.strip()
     if not frame:
         return
@@ -113,7 +113,7 @@ def subscribe_command(pattern: str, options: Mapping[str, object]) -> Command:
 
 
 class _Parts(NamedTuple):
-    """A command as it was spelled; each option is decoded only when it is read."""
+    """A command as spelled, with options that are decoded on demand."""
 
     verb: str
     pattern: str

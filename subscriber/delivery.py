@@ -1,4 +1,7 @@
-"""Delivery to one subscriber: the waiting for the log and for its connection, and at most one task for it."""
+"""Delivery to one subscriber: its waiting, and its one task.
+
+It waits for the log and for its connection.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -58,10 +61,12 @@ class Delivery:
         channel.on_login = self._on_login
 
     async def begin(self, commands: Sequence[Command]) -> Sequence[Start]:
-        """Make several subscriptions as one, and return where each begins; nothing is written before.
+        """Make several subscriptions as one, and return each one's start.
+
+        Nothing is written before they are made.
 
         Raises:
-            Rejected: If they cannot be made.
+            Rejected: If the subscriptions cannot be made.
         """
         steps = self._subscription.begin(commands)
         try:
@@ -131,7 +136,7 @@ class Delivery:
                 self._task = None
 
     async def _step(self) -> None:
-        """Take one step on the way back to live, as soon as the subscriber takes data."""
+        """Take one step back to live, when the subscriber takes data."""
         await self._channel.writable()
         async with self._feed.turn:
             grown = self._feed.grown.next

@@ -1,4 +1,4 @@
-"""Fan-out: routing by topic, and frames joined so that many of them cost one write. No I/O.
+"""Fan-out: routing by topic, and many frames in one write. No I/O.
 
 Members with the same codec and patterns form a *subscriber group*. A record is encoded once for each codec
 and put once into each group that it matches. When a group is flushed its frames are joined once, and each
@@ -46,12 +46,15 @@ class GroupMember(Protocol):
 
     @property
     def write(self) -> Callable[[bytes], None]:
-        """Writes complete frames; must neither wait nor raise. It may make the member leave."""
+        """Write complete frames, without waiting or raising.
+
+        The member may leave by this.
+        """
         ...
 
 
 class SubscriberGroup:
-    """Members with the same codec and patterns, and the frames that wait for them."""
+    """Members with the same codec and patterns, and their waiting frames."""
 
     __slots__ = (
         "codec", "flush_at", "key", "last_message_at", "members", "patterns", "pending", "pending_bytes",
@@ -130,7 +133,10 @@ class Fanout:
     # Membership.
 
     def join(self, member: GroupMember, patterns: Iterable[str]) -> None:
-        """Deliver to a member every record after :attr:`head` that one of ``patterns`` matches."""
+        """Deliver later records to a member, if ``patterns`` match them.
+
+        Those are the records after :attr:`head`.
+        """
         wanted = frozenset(patterns)
         key: object = (member.codec, wanted) if len(wanted) <= self._max_shared_patterns else member
         if key in self._groups:
@@ -140,7 +146,10 @@ class Fanout:
         self._of_member[member] = group
 
     def leave(self, member: GroupMember) -> None:
-        """Stop delivering to a member, if it is one, after writing everything up to :attr:`head`."""
+        """Write everything up to :attr:`head` to a member, then remove it.
+
+        Others than members are ignored.
+        """
         group = self._of_member.get(member)
         if group is None:
             return
@@ -173,7 +182,7 @@ class Fanout:
             self._move(member, group.patterns - {pattern})
 
     def flush_for(self, member: GroupMember) -> None:
-        """Write what is held back for a member, and so for its group."""
+        """Write the frames held back for a member and its group."""
         self._flush(self._of_member[member])
 
     def is_member(self, member: GroupMember) -> bool:
@@ -206,7 +215,10 @@ class Fanout:
         return self.flush(now)
 
     def flush(self, now: float) -> float | None:
-        """Write what was held back until ``now``; return when to call again, as :meth:`deliver` does."""
+        """Write frames held back until ``now``; return the next time.
+
+        The next time is as in :meth:`deliver`.
+        """
         latest = now + TIMER_GRAIN
         for group in tuple(takewhile(lambda group: group.flush_at <= latest, self._waiting)):
             self._flush(group)
@@ -236,7 +248,10 @@ class Fanout:
                 self._flush(group)
 
     def _hold(self, group: SubscriberGroup, now: float) -> None:
-        """Hold a group back for the window; as all windows have one length, the order is that of time."""
+        """Hold a group back for the window.
+
+        As all windows have one length, the order is that of time.
+        """
         group.flush_at = now + self._window
         self._waiting[group] = None
 
@@ -254,7 +269,10 @@ class Fanout:
     # Groups.
 
     def _move(self, member: GroupMember, patterns: Iterable[str]) -> None:
-        """Move a member to another group, unless it leaves by what it is written first."""
+        """Move a member to another group.
+
+        It may instead leave by what it is written first.
+        """
         self._flush(self._of_member[member])
         if self.is_member(member):
             self.leave(member)

@@ -23,7 +23,7 @@ class FrameCodec(Protocol):
         ...
 
     def encode_notice(self, notice: msgspec.Struct) -> bytes:
-        """Return the frame of an answer or a notice; only asked for with :attr:`has_notices`."""
+        """Return an answer's or notice's frame; requires :attr:`has_notices`."""
         ...
 
 
@@ -49,7 +49,9 @@ class WebSocketFrames:
 
 
 class EventFrames:
-    """Server-sent events: a record's message is one, with its position and the epoch of the log as the id.
+    """Server-sent events, each one message.
+
+    The id of an event has the message's position and the epoch of the log.
 
     Args:
         read_epoch: Returns the epoch of the log that is delivered.
@@ -61,7 +63,7 @@ class EventFrames:
         self._read_epoch = read_epoch
 
     def encode_id(self, position: int) -> bytes:
-        """Return the line that sets the id, with which a client resumes after a position."""
+        """Return the line of the id, by which a client resumes."""
         epoch = self._read_epoch()
         return b"id: %d\n" % position if epoch is None else b"id: %d-%b\n" % (position, epoch.encode())
 
@@ -73,7 +75,7 @@ class EventFrames:
         return b"%bdata: %b\n\n" % (self.encode_id(record.seq), body)
 
     def encode_notice(self, notice: msgspec.Struct) -> bytes:
-        """Return the event of a gap: of all notices, those alone are sent."""
+        """Return the event of a gap, the only notice that is sent."""
         assert isinstance(notice, GapNotice)
         return b"event: gap\ndata: %b\n\n" % encode(notice.gap)
 

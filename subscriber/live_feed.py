@@ -1,4 +1,7 @@
-"""The live end of the log, shared by all subscribers: the newest records, and the fan-out of each new one."""
+"""The live end of the log, shared by all subscribers.
+
+It keeps the newest records, and hands each new one to fan-out.
+"""
 
 import asyncio
 import math
@@ -16,7 +19,7 @@ from subscriber.presence.presence import LivePresence
 
 
 class FeedListener(Protocol):
-    """A subscriber, as far as the feed has something to tell it, and admins want to know of it."""
+    """A subscriber, as the feed and admins see it."""
 
     @property
     def writer(self) -> object:
@@ -47,7 +50,7 @@ def _do_nothing(record: Record) -> None:
 
 
 class LiveFeed:
-    """Takes new records, keeps the newest of them, and hands each to fan-out.
+    """Takes new records, keeps the newest, and hands each to fan-out.
 
     Args:
         cache: Keeps the newest records.
@@ -109,7 +112,7 @@ class LiveFeed:
         await self._ready.wait()
 
     def begin(self, head: int, *, epoch: str | None, can_resume: bool) -> None:
-        """Start at a position of a log: the records after it are live."""
+        """Start at a position of a log, after which records are live."""
         self.epoch = epoch
         self.can_resume = can_resume
         self.cache.restart(head)
@@ -119,7 +122,7 @@ class LiveFeed:
         self._ready.set()
 
     def take(self, records: Sequence[Record]) -> None:
-        """Deliver new records, in order, and keep them for subscribers that are a little late."""
+        """Deliver new records in order, and keep them for late subscribers."""
         for record in records:
             self.cache.add(record)
         if system := [record for record in records if record.topic[:1] == "$"]:
@@ -143,7 +146,10 @@ class LiveFeed:
         self.grown.fire()
 
     def restart(self) -> None:
-        """Disconnect all subscribers: the log is another one, where their positions mean nothing."""
+        """Disconnect all subscribers, because the log is another one.
+
+        Their positions mean nothing there.
+        """
         self._ready.clear()
         self.presence.restart()
         for subscription in tuple(self.subscriptions):
@@ -154,7 +160,10 @@ class LiveFeed:
         self.fanout.flush(float("inf"))
 
     def _write(self, hand_out: Callable[[float], float | None]) -> None:
-        """Run a write of fan-out at its own time, and set a timer for what it holds back."""
+        """Run a write of fan-out, and time the next one.
+
+        A timer is set for what it holds back.
+        """
         began = time.monotonic()
         now = began - self._time_writing
         flush_at = hand_out(now)

@@ -1,4 +1,4 @@
-"""One WebSocket of a subscriber: its frames are commands, which are executed in order."""
+"""One WebSocket of a subscriber, whose frames are commands, in order."""
 
 import asyncio
 import logging
@@ -82,7 +82,7 @@ class Session(Delivery):
         self._has_ignored = False
 
     def on_frame(self, payload: bytes) -> None:
-        """Execute the commands in a frame, after those of earlier frames that still wait."""
+        """Execute a frame's commands, after those that still wait."""
         was_busy = self._is_busy
         self._later.append(commands.parse(payload))
         if not was_busy:
@@ -103,11 +103,11 @@ class Session(Delivery):
 
     @property
     def _can_execute(self) -> bool:
-        """True while there are commands that need not wait until newest messages were sent."""
+        """True while there are commands that can be executed now."""
         return self._waiting is not None or (bool(self._later) and not self._subscription.is_sending_newest)
 
     def _execute_commands(self) -> None:
-        """Execute commands in order, up to the first that has to wait, and no more than one slice."""
+        """Execute commands in order, up to a wait or a slice."""
         for _ in range(SLICE):
             if self._subscription.is_sending_newest:
                 break
@@ -132,7 +132,10 @@ class Session(Delivery):
         return None
 
     def _check_rate(self) -> Rejected | None:
-        """Return the refusal of a command of a client that sends too many; in plain it has to wait."""
+        """Return a refusal if the client sends too many commands.
+
+        In the plain dialect the client has to wait instead.
+        """
         user, address = self._connection.user, self._connection.peer.address
         if self._subscription.codec.has_notices:
             excess = self._rates.admit(user, address, 1)
@@ -179,7 +182,7 @@ class Session(Delivery):
             self._refusals.count(rejected)
 
     async def _finish_command(self, waiting: _WaitingCommand) -> None:
-        """Wait for what a command needs until it is executed; then execute those after it."""
+        """Wait until a command is executed, and execute those after it."""
         command, steps, needs = waiting
         try:
             await self._complete(steps, needs)
@@ -201,7 +204,7 @@ class Session(Delivery):
         return self._is_busy or super()._has_work
 
     async def _step(self) -> None:
-        """Finish the commands that wait, if any; else take a step to catch up."""
+        """Finish the waiting commands, or take a step to catch up."""
         if self._waiting is not None:
             await self._finish_command(self._waiting)
         elif self._can_execute:

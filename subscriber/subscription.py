@@ -1,4 +1,4 @@
-"""The state of one subscriber: its patterns, and whether it is live or catching up. No I/O.
+"""State of one subscriber: its patterns, live or catching up. No I/O.
 
 A subscriber is live as long as it keeps up: each new record is written by fan-out. When its write buffer is
 full it leaves fan-out, at a position that is known exactly, and is sent pages of the log from there, as fast
@@ -108,7 +108,7 @@ class Subscription:
 
     @property
     def is_sending_newest(self) -> bool:
-        """True while the newest record of each topic is sent; commands must wait for its end.
+        """True while newest records are sent; commands must wait for their end.
 
         So what a later command asks for comes after it, and each pattern in the order of the log.
         """
@@ -116,7 +116,7 @@ class Subscription:
 
     @property
     def is_ahead(self) -> bool:
-        """True if another service has sent it records that have not arrived in this one."""
+        """True if another service sent records that have not arrived here."""
         head, backlog = self._fanout.head, self._backlog
         if backlog is None or backlog.is_sending_newest:
             return False
@@ -164,9 +164,9 @@ class Subscription:
             self._unsubscribe(command.pattern)
 
     def begin(self, commands: Sequence[Command]) -> Steps[Sequence[Start]]:
-        """Make several subscriptions as one, for a subscriber that has none: it is sent nothing in between.
+        """Make the first subscriptions of a subscriber as one.
 
-        Otherwise like :meth:`execute`; there is no answer.
+        Nothing is sent in between. Otherwise like :meth:`execute`; there is no answer.
 
         Returns:
             Where each begins.
@@ -223,7 +223,7 @@ class Subscription:
         self._sessions.check(wanted)
 
     def _enter(self, command: Command) -> str | None:
-        """Begin the session that a command asks for, if any; return its name."""
+        """Begin the session that a command requests; return its name, if any."""
         if not command.presence or self._sessions is None:
             return None
         return self._sessions.enter(command.pattern, command.session)
@@ -284,7 +284,7 @@ class Subscription:
         return position == self._fanout.head and self._cache.covers(position) and not self.writer.paused
 
     def change_user(self, user: User) -> Iterator[tuple[str, Rejected]]:
-        """Take over other rights of the user; end and yield the subscriptions that they do not cover."""
+        """Apply changed rights of the user; end and yield forbidden subscriptions."""
         self._user = user
         for pattern in sorted(self.patterns):
             try:
@@ -325,7 +325,7 @@ class Subscription:
     # Between live and the log.
 
     def leave_live(self) -> None:
-        """Leave fan-out, if in it, because the write buffer is full: catch up from the head."""
+        """Leave fan-out to catch up, because the write buffer is full."""
         if not self._fanout.is_member(self):
             return
         self._fanout.leave(self)  # which writes what was held back, and so may call this method again
@@ -333,11 +333,11 @@ class Subscription:
             self._backlog = Backlog(self.patterns, self._fanout.head)
 
     def advance(self) -> Read | None:
-        """Take the next step back to live: write a page from memory, or join fan-out.
+        """Take the next step back to live: write, or join fan-out.
 
         Returns:
             The page of the log to read, for :meth:`take_page`, if the next records are not in memory. None
-            otherwise, and if there is nothing to do because it is live, ahead or paused.
+            otherwise, and if the subscriber is live, ahead or paused.
         """
         backlog = self._backlog
         if backlog is None or self.writer.paused:
@@ -362,7 +362,7 @@ class Subscription:
         return None
 
     def take_page(self, read: Read, page: PageAnswer) -> None:
-        """Write a page that was read, unless the patterns have changed since it was asked for."""
+        """Write a page, unless the patterns have changed since its request."""
         if self._backlog is None or read is not self._read:
             return
         self._read = None
@@ -375,7 +375,7 @@ class Subscription:
             self._backlog.advance_newest(page.position)
 
     def report(self, gap: GapRange) -> None:
-        """Tell a live subscriber of positions that do not come; any other is told when it gets there."""
+        """Tell a live subscriber of a gap; others learn by reading."""
         if self._fanout.is_member(self) and self._note_gap(gap):
             self.send(GapNotice(gap))
 

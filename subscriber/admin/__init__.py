@@ -1,1 +1,1 @@
-"""The status page and its API: what happens in an installation, for admins."""
+"""The status page and its API, by which admins watch an installation."""

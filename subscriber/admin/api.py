@@ -1,4 +1,6 @@
-"""The API of the status page, for users with the role ``admin``, also for programs.
+"""API of the status page, for admins and their programs.
+
+Admins are users with the role ``admin``.
 
 ::
 
@@ -226,10 +228,10 @@ _LIMIT: Final = (DEFAULT_LIMIT, MAX_LIMIT)
 
 
 def _require_pattern(request: Request, name: str) -> str:
-    """Return the pattern that an admin asks for, who must be allowed to subscribe to it.
+    """Return the requested pattern, if the admin may subscribe to it.
 
     Raises:
-        Rejected: If the user is no admin, or may not, or it is no pattern.
+        Rejected: If the user is no admin or may not subscribe to it, or if it is no pattern.
     """
     require_admin(request.user)
     pattern = request.query_params.get(name, ">")

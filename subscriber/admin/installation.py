@@ -1,4 +1,4 @@
-"""The services of an installation: ask each how it does, and pass requests on to them."""
+"""The services of an installation: their states, and requests to them."""
 
 import asyncio
 import re
@@ -59,7 +59,7 @@ class ServiceList(msgspec.Struct):
 
 
 class NotPassedOn(Exception):
-    """There is no such service, or nothing to be asked of it at that path."""
+    """There is no such service, or no such path to ask."""
 
 
 class KnownServices:
@@ -76,7 +76,7 @@ class KnownServices:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Return the installation, to be asked as the user that services log in as.
+        """Return the installation, with requests as the services' user.
 
         Raises:
             ConfigurationError: If the CA or the password file cannot be read, or a URL is wrong.
@@ -96,7 +96,9 @@ class KnownServices:
             client.close()
 
     async def ask_all(self, samples: int) -> ServiceList:
-        """Return what all services say of themselves; one that does not answer costs three seconds.
+        """Return the state of all services, as each reports it.
+
+        A service that does not answer costs three seconds.
 
         Args:
             samples: How many of the newest samples to include.
@@ -149,7 +151,7 @@ class KnownServices:
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """Return where the services of an installation are, by name, in the order in which messages pass them."""
+    """Return the services' URLs by name, in the order of messages."""
     queues = settings.queue_url.split(",")
     several = {f"msgqueue-{number}": url for number, url in enumerate(queues, 1)}
     return {

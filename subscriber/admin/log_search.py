@@ -1,4 +1,7 @@
-"""Find messages in the log: by topic, user, id or position, within a bounded effort."""
+"""Search of the log by topic, user, id or position.
+
+The effort is bounded.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -135,7 +138,9 @@ async def search(read: ReadPage, query: Query, *, budget: int = BUDGET) -> Found
 
 
 async def message_at(read: ReadPage, position: int, pattern: str) -> FoundMessages:
-    """Return the message at a position, with all of its content; without one, none.
+    """Return the message at a position, with its whole content.
+
+    The result has no message if there is none.
 
     Raises:
         Rejected: If the log cannot be read.
@@ -168,7 +173,10 @@ async def list_topics(read: ReadPage, pattern: str, *, after: int, until: int, l
 
 
 def show(message: Message, *, most: int = SHOWN_BYTES) -> FoundMessage:
-    """Return a message as it is shown, with all of a content of up to ``most`` bytes."""
+    """Return a message for display, with content of at most ``most`` bytes.
+
+    A larger content has a preview.
+    """
     size = len(message.content)
     shown = FoundMessage(
         message.seq, message.topic, message.time, size, message.sender, message.id, message.type

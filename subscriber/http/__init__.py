@@ -1,1 +1,1 @@
-"""HTTP of the subscriber service: history in pages, server-sent events, and who is present."""
+"""HTTP of the subscriber service: history pages, server-sent events, and presence."""

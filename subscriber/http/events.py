@@ -73,7 +73,7 @@ class Events:
         return dict.fromkeys(PATHS, StreamEndpoint(open=self._open, heartbeat=self._heartbeat))
 
     async def _open(self, request: Request, stream: EventStream) -> bytes:
-        """Subscribe a stream to what a request asks for, and return what it begins with."""
+        """Subscribe a stream as requested, and return its first bytes."""
         try:
             commands = _parse(request)
             self._charge(request, len(commands))
@@ -95,7 +95,7 @@ class Events:
             raise rate_refusal(excess, "commands")
 
     def _encode_opening(self, starts: Sequence[Start]) -> bytes:
-        """Return the first position, and the gaps after it: with these, one that loses its stream resumes."""
+        """Return the first position and gaps, from which a client resumes."""
         codec = self._codec
         gaps = dict.fromkeys(start.gap for start in starts if start.gap is not None)
         opening = codec.encode_id(min(start.after for start in starts)) + b"\n"

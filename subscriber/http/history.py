@@ -1,4 +1,4 @@
-"""``GET /topics/{topic}/messages``: the log of a topic, page by page, over plain HTTP.
+"""``GET /topics/{topic}/messages``: a topic's log, page by page over HTTP.
 
 ::
 
@@ -76,7 +76,10 @@ class History:
         return Response(encode(page.messages), headers=headers, media_type="application/json")
 
     async def _read(self, request: Request, read: Read) -> PageAnswer:
-        """Return a full page if there is one: with a wildcard, the queue may look at the log in steps."""
+        """Return a full page, if there is one.
+
+        With a wildcard, the queue may look at the log in steps.
+        """
         page = await self._ask(request, read)
         steps = 1
         while read.after is not None and page.position < page.last and _has_room(page, read.limit):
@@ -94,7 +97,10 @@ class History:
         return page
 
     async def _ask(self, request: Request, read: Read) -> PageAnswer:
-        """Return a page, unless the client leaves, for which nothing is read any more."""
+        """Return a page, unless the client leaves.
+
+        A client that has left ends the reading.
+        """
         user: str = request.user.name
         asking = asyncio.create_task(self._pages.read(user, read, most_waiting=MAX_WAITING))
         try:

@@ -1,1 +1,1 @@
-"""Presence: which users are present on which topics, on all processes of the service."""
+"""Presence: users on topics, on all processes of the service."""

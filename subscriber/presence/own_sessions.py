@@ -9,7 +9,7 @@ from subscriber.presence.presence import LivePresence
 
 
 class OwnSessions:
-    """Sessions that begin and end with subscriptions of one connection, at most one on each topic.
+    """Sessions of one connection's subscriptions, at most one per topic.
 
     Args:
         presence: Who is present.
@@ -40,7 +40,7 @@ class OwnSessions:
                 self._presence.check(UserSession(topic, self._user, name or ""))
 
     def enter(self, topic: str, name: str | None) -> str:
-        """Begin a session, in the place of the one on its topic, if there is one; return its name."""
+        """Begin a session, replacing its topic's other one; return its name."""
         before = self._by_topic.get(topic)
         if before is not None and name in (None, before.name):
             return before.name

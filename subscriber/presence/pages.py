@@ -1,4 +1,7 @@
-"""Pages of the log, where the newest records of presence are the joins of the sessions that are present."""
+"""Pages of the log, with joins as presence's newest records.
+
+They are the joins of the sessions that are present.
+"""
 
 from bisect import bisect_right
 from typing import Final
@@ -16,9 +19,10 @@ MAX_JOINS: Final = 2_000
 
 
 class PresencePages:
-    """Reads pages; with ``latest``, of presence each session that is present instead of each topic.
+    """Reads pages, with the present sessions as presence's newest records.
 
-    A session that ends, or begins, after the position ``latest`` is told by the messages that follow it.
+    This is for ``latest``. A session that ends, or begins, after the position ``latest`` is told by the
+    messages that follow it.
 
     Args:
         queue: The log.
@@ -41,7 +45,7 @@ class PresencePages:
         return self._add_joins(read, watched, page)
 
     def _add_joins(self, read: Read, watched: list[str], page: PageAnswer) -> PageAnswer:
-        """Add the joins between the beginning and the end of a page, which ends earlier if they are many."""
+        """Add the joins within a page, which many joins shorten."""
         after, limit = read.after or 0, MAX_JOINS if read.limit > 1 else 1
         joins = {
             present.seq: (present, server)

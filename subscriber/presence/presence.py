@@ -1,4 +1,4 @@
-"""Presence in a running service: reads the log and the clock for the state, and writes what it decides."""
+"""Presence in a running service: the state's log, clock and writer."""
 
 import asyncio
 import contextlib
@@ -180,12 +180,15 @@ class LivePresence:
         self._queue.append(encode_presence(event), self)
 
     async def _append(self) -> None:
-        """Connect to write only once there is something: most installations have no presence."""
+        """Connect for writing once there is something to write.
+
+        Most installations have no presence.
+        """
         await self._is_written.wait()
         await self._queue.run()
 
     def _announce_soon(self) -> None:
-        """Announce what many connections take over in one turn of the event loop with one message."""
+        """Announce the sessions of one event loop turn with one message."""
         if not self._is_announcing:
             self._is_announcing = True
             asyncio.get_running_loop().call_soon(self._announce)
@@ -224,7 +227,10 @@ class LivePresence:
         self._changed.set()
 
     async def _read_back(self, head: int) -> list[PresenceEvent]:
-        """Return what was written in the time before the newest event, newest first."""
+        """Return the events of the last period, newest first.
+
+        The period ends with the newest event.
+        """
         events: list[PresenceEvent] = []
         before, newest = head + 1, 0
         while True:
