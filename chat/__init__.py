@@ -1,1 +1,1 @@
-"""The chat service: rooms, logins, members, history and a web page, as an application on the pipeline."""
+"""The chat service, an application on the pipeline with its own page."""

@@ -1,4 +1,4 @@
-"""The chat service: rooms, members, logins and a web page, behind the server kit."""
+"""The chat service behind the server kit: rooms, logins and page."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,9 @@ FRAME_PER_MESSAGE: Final = 4
 
 @asynccontextmanager
 async def open_chat(settings: ChatSettings) -> AsyncIterator[App]:
-    """Run chat on the pipeline; until the log has been read, requests are refused with 503.
+    """Run chat on the pipeline.
+
+    Until the log has been read, requests are refused with 503.
 
     Raises:
         ConfigurationError: If a certificate, password or key cannot be used.

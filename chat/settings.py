@@ -103,7 +103,7 @@ class ChatSettings(ServiceSettings):
         return self.is_loopback if self.chat_guests is None else self.chat_guests
 
     def admin_password(self) -> str | None:
-        """Return the password of the admins of chat; None if there are none.
+        """Return the password of chat's admins, or None without admins.
 
         Raises:
             ConfigurationError: If the password file cannot be read, or is empty.
@@ -113,7 +113,9 @@ class ChatSettings(ServiceSettings):
         )
 
     def pipeline_login(self) -> tuple[str, str | None]:
-        """Return the user and the password with which chat logs in to the pipeline; None is a certificate.
+        """Return the user and password of chat in the pipeline.
+
+        The password is None for a certificate.
 
         Raises:
             ConfigurationError: If the password is missing, or in a file that cannot be used.

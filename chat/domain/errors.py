@@ -61,5 +61,8 @@ class MemberClosed(FanlineError):
 
 
 def quoted(text: str) -> str:
-    """Return a text of a client as a sentence names it: in ASCII, and not longer than an id."""
+    """Return a client's text for a sentence, in ASCII and short.
+
+    It is not longer than an id.
+    """
     return ascii(text if len(text) <= 64 else text[:64] + "…")

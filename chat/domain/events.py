@@ -1,4 +1,4 @@
-"""The events that chat writes to the log and reads back from it.
+"""Events that chat writes to the log and reads back.
 
 Each event is the content of one message, a JSON object whose ``type`` names the event::
 
@@ -40,7 +40,9 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_
 
 
 class Made(_Event, frozen=True):
-    """A room was made. The first event for an unused id counts, while there are fewer rooms than the limits.
+    """A room was made.
+
+    The first event for an unused id counts, while there are fewer rooms than the limits.
 
     The limits are in the event, so that all servers agree on whether it counts; 0 stands for none.
     """
@@ -93,7 +95,10 @@ class Joined(_Event, frozen=True):
 
 
 class Left(_Event, frozen=True):
-    """A member left a room. Any server may write it for the members of a dead server."""
+    """A member left a room.
+
+    Any server may write this event for the members of a dead server.
+    """
 
     key: str
     member: str
@@ -144,14 +149,17 @@ _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
 
 
 def room_topic(room: str) -> str:
-    """Return the topic of a room: with its id, encoded if it has characters that a topic cannot have."""
+    """Return the topic of a room, which has the room's id.
+
+    An id with characters that a topic cannot have is encoded.
+    """
     if _PLAIN_ID.fullmatch(room):
         return f"{_ROOM}{room}"
     return f"{_ROOM}={urlsafe_b64encode(room.encode()).decode().rstrip('=')}"
 
 
 def room_of(topic: str) -> str:
-    """Return the id of the room of a topic; raise ValueError if it is not that of a room."""
+    """Return the id of a topic's room; raise ValueError without one."""
     token = topic[len(_ROOM) :]
     if not token.startswith("="):
         return token

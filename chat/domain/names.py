@@ -62,7 +62,7 @@ def new_room_id() -> str:
 
 
 def new_key() -> str:
-    """Return a random id of a member, a server, or the key of a room."""
+    """Return a random id of a member, server, or room key."""
     return uuid.uuid4().hex
 
 
@@ -76,14 +76,17 @@ def is_room_id(text: str) -> bool:
 
 
 def room_id_from(name: str) -> str:
-    """Return a room id that resembles a name, ``Release 2.0`` → ``release-2-0``; empty if nothing is left."""
+    """Return a room id that resembles a name.
+
+    ``Release 2.0`` becomes ``release-2-0``. The id is empty if nothing is left.
+    """
     words = _SLUG_GAP.split(unicodedata.normalize("NFKC", name).casefold())
     slug = "-".join(word for word in words if word)[: MAX_LENGTH - 4]
     return slug if len(slug.encode()) <= MAX_ROOM_ID_BYTES - 4 else ""
 
 
 def fold(name: str) -> str:
-    """Return what is the same for names that people take for the same."""
+    """Return the same text for names that look alike to people."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 

@@ -1,4 +1,4 @@
-"""The persons who use chat: who they are on all of their connections, and what they may do."""
+"""Persons who use chat: their ids on all connections, and their rights."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -39,23 +39,29 @@ def person_of(claims: Claims) -> Person:
 
 
 def guest_at(network: str) -> Person:
-    """Return who asks without a token: all guests of one network are the same person."""
+    """Return the person of requests without a token.
+
+    All guests of one network are the same person.
+    """
     return Person(user_id_from(f"network {network}"), "a guest", Role.GUEST)
 
 
 def user_id_from(secret: str) -> str:
-    """Return the id of the person who holds a secret; the secret cannot be guessed from it."""
+    """Return the id of the person who holds a secret.
+
+    The secret cannot be guessed from it.
+    """
     return sha256(f"fanline chat user\0{secret}".encode()).hexdigest()[:24]
 
 
 class NamesInUse:
-    """Track the names of the members who are present, and the persons who use them."""
+    """Track the names of present members, and their persons."""
 
     def __init__(self) -> None:
         self._users: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def is_taken(self, name: str, user_id: str) -> bool:
-        """Return whether a person other than this one uses a name, however it is spelled."""
+        """Return whether another person uses a name, in any spelling."""
         users = self._users.get(fold(name), ())
         return any(user != user_id for user in users)
 

@@ -61,7 +61,10 @@ class Room:
     sender: str = ""
 
     def session_of(self, member: str, user: str) -> UserSession:
-        """Return the session of a member: the person is present on the topic of the room."""
+        """Return the session of a member on the room's topic.
+
+        It is the person who is present there.
+        """
         return UserSession(room_topic(self.id), user, member)
 
     def is_managed_by(self, person: Person) -> bool:

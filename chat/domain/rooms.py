@@ -1,4 +1,4 @@
-"""Rooms, members, message counts and revoked tokens: the state that the log leads to.
+"""Rooms, members, message counts and revoked tokens, as the log says.
 
 Every server applies the same events in the same order, and so reaches the same state. No event is an error;
 an event that does not count is ignored.
@@ -44,7 +44,9 @@ MAX_RESTORABLE: Final = 1_000
 
 
 class Rooms:
-    """All rooms and revoked tokens, as of some position of the log. Without I/O or a clock.
+    """All rooms and revoked tokens, as of some position of the log.
+
+    There is no I/O, and no clock.
 
     Attributes:
         by_id: The rooms by id, in the order in which they were made.
@@ -254,7 +256,7 @@ class Rooms:
         self._owned[room.owner] += 1
 
     def _forget_restorable(self, time: int) -> None:
-        """Forget the deleted rooms whose time is over, and the oldest of too many."""
+        """Forget expired restorable rooms, and the oldest of too many."""
         for room_id, (_, until) in tuple(self.restorable.items()):
             if time <= until and len(self.restorable) < MAX_RESTORABLE:
                 break
@@ -305,7 +307,10 @@ class Rooms:
             self.names.remove(member.name, member.user)
 
     def _revoke(self, event: Revoked, time: int) -> Change:
-        """Record a token; forget those that have expired by the clock of the log."""
+        """Record a token; forget those that have expired.
+
+        The clock is that of the log.
+        """
         if event.token not in self._revoked:
             self._revoked[event.token] = event.until
             heapq.heappush(self._expiries, (event.until, event.token))

@@ -1,4 +1,4 @@
-"""The catalog of sentences: all that chat says to people when it refuses something or closes a connection.
+"""Catalog of sentences by which chat refuses requests or closes connections.
 
 A refusal has a code for programs and, if one field of the request is to be changed, its name. Sentences say
 what was wrong and what to do; :class:`~chat.domain.errors.Refused` fills in their braces.

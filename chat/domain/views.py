@@ -1,4 +1,4 @@
-"""The JSON objects of the API: what clients see of rooms and events.
+"""JSON objects of the API: rooms and events for clients.
 
 Each class is both the type of a value and its schema in the OpenAPI description; keys are spelled as on the
 wire.
@@ -150,7 +150,7 @@ def entry_of(logged: LoggedEvent, event: RoomEvent) -> RoomEntry:
 
 
 def pipeline_state(problem: str | None) -> dict[str, str]:
-    """Return what clients are told when the pipeline goes away, with the reason, or comes back."""
+    """Return the notice of the pipeline's loss, with reason, or return."""
     return {"pipeline": "ok"} if problem is None else {"pipeline": "away", "reason": problem}
 
 
@@ -183,7 +183,7 @@ def members_of(room: Room) -> RoomDetails:
 
 
 def details_of(room: Room) -> RoomDetails:
-    """Return a room with its present members, and all that is known of them and of the room."""
+    """Return everything known about a room and its present members."""
     return {
         "roomId": room.id,
         "roomName": room.name,

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @router.get("/api/about", response_model=schema.About, responses=problems())
 async def show_about(server: Server) -> Response:
-    """Get the name of this chat, whether guests are allowed, and what it accepts."""
+    """Get this chat's name, its limits, and whether guests are allowed."""
     return answer(server.about.model_dump())
 
 
@@ -71,7 +71,10 @@ async def log_in(request: Request, server: Server) -> Response:
 
 @router.post("/guest", response_model=IssuedToken, responses=problems(BAD, FORBIDDEN))
 async def enter_as_guest(request: Request, server: Server) -> Response:
-    """Get a token without a password, for a name of two random words, where guests are allowed."""
+    """Get a token without a password, where guests are allowed.
+
+    The guest's name has two random words.
+    """
     given = await read_body(request, schema.GuestKey) if await request.body() else schema.GuestKey()
     return answer(server.logins.guest(given.key))
 
@@ -81,7 +84,7 @@ async def enter_as_guest(request: Request, server: Server) -> Response:
     "/logout", status_code=204, operation_id="log_out", responses=problems(NO_LOGIN, FORBIDDEN, DOWN)
 )
 async def log_out(chat: Chat, claims: LoggedIn) -> Response:
-    """Revoke the token on all servers, and close the connections that use it."""
+    """Revoke the token on all servers, and close its connections."""
     await chat.revoke(claims)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -95,7 +98,10 @@ async def history(
     _: LoggedIn,
     page: Annotated[int, Query(ge=-1, description="From 1; the newest if it is -1 or none is given.")] = -1,
 ) -> Response:
-    """Get a page of the messages of the lobby: 100 of them, oldest first."""
+    """Get a page of the messages of the lobby.
+
+    A page has 100 messages, oldest first.
+    """
     return answer(await chat.page(LOBBY, None if page == -1 else page))
 
 
@@ -128,9 +134,10 @@ async def join_lobby() -> Response:
     responses=problems(NO_LOGIN, UNKNOWN, TAKEN, DOWN),
 )
 async def join_room(chat: Chat, claims: Admitted, room_id: RoomPath) -> Response:
-    """Join a room, by WebSocket; `?after=` a position first sends what was missed.
+    """Join a room, by WebSocket.
 
-    A plain request is told why a WebSocket cannot be opened, which browsers do not tell a page.
+    The parameter `?after=` with a position first sends what was missed. A plain request is told why a
+    WebSocket cannot be opened, which browsers do not tell a page.
     """
     chat.lifecycle.require_available()
     if claims is None:
@@ -142,7 +149,10 @@ async def join_room(chat: Chat, claims: Admitted, room_id: RoomPath) -> Response
 
 @router.get("/api/feed", status_code=426, response_model=schema.Problem, responses=problems())
 async def watch_rooms() -> Response:
-    """Watch all rooms, by WebSocket: the list, and the counts of members and messages of each."""
+    """Watch all rooms, by WebSocket.
+
+    This sends the list, and the counts of members and messages of each room.
+    """
     raise _upgrade_required()
 
 
@@ -160,7 +170,10 @@ async def show_liveness() -> Response:
     "/api/healthz", response_model=schema.Health, operation_id="show_health", responses=problems(DOWN)
 )
 async def show_health(server: Server) -> Response:
-    """Check whether this server can work: whether the pipeline answers and the log has been read."""
+    """Check whether this server, with pipeline and log, can work.
+
+    The pipeline must answer, and the log must have been read.
+    """
     problem = await server.chat.lifecycle.problem()
     if problem is not None:
         logger.info("not ready: %s", problem)

@@ -1,4 +1,4 @@
-"""The description of the HTTP API: OpenAPI for programs, and a page for people."""
+"""Description of the HTTP API: OpenAPI for programs, a page for people."""
 
 import re
 from base64 import b64encode
@@ -61,7 +61,7 @@ def routes(*, guests_allowed: bool) -> list[Route]:
 
 @cache  # it takes a tenth of a second, and a process may run several servers
 def _spell_out(*, guests_allowed: bool) -> tuple[Object, bytes, str]:
-    """Return the description, and what is sent of it to programs and to people."""
+    """Return the description, in the forms for programs and for people."""
     description = describe(guests_allowed=guests_allowed)
     return description, encode(description), "".join(_page(description))
 

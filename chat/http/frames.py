@@ -1,4 +1,4 @@
-"""The frames of a member's WebSocket, in both protocols: decoding, and joining bodies into frames."""
+"""Frames of a member's WebSocket in both protocols: decoded, or joined."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -53,7 +53,7 @@ def read_plain(frame: bytes) -> Iterator[ChatMessage | Refused]:
 
 
 def read_v1(frame: bytes) -> Iterator[ChatMessage | Refused]:
-    """Yield the messages of a frame in ``fanline.chat.v1``, and a rejection for each invalid one."""
+    """Yield the messages of a ``fanline.chat.v1`` frame, or their rejections."""
     try:
         for body in split_array(frame):
             yield _read_message(body)
@@ -62,7 +62,10 @@ def read_v1(frame: bytes) -> Iterator[ChatMessage | Refused]:
 
 
 def join_bodies(bodies: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the payloads of few frames: arrays of JSON texts, or a single text as it is."""
+    """Yield payloads of few frames: arrays of texts, or single texts.
+
+    The texts are JSON.
+    """
     batch: list[bytes] = []
     size = 0
     for body in bodies:
@@ -86,7 +89,7 @@ def _read_message(body: bytes) -> ChatMessage | Refused:
 
 
 def _read_id(body: bytes) -> str | None:
-    """Return the id of an invalid message, so that its sender can tell which one it is."""
+    """Return the id of an invalid message, for its sender."""
     try:
         return _decode_id(body).id
     except msgspec.ValidationError:

@@ -15,7 +15,7 @@ FOLDER: Final = Path(__file__).parent.parent / "static"
 
 
 def routes(folder: Path = FOLDER) -> Iterator[Route]:
-    """Yield the routes of the page in a folder, of its files, and of links to rooms."""
+    """Yield the routes of a folder's page, its files, and rooms' links."""
     page = WebPage(folder)
 
     async def show_client(request: Request) -> Response:
@@ -31,5 +31,5 @@ def routes(folder: Path = FOLDER) -> Iterator[Route]:
 
 
 async def _show_room(request: Request) -> Response:
-    """Lead a person who has typed the address of a room to the room."""
+    """Redirect a person from a room's address to the room."""
     return RedirectResponse(f"{prefix_of(request)}/#{quote(request.path_params['id'], safe='')}")

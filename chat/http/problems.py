@@ -1,4 +1,4 @@
-"""Refusals of chat over HTTP: the status of each code, in the form that all services use."""
+"""Refusals of chat over HTTP: codes' statuses, in all services' form."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus

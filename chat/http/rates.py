@@ -1,4 +1,4 @@
-"""Rates at which people may send messages, and at which guests may make rooms."""
+"""Rates of people's messages and of guests' new rooms."""
 
 import math
 import time
@@ -36,7 +36,9 @@ class ChatRates:
         self._clock = clock
 
     def message_delay(self, person: str, guest_network: str | None) -> float:
-        """Charge a message and return 0, or return the seconds after which to try again.
+        """Charge a message; return 0, or seconds to wait.
+
+        A message with a wait is not charged.
 
         Args:
             person: The id of the sender.

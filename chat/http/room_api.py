@@ -1,4 +1,4 @@
-"""The HTTP API of rooms: making, deleting and restoring them, and what is in them."""
+"""HTTP API of rooms: making, deleting and restoring them, and contents."""
 
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
@@ -127,10 +127,11 @@ async def list_messages(
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT)] = None,
     type: Type = None,  # noqa: A002 - the name of the parameter
 ) -> Response:
-    """Get all events of a room, oldest first; or with a limit or position, a page of them.
+    """Get all events of a room, or a page of them.
 
-    A page has the newest events, or those next to the position, 100 without a limit. Its header `Link` leads
-    to the events before (`prev`) and after (`next`). The last page is empty.
+    The oldest comes first. A limit or a position selects a page. A page has the newest events, or those next
+    to the position, 100 without a limit. Its header `Link` leads to the events before (`prev`) and after
+    (`next`). The last page is empty.
     """
     has_only_messages = type is not None
     if before is None and after is None and limit is None:
@@ -173,7 +174,10 @@ async def show_room(
 )
 @router.delete("/api/room/{id:path}", status_code=204, responses=problems(NO_LOGIN, FORBIDDEN, UNKNOWN, DOWN))
 async def delete_room(chat: Chat, person: Asking, room: TheRoom) -> Response:
-    """Delete a room and its messages, and disconnect its members; for its creator, and admins."""
+    """Delete a room and its messages, and disconnect its members.
+
+    This is for its creator, and admins.
+    """
     await chat.delete_room(room.id, person)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -189,7 +193,10 @@ async def _array(
 
 
 def _links(room: Room, positions: Sequence[int], limit: int) -> dict[str, str]:
-    """Return the ``Link`` header of a page; none if the page is empty, which ends the list."""
+    """Return the ``Link`` header of a page.
+
+    An empty page ends the list, and has none.
+    """
     if not positions:
         return {}
     ways = {"prev": {"before": positions[0]}, "next": {"after": positions[-1]}}

@@ -1,4 +1,4 @@
-"""The parts that all routes of the HTTP API share: their objects, their logins, and their answers."""
+"""Parts that all routes share: their objects, logins, and answers."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -86,7 +86,10 @@ def bind(routers: Iterable[APIRouter], services: Services) -> list[Route]:
 
 
 def _bind(route: Route, services: Services) -> Route:
-    """Return a copy of a route that uses these objects, and refuses requests as all services do."""
+    """Return a copy of a route with its objects and refusals.
+
+    It refuses requests as all services do.
+    """
     bound = copy(route)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -116,7 +116,7 @@ class Sockets:
 
 
 class QueueWriter:
-    """Write the texts of a queue to a connection, and close the connection when the queue is closed.
+    """Write a queue's texts to a connection, and close both together.
 
     Args:
         queue: The queue.
@@ -249,7 +249,10 @@ class MemberConnection:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Send what waits; then read more, or leave if the connection is lost."""
+        """Send what waits, then read more or leave.
+
+        A member whose connection is lost leaves.
+        """
         self._send_waiting()
         if self._is_closed:
             self._leave_when_stored()
@@ -257,7 +260,7 @@ class MemberConnection:
             self._connection.resume_reading()
 
     async def _answer(self, message: ChatMessage | Refused) -> object:
-        """Send a message to the room; return the answer to its sender, if any."""
+        """Send a message to the room; return the sender's answer, if any."""
         if isinstance(message, Refused):
             return refusal(message)
         try:

@@ -63,9 +63,9 @@ class Tuning:
 
 
 class ChatService:
-    """Execute commands on the rooms, on behalf of clients of this server. Concurrent calls are allowed.
+    """Execute clients' commands on the rooms.
 
-    A write is in the log, or raises Unavailable, within ``queue_wait`` seconds.
+    Concurrent calls are allowed. A write is in the log, or raises Unavailable, within ``queue_wait`` seconds.
 
     Args:
         state: The state of this server.
@@ -98,7 +98,7 @@ class ChatService:
 
     @classmethod
     def from_settings(cls, settings: ChatSettings, tuning: Tuning = Tuning()) -> Self:
-        """Return a service that is not connected to the pipeline yet; see :meth:`running`.
+        """Return a service that is not connected yet; see :meth:`running`.
 
         Raises:
             ConfigurationError: If the CA or the password for the pipeline cannot be read.
@@ -128,7 +128,7 @@ class ChatService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Stay connected to the pipeline while the block runs, and drain at its end."""
+        """Connect to the pipeline during the block, and drain at its end."""
         async with self._history.opened(), self.lifecycle.running():
             yield
 
@@ -159,11 +159,13 @@ class ChatService:
                 return change.room
 
     async def delete_room(self, room_id: str, person: Person) -> None:
-        """Delete a room; its members are closed with 4004. It can be restored for a day.
+        """Delete a room, and close its members with 4004.
+
+        The room can be restored for a day.
 
         Raises:
             Refused: If no room has this id, or the room is the lobby, or of another person.
-            Unavailable: If it could not be stored in time.
+            Unavailable: If the deletion could not be stored in time.
         """
         if await self._write(ROOMS, self.rooms.plan_deletion(room_id, person)) is None:
             raise Refused(sentences.UNKNOWN_ROOM, room=quoted(room_id))
@@ -217,7 +219,9 @@ class ChatService:
         return member
 
     async def missed(self, member: LocalMember, after: int) -> AsyncIterator[list[bytes]]:
-        """Yield the events of a member's room between a position and the member's own ``joined``.
+        """Yield the events that a member missed.
+
+        They come after a position, and before the member's own ``joined``.
 
         Args:
             member: The member; ``take()`` returns what comes after ``joined``.
@@ -231,11 +235,16 @@ class ChatService:
             after = entries[-1]["seq"]
 
     def leave(self, member: LocalMember) -> None:
-        """Close a member; the leave is written to the log however long that takes."""
+        """Close a member, whose leave is written in any case.
+
+        Writing it may take any time.
+        """
         member.close(NORMAL_CLOSURE, "left")
 
     async def say(self, member: LocalMember, text: str, key: str | None = None) -> Ack:
-        """Send a message to a member's room, and return when it has come back.
+        """Send a message to a member's room, and return its ack.
+
+        The message has come back from the log then.
 
         Args:
             member: The sender.
@@ -295,7 +304,7 @@ class ChatService:
     async def history_after(
         self, room_id: str, after: int, *, has_only_messages: bool = False
     ) -> AsyncIterator[list[RoomEntry]]:
-        """Yield all events of a room after a position in pages, oldest first.
+        """Yield a room's events after a position in pages, oldest first.
 
         Args:
             room_id: The room.
@@ -322,15 +331,17 @@ class ChatService:
         return await self._history.page(self.rooms.get(room_id), number)
 
     async def revoke(self, token: Claims) -> None:
-        """Revoke a token on all servers; connections that use it are closed with 4001.
+        """Revoke a token, and close its connections with 4001.
+
+        This is so on all servers.
 
         Raises:
-            Unavailable: If it could not be stored in time.
+            Unavailable: If the revocation could not be stored in time.
         """
         await self._write(REVOKED, Revoked(token.token_id, token.expires))
 
     def watch(self, token: Claims | None) -> FeedSubscriber:
-        """Return a new subscriber of the feed, which must be closed in the end.
+        """Return a new subscriber of the feed, to be closed afterwards.
 
         Raises:
             Unavailable: If this server is not ready, or stops.
@@ -339,7 +350,7 @@ class ChatService:
         return self.state.feed.subscribe(token)
 
     async def _write(self, topic: str, event: Event) -> Change | None:
-        """Write an event without an id of its own, and return its effect."""
+        """Write an event without an id, and return its effect."""
         self.lifecycle.require_open()
         written = await self.state.writer.write(topic, event)
         if not written.has_come_back:
@@ -355,7 +366,10 @@ def _new_state(settings: ChatSettings, tuning: Tuning) -> ServerState:
 
 
 def _message_id(member: LocalMember, key: str | None) -> str | None:
-    """Return a message id unique for the sender, the room and the sender's key; None without a key."""
+    """Return an id for a sender's key in a room, if any.
+
+    It is unique for the sender, the room and the key.
+    """
     if key is None:
         return None
     sender = member.token.token_id if member.token else member.id

@@ -31,7 +31,7 @@ class DependencyHealth:
         self._expires = float("-inf")
 
     async def problem(self, *, timeout: float | None = None) -> str | None:
-        """Return in one sentence why a service is not ready; None if all are.
+        """Return why a service is not ready, or None.
 
         Args:
             timeout: Seconds to wait for the services; None for as long as a check takes.

@@ -1,4 +1,4 @@
-"""Writing events to the log, and waiting until they come back from it."""
+"""Writing of events to the log, until they come back."""
 
 import asyncio
 import secrets
@@ -30,7 +30,9 @@ class Written(NamedTuple):
 
 
 class EventWriter:
-    """Write events, and recognize them when they come back. Concurrent calls are allowed.
+    """Write events, and recognize them when they come back.
+
+    Concurrent calls are allowed.
 
     Attributes:
         timeout: Seconds that a write may take.
@@ -50,7 +52,10 @@ class EventWriter:
 
     @contextmanager
     def connected(self, publisher: Publisher) -> Iterator[None]:
-        """Write with this publisher while the block runs; without one, writing fails at once."""
+        """Write with this publisher during the block.
+
+        Without a publisher, writing fails at once.
+        """
         self._publisher = publisher
         try:
             yield

@@ -1,4 +1,4 @@
-"""The lifecycle of a chat server on the pipeline: connect, read, beat, start over, drain."""
+"""Lifecycle of a chat server: connect, read, beat, start over, drain."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ PROBE_TIMEOUT: Final = 0.8
 
 
 class Lifecycle:
-    """Keep one server connected to the pipeline, from its start to its drain.
+    """Keep one server connected to the pipeline, until its drain.
 
     Args:
         state: The state of this server.
@@ -66,16 +66,16 @@ class Lifecycle:
 
     @property
     def connection_problem(self) -> str | None:
-        """Why this server is not connected to the pipeline, in one sentence; None if it is."""
+        """Reason why this server is not connected to the pipeline, or None."""
         return self._pipeline.problem
 
     def require_ready(self) -> None:
-        """Raise :class:`Unavailable` unless the log has been read up to its end once."""
+        """Raise :class:`Unavailable` until the log has been read once."""
         if not self.is_ready:
             raise Unavailable(sentences.STARTING)
 
     def require_available(self) -> None:
-        """Raise :class:`Unavailable` unless the log has been read and the pipeline answers at present."""
+        """Raise :class:`Unavailable` until the log is read and the pipeline answers."""
         self.require_ready()
         if self._is_away or self.connection_problem:
             raise Unavailable(sentences.AWAY)
@@ -87,7 +87,7 @@ class Lifecycle:
         self.require_ready()
 
     async def problem(self) -> str | None:
-        """Return in one sentence why this server cannot work; None if it can."""
+        """Return why this server cannot work, or None."""
         if self._is_draining:
             return "this server stops"
         if self._has_failed:
@@ -100,7 +100,10 @@ class Lifecycle:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Stay connected while the block runs, and drain at its end. Becoming ready takes a while."""
+        """Stay connected during the block, and drain at its end.
+
+        Becoming ready takes a while.
+        """
         async with running_task(self._run()), running_task(self._watch()):
             try:
                 yield
@@ -110,7 +113,10 @@ class Lifecycle:
                 await self._dependencies.aclose()
 
     async def drain(self) -> None:
-        """Close all clients with 1001, and wait a limited time until their leaves are in the log."""
+        """Close all clients with 1001, and wait for their leaves.
+
+        The wait for them in the log is limited.
+        """
         self._is_draining = True
         self._reader.close_all(sentences.SERVER_STOPS)
         with suppress(TimeoutError):
@@ -130,7 +136,7 @@ class Lifecycle:
             logger.critical("chat has failed", exc_info=True)
 
     async def _watch(self) -> NoReturn:
-        """Tell the feed when the pipeline goes away, and when it is back."""
+        """Tell the feed when the pipeline goes away or returns."""
         while True:
             await asyncio.sleep(self._check_interval)
             problem = self.connection_problem or await self._dependencies.problem()
@@ -147,7 +153,10 @@ class Lifecycle:
                 group.create_task(self._write(publisher))
 
     async def _write(self, publisher: Publisher) -> NoReturn:
-        """Write a beat, which shows where the log ended at the start; then the lobby, if it is missing."""
+        """Write a beat, and then a missing lobby.
+
+        The beat shows where the log ended at the start.
+        """
         await publisher.publish(SERVERS, Beat(self._presence.server))
         await self._reader.caught_up.wait()
         if LOBBY not in self._rooms.by_id:

@@ -1,4 +1,4 @@
-"""The reader of the log: apply each message to the state, and show its effect to the clients here."""
+"""Reader of the log, which updates the state and local clients."""
 
 import asyncio
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from fanline.presence import PresentSession, ServerBeat, SessionJoined, SessionL
 
 @dataclass(frozen=True)
 class ServerState:
-    """The state of one server, shared by its reader, its lifecycle and its commands.
+    """State of one server, shared by reader, lifecycle and commands.
 
     Attributes:
         rooms: What the log says.
@@ -86,7 +86,10 @@ class LogReader:
         self._writer.settle(message.seq, message.id, change)
 
     def start_over(self) -> None:
-        """Close all clients and forget everything, to read another log from its beginning."""
+        """Close all clients and forget everything, for another log.
+
+        That one is read from its beginning.
+        """
         self.close_all(sentences.STARTS_OVER)
         self.caught_up.clear()
         for room in self._rooms.by_id.values():
@@ -130,7 +133,10 @@ class LogReader:
             self._members.deliver(room, encode(entry_of(logged, event)))
 
     def _begin_session(self, logged: LoggedEvent, event: Joined, room: Room, member: RoomMember) -> None:
-        """Activate a member of this server; one whose join was cancelled leaves again."""
+        """Activate a member of this server.
+
+        One whose join was cancelled leaves again.
+        """
         present = PresentSession(room.session_of(member.id, member.user), logged.time, logged.seq)
         self._presence.apply(SessionJoined(present, member.server))
         if member.server == self._presence.server:
@@ -138,7 +144,10 @@ class LogReader:
             self._members.activate(member.id, logged.seq, first)
 
     def _expel(self, room: Room, member: RoomMember) -> None:
-        """End a session; close a member here whose leave another server wrote because it took us for dead."""
+        """End a session, and close its member if connected here.
+
+        Another server has written the leave, because it took this one for dead.
+        """
         local = self._members.remove(room, member.id)
         if local is not None:
             local.close(*sentences.OUT_OF_REACH)

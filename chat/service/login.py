@@ -1,4 +1,4 @@
-"""Logins with the shared password or as a guest, and the tokens issued for them."""
+"""Logins by the shared password or as guest, and their tokens."""
 
 import hmac
 import time
@@ -108,7 +108,10 @@ class ChatLogins:
         return None if token is None and self.guests_allowed else self.identify(token)
 
     def _role_of(self, password: str) -> Role | None:
-        """Return the role that a password gives; the lesser one if it is that of both."""
+        """Return the role that a password gives.
+
+        It is the lesser one if the password is that of both.
+        """
         given = password.encode()
         matches = [role for role, right in self._passwords.items() if hmac.compare_digest(given, right)]
         return matches[0] if matches else None

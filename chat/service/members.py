@@ -1,4 +1,7 @@
-"""The members connected to this server, and the queue of JSON texts to deliver to each."""
+"""Members connected to this server, each with a queue of texts.
+
+The texts are JSON.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
@@ -23,7 +26,9 @@ def _do_nothing() -> None:
 
 
 class DeliveryQueue(ABC):
-    """Queue JSON texts for one client; close the client with 4008 when too many wait.
+    """Queue JSON texts for one client.
+
+    The client is closed with 4008 when too many wait.
 
     Args:
         token: The token of the client, if any.
@@ -61,7 +66,9 @@ class DeliveryQueue(ABC):
         return [body for body in self._stream.take_all() if isinstance(body, bytes)]
 
     async def take(self) -> list[bytes]:
-        """Return all waiting texts in order; wait while there are none. Cancellation loses nothing.
+        """Return all waiting texts in order, waiting while there are none.
+
+        Cancellation loses nothing.
 
         Raises:
             MemberClosed: If no texts are left and the client was closed.
@@ -72,7 +79,9 @@ class DeliveryQueue(ABC):
         raise self.end
 
     def close(self, code: int, reason: str) -> None:
-        """Accept nothing more; waiting texts can still be taken. Later calls change nothing.
+        """Accept nothing more; waiting texts can still be taken.
+
+        Later calls change nothing.
 
         Args:
             code: The close code for the client.
@@ -97,7 +106,9 @@ class DeliveryQueue(ABC):
 
 
 class LocalMember(DeliveryQueue):
-    """A member of a room who is connected to this server. Made by :meth:`ConnectedMembers.add_pending`.
+    """A member of a room who is connected to this server.
+
+    :meth:`ConnectedMembers.add_pending` makes it.
 
     Attributes:
         id: The id of the member.
@@ -136,7 +147,7 @@ class LocalMember(DeliveryQueue):
 
 
 class ConnectedMembers:
-    """Track the members connected to this server: active ones, by room, and pending ones.
+    """Track members of this server: active ones by room, and pending ones.
 
     A member is pending from the command to join until its ``joined`` has come back from the log.
 
@@ -187,19 +198,22 @@ class ConnectedMembers:
         return True
 
     def remove(self, room: Room, member_id: str) -> LocalMember | None:
-        """Remove an active member whose leave has come back; return it, or None if there is none."""
+        """Remove an active member, whose leave has come back, and return it.
+
+        None if there is none.
+        """
         member = self._pop(room, member_id)
         if member is not None:
             self._presence.release(member.session)
         return member
 
     def leave(self, member: LocalMember) -> None:
-        """Remove a member, and have the leave written if the member was active."""
+        """Remove a member; write the leave of an active one."""
         if self._pop(member.room, member.id):
             self._presence.leave(member.session)
 
     def remove_all(self, room: Room) -> Collection[LocalMember]:
-        """Remove and return all active members of a room that has been deleted."""
+        """Remove and return all active members of a deleted room."""
         members = self._active.pop(room.key, {}).values()
         for member in members:
             self._presence.release(member.session)

@@ -43,11 +43,11 @@ class PipelineConnection:
 
     @property
     def problem(self) -> str | None:
-        """Why one of the connections is missing, in one sentence; None while both are there."""
+        """Reason why one of the connections is missing, or None."""
         return self._refusal or next((each.problem for each in self._clients if each.problem), None)
 
     async def run(self, after: Callable[[], int], session: Session) -> NoReturn:
-        """Run a session on both connections until cancelled; run another one after a refusal.
+        """Run a session on both connections, again after refusals, until cancelled.
 
         Args:
             after: Returns the position after which reading begins.
@@ -94,7 +94,9 @@ def _flatten(errors: BaseExceptionGroup[FanlineError]) -> Iterator[FanlineError]
 
 
 def _take_gap(gap: Gap) -> None:
-    """Log a gap, which retention may leave in the topics of rooms, but must not leave in chat.rooms.
+    """Log a gap that retention has left in rooms.
+
+    Retention must not leave one in chat.rooms.
 
     Raises:
         LogReplaced: If what follows is of another log.

@@ -1,4 +1,4 @@
-"""The presence of members in rooms: which servers they are on, and the leaves that are to be written.
+"""Presence of members in rooms: their servers, and leaves to write.
 
 Members are sessions of :mod:`fanline.presence` on the topic of their room, in records of chat's own: each
 begins with ``joined`` and ends with ``left``, among the messages of the room. A member who comes back is
@@ -38,9 +38,10 @@ class _Unsent(NamedTuple):
 
 
 class MemberPresence:
-    """Write the leaves of members of this server and of dead ones, however long the pipeline is away.
+    """Write the leaves of this server's and dead servers' members.
 
-    Each leave has an id made from the member's, so that it is stored once even if several servers write it.
+    The pipeline may be away for any time. Each leave has an id made from the member's, so that it is stored
+    once even if several servers write it.
 
     Args:
         rooms: The rooms, as of the position up to which the log was read.
@@ -69,7 +70,10 @@ class MemberPresence:
         return len(self._unsent)
 
     def apply(self, event: PresenceEvent) -> None:
-        """Apply an event of the log, after all before it; the join of a member before the session begins."""
+        """Apply an event of the log, after all before it.
+
+        The join of a member is applied before the session begins.
+        """
         self.state.apply(event)
         (self._is_empty.clear if self.state.own else self._is_empty.set)()
         self._changed.set()
@@ -80,11 +84,13 @@ class MemberPresence:
         self._unsent.clear()
 
     async def wait_until_empty(self) -> None:
-        """Wait until the leaves of all members of this server have come back."""
+        """Wait until the leaves of this server's members have come back."""
         await self._is_empty.wait()
 
     async def run(self, publisher: Publisher) -> NoReturn:
-        """Write until cancelled, beginning with what was not written by an earlier publisher.
+        """Write until cancelled, earlier unwritten events first.
+
+        An earlier publisher has not written these.
 
         Raises:
             FanlineError: If the pipeline refuses an event.

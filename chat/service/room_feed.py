@@ -1,4 +1,4 @@
-"""The feed of all rooms: room lists, and counts of members and messages."""
+"""Feed of all rooms: room lists, members' and messages' counts."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,10 @@ class FeedSubscriber(DeliveryQueue):
         self._next_page = next(self._pages, None)
 
     def take_all(self) -> list[bytes]:
-        """Return the next page of rooms; with the last one and after it, all waiting texts."""
+        """Return the next page of rooms, or all waiting texts.
+
+        The texts begin with the last page.
+        """
         page = self._next_page
         if page is None:
             return super().take_all()
@@ -95,7 +98,7 @@ class RoomFeed:
             subscriber.close(code, reason)
 
     def pipeline_changed(self, problem: str | None) -> None:
-        """Tell about the pipeline: why it is away, or None if it is back."""
+        """Tell about the pipeline's loss, or its return if None."""
         self._tell(pipeline_state(problem))
 
     def room_made(self, room: Room) -> None:
@@ -130,7 +133,10 @@ class RoomFeed:
 
 
 def _pages(rooms: Sequence[Room]) -> Iterator[bytes]:
-    """Yield the list of rooms as JSON texts, at least one; each is made when it is taken."""
+    """Yield the list of rooms as JSON texts, at least one.
+
+    Each is made when it is taken.
+    """
     for start in range(0, max(1, len(rooms)), PAGE):
         page = {"rooms": [summary_of(room) for room in rooms[start : start + PAGE]]}
         yield encode(page | {"more": True} if start + PAGE < len(rooms) else page)

@@ -25,12 +25,14 @@ def is_event(event: RoomEvent) -> bool:
 
 
 def is_message(event: RoomEvent) -> bool:
-    """Return whether an event is a message: neither a join nor a leave."""
+    """Return whether an event is a message, no join or leave."""
     return isinstance(event, Chat)
 
 
 class RoomHistory:
-    """Read the events of rooms. Events that retention has removed are missing without notice.
+    """Read the events of rooms.
+
+    Events that retention has removed are missing without notice.
 
     Args:
         history: Reads pages of the log.
@@ -127,7 +129,7 @@ class RoomHistory:
     def _entries(
         self, room: Room, messages: Sequence[Message], wanted: Filter = is_event
     ) -> Iterator[RoomEntry]:
-        """Yield the entries of this room, without those of an earlier room with the same id."""
+        """Yield this room's entries, without earlier rooms of the same id."""
         for message in messages:
             logged = read_event(message, self._author)
             if logged is None or not isinstance(logged.event, Chat | Joined | Left):
