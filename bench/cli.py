@@ -144,7 +144,10 @@ def make_log(
     folder: Annotated[Path, typer.Argument(help="The folder to make.")],
     rows: Annotated[int, typer.Option(min=1, help="Number of messages.")] = 1_000_000,
 ) -> None:
-    """Make a log with many messages, as the `data_dir` of a msgqueue; 100,000,000 take 17 GB."""
+    """Make a log with many messages, as a msgqueue's `data_dir`.
+
+    100,000,000 messages take 17 GB.
+    """
     if folder.exists():
         raise ConfigurationError(f"{folder} exists already")
     with typer.progressbar(length=rows, label="Writing", file=sys.stderr) as bar:

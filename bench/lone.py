@@ -1,4 +1,6 @@
-"""Measure a running installation with one message at a time: memory, CPU of a message, time of its ack.
+"""Measurement of an installation with one message at a time.
+
+It gives memory, the CPU of a message, and the time of its ack.
 
 ::
 
@@ -31,7 +33,10 @@ def family(pid: int) -> Iterator[int]:
 
 
 def memory(pids: list[int]) -> int:
-    """Return the resident memory of processes in KiB, what they share counted in each."""
+    """Return the resident memory of processes in KiB.
+
+    Shared memory counts in each.
+    """
     lines = (line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 

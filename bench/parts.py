@@ -1,4 +1,4 @@
-"""The measurements: each a function that yields a result of one server for each of some cases."""
+"""Measurements: functions that yield a server's result for each case."""
 
 import os
 import sqlite3
@@ -42,7 +42,10 @@ def _load(case: Case) -> Load:
 
 
 def fanout(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure the CPU of a delivery; cases with the same subscribers share a server."""
+    """Measure the CPU of a delivery.
+
+    Cases with the same subscribers share a server.
+    """
     layout = LAYOUTS[cases[0].topics](cases[0].subscribers)
     with lab.serve(peer) as server:
         lab.rig.connect(server, layout)
@@ -79,7 +82,7 @@ def peak(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
 
 
 class _Search:
-    """The trials of one server; after a rate that is too high the next trial has a new server."""
+    """Trials of one server, replaced after a rate that is too high."""
 
     def __init__(self, lab: Lab, peer: type[Peer], case: Case, running: ExitStack) -> None:
         self._lab, self._peer, self._case, self._running = lab, peer, case, running
@@ -103,7 +106,10 @@ class _Search:
 
 
 def highest_rate(sustains: Callable[[float], bool], first: float, limit: float) -> float:
-    """Return the highest sustained rate up to a limit, to within a tenth; 0 if the first is not sustained."""
+    """Return the highest sustained rate, within a tenth and a limit.
+
+    It is 0 if the first rate is not sustained.
+    """
     low, high = 0.0, first
     while sustains(high):
         low, high = high, high * 2
@@ -119,7 +125,10 @@ def highest_rate(sustains: Callable[[float], bool], first: float, limit: float) 
 
 
 def durable(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure acknowledged publishing; each case has a new server, without the backlog of the one before."""
+    """Measure acknowledged publishing, with a new server for each case.
+
+    So no case has the backlog of the one before.
+    """
     for case in cases:
         with lab.serve(peer) as server:
             figures, warnings = _push(lab, server, case)
@@ -147,7 +156,10 @@ def _push(lab: Lab, server: Peer, case: Case) -> tuple[dict[str, float], list[st
 
 
 def disk(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure an fsync, and a transaction of SQLite with one row: the floor under every acknowledgement."""
+    """Measure an fsync, and a transaction of SQLite with one row.
+
+    They are the floor under every acknowledgement.
+    """
     folder = lab.folder()
     descriptor = os.open(folder / "file", os.O_WRONLY | os.O_CREAT)
 
@@ -177,7 +189,10 @@ def _timed(perform: Callable[[], object]) -> dict[str, float]:
 
 
 def idle(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure idle connections over some seconds, how fast they connect, and one message to all."""
+    """Measure idle connections, how fast they connect, and one message.
+
+    The message goes to all.
+    """
     for case in cases:
         with lab.serve(peer) as server:
             pid, count = server.pids[server.delivering], case.subscribers
@@ -202,7 +217,10 @@ def idle(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
 
 
 def reconnect(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure the return of all subscribers after a SIGKILL, until they have what they missed."""
+    """Measure the return of all subscribers after a SIGKILL.
+
+    It ends when they have what they missed.
+    """
     for case in cases:
         load, layout = Load(1_000, case.size, _MISSED / 1_000), one_topic(case.subscribers)
         with lab.serve(peer) as server:
@@ -242,7 +260,10 @@ def log(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
 
 
 def latest(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure the newest messages of all topics of a log, each of which has a topic of its own."""
+    """Measure reading the newest message of each topic of a log.
+
+    Each message of the log has a topic of its own.
+    """
     for case in cases:
         folder = lab.folder()
         logfile.fill(folder / "data", case.rows, topics=case.rows)
@@ -271,7 +292,10 @@ def _read_latest(server: Peer, count: int) -> None:
 
 
 def _resume(server: Peer, rows: int, number: int) -> float:
-    """Return the seconds until a subscriber that resumes has the first messages of those it missed."""
+    """Return the seconds until a resuming subscriber has its first messages.
+
+    They are the first of those it missed.
+    """
     position = (rows - (_MISSED + 1) * logfile.TOPICS) * number // _RESUMES
     with Stream(server.subscribe_at, server.subscribe_at.context()) as stream:
         began = time.monotonic()
@@ -282,7 +306,10 @@ def _resume(server: Peer, rows: int, number: int) -> float:
 
 
 def chat(lab: Lab, peer: type[Peer], cases: Sequence[Case]) -> Results:
-    """Measure a chat message to a member, and a member's memory; or the same of plain subscribers."""
+    """Measure a chat message to a member, and a member's memory.
+
+    For other peers it is the same of plain subscribers.
+    """
     with lab.serve(peer) as server:
         pid, members = server.pids[server.delivering], cases[0].subscribers
         before = memory(pid)["rss"]

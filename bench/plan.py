@@ -52,7 +52,7 @@ class Scope(NamedTuple):
 
 
 def grid() -> list[Case]:
-    """Return the cases of fan-out that this machine can be expected to bear."""
+    """Return the cases of fan-out that this machine should bear."""
     return [
         Case("one", subscribers, rate, size, 1.2)
         for subscribers, size, rate in product(

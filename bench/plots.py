@@ -43,7 +43,10 @@ def _draw_fanout(figure: Figure, summary: Summary) -> None:
 
 
 def _draw_lines(axes: Axes, summary: Summary, settings: Sequence[Setting], against: str) -> None:
-    """Draw the CPU of a delivery as a line for each server, with the spread of the rounds."""
+    """Draw each server's CPU of a delivery as a line.
+
+    It shows the spread of the rounds.
+    """
     for peer in summary.peers:
         points = sorted(
             (float(setting[against]), found)
@@ -91,7 +94,7 @@ def _draw_latency(figure: Figure, summary: Summary) -> None:
 def _draw_bars(
     axes: Axes, summary: Summary, names: Sequence[str], figure: str, scale: float, label: str
 ) -> None:
-    """Draw a group of bars for each setting, a bar for each server."""
+    """Draw a group of bars for each setting, one per server."""
     width = 0.8 / len(summary.peers)
     for number, peer in enumerate(summary.peers):
         found = [summary.figure(setting, peer, figure) or Spread(0, 0, 0) for setting in summary.settings]

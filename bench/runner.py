@@ -1,4 +1,7 @@
-"""The runner: measures each step in rounds, with the servers in turns, and shows the progress."""
+"""The runner: measures each step in rounds, and shows the progress.
+
+The servers take turns.
+"""
 
 import os
 import shutil
@@ -88,7 +91,7 @@ class Lab:
         shutil.rmtree(self._root)
 
     def folder(self) -> Path:
-        """Return a new folder, once the disk has written what earlier servers have left to it."""
+        """Return a new folder, after earlier servers' data is on disk."""
         os.sync()
         self._folders += 1
         folder = self._root / str(self._folders)
@@ -96,11 +99,14 @@ class Lab:
         return folder
 
     def serve(self, peer: type[Peer], folder: Path | None = None) -> AbstractContextManager[Peer]:
-        """Return a server for a ``with`` block, in a folder of its own if none is given."""
+        """Return a server for a block, by default in a new folder."""
         return peer(folder or self.folder(), self._certificates)
 
     def with_log(self, case: Case) -> tuple[Path, int]:
-        """Return a folder with the log of a case, filled at its first use, and the length of that log."""
+        """Return a folder with the log of a case, and its length.
+
+        The log is filled at its first use.
+        """
         folder, rows = self.folder(), case.rows
         if case.log is not None:
             rows = logfile.rounded_length(case.log)
@@ -181,7 +187,10 @@ class Runner:
         self._console = console
 
     def run(self, steps: Sequence[Step]) -> Run:
-        """Measure every step; a server that cannot run here is left out, with a sentence."""
+        """Measure every step, without servers that cannot run here.
+
+        A sentence names each of these.
+        """
         raise_file_limit()
         wanted = dict.fromkeys(name for step in steps for name in self._of(step))
         missing = {name: reason for name in wanted if (reason := self._known[name].missing())}
@@ -208,7 +217,10 @@ class Runner:
         return run
 
     def _measure(self, lab: Lab, step: Step, present: Sequence[str]) -> Iterator[Sample]:
-        """Yield samples: in each round the servers take turns, so that a disturbance meets all of them."""
+        """Yield samples, in each round of all servers in turn.
+
+        So a disturbance meets all of them.
+        """
         names = [name for name in self._of(step) if name in present]
         for _ in range(self._rounds_of(step)):
             for group in step.groups:

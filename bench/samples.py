@@ -81,11 +81,11 @@ class Summary:
                 self.peers.append(sample.peer)
 
     def rounds(self, setting: Setting, peer: str) -> Sequence[Sample]:
-        """Return the samples of a peer in a setting; there may be none."""
+        """Return the samples of a peer in a setting, if any."""
         return self._samples.get(f"{setting} {peer}", [])
 
     def figure(self, setting: Setting, peer: str, name: str) -> Spread | None:
-        """Return a figure over the rounds, or None if it was not measured."""
+        """Return a figure over the rounds, or None if not measured."""
         values = [sample.figures[name] for sample in self.rounds(setting, peer) if name in sample.figures]
         return Spread(median(values), min(values), max(values)) if values else None
 

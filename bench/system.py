@@ -49,7 +49,10 @@ class CpuMeter:
 
 
 def memory(pid: int) -> dict[str, int]:
-    """Return the bytes of ``rss`` and ``pss`` that a process and its descendants have."""
+    """Return the ``rss`` and ``pss`` of a process and its descendants.
+
+    They are in bytes.
+    """
     total = {"rss": 0, "pss": 0}
     for each in tree(pid):
         for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
@@ -60,12 +63,18 @@ def memory(pid: int) -> dict[str, int]:
 
 
 def sharpen_sleep() -> None:
-    """End sleeps of this thread on time, not up to 50 µs late as is Linux's default."""
+    """End sleeps of this thread on time.
+
+    Linux's default is up to 50 µs late.
+    """
     _libc.prctl(_PR_SET_TIMERSLACK, 1_000)
 
 
 def describe() -> dict[str, str]:
-    """Return the facts about this machine that a reader of a run needs, by name."""
+    """Return facts about this machine for readers of a run.
+
+    They are by name.
+    """
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     models = [
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
@@ -85,7 +94,10 @@ def describe() -> dict[str, str]:
 
 
 def commit(folder: Path) -> str:
-    """Return the commit of a checkout, marked if files differ from it; "unknown" outside of git."""
+    """Return the commit of a checkout, marked if files differ.
+
+    It is "unknown" outside of git.
+    """
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)

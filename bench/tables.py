@@ -87,7 +87,7 @@ TABLES: Final = (
 
 
 def tables(samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield the tables of every part that was measured, and a list of the reservations."""
+    """Yield the tables of every measured part, and reservations."""
     notes = list[str]()
     for part in dict.fromkeys(table.part for table in TABLES):
         summary = Summary(sample for sample in samples if sample.part == part)
@@ -121,7 +121,10 @@ def _markdown(table: Table, summary: Summary) -> str:
 
 
 def _has(summary: Summary, setting: Setting, peer: str, figure: str) -> bool:
-    """Return whether there is a figure; that of all processes only where it says more than that of one."""
+    """Return whether a figure exists and is worth a column.
+
+    That of all processes is, where it says more than that of one.
+    """
     found, alone = summary.figure(setting, peer, figure), summary.figure(setting, peer, "cpu")
     return found is not None and not (figure == "cpu_all" and found == alone)
 
@@ -133,7 +136,10 @@ def _cell(summary: Summary, setting: Setting, peer: str, figure: str) -> str:
 
 
 def written(values: Spread, digits: int) -> str:
-    """Return the median, with least and greatest value in brackets if they can be told apart."""
+    """Return the median, with least and greatest value in brackets.
+
+    The brackets are left out if all are the same.
+    """
     middle, low, high = (f"{value:,.{digits}f}" for value in values)
     return middle if low == high else f"{middle} ({low} to {high})"
 
@@ -152,7 +158,10 @@ def _reservations(part: str, summary: Summary) -> Iterator[str]:
 
 
 def _verdict(summary: Summary) -> Iterator[str]:
-    """Yield at how many points of the fan-out its CPU is at most half of NATS's, the target."""
+    """Yield how often the fan-out's CPU meets the target.
+
+    The target is at most half of NATS's.
+    """
     ratios = []
     for setting in summary.settings:
         cores = [summary.figure(setting, peer, "cores") for peer in ("fanline", "nats")]

@@ -1,1 +1,4 @@
-"""The load generator: subscribers, publishers, and the rig that drives them in processes of their own."""
+"""The load generator: subscribers, publishers, and the rig that drives them.
+
+Each has its own process.
+"""

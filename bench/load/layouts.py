@@ -1,4 +1,7 @@
-"""Layouts: which topics are published on in turn, and which subscriber has which subscriptions."""
+"""Layouts: topics to publish on, and each subscriber's subscriptions.
+
+The topics have their turns.
+"""
 
 import random
 from collections import Counter
@@ -45,7 +48,10 @@ def _own_topics(subscribers: int) -> Layout:
 
 
 def _random_topics(subscribers: int) -> Layout:
-    """Return a layout with ten of a thousand topics for each subscriber, the same in each run."""
+    """Return a layout with ten random topics for each subscriber.
+
+    They are of a thousand, the same in each run.
+    """
     topics = tuple(f"bench.{number:05}" for number in range(1_000))
     choice = random.Random(1)
     return Layout(topics, tuple(tuple(choice.sample(topics, 10)) for _ in range(subscribers)))

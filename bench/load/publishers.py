@@ -28,9 +28,9 @@ def schedule(rate: float, count: int, start: float) -> Iterator[float]:
 
 
 def paced(rate: float, count: int, start: float) -> Iterator[tuple[float, float]]:
-    """Wait for each moment of the schedule, and yield it with the seconds of being late.
+    """Wait for each scheduled moment, and yield it with its delay.
 
-    A late message is yielded at once, so that a pause is made up for.
+    The delay is in seconds. A late message is yielded at once, so that a pause is made up for.
     """
     for moment in schedule(rate, count, start):
         while (left := moment - time.monotonic()) > 0:
@@ -72,7 +72,7 @@ class Publisher:
         dialect.prepare_publisher(self._stream)
 
     def publish(self, topics: Sequence[str], size: int, rate: float, count: int, start: float) -> Published:
-        """Publish ``count`` messages, ``rate`` of them a second, on each topic in turn.
+        """Publish ``count`` messages at a rate, on each topic in turn.
 
         Args:
             topics: The topics.
@@ -176,7 +176,7 @@ class Pushers:
             self._clients[stream.socket.fileno()] = _Client(stream, dialect, frame, together)
 
     def push(self, window: int, seconds: float) -> Pushed:
-        """Publish for some seconds, and at least until the first window is acknowledged."""
+        """Publish for some seconds, at least until the first window's ack."""
         began, used = time.monotonic(), time.process_time()
         end, latest = began + seconds, began + seconds + _PATIENCE
         first = window * len(self._clients)

@@ -40,7 +40,10 @@ _QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 
 
 def quantile(in_order: Sequence[float], share: float) -> float:
-    """Return the least of the sorted values that ``share`` of them do not exceed; NaN without values."""
+    """Return the least value that ``share`` do not exceed.
+
+    ``in_order`` is sorted. Without values the result is NaN.
+    """
     return in_order[max(0, math.ceil(share * len(in_order)) - 1)] if in_order else math.nan
 
 
@@ -51,7 +54,9 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 
 class Limits(NamedTuple):
-    """How long to wait for expected data; moments of the monotonic clock, and seconds.
+    """How long to wait for expected data.
+
+    Moments are of the monotonic clock, and durations in seconds.
 
     Attributes:
         until: Before this moment silence means nothing.
@@ -64,7 +69,7 @@ class Limits(NamedTuple):
     deadline: float
 
     def left(self, last: float) -> float:
-        """Return the seconds left to wait if the last data came at that moment."""
+        """Return the seconds to wait after the last data's moment."""
         return min(max(last, self.until) + self.patience, self.deadline) - time.monotonic()
 
 
@@ -104,7 +109,9 @@ class Receivers:
     def connect(
         self, address: Address, dialect: Dialect, subscriptions: Sequence[Sequence[str]], after: int | None
     ) -> float:
-        """Replace all connections by one for each element of ``subscriptions``, several at a time.
+        """Replace all connections by one for each element of ``subscriptions``.
+
+        Several are made at a time.
 
         Returns:
             CPU seconds of connecting.
@@ -128,7 +135,10 @@ class Receivers:
         return time.process_time() - used
 
     def forget(self) -> None:
-        """Wait for late data of the last load, count from zero again, and send keep-alive frames."""
+        """Wait for the last load's late data, and count from zero.
+
+        Keep-alive frames are sent as well.
+        """
         self.receive(self._expected, _MAX_PAUSE, _backlog_limits())
         self._take()  # pings
         self._expected = 0
@@ -142,7 +152,7 @@ class Receivers:
                 stream.send(self._keepalive)
 
     def receive(self, expected: int, pause: float, limits: Limits) -> Count:
-        """Count until ``expected`` bytes of data are there or the limits are reached.
+        """Count until ``expected`` bytes are there or the limits are reached.
 
         The connections are read every ``pause`` seconds at the latest.
         """
@@ -179,7 +189,7 @@ class Receivers:
         self._epoll.register(number, select.EPOLLIN)
 
     def _take(self) -> bool:
-        """Read once from each connection that has data, and return whether any had."""
+        """Read once from each connection with data; return whether any had."""
         events = self._epoll.poll(0, max(1, len(self._streams)))
         for number, _ in events:
             try:
@@ -237,14 +247,14 @@ class Watcher:
         self._keepalive = dialect.keepalive
 
     def forget(self) -> None:
-        """Wait for late messages of the last load, and send a keep-alive frame."""
+        """Wait for the last load's late messages, and send keep-alive."""
         assert self._stream is not None
         self.watch(self._missing, _backlog_limits())
         if self._keepalive:
             self._stream.send(self._keepalive)
 
     def watch(self, expected: int, limits: Limits) -> Watch:
-        """Check messages until ``expected`` of them are there or the limits are reached."""
+        """Check messages until ``expected`` are there or the limits are reached."""
         assert self._stream is not None
         used, now = time.process_time(), time.monotonic()
         stamps: list[int] = []

@@ -1,4 +1,7 @@
-"""The rig: drives subscribers and publishers in their processes, and puts together what they measured."""
+"""The rig: drives subscribers and publishers, and combines their measurements.
+
+They have their own processes.
+"""
 
 import os
 import time
@@ -115,13 +118,16 @@ class Outcome(NamedTuple):
 
 
 def busy(share: float) -> Iterator[str]:
-    """Yield a warning if a process of the generator used nearly all of a core."""
+    """Yield a warning if the generator used nearly all of a core.
+
+    ``share`` is that of one of its processes.
+    """
     if share > _BUSY:
         yield "the generator was the bottleneck"
 
 
 class Rig:
-    """The processes of the load generator, each started when it is needed first."""
+    """Processes of the load generator, each started when first needed."""
 
     def __init__(self) -> None:
         self._running = ExitStack()
@@ -142,7 +148,7 @@ class Rig:
         return self._worker("pushers", Pushers)
 
     def connect(self, peer: Peer, layout: Layout, *, processes: int = 1, after: int | None = None) -> Arrival:
-        """Replace all connections by new ones, the first subscriber as the one that checks.
+        """Replace all connections by new ones; the first subscriber checks messages.
 
         Args:
             peer: The server.
@@ -170,7 +176,10 @@ class Rig:
             worker.call("close")
 
     def perform(self, load: Load, patience: float = _PATIENCE, max_lag: float = _MAX_LAG) -> Outcome:
-        """Publish a load, and wait until every delivery is made or the rest is given up."""
+        """Publish a load, and wait for every delivery.
+
+        The rest is given up after a while.
+        """
         for worker in (self._workers["watcher"], *self._receivers):
             worker.call("forget")
         meter, start = CpuMeter(self._peer.pids), time.monotonic() + _LEAD_SECONDS
@@ -200,7 +209,7 @@ class Rig:
         return self._heard(load)[:2]
 
     def _listen(self, load: Load, limits: Limits) -> int:
-        """Start to wait for the deliveries of a load, and return their number."""
+        """Start to wait for a load's deliveries, and return their number."""
         layout, processes = self._layout, len(self._receivers)
         size, pause = self._delivery_size(load), _WAITING_BYTES / (load.rate * load.size)
         expected = layout.deliveries(layout.subscriptions[:1], load.messages)
@@ -212,7 +221,7 @@ class Rig:
         return expected
 
     def _heard(self, load: Load) -> tuple[int, float, list[Count], Watch]:
-        """Return the number of deliveries, the moment of the last, and the details."""
+        """Return the number of deliveries, the last one's moment, and details."""
         counts: list[Count] = [receivers.answer() for receivers in self._receivers]
         watched: Watch = self._workers["watcher"].answer()
         delivered = watched.messages + round(sum(count.data for count in counts) / self._delivery_size(load))

@@ -1,6 +1,7 @@
-"""TLS connections and WebSocket frames, just complete enough for a cheap load generator.
+"""TLS connections and WebSocket frames for a cheap load generator.
 
-Receivers count most data without decrypting it, because a TLS 1.3 record shows its length (RFC 8446, 5.2)::
+They are only just complete enough. Receivers count most data without decrypting it, because a TLS 1.3 record
+shows its length (RFC 8446, 5.2)::
 
     17 03 03 LL LL  <LL LL bytes of ciphertext>     of which 17 are the tag and the type, and the rest is data
 """
@@ -43,7 +44,7 @@ class Address(NamedTuple):
     authority: Path
 
     def context(self) -> ssl.SSLContext:
-        """Return a TLS context that trusts this server and speaks TLS 1.3 alone."""
+        """Return a TLS 1.3 context that trusts this server alone."""
         context = ssl.create_default_context(cafile=str(self.authority))
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context
@@ -92,7 +93,10 @@ class Stream:
         self.socket.sendall(data)
 
     def receive(self) -> bytes:
-        """Return the next received bytes; raise :exc:`Refused` at the end of the connection."""
+        """Return the next received bytes.
+
+        Raise :exc:`Refused` at the end of the connection.
+        """
         if self._unread:
             data, self._unread = self._unread, b""
             return data
@@ -129,7 +133,7 @@ class Stream:
             raise Refused(answer.decode(errors="replace"))
 
     def get(self, path: str) -> int:
-        """Send the connection's only request, a GET, and return the status of the answer."""
+        """Send the connection's only request, a GET; return the status."""
         self.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return int(self.read_until(b"\r\n").split()[1])
 
@@ -145,7 +149,7 @@ def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 def server_header_size(size: int) -> int:
-    """Return the length of the header of a server's frame with ``size`` bytes of payload."""
+    """Return the header's length of a server's frame with ``size`` bytes."""
     if size < 126:
         return 2
     return 4 if size < 1 << 16 else 10
@@ -213,7 +217,10 @@ class MarkCounter:
         self._rest = b""
 
     def feed(self, received: bytes) -> int:
-        """Count the marks that end in the next bytes of the stream, and return their number."""
+        """Count and return the marks in the next bytes.
+
+        A mark counts where it ends.
+        """
         data = self._rest + received
         self._rest = data[-len(self._mark) + 1 :]  # too short for a whole mark
         found = data.count(self._mark)

@@ -1,4 +1,4 @@
-"""Objects in processes of their own, called from the process that runs the measurement."""
+"""Objects in separate processes, called from the measuring one."""
 
 import multiprocessing
 import os
@@ -12,11 +12,14 @@ _CONTEXT: Final = multiprocessing.get_context("spawn")
 
 
 class WorkerFailed(Exception):
-    """A method in a worker raised an exception, or the worker has died; the text says which."""
+    """A worker's method raised an exception, or the worker has died.
+
+    The text says which.
+    """
 
 
 class Worker:
-    """Runs an object in a process of its own, inside a ``with`` block.
+    """Runs an object in a process of its own, during a block.
 
     Args:
         make: Makes the object, in that process; must be importable by its name.

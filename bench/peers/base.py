@@ -32,7 +32,9 @@ class Template(NamedTuple):
 
 
 class Dialect(ABC):
-    """The protocol between one kind of server and its clients. Can be pickled.
+    """The protocol between one kind of server and its clients.
+
+    It can be pickled.
 
     Attributes:
         opcode: The kind of frames.
@@ -52,7 +54,9 @@ class Dialect(ABC):
 
     @abstractmethod
     def subscribe(self, stream: Stream, topics: Sequence[str], after: int | None = None) -> None:
-        """Log in on a new connection, and subscribe; when it returns, every new message is delivered.
+        """Log in on a new connection, and subscribe.
+
+        Every new message is delivered after this returns.
 
         Args:
             stream: The connection.
@@ -62,18 +66,21 @@ class Dialect(ABC):
 
     @abstractmethod
     def prepare_publisher(self, stream: Stream, name: str = "publisher") -> None:
-        """Log in on a new connection as a publisher; ``name`` is unique among acknowledged publishers."""
+        """Log in on a new connection as a publisher.
+
+        ``name`` is unique among acknowledged publishers.
+        """
 
     @abstractmethod
     def payload(self, topic: str, size: int) -> Template:
-        """Return the payload of a frame that publishes a message of ``size`` bytes."""
+        """Return a frame's payload that publishes ``size`` bytes."""
 
     def acked_payload(self, name: str, size: int, together: int) -> bytes:
-        """Return the payload of a frame that publishes ``together`` contents of ``size`` bytes."""
+        """Return a frame's payload that publishes ``together`` contents of ``size`` bytes."""
         raise NotImplementedError
 
     def delivery_size(self, topic: str, size: int) -> int:
-        """Return the counted bytes of the delivery of a message of ``size`` bytes."""
+        """Return a delivery's counted bytes for a message of ``size`` bytes."""
         del topic
         return size + server_header_size(size)
 
@@ -114,7 +121,7 @@ class Peer(ABC):
 
     @classmethod
     def missing(cls) -> str | None:
-        """Return why it cannot run on this machine, or None if it can."""
+        """Return why the server cannot run on this machine, or None."""
         return None
 
     @classmethod
@@ -131,7 +138,10 @@ class Peer(ABC):
     @property
     @abstractmethod
     def pids(self) -> Mapping[str, int]:
-        """Its processes, by name; descendants belong to them. The first is the one that delivers."""
+        """The server's processes by name, the delivering one first.
+
+        Their descendants belong to them.
+        """
 
     @property
     def delivering(self) -> str:
@@ -215,7 +225,7 @@ class SingleServer(Peer):
 
 
 def message(topic: str, size: int) -> Template:
-    """Return the JSON object of a message, for servers that deliver exactly what is published."""
+    """Return a message's JSON object, for servers that deliver it unchanged."""
     return padded(f'{{"topic":"{topic}","seq":{FIRST_POSITION},"content":"'.encode(), b'"}', size)
 
 

@@ -1,4 +1,4 @@
-"""Centrifugo over its WebSocket endpoint, with its JSON protocol and its memory engine."""
+"""Centrifugo over WebSocket, with JSON protocol and memory engine."""
 
 import json
 import re
@@ -53,7 +53,10 @@ class CentrifugoDialect(Dialect):
 
 
 class Centrifugo(SingleServer):
-    """One ``centrifugo`` with its defaults: without a login, and with rare pings as the other servers."""
+    """One ``centrifugo`` by default settings, without login.
+
+    Its pings are rare, as those of the other servers.
+    """
 
     name: ClassVar[str] = "centrifugo"
     matches_patterns = False
@@ -68,7 +71,10 @@ class Centrifugo(SingleServer):
 
     @classmethod
     def version(cls) -> str:
-        """Return the version of the module it was built from; ``centrifugo version`` knows none."""
+        """Return the version of the module it was built from.
+
+        ``centrifugo version`` knows none.
+        """
         found = _MODULE.search(Path(shutil.which("centrifugo") or "").read_bytes())
         return found[1].decode() if found else "unknown"
 

@@ -53,7 +53,7 @@ class FanlineDialect(Dialect):
         stream.upgrade("/publish", _LOGIN)
 
     def payload(self, topic: str, size: int) -> Template:
-        """Return a message that has ``size`` bytes once the services have added their fields."""
+        """Return a message that the services extend to ``size`` bytes."""
         return padded(f'{{"topic":"{topic}","content":"'.encode(), b'"}', size - len(_ADDED))
 
     def acked_payload(self, name: str, size: int, together: int) -> bytes:
@@ -92,7 +92,7 @@ class EventsDialect(FanlineDialect):
 
 
 class PostDialect(FanlineDialect):
-    """A POST for each message; a connection has one request at a time."""
+    """A POST for each message, one at a time per connection."""
 
     def prepare_publisher(self, stream: Stream, name: str = "publisher") -> None:
         """Do nothing: each request has the login."""
@@ -243,7 +243,7 @@ class ChatDialect(Dialect):
         self.subscribe(stream, ())
 
     def payload(self, topic: str, size: int) -> Template:
-        """Return a message that has ``size`` bytes once the services have added their fields."""
+        """Return a message that the services extend to ``size`` bytes."""
         entry = {
             "id": "1000001", "seq": 1000001, "roomId": "lobby", "memberId": "0" * 32,
             "memberName": "Some Body", "type": "chat", "message": "", "sent": "2026-01-01T00:00:00.000Z",

@@ -1,4 +1,7 @@
-"""Logs made without a service: empty ones that begin at a position, and long ones."""
+"""Logs made without a service: empty ones, and long ones.
+
+Empty ones begin at a position.
+"""
 
 import time
 from collections.abc import Callable
@@ -29,7 +32,9 @@ def begin_at(folder: Path, position: int) -> None:
 def fill(
     folder: Path, rows: int, on_progress: Callable[[int], None] = lambda _: None, *, topics: int = TOPICS
 ) -> None:
-    """Make a log of so many messages of 120 bytes, in turn on some topics; several million a minute.
+    """Make a log of many messages of 120 bytes.
+
+    The topics have their turns. This makes several million a minute.
 
     Args:
         folder: Its folder, a ``data_dir``.
@@ -47,7 +52,10 @@ def fill(
 
 
 def rounded_length(folder: Path) -> int:
-    """Return the length of a log, rounded down to millions, so that what measurements added is left out."""
+    """Return the length of a log, rounded down to millions.
+
+    So what measurements added is left out.
+    """
     with closing(LogFile(folder)) as log:
         log.require_whole()
         with closing(log.connect()) as connection:

@@ -30,7 +30,7 @@ user {user}
 
 
 class MqttDialect(Dialect):
-    """MQTT 3.1.1 in binary frames, with QoS 0: one packet to a frame."""
+    """MQTT 3.1.1 in binary frames, each with one QoS 0 packet."""
 
     opcode = BINARY
 
@@ -101,7 +101,10 @@ def _string(text: str) -> bytes:
 
 
 def _variable_length(number: int) -> bytes:
-    """Return a number in groups of seven bits, the least first (MQTT 3.1.1, 2.2.3)."""
+    """Return a number in groups of seven bits, least first.
+
+    See MQTT 3.1.1, 2.2.3.
+    """
     groups = bytearray()
     while True:
         number, low = divmod(number, 128)

