@@ -1,7 +1,7 @@
 """Check the wording of the project (line 41): ``python -m tests.words [PATHS]``.
 
-Reports words that docs/glossary.md replaces, docstrings that begin with a riddle, long test names,
-class names imported by name though several modules define them, and, through codespell, spelling.
+Reports words that docs/glossary.md replaces, docstrings that begin with a riddle or a long line, long test
+names, class names imported by name though several modules define them, and, through codespell, spelling.
 """
 
 import ast
@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.tree import PACKAGES, ROOT, project_files
 
 LONGEST_TEST_NAME = 60
+LONGEST_FIRST_LINE = 12
 CHECKED = {".py", ".md", ".js", ".css", ".html", ".toml", ".yaml", ".yml", ".sh", ""}
 EXEMPT = {ROOT / "tests/words.py", ROOT / "docs/glossary.md", ROOT / "LICENSE"}
 
@@ -69,14 +70,17 @@ def banned_words(path: Path, text: str) -> Iterator[Finding]:
                 yield path, number, match[0], instead
 
 
-def docstring_riddles(path: Path, tree: ast.Module) -> Iterator[Finding]:
-    """Yield the docstrings whose first word says neither what is done nor what the object is."""
+def unclear_docstrings(path: Path, tree: ast.Module) -> Iterator[Finding]:
+    """Yield the docstrings that begin with a riddle or, in the product, with a long line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first, *_ = (ast.get_docstring(node) or "-").split(maxsplit=1)
-            if first in RIDDLES:
+            words = (ast.get_docstring(node) or "-").partition("\n")[0].split()
+            if words[0] in RIDDLES:
                 instead = "begin with a verb (functions) or the noun (classes, modules)"
-                yield path, node.body[0].lineno, f"{first} …", instead
+                yield path, node.body[0].lineno, f"{words[0]} …", instead
+            if len(words) > LONGEST_FIRST_LINE and not path.is_relative_to(ROOT / "tests"):
+                instead = f"at most {LONGEST_FIRST_LINE} words in the first line of a docstring"
+                yield path, node.body[0].lineno, f"{' '.join(words[:4])} …", instead
 
 
 def long_test_names(path: Path, tree: ast.Module) -> Iterator[Finding]:
@@ -135,7 +139,7 @@ def findings(paths: list[Path]) -> list[Finding]:
         found += banned_words(path, text)
         if path.suffix == ".py":
             tree = ast.parse(text)
-            found += docstring_riddles(path, tree)
+            found += unclear_docstrings(path, tree)
             found += long_test_names(path, tree)
     product = {
         path: ast.parse(path.read_text())
