@@ -1,35 +1,17 @@
 /**
- * Elements of the page. Text goes in as text, never as HTML.
+ * Elements of the page.
  *
  * @module
  */
 
 import { initials } from "../model/text.js";
+import { element, find } from "../shared/elements.js";
+
+/** @import { Finder } from "../shared/elements.js" */
+
+export { element, textButton } from "../shared/elements.js";
 
 const MOST_DELAY = 250; // milliseconds after which a hidden page is drawn, which has no frames
-
-/**
- * Make an element.
- *
- * @param {string} tag `name` or `name.class.class`.
- * @param {Record<string, any>} [attributes] `onclick` and the like are listeners; false and undefined leave one out.
- * @param {...(Node | string)} children Its content.
- * @returns {HTMLElement} The element.
- */
-export function element(tag, attributes = {}, ...children) {
-  const [name, ...classes] = tag.split(".");
-  const made = document.createElement(name);
-  made.classList.add(...classes);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) {
-      made.addEventListener(key.slice(2), value);
-    } else if (value !== false && value !== undefined) {
-      made.setAttribute(key, value === true ? "" : value);
-    }
-  }
-  made.append(...children);
-  return made;
-}
 
 /**
  * The elements of the page that are more than an `HTMLElement`.
@@ -42,14 +24,8 @@ export function element(tag, attributes = {}, ...children) {
  * }} Elements
  */
 
-/**
- * Find an element of the page.
- *
- * @template {string} Id
- * @param {Id} id Its id.
- * @returns {Id extends keyof Elements ? Elements[Id] : HTMLElement} The element.
- */
-export const byId = (id) => /** @type {any} */ (document.getElementById(id));
+/** @type {Finder<Elements>} */
+export const byId = find;
 
 /**
  * Draw at most once in a frame, however often it is asked for.
@@ -109,9 +85,6 @@ export function arrange(list, rows) {
     }
   });
 }
-
-/** @param {string} text @param {() => void} onclick @returns {HTMLElement} A button that looks like a link. */
-export const textButton = (text, onclick) => element("button.link", { type: "button", onclick }, text);
 
 /**
  * Make the avatar of a user: initials of the name, in a color that goes with the name.

@@ -1,7 +1,8 @@
 """A service's web page: one document, and files at versioned addresses.
 
 A file under ``VERSION/`` is kept by browsers for a year without asking, because its address changes as soon
-as any file has changed. Modules import each other by relative addresses, and so in the same version.
+as any file has changed. Modules import each other by relative addresses, and so in the same version. Each
+page also has the files that all pages share, under ``shared/``.
 """
 
 import gzip
@@ -21,6 +22,7 @@ from starlette.routing import Route
 
 from fanline.server.access import single_header
 
+SHARED: Final = Path(__file__).parent / "shared"
 _INDEX: Final = "index.html"
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _ASK: Final = "no-cache"
@@ -45,11 +47,9 @@ class WebPage:
     """
 
     def __init__(self, folder: Path, path: str = "/", files: str = "static") -> None:
-        found = {
-            each.relative_to(folder).as_posix(): each.read_bytes()
-            for each in sorted(folder.rglob("*"))
-            if each.is_file()
-        }
+        paths = {each.relative_to(folder): each for each in sorted(folder.rglob("*")) if each.is_file()}
+        paths |= {each.relative_to(SHARED.parent): each for each in sorted(SHARED.iterdir())}
+        found = {name.as_posix(): path.read_bytes() for name, path in paths.items()}
         self._version = _digest(b"".join(name.encode() + body for name, body in found.items()))
         document = _document(found.pop(_INDEX).decode(), f"{files}/{self._version}", found)
         self._sources = _style_sources(document)

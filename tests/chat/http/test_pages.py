@@ -8,6 +8,7 @@ import httpx
 from starlette.applications import Starlette
 
 from chat.http.pages import FOLDER, routes
+from fanline.server.pages.web_page import SHARED
 from tests.chat.client import ChatClient
 
 KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -20,15 +21,15 @@ async def test_every_file_of_the_page_is_served(chat: ChatClient) -> None:
     """The page names all modules, to load them at once; each file comes as it is (line 31)."""
     page = (await chat.http.get("/")).text
     folder = ADDRESS.search(page)[1].rpartition("/")[0]  # type: ignore[index]
-    names = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
-    for name in names - {"index.html"}:
+    files = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*") if path.is_file()}
+    del files["index.html"]
+    files |= {f"shared/{path.name}": path for path in SHARED.iterdir()}
+    for name, path in files.items():
         response = await chat.http.get(f"/{folder}/{name}")
-        assert response.content == (FOLDER / name).read_bytes()
+        assert response.content == path.read_bytes()
         assert response.headers["Content-Type"].startswith(KINDS[name.rpartition(".")[2]])
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-    assert {f"{folder}/{name}" for name in names if name.endswith((".js", ".css", ".svg"))} == set(
-        ADDRESS.findall(page)
-    )
+    assert {f"{folder}/{name}" for name in files} == set(ADDRESS.findall(page))
     for unknown in (f"{folder}/index.html", f"{folder}/../app.js", f"{folder}/", folder, "app.js"):
         assert (await chat.http.get(f"/{unknown}")).status_code == 404
 

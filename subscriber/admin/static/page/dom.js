@@ -1,31 +1,14 @@
 /**
- * Elements of the page. Text goes in as text, never as HTML.
+ * Elements of the page.
  *
  * @module
  */
 
-/**
- * Make an element.
- *
- * @param {string} tag `name` or `name.class.class`.
- * @param {Record<string, any>} [attributes] `onclick` and the like are listeners; false and undefined leave one out.
- * @param {...(Node | string)} children Its content.
- * @returns {HTMLElement} The element.
- */
-export function element(tag, attributes = {}, ...children) {
-  const [name, ...classes] = tag.split(".");
-  const made = document.createElement(name);
-  made.classList.add(...classes);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) {
-      made.addEventListener(key.slice(2), value);
-    } else if (value !== false && value !== undefined) {
-      made.setAttribute(key, value === true ? "" : value);
-    }
-  }
-  made.append(...children);
-  return made;
-}
+import { element, find } from "../shared/elements.js";
+
+/** @import { Finder } from "../shared/elements.js" */
+
+export { element, textButton } from "../shared/elements.js";
 
 /**
  * The elements of the page that are more than an `HTMLElement`.
@@ -38,14 +21,8 @@ export function element(tag, attributes = {}, ...children) {
  *   {"connections-service": HTMLSelectElement, "publish-content": HTMLTextAreaElement, confirm: HTMLDialogElement}} Elements
  */
 
-/**
- * Find an element of the page.
- *
- * @template {string} Id
- * @param {Id} id Its id.
- * @returns {Id extends keyof Elements ? Elements[Id] : HTMLElement} The element.
- */
-export const byId = (id) => /** @type {any} */ (document.getElementById(id));
+/** @type {Finder<Elements>} */
+export const byId = find;
 
 /**
  * Call a function whenever a form is sent.
@@ -88,6 +65,3 @@ function made(tag, cell) {
   }
   return cell instanceof HTMLTableCellElement ? cell : element(tag, {}, cell);
 }
-
-/** @param {string} text @param {() => void} onclick @returns {HTMLElement} A button that looks like a link. */
-export const textButton = (text, onclick) => element("button.link", { type: "button", onclick }, text);
