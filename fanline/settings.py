@@ -257,7 +257,12 @@ class Settings(BaseModel):
     @classmethod
     def fields(cls) -> dict[str, FieldInfo]:
         """Return the settings by the names that users write."""
-        return {field.alias or name: field for name, field in cls.model_fields.items()}
+        return {cls.name_of(name): field for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def name_of(cls, field: str) -> str:
+        """Return the name that users write for a field."""
+        return cls.model_fields[field].alias or field
 
     @property
     def is_loopback(self) -> bool:

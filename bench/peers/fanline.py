@@ -19,6 +19,7 @@ from bench.peers.base import FIRST_POSITION, Dialect, Peer, Template, padded
 from bench.peers.logfile import begin_at
 from bench.peers.process import ServerProcess, free_port
 from bench.system import commit
+from fanline.setting_sources import section_of
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 
 _LOGIN: Final = {
@@ -176,7 +177,7 @@ class Fanline(Peer):
             "data_dir": self.folder / "data",
             "token_key_file": self.folder / "token.key",
             "workers": self.workers,
-            f"{name}_port": self.ports[name],
+            section_of(name).name_of("port"): self.ports[name],
         }
         settings |= {url: f"wss://localhost:{self.ports[service]}" for service, url in _URLS.items()}
         environment = {f"FANLINE_{key.upper()}": str(value) for key, value in settings.items()}

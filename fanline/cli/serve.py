@@ -183,8 +183,9 @@ class _OnePort:
         self._entrances = open_entrances(
             settings,
             lambda: self._services[0].tls_context,
-            service="serve",
+            port_setting="serve_port",
             port=port,
+            listen_setting="serve_listen",
             listen=settings.serve_listen,
         )
         self._listener: asyncio.Future[HttpListener] = asyncio.get_running_loop().create_future()
@@ -231,7 +232,7 @@ class _Started:
         """Start a service; return its settings with its port."""
         if self._one_port is not None and section.listen:
             raise ConfigurationError(
-                f"{section.service}_listen: with serve_port, all services listen at serve_listen"
+                f"{section.name_of('listen')}: with serve_port, all services listen at serve_listen"
             )
         service = await Service.start(open_app, section, is_apart=self._one_port is None)
         self._stack.push_async_callback(service.stop)

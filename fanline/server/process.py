@@ -294,7 +294,7 @@ def _run_workers(
     try:
         port = find_port(settings.host, settings.port)
     except OSError as error:
-        raise CannotListen(f"{settings.service}_port", settings.host, settings.port, error) from error
+        raise CannotListen(settings.name_of("port"), settings.host, settings.port, error) from error
 
     signs = watchdog()
 

@@ -151,7 +151,7 @@ def check_ports(services: Sequence[ServiceSettings], answering: Sequence[str]) -
         other = ports.setdefault(port, each.service)
         if other != each.service and each.serve_port is None:
             text = f"{other} and {each.service} have the same port, {port}: only one of them starts"
-            yield problem("ports", text, f"set {each.service}_port")
+            yield problem("ports", text, f"set {each.name_of('port')}")
             continue
         if each.service in answering:
             yield ok("ports", f"{each.service} answers at port {port}")
@@ -159,7 +159,7 @@ def check_ports(services: Sequence[ServiceSettings], answering: Sequence[str]) -
             yield ok("ports", f"port {port} of {each.service} is free: it does not run here")
         else:
             text = f"{each.service} cannot listen on port {port}: {reason}"
-            yield problem("ports", text, f"`ss -ltnp` shows who does; or set {each.service}_port")
+            yield problem("ports", text, f"`ss -ltnp` shows who does; or set {each.name_of('port')}")
 
 
 def why_not_free(host: str, port: int) -> str | None:

@@ -146,7 +146,7 @@ def _with_port(section: AnyService, reserved: ExitStack, step: int) -> AnyServic
         free = reserved.enter_context(reserve_port(section.host))
         return section.model_copy(update={"port": free[0].getsockname()[1]})
     except OSError as error:
-        raise CannotListen(f"{section.service}_port", section.host, 0, error) from error
+        raise CannotListen(section.name_of("port"), section.host, 0, error) from error
 
 
 def create_keys(chat: ChatSettings) -> None:
@@ -221,8 +221,8 @@ def url_of(service: ServiceSettings) -> str:
 def _demo(service: ServiceSettings, words: str) -> str:
     """Return a command to try a service, with only necessary options."""
     options = [typed("python"), "-m clientdemo"]
-    fields = service.fields()
-    if url_of(service) != f"wss://localhost:{fields[f'{service.service}_port'].default}":
+    fields = type(service).model_fields
+    if url_of(service) != f"wss://localhost:{fields['port'].default}":
         options.append(f"--{service.service} {url_of(service)}")
     if service.cert_dir != fields["cert_dir"].default:
         options.append(f"--cafile {shlex.quote(str(service.cert_dir / 'ca.crt'))}")

@@ -52,8 +52,9 @@ def open_entrances(
     settings: Settings,
     context: Callable[[], ssl.SSLContext],
     *,
-    service: str,
+    port_setting: str,
     port: int,
+    listen_setting: str,
     listen: Sequence[str],
     is_shared: bool = False,
 ) -> list[Entrance]:
@@ -62,25 +63,27 @@ def open_entrances(
     Args:
         settings: Those that all services share.
         context: Returns certificate and versions of TLS.
-        service: Its name, with which the names of its settings begin.
+        port_setting: Name of the setting that has the port.
         port: The port; 0 for any free one.
+        listen_setting: Name of the setting that has the URLs.
         listen: URLs of further addresses.
         is_shared: Whether other processes listen there as well.
 
     Raises:
         ConfigurationError: If one of them cannot be listened on; then nothing is listened on.
     """
-    name = f"{service}_listen"
     with ExitStack() as opened:
         entrances = [
             Entrance(opened.enter_context(each), context)
-            for each in _listen(settings, f"{service}_port", settings.host, port, is_shared=is_shared)
+            for each in _listen(settings, port_setting, settings.host, port, is_shared=is_shared)
         ]
         for url in map(split_listen_url, listen):
             if url.path:
-                sockets: Sequence[socket.socket] = [_listen_unix(name, url.path, is_shared=is_shared)]
+                sockets: Sequence[socket.socket] = [
+                    _listen_unix(listen_setting, url.path, is_shared=is_shared)
+                ]
             else:
-                sockets = _listen(settings, name, url.host, url.port, is_shared=is_shared)
+                sockets = _listen(settings, listen_setting, url.host, url.port, is_shared=is_shared)
             entrances += [
                 Entrance(opened.enter_context(each), None if url.is_plain else context, url.has_proxy_header)
                 for each in sockets
@@ -99,7 +102,7 @@ def open_metrics_entrances(settings: ServiceSettings) -> list[Entrance]:
     """
     if settings.metrics_port is None:
         return []
-    name = f"{settings.service}_metrics_port"
+    name = settings.name_of("metrics_port")
     return [
         Entrance(each, None) for each in _listen(settings, name, settings.metrics_host, settings.metrics_port)
     ]

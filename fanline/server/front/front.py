@@ -93,8 +93,9 @@ class Front:
             entrances = open_entrances(
                 settings,
                 lambda: certificate.context,
-                service=settings.service,
+                port_setting=settings.name_of("port"),
                 port=settings.port,
+                listen_setting=settings.name_of("listen"),
                 listen=settings.listen,
                 is_shared=self._app.is_shared,
             )
@@ -177,7 +178,12 @@ async def answer_health(
     name = settings.service
     try:
         entrances = open_entrances(
-            settings, context, service=name, port=settings.port, listen=settings.listen
+            settings,
+            context,
+            port_setting=settings.name_of("port"),
+            port=settings.port,
+            listen_setting=settings.name_of("listen"),
+            listen=settings.listen,
         )
     except ConfigurationError as error:
         logger.info("%s does not answer until it has started: %s", name, error)

@@ -19,6 +19,7 @@ from fanline.errors import Disconnected
 from fanline.security.client_tls import client_context
 from fanline.security.users import User, UsersFile
 from fanline.server.child_process import environment_of
+from fanline.setting_sources import section_of
 from fanline.tasks import running_task
 from fanline.verify.hostile.attacker import Order
 from fanline.verify.hostile.attacks import ATTACKS
@@ -120,7 +121,7 @@ class HostileRun:
             "link_user": SERVICE,
             "link_password": self._passwords[SERVICE],
             "queue_url": f"wss://localhost:{self._ports.get('msgqueue', 1)}",
-            f"{name}_port": 0,
+            section_of(name).name_of("port"): 0,
         }
         return ServiceProcess(
             name,

@@ -19,6 +19,7 @@ from fanline.errors import ConfigurationError
 from fanline.protocol import basic_authorization
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
+from fanline.setting_sources import section_of
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 from fanline.verify.plan import PIPELINE, SERVICES, Targets
 from fanline.verify.system.processes import ServiceProcess
@@ -171,7 +172,7 @@ class Installation:
             **_SETTINGS,
             "cert_dir": self._folder / "certs",
             "data_dir": self._folder / "data",
-            f"{name}_port": 0,
+            section_of(name).name_of("port"): 0,
         }
 
     def _process(
