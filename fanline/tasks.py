@@ -1,4 +1,4 @@
-"""Run tasks that end with the block of code that started them."""
+"""Run tasks that end with the block of code that started them, and sleep in them."""
 
 import asyncio
 import logging
@@ -9,6 +9,19 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 
 logger = logging.getLogger(__name__)
+
+
+async def sleep_and_read(seconds: float) -> None:
+    """Sleep, then let the event loop read what has arrived.
+
+    A process that stood still, because it or its machine was stopped, finds its timers first and what its
+    peers have sent in time only then. Who judges peers by their silence sleeps by this.
+
+    Args:
+        seconds: How long to sleep.
+    """
+    await asyncio.sleep(seconds)
+    await asyncio.sleep(0)
 
 
 def start_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

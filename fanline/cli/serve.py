@@ -33,6 +33,7 @@ from fanline.server.process import raise_file_limit, run
 from fanline.server.service import LIFE_CHECK_SECONDS
 from fanline.setting_sources import Sources
 from fanline.settings import ServiceSettings
+from fanline.tasks import sleep_and_read
 from msgqueue.app import OpenedLog, msgqueue_app, open_log
 from msgqueue.settings import MsgQueueSettings
 from publisher.app import open_publisher
@@ -214,7 +215,7 @@ class _OnePort:
             listener = await self._listener
             try:
                 while True:
-                    await asyncio.sleep(LIFE_CHECK_SECONDS)
+                    await sleep_and_read(LIFE_CHECK_SECONDS)
                     listener.check_lives(loop.time())
             finally:
                 await listener.end()

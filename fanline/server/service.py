@@ -34,7 +34,7 @@ from fanline.server.http.protocol import OpenWebSocket
 from fanline.server.request.origins import OriginPolicy
 from fanline.server.status.report import StatusReporter
 from fanline.settings import ServiceSettings
-from fanline.tasks import cancel_and_wait, running_task, start_task
+from fanline.tasks import cancel_and_wait, running_task, sleep_and_read, start_task
 
 logger = logging.getLogger(__name__)
 
@@ -253,7 +253,7 @@ class Service:
         loop = asyncio.get_running_loop()
         while True:
             wanted = loop.time() + LIFE_CHECK_SECONDS
-            await asyncio.sleep(LIFE_CHECK_SECONDS)
+            await sleep_and_read(LIFE_CHECK_SECONDS)
             now = loop.time()
             self._lag.observe(max(0.0, now - wanted))
             self.connections.check_lives(now)

@@ -2,12 +2,46 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from fanline.tasks import cancel_and_wait, running_task, start_task
 from tests.stubs import DEADLINE
+
+# Stops its parent, writes to it, and lets it go on once its timer has expired.
+STOP = """
+kill -STOP $PPID
+until grep -q "State:.T" /proc/$PPID/status; do :; done
+echo; touch "$1"; sleep 0.2
+kill -CONT $PPID
+"""
+
+SLEEPER = """
+import asyncio, pathlib, socket, subprocess, sys
+import uvloop
+from fanline.tasks import sleep_and_read
+
+class Peer(asyncio.Protocol):
+    heard = False
+
+    def data_received(self, data):
+        self.heard = True
+
+async def main(stop, flag):
+    ours, theirs = socket.socketpair()
+    _, peer = await asyncio.get_running_loop().create_connection(Peer, sock=ours)
+    with subprocess.Popen(["sh", "-c", stop, "sh", flag], stdout=theirs):
+        await sleep_and_read(0.1)
+        while not flag.exists():
+            await sleep_and_read(0.1)
+        print(peer.heard)
+
+uvloop.run(main(sys.argv[1], pathlib.Path(sys.argv[2])))
+"""
 
 
 class Worker:
@@ -108,3 +142,10 @@ async def test_many_tasks_are_ended_together(caplog: pytest.LogCaptureFixture) -
 async def test_ending_no_task_is_allowed() -> None:
     """A service that never started has none."""
     await cancel_and_wait()
+
+
+async def test_peers_are_heard_before_they_are_judged(tmp_path: Path) -> None:
+    """A process that stood still cut its clients, whose pongs it had yet to read."""
+    command = [sys.executable, "-c", SLEEPER, STOP, str(tmp_path / "stopped")]
+    program = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=DEADLINE)
+    assert (program.stdout, program.stderr) == (b"True\n", b"")

@@ -34,7 +34,7 @@ from fanline.client.transport.login import Login
 from fanline.client.transport.translate import refused, unreachable
 from fanline.errors import CloseCode, ConfigurationError, Disconnected, FanlineError, LoginRefused
 from fanline.protocol import SUBPROTOCOL, Dialect, encode
-from fanline.tasks import running_task
+from fanline.tasks import running_task, sleep_and_read
 
 logger = logging.getLogger(__name__)
 
@@ -322,7 +322,7 @@ class _Connection(ClientConnection):
         limit = self.ping_interval + self.ping_timeout
         remaining = limit
         while self.state is State.OPEN:
-            await asyncio.sleep(min(self.ping_interval, remaining))
+            await sleep_and_read(min(self.ping_interval, remaining))
             if not self.transport.is_reading():  # what has come waits for the session
                 self._heard_at = self.loop.time()
             remaining = self._heard_at + limit - self.loop.time()
