@@ -30,7 +30,7 @@ from fanline.protocol import (
     join_array,
 )
 from fanline.queue.base import ReplySlot
-from fanline.queue.fair_queue import QUANTUM, WINDOW_BYTES, WINDOW_COUNT, FairQueue
+from fanline.queue.fair_queue import WINDOW_BYTES, WINDOW_COUNT, FairQueue
 from fanline.tasks import running_task
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,6 @@ class Appender:
         self._loop = asyncio.get_running_loop()
         self._outbox: Outbox[_Appended] = Outbox(max_count=WINDOW_COUNT, max_bytes=WINDOW_BYTES)
         self._waiting: FairQueue[_Appended] = FairQueue()  # for a place in the outbox
-        self._passed: Counter[str | None] = Counter()  # bytes that have not waited, since the last replies
         self._work = asyncio.Event()
         self._has_space = ChangeNotifier()
         self._held: Counter[str | None] = Counter()  # how often each user waits for space
@@ -103,26 +102,15 @@ class Appender:
         outbox, waiting = self._outbox, self._waiting  # this runs for each message
         group, deadline = reply and reply.group, self._loop.time() + self._timeout
         appended = _Appended(message.id, encode(message), group, deadline, reply=reply)
-        if (waiting.size or outbox.is_full) and not self._may_pass(appended, message.sender):
-            waiting.add(appended, len(appended.body), user=message.sender, sender=group or sender)
+        user, size = message.sender, len(appended.body)
+        if (waiting.size or outbox.is_full) and not waiting.may_pass(
+            user, size, count=len(outbox), total=outbox.size
+        ):
+            waiting.add(appended, size, user=user, sender=group or sender)
         else:
             outbox.add(appended)
             self._work.set()
         self._is_empty.clear()
-
-    def _may_pass(self, message: _Appended, user: str | None) -> bool:
-        """Return whether a message may be sent before its turn.
-
-        A little of each user that has none waiting may: else it would wait until the window has room, and
-        then for all that is in it.
-        """
-        outbox = self._outbox
-        passed = self._passed[user] + len(message.body)
-        is_small = passed <= QUANTUM and not self._waiting.holds(user)
-        if not is_small or outbox.size >= 2 * WINDOW_BYTES or len(outbox) >= 2 * WINDOW_COUNT:
-            return False
-        self._passed[user] = passed
-        return True
 
     def is_full_for(self, user: str | None) -> bool:
         """Return whether the buffer is full and holds the user's share."""
@@ -241,7 +229,7 @@ class Appender:
         return Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id)
 
     def _refill(self) -> None:
-        self._passed.clear()
+        self._waiting.note_replies()
         while self._waiting and not self._outbox.is_full:
             for message in self._waiting.take_turn():
                 self._outbox.add(message)

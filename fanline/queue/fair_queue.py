@@ -3,7 +3,7 @@
 A flood of one sender delays no other.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Iterator
 from typing import Final, Generic, TypeVar
 
@@ -37,6 +37,7 @@ class FairQueue(Generic[M]):
         self.size = 0
         self._quantum = quantum
         self._count = 0
+        self._passed: Counter[str | None] = Counter()  # bytes that have not waited, since the last replies
         self._users: OrderedDict[str | None, _Lanes[M]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -84,9 +85,27 @@ class FairQueue(Generic[M]):
             self._drop(user, sender)
         return taken
 
-    def holds(self, user: str | None) -> bool:
-        """Return whether messages of a user wait."""
-        return user in self._users
+    def may_pass(self, user: str | None, size: int, *, count: int, total: int) -> bool:
+        """Return whether a message need not be added: a little of each user that has none waiting.
+
+        Else it would wait until the window has room, and then for all that is in it.
+
+        Args:
+            user: The user.
+            size: Bytes of the message.
+            count: Messages that are on their way.
+            total: Bytes that are on their way.
+        """
+        passed = self._passed[user] + size
+        is_crowded = total >= 2 * WINDOW_BYTES or count >= 2 * WINDOW_COUNT
+        if is_crowded or passed > self._quantum or user in self._users:
+            return False
+        self._passed[user] = passed
+        return True
+
+    def note_replies(self) -> None:
+        """Take note that something has left the window: each user may pass a little again."""
+        self._passed.clear()
 
     def has_share(self, user: str | None, limit: int) -> bool:
         """Return whether a user has its share of a limit waiting.

@@ -88,6 +88,7 @@ class LocalQueue(QueueClient):
         self._pages = Pages(log)
         self._loop = asyncio.get_running_loop()
         self._waiting: FairQueue[tuple[NewMessage, ReplySlot | None]] = FairQueue()
+        self._passing: Batch = []  # what does not wait for its turn
         self._storing = self._storing_bytes = 0
         self._is_scheduled = False
         self._has_space = ChangeNotifier()
@@ -107,13 +108,18 @@ class LocalQueue(QueueClient):
     @property
     def pending(self) -> int:
         """How many appended messages are not stored yet."""
-        return self._storing + len(self._waiting)
+        return self._storing + len(self._passing) + len(self._waiting)
 
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
         """Store a message after all that its sender appended before."""
         size = len(message.content) + len(message.topic)
-        sender = sender if reply is None else reply.group
-        self._waiting.add((message, reply), size, user=message.sender, sender=sender)
+        sender, user, waiting = sender if reply is None else reply.group, message.sender, self._waiting
+        if (waiting.size or not self._has_window) and waiting.may_pass(
+            user, size, count=self._storing, total=self._storing_bytes
+        ):
+            self._passing.append((message, reply))
+        else:
+            waiting.add((message, reply), size, user=user, sender=sender)
         self._is_empty.clear()
         self._schedule()
 
@@ -135,7 +141,8 @@ class LocalQueue(QueueClient):
         await self._is_empty.wait()
 
     def _schedule(self) -> None:
-        if self._waiting and self._has_window and not self._is_scheduled:
+        can_write = self._passing or (self._waiting and self._has_window)
+        if can_write and not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(self._write)
 
@@ -145,15 +152,19 @@ class LocalQueue(QueueClient):
 
     def _write(self) -> None:
         self._is_scheduled = False
-        batch: Batch = []
+        batch, self._passing = self._passing, []
+        self._note_storing(batch)
         while self._waiting and self._has_window:
             turn = self._waiting.take_turn()
-            self._storing += len(turn)
-            self._storing_bytes += _size(turn)
+            self._note_storing(turn)
             batch += turn
         storing = self._log.append([message for message, _ in batch])
         storing.add_done_callback(partial(self._settle, batch))
         self._has_space.fire()
+
+    def _note_storing(self, taken: Batch) -> None:
+        self._storing += len(taken)
+        self._storing_bytes += _size(taken)
 
     def _settle(self, batch: Batch, storing: "asyncio.Future[list[Any]]") -> None:
         error = storing.exception()
@@ -168,6 +179,7 @@ class LocalQueue(QueueClient):
                     reply.settle(Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id))
         self._storing -= len(batch)
         self._storing_bytes -= _size(batch)
+        self._waiting.note_replies()
         if not self.pending:
             self._is_empty.set()
         self._schedule()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanline.queue.fair_queue import OVERHEAD, FairQueue
+from fanline.queue.fair_queue import OVERHEAD, WINDOW_BYTES, WINDOW_COUNT, FairQueue
 
 Message = tuple[str, str, int]  # user, sender, number
 
@@ -58,7 +58,6 @@ def test_a_share_is_half_of_a_limit_divided_by_all_who_wait() -> None:
     add(queue, "eve", "b", 2, size=100)
     add(queue, "bob", "c", 3, size=100)
     assert not queue.has_share("carol", 1)
-    assert (queue.holds("carol"), queue.holds("bob")) == (False, True)
     assert queue.has_share("eve", 800)
     assert not queue.has_share("eve", 801)
     assert queue.has_share("bob", 400)
@@ -95,3 +94,17 @@ def test_each_comes_once_in_the_order_of_its_sender(added: list[tuple[str, str, 
         numbers = [number for user, sender, number in taken if (user, sender) == key]
         assert numbers == sorted(numbers)
     assert (len(queue), queue.size) == (0, 0)
+
+
+def test_a_little_of_a_user_without_a_backlog_may_pass() -> None:
+    """As much as one turn until the next replies, and twice the window at most of all users."""
+    queue: FairQueue[Message] = FairQueue(quantum=100)
+    add(queue, "eve", "eve", 1)
+    window = {"count": WINDOW_COUNT, "total": WINDOW_BYTES}
+    passed = [queue.may_pass(user, 60, **window) for user in ("bob", "bob", "carol", "eve")]
+    assert passed == [True, False, True, False]
+    queue.note_replies()
+    assert queue.may_pass("bob", 60, **window)
+    queue.note_replies()
+    assert not queue.may_pass("bob", 60, count=2 * WINDOW_COUNT, total=0)
+    assert not queue.may_pass("bob", 60, count=0, total=2 * WINDOW_BYTES)
