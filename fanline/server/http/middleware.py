@@ -210,11 +210,14 @@ class _LimitedBody:
         self._is_complete = False
 
     def check(self, headers: Headers) -> None:
-        """Refuse a body that says that it is too large.
+        """Refuse a body that says that it is too large, or whose end two headers tell.
 
         Raises:
-            HttpProblem: 413.
+            HttpProblem: 413, or 400: a proxy may have taken what follows for another request (RFC 9112, 6.1).
         """
+        if "content-length" in headers and "transfer-encoding" in headers:
+            detail = "a request has Content-Length or Transfer-Encoding, not both"
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, ProblemCode.BAD_REQUEST, detail, _CLOSE)
         if int(headers.get("content-length", "0")) > self._max_body:
             raise self._too_big()
 

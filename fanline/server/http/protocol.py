@@ -142,7 +142,8 @@ class HttpProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            detail = _ERRORS.get(status, "the request is not HTTP/1.1")
+            reason, _, _ = str(error).partition(": bytearray(")  # the rest is what the client has sent
+            detail = _ERRORS.get(status, f"the request is not valid HTTP/1.1: {reason}")
             self._refuse(HttpProblem(status, ProblemCode.BAD_REQUEST, detail))
         self.transport.close()
 

@@ -61,6 +61,7 @@ UPGRADE = (
     b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
+CHUNKED = b"Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def test_opens_a_websocket_for_the_jdk(service: Service, tls: ssl.SSLContext) -> None:
@@ -86,6 +87,8 @@ async def test_opens_a_websocket_for_the_jdk(service: Service, tls: ssl.SSLConte
         (b"GET /echo HTTP/1.1\r\n" + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"GET /echo HTTP/1.1\r\n" + UPGRADE.replace(b": 13", b": 8") + b"\r\n", 400),
         (b"POST /echo HTTP/1.1\r\n" + UPGRADE + b"\r\n", 405),
+        (b"M-SEARCH / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 405),
+        (b"POST /body HTTP/1.1\r\nContent-Length: 3\r\n" + CHUNKED + b"0\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000, 431),
         (b"GET /echo HTTP/1.1\r\n" + UPGRADE + b"X: " + b"x" * 70_000, 431),
         (b"GET /echo HTTP/1.1\r\n" + UPGRADE + b"X: a\x00b\r\n\r\n", 400),
@@ -102,6 +105,7 @@ async def test_answers_a_malformed_request(
     """A malformed request gets a problem, no empty reply, and never a traceback in the log.
 
     So does the handshake of a WebSocket with long or many headers, which chat never answered: those are read.
+    So does a body whose end two headers tell; the connection ends, as what follows may be smuggled.
     """
     with caplog.at_level(logging.INFO):
         head, _, body = (await exchange(service, tls, data)).partition(b"\r\n\r\n")
@@ -116,11 +120,12 @@ async def test_logs_a_malformed_request_escaped(
 ) -> None:
     """The log has one short line about a request that cannot be parsed, in ASCII."""
     with caplog.at_level(logging.INFO):
-        await exchange(service, tls, b"GET /\xff\x1b[31m" + b"x" * 5_000 + b" HTTP/1.1\r\n\r\n")
+        answer = await exchange(service, tls, b"GET /\xff\x1b[31m" + b"x" * 5_000 + b" HTTP/1.1\r\n\r\n")
     [line] = [record.getMessage() for record in caplog.records if "malformed" in record.getMessage()]
     assert line.isascii()
     assert line.isprintable()
     assert len(line) < 300
+    assert b'"the request is not valid HTTP/1.1: illegal request line"' in answer
 
 
 @pytest.mark.parametrize("size", [30_000, 970_000])
