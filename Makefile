@@ -136,9 +136,9 @@ hashes: ## Write requirements*.txt: the files of the packages in constraints.txt
 		{ echo "# What .[$$1] needs, by hashes; \`make hashes\` writes this file."; \
 		  echo 'setuptools' | "$$scratch/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 \
 			--generate-hashes --no-annotate --no-header --constraint constraints.txt \
-			--extra "$$1" pyproject.toml -; \
+			--extra $${1//,/ --extra } pyproject.toml -; \
 		} > "$$scratch/$$2"; cp "$$scratch/$$2" "$$2"; }; \
-	compile cli requirements.txt; \
+	compile cli,otel requirements.txt; \
 	compile dev requirements-dev.txt
 
 .PHONY: clean

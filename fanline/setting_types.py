@@ -79,6 +79,13 @@ def _https_url(text: str) -> str:
     return text
 
 
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("expected http://HOST:PORT or https://HOST:PORT")
+    return text.rstrip("/")
+
+
 def split_commas(value: object) -> object:
     """Return the parts of a text between commas; another value unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -109,6 +116,7 @@ Algorithms = Annotated[
     tuple[Literal["RS256", "ES256", "EdDSA"], ...], Field(min_length=1), BeforeValidator(split_commas)
 ]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 Hosts = Annotated[str, AfterValidator(_hosts)]
 

@@ -25,6 +25,7 @@ from fanline.setting_types import (
     Count,
     Hosts,
     HttpsUrl,
+    HttpUrl,
     ListenUrls,
     Networks,
     Origins,
@@ -183,6 +184,11 @@ class Settings(BaseModel):
     )
     log_format: Literal["text", "json"] = Field(
         "text", description="How a line of the log is spelled; `json` is an object on each line."
+    )
+    otlp_endpoint: HttpUrl | None = Field(
+        None,
+        description="Where [spans](#traces) go: URL of an OpenTelemetry collector that takes OTLP over HTTP, "
+        "such as `http://localhost:4318`. Needs `fanline[otel]`.",
     )
 
     max_content: Bytes = Field(1_048_576, description="Largest content of one message, in bytes.")

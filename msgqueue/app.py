@@ -28,7 +28,16 @@ from fanline.protocol import (
     Refusal,
 )
 from fanline.queue.local import LocalQueue
-from fanline.server import App, Endpoint, MakeHandler, answer, metrics, refusals
+from fanline.server import (
+    App,
+    Endpoint,
+    MakeHandler,
+    answer,
+    metrics,
+    open_tracer,
+    refusals,
+    trace_commits,
+)
 from fanline.tasks import running_task
 from msgqueue.clock import LogClock
 from msgqueue.consumers.registry import Consumers
@@ -142,6 +151,7 @@ async def open_log(
     async with AsyncExitStack() as stack:
         store = await _open_when_free(settings, open_store or EngineChoice(settings).open, clock)
         await _resume(clock, store)
+        tracer = await stack.enter_async_context(open_tracer(settings))
         commits = CommitMetrics()
         log = Log(
             store,
@@ -150,6 +160,7 @@ async def open_log(
             # Less than a publisher's, which then gets the reason before its own time is over.
             timeout=settings.queue_wait / 2,
             on_commit=commits.observe,
+            append=trace_commits(tracer, store.append),
         )
         stack.push_async_callback(_close_in_time, log.close, settings.drain_timeout)
         await log.start()

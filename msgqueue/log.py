@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final, NamedTuple
 
 from fanline.change_notifier import ChangeNotifier
@@ -17,7 +18,7 @@ from fanline.errors import Closed, StoreError
 from fanline.protocol import NewMessage, Page, Record
 from fanline.queue.record_cache import RecordCache
 from fanline.tasks import cancel_and_wait, start_task
-from msgqueue.store.base import PAGE_RECORDS, Listener, OutcomeUnknown, Receipt, Store
+from msgqueue.store.base import PAGE_RECORDS, Append, Listener, OutcomeUnknown, Receipt, Store
 from msgqueue.store.claims import ConsumerClaims
 from msgqueue.store.figures import ClusterFigures
 
@@ -59,6 +60,7 @@ class Log:
         timeout: Seconds for which a failing commit is tried again before its messages are refused, and after
             which one that takes long counts as an error.
         on_commit: Called after each commit with the seconds that it took and the receipts of its messages.
+        append: How a commit is made; None for as the store does.
 
     Attributes:
         grown: Fires whenever messages were committed.
@@ -72,8 +74,10 @@ class Log:
         buffer_bytes: int,
         timeout: float,
         on_commit: Callable[[float, Sequence[Receipt]], None] = _do_nothing,
+        append: Append | None = None,
     ) -> None:
         self._store = store
+        self._append = append or store.append
         self._timeout = timeout
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
@@ -207,7 +211,7 @@ class Log:
         while True:
             began = self._committing_since = self._loop.time()
             try:
-                receipts = await self._store.append(messages)
+                receipts = await self._append(messages)
             except StoreError as error:
                 if not self._is_worth_waiting(error) or isinstance(error, OutcomeUnknown):
                     self._fail(taken, error)
@@ -391,9 +395,8 @@ class Log:
 
 def _hand_out(taken: list[_Waiting], receipts: Sequence[Receipt]) -> None:
     """Give each append its share of a commit's receipts."""
-    start = 0
+    in_order = iter(receipts)
     for waiting in taken:
-        end = start + len(waiting.messages)
+        share = list(islice(in_order, len(waiting.messages)))
         if not waiting.receipts.done():
-            waiting.receipts.set_result(list(receipts[start:end]))
-        start = end
+            waiting.receipts.set_result(share)

@@ -9,7 +9,7 @@ from typing import Final
 from fanline.protocol import ACCESS_TOPIC, Ack, DrainNotice, NewMessage, Refusal
 from fanline.queue.base import QueueClient
 from fanline.queue.remote import RemoteQueue
-from fanline.server import App, ClientRates, Endpoint, metrics
+from fanline.server import App, ClientRates, Endpoint, metrics, open_tracer, trace_publishing
 from fanline.tasks import running_task
 from publisher.admin import Admin
 from publisher.description import PATHS
@@ -32,20 +32,21 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
     registry = metrics.new_registry()
     queue = queue or RemoteQueue.from_settings(settings)
     rates = ClientRates(*_rates(settings))
-    intake = Intake(
-        queue,
-        max_content=settings.max_content,
-        max_in_flight=settings.max_in_flight,
-        rates=rates,
-        registry=registry,
-    )
     metrics.gauge(
         registry,
         "fanline_messages_in_flight",
         "Messages without an answer of msgqueue.",
         lambda: queue.pending,
     )
-    async with running_task(queue.run()):
+    async with open_tracer(settings) as tracer, running_task(queue.run()):
+        intake = Intake(
+            queue,
+            append=trace_publishing(tracer, queue.append),
+            max_content=settings.max_content,
+            max_in_flight=settings.max_in_flight,
+            rates=rates,
+            registry=registry,
+        )
         yield App(
             is_shared=settings.workers > 1,
             example="curl -u USER --json '\"Hello, world\"' {url}/topics/greetings/messages",

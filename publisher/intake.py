@@ -17,6 +17,7 @@ from fanline.protocol import Dialect, NewMessage, encode, refusal
 from fanline.queue.base import QueueClient
 from fanline.security.users import User
 from fanline.server import (
+    AppendMessage,
     ClientRates,
     Connection,
     Excess,
@@ -46,6 +47,7 @@ class Intake:
 
     Args:
         queue: Where accepted messages go.
+        append: How they get there.
         max_content: Largest content of one message, in bytes.
         max_in_flight: Messages of one connection without a reply, above which it is not read from.
         rates: Limits the messages, the bytes and the new topics of each user and address.
@@ -56,12 +58,14 @@ class Intake:
         self,
         queue: QueueClient,
         *,
+        append: AppendMessage,
         max_content: int,
         max_in_flight: int,
         rates: ClientRates,
         registry: CollectorRegistry,
     ) -> None:
         self._queue = queue
+        self._append = append
         self._rates = rates
         self._topics = KnownTopics()
         self._max_in_flight = max_in_flight
@@ -125,7 +129,7 @@ class Intake:
                 on_refused(entry)
             else:
                 self._received += 1
-                self._queue.append(entry, reply)
+                self._append(entry, reply)
 
     def has_space(self, user: User, replies: "_Replies") -> bool:
         """Return whether a connection of a user may send more."""
@@ -143,7 +147,7 @@ class Intake:
     def _forward(self, connection: Connection, accepted: Sequence[NewMessage], size: int) -> None:
         self._received += len(accepted)
         for message in accepted:
-            self._queue.append(message, None, sender=connection)
+            self._append(message, None, sender=connection)
         user, wait = connection.user, 0.0
         if not user.is_service:
             topics = self._topics.find_new(accepted)

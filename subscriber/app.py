@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -29,7 +29,16 @@ from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.queue.record_cache import RecordCache
 from fanline.queue.remote import RemoteQueue
-from fanline.server import App, ClientRates, Endpoint, Page, metrics
+from fanline.server import (
+    App,
+    ClientRates,
+    Endpoint,
+    Page,
+    Tracer,
+    metrics,
+    open_tracer,
+    trace_deliveries,
+)
 from fanline.tasks import running_task
 from fanline.token_bucket import Quota
 from subscriber.admin.api import open_admin
@@ -80,13 +89,24 @@ async def open_subscriber(
         beat_interval: Seconds between the beats with which processes that have sessions say that they are
             alive.
     """
+    queue = queue or RemoteQueue.from_settings(settings)
+    async with (
+        open_tracer(settings) as tracer,
+        _open_app(settings, queue, tracer, beat_interval) as app,
+    ):
+        yield app
+
+
+@asynccontextmanager
+async def _open_app(
+    settings: SubscriberSettings, queue: QueueClient, tracer: Tracer | None, beat_interval: float
+) -> AsyncIterator[App]:
     registry = metrics.new_registry()
     rejected = Counter(
         "fanline_commands_refused", "Commands of subscribers refused.", ["code"], registry=registry
     )
-    queue = queue or RemoteQueue.from_settings(settings)
     presence = _make_presence(settings, queue, beat_interval)
-    feed = _make_feed(settings, registry, presence)
+    feed = _make_feed(settings, registry, presence, tracer)
     pages = PageTurns(PresencePages(queue, presence))
     make_delivery = partial(
         Delivery,
@@ -164,12 +184,15 @@ def _make_presence(settings: SubscriberSettings, queue: QueueClient, beat_interv
     )
 
 
-def _make_feed(settings: SubscriberSettings, registry: CollectorRegistry, presence: LivePresence) -> LiveFeed:
+def _make_feed(
+    settings: SubscriberSettings, registry: CollectorRegistry, presence: LivePresence, tracer: Tracer | None
+) -> LiveFeed:
+    fanout = Fanout(settings.join_window)
     feed = LiveFeed(
         RecordCache(settings.recent_bytes),
-        Fanout(settings.join_window),
+        fanout,
         asyncio.get_running_loop().call_later,
-        on_delivered=DeliveryMetrics(registry).observe,
+        on_delivered=trace_deliveries(tracer, DeliveryMetrics(registry).observe, fanout.count_members),
         presence=presence,
         quota=Quota(settings.max_subscription_bytes_per_user),
     )
@@ -193,8 +216,9 @@ class DeliveryMetrics:
         )
         registry.register(self._seconds)
 
-    def observe(self, newest: Record) -> None:
-        """Note the newest of some records that were delivered together."""
+    def observe(self, records: Sequence[Record]) -> None:
+        """Note some records that were delivered together, by the newest of them."""
+        newest = records[-1]
         if len(newest.body) <= MAX_BODY and (stored_at := _decode(newest.body).time) is not None:
             self._seconds.observe(max(0.0, self._clock() - stored_at / 1000))
 

@@ -189,6 +189,10 @@ class Fanout:
         """Return whether a member has joined and not left."""
         return member in self._of_member
 
+    def count_members(self, topic: str) -> int:
+        """Return how many members get what is delivered on a topic."""
+        return sum(len(group.writers) for group in self._routes.get(topic) or self._find_route(topic))
+
     # Delivery.
 
     def deliver(self, records: Sequence[Record], now: float) -> float | None:

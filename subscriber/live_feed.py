@@ -45,8 +45,8 @@ class FeedListener(Protocol):
         ...
 
 
-def _do_nothing(record: Record) -> None:
-    del record
+def _do_nothing(records: Sequence[Record]) -> None:
+    del records
 
 
 class LiveFeed:
@@ -56,7 +56,7 @@ class LiveFeed:
         cache: Keeps the newest records.
         fanout: Delivers each new one; its ``head`` is the head of the whole service.
         call_later: Calls a function after a number of seconds, as the event loop's method does.
-        on_delivered: Called with the newest of the records that were delivered.
+        on_delivered: Called with records that were delivered, in order.
         presence: Who is present; takes the records of the system's topics first.
         quota: How much memory the patterns of each user may take, by name.
 
@@ -75,7 +75,7 @@ class LiveFeed:
         cache: RecordCache,
         fanout: Fanout,
         call_later: Callable[[float, Callable[[], None]], object],
-        on_delivered: Callable[[Record], None] = _do_nothing,
+        on_delivered: Callable[[Sequence[Record]], None] = _do_nothing,
         *,
         presence: LivePresence,
         quota: Quota | None = None,
@@ -129,7 +129,7 @@ class LiveFeed:
             self.presence.take(system)
         self._write(lambda now: self.fanout.deliver(records, now))
         if records:
-            self._on_delivered(records[-1])
+            self._on_delivered(records)
         self.grown.fire()
 
     def report(self, gap: GapRange) -> None:

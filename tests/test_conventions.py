@@ -239,10 +239,10 @@ def normalized(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("requirements", "extra"), [("requirements.txt", "cli"), ("requirements-dev.txt", "dev")]
+    ("requirements", "extras"), [("requirements.txt", ["cli", "otel"]), ("requirements-dev.txt", ["dev"])]
 )
-def test_requirements_are_pinned_by_hashes(requirements: str, extra: str) -> None:
-    """They have all that the extra needs, in the pinned versions; if not, run `make hashes`."""
+def test_requirements_are_pinned_by_hashes(requirements: str, extras: list[str]) -> None:
+    """They have all that the extras need, in the pinned versions; if not, run `make hashes`."""
     constraints = (ROOT / "constraints.txt").read_text().splitlines()
     pins = (line.split("==") for line in constraints if not line.startswith("#"))
     pinned = {normalized(name): version for name, version in pins}
@@ -250,7 +250,8 @@ def test_requirements_are_pinned_by_hashes(requirements: str, extra: str) -> Non
     versions = {name: version for name, (version, is_elsewhere) in entries.items() if not is_elsewhere}
     assert versions.items() <= pinned.items()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {*project["dependencies"], *names_in(project["optional-dependencies"], extra)}
+    optional = project["optional-dependencies"]
+    needed = {*project["dependencies"], *(name for each in extras for name in names_in(optional, each))}
     assert {normalized(re.split(r"[^\w.-]", each)[0]) for each in needed} <= versions.keys()
 
 

@@ -19,6 +19,14 @@ from fanline.server.process import raise_file_limit, run_program
 from fanline.server.request.problems import HttpProblem, ProblemCode, problem_of, status_of
 from fanline.server.request.proxies import prefix_of
 from fanline.server.service import Service
+from fanline.server.tracing.hooks import (
+    AppendMessage,
+    Tracer,
+    open_tracer,
+    trace_commits,
+    trace_deliveries,
+    trace_publishing,
+)
 from fanline.server.websocket.connection import Connection, MakeHandler, Opening
 from fanline.server.websocket.frame_stream import task_handler
 from fanline.server.websocket.frames import text_frame
@@ -34,6 +42,7 @@ __all__ = [
     "DEMO_PASSWORD",
     "SECONDS_TO_REGAIN_ONE",
     "App",
+    "AppendMessage",
     "Bytes",
     "Channel",
     "Claims",
@@ -65,6 +74,7 @@ __all__ = [
     "ServiceSettings",
     "StreamEndpoint",
     "TokenKey",
+    "Tracer",
     "Unauthorized",
     "WebPage",
     "address_of",
@@ -77,6 +87,7 @@ __all__ = [
     "metrics",
     "network",
     "new_registry",
+    "open_tracer",
     "prefix_of",
     "problem_of",
     "query_of",
@@ -93,4 +104,7 @@ __all__ = [
     "status_of",
     "task_handler",
     "text_frame",
+    "trace_commits",
+    "trace_deliveries",
+    "trace_publishing",
 ]

@@ -9,7 +9,7 @@ Engines may have other writers than this process. So what stands above them lear
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fanline.errors import StoreError
@@ -21,6 +21,8 @@ PAGE_RECORDS = 500
 DEFAULT_PAGE_BYTES = 1 << 20
 
 Listener = Callable[[Sequence[Record]], None]
+
+Append = Callable[[Sequence[NewMessage]], Awaitable[list["Receipt"]]]
 
 
 class OutcomeUnknown(StoreError):

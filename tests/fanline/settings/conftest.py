@@ -87,6 +87,7 @@ def sample(name: str) -> str:
         "retention": '[{"topics": "a.>"}]',
         "token_rights": '[{"claim": "a", "value": "b"}]',
         "jwks_url": "https://id.example/keys",
+        "otlp_endpoint": "http://localhost:4318",
         "token_algorithms": "ES256",
         "allowed_origins": "https://a.example,https://b.example:9",
         "chat_guests": "true",

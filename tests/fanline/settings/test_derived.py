@@ -112,6 +112,7 @@ def test_every_setting_is_described() -> None:
     assert all(description.endswith(".") for _, _, description in described)
     assert {name for name, default, _ in described if not default} == {
         "client_ca_file",
+        "otlp_endpoint",
         "link_cert_file",
         "link_key_file",
         "jwks_url",

@@ -1,0 +1,1 @@
+"""Spans of the messages that carry a trace, for OpenTelemetry."""
