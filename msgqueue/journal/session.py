@@ -17,9 +17,15 @@ from msgqueue.journal.base import Entry, JournalError
 from msgqueue.journal.stream import Answer, consumer_request, read_answer, read_delivery, subject_of
 
 CONNECT_SECONDS: Final = 2
+CLOSE_SECONDS: Final = 2.0
 
-# Answers come within milliseconds, or not at all while a leader is elected: then asking again is what helps.
+# The client library may wait for the end of a connection that was never made.
+GIVE_UP_SECONDS: Final = 0.1
+
+# Answers come within milliseconds, or not at all while a leader is elected: then asking again is what helps,
+# and soon, as nothing is acknowledged in the meantime. A server that is merely slow may answer any of them.
 REQUEST_SECONDS: Final = 2.0
+ASK_AGAIN_SECONDS: Final = 0.25
 
 # An acknowledgement is waited for only to learn of a refusal: that a frame is stored, reading tells.
 ACK_SECONDS: Final = 0.3
@@ -102,7 +108,7 @@ class Session:
         try:
             await _within(2 * CONNECT_SECONDS, connecting)
         except (NatsError, OSError, TimeoutError, ValueError) as error:
-            await cls(client, stream, mailbox).close()
+            await cls(client, stream, mailbox).close(GIVE_UP_SECONDS)
             raise JournalError(f"cannot connect to {url}: {_words(error)}") from error
         return cls(client, stream, mailbox)
 
@@ -115,17 +121,17 @@ class Session:
         """Take the connection for lost."""
         self._mailbox.lose()
 
-    async def close(self) -> None:
-        """Close the connection."""
+    async def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Close the connection; after so many seconds without waiting for its end."""
         self.leave()
         with suppress(NatsError, OSError, TimeoutError):
-            await _within(CONNECT_SECONDS, self._client.close())
+            await _within(timeout, self._client.close())
 
     async def ask(self, what: str, request: bytes = b"") -> Answer:
-        """Ask JetStream.
+        """Ask JetStream, again and again until it answers.
 
         Args:
-            what: The request, as in ``STREAM.INFO.name``.
+            what: The request, as in ``STREAM.INFO.name``; asking it twice must do no harm.
             request: Its body.
 
         Raises:
@@ -133,11 +139,26 @@ class Session:
                 answer.
         """
         try:
-            asking = self._client.request(f"$JS.API.{what}", request, timeout=REQUEST_SECONDS)
-            answer = await _within(REQUEST_SECONDS + 1, asking)
+            answer = await _within(REQUEST_SECONDS + 1, self._ask_repeatedly(f"$JS.API.{what}", request))
         except (NatsError, OSError, TimeoutError) as error:
             raise JournalError(f"JetStream does not answer: {_words(error)}") from error
         return read_answer(answer.data)
+
+    async def _ask_repeatedly(self, subject: str, request: bytes) -> Msg:
+        asked: list[asyncio.Future[Msg]] = []
+        try:
+            while True:
+                asking = self._client.request(subject, request, timeout=REQUEST_SECONDS)
+                asked.append(asyncio.ensure_future(asking))
+                asked[-1].add_done_callback(_retrieve)
+                done, _ = await asyncio.wait(
+                    asked, timeout=ASK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    return done.pop().result()
+        finally:
+            for each in asked:
+                each.cancel()
 
     async def publish(self, frame: bytes, *, is_first: bool) -> None:
         """Publish a frame; with ``is_first`` only if the stream is empty.
@@ -246,7 +267,7 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         TimeoutError: If the call takes longer.
     """
     task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    task.add_done_callback(_retrieve)
     try:
         await asyncio.wait([task], timeout=seconds)
         if not task.done():
@@ -254,6 +275,12 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         return task.result()
     finally:
         task.cancel()
+
+
+def _retrieve(done: asyncio.Future[Any]) -> None:
+    """Take the outcome of a call that may have been left alone."""
+    if not done.cancelled():
+        done.exception()
 
 
 async def _ignore(error: Exception) -> None:

@@ -18,7 +18,7 @@ class Patience(NamedTuple):
     """
 
     resend: float = 0.3
-    resend_most: float = 1.0
+    resend_most: float = 0.5
     move: float = 10.0
     give_up: float = 15.0
     tick: float = 2.0

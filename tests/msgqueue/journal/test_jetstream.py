@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from fanline.errors import ConfigurationError
 from fanline.verify.cluster.nats_servers import SERVERS
@@ -133,6 +135,27 @@ async def test_what_cannot_be_a_journal_is_refused(servers: NatsCluster) -> None
         await session.ask("STREAM.CREATE.OTHER", msgspec.json.encode(config))
     with pytest.raises(ConfigurationError, match=r"OTHER cannot be a journal: .*max_age is"):
         await open_journal(servers, "OTHER")
+
+
+async def test_what_is_not_answered_is_asked_again(servers: NatsCluster) -> None:
+    """While a leader is elected questions get lost; each held acks up until it was given up (line 60)."""
+    asked = 0
+
+    async def answer_the_second(message: Msg) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            await message.respond(b'{"state": {"last_seq": 7}}')
+
+    other = Client()
+    await other.connect(
+        [servers.urls[0]], tls=servers.tls, tls_handshake_first=True, user="fanline", password="secret"
+    )
+    await other.subscribe("$JS.API.ELECTION", cb=answer_the_second)
+    await other.flush()
+    async with session_of(servers, "X") as session:
+        assert (await session.ask("ELECTION")).state.last_seq == 7
+    await other.close()
 
 
 async def test_a_stream_that_is_gone_stops_the_acks(servers: NatsCluster, tmp_path: Path) -> None:
