@@ -1,4 +1,4 @@
-"""Run tasks that end with the block of code that started them, and sleep in them."""
+"""Tasks that end with the block of code that started them."""
 
 import asyncio
 import logging

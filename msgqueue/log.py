@@ -33,7 +33,6 @@ PAGE_BYTES: Final = 256 << 10
 MESSAGE_OVERHEAD: Final = 512
 
 RETRY_SECONDS: Final = 0.2
-
 TIDY_SECONDS: Final = 5.0
 
 # Seconds after the last failure during which the log counts as failing.
@@ -57,8 +56,7 @@ class Log:
         store: Where it is kept; the log closes it.
         tail_bytes: Size of the newest messages kept in memory.
         buffer_bytes: Size of uncommitted messages above which :meth:`wait_for_space` makes writers wait.
-        timeout: Seconds for which a failing commit is tried again before its messages are refused, and after
-            which one that takes long counts as an error.
+        timeout: Seconds until the messages of a failing commit are refused, or a long commit is an error.
         on_commit: Called after each commit with the seconds that it took and the receipts of its messages.
         append: How a commit is made; None for as the store does.
 

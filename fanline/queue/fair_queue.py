@@ -86,9 +86,10 @@ class FairQueue(Generic[M]):
         return taken
 
     def may_pass(self, user: str | None, size: int, *, count: int, total: int) -> bool:
-        """Return whether a message need not be added: a little of each user that has none waiting.
+        """Return whether a message need not be added.
 
-        Else it would wait until the window has room, and then for all that is in it.
+        That is so for a little of each user that has none waiting. Else it would wait until the window has
+        room, and then for all that is in it.
 
         Args:
             user: The user.
@@ -104,7 +105,7 @@ class FairQueue(Generic[M]):
         return True
 
     def note_replies(self) -> None:
-        """Take note that something has left the window: each user may pass a little again."""
+        """Permit each user a little again, because the window has room."""
         self._passed.clear()
 
     def has_share(self, user: str | None, limit: int) -> bool:

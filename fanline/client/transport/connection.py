@@ -349,10 +349,6 @@ class _Connect(connect):
             del self.create_connection_kwargs["sock"]  # a redirect needs another one
 
 
-def _abort(connection: ClientConnection) -> None:
-    connection.transport.abort()
-
-
 class _Loss(NamedTuple):
     """Reason for the loss of a connection, and whether it is final.
 

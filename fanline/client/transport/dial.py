@@ -71,7 +71,7 @@ async def make_transport(
     Args:
         sock: A connected socket; owned by the transport from now on.
         making: Makes the transport, and returns what holds it.
-        discard: Aborts the transport of what was made, though nobody waits for it any more.
+        discard: Aborts the transport of what was made, when nothing waits for it any more.
 
     Raises:
         Exception: Whatever ``making`` raises.

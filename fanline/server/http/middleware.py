@@ -210,7 +210,7 @@ class _LimitedBody:
         self._is_complete = False
 
     def check(self, headers: Headers) -> None:
-        """Refuse a body that says that it is too large, or whose end two headers tell.
+        """Refuse a body declared too large, or with two lengths.
 
         Raises:
             HttpProblem: 413, or 400: a proxy may have taken what follows for another request (RFC 9112, 6.1).

@@ -129,7 +129,7 @@ class _TracedReply(NamedTuple):
 
 
 def trace_publishing(tracer: Tracer | None, append: AppendMessage) -> AppendMessage:
-    """Return ``append`` with a span for each message, from its arrival to its reply."""
+    """Return ``append`` with a span per message, until its reply."""
     if tracer is None:
         return append
 
@@ -156,7 +156,7 @@ class Commit(Protocol):
 
 
 def trace_commits(tracer: Tracer | None, store: Commit) -> Commit:
-    """Return ``store`` with a span for each message, while it is brought to disk."""
+    """Return ``store`` with a span per message, until it is on disk."""
     if tracer is None:
         return store
 
@@ -201,7 +201,9 @@ OnDelivered = Callable[[Sequence[Record]], None]
 def trace_deliveries(
     tracer: Tracer | None, on_delivered: OnDelivered, count_receivers: Callable[[str], int]
 ) -> OnDelivered:
-    """Return ``on_delivered`` with a span for each record that has receivers, from its commit on.
+    """Return ``on_delivered`` with a span per record that has receivers.
+
+    It begins with the commit of the record.
 
     Args:
         tracer: Begins the spans.

@@ -1,4 +1,4 @@
-"""Spans in OpenTelemetry, exported by OTLP over HTTP. Imported only where they are."""
+"""Spans in OpenTelemetry, exported by OTLP over HTTP."""
 
 import asyncio
 import logging

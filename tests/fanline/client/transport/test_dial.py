@@ -178,7 +178,7 @@ async def test_a_handshake_is_ended_by_its_socket() -> None:
 
 
 async def test_a_transport_that_came_too_late_is_discarded() -> None:
-    """A transport that was made in the turn in which nobody waited for it any more is aborted."""
+    """A transport is aborted if it was made in the turn in which its task was cancelled."""
     discarded: list[str] = []
 
     async def make() -> str:
