@@ -12,7 +12,7 @@ from fanline import ConfigurationError, client_context
 from fanline.setting_sources import read_service
 from fanline.settings import ServiceSettings, Settings, read_secret
 
-PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
+_PASSWORD_VARIABLE: Final = "CLIENTDEMO_PASSWORD"
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ def trust(
 
 
 def _given_password(file: Path | None) -> str | None:
-    return os.environ.get(PASSWORD_VARIABLE) or read_secret("--password-file", None, file)
+    return os.environ.get(_PASSWORD_VARIABLE) or read_secret("--password-file", None, file)
 
 
 def _ask(user: str) -> str:
     if not os.isatty(STDIN):
-        hint = f"set {PASSWORD_VARIABLE}, or name a file with --password-file"
+        hint = f"set {_PASSWORD_VARIABLE}, or name a file with --password-file"
         raise ConfigurationError(f"user {user}: there is no password; {hint}")
     try:
         return getpass.getpass(f"Password of {user}: ")

@@ -6,7 +6,7 @@ from fanline.server import Service, run_program
 from msgqueue.app import open_msgqueue
 from msgqueue.settings import MsgQueueSettings
 
-DESCRIPTION = "Keep the one ordered, durable FIFO log: publishers push to it, subscribers pop from it."
+_DESCRIPTION = "Keep the one ordered, durable FIFO log: publishers push to it, subscribers pop from it."
 
 if __name__ == "__main__":
-    run_program(MsgQueueSettings, DESCRIPTION, partial(Service.start, open_msgqueue))
+    run_program(MsgQueueSettings, _DESCRIPTION, partial(Service.start, open_msgqueue))

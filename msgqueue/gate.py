@@ -8,7 +8,7 @@ from weakref import WeakSet
 from fanline.errors import CloseCode
 from fanline.server import Connection, Handler, MakeHandler
 
-CHECK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 
 
 class Gate:
@@ -21,7 +21,7 @@ class Gate:
         check_seconds: Time between two looks at it.
     """
 
-    def __init__(self, problem: Callable[[], str | None], *, check_seconds: float = CHECK_SECONDS) -> None:
+    def __init__(self, problem: Callable[[], str | None], *, check_seconds: float = _CHECK_SECONDS) -> None:
         self._problem = problem
         self._check_seconds = check_seconds
         self._open: WeakSet[Connection] = WeakSet()

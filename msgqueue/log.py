@@ -32,7 +32,7 @@ PAGE_BYTES: Final = 256 << 10
 # Approximate size of a waiting message without its content.
 MESSAGE_OVERHEAD: Final = 512
 
-RETRY_SECONDS: Final = 0.2
+_RETRY_SECONDS: Final = 0.2
 TIDY_SECONDS: Final = 5.0
 
 # Seconds after the last failure during which the log counts as failing.
@@ -214,7 +214,7 @@ class Log:
                 if not self._is_worth_waiting(error) or isinstance(error, OutcomeUnknown):
                     self._fail(taken, error)
                     return
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             except Exception as error:
                 logger.exception("a commit has failed by a defect")
                 self._note_failure(repr(error))

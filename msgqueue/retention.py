@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS: Final = 1.0
 
 # Headers read, and messages removed, in one step: a few milliseconds of the store's time.
-STEP: Final = 500
+_STEP: Final = 500
 
 # The pause after each step, in multiples of the step itself.
 REST: Final = 3
@@ -148,7 +148,7 @@ class Retention:
         rules: Sequence[RetentionRule],
         *,
         clock: Callable[[], float | None] = time.time,
-        step: int = STEP,
+        step: int = _STEP,
         pause: float = SWEEP_SECONDS,
     ) -> None:
         self.removed = 0

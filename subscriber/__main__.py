@@ -6,7 +6,7 @@ from fanline.server import Service, run_program
 from subscriber.app import open_subscriber
 from subscriber.settings import SubscriberSettings
 
-DESCRIPTION = "Deliver messages: follow the log, route by topic, fan out."
+_DESCRIPTION = "Deliver messages: follow the log, route by topic, fan out."
 
 if __name__ == "__main__":
-    run_program(SubscriberSettings, DESCRIPTION, partial(Service.start, open_subscriber), is_scalable=True)
+    run_program(SubscriberSettings, _DESCRIPTION, partial(Service.start, open_subscriber), is_scalable=True)

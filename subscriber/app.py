@@ -48,8 +48,7 @@ from subscriber.fanout import Fanout
 from subscriber.frame_codec import EventFrames
 from subscriber.http import description, history
 from subscriber.http.events import Events
-from subscriber.http.presence import PATH as PRESENCE_PATH
-from subscriber.http.presence import PresencePage
+from subscriber.http.presence import PRESENCE_PATH, PresencePage
 from subscriber.live_feed import LiveFeed
 from subscriber.presence.pages import PresencePages
 from subscriber.presence.presence import LivePresence
@@ -64,7 +63,7 @@ RECEIVED: Final = (SubscribeRequest, UnsubscribeRequest)
 SENT: Final = (Message, Subscribed, Unsubscribed, SubscribeRefusal, GapNotice, DrainNotice)
 
 # Reading the time of a larger message would cost more than it is worth.
-MAX_BODY: Final = 4_096
+MAX_SHOWN_BODY: Final = 4_096
 
 
 class _Stored(msgspec.Struct):
@@ -219,7 +218,7 @@ class DeliveryMetrics:
     def observe(self, records: Sequence[Record]) -> None:
         """Note some records that were delivered together, by the newest of them."""
         newest = records[-1]
-        if len(newest.body) <= MAX_BODY and (stored_at := _decode(newest.body).time) is not None:
+        if len(newest.body) <= MAX_SHOWN_BODY and (stored_at := _decode(newest.body).time) is not None:
             self._seconds.observe(max(0.0, self._clock() - stored_at / 1000))
 
 

@@ -22,10 +22,10 @@ from subscriber.live_feed import LiveFeed
 FIRST_PAGE_RECORDS: Final = 64
 
 # Each further page has twice as many, up to this.
-MAX_PAGE_RECORDS: Final = 512
+GROWN_PAGE_RECORDS: Final = 512
 
 # Topics of which it is remembered whether they are wanted.
-MAX_KNOWN_TOPICS: Final = 1_000
+_MAX_KNOWN_TOPICS: Final = 1_000
 
 
 T = TypeVar("T")
@@ -171,12 +171,12 @@ class Backlog:
         self.position = max(self.position, position)
 
     def _grow(self) -> None:
-        self._limit = min(2 * self._limit, MAX_PAGE_RECORDS)
+        self._limit = min(2 * self._limit, GROWN_PAGE_RECORDS)
 
     def _start_of(self, topic: str) -> int:
         start = self._starts.get(topic)
         if start is None:
-            if len(self._starts) >= MAX_KNOWN_TOPICS:
+            if len(self._starts) >= _MAX_KNOWN_TOPICS:
                 self._starts.clear()
             start = self._starts[topic] = self._find_start(topic)
         return start

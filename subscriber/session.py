@@ -21,7 +21,7 @@ from subscriber.live_feed import LiveFeed
 logger = logging.getLogger(__name__)
 
 # Commands of one frame that are executed before the other connections get their turn.
-SLICE: Final = 64
+_SLICE: Final = 64
 
 
 class _WaitingCommand(NamedTuple):
@@ -108,7 +108,7 @@ class Session(Delivery):
 
     def _execute_commands(self) -> None:
         """Execute commands in order, up to a wait or a slice."""
-        for _ in range(SLICE):
+        for _ in range(_SLICE):
             if self._subscription.is_sending_newest:
                 break
             command = self._next_command()

@@ -36,7 +36,7 @@ from chat.domain.person import NamesInUse, Person, Role
 from chat.domain.room import Change, RestorableRoom, Room, RoomLimits, RoomMember
 
 LOBBY: Final = "lobby"
-PAGE: Final = 100
+PAGE_MESSAGES: Final = 100
 
 # Seconds for which a deleted room can be restored, and how many such rooms there are at most.
 RESTORABLE_SECONDS: Final = 86_400
@@ -275,7 +275,7 @@ class Rooms:
     def _apply_inside(self, room: Room, event: RoomEvent, seq: int) -> bool:
         match event:
             case Chat():
-                if room.count % PAGE == 0:
+                if room.count % PAGE_MESSAGES == 0:
                     room.starts.append(seq)
                 room.count += 1
                 room.sender = event.user

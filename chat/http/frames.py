@@ -9,8 +9,6 @@ from chat.domain import sentences
 from chat.domain.errors import Refused
 from fanline.server import join_array, split_array
 
-SUBPROTOCOL: Final = "fanline.chat.v1"
-
 # The size up to which bodies are joined into one frame; a larger body is a frame of its own.
 FRAME_BYTES: Final = 65_536
 

@@ -44,14 +44,14 @@ from chat.http.routing import (
 from chat.http.schema import problems
 from fanline import MAX_POSITION
 
-DEFAULT_LIMIT: Final = 100
+_DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 500
 
 Entries = Sequence[RoomEntry]
 
-ROOM_ID: Final = {"minLength": 1, "maxLength": MAX_LENGTH}
+_ROOM_ID: Final = {"minLength": 1, "maxLength": MAX_LENGTH}
 
-RoomId = Annotated[str, Query(alias="id", json_schema_extra=ROOM_ID)]
+RoomId = Annotated[str, Query(alias="id", json_schema_extra=_ROOM_ID)]
 Type = Annotated[Literal["chat"] | None, Query(description="Only messages, without joins and leaves.")]
 
 router = new_router()
@@ -71,7 +71,7 @@ async def make_room(
         Query(
             alias="id",
             description="If none is given, it resembles the name, or is random without one.",
-            json_schema_extra=ROOM_ID,
+            json_schema_extra=_ROOM_ID,
         ),
     ] = None,
     name: Annotated[
@@ -140,7 +140,7 @@ async def list_messages(
         after = first[-1]["seq"] if first else MAX_POSITION
         rest = chat.history_after(room.id, after, has_only_messages=has_only_messages)
         return StreamingResponse(_array(first, rest), media_type="application/json")
-    limit = limit or DEFAULT_LIMIT
+    limit = limit or _DEFAULT_LIMIT
     entries = await chat.messages(
         room.id, before=before, after=after, limit=limit, has_only_messages=has_only_messages
     )

@@ -19,7 +19,7 @@ from chat.domain.errors import Refused, Unavailable
 from chat.domain.person import Role
 from chat.domain.rooms import LOBBY
 from chat.domain.views import encode
-from chat.http.frames import SUBPROTOCOL, ChatMessage, Failed, join_bodies, read_plain, read_v1
+from chat.http.frames import ChatMessage, Failed, join_bodies, read_plain, read_v1
 from chat.http.problems import problem_of
 from chat.http.rates import ChatRates
 from chat.service.chat_service import ChatService
@@ -27,6 +27,7 @@ from chat.service.login import ChatLogins
 from chat.service.members import DeliveryQueue, LocalMember
 from fanline import Ack, CloseCode, FanlineError, Rejected, parse_position
 from fanline.server import (
+    CHAT_SUBPROTOCOL,
     Claims,
     Connection,
     Handshake,
@@ -92,7 +93,7 @@ class Sockets:
     async def _join(self, room: str, claims: Claims | None, handshake: Handshake) -> Opening:
         given = handshake.query_params.get("after")
         after = None if given is None else parse_position("after", given)
-        is_v1 = SUBPROTOCOL in handshake.offered
+        is_v1 = CHAT_SUBPROTOCOL in handshake.offered
         name = self._chat.rooms.free_name() if claims is None else claims.name
         member = await self._chat.join(room, name, claims)
 
@@ -100,7 +101,9 @@ class Sockets:
             return MemberConnection(self._chat, member, connection, self._rates, is_v1=is_v1, after=after)
 
         return Opening(
-            make_handler=make_handler, expires=_expiry(claims), subprotocol=SUBPROTOCOL if is_v1 else None
+            make_handler=make_handler,
+            expires=_expiry(claims),
+            subprotocol=CHAT_SUBPROTOCOL if is_v1 else None,
         )
 
     async def _watch(self, handshake: Handshake) -> Opening:
@@ -111,7 +114,7 @@ class Sockets:
             return FeedConnection(self._chat.watch(claims), connection)
 
         # A browser that has offered its token so needs one of the subprotocols to be chosen.
-        subprotocol = SUBPROTOCOL if SUBPROTOCOL in handshake.offered else None
+        subprotocol = CHAT_SUBPROTOCOL if CHAT_SUBPROTOCOL in handshake.offered else None
         return Opening(make_handler=make_handler, expires=_expiry(claims), subprotocol=subprotocol)
 
 

@@ -15,7 +15,7 @@ from chat.settings import ChatSettings
 from fanline.server import CHAT, SECONDS_TO_REGAIN_ONE, Claims, GuessLimiter, TokenKey
 
 # Seconds to wait after too many failed logins. Refused logins are not counted as failures.
-RETRY_SECONDS: Final = SECONDS_TO_REGAIN_ONE
+LOGIN_RETRY_SECONDS: Final = SECONDS_TO_REGAIN_ONE
 
 
 class ChatLogins:
@@ -64,7 +64,7 @@ class ChatLogins:
         """
         now = self._clock()
         if not self._guesses.may_guess(address, now):
-            raise Refused(sentences.TOO_MANY_FAILURES, seconds=RETRY_SECONDS)
+            raise Refused(sentences.TOO_MANY_FAILURES, seconds=LOGIN_RETRY_SECONDS)
         role = self._role_of(password)
         if role is None:
             self._guesses.count(address, now)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from typing import Final, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from chat.domain.events import SERVERS, Beat, Event, Left, room_of
 from chat.domain.names import new_key
@@ -18,15 +18,13 @@ from chat.domain.rooms import Rooms
 from fanline import Publisher
 from fanline.presence import (
     BEAT_INTERVAL,
+    TICK,
     PresenceEvent,
     PresenceState,
     ServerBeat,
     SessionLeft,
     UserSession,
 )
-
-# Seconds between looks at what is to be written, at most.
-TICK: Final = 0.5
 
 logger = logging.getLogger(__name__)
 

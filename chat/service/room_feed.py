@@ -11,10 +11,10 @@ from chat.service.members import DeliveryQueue
 from fanline.server import Claims
 
 # Seconds for which changes of a room are collected.
-WINDOW: Final = 0.3
+_WINDOW: Final = 0.3
 
 # Rooms in one text of the list with which a feed begins.
-PAGE: Final = 200
+_PAGE: Final = 200
 
 
 class FeedSubscriber(DeliveryQueue):
@@ -60,7 +60,7 @@ class RoomFeed:
         window: Seconds for which changes of a room are collected.
     """
 
-    def __init__(self, rooms: Rooms, *, window: float = WINDOW) -> None:
+    def __init__(self, rooms: Rooms, *, window: float = _WINDOW) -> None:
         self._rooms = rooms
         self._window = window
         self._subscribers: dict[FeedSubscriber, None] = {}
@@ -137,6 +137,6 @@ def _pages(rooms: Sequence[Room]) -> Iterator[bytes]:
 
     Each is made when it is taken.
     """
-    for start in range(0, max(1, len(rooms)), PAGE):
-        page = {"rooms": [summary_of(room) for room in rooms[start : start + PAGE]]}
-        yield encode(page | {"more": True} if start + PAGE < len(rooms) else page)
+    for start in range(0, max(1, len(rooms)), _PAGE):
+        page = {"rooms": [summary_of(room) for room in rooms[start : start + _PAGE]]}
+        yield encode(page | {"more": True} if start + _PAGE < len(rooms) else page)

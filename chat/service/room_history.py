@@ -8,7 +8,7 @@ from chat.domain import sentences
 from chat.domain.errors import Refused, Unavailable
 from chat.domain.events import Chat, Joined, Left, RoomEvent, read_event, room_topic
 from chat.domain.room import Room
-from chat.domain.rooms import PAGE
+from chat.domain.rooms import PAGE_MESSAGES
 from chat.domain.views import MessagePage, RoomEntry, entry_of
 from fanline import FanlineError, History, Message
 
@@ -123,7 +123,7 @@ class RoomHistory:
         if not starts:
             return {"page": number, "pages": pages, "messages": []}
         end = starts[number] if number < len(starts) else None
-        messages = await self.after(room, starts[number - 1] - 1, PAGE, end=end, wanted=is_message)
+        messages = await self.after(room, starts[number - 1] - 1, PAGE_MESSAGES, end=end, wanted=is_message)
         return {"page": number, "pages": pages, "messages": messages}
 
     def _entries(

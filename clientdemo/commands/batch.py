@@ -14,7 +14,7 @@ from fanline import Ack, Disconnected, Rejected
 MAX_TOLD: Final = 20
 
 # Lines sent and not yet acknowledged.
-WINDOW: Final = 1_000
+_WINDOW: Final = 1_000
 
 PROGRESS_SECONDS: Final = 5.0
 TERMINAL_PROGRESS_SECONDS: Final = 0.5
@@ -79,7 +79,7 @@ class _Batch:
         self._send = send
         self._problem = problem
         self._timeout = timeout
-        self._sent: asyncio.Queue[tuple[int, PendingAck] | None] = asyncio.Queue(WINDOW)
+        self._sent: asyncio.Queue[tuple[int, PendingAck] | None] = asyncio.Queue(_WINDOW)
 
     async def run(self, lines: AsyncIterator[bytes | None]) -> None:
         with ungrouped():

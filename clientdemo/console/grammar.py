@@ -13,7 +13,7 @@ from typing import Final
 
 from fanline import Rejected, require_topic
 
-COMMANDS: Final = ("sub", "unsub", "exit")
+LINE_COMMANDS: Final = ("sub", "unsub", "exit")
 
 # Words that are meant as commands: a message to a topic of such a name is hardly ever meant.
 NEAR_MISSES: Final = frozenset(
@@ -96,7 +96,7 @@ def parse(line: str) -> Line | None:
         return _parse_sub(words[0], words[1:])
     if verb == "unsub" and len(words) == 1:
         return Unsub(words[0])
-    if verb in COMMANDS or not words or _is_near_miss(verb):
+    if verb in LINE_COMMANDS or not words or _is_near_miss(verb):
         return Mistake(f'"{line.strip()}" is not understood: {HELP}')
     return parse_send(line)
 
@@ -107,7 +107,7 @@ def _is_near_miss(verb: str) -> bool:
     What follows such a word is not published.
     """
     word = verb.lower().lstrip("/:-")
-    return word in NEAR_MISSES or (word in COMMANDS and word != verb)
+    return word in NEAR_MISSES or (word in LINE_COMMANDS and word != verb)
 
 
 def parse_send(line: str) -> Send | Mistake:

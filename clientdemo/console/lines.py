@@ -12,7 +12,7 @@ STDIN: Final = 0
 CHUNK_BYTES: Final = 65_536
 
 # Far above the largest message that a service accepts.
-MAX_LINE: Final = 16 * 2**20
+_MAX_LINE: Final = 16 * 2**20
 
 
 class Splitter:
@@ -22,7 +22,7 @@ class Splitter:
     ``max_line`` bytes becomes None.
     """
 
-    def __init__(self, max_line: int = MAX_LINE) -> None:
+    def __init__(self, max_line: int = _MAX_LINE) -> None:
         self._max_line = max_line
         self._rest = bytearray()
         self._skipping = False

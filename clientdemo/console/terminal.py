@@ -15,7 +15,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from clientdemo.console.grammar import COMMANDS
+from clientdemo.console.grammar import LINE_COMMANDS
 from clientdemo.console.lines import STDIN, read_lines
 
 
@@ -63,7 +63,7 @@ class Topics:
         *before, word = text.split(" ")
         words: list[str] = []
         if not before:
-            words = [*COMMANDS, *reversed(self._topics)]
+            words = [*LINE_COMMANDS, *reversed(self._topics)]
         elif before in (["sub"], ["unsub"]):
             words = [*reversed(self._topics)]
         return [each for each in words if each.startswith(word) and each != word]

@@ -22,6 +22,7 @@ from chat.app import open_chat
 from chat.settings import ChatSettings
 from fanline import setting_sources
 from fanline.cli.dispatcher import Dispatcher
+from fanline.cli.up.children import READY_POLL_SECONDS
 from fanline.cli.up.pipeline import PipelineSettings, create_keys, make_certificates, url_of, welcome
 from fanline.errors import ConfigurationError
 from fanline.files import typed
@@ -48,7 +49,6 @@ PROGRAM: Final = "fanline serve"
 # Settings that say where services are.
 _URLS: Final = {"queue_url", "publisher_url", "subscriber_url", "chat_url"}
 
-READY_POLL_SECONDS: Final = 0.1
 
 SomeSettings = TypeVar("SomeSettings", bound=ServiceSettings)
 

@@ -16,7 +16,7 @@ from fanline.security.tls import link_context
 from fanline.setting_sources import read
 from fanline.settings import Settings
 
-PAGE: Final = 1_000
+_PAGE: Final = 1_000
 
 _TRACE: Final = re.compile("[0-9a-f]{32}")
 
@@ -80,13 +80,13 @@ async def find(log: history.History, pattern: str, wanted: str, within: int) -> 
         page = await log.page(pattern, before=int(wanted) + 1, limit=1)
         return [each for each in page.messages if each.seq == int(wanted)]
     found: list[Message] = []
-    messages = (await log.page(pattern, limit=PAGE)).messages
+    messages = (await log.page(pattern, limit=_PAGE)).messages
     while messages and within > 0:
         within -= len(messages)
         found += [each for each in reversed(messages) if wanted in (each.id, each.trace_id)]
         if found and not _TRACE.fullmatch(wanted):
             break  # the newest one of an id, which counts for a window of time
-        messages = (await log.page(pattern, before=messages[0].seq, limit=PAGE)).messages
+        messages = (await log.page(pattern, before=messages[0].seq, limit=_PAGE)).messages
     return found[::-1]
 
 

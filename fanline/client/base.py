@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from websockets.asyncio.client import ClientConnection
 
@@ -12,6 +12,11 @@ from fanline.client.transport.connection import ReconnectingConnection
 from fanline.errors import Closed
 
 OnState = Callable[[str | None], None]
+
+
+# Items read ahead of the reader: above the one no more is read, below the other again.
+HIGH_WATER: Final = 256
+LOW_WATER: Final = 64
 
 
 class Client(ABC):

@@ -28,7 +28,7 @@ from fanline.protocol import (
 )
 
 # Small enough that the server works on one frame while the next is on its way.
-FRAME_BYTES: Final = 65_536
+_FRAME_BYTES: Final = 65_536
 
 # Number of failures of messages not awaited that are kept for flush() to raise.
 MAX_UNSEEN: Final = 100
@@ -84,7 +84,7 @@ class Publisher(SendingClient):
     ) -> None:
         login = Login.of(user, password, token, tls)
         link = ReconnectingConnection(f"{url.rstrip('/')}/publish", login=login, tls=tls, on_state=on_state)
-        super().__init__(link, window=window, frame_bytes=FRAME_BYTES)
+        super().__init__(link, window=window, frame_bytes=_FRAME_BYTES)
         self._allow_plain = allow_plain
         self._unseen: list[PublishResult] = []
 

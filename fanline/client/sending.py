@@ -19,7 +19,7 @@ from fanline.errors import ErrorCode, Rejected
 from fanline.protocol import Ack, join_array
 
 # What may be without an ack at a time, besides the number of messages.
-WINDOW_BYTES: Final = 16 * 2**20
+_WINDOW_BYTES: Final = 16 * 2**20
 
 
 def _new_future() -> "asyncio.Future[Ack]":
@@ -72,7 +72,7 @@ class SendingClient(Client):
 
     def __init__(self, link: ReconnectingConnection, *, window: int, frame_bytes: int) -> None:
         super().__init__(link)
-        self._outbox: Outbox[PublishResult] = Outbox(max_count=window, max_bytes=WINDOW_BYTES)
+        self._outbox: Outbox[PublishResult] = Outbox(max_count=window, max_bytes=_WINDOW_BYTES)
         self._frame_bytes = frame_bytes
         self._turn = asyncio.Lock()
         self._in_line = 0  # callers that wait for their turn, or for space

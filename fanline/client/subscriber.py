@@ -6,13 +6,13 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from fanline.client.base import Client, OnState
+from fanline.client.base import HIGH_WATER, LOW_WATER, Client, OnState
 from fanline.client.pending_replies import PendingReplies
 from fanline.client.subscription_state import Gap, SubscriptionState
 from fanline.client.transport.connection import ReconnectingConnection
@@ -30,10 +30,6 @@ from fanline.protocol import (
 from fanline.protocol.topics import require_pattern
 
 logger = logging.getLogger(__name__)
-
-# Messages read ahead of the reader: above the one no more is read, below the other again.
-HIGH_WATER: Final = 256
-LOW_WATER: Final = 64
 
 T = TypeVar("T")
 

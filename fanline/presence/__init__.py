@@ -11,12 +11,13 @@ from fanline.presence.events import (
     SessionLeft,
     UserSession,
 )
-from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS
+from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS, TICK
 from fanline.presence.state import PresenceState
 
 __all__ = [
     "BEAT_INTERVAL",
     "MISSED_BEATS",
+    "TICK",
     "PresenceEvent",
     "PresenceState",
     "PresentSession",

@@ -14,6 +14,9 @@ from typing import Final
 # Seconds between the beats of a server.
 BEAT_INTERVAL: Final = 2.5
 
+# Seconds between looks at what is to be written, at most.
+TICK: Final = 0.5
+
 # Own beats without a sign of another server, after which that server is dead: 10 to 12.5 seconds of silence.
 # After an outage, all servers are connected again sooner than that.
 MISSED_BEATS: Final = 5

@@ -11,6 +11,7 @@ from fanline.protocol.access import (
 )
 from fanline.protocol.arrays import MAX_ELEMENTS, decode_new, join_array, split_array
 from fanline.protocol.codec import (
+    CHAT_SUBPROTOCOL,
     SUBPROTOCOL,
     Codec,
     Delivery,
@@ -76,6 +77,7 @@ from fanline.protocol.subscribe import (
 
 __all__ = [
     "ACCESS_TOPIC",
+    "CHAT_SUBPROTOCOL",
     "MAX_DEPTH",
     "MAX_ELEMENTS",
     "MAX_ID_LENGTH",

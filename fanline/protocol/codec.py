@@ -24,6 +24,7 @@ from fanline.protocol.subscribe import (
 )
 
 SUBPROTOCOL: Final = "fanline.v1"
+CHAT_SUBPROTOCOL: Final = "fanline.chat.v1"
 
 # Requests of a subscriber in one frame, which then fits in the 64 KiB that a service takes.
 REQUESTS_PER_FRAME: Final = 50

@@ -16,7 +16,7 @@ from fanline.queue.pages import Pages, ReadableLog
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = 0.2
+_RETRY_SECONDS: Final = 0.2
 
 # Size of the messages that wait for the log.
 BUFFER_BYTES: Final = 64 << 20
@@ -197,7 +197,7 @@ class LocalQueue(QueueClient):
             except StoreError as error:
                 self._read_error = f"the log cannot be read: {error}"
                 logger.warning("%s; trying again", self._read_error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._read_error = None
             with self._log.followed_by(listener.take):
@@ -217,7 +217,7 @@ class LocalQueue(QueueClient):
                     position = page.position
             except StoreError as error:
                 logger.warning("the topic %s cannot be read: %s; trying again", topic, error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             else:
                 caught_up()
                 with self._log.followed_by(take, [topic]):

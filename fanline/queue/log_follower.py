@@ -35,7 +35,7 @@ from fanline.tasks import running_task
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS: Final = 5.0
+_CHECK_SECONDS: Final = 5.0
 
 
 class LogFollower:
@@ -57,7 +57,7 @@ class LogFollower:
         listener: LogListener,
         reader: PageReader,
         *,
-        check_seconds: float = CHECK_SECONDS,
+        check_seconds: float = _CHECK_SECONDS,
     ) -> None:
         self.problem: str | None = None
         self._check_seconds = check_seconds

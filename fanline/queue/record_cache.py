@@ -12,7 +12,7 @@ from fanline.protocol import Page, Record
 from fanline.protocol.topics import has_wildcard, matches_any
 
 # Approximate size of a record in memory without its body: small ones would take several times their bodies.
-OVERHEAD: Final = 250
+_OVERHEAD: Final = 250
 
 
 class RecordCache:
@@ -31,7 +31,7 @@ class RecordCache:
         head: Position of the newest record.
     """
 
-    def __init__(self, max_bytes: int, head: int = 0, *, overhead: int = OVERHEAD) -> None:
+    def __init__(self, max_bytes: int, head: int = 0, *, overhead: int = _OVERHEAD) -> None:
         self.floor = self.head = head
         self._max_bytes = max_bytes
         self._overhead = overhead

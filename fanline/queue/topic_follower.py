@@ -1,7 +1,6 @@
 """Reader of one topic at msgqueue, over a separate connection."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -19,8 +18,6 @@ from fanline.protocol import (
     encode,
     split_array,
 )
-
-PAGE_RECORDS: Final = 500
 
 
 class TopicFollower:
@@ -60,7 +57,7 @@ class TopicFollower:
 
     async def _read_page(self, connection: ClientConnection) -> bool:
         """Take the next page; return whether the log ends there."""
-        read = Read(self._topics, after=self._position, limit=PAGE_RECORDS)
+        read = Read(self._topics, after=self._position)
         await connection.send(encode(PopCommand(read=read)), text=True)
         page = _decode_page(await connection.recv(decode=False))
         if page.epoch != self._epoch:

@@ -18,7 +18,7 @@ SECONDS_TO_REGAIN_ALL: Final = 60.0
 # Seconds after which an address that has used up its guesses has one again.
 SECONDS_TO_REGAIN_ONE: Final = round(SECONDS_TO_REGAIN_ALL / _LEVELS[0][2])
 
-MAX_KEYS: Final = 10_000
+_MAX_KEYS: Final = 10_000
 
 
 class TokenBuckets:
@@ -32,7 +32,7 @@ class TokenBuckets:
         max_keys: Keys that are kept.
     """
 
-    def __init__(self, capacity: int, seconds_to_fill: float, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, capacity: int, seconds_to_fill: float, max_keys: int = _MAX_KEYS) -> None:
         self._capacity = capacity
         self._seconds_per_token = seconds_to_fill / capacity
         self._max_keys = max_keys

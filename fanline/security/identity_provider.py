@@ -22,7 +22,7 @@ from fanline.settings import Settings
 
 LEEWAY_SECONDS: Final = 60
 MAX_EXPIRY: Final = 2**53
-MAX_LENGTH: Final = 16_384
+_MAX_LENGTH: Final = 16_384
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +109,8 @@ class IdentityProvider:
         )
 
     async def _decode(self, text: str) -> Mapping[str, Any]:
-        if len(text) > MAX_LENGTH:
-            raise Unauthorized(f"the token is too long: {MAX_LENGTH:,} characters are allowed")
+        if len(text) > _MAX_LENGTH:
+            raise Unauthorized(f"the token is too long: {_MAX_LENGTH:,} characters are allowed")
         try:
             header = jwt.get_unverified_header(text)
         except jwt.InvalidTokenError:

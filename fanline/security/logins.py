@@ -20,7 +20,7 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey, is_own
 from fanline.security.users import User
 from fanline.settings import Settings
 
-REVOKED: Final = "the token was revoked: log in again"
+_REVOKED: Final = "the token was revoked: log in again"
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class LoginVerifier:
         if self._passwords.user(claims.name):
             raise Unauthorized(f"{claims.name} is a user with a password: a token needs its own name")
         if self.revocations.is_revoked(claims.name, claims.token_id, claims.issued):
-            raise Unauthorized(REVOKED)
+            raise Unauthorized(_REVOKED)
         try:
             user = User(claims.name, claims.publish, claims.subscribe)
         except ConfigurationError as error:
@@ -194,7 +194,7 @@ class LoginVerifier:
         current = self._passwords.user(name)
         if login.is_by_token:
             if self.revocations.is_revoked(name, login.token_id, login.issued):
-                return CloseCode.LOGGED_OUT, REVOKED
+                return CloseCode.LOGGED_OUT, _REVOKED
             if login.key not in (None, self._key.mark, self._provider_mark):
                 return CloseCode.LOGGED_OUT, "the key or the settings of tokens have changed: log in again"
             return (CloseCode.LOGGED_OUT, f"{name} is a user with a password now") if current else None

@@ -19,10 +19,10 @@ from fanline import files
 from fanline.errors import ConfigurationError
 
 REFRESH_SECONDS: Final = 3_600.0
-RETRY_SECONDS: Final = 30.0
+FETCH_PAUSE_SECONDS: Final = 30.0
 FETCH_TIMEOUT: Final = 10.0
 MAX_KEYS_BYTES: Final = 262_144
-MAX_KEYS: Final = 100
+_MAX_KEYS: Final = 100
 MIN_RSA_BITS: Final = 2_048
 
 _PEM: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
@@ -89,7 +89,7 @@ class KeySet:
     def _needs_fetch(self, name: str | None) -> bool:
         now = self._clock()
         is_old = not self._named(name) or now - self._fetched_at >= REFRESH_SECONDS
-        return is_old and now - self._tried_at >= RETRY_SECONDS
+        return is_old and now - self._tried_at >= FETCH_PAUSE_SECONDS
 
     async def _refresh(self) -> None:
         self._tried_at = self._clock()
@@ -198,7 +198,7 @@ def parse_jwks(body: bytes) -> list[VerificationKey]:
     The list is empty for anything else than a JWK set.
     """
     try:
-        entries = msgspec.json.decode(body)["keys"][:MAX_KEYS]
+        entries = msgspec.json.decode(body)["keys"][:_MAX_KEYS]
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
         return []
     return [key for entry in entries if (key := _key_of(entry)) is not None]

@@ -35,7 +35,7 @@ PIPELINE: Final = "pipeline"
 TOKEN_PREFIX: Final = "fanline.token."
 
 # Half the longest request line.
-MAX_LENGTH: Final = 4_096
+_MAX_LENGTH: Final = 4_096
 
 MIN_KEY_BYTES: Final = 32
 
@@ -194,8 +194,8 @@ class TokenKey:
         }
         payload |= {name: value for name, value in optional.items() if value}
         token = jwt.encode(payload, self._secret, _ALGORITHM)
-        if len(token) > MAX_LENGTH:
-            problem = f"the token would have {len(token):,} characters, and {MAX_LENGTH:,} are allowed"
+        if len(token) > _MAX_LENGTH:
+            problem = f"the token would have {len(token):,} characters, and {_MAX_LENGTH:,} are allowed"
             raise ConfigurationError(f"{problem}; give it fewer or shorter patterns")
         return token
 
@@ -206,7 +206,7 @@ class TokenKey:
             Unauthorized: If another key signed it, it is for another audience, malformed or expired.
             ConfigurationError: If the key is missing or cannot be used.
         """
-        if len(text) > MAX_LENGTH or not text.isascii():
+        if len(text) > _MAX_LENGTH or not text.isascii():
             raise Unauthorized("the token is malformed")
         try:
             return _claims(self._decode(text, audience))

@@ -1,6 +1,6 @@
 """The server kit: everything that a service needs to run."""
 
-from fanline.protocol import join_array, refusal, split_array
+from fanline.protocol import CHAT_SUBPROTOCOL, join_array, refusal, split_array
 from fanline.security.authenticator import Unauthorized
 from fanline.security.guesses import SECONDS_TO_REGAIN_ONE, GuessLimiter, network
 from fanline.security.tls import link_context
@@ -39,6 +39,7 @@ from fanline.token_bucket import RateLimiter
 
 __all__ = [
     "CHAT",
+    "CHAT_SUBPROTOCOL",
     "DEMO_PASSWORD",
     "SECONDS_TO_REGAIN_ONE",
     "App",

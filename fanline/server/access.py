@@ -5,11 +5,12 @@ Both a page and the handshake of a WebSocket go through origin, login and rights
 
 import asyncio
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -27,6 +28,8 @@ from fanline.server.request.problems import HttpProblem, ProblemCode
 from fanline.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
 class ConnectionCounts(Protocol):
@@ -269,6 +272,11 @@ def single_header(headers: Headers, name: str) -> str | None:
     """Return the value of a header; None if missing or repeated."""
     values = headers.getlist(name)
     return values[0] if len(values) == 1 else None
+
+
+def is_host(text: str) -> bool:
+    """Return whether the value of a ``Host`` header can be one."""
+    return _HOST.fullmatch(text) is not None
 
 
 def _challenges(token: str | None, *, takes_tokens: bool) -> Sequence[str]:

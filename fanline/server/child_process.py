@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
 
 # A child that ran this long before it died is started again at once, or nearly.
-STEADY_SECONDS: Final = 10.0
+_STEADY_SECONDS: Final = 10.0
 
 # Bytes that are read from a log at a time, and kept of a line before it is cut.
 CHUNK: Final = 65_536
@@ -252,7 +252,7 @@ class Supervisor:
                 return
             if code == EXIT_CONFIGURATION:
                 raise ConfigurationError(f"{self._name} cannot start; it says why above")
-            if loop.time() - started > STEADY_SECONDS:
+            if loop.time() - started > _STEADY_SECONDS:
                 self._backoff.reset()
             self._say(f"has died ({_cause(code)}) and is started again")
             with contextlib.suppress(TimeoutError):

@@ -18,7 +18,7 @@ from fanline.security.tls import link_context
 from fanline.setting_sources import SERVICES, read_service
 from fanline.settings import ServiceSettings, Settings
 
-TIMEOUT: Final = 3.0
+_TIMEOUT: Final = 3.0
 
 
 def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, str] | None = None) -> None:
@@ -31,12 +31,12 @@ def check(settings: ServiceSettings, path: str = "/healthz", login: tuple[str, s
 
     Raises:
         ConfigurationError: If the CA certificate cannot be read.
-        Disconnected: If there is no answer within :data:`TIMEOUT` seconds, or another one than 200.
+        Disconnected: If there is no answer within :data:`_TIMEOUT` seconds, or another one than 200.
     """
     service, host, port = settings.service, reachable_host(settings), settings.port
     where = join_host_port(host, port)
     context = link_context(settings)
-    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+    connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
     try:
         headers = {} if login is None else {"Authorization": basic_authorization(*login)}
         connection.request("GET", path, headers=headers)

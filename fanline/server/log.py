@@ -27,7 +27,7 @@ BURST: Final = 20
 SECONDS_PER_LINE: Final = 0.5
 
 # Lines that wait to be written before further ones are lost.
-MAX_WAITING: Final = 2_000
+_MAX_WAITING: Final = 2_000
 
 # Seconds that the end of a process waits for its last lines.
 FLUSH_TIMEOUT: Final = 1.0
@@ -155,7 +155,7 @@ class LogHandler(logging.Handler):
         style: str = "text",
         descriptor: int = STDERR,
         rates: LineRates | None = None,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int = _MAX_WAITING,
     ) -> None:
         super().__init__()
         self.setFormatter(_FORMATTERS[style](service))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import product
 from typing import Final
 
-SERVICES: Final = ("msgqueue", "publisher", "subscriber")
+TESTED: Final = ("msgqueue", "publisher", "subscriber")
 
 # A link is named for its two ends, the one that connects first.
 LINKS: Final = ("clients-publisher", "clients-subscriber", "publisher-msgqueue", "subscriber-msgqueue")
@@ -28,7 +28,7 @@ class Targets:
     links: tuple[str, ...]
 
 
-PIPELINE: Final = Targets(SERVICES, LINKS)
+PIPELINE_TARGETS: Final = Targets(TESTED, LINKS)
 
 
 class Fault(StrEnum):
@@ -75,7 +75,9 @@ class Event:
     seconds: float
 
 
-def plan(rng: random.Random, *, duration: float, every: float, targets: Targets = PIPELINE) -> list[Event]:
+def plan(
+    rng: random.Random, *, duration: float, every: float, targets: Targets = PIPELINE_TARGETS
+) -> list[Event]:
     """Return faults for so many seconds, in order.
 
     Each kind comes once on each target, in random order, before any comes again.

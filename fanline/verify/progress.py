@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fanline.verify.run import Run
 
-REFRESH_SECONDS: Final = 0.25
+_REFRESH_SECONDS: Final = 0.25
 LINE_SECONDS: Final = 5.0
 
 
@@ -26,18 +26,18 @@ async def _show_live(run: Run, console: Console) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             live.update(_picture(run), refresh=True)
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(_REFRESH_SECONDS)
 
 
 async def _show_lines(run: Run, console: Console) -> None:
     """Print a line every few seconds, and when something else begins."""
     phase, since = "", 0.0
     while True:
-        since += REFRESH_SECONDS
+        since += _REFRESH_SECONDS
         if run.phase != phase or since >= LINE_SECONDS:
             phase, since = run.phase, 0.0
             console.print(_line(run), markup=False, soft_wrap=True)
-        await asyncio.sleep(REFRESH_SECONDS)
+        await asyncio.sleep(_REFRESH_SECONDS)
 
 
 def _picture(run: Run) -> Group:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from fanline.protocol import Record
-from msgqueue.store.claims import MAX_POSITION, Claim
+from fanline.protocol import MAX_POSITION, Record
+from msgqueue.store.claims import Claim
 
 # Records that one connection may hold without reporting them done.
 MAX_OUTSTANDING: Final = 1_000

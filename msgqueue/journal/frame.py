@@ -23,7 +23,7 @@ import msgspec
 from fanline.errors import FanlineError
 from fanline.protocol import NewMessage
 
-VERSION: Final = 1
+FRAME_VERSION: Final = 1
 
 _CHECKSUM_BYTES: Final = 4
 
@@ -137,9 +137,9 @@ def decode_frame(data: bytes) -> Frame:
         raise FrameError("it is damaged: its checksum is wrong")
     try:
         version = _version_decoder.decode(body).version
-        if version != VERSION:
+        if version != FRAME_VERSION:
             raise FrameError(
-                f"its version is {version}, and this msgqueue knows {VERSION}: install a newer one"
+                f"its version is {version}, and this msgqueue knows {FRAME_VERSION}: install a newer one"
             )
         return _decoder.decode(body)
     except msgspec.DecodeError as error:

@@ -17,7 +17,7 @@ from msgqueue.journal.stream import Answer, differences, ends_of, stream_config
 logger = logging.getLogger(__name__)
 
 # At the start, the servers are waited for so long.
-OPEN_SECONDS: Final = 30.0
+_OPEN_SECONDS: Final = 30.0
 
 # A server that leads no more may tell of an older end of the stream; none does so for longer.
 STALE_SECONDS: Final = 20.0
@@ -51,7 +51,7 @@ class JetStreamJournal(Journal):
         *,
         max_bytes: int,
         max_payload: int,
-        timeout: float = OPEN_SECONDS,
+        timeout: float = _OPEN_SECONDS,
     ) -> Self:
         """Connect to one of the servers, and create a missing stream.
 

@@ -33,7 +33,7 @@ ACK_SECONDS: Final = 0.3
 HEARTBEAT_SECONDS: Final = 1.0
 
 # Without a frame or a heartbeat for so long, another server is tried.
-SILENCE_SECONDS: Final = 3.0
+_SILENCE_SECONDS: Final = 3.0
 
 
 T = TypeVar("T")
@@ -247,7 +247,7 @@ class _Mailbox:
             JournalError: If none comes for too long, or the connection is lost.
         """
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(_SILENCE_SECONDS):
                 await self._changed.wait()
         except TimeoutError:
             raise JournalError("the server is silent") from None

@@ -9,7 +9,7 @@ from fanline.security.client_tls import client_context
 from fanline.settings import read_secret
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.base import Store
-from msgqueue.store.replica.engine import FRAME_BYTES, ReplicaStore
+from msgqueue.store.replica.engine import JOURNAL_FRAME_BYTES, ReplicaStore
 from msgqueue.store.replica.patience import Patience
 from msgqueue.store.sqlite.engine import SqliteStore
 
@@ -67,7 +67,7 @@ class EngineChoice:
             settings.nats_stream,
             NatsLogin(tls, settings.nats_user, password),
             max_bytes=settings.journal_bytes,
-            max_payload=FRAME_BYTES + settings.max_frame + FRAME_OVERHEAD,
+            max_payload=JOURNAL_FRAME_BYTES + settings.max_frame + FRAME_OVERHEAD,
         )
         return await ReplicaStore.join(
             folder,

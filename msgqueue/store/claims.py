@@ -1,9 +1,9 @@
 """Interface to what a msgqueue of several may deal out to consumers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-MAX_POSITION: Final = (1 << 63) - 1
+from fanline.protocol import MAX_POSITION
 
 
 class Claim(NamedTuple):

@@ -18,10 +18,8 @@ from msgqueue.store.replica.state import ReplicaState
 from msgqueue.store.replica.state_table import drop_state, load_state
 from msgqueue.store.sqlite.check import connect_read_only
 from msgqueue.store.sqlite.file import LogFile, translated
+from msgqueue.tools.backup import DONE, REFUSED
 from msgqueue.tools.fsck import find_log
-
-DONE: Final = 0
-REFUSED: Final = 2
 
 _HEAD: Final = "SELECT max(log.trimmed, ifnull((SELECT max(seq) FROM messages), 0)) FROM log"
 

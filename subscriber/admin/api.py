@@ -43,15 +43,15 @@ from subscriber.admin.log_search import Query, ReadPage, list_topics, message_at
 from subscriber.live_feed import LiveFeed
 from subscriber.settings import SubscriberSettings
 
-FOLDER: Final = Path(__file__).parent / "static"
+_FOLDER: Final = Path(__file__).parent / "static"
 
-MAX_LIMIT: Final = 500
-DEFAULT_LIMIT: Final = 50
+MAX_ADMIN_LIMIT: Final = 500
+_DEFAULT_LIMIT: Final = 50
 
 # Patterns of a connection that its status shows.
 MAX_SHOWN_TOPICS: Final = 20
 
-TOKEN_SECONDS: Final = 3_600
+_TOKEN_SECONDS: Final = 3_600
 
 AT: Final = "/admin/at/{service}/{path:path}"
 
@@ -124,7 +124,7 @@ class AdminApi:
     @property
     def routes(self) -> list[Route]:
         """The page, which is no secret; what it shows is."""
-        return [*WebPage(FOLDER, "/admin", "admin/static").routes()]
+        return [*WebPage(_FOLDER, "/admin", "admin/static").routes()]
 
     async def _show_services(self, request: Request) -> Response:
         require_admin(request.user)
@@ -164,7 +164,7 @@ class AdminApi:
         require_admin(request.user)
         user = request.user
         claims = Claims.new(
-            f"{user.name}.playground", lifetime=TOKEN_SECONDS, publish=user.publish, subscribe=user.subscribe
+            f"{user.name}.playground", lifetime=_TOKEN_SECONDS, publish=user.publish, subscribe=user.subscribe
         )
         try:
             token = self._key.issue(claims, PIPELINE)
@@ -224,7 +224,7 @@ async def open_admin(
         yield AdminApi(installation, queue, pages, feed, key, timeout=settings.queue_wait)
 
 
-_LIMIT: Final = (DEFAULT_LIMIT, MAX_LIMIT)
+_LIMIT: Final = (_DEFAULT_LIMIT, MAX_ADMIN_LIMIT)
 
 
 def _require_pattern(request: Request, name: str) -> str:

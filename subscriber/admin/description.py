@@ -6,7 +6,7 @@ from fanline.protocol import MAX_POSITION
 from fanline.server import answer, ref, refusals
 from fanline.server.front.description import count, query
 from fanline.server.status.series import KEPT
-from subscriber.admin.api import AT, MAX_LIMIT, ConsumerPage, PlaygroundToken
+from subscriber.admin.api import AT, MAX_ADMIN_LIMIT, ConsumerPage, PlaygroundToken
 from subscriber.admin.installation import ServiceList
 from subscriber.admin.log_search import FoundMessages, TopicPage
 
@@ -14,7 +14,7 @@ TYPES: Final = (ServiceList, FoundMessages, TopicPage, ConsumerPage, PlaygroundT
 
 _TEXT: Final = {"type": "string", "maxLength": 256}
 _POSITION: Final = count(MAX_POSITION)
-_LIMIT: Final = count(MAX_LIMIT)
+_LIMIT: Final = count(MAX_ADMIN_LIMIT)
 _REFUSALS: Final = refusals(400, 401, 403, 404, 429, 503)
 _BASIC: Final[list[dict[str, list[str]]]] = [{"basic": []}]
 

@@ -17,7 +17,13 @@ from fanline.security.tls import link_context
 from fanline.server.status.report import ServiceStatus
 from fanline.settings import Settings
 
-TIMEOUT: Final = 3.0
+_TIMEOUT: Final = 3.0
+
+# Clocks that differ by more seconds are a problem: messages get their time from that of msgqueue.
+CLOCK_SECONDS: Final = 1.0
+
+# The samples of the last minutes.
+RECENT_SAMPLES: Final = 60
 
 # What is passed on to a service, by method.
 _PASSED_ON: Final = {
@@ -85,7 +91,7 @@ class KnownServices:
         tls = link_context(settings)
         return cls(
             {
-                name: HttpsClient(url, tls=tls, timeout=TIMEOUT, login=login)
+                name: HttpsClient(url, tls=tls, timeout=_TIMEOUT, login=login)
                 for name, url in addresses(settings).items()
             }
         )

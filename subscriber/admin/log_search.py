@@ -15,7 +15,7 @@ from fanline.protocol import Message, PageAnswer, Read
 
 # Records that one request looks at, newest first; the answer says where to go on.
 BUDGET: Final = 10_000
-PAGE: Final = 500
+_PAGE: Final = 500
 
 # Contents above this are shown by their beginning, except of a message that is asked for by its position.
 SHOWN_BYTES: Final = 4_096
@@ -119,7 +119,7 @@ async def search(read: ReadPage, query: Query, *, budget: int = BUDGET) -> Found
     found = FoundMessages([], 0, query.before, 0)
     is_filtered = query.user is not None or query.id is not None
     while found.looked_at < budget:
-        limit = PAGE if is_filtered else query.limit - len(found.messages)
+        limit = _PAGE if is_filtered else query.limit - len(found.messages)
         page = await read(Read([query.pattern], before=found.next, limit=limit))
         found.last = max(found.last, page.last)
         if not page.messages:

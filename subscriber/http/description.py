@@ -59,7 +59,7 @@ PATHS: Final = {
         [_TOPIC, *_PAGE],
         answer("The page.", "application/json", {"type": "array", "items": ref("Message")}),
     ),
-    presence.PATH: _get(
+    presence.PRESENCE_PATH: _get(
         "Return who is present on a topic.",
         [_TOPIC, *_query(token=_TEXT)],
         answer("Who is present.", "application/json", ref("PresenceList")),

@@ -30,7 +30,7 @@ from fanline.server import prefix_of, query_of
 
 PATH: Final = "/topics/{topic:path}/messages"
 
-DEFAULT_LIMIT: Final = 100
+_DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
 
 # A page that has grown to this is not filled up further.
@@ -40,10 +40,10 @@ MAX_BYTES: Final = 1 << 20
 MAX_STEPS: Final = 16
 
 # Requests of one user that may wait for their turn.
-MAX_WAITING: Final = 64
+_MAX_WAITING: Final = 64
 
 # How often it is looked if the client of a request that waits is still there.
-CHECK_SECONDS: Final = 0.5
+_CHECK_SECONDS: Final = 0.5
 
 
 class History:
@@ -102,10 +102,10 @@ class History:
         A client that has left ends the reading.
         """
         user: str = request.user.name
-        asking = asyncio.create_task(self._pages.read(user, read, most_waiting=MAX_WAITING))
+        asking = asyncio.create_task(self._pages.read(user, read, most_waiting=_MAX_WAITING))
         try:
             async with asyncio.timeout(self._patience):
-                while not (await asyncio.wait([asking], timeout=CHECK_SECONDS))[0]:
+                while not (await asyncio.wait([asking], timeout=_CHECK_SECONDS))[0]:
                     if await request.is_disconnected():
                         raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the client has left")
                 return asking.result()
@@ -126,7 +126,7 @@ def _parse(topic: str, query: Mapping[str, str]) -> Read:
     numbers = {name: parse_position(name, value) for name, value in query.items()}
     if len(numbers.keys() & {"after", "before", "last"}) > 1:
         raise Rejected(ErrorCode.BAD_COMMAND, "after, before and last exclude each other")
-    limit = numbers.get("last", numbers.get("limit", DEFAULT_LIMIT))
+    limit = numbers.get("last", numbers.get("limit", _DEFAULT_LIMIT))
     if not 1 <= limit <= MAX_LIMIT:
         raise Rejected(ErrorCode.BAD_POSITION, f"limit and last must be 1 to {MAX_LIMIT:,}")
     return Read([topic], after=numbers.get("after"), before=numbers.get("before"), limit=limit)

@@ -20,7 +20,7 @@ from fanline.protocol import encode
 from fanline.protocol.topics import presence_topic, require_topic
 from subscriber.live_feed import LiveFeed
 
-PATH: Final = "/topics/{topic:path}/presence"
+PRESENCE_PATH: Final = "/topics/{topic:path}/presence"
 
 
 class PresencePage:

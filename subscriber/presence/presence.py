@@ -16,16 +16,12 @@ from fanline.presence.events import (
     decode_presence,
     encode_presence,
 )
-from fanline.presence.liveness import BEAT_INTERVAL
+from fanline.presence.liveness import BEAT_INTERVAL, TICK
 from fanline.presence.state import RENEWAL_SECONDS, PresenceState
 from fanline.protocol import Ack, Read, Record, Refusal
 from fanline.queue.base import QueueClient
+from fanline.queue.pages import MAX_PAGE_RECORDS
 from fanline.tasks import running_task
-
-# Seconds between looks at what is to be written.
-TICK: Final = 0.5
-
-PAGE_RECORDS: Final = 1_000
 
 # How much of the log is read at the start: each session that lasts is in it.
 PAST_MS: Final = int(2 * RENEWAL_SECONDS * 1000)
@@ -234,7 +230,9 @@ class LivePresence:
         events: list[PresenceEvent] = []
         before, newest = head + 1, 0
         while True:
-            page = await self._queue.read(Read(list(PRESENCE_PATTERNS), before=before, limit=PAGE_RECORDS))
+            page = await self._queue.read(
+                Read(list(PRESENCE_PATTERNS), before=before, limit=MAX_PAGE_RECORDS)
+            )
             found = [each for each in map(decode_presence, page.records().records) if each is not None]
             newest = newest or max((time for _, time in found), default=0)
             events += (event for event, _ in reversed(found))

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from chat.http.frames import SUBPROTOCOL
+from fanline.protocol import CHAT_SUBPROTOCOL
 from tests.stubs import DEADLINE, PASSWORD
 
 # Runs a test in both protocols.
@@ -175,7 +175,7 @@ class ChatClient:
             proxy=None,
             **(
                 {
-                    "subprotocols": [Subprotocol(SUBPROTOCOL)] if v1 else None,
+                    "subprotocols": [Subprotocol(CHAT_SUBPROTOCOL)] if v1 else None,
                     "open_timeout": DEADLINE,
                     "close_timeout": 1,
                     "max_size": None,

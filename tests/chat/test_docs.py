@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio import client
 
 from chat.domain.sentences import ChatCode
-from chat.http.frames import SUBPROTOCOL
+from fanline.protocol import CHAT_SUBPROTOCOL
 from fanline.server import ProblemCode
 from tests.chat.client import ChatClient
 from tests.conftest import run_example
@@ -98,4 +98,4 @@ def test_every_code_is_documented() -> None:
     """The table of problems has every code that there is."""
     documented = set(re.findall(r"^\| `(\S+)` \|", section("Problems"), re.MULTILINE))
     assert {*ProblemCode, *ChatCode} - OTHERS <= documented
-    assert SUBPROTOCOL in section("Being in a room")
+    assert CHAT_SUBPROTOCOL in section("Being in a room")

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from chat.http.frames import SUBPROTOCOL
+from fanline.protocol import CHAT_SUBPROTOCOL
 from fanline.security.tokens import CHAT, Claims, TokenKey
 from tests.processes import Pipeline, ServiceProcess
 from tests.stubs import DEADLINE
@@ -40,7 +40,7 @@ async def enter_all(url: str, tls: ssl.SSLContext, key: TokenKey) -> list[Client
             return await connect(
                 f"{url}/join?token={token}",
                 ssl=tls,
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                subprotocols=[Subprotocol(CHAT_SUBPROTOCOL)],
                 compression=None,
                 open_timeout=DEADLINE,
                 ping_interval=None,

@@ -3,7 +3,7 @@
 import prometheus_client
 
 from fanline.protocol import Record
-from subscriber.app import MAX_BODY, DeliveryMetrics
+from subscriber.app import MAX_SHOWN_BODY, DeliveryMetrics
 
 
 def record(time: int, content: str = "1") -> Record:
@@ -25,5 +25,5 @@ def test_large_messages_are_not_read_for_it() -> None:
     """The time of a large message is not looked for."""
     registry = prometheus_client.CollectorRegistry()
     metrics = DeliveryMetrics(registry, clock=lambda: 1_000.0)
-    metrics.observe([record(time=998_500, content=f'"{"x" * MAX_BODY}"')])
+    metrics.observe([record(time=998_500, content=f'"{"x" * MAX_SHOWN_BODY}"')])
     assert registry.get_sample_value("fanline_delivery_seconds_count") == 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanline.protocol.topics import matches
-from subscriber.backlog import FIRST_PAGE_RECORDS, MAX_PAGE_RECORDS, Backlog
+from subscriber.backlog import FIRST_PAGE_RECORDS, GROWN_PAGE_RECORDS, Backlog
 
 TOPICS = ["a", "b", "a.a", "a.b"]
 PATTERNS = [*TOPICS, "*", "a.*", ">", "a.>"]
@@ -167,7 +167,7 @@ def test_pages_grow() -> None:
         limits.append(backlog.next_read().limit)
         backlog.advance(position)
     assert limits[:3] == [FIRST_PAGE_RECORDS, 2 * FIRST_PAGE_RECORDS, 4 * FIRST_PAGE_RECORDS]
-    assert limits[-1] == MAX_PAGE_RECORDS == max(limits)
+    assert limits[-1] == GROWN_PAGE_RECORDS == max(limits)
 
 
 def test_many_wildcards_cost_little_per_record() -> None:

@@ -15,9 +15,7 @@ from fanline.protocol import encode
 from fanline.setting_sources import SERVICES, memory_limit, read, section_of
 from fanline.settings import ServiceSettings, Settings
 from msgqueue.settings import MsgQueueSettings
-from subscriber.admin.installation import KnownServices, ServiceEntry, addresses
-
-SAMPLES: Final = 60
+from subscriber.admin.installation import RECENT_SAMPLES, KnownServices, ServiceEntry, addresses
 
 _MARKS: Final = {Level.OK: "ok     ", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
 
@@ -82,4 +80,4 @@ def _read_settings() -> tuple[list[ServiceSettings], list[Finding]]:
 
 async def _ask(settings: Settings) -> Sequence[ServiceEntry]:
     with closing(KnownServices.from_settings(settings)) as installation:
-        return (await installation.ask_all(SAMPLES)).services
+        return (await installation.ask_all(RECENT_SAMPLES)).services

@@ -6,11 +6,10 @@ from typing import Final
 from fanline.cli.doctor.findings import Finding, ok, problem, warning
 from fanline.files import typed
 from fanline.server.status.report import ServiceStatus
-from subscriber.admin.installation import ServiceEntry
+from subscriber.admin.installation import CLOCK_SECONDS, ServiceEntry
 
 # Tokens are valid from the second in which they were issued, with a minute to spare.
-CLOCK_SECONDS: Final = 1.0
-TOKEN_SECONDS: Final = 60.0
+_TOKEN_SECONDS: Final = 60.0
 
 SLOW_LOOP_SECONDS: Final = 0.2
 
@@ -69,7 +68,7 @@ def _check_clocks(entries: Sequence[ServiceEntry]) -> Iterator[Finding]:
     apart = offsets[names[-1]] - offsets[names[0]]
     text = f"the clocks of {names[0]} and {names[-1]} differ by {apart:.1f} s"
     advice = "keep the time of all machines with chrony or systemd-timesyncd"
-    if apart > TOKEN_SECONDS:
+    if apart > _TOKEN_SECONDS:
         yield problem("clocks", f"{text}: tokens are refused, and times of messages are wrong", advice)
     elif apart > CLOCK_SECONDS:
         yield warning("clocks", f"{text}: delivery times that are measured are wrong by this", advice)

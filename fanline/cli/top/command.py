@@ -23,13 +23,12 @@ from fanline.server.status.report import ConnectionPage
 from fanline.setting_sources import read
 from fanline.settings import Settings, read_secret
 from subscriber.admin.api import ConsumerPage
-from subscriber.admin.installation import ServiceList
+from subscriber.admin.installation import RECENT_SAMPLES, ServiceList
 
-SAMPLES: Final = 60
 SHOWN_CONNECTIONS: Final = 10
 
 # Longer than the subscriber service waits for the others.
-TIMEOUT: Final = 10.0
+_TIMEOUT: Final = 10.0
 
 # Services of whose connections the worst are shown.
 _WITH_CLIENTS: Final = ("publisher", "subscriber", "chat")
@@ -57,7 +56,7 @@ def top(
     client = HttpsClient(
         settings.subscriber_url,
         tls=link_context(settings),
-        timeout=TIMEOUT,
+        timeout=_TIMEOUT,
         login=Login.of_user(user or settings.link_user, secret),
     )
     with suppress(KeyboardInterrupt):
@@ -73,7 +72,7 @@ async def look(client: HttpsClient) -> Overview:
     Raises:
         Disconnected: If it does not answer, or refuses.
     """
-    services = await _get(client, f"/admin/services?samples={SAMPLES}", ServiceList)
+    services = await _get(client, f"/admin/services?samples={RECENT_SAMPLES}", ServiceList)
     reached = [each.name for each in services.services if each.status and each.name in _WITH_CLIENTS]
     pages = await asyncio.gather(
         *(

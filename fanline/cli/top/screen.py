@@ -10,13 +10,10 @@ from rich.text import Text
 
 from fanline.protocol import ConsumerState
 from fanline.server.status.report import ConnectionPage
-from subscriber.admin.installation import ServiceEntry, ServiceList
+from subscriber.admin.installation import CLOCK_SECONDS, ServiceEntry, ServiceList
 
-UNKNOWN: Final = "-"
+_UNKNOWN: Final = "-"
 BARS: Final = "▁▂▃▄▅▆▇█"
-
-# Clocks that differ by more are told: messages get their time from that of msgqueue.
-CLOCK_SECONDS: Final = 1.0
 
 Spell = Callable[[float], str]
 
@@ -115,7 +112,7 @@ def _table(*columns: str, numbers: Sequence[str] = ()) -> Table:
 
 
 def _spelled(value: float | None, spell: Spell) -> str:
-    return UNKNOWN if value is None else spell(value)
+    return _UNKNOWN if value is None else spell(value)
 
 
 def _services(entries: Sequence[ServiceEntry]) -> Table:
@@ -182,7 +179,7 @@ def _connections(pages: Sequence[ConnectionPage]) -> Table:
     for service, each in found[:10]:
         more = f" … {each.topic_count}" if each.topic_count > 3 else ""
         table.add_row(
-            Text(each.user or UNKNOWN),
+            Text(each.user or _UNKNOWN),
             f"{each.address}:{each.port}",
             service,
             size(each.waiting_bytes) + (" slow" if each.slow else ""),

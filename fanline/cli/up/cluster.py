@@ -147,7 +147,7 @@ class Cluster:
                 ),
                 environment=environment,
             )
-            for number in range(nats_servers.SERVERS)
+            for number in range(nats_servers.SERVER_COUNT)
         ]
 
     def _welcome(self, console: Console) -> None:

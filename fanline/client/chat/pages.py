@@ -15,10 +15,10 @@ from fanline.errors import ConfigurationError
 from fanline.protocol import encode
 
 # Events asked for at a time: as many as the service gives.
-PAGE: Final = 500
+_PAGE: Final = 500
 
 # As for a room: the service itself waits for its pipeline.
-TIMEOUT: Final = 15.0
+_TIMEOUT: Final = 15.0
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class ChatPages:
 
     def __init__(self, url: str, *, tls: ssl.SSLContext) -> None:
         self._url = url
-        self._client = HttpsClient(url, tls=tls, timeout=TIMEOUT)
+        self._client = HttpsClient(url, tls=tls, timeout=_TIMEOUT)
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,7 +105,7 @@ class ChatPages:
             _decode_page,
             "GET",
             f"/api/room/{quote(room, safe='')}/messages",
-            {"limit": PAGE, **where},
+            {"limit": _PAGE, **where},
             headers={"Authorization": f"Bearer {token}"},
         )
         return [read_event(bytes(body)) for body in bodies]

@@ -24,7 +24,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from fanline.client.base import OnState
+from fanline.client.base import HIGH_WATER, LOW_WATER, OnState
 from fanline.client.sending import PublishResult, SendingClient
 from fanline.client.transport.connection import ReconnectingConnection, run_until_first
 from fanline.client.transport.login import Login
@@ -38,19 +38,13 @@ from fanline.errors import (
     LoginRefused,
     Rejected,
 )
-from fanline.protocol import Ack, encode
-
-SUBPROTOCOL: Final = "fanline.chat.v1"
+from fanline.protocol import CHAT_SUBPROTOCOL, Ack, encode
 
 # Messages without an answer at a time; further ones wait.
 WINDOW: Final = 1_000
 
 # What is joined into one frame; a message that is larger travels alone.
-FRAME_BYTES: Final = 16_384
-
-# Events read ahead of the reader: above the one no more is read, below the other again.
-HIGH_WATER: Final = 256
-LOW_WATER: Final = 64
+_FRAME_BYTES: Final = 16_384
 
 # The server itself waits for its pipeline, 10 s by default, before it answers.
 OPEN_TIMEOUT: Final = 15.0
@@ -173,12 +167,12 @@ class ChatRoom(SendingClient):
             f"{url.rstrip('/')}/api/serve/{quote(room, safe='')}",
             login=Login.by_token(token),
             tls=tls,
-            subprotocol=SUBPROTOCOL,
+            subprotocol=CHAT_SUBPROTOCOL,
             query=self._resume,
             open_timeout=OPEN_TIMEOUT,
             on_state=on_state,
         )
-        super().__init__(link, window=WINDOW, frame_bytes=FRAME_BYTES)
+        super().__init__(link, window=WINDOW, frame_bytes=_FRAME_BYTES)
         self._id_lifetime = id_lifetime
         self._position = after
         self._own: set[str] = set()
@@ -245,7 +239,7 @@ class ChatRoom(SendingClient):
 
     async def _speak(self, connection: ClientConnection) -> None:
         if connection.subprotocol is None:
-            raise ConfigurationError(f"{self._link.url} does not speak {SUBPROTOCOL}")
+            raise ConfigurationError(f"{self._link.url} does not speak {CHAT_SUBPROTOCOL}")
         self._refuse_uncertain()
         self._send_again()
         try:

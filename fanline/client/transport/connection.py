@@ -44,7 +44,7 @@ _wire_logger.setLevel(logging.WARNING)
 
 Session = Callable[[ClientConnection], Awaitable[None]]
 
-STEADY_SECONDS: Final = 5.0
+_STEADY_SECONDS: Final = 5.0
 CLOSE_TIMEOUT: Final = 2.0
 
 # Seconds between attempts to fetch a token, while the one in use is still valid.
@@ -97,7 +97,7 @@ class ReconnectingConnection:
         silence_limit: float = 30.0,
         refused_delay: float | None = None,
         backoff: Backoff | None = None,
-        steady_seconds: float = STEADY_SECONDS,
+        steady_seconds: float = _STEADY_SECONDS,
         close_timeout: float = CLOSE_TIMEOUT,
         on_state: Callable[[str | None], None] | None = None,
     ) -> None:

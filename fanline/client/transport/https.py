@@ -19,7 +19,7 @@ from fanline.client.transport.translate import answer, unreachable
 from fanline.errors import ConfigurationError, Disconnected
 
 # What one response may have for a head; more is not from a service of ours.
-MAX_HEAD_BYTES: Final = 65_536
+_MAX_HEAD_BYTES: Final = 65_536
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -158,7 +158,7 @@ class HttpsClient:
         host = self._place.hostname or ""
         sock = await open_socket(host, self._place.port or 443)
         opening = asyncio.open_connection(
-            sock=sock, server_hostname=host, ssl=self._tls, limit=MAX_HEAD_BYTES
+            sock=sock, server_hostname=host, ssl=self._tls, limit=_MAX_HEAD_BYTES
         )
         connection = await make_transport(sock, opening, _abort)
         return await self._exchange_on(connection, request)

@@ -17,7 +17,7 @@ from typing import Final
 from fanline.errors import FanlineError
 
 # Bytes of a line of version 1, and of what follows the first 16 of version 2.
-MAX_LINE: Final = 107
+_MAX_LINE: Final = 107
 MAX_REST: Final = 4_096
 
 _SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
@@ -75,8 +75,8 @@ class ProxyHeader:
             return _FIXED + rest if len(data) >= _FIXED + rest else None
         if not data.startswith(_BEGIN[: len(data)]):
             raise MalformedHeader("there is no header of the PROXY protocol")
-        end = data.find(b"\r\n", 0, MAX_LINE)
-        if end < 0 and len(data) >= MAX_LINE:
+        end = data.find(b"\r\n", 0, _MAX_LINE)
+        if end < 0 and len(data) >= _MAX_LINE:
             raise MalformedHeader("the line of the PROXY protocol is too long")
         return end + 2 if end >= 0 else None
 

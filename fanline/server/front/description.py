@@ -13,7 +13,7 @@ import msgspec
 
 from fanline.protocol import Ack, GapRange, Message, NewMessage, Refusal
 from fanline.server.app import App, Endpoint
-from fanline.server.status.report import MAX_LIMIT, ConnectionPage, ServiceStatus, installed_version
+from fanline.server.status.report import MAX_LISTED, ConnectionPage, ServiceStatus, installed_version
 from fanline.server.status.series import KEPT
 
 Document = dict[str, Any]
@@ -95,7 +95,7 @@ _COMMON: Final[Document] = {
         "get": {
             "summary": "List open connections, those that the most bytes wait for first.",
             "security": [{"basic": []}],
-            "parameters": query(user={"type": "string"}, skip=count(10_000), limit=count(MAX_LIMIT)),
+            "parameters": query(user={"type": "string"}, skip=count(10_000), limit=count(MAX_LISTED)),
             "responses": {
                 "200": answer("Some of them.", "application/json", ref("ConnectionPage")),
                 **refusals(400, 401, 403, 429),

@@ -33,7 +33,7 @@ from fanline.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 
 
 class Front:
@@ -203,7 +203,7 @@ async def answer_health(
     logger.info("%s is starting; until then it answers /healthz alone", name)
     try:
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.sleep(_CHECK_SECONDS)
             listener.check_lives(asyncio.get_running_loop().time())
     finally:
         await listener.end()

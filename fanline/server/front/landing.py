@@ -1,6 +1,5 @@
 """Default first page of a service, with the addresses of everything."""
 
-import re
 from collections.abc import Iterator
 from html import escape
 from typing import Final
@@ -9,14 +8,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from fanline.server.access import single_header
+from fanline.server.access import is_host, single_header
 from fanline.server.app import App, Page
 from fanline.server.front.description import path_in_openapi
 from fanline.server.request.problems import html_page
 from fanline.server.request.proxies import prefix_of
 from fanline.server.status.report import installed_version
-
-_HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 # Of a service that its clients reach without TLS, through a proxy.
 _SCHEMES: Final = {("http", "https"): "http", ("http", "wss"): "ws"}
@@ -71,6 +68,6 @@ def _item(what: str, scheme: str, url: str, path: str) -> str:
 
 
 def _url(request: Request) -> str:
-    """Return host and path prefix, as who makes a request knows them."""
+    """Return host and path prefix, as the client knows them."""
     host = single_header(request.headers, "host") or ""
-    return f"{host if _HOST.fullmatch(host) else 'localhost'}{prefix_of(request)}"
+    return f"{host if is_host(host) else 'localhost'}{prefix_of(request)}"

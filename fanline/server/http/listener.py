@@ -22,7 +22,7 @@ from fanline.server.request.problems import HttpProblem, ProblemCode, Refusals
 from fanline.settings import Settings
 
 # The head of a request may have so many bytes.
-MAX_HEAD_BYTES: Final = 32_768
+_MAX_HEAD_BYTES: Final = 32_768
 
 
 # Seconds that the requests in progress have when a listener ends at once.
@@ -154,7 +154,7 @@ def _configure(application: ASGIApp, settings: Settings, *, has_websockets: bool
         application,
         ws=asyncio.Protocol if has_websockets else "none",
         timeout_keep_alive=math.ceil(settings.handshake_timeout),
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         interface="asgi3",
         lifespan="off",
         # uvicorn would log the query of each request, with its token, and the mistakes of clients as errors.

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fanline.server.access import single_header
+from fanline.server.access import is_host, single_header
 
 SHARED: Final = Path(__file__).parent / "shared"
 _INDEX: Final = "index.html"
@@ -34,7 +34,6 @@ _KINDS: Final = {
 }
 _ACCEPTS_GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 _STYLE: Final = re.compile("<style>(.*?)</style>", re.DOTALL)
-_HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
 class WebPage:
@@ -91,7 +90,7 @@ def content_security_policy(host: str | None, style: str = "'self'", sockets: st
         style: The source of the styles.
         sockets: The scheme of WebSockets.
     """
-    own = f" {sockets}://{host}" if host and _HOST.fullmatch(host) else ""
+    own = f" {sockets}://{host}" if host and is_host(host) else ""
     return (
         f"default-src 'self'; connect-src 'self'{own}; img-src 'self' data:; style-src {style}; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

@@ -24,7 +24,7 @@ from fanline.protocol import encode
 MEDIA_TYPE: Final = "application/problem+json"
 
 # Seconds after which to try again what is refused for a reason that passes.
-RETRY_SECONDS: Final = (1, 5)
+_RETRY_SECONDS: Final = (1, 5)
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -108,7 +108,7 @@ class HttpProblem(FanlineError):
         self._members = members or {}
         if status in _PASSING and "Retry-After" not in dict(headers):
             # Not for secrecy: it keeps clients from returning all at once.
-            self.headers += (("Retry-After", str(random.randint(*RETRY_SECONDS))),)  # noqa: S311
+            self.headers += (("Retry-After", str(random.randint(*_RETRY_SECONDS))),)  # noqa: S311
         super().__init__(status, code, detail)
 
     def __str__(self) -> str:

@@ -32,11 +32,11 @@ from fanline.server.channels.channel import Channel
 from fanline.server.http.event_stream import EventStream
 from fanline.server.status.series import KEPT, STEP_SECONDS, Series
 
-MAX_LIMIT: Final = 500
-DEFAULT_LIMIT: Final = 100
+MAX_LISTED: Final = 500
+_DEFAULT_LIMIT: Final = 100
 
 # Connections that are looked at before the rest of the service gets its turn.
-SLICE: Final = 2_000
+_SLICE: Final = 2_000
 
 
 class ServiceStatus(msgspec.Struct):
@@ -227,7 +227,7 @@ class StatusReporter:
             limit: Most connections returned.
         """
         channels, waiting = iter(self._connections()), list[tuple[int, int, Channel]]()
-        while some := tuple(islice(channels, SLICE)):
+        while some := tuple(islice(channels, _SLICE)):
             waiting += [
                 (each.write_buffer_size, id(each), each)
                 for each in some
@@ -249,7 +249,7 @@ class StatusReporter:
     async def show_connections(self, request: Request) -> Response:
         """Answer ``GET /admin/connections``."""
         require_admin(request.user)
-        skip, limit = read_numbers(request, skip=(0, 10_000), limit=(DEFAULT_LIMIT, MAX_LIMIT))
+        skip, limit = read_numbers(request, skip=(0, 10_000), limit=(_DEFAULT_LIMIT, MAX_LISTED))
         return json_response(await self.connections(request.query_params.get("user"), skip, limit))
 
 

@@ -29,7 +29,7 @@ TURN_SECONDS: Final = 0.003
 
 # What may wait for a handler that has paused reading, before the transport is not read from.
 MAX_WAITING_FRAMES: Final = 16
-MAX_WAITING_BYTES: Final = 65_536
+_MAX_WAITING_BYTES: Final = 65_536
 
 
 class Pongs:
@@ -258,7 +258,7 @@ class InboundChannel(Channel):
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(payload)
-        if len(self._waiting) >= MAX_WAITING_FRAMES or len(payload) > MAX_WAITING_BYTES:
+        if len(self._waiting) >= MAX_WAITING_FRAMES or len(payload) > _MAX_WAITING_BYTES:
             self._is_backlogged = True
             self._control_reading()
         self._schedule()

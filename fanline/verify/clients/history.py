@@ -16,7 +16,7 @@ from fanline.verify.clients.wire import Stored
 from fanline.verify.system.installation import Place
 from fanline.verify.verdict.observations import Received
 
-PAGE: Final = 1_000
+_PAGE: Final = 1_000
 HTTP_SECONDS: Final = 30.0
 
 _LINK: Final = re.compile(r'<([^>]*)>; rel="(\w+)"')
@@ -65,14 +65,14 @@ class PageReader:
             self.received.troubles.append(str(error))
 
     async def _read_forwards(self) -> None:
-        path: str | None = f"{self._path}?after={self.received.start}&limit={PAGE}"
+        path: str | None = f"{self._path}?after={self.received.start}&limit={_PAGE}"
         while path is not None and (page := await self._get(path)).messages:
             self._note(page)
             path = page.next
 
     async def _read_backwards(self) -> None:
         pages = []
-        path: str | None = f"{self._path}?last={PAGE}"
+        path: str | None = f"{self._path}?last={_PAGE}"
         while path is not None:
             pages.append(await self._get(path))
             path = pages[-1].prev

@@ -21,7 +21,7 @@ from fanline.verify.system.installation import Place
 ANSWER_SECONDS: Final = 6.0
 
 # A stream without so much as a comment for this long is given up.
-SILENCE_SECONDS: Final = 6.0
+_SILENCE_SECONDS: Final = 6.0
 
 
 class _Entry(msgspec.Struct):
@@ -131,7 +131,7 @@ class EventReader(Reader):
     async def receive(self) -> None:
         """See :meth:`Reader.receive`."""
         place = self.load.place
-        async with _client(place, place.subscriber_url, silence=SILENCE_SECONDS) as http:
+        async with _client(place, place.subscriber_url, silence=_SILENCE_SECONDS) as http:
             while True:
                 self._retry_seconds = RETRY_SECONDS
                 query, headers = self._request()

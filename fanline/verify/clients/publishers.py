@@ -18,7 +18,7 @@ from fanline.verify.wait_for import happens
 
 # Messages that go out at once, at most, and that may be without an ack.
 MAX_BURST: Final = 20
-WINDOW: Final = 200
+_WINDOW: Final = 200
 
 # Of how many of the newest messages the one by hand takes one to send it again.
 REPEATABLE: Final = 100
@@ -92,7 +92,7 @@ class Pipelined(Sender):
     async def publish(self) -> None:
         """See :meth:`Sender.publish`."""
         receipts: asyncio.Queue[tuple[int, PublishResult] | None] = asyncio.Queue()
-        async with self.client(WINDOW) as client, asyncio.TaskGroup() as tasks:
+        async with self.client(_WINDOW) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(self._take_acks(receipts))
             while burst := await self.next_burst():
                 for _ in range(burst):
@@ -182,7 +182,7 @@ class ByHand(Sender, RawClient):
             numbers = [*self._repeats(), *(self.hand_over() for _ in range(burst))]
             self._unanswered.extend(numbers)
             await self._send(connection, numbers)
-            await self._fewer_than(WINDOW)
+            await self._fewer_than(_WINDOW)
         await self._fewer_than(1)
         self._is_finished = True
 

@@ -24,14 +24,14 @@ from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of
 from fanline.verify.cluster import nats_servers
-from fanline.verify.cluster.nats_servers import SERVERS, NatsPorts
+from fanline.verify.cluster.nats_servers import SERVER_COUNT, NatsPorts
 from fanline.verify.plan import Targets
 from fanline.verify.system.installation import Installation, Place
 from fanline.verify.system.processes import ServiceProcess
 from fanline.verify.verdict.findings import Findings
 
 QUEUES: Final = ("msgqueue-1", "msgqueue-2")
-NATS: Final = tuple(f"nats-{number}" for number in range(SERVERS))
+NATS: Final = tuple(f"nats-{number}" for number in range(SERVER_COUNT))
 
 TARGETS: Final = Targets(
     (*NATS, *QUEUES, "publisher", "subscriber"),

@@ -15,12 +15,12 @@ import httpx
 from fanline.errors import ConfigurationError
 from fanline.server.workers import reserve_port
 
-SERVERS: Final = 3
+SERVER_COUNT: Final = 3
 MAJORITY: Final = 2
 USER: Final = "fanline"
 
 # Name of the environment variable from which the servers read the password.
-PASSWORD_VARIABLE: Final = "NATS_PASSWORD"
+_PASSWORD_VARIABLE: Final = "NATS_PASSWORD"
 
 _POLL_SECONDS: Final = 0.2
 
@@ -58,7 +58,7 @@ class NatsPorts:
             port: int = reserved.enter_context(reserve_port("127.0.0.1"))[0].getsockname()[1]
             return port
 
-        return [cls(free(), free(), free()) for _ in range(SERVERS)]
+        return [cls(free(), free(), free()) for _ in range(SERVER_COUNT)]
 
     @property
     def url(self) -> str:
@@ -105,7 +105,7 @@ def write_configuration(
             ports=ports[number],
             certs=certs.resolve(),
             user=USER,
-            password=PASSWORD_VARIABLE,
+            password=_PASSWORD_VARIABLE,
             folder=folder.resolve(),
             sync="sync_interval: always," if is_synced else "",
             routes=", ".join(f'"nats://127.0.0.1:{each.route}"' for each in ports),
@@ -122,7 +122,7 @@ def command_of(folder: Path, configuration: Path) -> list[str]:
 
 def environment_of(inherited: Mapping[str, str], password: str) -> dict[str, str]:
     """Return the environment of the servers."""
-    return {**inherited, PASSWORD_VARIABLE: f'"{password}"'}
+    return {**inherited, _PASSWORD_VARIABLE: f'"{password}"'}
 
 
 async def wait_for_servers(ports: Sequence[NatsPorts], tls: ssl.SSLContext, *, least: int = MAJORITY) -> None:
@@ -173,4 +173,4 @@ async def _is_healthy(client: httpx.AsyncClient, url: str) -> bool:
         meta = (await client.get(f"{url}/jsz")).json().get("meta_cluster", {})
     except (httpx.HTTPError, ValueError):
         return False
-    return answer.status_code == 200 and meta.get("cluster_size") == SERVERS and bool(meta.get("leader"))
+    return answer.status_code == 200 and meta.get("cluster_size") == SERVER_COUNT and bool(meta.get("leader"))

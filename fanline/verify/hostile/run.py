@@ -25,8 +25,8 @@ from fanline.verify.hostile.attacker import Order
 from fanline.verify.hostile.attacks import ATTACKS
 from fanline.verify.hostile.machine import CpuTimes
 from fanline.verify.hostile.report import MAX_GROWTH_MIB, HostileReport, Phase
-from fanline.verify.hostile.witness import TOPIC, Waits, Witness, quantile
-from fanline.verify.plan import SERVICES
+from fanline.verify.hostile.witness import WITNESS_TOPIC, Waits, Witness, quantile
+from fanline.verify.plan import TESTED
 from fanline.verify.system.installation import COMMANDS, make_certificates
 from fanline.verify.system.processes import ServiceProcess
 
@@ -106,7 +106,7 @@ class HostileRun:
         for name, password in self._passwords.items():
             users.put(User(name, is_service=name == SERVICE), password, cost=4)
         async with AsyncExitStack() as opened:
-            for name in SERVICES:
+            for name in TESTED:
                 self._services[name] = self._service(name, folder)
                 opened.push_async_callback(self._services[name].kill)
                 await self._services[name].start()
@@ -141,7 +141,7 @@ class HostileRun:
             _attacking(self._order(folder)) as begin,
         ):
             await self._fill_log(publisher)
-            await subscriber.subscribe(TOPIC)
+            await subscriber.subscribe(WITNESS_TOPIC)
             witness = Witness(publisher, subscriber)
             async with running_task(witness.receive()):
                 async with running_task(witness.publish()):
@@ -231,7 +231,7 @@ class HostileRun:
         return {name: mib - before[name] for name, mib in self._sizes().items()}
 
     async def _check_health(self, attack: str, tls: ssl.SSLContext) -> None:
-        for name in SERVICES:
+        for name in TESTED:
             try:
                 await check_ready(self._url(name), tls=tls, timeout=HEALTH_SECONDS)
             except Disconnected as error:

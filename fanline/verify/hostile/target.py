@@ -15,8 +15,8 @@ from fanline.protocol import basic_authorization
 # Where attacks come from: another address than that of the well-behaved client.
 SOURCE: Final = ("127.0.0.2", 0)
 
-RETRY_SECONDS: Final = 0.05
-OPEN_SECONDS: Final = 20.0
+_RETRY_SECONDS: Final = 0.05
+_OPEN_SECONDS: Final = 20.0
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -58,7 +58,7 @@ class Target(NamedTuple):
             subprotocols=[Subprotocol("fanline.v1")],
             compression=None,
             proxy=None,
-            open_timeout=OPEN_SECONDS,
+            open_timeout=_OPEN_SECONDS,
             close_timeout=0.1,
             max_size=None,
             local_addr=SOURCE,
@@ -78,7 +78,7 @@ async def again(attempt: Callable[[], Awaitable[None]]) -> None:
     while True:
         with suppress(OSError, WebSocketException, asyncio.IncompleteReadError, TimeoutError):
             await attempt()
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def together(count: int, attempt: Callable[[], Awaitable[None]]) -> None:

@@ -9,7 +9,7 @@ from fanline.change_notifier import ChangeNotifier
 from fanline.client import Publisher, PublishResult, Subscriber
 from fanline.errors import FanlineError
 
-TOPIC: Final = "witness.messages"
+WITNESS_TOPIC: Final = "witness.messages"
 PUBLISH_EVERY: Final = 0.02
 
 
@@ -26,7 +26,7 @@ class Witness:
 
     Args:
         publisher: Its client of publisher.
-        subscriber: Its client of subscriber, which has subscribed to :data:`TOPIC`.
+        subscriber: Its client of subscriber, which has subscribed to :data:`WITNESS_TOPIC`.
 
     Attributes:
         published: Messages handed over.
@@ -54,7 +54,7 @@ class Witness:
             self.published += 1
             waits = self.waits
             self._sent[number] = now, waits
-            result = await self._publisher.send(TOPIC, number)
+            result = await self._publisher.send(WITNESS_TOPIC, number)
             noting = asyncio.create_task(self._note_ack(result, now, waits))
             self._acks.add(noting)
             noting.add_done_callback(self._forget)

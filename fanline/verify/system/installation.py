@@ -21,14 +21,14 @@ from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
 from fanline.setting_sources import section_of
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
-from fanline.verify.plan import PIPELINE, SERVICES, Targets
+from fanline.verify.plan import PIPELINE_TARGETS, TESTED, Targets
 from fanline.verify.system.processes import ServiceProcess
 from fanline.verify.system.proxy import Proxy
 from fanline.verify.verdict.findings import Breach, Findings
 
-COMMANDS: Final[Mapping[str, Sequence[str]]] = {name: module_command(name) for name in SERVICES}
+COMMANDS: Final[Mapping[str, Sequence[str]]] = {name: module_command(name) for name in TESTED}
 
-QUEUE_WAIT: Final = 4.0
+_QUEUE_WAIT: Final = 4.0
 DRAIN_TIMEOUT: Final = 4.0
 
 # Short enough for the faults to exceed them, and for a short run to see what happens then; and little
@@ -37,13 +37,13 @@ _SETTINGS: Final[Mapping[str, object]] = {
     "ping_interval": 1,
     "event_heartbeat": 1,
     "silence_limit": 3,
-    "queue_wait": QUEUE_WAIT,
+    "queue_wait": _QUEUE_WAIT,
     "drain_timeout": DRAIN_TIMEOUT,
     "recent_bytes": 262_144,
 }
 
 # How much longer than its own limit a service may take to stop.
-STOP_GRACE: Final = 6.0
+_STOP_GRACE: Final = 6.0
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ class Installation:
         commands: Mapping[str, Sequence[str]],
         rng: random.Random,
         findings: Findings,
-        targets: Targets = PIPELINE,
+        targets: Targets = PIPELINE_TARGETS,
     ) -> None:
         self.targets = targets
         self.links = {name: Proxy(rng) for name in targets.links}
         self.services: dict[str, ServiceProcess] = {}
-        self.stop_timeout = DRAIN_TIMEOUT + STOP_GRACE
+        self.stop_timeout = DRAIN_TIMEOUT + _STOP_GRACE
         self._folder = folder
         self._commands = commands
         self._findings = findings
@@ -116,7 +116,7 @@ class Installation:
             user=DEMO_USER,
             password=DEMO_PASSWORD,
             tls=client_context(self._folder / "certs"),
-            patience=QUEUE_WAIT,
+            patience=_QUEUE_WAIT,
         )
 
     async def __aenter__(self) -> Self:

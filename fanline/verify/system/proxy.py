@@ -17,13 +17,13 @@ from fanline.client.transport.dial import make_transport
 
 HOST: Final = "127.0.0.1"
 
-CHUNK: Final = 65_536
+_CHUNK: Final = 65_536
 
 # The kernel's buffers on the way; small, so that a slow reader is soon felt at the other end.
 SOCKET_BUFFER: Final = 65_536
 
 # A torn connection still carries at most this much.
-MAX_REST: Final = 50_000
+MAX_TORN_BYTES: Final = 50_000
 
 CLOSE_SECONDS: Final = 2.0
 
@@ -55,7 +55,7 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen on a free port."""
-        self._server = await asyncio.start_server(self._accept, HOST, 0, limit=CHUNK)
+        self._server = await asyncio.start_server(self._accept, HOST, 0, limit=_CHUNK)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -77,7 +77,7 @@ class Proxy:
         """End every connection at a random next byte, or after ``seconds``."""
         torn = tuple(self._pairs)
         for pair in torn:
-            pair.rest = self._rng.randrange(MAX_REST)
+            pair.rest = self._rng.randrange(MAX_TORN_BYTES)
         await asyncio.sleep(seconds)
         for pair in torn:
             pair.reset()
@@ -124,7 +124,7 @@ class Proxy:
         except BaseException:
             there.close()
             raise
-        opening = asyncio.open_connection(sock=there, limit=CHUNK)
+        opening = asyncio.open_connection(sock=there, limit=_CHUNK)
         other_reader, other_writer = await make_transport(there, opening, lambda made: _reset(made[1]))
         pair = _Pair(writer, other_writer)
         self._pairs.add(pair)
@@ -137,7 +137,7 @@ class Proxy:
             await pair.close()
 
     async def _pump(self, reader: StreamReader, writer: StreamWriter, pair: "_Pair") -> None:
-        while data := await reader.read(CHUNK):
+        while data := await reader.read(_CHUNK):
             await self._flowing.wait()
             if writer.is_closing():
                 return  # it was reset in the meantime

@@ -20,7 +20,7 @@ from fanline.protocol import NewMessage
 from fanline.tasks import cancel_and_wait
 from msgqueue.journal.base import Entry, Journal, JournalDamage, JournalError
 from msgqueue.journal.frame import (
-    VERSION,
+    FRAME_VERSION,
     Append,
     DeleteCursor,
     Frame,
@@ -44,10 +44,10 @@ logger = logging.getLogger(__name__)
 
 # What one frame takes, besides what a single append has.
 FRAME_MESSAGES: Final = 4_096
-FRAME_BYTES: Final = 1 << 20
+JOURNAL_FRAME_BYTES: Final = 1 << 20
 
 # Seconds until applying is tried again, when the log could not be written.
-RETRY_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 
 
 class _Proposal(NamedTuple):
@@ -152,7 +152,7 @@ class ReplicaStore(SqliteEngine):
     @property
     def commit_bytes(self) -> int:
         """See :meth:`Store.commit_bytes`."""
-        return FRAME_BYTES
+        return JOURNAL_FRAME_BYTES
 
     @property
     def problem(self) -> str | None:
@@ -268,7 +268,7 @@ class ReplicaStore(SqliteEngine):
     def _next_proposals(self) -> list[_Proposal]:
         taken: list[_Proposal] = []
         count = size = 0
-        while self._proposals and count < FRAME_MESSAGES and size < FRAME_BYTES:
+        while self._proposals and count < FRAME_MESSAGES and size < JOURNAL_FRAME_BYTES:
             taken.append(self._proposals.popleft())
             size += taken[-1].size
             operation = taken[-1].operation
@@ -284,7 +284,7 @@ class ReplicaStore(SqliteEngine):
         operations = [each.operation for each in proposals if each.operation is not None]
         clock = round(self._clock() * 1000)
         frame = Frame(
-            VERSION, state.log, self._origin, self._number, clock, state.index, state.chain, operations
+            FRAME_VERSION, state.log, self._origin, self._number, clock, state.index, state.chain, operations
         )
         data = encode_frame(frame)
         began = self._loop.time()
@@ -343,7 +343,7 @@ class ReplicaStore(SqliteEngine):
                 if self._failure != str(error):
                     logger.error("cannot apply the journal, trying again: %s", error)
                 self._failure = str(error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
 

@@ -7,7 +7,7 @@ from typing import Final
 from fanline.errors import ConfigurationError
 from fanline.files import typed
 from msgqueue.journal.base import Ends, Entry, Journal, JournalDamage, JournalError
-from msgqueue.journal.frame import VERSION, Frame, Genesis, encode_frame
+from msgqueue.journal.frame import FRAME_VERSION, Frame, Genesis, encode_frame
 from msgqueue.store.replica.state import ReplicaState, first_state
 from msgqueue.store.replica.state_table import load_state, make_replica
 from msgqueue.store.sqlite.engine import LogFiles
@@ -72,7 +72,7 @@ def _require_fit(state: ReplicaState, ends: Ends) -> None:
 
 
 async def _begin_journal(journal: Journal, log: str, head: int, window: int, origin: str) -> None:
-    frame = Frame(VERSION, log, origin, 0, 0, 0, b"", [Genesis(head, window)])
+    frame = Frame(FRAME_VERSION, log, origin, 0, 0, 0, b"", [Genesis(head, window)])
     try:
         await journal.append(encode_frame(frame), is_first=True)
     except JournalError:

@@ -18,7 +18,7 @@ from msgqueue.store.sqlite.bulk import fetch, to_json
 from msgqueue.store.sqlite.spans import merged_spans, pattern_index
 
 # Topics that one step looks at: some 20 ms of work.
-STEP: Final = 4_096
+_STEP: Final = 4_096
 
 # Positions that are kept in all lists together: 8 MB.
 MAX_KEPT: Final = 1 << 20
@@ -50,7 +50,9 @@ class NewestPositions:
         max_kept: Positions kept in all lists together; the list used last is kept whatever its length.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, step: int = STEP, max_kept: int = MAX_KEPT) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, *, step: int = _STEP, max_kept: int = MAX_KEPT
+    ) -> None:
         self._connection = connection
         self._step = step
         self._max_kept = max_kept

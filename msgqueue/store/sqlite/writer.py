@@ -27,7 +27,7 @@ SWEEP_EVERY: Final = 256
 TRUNCATE_PATIENCE: Final = 50
 
 # Topics whose ids are kept in memory; they never change.
-MAX_KNOWN_TOPICS: Final = 100_000
+_MAX_KNOWN_TOPICS: Final = 100_000
 
 _HEAD: Final = """
 WITH
@@ -321,7 +321,7 @@ class Writer:
         self.connection.close()
 
     def _look_up(self, keys: Sequence[str | None], topics: set[str], clock: int, window: int) -> _Head:
-        if len(self._topics) > MAX_KNOWN_TOPICS:
+        if len(self._topics) > _MAX_KNOWN_TOPICS:
             self._topics.clear()
         head = fetch(
             self.connection,

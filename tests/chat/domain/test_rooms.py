@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chat.domain.events import Beat, Chat, Deleted, Event, Joined, Left, LoggedEvent, Made, Revoked
 from chat.domain.room import Change
-from chat.domain.rooms import PAGE, Rooms
+from chat.domain.rooms import PAGE_MESSAGES, Rooms
 
 rooms = st.sampled_from(["a", "b", "lobby"])
 keys = st.sampled_from(["k", "l"])
@@ -127,7 +127,7 @@ def test_the_state_is_what_the_log_says(log: Sequence[LoggedEvent]) -> None:
             assert (found.key, found.made) == (key_of(life), life[0].seq)
             assert [*found.members] == present(life, room)
             assert found.count == len(said(life, room))
-            assert [*found.starts] == said(life, room)[::PAGE]
+            assert [*found.starts] == said(life, room)[::PAGE_MESSAGES]
 
 
 @given(logs)

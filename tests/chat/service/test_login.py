@@ -9,7 +9,7 @@ from chat.domain.errors import Refused
 from chat.domain.events import LoggedEvent, Revoked
 from chat.domain.person import person_of
 from chat.domain.rooms import Rooms
-from chat.service.login import RETRY_SECONDS, ChatLogins
+from chat.service.login import LOGIN_RETRY_SECONDS, ChatLogins
 from fanline.errors import ConfigurationError, Rejected
 from fanline.security.authenticator import Unauthorized
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
@@ -124,11 +124,11 @@ def test_a_network_that_fails_often_has_to_wait(make_logins: MakeLogins, clock: 
     with pytest.raises(Refused, match="Wait 3 seconds"):
         logins.log_in("test", "Ada", HOME)
     assert logins.log_in("test", "Ada", ELSEWHERE)
-    clock.now += RETRY_SECONDS
+    clock.now += LOGIN_RETRY_SECONDS
     fail(logins, HOME, 1)
     with pytest.raises(Refused, match="too-many-failures"):
         logins.log_in("test", "Ada", HOME)
-    clock.now += RETRY_SECONDS
+    clock.now += LOGIN_RETRY_SECONDS
     assert logins.log_in("test", "Ada", HOME)
 
 
@@ -139,7 +139,7 @@ def test_being_refused_does_not_make_it_longer(make_logins: MakeLogins, clock: C
     for _ in range(100):
         with pytest.raises(Refused, match="too-many-failures"):
             logins.log_in("test", "Ada", HOME)
-    clock.now += RETRY_SECONDS
+    clock.now += LOGIN_RETRY_SECONDS
     assert logins.log_in("test", "Ada", HOME)
 
 

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fanline.security.provider_keys import (
+    FETCH_PAUSE_SECONDS,
     REFRESH_SECONDS,
-    RETRY_SECONDS,
     KeyFile,
     KeySet,
     ProviderUnavailable,
@@ -55,7 +55,7 @@ async def test_a_new_key_is_found() -> None:
     keys = KeySet(endpoint.fetch, clock=clock)
     assert await keys.find("a") == [named("a")]
     endpoint.keys = [named("b")]
-    clock.now += RETRY_SECONDS
+    clock.now += FETCH_PAUSE_SECONDS
     assert await keys.find("b") == [named("b")]
     assert not await keys.find("a")
 
@@ -65,7 +65,7 @@ async def test_unknown_key_ids_cost_one_fetch() -> None:
     endpoint, clock = Endpoint(), Clock()
     keys = KeySet(endpoint.fetch, clock=clock)
     await keys.find("a")
-    clock.now += RETRY_SECONDS
+    clock.now += FETCH_PAUSE_SECONDS
     found = await asyncio.gather(*(keys.find(f"unknown{number}") for number in range(10_000)))
     assert not any(found)
     assert endpoint.fetches == 2
@@ -84,7 +84,7 @@ async def test_keys_outlast_an_outage_of_the_provider(caplog: pytest.LogCaptureF
     assert endpoint.fetches == 4
     assert "away; the keys from before remain in use, 1 of them" in caplog.text
     endpoint.keys = [named("b")]
-    clock.now += RETRY_SECONDS
+    clock.now += FETCH_PAUSE_SECONDS
     assert await keys.find("b") == [named("b")]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from fanline.errors import ConfigurationError
 from fanline.verify.faults import Injector
-from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault
+from fanline.verify.plan import EVERYTHING, LINKS, TESTED, Event, Fault
 from fanline.verify.system import installation as installation_module
 from fanline.verify.system.installation import Installation
 from fanline.verify.verdict.findings import Breach, Findings
@@ -53,7 +53,7 @@ class Scene:
         return targets.pop()
 
     def pids(self) -> dict[str, int | None]:
-        return {name: self.pid(name) for name in SERVICES}
+        return {name: self.pid(name) for name in TESTED}
 
     async def inject(self, *events: Event) -> None:
         """Inject faults, and return when they are over."""
@@ -70,7 +70,7 @@ async def scene(
     monkeypatch.setattr(installation_module, "make_certificates", AsyncMock())
     program = getattr(request, "param", POLITE)
     findings = Findings()
-    commands = {name: (sys.executable, "-c", program, str(tmp_path / f"{name}-once")) for name in SERVICES}
+    commands = {name: (sys.executable, "-c", program, str(tmp_path / f"{name}-once")) for name in TESTED}
     async with Installation(
         tmp_path, commands=commands, rng=random.Random(1), findings=findings
     ) as installation:
@@ -88,7 +88,7 @@ async def test_a_service_ends_and_is_started_again(scene: Scene, fault: Fault) -
     before = scene.pids()
     await scene.inject(Event(0, fault, "msgqueue", 0))
     after = scene.pids()
-    assert {name for name in SERVICES if before[name] != after[name]} == {"msgqueue"}
+    assert {name for name in TESTED if before[name] != after[name]} == {"msgqueue"}
     assert None not in after.values()
     assert scene.injector.counts == {(fault, "msgqueue"): 1}
     assert not scene.findings
@@ -191,7 +191,7 @@ async def test_one_that_does_not_start_again_is_found(scene: Scene) -> None:
 
 async def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """If one service does not start, the others are ended and the links closed."""
-    commands = dict.fromkeys(SERVICES, (sys.executable, "-c", POLITE))
+    commands = dict.fromkeys(TESTED, (sys.executable, "-c", POLITE))
     commands["subscriber"] = (sys.executable, "-c", "raise SystemExit('no port')")
     installation = Installation(tmp_path, commands=commands, rng=random.Random(1), findings=Findings())
     with pytest.raises(ConfigurationError, match="subscriber does not start: no port"):

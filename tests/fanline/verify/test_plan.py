@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from fanline.verify.plan import EVERYTHING, LINKS, SERVICES, Event, Fault, Targets, plan
+from fanline.verify.plan import EVERYTHING, LINKS, TESTED, Event, Fault, Targets, plan
 
 
 def planned(seed: int, *, duration: float = 600.0, every: float = 2.0) -> list[Event]:
@@ -34,7 +34,7 @@ def test_every_fault_happens_to_every_service() -> None:
     """Each kind comes on each target before any comes again."""
     deck = [(event.fault, event.target) for event in planned(3)]
     expected = {(Fault.KILL, EVERYTHING)}
-    expected |= {(fault, name) for fault in (Fault.KILL, Fault.FREEZE, Fault.RESTART) for name in SERVICES}
+    expected |= {(fault, name) for fault in (Fault.KILL, Fault.FREEZE, Fault.RESTART) for name in TESTED}
     expected |= {
         (fault, name) for fault in (Fault.CUT, Fault.TEAR, Fault.STALL, Fault.BLOCK) for name in LINKS
     }

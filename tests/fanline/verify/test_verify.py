@@ -18,7 +18,7 @@ import pytest
 from fanline import cli
 from fanline.errors import ConfigurationError
 from fanline.verify.options import Options
-from fanline.verify.plan import SERVICES, plan
+from fanline.verify.plan import TESTED, plan
 from fanline.verify.run import Run
 from fanline.verify.system.installation import Place
 from tests.fanline.cli.commands import PROGRAM
@@ -247,7 +247,7 @@ async def test_wrong_password(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContex
 async def test_services_that_do_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their output is shown, and their files are removed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    commands = dict.fromkeys(SERVICES, (sys.executable, "-c", "raise SystemExit('no disk')"))
+    commands = dict.fromkeys(TESTED, (sys.executable, "-c", "raise SystemExit('no disk')"))
     with pytest.raises(ConfigurationError, match="does not start: no disk"):
         await Run(Options(1), commands).perform()
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from typing import Final
 
 from bench.peers.process import free_port
 from fanline.verify.cluster import nats_servers
-from fanline.verify.cluster.nats_servers import SERVERS, NatsPorts
+from fanline.verify.cluster.nats_servers import SERVER_COUNT, NatsPorts
 
 START_SECONDS: Final = 60
 
@@ -34,7 +34,7 @@ class NatsCluster:
         self._folder = folder
         self._certs = certs
         self._unsynced = unsynced
-        self._ports = [NatsPorts(free_port(), free_port(), free_port()) for _ in range(SERVERS)]
+        self._ports = [NatsPorts(free_port(), free_port(), free_port()) for _ in range(SERVER_COUNT)]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -57,10 +57,10 @@ class NatsCluster:
 
     async def start_all(self) -> None:
         """Start all servers, and wait until they have a leader for what is to be created."""
-        for number in range(SERVERS):
+        for number in range(SERVER_COUNT):
             self.start(number)
         async with asyncio.timeout(START_SECONDS):
-            await nats_servers.wait_for_servers(self._ports, self.tls, least=SERVERS)
+            await nats_servers.wait_for_servers(self._ports, self.tls, least=SERVER_COUNT)
 
     def kill(self, number: int) -> None:
         """Kill a server at once."""

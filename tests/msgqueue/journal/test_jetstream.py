@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from fanline.errors import ConfigurationError
-from fanline.verify.cluster.nats_servers import SERVERS
+from fanline.verify.cluster.nats_servers import SERVER_COUNT
 from msgqueue.app import open_msgqueue
 from msgqueue.journal.jetstream import JetStreamJournal
 from msgqueue.journal.servers import require_synced
@@ -205,9 +205,9 @@ async def freeze_leader(servers: NatsCluster) -> Mend:
 
 
 async def kill_all(servers: NatsCluster) -> Mend:
-    for number in range(SERVERS):
+    for number in range(SERVER_COUNT):
         servers.kill(number)
-    for number in range(SERVERS):
+    for number in range(SERVER_COUNT):
         servers.start(number)
     return lambda: None
 

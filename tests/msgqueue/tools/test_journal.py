@@ -29,15 +29,15 @@ async def test_the_best_replica_begins_a_new_journal(
     """Messages, positions, ids and epoch of a lost journal go on; others get a back-up (line 62)."""
     store = await join(tmp_path / "a", HostileLog(Random(1)))
     await store.append([new(id="1"), new(id="2")])
-    assert journal.main(["rebuild", str(tmp_path / "a")]) == journal.REFUSED
+    assert journal.main(["rebuild", str(tmp_path / "a")]) == backup.REFUSED
     assert "another msgqueue has it open" in capsys.readouterr().err
     await store.close()
-    assert journal.main(["status", str(tmp_path / "a")]) == journal.DONE
+    assert journal.main(["status", str(tmp_path / "a")]) == backup.DONE
     status = rf"log {store.epoch}, at entry \d of its journal; the newest position is 2"
     assert re.search(status, capsys.readouterr().out)
-    assert journal.main(["rebuild", str(tmp_path / "a")]) == journal.DONE
+    assert journal.main(["rebuild", str(tmp_path / "a")]) == backup.DONE
     assert "start this one first" in capsys.readouterr().out
-    assert journal.main(["status", str(tmp_path / "a")]) == journal.REFUSED
+    assert journal.main(["status", str(tmp_path / "a")]) == backup.REFUSED
     assert "it is no replica in a cluster" in capsys.readouterr().err
 
     shutil.copytree(tmp_path / "a", tmp_path / "alone")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fanline.client.chat.room import HIGH_WATER, WINDOW, ChatRoom, RoomClosed, RoomEvent
+from fanline.client.base import HIGH_WATER
+from fanline.client.chat.room import WINDOW, ChatRoom, RoomClosed, RoomEvent
 from fanline.errors import Closed, Rejected
 from tests.clientdemo.stub_chat import ROOM, Do, StubChat
 from tests.conftest import until

@@ -9,7 +9,7 @@ from fanline.security.users import User, UsersFile
 from fanline.tasks import cancel_and_wait, running_task
 from fanline.verify.hostile.attacks import ATTACKS
 from fanline.verify.hostile.target import Target
-from fanline.verify.hostile.witness import TOPIC, Witness
+from fanline.verify.hostile.witness import WITNESS_TOPIC, Witness
 from msgqueue.app import open_msgqueue
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
@@ -38,7 +38,7 @@ async def test_attacks_harm_no_other_client(
             url=f"wss://localhost:{subscriber.port}", user="good", password="test", tls=tls
         ) as reading,
     ):
-        await reading.subscribe(TOPIC)
+        await reading.subscribe(WITNESS_TOPIC)
         witness = Witness(sending, reading)
         async with running_task(witness.receive()):
             async with running_task(witness.publish()):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from fanline.verify.system.proxy import MAX_REST, Proxy
+from fanline.verify.system.proxy import MAX_TORN_BYTES, Proxy
 from tests.stubs import DEADLINE
 
 BIG = bytes(range(256)) * 8_000
@@ -125,7 +125,7 @@ async def test_tear(proxy: Proxy, dial: Dial, echo: Echo) -> None:
     await asyncio.sleep(0)
     stream[1].write(BIG)
     await rest(stream)
-    assert 0 < len(echo.received) < MAX_REST
+    assert 0 < len(echo.received) < MAX_TORN_BYTES
     assert BIG.startswith(echo.received)
     assert await echoed(await connected(dial), BIG) == BIG
     tearing.cancel()

@@ -10,7 +10,7 @@ import msgspec
 from fanline.protocol import NewMessage, Record
 from msgqueue.journal.base import Entry, JournalError
 from msgqueue.journal.frame import (
-    VERSION,
+    FRAME_VERSION,
     Append,
     ClaimShare,
     Frame,
@@ -225,7 +225,8 @@ class Member:
         clock = journal_time(self._log) + self._random.randrange(-20_000, 20_000)
         state = self.replica.state
         origin = self.replica.origin
-        frame = Frame(VERSION, state.log, origin, self._number, clock, state.index, state.chain, operations)
+        number, index, chain = self._number, state.index, state.chain
+        frame = Frame(FRAME_VERSION, state.log, origin, number, clock, index, chain, operations)
         releases = any(isinstance(each, ReleaseShare) for each in operations)
         self.pending = Pending(self._number, encode_frame(frame), messages, releases)
         self.send()
@@ -245,7 +246,7 @@ def journal_time(log: HostileLog) -> int:
 def begun(random: Random, rate: float) -> tuple[HostileLog, ReplicaState]:
     """Return a journal that has begun, and the state of each member that joins it."""
     log = HostileLog(random, rate=rate, time=lambda: journal_time(log))
-    log.begin(encode_frame(Frame(VERSION, "e1", "first", 0, 0, 0, b"", [Genesis(0, WINDOW_MS)])))
+    log.begin(encode_frame(Frame(FRAME_VERSION, "e1", "first", 0, 0, 0, b"", [Genesis(0, WINDOW_MS)])))
     return log, first_state(log.entries[0])[0]
 
 

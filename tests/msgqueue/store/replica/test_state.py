@@ -7,7 +7,7 @@ import pytest
 
 from fanline.protocol import decode_message
 from msgqueue.journal.base import Entry, JournalDamage
-from msgqueue.journal.frame import VERSION, Append, Frame, encode_frame, to_frame
+from msgqueue.journal.frame import FRAME_VERSION, Append, Frame, encode_frame, to_frame
 from msgqueue.store.replica.state import Replica, first_state
 from tests.msgqueue.journal.memory_journal import Fault
 from tests.msgqueue.store.replica.simulation import JOBS, ListTables, Member, begun, simulate
@@ -54,7 +54,7 @@ def test_replicas_agree_on_a_hostile_journal(seeds: range) -> None:
 
 
 def entry(index: int, number: int = 1, *, origin: str = "a", log: str = "e1", seen: int = 0) -> Entry:
-    frame = Frame(VERSION, log, origin, number, 0, seen, b"", [Append([to_frame(new("t"))])])
+    frame = Frame(FRAME_VERSION, log, origin, number, 0, seen, b"", [Append([to_frame(new("t"))])])
     return Entry(index, 0, encode_frame(frame))
 
 
@@ -139,7 +139,7 @@ def test_of_two_that_differ_both_stop() -> None:
 
 def test_a_msgqueue_that_differs_counts_once(replica: Replica) -> None:
     """It does not stop the sound ones by being started again and again, which counted as many (line 62)."""
-    sound = Frame(VERSION, "e1", "b.1", 1, 0, 1, replica.state.chain, [])
+    sound = Frame(FRAME_VERSION, "e1", "b.1", 1, 0, 1, replica.state.chain, [])
     entries = [Entry(2, 0, encode_frame(sound))]
     entries += [entry(3 + start, origin=f"c.{start}", seen=1) for start in range(3)]
     replica.commit(replica.apply(entries, ListTables()))
