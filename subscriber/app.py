@@ -42,7 +42,7 @@ from fanline.server import (
 from fanline.tasks import running_task
 from fanline.token_bucket import Quota
 from subscriber.admin.api import open_admin
-from subscriber.admin.description import PATHS, TYPES
+from subscriber.admin.description import ADMIN_PATHS, TYPES
 from subscriber.delivery import Delivery
 from subscriber.fanout import Fanout
 from subscriber.frame_codec import EventFrames
@@ -126,7 +126,7 @@ async def _open_app(
             max_frame=MAX_FRAME,
             metrics=registry,
             endpoints={"/subscribe": Endpoint(make_handler=make_session, receives=RECEIVED, sends=SENT)},
-            descriptions=description.PATHS | PATHS,
+            descriptions=description.PATHS | ADMIN_PATHS,
             described_types=(PresenceList, *TYPES),
             pages=_make_pages(settings, pages, feed) | admin.pages,
             posts=admin.posts,

@@ -1,7 +1,7 @@
 """Check the wording of the project (line 41): ``python -m tests.words [PATHS]``.
 
 Reports words that docs/glossary.md replaces, docstrings that begin with a riddle or a long line, long test
-names, class names imported by name though several modules define them, and, through codespell, spelling.
+names, classes and constants imported by name though several modules define them, and, by codespell, spelling.
 """
 
 import ast
@@ -95,15 +95,14 @@ def long_test_names(path: Path, tree: ast.Module) -> Iterator[Finding]:
 
 
 def ambiguous_imports(trees: dict[Path, ast.Module]) -> Iterator[Finding]:
-    """Yield imports by name, from another folder, of classes that several modules of the product define.
+    """Yield imports by name, from another folder, of what several modules of the product define.
 
-    A package may export such a class, which gives it its one public name.
+    These are classes and constants. A package may export a class, which gives it its one public name.
     """
     homes = defaultdict(set)
     for path, tree in trees.items():
-        for statement in tree.body:
-            if isinstance(statement, ast.ClassDef):
-                homes[statement.name].add(module_name(path))
+        for name in names_defined(tree):
+            homes[name].add(module_name(path))
     for path, tree in trees.items():
         if path.name == "__init__.py":
             continue
@@ -114,6 +113,17 @@ def ambiguous_imports(trees: dict[Path, ast.Module]) -> Iterator[Finding]:
                     if len(modules) > 1 and node.module in modules and not is_next_to(path, node.module):
                         instead = f"in {', '.join(sorted(modules))}: rename, or import the module"
                         yield path, node.lineno, alias.name, instead
+
+
+def names_defined(tree: ast.Module) -> Iterator[str]:
+    """Yield the classes and constants that a module defines."""
+    for statement in tree.body:
+        match statement:
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if name.isupper():
+                    yield name
 
 
 def is_next_to(path: Path, module: str) -> bool:

@@ -33,7 +33,7 @@ from fanline.protocol.topics import has_wildcard, matches
 RENEWAL_SECONDS: Final = 1_800.0
 
 # Sessions in one message, and so in one step.
-MAX_LISTED: Final = 200
+_MAX_LISTED: Final = 200
 
 
 class _Known:
@@ -338,7 +338,7 @@ class PresenceState:
     def _renew(self, now: float) -> None:
         due: list[UserSession] = []
         for session, announced_at in self._announced.items():
-            if announced_at + RENEWAL_SECONDS > now or len(due) >= MAX_LISTED:
+            if announced_at + RENEWAL_SECONDS > now or len(due) >= _MAX_LISTED:
                 break
             due.append(session)
         self._announce(due)
@@ -352,5 +352,5 @@ class PresenceState:
                 present.append(PresentSession(session, known.since, known.seq))
                 self._announced.pop(session, None)
                 self._announced[session] = now
-        for start in range(0, len(present), MAX_LISTED):
-            self._write(SessionsHere(present[start : start + MAX_LISTED], self.server))
+        for start in range(0, len(present), _MAX_LISTED):
+            self._write(SessionsHere(present[start : start + _MAX_LISTED], self.server))

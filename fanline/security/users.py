@@ -43,7 +43,7 @@ MAX_NAME_LENGTH: Final = 64
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt takes no more
 BCRYPT_COST: Final = 10  # about 50 ms; more would slow down the reconnect of all users after a restart
 
-ALL_TOPICS: Final = (">",)
+EVERY_PATTERN: Final = (">",)
 
 # The 22nd character of a salt holds only two bits; the library takes no other spelling of them.
 _BCRYPT_HASH: Final = re.compile(
@@ -73,8 +73,8 @@ class User:
     """
 
     name: str
-    publish: tuple[str, ...] = ALL_TOPICS
-    subscribe: tuple[str, ...] = ALL_TOPICS
+    publish: tuple[str, ...] = EVERY_PATTERN
+    subscribe: tuple[str, ...] = EVERY_PATTERN
     is_service: bool = False
     is_admin: bool = False
 
@@ -331,7 +331,7 @@ def _user(name: str, table: Any, where: str) -> User:
 
 
 def _patterns(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    patterns = table.get(key, ALL_TOPICS)
+    patterns = table.get(key, EVERY_PATTERN)
     if not isinstance(patterns, list | tuple) or not all(isinstance(each, str) for each in patterns):
         raise ConfigurationError(f'{where}: {key}: expected a list such as ["orders.>"], got {patterns!r}')
     return tuple(patterns)
@@ -340,9 +340,9 @@ def _patterns(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]
 def _table(user: User) -> dict[str, Any]:
     """Return a user's table of the rights file, empty for default rights."""
     table: dict[str, Any] = {}
-    if user.publish != ALL_TOPICS:
+    if user.publish != EVERY_PATTERN:
         table["publish"] = user.publish
-    if user.subscribe != ALL_TOPICS:
+    if user.subscribe != EVERY_PATTERN:
         table["subscribe"] = user.subscribe
     if user.role != "user":
         table["role"] = user.role

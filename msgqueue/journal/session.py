@@ -17,7 +17,7 @@ from msgqueue.journal.base import Entry, JournalError
 from msgqueue.journal.stream import Answer, consumer_request, read_answer, read_delivery, subject_of
 
 CONNECT_SECONDS: Final = 2
-CLOSE_SECONDS: Final = 2.0
+_CLOSE_SECONDS: Final = 2.0
 
 # The client library may wait for the end of a connection that was never made.
 GIVE_UP_SECONDS: Final = 0.1
@@ -121,7 +121,7 @@ class Session:
         """Take the connection for lost."""
         self._mailbox.lose()
 
-    async def close(self, timeout: float = CLOSE_SECONDS) -> None:
+    async def close(self, timeout: float = _CLOSE_SECONDS) -> None:
         """Close the connection; after so many seconds without waiting for its end."""
         self.leave()
         with suppress(NatsError, OSError, TimeoutError):

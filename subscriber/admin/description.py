@@ -42,7 +42,7 @@ def _passed_on(what: str) -> dict[str, Any]:
     }
 
 
-PATHS: Final = {
+ADMIN_PATHS: Final = {
     "/admin/services": {
         "get": _operation("Tell how all services do.", ServiceList, samples=count(KEPT)),
     },

@@ -41,7 +41,7 @@ _PAGE: Final = _query(
     after=_NUMBER,
     before=_NUMBER,
     last=_NUMBER,
-    limit={"type": "integer", "minimum": 1, "maximum": history.MAX_LIMIT},
+    limit={"type": "integer", "minimum": 1, "maximum": history.MAX_MESSAGES},
     token=_TEXT,
 )
 _STREAM: Final = answer("Server-sent events, each with a message.", "text/event-stream", {"type": "string"})

@@ -31,7 +31,7 @@ from fanline.server import prefix_of, query_of
 PATH: Final = "/topics/{topic:path}/messages"
 
 _DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 1_000
+MAX_MESSAGES: Final = 1_000
 
 # A page that has grown to this is not filled up further.
 MAX_BYTES: Final = 1 << 20
@@ -127,8 +127,8 @@ def _parse(topic: str, query: Mapping[str, str]) -> Read:
     if len(numbers.keys() & {"after", "before", "last"}) > 1:
         raise Rejected(ErrorCode.BAD_COMMAND, "after, before and last exclude each other")
     limit = numbers.get("last", numbers.get("limit", _DEFAULT_LIMIT))
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Rejected(ErrorCode.BAD_POSITION, f"limit and last must be 1 to {MAX_LIMIT:,}")
+    if not 1 <= limit <= MAX_MESSAGES:
+        raise Rejected(ErrorCode.BAD_POSITION, f"limit and last must be 1 to {MAX_MESSAGES:,}")
     return Read([topic], after=numbers.get("after"), before=numbers.get("before"), limit=limit)
 
 

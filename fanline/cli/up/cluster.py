@@ -33,9 +33,6 @@ from msgqueue.settings import MsgQueueSettings
 # How far the ports of the second installation are from those of the first.
 PORT_STEP: Final = 10
 
-# A new leader among the NATS servers takes up to nine seconds, during which messages wait.
-QUEUE_WAIT: Final = "30"
-
 
 class Cluster:
     """Two of each service, and the NATS servers of the msgqueues.
@@ -128,7 +125,7 @@ class Cluster:
             "nats_password_file": str(self._password_file),
         }
         queue_wait = setting_sources.variable_of("queue_wait")
-        return {queue_wait: os.environ.get(queue_wait, QUEUE_WAIT)} | {
+        return {queue_wait: os.environ.get(queue_wait, f"{nats_servers.QUEUE_WAIT:g}")} | {
             setting_sources.variable_of(name): value for name, value in values.items()
         }
 

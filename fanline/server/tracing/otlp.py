@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 logger = logging.getLogger(__name__)
 
 # Seconds that a stop waits for spans that were not exported yet.
-CLOSE_SECONDS: Final = 2.0
+_CLOSE_SECONDS: Final = 2.0
 
 _KINDS: Final = {"publish": SpanKind.SERVER, "commit": SpanKind.SERVER, "deliver": SpanKind.CONSUMER}
 
@@ -95,7 +95,7 @@ class OtlpTracer:
         )
         return OtlpSpan(span) if span.is_recording() else None
 
-    async def close(self, patience: float = CLOSE_SECONDS) -> None:
+    async def close(self, patience: float = _CLOSE_SECONDS) -> None:
         """Export what waits; give that up after some seconds."""
         loop, closed = asyncio.get_running_loop(), asyncio.Event()
 

@@ -24,7 +24,7 @@ from fanline.errors import ConfigurationError
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of
 from fanline.verify.cluster import nats_servers
-from fanline.verify.cluster.nats_servers import SERVER_COUNT, NatsPorts
+from fanline.verify.cluster.nats_servers import QUEUE_WAIT, SERVER_COUNT, NatsPorts
 from fanline.verify.plan import Targets
 from fanline.verify.system.installation import Installation, Place
 from fanline.verify.system.processes import ServiceProcess
@@ -42,9 +42,6 @@ TARGETS: Final = Targets(
         *(f"{queue}-{server}" for queue, server in product(QUEUES, NATS)),
     ),
 )
-
-# The NATS servers take up to nine seconds to elect a leader; several faults can follow each other.
-QUEUE_WAIT: Final = 30.0
 
 # A msgqueue does not start while most NATS servers are away, which may happen just after it was started.
 ATTEMPTS: Final = 5

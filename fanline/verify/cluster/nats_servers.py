@@ -17,6 +17,10 @@ from fanline.server.workers import reserve_port
 
 SERVER_COUNT: Final = 3
 MAJORITY: Final = 2
+
+# Seconds for which messages wait: the election of a leader takes up to nine; several can come one by one.
+QUEUE_WAIT: Final = 30.0
+
 USER: Final = "fanline"
 
 # Name of the environment variable from which the servers read the password.

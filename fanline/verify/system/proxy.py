@@ -25,7 +25,7 @@ SOCKET_BUFFER: Final = 65_536
 # A torn connection still carries at most this much.
 MAX_TORN_BYTES: Final = 50_000
 
-CLOSE_SECONDS: Final = 2.0
+_CLOSE_SECONDS: Final = 2.0
 
 # Closing sends a reset, and what was not sent yet is dropped (socket(7)).
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -174,7 +174,7 @@ class _Pair:
         """Close both halves after their data; reset those that stall."""
         try:
             with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
+                async with asyncio.timeout(_CLOSE_SECONDS):
                     for writer in self._writers:
                         writer.close()
                     for writer in self._writers:

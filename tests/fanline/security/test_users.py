@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fanline.errors import ConfigurationError
 from fanline.files import typed
 from fanline.protocol.topics import covers
-from fanline.security.users import ALL_TOPICS, User, UsersFile
+from fanline.security.users import EVERY_PATTERN, User, UsersFile
 
 CHEAP = 4
 MARK = "# The rights are in users.toml."
@@ -53,8 +53,8 @@ def mistake_in(file: UsersFile) -> str:
 @pytest.mark.parametrize(
     ("granted", "wanted", "allowed"),
     [
-        (ALL_TOPICS, "orders.eu", True),
-        (ALL_TOPICS, "$sys.load", False),
+        (EVERY_PATTERN, "orders.eu", True),
+        (EVERY_PATTERN, "$sys.load", False),
         (("orders.>",), "orders.eu.new", True),
         (("orders.>",), "orders", False),
         (("orders.*", "stock"), "stock", True),
