@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from fanline.errors import Disconnected, FanlineError
+from fanline.protocol import basic_authorization
 from fanline.verify.clients.load import Load
 from fanline.verify.clients.subscribers import Steady
 from fanline.verify.clients.wire import Stored
@@ -100,7 +101,9 @@ def _get(place: Place, path: str) -> _Page:
     assert url.hostname is not None
     connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=HTTP_SECONDS, context=place.tls)
     try:
-        connection.request("GET", path, headers={"Authorization": place.authorization})
+        connection.request(
+            "GET", path, headers={"Authorization": basic_authorization(place.user, place.password)}
+        )
         response = connection.getresponse()
         body = response.read()
         if response.status != HTTPStatus.OK:

@@ -9,6 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
+from fanline.protocol import basic_authorization
 from fanline.verify.clients.load import Load
 from fanline.verify.system.installation import Place
 
@@ -84,7 +85,7 @@ def _dial(place: Place, url: str) -> connect:
     return connect(
         url,
         ssl=place.tls,
-        additional_headers={"Authorization": place.authorization},
+        additional_headers={"Authorization": basic_authorization(place.user, place.password)},
         subprotocols=[Subprotocol("fanline.v1")],
         compression=None,
         proxy=None,

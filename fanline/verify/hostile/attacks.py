@@ -85,7 +85,8 @@ async def catch_up_with_many_patterns(target: Target) -> None:
 async def read_history_of_nothing(target: Target) -> None:
     """Read pages for patterns that match nothing."""
     path = "/topics/no.*.such.>/messages"
-    await together(60, partial(_request, target, target.subscriber, path, target.authorization))
+    login = basic_authorization(target.user, target.password)
+    await together(60, partial(_request, target, target.subscriber, path, login))
 
 
 async def read_nothing(target: Target) -> None:

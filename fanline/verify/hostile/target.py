@@ -39,11 +39,6 @@ class Target(NamedTuple):
     tls: ssl.SSLContext
 
     @property
-    def authorization(self) -> str:
-        """The header of the login."""
-        return basic_authorization(self.user, self.password)
-
-    @property
     def ports(self) -> Sequence[int]:
         """The ports of both services."""
         return (self.publisher, self.subscriber)
@@ -54,7 +49,7 @@ class Target(NamedTuple):
         async with connect(
             f"wss://localhost:{port}{path}",
             ssl=self.tls,
-            additional_headers={"Authorization": self.authorization},
+            additional_headers={"Authorization": basic_authorization(self.user, self.password)},
             subprotocols=[Subprotocol("fanline.v1")],
             compression=None,
             proxy=None,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final, Self
 
 from fanline.errors import ConfigurationError
-from fanline.protocol import basic_authorization
 from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
 from fanline.setting_sources import section_of
@@ -65,11 +64,6 @@ class Place:
     password: str = field(repr=False)
     tls: ssl.SSLContext
     patience: float
-
-    @property
-    def authorization(self) -> str:
-        """The header of the login."""
-        return basic_authorization(self.user, self.password)
 
 
 class Installation:
