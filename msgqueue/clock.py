@@ -1,6 +1,7 @@
 """Clock of the log, which follows the wall clock without its jumps.
 
-It never goes back.
+It never goes back, so that the times of messages are in their order; and while the wall clock cannot be
+trusted, no message is removed for its age.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Metrics of msgqueue."""
+"""Metrics of msgqueue: commits, log, consumers, disk, clock and cluster."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence

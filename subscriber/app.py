@@ -1,4 +1,4 @@
-"""The subscriber service: follows the log, and delivers it."""
+"""The subscriber service: its log, fan-out, endpoints and metrics together."""
 
 import asyncio
 import time

@@ -1,6 +1,7 @@
 """Delivery to one subscriber: its waiting, and its one task.
 
-It waits for the log and for its connection.
+:mod:`subscriber.subscription` decides, without waiting. This waits for the log and for the connection, in one
+task at most: a subscriber that is live has none.
 """
 
 import asyncio

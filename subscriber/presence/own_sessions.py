@@ -1,4 +1,4 @@
-"""The sessions of one connection. No I/O."""
+"""Presence by one connection: the sessions of its subscriptions. No I/O."""
 
 from collections.abc import Mapping
 from secrets import token_hex

@@ -1,6 +1,7 @@
-"""Pages of the log, with joins as presence's newest records.
+"""Pages of the log in which ``latest`` tells who is present.
 
-They are the joins of the sessions that are present.
+Of other topics it gives the newest message of each. Of those of presence it gives the join of each session
+that is present.
 """
 
 from bisect import bisect_right

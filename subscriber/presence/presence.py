@@ -1,4 +1,7 @@
-"""Presence in a running service: the state's log, clock and writer."""
+"""Presence in a running service: feeds its state, writes its events.
+
+:mod:`fanline.presence` decides, without waiting.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The other side of a connection."""
+"""The peer of one connection: its address, certificate, and counted handshake."""
 
 import socket
 from collections.abc import Hashable

@@ -1,4 +1,4 @@
-"""Limits of the WebSockets of a service."""
+"""Limits of every open connection: sizes, silences and timeouts."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The way from the sockets of a service to its app."""
+"""The front of a service: listeners, logins, routes and connections together."""
 
 import asyncio
 import logging

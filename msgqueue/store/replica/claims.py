@@ -1,4 +1,4 @@
-"""Claims of a cluster's msgqueue, made and released by frames."""
+"""Claims of this process on consumers' records, made and released by frames."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 

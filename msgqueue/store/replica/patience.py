@@ -1,4 +1,4 @@
-"""How long a replica waits for what."""
+"""Waiting times of a replica, for frames and for the journal."""
 
 from typing import NamedTuple
 

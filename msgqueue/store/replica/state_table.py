@@ -1,4 +1,4 @@
-"""Keep the state of a replica in its log."""
+"""The table that makes a log a replica, with its state."""
 
 import sqlite3
 

@@ -1,4 +1,7 @@
-"""Spans of names that a pattern's topics lie in, and an index."""
+"""Ranges of topic names that patterns can match, to search by name.
+
+A read looks only at the names in these ranges, not at all that there are.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
