@@ -1,1 +1,1 @@
-"""Measure Fanline and other servers side by side: ``make bench``."""
+"""Benchmarks of Fanline and other servers side by side: ``make bench``."""

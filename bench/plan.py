@@ -40,7 +40,7 @@ MAX_BYTES: Final = 600_000_000
 
 
 class Scope(NamedTuple):
-    """How much to measure.
+    """Extent of the measurements.
 
     Attributes:
         is_quick: Whether to measure little, to see that everything works.

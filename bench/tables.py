@@ -10,7 +10,7 @@ _BUSY: Final = 0.1
 
 
 class Unit(NamedTuple):
-    """How a figure is shown: title, factor, and digits after the point."""
+    """Presentation of a figure: title, factor, and digits after the point."""
 
     title: str
     scale: float = 1.0

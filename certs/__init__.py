@@ -1,4 +1,4 @@
-"""Make, show and renew the certificates of an installation.
+"""Certificates of an installation: made, shown and renewed.
 
 From code, one call gives a folder that both :func:`fanline.security.tls.server_context` and
 :func:`fanline.security.tls.client_context` accept::

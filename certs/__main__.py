@@ -1,4 +1,4 @@
-"""Run ``python -m certs``."""
+"""The program ``python -m certs``."""
 
 from certs.cli import main
 

@@ -1,4 +1,4 @@
-"""Complete and renew a folder of certificates; never overwrite certificates made elsewhere.
+"""A folder of certificates: completed and renewed, without overwriting others' certificates.
 
 Certificates are *ours* to reissue if the folder holds the key of the CA that issued them, ``ca.key``.
 """

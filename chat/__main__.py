@@ -1,4 +1,4 @@
-"""Runs the chat service; ``python -m chat --help`` lists its settings."""
+"""The chat program; ``python -m chat --help`` lists its settings."""
 
 from functools import partial
 

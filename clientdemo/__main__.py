@@ -1,4 +1,4 @@
-"""Run ``python -m clientdemo``."""
+"""The program ``python -m clientdemo``."""
 
 from clientdemo.cli import main
 

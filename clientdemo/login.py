@@ -1,4 +1,4 @@
-"""Complete services, credentials and CA from options and settings."""
+"""Services, credentials and CA by options and settings."""
 
 import getpass
 import os

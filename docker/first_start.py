@@ -1,4 +1,4 @@
-"""Prepare the volumes of compose.yaml: certificates and generated credentials.
+"""Volumes of compose.yaml: certificates and generated credentials.
 
 The container ``setup`` runs it before the services start::
 

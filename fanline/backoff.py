@@ -1,4 +1,4 @@
-"""Compute reconnect delays with jitter, without a clock."""
+"""Reconnect delays with jitter, without a clock."""
 
 import random
 

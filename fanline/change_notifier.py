@@ -1,4 +1,4 @@
-"""Notify any number of waiters of a change."""
+"""Notification of any number of waiters about a change."""
 
 import asyncio
 

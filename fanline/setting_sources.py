@@ -1,4 +1,4 @@
-"""Read settings from flags, the environment and the TOML file.
+"""Settings by flags, the environment and the TOML file.
 
 :mod:`fanline.settings` says how each of them spells a setting.
 """

@@ -1,4 +1,4 @@
-"""Runs the msgqueue service: ``python -m msgqueue --help`` lists its settings."""
+"""The msgqueue program: ``python -m msgqueue --help`` lists its settings."""
 
 from functools import partial
 

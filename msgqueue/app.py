@@ -227,7 +227,7 @@ def msgqueue_app(
 
 
 def _problem(log: Log) -> str | None:
-    """Say why this msgqueue is not ready, or return None."""
+    """Return why this msgqueue is not ready, or None."""
     return log.problem or (log.write_error and f"the log cannot be written: {log.write_error}")
 
 

@@ -112,7 +112,7 @@ class LogClock:
         return f"the clock was set {direction} by {abs(jump):,.0f} s; no message is removed for its age"
 
     def accept(self) -> None:
-        """Believe the wall clock from now on, as after an hour."""
+        """Accept the wall clock from now on, as after an hour."""
         with self._lock:
             self._is_accepted = True
             self._rests_until = self._read_at

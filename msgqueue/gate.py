@@ -1,4 +1,4 @@
-"""Send connections to another msgqueue while this one cannot do its work."""
+"""Redirection to another msgqueue while this one cannot do its work."""
 
 import asyncio
 from collections.abc import Callable

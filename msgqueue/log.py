@@ -131,12 +131,12 @@ class Log:
 
     @property
     def damaged(self) -> int:
-        """How many damaged messages reads have come upon, and left out."""
+        """Number of damaged messages that reads have left out."""
         return self._store.damaged
 
     @property
     def problem(self) -> str | None:
-        """Why another msgqueue should be used, or None; see :attr:`Store.problem`."""
+        """Reason to use another msgqueue, or None; see :attr:`Store.problem`."""
         return self._store.problem
 
     @property

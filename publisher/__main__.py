@@ -1,4 +1,4 @@
-"""Runs the publisher service: ``python -m publisher --help`` lists its settings."""
+"""The publisher program: ``python -m publisher --help`` lists its settings."""
 
 from functools import partial
 

@@ -43,7 +43,7 @@ class OrderedReplies(ABC):
 
     @abstractmethod
     def on_settled(self) -> None:
-        """Have :meth:`take` called, now or later; called whenever a reply is settled."""
+        """Call :meth:`take`, now or later, because a reply is settled."""
 
     def __len__(self) -> int:
         return len(self._replies)

@@ -1,4 +1,4 @@
-"""Runs the subscriber service: ``python -m subscriber --help`` lists its settings."""
+"""The subscriber program: ``python -m subscriber --help`` lists its settings."""
 
 from functools import partial
 

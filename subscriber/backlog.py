@@ -45,7 +45,7 @@ Steps = Generator[Need, PageAnswer | None, T]
 
 
 class Start(NamedTuple):
-    """Where a pattern begins.
+    """Start of a pattern.
 
     Attributes:
         after: Everything after this position comes.

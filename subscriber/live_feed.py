@@ -23,7 +23,7 @@ class FeedListener(Protocol):
 
     @property
     def writer(self) -> object:
-        """Its connection."""
+        """Connection of the subscriber."""
         ...
 
     @property
@@ -33,7 +33,7 @@ class FeedListener(Protocol):
 
     @property
     def behind(self) -> int:
-        """How many positions of the log it has yet to be sent."""
+        """Number of positions of the log yet to be sent."""
         ...
 
     def report(self, gap: GapRange) -> None:

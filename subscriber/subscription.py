@@ -103,7 +103,7 @@ class Subscription:
 
     @property
     def behind(self) -> int:
-        """How many positions of the log it has yet to be sent."""
+        """Number of positions of the log yet to be sent."""
         return 0 if self._backlog is None else max(0, self._fanout.head - self._backlog.position)
 
     @property

@@ -54,7 +54,7 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 
 class Limits(NamedTuple):
-    """How long to wait for expected data.
+    """Limits of the wait for expected data.
 
     Moments are of the monotonic clock, and durations in seconds.
 

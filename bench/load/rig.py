@@ -46,7 +46,7 @@ class Load(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """How connecting went.
+    """Result of connecting.
 
     Attributes:
         seconds: Until the last connection was subscribed.

@@ -64,14 +64,14 @@ class FanlineDialect(Dialect):
 
 
 class PresenceDialect(FanlineDialect):
-    """Each subscriber is present on its topics."""
+    """Subscribers that are present on their topics."""
 
     settling = 1.0  # the last joins are still being stored
     options: ClassVar[Mapping[str, object]] = {"presence": True}
 
 
 class LatestDialect(FanlineDialect):
-    """Each subscriber begins with the newest message of each topic."""
+    """Subscribers that begin with the newest message of each topic."""
 
     options: ClassVar[Mapping[str, object]] = {"latest": True}
 

@@ -50,7 +50,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of the server."""
         return self._process.pid
 
     def wait_until(self, is_up: Callable[[], bool]) -> None:

@@ -31,7 +31,7 @@ class ChatCode(StrEnum):
 
 
 class Sentence(NamedTuple):
-    """Why a request is refused.
+    """Reason why a request is refused.
 
     Attributes:
         code: The kind of refusal, for programs.
@@ -45,7 +45,7 @@ class Sentence(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """Why a connection is closed.
+    """Reason why a connection is closed.
 
     Attributes:
         code: The WebSocket close code, which tells a client what to do.

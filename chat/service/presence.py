@@ -64,7 +64,7 @@ class MemberPresence:
 
     @property
     def unsent(self) -> int:
-        """How many events wait to be sent."""
+        """Number of events that wait to be sent."""
         return len(self._unsent)
 
     def apply(self, event: PresenceEvent) -> None:

@@ -1,1 +1,1 @@
-"""Execute the commands: publish, subscribe, chat, and the interactive client."""
+"""Commands: publish, subscribe, chat, and the interactive client."""

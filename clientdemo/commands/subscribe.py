@@ -15,7 +15,7 @@ Render = Callable[[Message], bytes]
 
 
 class Begin(NamedTuple):
-    """Where to begin; with none of these, with what is new.
+    """Start of a subscription; without these fields, new messages only.
 
     Attributes:
         after: After this position.

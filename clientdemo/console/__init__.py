@@ -1,1 +1,1 @@
-"""Read and write the terminal: input lines, their grammar, output and escapes."""
+"""The terminal: input lines, their grammar, output and escapes."""

@@ -1,4 +1,4 @@
-"""Convert messages to text of one line, without control characters."""
+"""Messages as text of one line, without control characters."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Parse the lines of the interactive client.
+"""Grammar of the lines of the interactive client.
 
 The forms of a line::
 

@@ -1,4 +1,4 @@
-"""Read standard input line by line, without threads and in bounded memory."""
+"""Lines of standard input, read without threads and in bounded memory."""
 
 import asyncio
 import os

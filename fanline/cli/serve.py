@@ -145,7 +145,7 @@ class Server:
             return cls(installation, started.services, one_port, stack.pop_all())
 
     def reload(self, read: Callable[[type[ServiceSettings]], ServiceSettings]) -> None:
-        """Have all services read settings and files again."""
+        """Tell all services to read settings and files again."""
 
         def read_own(section: type[ServiceSettings]) -> ServiceSettings:
             own = read(section)
@@ -155,7 +155,7 @@ class Server:
             service.reload(read_own)
 
     async def retire(self) -> None:
-        """Have all services say that they are about to stop."""
+        """Tell all services to announce that they stop."""
         await asyncio.gather(*(service.retire() for service in self._services))
 
     async def stop(self) -> None:
@@ -264,7 +264,7 @@ def _queue(opened: OpenedLog) -> LocalQueue:
 
 
 async def _announce(installation: PipelineSettings, services: Sequence[Service]) -> None:
-    """Say what to type, when every service is ready."""
+    """Print what to type, when every service is ready."""
     while True:
         if not any(service.app.readiness_problem() for service in services):
             break

@@ -1,4 +1,4 @@
-"""Keep the calls that wait for the answer to a command."""
+"""Calls that wait for the answer to a command."""
 
 import asyncio
 from collections import defaultdict
@@ -20,7 +20,7 @@ class PendingReplies(Generic[T]):
         return answer
 
     def resolve(self, pattern: str, value: T) -> None:
-        """Give the answer to those who wait for it."""
+        """Give the answer to the calls that wait for it."""
         for answer in self._claim(pattern):
             answer.set_result(value)
 

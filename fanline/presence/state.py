@@ -89,27 +89,27 @@ class PresenceState:
 
     @property
     def sessions(self) -> int:
-        """How many sessions there are."""
+        """Number of sessions."""
         return self._of_server.total()
 
     @property
     def own(self) -> int:
-        """How many of them are of this process."""
+        """Number of sessions of this process."""
         return self._of_server[self.server]
 
     @property
     def topics(self) -> int:
-        """On how many topics."""
+        """Number of topics with sessions."""
         return len(self._topics)
 
     @property
     def held_back(self) -> int:
-        """How many leaves are held back."""
+        """Number of leaves that are held back."""
         return len(self._held_back)
 
     @property
     def joining(self) -> int:
-        """How many sessions are not in the log yet."""
+        """Number of sessions that are not in the log yet."""
         return len(self._joining)
 
     @property

@@ -81,7 +81,7 @@ decode_message = msgspec.json.Decoder(Message).decode
 
 
 class Codec(Protocol):
-    """How one dialect spells its frames."""
+    """Frames in the spelling of one dialect."""
 
     def decode_published(self, frame: bytes) -> list[NewMessage | Rejected]:
         """Read what a publisher sent in one frame.
@@ -209,7 +209,7 @@ class PlainCodec:
 
 
 class Dialect(StrEnum):
-    """How a connection spells its frames; chosen by subprotocol when it opens."""
+    """Spelling of a connection's frames, chosen by subprotocol when it opens."""
 
     codec: Codec
 

@@ -100,7 +100,7 @@ class SubscribeRefusal(msgspec.Struct, omit_defaults=True):
 
 
 class SubscriberNotice(msgspec.Struct):
-    """Anything that a subscriber is told, other than a message."""
+    """Any notice to a subscriber, other than a message."""
 
     subscribed: str | None = None
     seq: int | None = None

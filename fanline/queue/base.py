@@ -8,7 +8,7 @@ from fanline.protocol import Ack, ConsumerState, GapRange, NewMessage, PageAnswe
 
 
 class ReplySlot(Protocol):
-    """Where the outcome of an appended message belongs."""
+    """Receiver of the outcome of an appended message."""
 
     @property
     def group(self) -> object:
@@ -61,7 +61,7 @@ class LogListener(Protocol):
         ...
 
     def report(self, gap: GapRange) -> None:
-        """Learn that retention has removed records before they could be taken."""
+        """Note that retention removed records before they could be taken."""
         ...
 
     def restart(self) -> None:
@@ -84,7 +84,7 @@ class QueueClient(ABC):
     @property
     @abstractmethod
     def pending(self) -> int:
-        """How many appended messages have no outcome yet."""
+        """Number of appended messages without an outcome."""
 
     @abstractmethod
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:

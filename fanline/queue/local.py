@@ -27,7 +27,7 @@ class LocalLog(ReadableLog, Protocol):
 
     @property
     def write_error(self) -> str | None:
-        """Why it cannot be written at present."""
+        """Reason why the log cannot be written now, or None."""
         ...
 
     def append(self, messages: Sequence[NewMessage]) -> "asyncio.Future[list[Any]]":
@@ -102,12 +102,12 @@ class LocalQueue(QueueClient):
 
     @property
     def problem(self) -> str | None:
-        """Why the log cannot be written or read at present."""
+        """Reason why the log cannot be used now, or None."""
         return self._log.write_error or self._read_error
 
     @property
     def pending(self) -> int:
-        """How many appended messages are not stored yet."""
+        """Number of appended messages that are not stored yet."""
         return self._storing + len(self._passing) + len(self._waiting)
 
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:

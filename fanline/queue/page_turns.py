@@ -12,7 +12,7 @@ AT_ONCE: Final = 4
 
 
 class PageSource(Protocol):
-    """Where pages are read."""
+    """Source of pages."""
 
     async def read(self, read: Read) -> PageAnswer:
         """Return a page of the log."""

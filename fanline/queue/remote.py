@@ -112,7 +112,7 @@ class RemoteQueue(QueueClient):
 
     @property
     def pending(self) -> int:
-        """How many appended messages have no reply yet."""
+        """Number of appended messages without a reply."""
         return len(self._appender)
 
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
@@ -213,7 +213,7 @@ class RemoteQueue(QueueClient):
 
 @contextmanager
 def _listed(link: ReconnectingConnection, links: list[ReconnectingConnection]) -> Iterator[None]:
-    """Have a list include a connection during the block."""
+    """Keep a connection in a list during the block."""
     links.append(link)
     try:
         yield

@@ -1,1 +1,1 @@
-"""Authenticate users by password or token, decide their rights, and configure TLS."""
+"""Authentication by password or token, users' rights, and TLS."""

@@ -1,4 +1,4 @@
-"""Check HTTP Basic credentials against the users file.
+"""Check of HTTP Basic credentials against the users file.
 
 The cost of a login:
 

@@ -1,4 +1,4 @@
-"""Identify the user of a request, by password, token or client certificate.
+"""Identification of a request's user, by password, token or client certificate.
 
 A token makes its bearer a user with the rights that it names, and never a service. Its name is the sender
 (``from``) of the bearer's messages and the scope of their ids. It must therefore differ from the name of
@@ -177,7 +177,7 @@ class LoginVerifier:
 
     @property
     def problems(self) -> Sequence[str]:
-        """Why files that have changed cannot be used."""
+        """Reasons why changed files cannot be used."""
         provider = None if self._provider is None else self._provider.problem
         found = (self._passwords.problem, self._key.problem, provider)
         return [problem for problem in found if problem is not None]

@@ -1,4 +1,4 @@
-"""Create the TLS contexts of servers from the certificate folder.
+"""TLS contexts of servers, by the certificate folder.
 
 The folder's files, all in PEM format::
 

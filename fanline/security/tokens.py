@@ -1,4 +1,4 @@
-"""Issue and verify tokens, the logins that web pages can send.
+"""Tokens, the logins that web pages can send: issued and verified.
 
 A token is a JWT (RFC 7519), signed with HMAC-SHA256. A process with the key can issue and verify tokens; no
 state is stored. There is a key for each use: that of the pipeline, which publisher and subscriber share, and

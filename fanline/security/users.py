@@ -1,4 +1,4 @@
-"""Read and edit users: the users file and the rights file.
+"""Users: the users file and the rights file, read and edited.
 
 The users file has a line for each user in htpasswd format, hashed with bcrypt; edits keep blank lines and
 comments::

@@ -1,4 +1,4 @@
-"""Declare a service: its paths, readiness and lifecycle."""
+"""Declaration of a service: its paths, readiness and lifecycle."""
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -1,4 +1,4 @@
-"""Read and check the messages of a connection, for ``/publish`` and ``/pushmsg``."""
+"""Messages of a connection, read and checked, for ``/publish`` and ``/pushmsg``."""
 
 import logging
 import math

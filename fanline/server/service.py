@@ -153,7 +153,7 @@ class Service:
 
     @property
     def settings(self) -> ServiceSettings:
-        """Its settings."""
+        """Settings of the service."""
         return self._reloader.settings
 
     @property

@@ -190,7 +190,7 @@ class Workers:
             worker.terminate()
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
-        """Have all workers read settings and files again."""
+        """Tell all workers to read settings and files again."""
         for worker in self._running.values():
             if worker.pid is not None and worker.is_alive():
                 os.kill(worker.pid, number)

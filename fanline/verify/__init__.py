@@ -1,4 +1,4 @@
-"""Test every promise of a pipeline during faults: ``fanline verify``.
+"""Tests of a pipeline's promises during faults: ``fanline verify``.
 
 Publishers and subscribers of several kinds load a pipeline (:mod:`~fanline.verify.clients`) while a seeded
 plan of faults (:mod:`~fanline.verify.plan`) kills, freezes and restarts its services and cuts the links

@@ -35,7 +35,7 @@ class Options:
 
     @property
     def command(self) -> str:
-        """How to do the same again."""
+        """Command that repeats the run."""
         words = [f"fanline verify --seed {self.seed} --duration {self.duration:g}"]
         words.append(f"--publishers {self.publishers} --subscribers {self.subscribers} --rate {self.rate:g}")
         words.append(f"--every {self.every:g}" if self.faults else "--no-faults")

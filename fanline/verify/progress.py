@@ -1,4 +1,4 @@
-"""Show the progress of a run."""
+"""Progress of a run, as it is shown."""
 
 import asyncio
 from typing import Final

@@ -67,7 +67,7 @@ class Run:
         self._findings = Findings()
 
     async def perform(self) -> Report:
-        """Do it, and return what was found.
+        """Perform the run, and return the findings.
 
         Raises:
             ConfigurationError: If the pipeline cannot be started, reached, or logged in to.

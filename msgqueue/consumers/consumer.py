@@ -42,7 +42,7 @@ class Consumer:
 
     @property
     def position(self) -> int:
-        """All records up to this position are done."""
+        """Position up to which all records are done."""
         return self._log.claims.positions().get(self.name, self._deliveries.position)
 
     @property

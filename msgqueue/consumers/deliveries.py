@@ -1,4 +1,7 @@
-"""Track which connection of a durable consumer holds which messages. No I/O."""
+"""Record of which connection holds which messages of a durable consumer.
+
+It does no I/O.
+"""
 
 from bisect import bisect_left
 from collections import OrderedDict
@@ -53,7 +56,7 @@ class DeliveryTracker:
 
     @property
     def position(self) -> int:
-        """All records up to this position that may be dealt are done."""
+        """Position up to which all records that may be dealt are done."""
         self._position = min(self.done_in_claims.values(), default=self._position)
         return self._position
 
@@ -120,7 +123,7 @@ class DeliveryTracker:
 
     @property
     def failures(self) -> Mapping[int, int]:
-        """How often each unfinished record has failed, by position."""
+        """Number of failed deliveries of each unfinished record, by position."""
         return self._failures
 
     def bury(self, seq: int) -> None:

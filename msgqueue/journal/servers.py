@@ -1,4 +1,4 @@
-"""Check that the NATS servers bring to disk what they acknowledge."""
+"""Check of NATS servers: acknowledged data must be on disk."""
 
 import ssl
 from collections.abc import Sequence

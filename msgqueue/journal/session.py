@@ -49,7 +49,7 @@ def _is_not_about_eof(record: logging.LogRecord) -> bool:
 
 
 class NatsLogin(NamedTuple):
-    """How to connect to the NATS servers.
+    """Login and TLS for the NATS servers.
 
     Attributes:
         tls: Verifies them; they must begin with the TLS handshake (``handshake_first``), before which nothing

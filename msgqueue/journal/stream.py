@@ -31,7 +31,7 @@ _REQUIRED: Final = {
 
 
 class ApiError(msgspec.Struct, frozen=True):
-    """Why JetStream refuses a request."""
+    """Reason why JetStream refuses a request."""
 
     code: int = 0
     err_code: int = 0

@@ -1,4 +1,4 @@
-"""Define the interface between msgqueue and the engine that keeps the log.
+"""Interface between msgqueue and the engine that keeps the log.
 
 The log is one sequence of records. ``seq``, a record's position, is 1 or more, grows strictly over all
 topics, and is never given twice, even when everything was trimmed and the service restarted. ``time``, when a
@@ -83,7 +83,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def damaged(self) -> int:
-        """How many damaged records reads have come upon, and left out."""
+        """Number of damaged records that reads have left out."""
 
     @property
     def commit_bytes(self) -> int:

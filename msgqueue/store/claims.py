@@ -72,7 +72,7 @@ class ConsumerClaims:
         """
 
     async def release(self, name: str, failures: Mapping[int, int]) -> None:
-        """Give all claims back, for other msgqueues.
+        """Release all claims, for other msgqueues.
 
         Args:
             name: The consumer.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ClusterFigures:
-    """How a msgqueue gets on with the journal.
+    """Figures of a msgqueue's work with the journal.
 
     Attributes:
         entries: Entries of the journal applied since the start.

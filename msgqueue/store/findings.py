@@ -1,4 +1,4 @@
-"""Describe the problems of a log: cause, consequence, and remedy."""
+"""Problems of a log: cause, consequence, and remedy."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple

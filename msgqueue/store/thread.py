@@ -1,4 +1,4 @@
-"""Run blocking calls in a thread next to the event loop."""
+"""Blocking calls in a thread next to the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -59,7 +59,7 @@ class CallThread:
     def call(
         self, function: Callable[[], T], on_success: Callable[[T], object] = _do_nothing
     ) -> asyncio.Future[T]:
-        """Have a function called.
+        """Call a function on the thread.
 
         Args:
             function: Is called on the thread.

@@ -1,1 +1,1 @@
-"""Check and copy a log."""
+"""Tools that check and copy a log."""

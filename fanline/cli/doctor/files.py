@@ -1,4 +1,4 @@
-"""Check files and settings: certificates, keys, users, proxies."""
+"""Checks of files and settings: certificates, keys, users, proxies."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence

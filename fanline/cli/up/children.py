@@ -138,6 +138,6 @@ def _not_ready(services: Mapping[str, ServiceSettings]) -> list[str]:
 
 
 def _reload(supervisors: Sequence[Supervisor]) -> None:
-    """Have all services read settings and files again."""
+    """Tell all services to read settings and files again."""
     for supervisor in supervisors:
         supervisor.reload()

@@ -175,7 +175,7 @@ async def make_certificates(common: Settings) -> None:
 
 
 def welcome(installation: PipelineSettings, console: Console) -> None:
-    """Say where everything is, and what to type to try it."""
+    """Print the addresses of everything, and what to try."""
     chat, publisher, subscriber = installation.chat, installation.publisher, installation.subscriber
     is_demo = chat.users_file is None
     login = f"{DEMO_USER} / {DEMO_PASSWORD}" if is_demo else f"a user of {chat.users_file}"

@@ -59,7 +59,7 @@ class RoomClosed(FanlineError):
 
 @dataclass(frozen=True, slots=True)
 class RoomEvent:
-    """Something that has happened in a room.
+    """An event in a room.
 
     Attributes:
         seq: Its position in the log.
@@ -92,7 +92,7 @@ class _Entry(msgspec.Struct, rename="camel"):
 
 
 class _Frame(msgspec.Struct):
-    """Whatever the server says: an acknowledgement, a refusal, or an event."""
+    """A frame of the server: an acknowledgement, a refusal, or an event."""
 
     ok: str | None = None
     error: str | None = None
@@ -183,7 +183,7 @@ class ChatRoom(SendingClient):
 
     @property
     def waiting(self) -> int:
-        """How many events have arrived and wait to be returned."""
+        """Number of events that have arrived and are not returned."""
         return len(self._arrived)
 
     async def send(self, text: str) -> PublishResult:

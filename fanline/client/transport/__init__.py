@@ -1,1 +1,1 @@
-"""Connect to a server: addresses, TLS, login, WebSockets and HTTP."""
+"""Connections to a server: addresses, TLS, login, WebSockets and HTTP."""

@@ -37,7 +37,7 @@ _decode_life: Final = msgspec.json.Decoder(_Life).decode
 
 
 class Login:
-    """As whom to log in.
+    """Login of a client: a header, a token, or a certificate.
 
     Args:
         who: In words, for errors.

@@ -1,4 +1,4 @@
-"""Translate exceptions of libraries to those of Fanline, with plain sentences.
+"""Translation of libraries' exceptions to those of Fanline, in plain sentences.
 
 The libraries for HTTP, WebSockets, TLS and sockets have exceptions of their own, wrapped up in one another.
 They become ours here, and nowhere else.

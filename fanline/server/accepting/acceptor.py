@@ -177,7 +177,7 @@ class Acceptor:
             await self._all_closed
 
     async def abort(self) -> None:
-        """Give up the TLS handshakes in progress.
+        """Abort the TLS handshakes in progress.
 
         uvloop reports one that is cancelled half-way as a fatal error: they fail because their sockets are
         shut down.

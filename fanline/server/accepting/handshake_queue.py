@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandshakeLimits:
-    """How many handshakes there may be.
+    """Limits of the number of handshakes.
 
     Attributes:
         running: Handshakes in progress, in all.

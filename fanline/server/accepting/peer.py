@@ -68,7 +68,7 @@ class Peer:
             self._admission.end_handshake(self.network)
 
     def leave(self) -> None:
-        """Be forgotten, because the connection is lost."""
+        """Forget the peer, because the connection is lost."""
         self.confirm()
         if self._is_connected:
             self._is_connected = False

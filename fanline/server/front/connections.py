@@ -131,7 +131,7 @@ class OpenConnections:
         self._cuts.count(cut, channel.peer.address)
 
     def track(self, task: asyncio.Task[None]) -> None:
-        """Have a stop of the service wait for a task."""
+        """Make a stop of the service wait for a task."""
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

@@ -1,4 +1,4 @@
-"""Take over files and settings that have changed while a service runs."""
+"""Reloading of changed files and settings while a service runs."""
 
 import logging
 from collections.abc import Callable, Sequence

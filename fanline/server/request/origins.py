@@ -1,4 +1,4 @@
-"""Decide which web pages may make requests.
+"""Origins: the web pages that may make requests.
 
 A browser sends stored logins with every request, from any page. The header ``Origin``, which no page can
 change, names the page. The header ``Host`` alone does not name the service: a page can give its own host name

@@ -40,7 +40,7 @@ _SLICE: Final = 2_000
 
 
 class ServiceStatus(msgspec.Struct):
-    """How a service does.
+    """State of a service.
 
     Attributes:
         service: Its name.
@@ -102,7 +102,7 @@ class ConnectionStatus(msgspec.Struct):
 
 
 class ConnectionPage(msgspec.Struct):
-    """Some of the open connections.
+    """A page of the open connections.
 
     Attributes:
         service: Name of the service.

@@ -18,7 +18,7 @@ KEPT: Final = 360
 
 
 class Kind(Enum):
-    """How a measurement is derived from a metric."""
+    """Derivation of a measurement from a metric."""
 
     VALUE = "value"
     RATE = "rate"

@@ -30,7 +30,7 @@ class MessageSpan(Protocol):
 
     @property
     def traceparent(self) -> str:
-        """Its name as the parent of others."""
+        """Name of the span, as the parent of others."""
         ...
 
     def end(self, error: str | None = None, **attributes: bool | int | str) -> None:
@@ -90,7 +90,7 @@ async def open_tracer(settings: ServiceSettings) -> AsyncIterator[Tracer | None]
 
 
 class Reply(Protocol):
-    """Where the outcome of a message belongs."""
+    """Receiver of the outcome of a message."""
 
     @property
     def group(self) -> object:

@@ -36,7 +36,7 @@ class OtlpSpan:
 
     @property
     def traceparent(self) -> str:
-        """Its name as the parent of others."""
+        """Name of the span, as the parent of others."""
         carrier: dict[str, str] = {}
         _PROPAGATOR.inject(carrier, set_span_in_context(self._span, Context()))
         return carrier["traceparent"]

@@ -87,7 +87,7 @@ class Sender(ABC):
 
 
 class Pipelined(Sender):
-    """Has many messages in flight, whose ids the client makes up."""
+    """Sends many messages at a time, with ids by the client."""
 
     async def publish(self) -> None:
         """See :meth:`Sender.publish`."""

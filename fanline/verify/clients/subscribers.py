@@ -152,7 +152,7 @@ class _Drain(msgspec.Struct):
 
 
 class _Said(msgspec.Struct):
-    """Anything that a subscriber is told."""
+    """Any frame to a subscriber."""
 
     topic: str | None = None
     content: msgspec.Raw = msgspec.Raw(b"null")

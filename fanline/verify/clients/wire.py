@@ -77,7 +77,7 @@ class RawClient(ABC):
                 await asyncio.sleep(self._retry_seconds)
 
     def obey_drain(self, retry_ms: float) -> None:
-        """Come back when the service that goes away has asked for."""
+        """Wait as long as a draining service has asked for."""
         self._retry_seconds = min(retry_ms / 1_000, MAX_RETRY_SECONDS)
 
 

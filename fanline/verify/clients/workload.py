@@ -1,4 +1,4 @@
-"""Define the topics published, and the subscriptions. No I/O.
+"""Topics published, and the subscriptions. No I/O.
 
 Every message can be told by looking at it: its content names its publisher and its number, and from these
 follows the whole of it, byte for byte.

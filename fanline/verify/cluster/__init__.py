@@ -1,1 +1,1 @@
-"""Put a cluster on this machine to the test: `fanline verify --cluster`."""
+"""A cluster under test on this machine: `fanline verify --cluster`."""

@@ -63,7 +63,7 @@ class ClusterInstallation(Installation):
 
     @property
     def place(self) -> Place:
-        """How clients reach it."""
+        """Addresses and login of the cluster, for clients."""
         return replace(super().place, patience=QUEUE_WAIT)
 
     async def leader(self) -> str:

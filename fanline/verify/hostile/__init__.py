@@ -1,1 +1,1 @@
-"""Put services to the test with a hostile client: `fanline verify --hostile`."""
+"""Services under test by a hostile client: `fanline verify --hostile`."""

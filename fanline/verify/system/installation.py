@@ -47,7 +47,7 @@ _STOP_GRACE: Final = 6.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where a pipeline is, and how to log in.
+    """A pipeline's addresses, and a login.
 
     Attributes:
         publisher_url: Where to publish, ``wss://HOST:PORT``.
@@ -103,7 +103,7 @@ class Installation:
 
     @property
     def place(self) -> Place:
-        """How clients reach it."""
+        """Addresses and login of the pipeline, for clients."""
         return Place(
             publisher_url=self._url("clients-publisher"),
             subscriber_url=self._url("clients-subscriber"),

@@ -58,7 +58,7 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None without a process."""
+        """Process id of the service; None without a process."""
         return self._child.pid if self._child is not None and self.is_running else None
 
     @property

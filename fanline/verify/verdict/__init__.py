@@ -1,1 +1,1 @@
-"""Judge a run: what was observed, what it breaks, and the report."""
+"""Judgment of a run: observations, violations, and the report."""

@@ -1,4 +1,4 @@
-"""Report the findings of a run, as text and as JSON."""
+"""The findings of a run, as text and as JSON."""
 
 from collections.abc import Iterator
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Patience(NamedTuple):
-    """How long a replica waits, in seconds.
+    """Waiting times of a replica, in seconds.
 
     Attributes:
         resend: For a frame to come back until it is sent again; then twice as long, and so on.

@@ -47,7 +47,7 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def position(self) -> int:
-        """All records up to this position are done."""
+        """Position up to which all records are done."""
         return self.claims[0].first - 1 if self.claims else self.dealt
 
     def of(self, owner: str) -> list[Claim]:

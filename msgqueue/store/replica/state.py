@@ -45,7 +45,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class ReplicaState(msgspec.Struct, frozen=True):
-    """How far a log has applied the journal, stored with that.
+    """A log's progress in the journal, stored with the log.
 
     Attributes:
         log: Epoch of the log.
@@ -167,7 +167,7 @@ class Replica:
         return step
 
     def commit(self, step: Step) -> None:
-        """Go on from what was applied, once it is stored."""
+        """Continue from what was applied, once it is stored."""
         self.state = step.state
         self._chains |= step.chains
         while len(self._chains) > MAX_CHAINS:

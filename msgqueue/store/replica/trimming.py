@@ -20,7 +20,7 @@ Marks = Sequence[tuple[int, int]]
 
 
 class TrimRule(NamedTuple):
-    """How much of the journal is kept.
+    """Rule for the part of the journal that is kept.
 
     Attributes:
         keep_ms: Age up to which every entry is kept.

@@ -151,7 +151,7 @@ class Reader:
 
     @property
     def damaged(self) -> int:
-        """How many damaged messages were come upon."""
+        """Number of damaged messages that were read."""
         return len(self._damaged)
 
     def read(self, after: int, patterns: Sequence[str] | None, limit: int, max_bytes: int) -> Page:

@@ -1,4 +1,4 @@
-"""Detect commits of the WAL that SQLite would drop without an error.
+"""Detection of WAL commits that SQLite would drop without an error.
 
 From the WAL of a log that was not closed SQLite takes what is whole, up to the first frame that is not, and
 passes over the rest without a word. That is right for what a crash interrupted, and wrong for what was

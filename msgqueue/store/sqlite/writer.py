@@ -1,4 +1,4 @@
-"""Change the log: appends, trims and cursors, each in one transaction."""
+"""Changes of the log: appends, trims and cursors, each one transaction."""
 
 import shutil
 import sqlite3
