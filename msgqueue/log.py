@@ -290,9 +290,7 @@ class Log:
         return await self._store.read(after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES)
 
     async def read_back(self, before: int, patterns: Sequence[str], limit: int) -> Sequence[Record]:
-        """Return the newest matching records before a position, oldest first.
-
-        They are fewer than ``limit`` if they are large.
+        """Return the newest matching records before a position, in ascending order.
 
         Raises:
             StoreError: If the store cannot be read.
@@ -316,10 +314,7 @@ class Log:
         return self._recent.covers(after)
 
     async def trimmed(self, patterns: Sequence[str] | None, after: int) -> int:
-        """Return the highest position that retention removed from matching topics.
-
-        Only positions after ``after`` count.
-        """
+        """Return the highest position after ``after`` trimmed from matching topics."""
         return await self._store.trimmed(patterns, after=after)
 
     @contextmanager
