@@ -51,7 +51,7 @@ def journal_status(data: Data) -> None:
 def journal_rebuild(data: Data) -> None:
     """Make a stopped msgqueue's log the beginning of a new journal.
 
-    With ``store = "sqlite"`` it is a log of one machine again.
+    With the setting store=sqlite it is a log of one machine again.
     """
     _run_tool("msgqueue.tools.journal", "rebuild", data)
 

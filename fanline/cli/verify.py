@@ -78,7 +78,7 @@ def verify(  # noqa: PLR0913 - each is one option
     keep: Keep = False,
     as_json: Json = False,
 ) -> None:
-    """Test every promise: publish and receive during faults, find lost messages.
+    """Test every promise: publish, receive, and look for losses, during faults.
 
     Starts a pipeline of its own in a temporary folder, or takes one that runs, which it only loads.
 
