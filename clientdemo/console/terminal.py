@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -153,16 +153,19 @@ class _Completer(Completer):
         return (Completion(word, start_position=start) for word in self._topics.complete(text))
 
 
-def kept_history() -> History:
+def kept_history(home: Callable[[], Path] = Path.home) -> History:
     """Return the history of typed lines, kept on disk if possible.
 
     It is in the user's state folder.
+
+    Args:
+        home: Returns the user's home folder; RuntimeError if there is none.
     """
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    path = state / "fanline" / "clientdemo-history"
     try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state")
+        path = state / "fanline" / "clientdemo-history"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-    except OSError:
+    except (OSError, RuntimeError):
         return InMemoryHistory()
     return FileHistory(str(path))

@@ -1,6 +1,11 @@
 """Tests of completion; the rest of the screen is tested at a terminal."""
 
-from clientdemo.console.terminal import Topics
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.history import InMemoryHistory
+
+from clientdemo.console.terminal import Topics, kept_history
 
 
 def topics(*names: str, limit: int = 1_000) -> Topics:
@@ -35,3 +40,13 @@ def test_forgets_the_topic_not_seen_for_longest() -> None:
     """However many topics there are, a bounded number is kept."""
     seen = topics("a1", "a2", "a1", "a3", limit=2)
     assert seen.complete("a") == ["a3", "a1"]
+
+
+def test_needs_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without one, as in a container with a number of its own, got a traceback."""
+
+    def have_none() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert isinstance(kept_history(have_none), InMemoryHistory)
