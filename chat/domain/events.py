@@ -11,6 +11,7 @@ Each event is the content of one message, a JSON object whose ``type`` names the
                     {"type":"left","key":KEY,"member":MEMBER,"name":NAME,"user":USER,"server":SERVER}
     chat.revoked    {"type":"revoked","token":ID,"until":SECONDS}
     chat.servers    {"type":"beat","server":SERVER}
+                    {"type":"here","server":SERVER,"members":[[ROOM,KEY,MEMBER,NAME,USER],…]}
 
 ``user`` is the id of a person with a token, and left out for others. ``key`` distinguishes rooms that had the
 same id one after the other. An event whose key differs from the key of the current room was written to a
@@ -120,8 +121,25 @@ class Beat(_Event, frozen=True):
     server: str
 
 
+class ListedMember(NamedTuple):
+    """A member of a room, as :class:`Here` lists it."""
+
+    room: str
+    key: str
+    member: str
+    name: str
+    user: str
+
+
+class Here(_Event, frozen=True):
+    """Members who joined on a server are still there; retention may have removed their joins."""
+
+    server: str
+    members: tuple[ListedMember, ...]
+
+
 RoomEvent: TypeAlias = Chat | Joined | Left
-Event: TypeAlias = Made | Deleted | Restored | RoomEvent | Revoked | Beat
+Event: TypeAlias = Made | Deleted | Restored | RoomEvent | Revoked | Beat | Here
 
 
 class LoggedEvent(NamedTuple):
@@ -144,7 +162,7 @@ _decode_room_event: Final = msgspec.json.Decoder(RoomEvent).decode
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     ROOMS: msgspec.json.Decoder(Made | Deleted | Restored),
     REVOKED: msgspec.json.Decoder(Revoked),
-    SERVERS: msgspec.json.Decoder(Beat),
+    SERVERS: msgspec.json.Decoder(Beat | Here),
 }
 
 

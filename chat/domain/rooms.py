@@ -6,6 +6,7 @@ an event that does not count is ignored.
 
 import heapq
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 from chat.domain import sentences
@@ -14,6 +15,7 @@ from chat.domain.events import (
     Beat,
     Chat,
     Deleted,
+    Here,
     Joined,
     Left,
     LoggedEvent,
@@ -42,6 +44,9 @@ PAGE_MESSAGES: Final = 100
 RESTORABLE_SECONDS: Final = 86_400
 MAX_RESTORABLE: Final = 1_000
 
+# Members whose leaves are remembered, since what a server wrote of them just before may follow.
+MAX_DEPARTED: Final = 10_000
+
 
 class Rooms:
     """All rooms and revoked tokens, as of some position of the log.
@@ -59,6 +64,7 @@ class Rooms:
         self.names = NamesInUse()
         self.restorable: dict[str, RestorableRoom] = {}
         self._owned: Counter[str] = Counter()
+        self._departed: dict[str, None] = {}
         self._revoked: dict[str, int] = {}
         self._expiries: list[tuple[int, str]] = []
 
@@ -195,7 +201,7 @@ class Rooms:
         match logged.event:
             case Chat() | Joined() | Left() as event:
                 return self._apply_to_room(logged, event)
-            case Beat() as event:
+            case Beat() | Here() as event:
                 return Change(event)
             case Made() as event:
                 return self._make(event, logged.seq)
@@ -206,12 +212,29 @@ class Rooms:
             case Revoked() as event:
                 return self._revoke(event, logged.time)
 
+    def find_members(self, event: Here) -> Iterator[tuple[Room, RoomMember]]:
+        """Add members whose joins are not in the log any more.
+
+        Args:
+            event: An event after all that were applied.
+
+        Yields:
+            All members of the event who are there, with their rooms.
+        """
+        for listed in event.members:
+            room = self.by_id.get(listed.room)
+            if room is not None and room.key == listed.key and listed.member not in self._departed:
+                self._add_member(room, RoomMember(listed.member, listed.name, event.server, listed.user))
+                if (member := room.members.get(listed.member)) is not None:
+                    yield room, member
+
     def clear(self) -> None:
         """Forget everything, to begin with another log."""
         self.by_id.clear()
         self.names.clear()
         self.restorable.clear()
         self._owned.clear()
+        self._departed.clear()
         self._revoked.clear()
         self._expiries.clear()
 
@@ -286,16 +309,22 @@ class Rooms:
                 return self._leave(room, event)
 
     def _join(self, room: Room, event: Joined) -> bool:
-        if event.member in room.members:
+        return self._add_member(room, RoomMember(event.member, event.name, event.server, event.user))
+
+    def _add_member(self, room: Room, member: RoomMember) -> bool:
+        if member.id in room.members:
             return False
-        if event.user:
-            if self.names.is_taken(event.name, event.user):
+        if member.user:
+            if self.names.is_taken(member.name, member.user):
                 return False
-            self.names.add(event.name, event.user)
-        room.members[event.member] = RoomMember(event.member, event.name, event.server, event.user)
+            self.names.add(member.name, member.user)
+        room.members[member.id] = member
         return True
 
     def _leave(self, room: Room, event: Left) -> bool:
+        self._departed[event.member] = None
+        if len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
         member = room.members.pop(event.member, None)
         if member is None:
             return False

@@ -1,13 +1,16 @@
 """Reader of the log, which updates the state and local clients."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from chat.domain import sentences
 from chat.domain.events import (
     Beat,
     Chat,
     Deleted,
+    Here,
     Joined,
     Left,
     LoggedEvent,
@@ -25,7 +28,10 @@ from chat.service.members import ConnectedMembers
 from chat.service.presence import MemberPresence
 from chat.service.room_feed import RoomFeed
 from fanline import Message
-from fanline.presence import PresentSession, ServerBeat, SessionJoined, SessionLeft
+from fanline.presence import RENEWAL_SECONDS, PresentSession, ServerBeat, SessionJoined, SessionLeft
+
+# How long before the start members must have been announced to be there still.
+PAST_MS: Final = int(2 * RENEWAL_SECONDS * 1_000)
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class LogReader:
         self._feed = state.feed
         self._writer = state.writer
         self._author = author
+        self._announced: deque[LoggedEvent] = deque()  # of the last while, until all is read
 
     @property
     def is_ready(self) -> bool:
@@ -83,6 +90,9 @@ class LogReader:
         change = logged and self._rooms.apply(logged)
         if logged and change:
             self._show(logged, change)
+            if isinstance(logged.event, Here):
+                self._announced.append(logged)
+                self._find_members(logged.time)
         self._writer.settle(message.seq, message.id, change)
 
     def start_over(self) -> None:
@@ -92,6 +102,7 @@ class LogReader:
         """
         self.close_all(sentences.STARTS_OVER)
         self.caught_up.clear()
+        self._announced.clear()
         for room in self._rooms.by_id.values():
             self._end_sessions(room)
         self._presence.clear()
@@ -120,12 +131,28 @@ class LogReader:
                 self._presence.apply(ServerBeat(server))
                 if server == self._presence.server:
                     self.caught_up.set()
+                    self._find_members(logged.time)
             case Made() | Restored(), Room() as room, _:
                 self._feed.room_made(room)
             case Deleted(), Room() as room, _:
                 self._close_room(room)
             case Revoked(token), _, _:
                 self._revoke(token)
+
+    def _find_members(self, now: int) -> None:
+        """Begin the sessions of announced members, once all is read.
+
+        Before, their leaves may follow. What was announced long before does not count: the leaves may have
+        been removed.
+        """
+        while self._announced and self._announced[0].time < now - PAST_MS:
+            self._announced.popleft()
+        while self._announced and self.caught_up.is_set():
+            logged = self._announced.popleft()
+            assert isinstance(logged.event, Here)
+            for room, member in self._rooms.find_members(logged.event):
+                self._presence.apply(_session_of(room, member, logged))
+                self._feed.room_changed(room)
 
     def _deliver(self, logged: LoggedEvent, event: Chat | Joined | Left, room: Room) -> None:
         self._feed.room_changed(room)
@@ -137,8 +164,7 @@ class LogReader:
 
         One whose join was cancelled leaves again.
         """
-        present = PresentSession(room.session_of(member.id, member.user), logged.time, logged.seq)
-        self._presence.apply(SessionJoined(present, member.server))
+        self._presence.apply(_session_of(room, member, logged))
         if member.server == self._presence.server:
             first = encode({**entry_of(logged, event), "self": True})
             self._members.activate(member.id, logged.seq, first)
@@ -170,3 +196,8 @@ class LogReader:
         for member in self._members:
             member.revoke(token)
         self._feed.revoke(token)
+
+
+def _session_of(room: Room, member: RoomMember, logged: LoggedEvent) -> SessionJoined:
+    present = PresentSession(room.session_of(member.id, member.user), logged.time, logged.seq)
+    return SessionJoined(present, member.server)

@@ -2,7 +2,8 @@
 
 Members are sessions of :mod:`fanline.presence` on the topic of their room, in records of chat's own: each
 begins with ``joined`` and ends with ``left``, among the messages of the room. A member who comes back is
-another one, so no leave is held back. A server reads the whole log, so no session is announced again.
+another one, so no leave is held back. A server that starts reads the whole log, from which retention may have
+removed ``joined``, so sessions that last are announced again on the topic of the servers.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
-from chat.domain.events import SERVERS, Beat, Event, Left, room_of
+from chat.domain.events import SERVERS, Beat, Event, Here, Left, ListedMember, room_of
 from chat.domain.names import new_key
+from chat.domain.room import Room, RoomMember
 from chat.domain.rooms import Rooms
 from fanline import Publisher
 from fanline.presence import (
@@ -23,6 +26,7 @@ from fanline.presence import (
     PresenceState,
     ServerBeat,
     SessionLeft,
+    SessionsHere,
     UserSession,
 )
 
@@ -44,16 +48,23 @@ class MemberPresence:
     Args:
         rooms: The rooms, as of the position up to which the log was read.
         beat_interval: Seconds between the beats of this server, while they are needed.
+        clock: Returns seconds that never go back.
 
     Attributes:
         server: The id of this server, unique for each run.
         state: The sessions of all members, and which servers are alive.
     """
 
-    def __init__(self, rooms: Rooms, *, beat_interval: float = BEAT_INTERVAL) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        *,
+        beat_interval: float = BEAT_INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.server = new_key()
         self.state = PresenceState(
-            self.server, leave_delay=0, write=self._write, clock=time.monotonic, beat_interval=beat_interval
+            self.server, leave_delay=0, write=self._write, clock=clock, beat_interval=beat_interval
         )
         self._rooms = rooms
         self._tick_seconds = min(TICK, beat_interval)
@@ -115,12 +126,22 @@ class MemberPresence:
                 self._write_leave(session)
             case ServerBeat(server):
                 self._unsent.append(_Unsent(SERVERS, Beat(server)))
+            case SessionsHere(sessions, server):
+                listed = tuple(self._listed(present.session) for present in sessions)
+                self._unsent.append(_Unsent(SERVERS, Here(server, listed)))
         self._changed.set()
 
     def _write_leave(self, session: UserSession) -> None:
-        room = self._rooms.by_id[room_of(session.topic)]
-        member = room.members[session.name]
+        room, member = self._find(session)
         if member.server != self.server:
             logger.warning("server %s is dead; its member %s has left", member.server, member.id)
         left = Left(room.key, member.id, member.name, member.server, member.user)
         self._unsent.append(_Unsent(session.topic, left, f"left:{member.id}"))
+
+    def _listed(self, session: UserSession) -> ListedMember:
+        room, member = self._find(session)
+        return ListedMember(room.id, room.key, member.id, member.name, member.user)
+
+    def _find(self, session: UserSession) -> tuple[Room, RoomMember]:
+        room = self._rooms.by_id[room_of(session.topic)]
+        return room, room.members[session.name]

@@ -9,14 +9,16 @@ from fanline.presence.events import (
     ServerBeat,
     SessionJoined,
     SessionLeft,
+    SessionsHere,
     UserSession,
 )
 from fanline.presence.liveness import BEAT_INTERVAL, MISSED_BEATS, TICK
-from fanline.presence.state import PresenceState
+from fanline.presence.state import RENEWAL_SECONDS, PresenceState
 
 __all__ = [
     "BEAT_INTERVAL",
     "MISSED_BEATS",
+    "RENEWAL_SECONDS",
     "TICK",
     "PresenceEvent",
     "PresenceState",
@@ -24,5 +26,6 @@ __all__ = [
     "ServerBeat",
     "SessionJoined",
     "SessionLeft",
+    "SessionsHere",
     "UserSession",
 ]

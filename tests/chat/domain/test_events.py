@@ -11,8 +11,10 @@ from chat.domain.events import (
     Chat,
     Deleted,
     Event,
+    Here,
     Joined,
     Left,
+    ListedMember,
     LoggedEvent,
     Made,
     Revoked,
@@ -43,6 +45,11 @@ EVENTS: list[tuple[str, Event, bytes]] = [
     ),
     (REVOKED, Revoked("t", 7), b'{"type":"revoked","token":"t","until":7}'),
     (SERVERS, Beat("s"), b'{"type":"beat","server":"s"}'),
+    (
+        SERVERS,
+        Here("s", (ListedMember("r", "k", "m", "Ada", "ada"),)),
+        b'{"type":"here","server":"s","members":[["r","k","m","Ada","ada"]]}',
+    ),
 ]
 
 

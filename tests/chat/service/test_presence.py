@@ -7,10 +7,22 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.domain.events import ROOMS, SERVERS, Beat, Deleted, Event, Joined, Left, Made, room_topic
-from chat.service.log_reader import ServerState
+from chat.domain.events import (
+    ROOMS,
+    SERVERS,
+    Beat,
+    Deleted,
+    Event,
+    Here,
+    Joined,
+    Left,
+    ListedMember,
+    Made,
+    room_topic,
+)
+from chat.service.log_reader import PAST_MS, ServerState
 from fanline.client import Publisher
-from fanline.presence import MISSED_BEATS
+from fanline.presence import MISSED_BEATS, RENEWAL_SECONDS
 from fanline.tasks import running_task
 from tests.chat.replay import Replay
 from tests.conftest import until
@@ -91,6 +103,48 @@ async def test_nothing_is_written_of_another_log() -> None:
         joined(replay, "b", "n")
         await until(lambda: len(publisher.sent) == 1)
     assert publisher.sent[0][2] == "left:n"
+
+
+def announced(*listed: ListedMember) -> Here:
+    return Here("other", listed)
+
+
+ADA = ListedMember("a", "k", "m", "Ada", "ada")
+
+
+async def test_members_who_stay_are_announced_again() -> None:
+    """Once retention had removed the join of a member who stayed, servers that started did not know them."""
+    now = 0.0
+    replay, publisher = Replay(lambda: now), FakePublisher()
+    replay.take(ROOMS, Made("a", "A", "k", "ada"))
+    replay.take(SERVERS, Beat(replay.state.presence.server))
+    own = replay.state.members.add_pending("Bob", replay.state.rooms.by_id["a"], None)
+    replay.take(room_topic("a"), Joined("k", own.id, "Bob", replay.state.presence.server))
+    async with running_task(replay.state.presence.run(cast("Publisher", publisher))):
+        now = RENEWAL_SECONDS
+        await until(lambda: bool(publisher.sent))
+    here = Here(replay.state.presence.server, (ListedMember("a", "k", own.id, "Bob", ""),))
+    assert publisher.sent == [(SERVERS, here, None)]
+    later = Replay()
+    later.take(ROOMS, Made("a", "A", "k", "ada"))
+    later.take(SERVERS, here, Beat(later.state.presence.server))
+    assert sessions_of(later.state) == [(room_topic("a"), own.id, replay.state.presence.server)]
+    assert [member.name for member in later.state.rooms.by_id["a"].members.values()] == ["Bob"]
+
+
+def test_those_who_have_left_do_not_come_back() -> None:
+    """Nothing comes of an announcement that a leave was read after, or of one long before the start."""
+    replay = Replay()
+    beat = Beat(replay.state.presence.server)
+    replay.take(ROOMS, Made("a", "A", "k", "ada"))
+    replay.take(SERVERS, announced(ADA._replace(member="old")))
+    replay.take(SERVERS, announced(ADA), beat, time=PAST_MS + 10_000)
+    assert [member for _, member, _ in sessions_of(replay.state)] == ["m"]
+    replay.take(room_topic("a"), Left("k", "m", "Ada", "other", "ada"))
+    replay.take(SERVERS, announced(ADA, ADA._replace(member="n", key="of another room")))
+    assert sessions_of(replay.state) == []
+    replay.take(SERVERS, announced(ADA._replace(member="n")))
+    assert [member for _, member, _ in sessions_of(replay.state)] == ["n"]
 
 
 members = st.sampled_from(["m", "n", "o"])
