@@ -68,6 +68,8 @@ class HttpIntake:
         media_type = _media_type(request.headers, {_JSON, _TEXT})
         message_id = _read_key(request.headers)
         body = await request.body()
+        if not body and media_type == _JSON:
+            raise Rejected(ErrorCode.BAD_JSON, "the body is empty: it is to be the content, as JSON")
         content = decode_content(body if media_type == _JSON else encode(_decode_text(body)))
         traceparent = request.headers.get(_TRACE_HEADER)
         message = NewMessage(request.path_params["topic"], content, message_id, traceparent=traceparent)

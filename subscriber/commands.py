@@ -21,7 +21,7 @@ from fanline.protocol import MAX_ELEMENTS, fold_fields, split_array
 from fanline.protocol.topics import require_pattern
 
 _decode: Final = msgspec.json.decode
-_OPTIONS: Final = frozenset({"after", "last", "latest", "epoch", "presence", "as"})
+OPTIONS: Final = frozenset({"after", "last", "latest", "epoch", "presence", "as"})
 
 _HINT: Final = 'expected: sub TOPIC, unsub TOPIC, {"sub": TOPIC} or {"unsub": TOPIC}'
 
@@ -163,7 +163,7 @@ def _split_json(part: bytes) -> _Parts:
 
 
 def _command(verb: str, pattern: str, options: dict[str, object]) -> Command:
-    unknown = sorted(options.keys() - (_OPTIONS if verb == "sub" else set()))
+    unknown = sorted(options.keys() - (OPTIONS if verb == "sub" else set()))
     if unknown:
         raise Rejected(ErrorCode.BAD_COMMAND, f"{verb} has no option {unknown[0][:40]!a}")
     epoch, latest = options.pop("epoch", None), _pop_switch(options, "latest")

@@ -87,7 +87,7 @@ def parse_event_id(text: str) -> tuple[int, str | None]:
         Rejected: If it is none.
     """
     position, _, epoch = text.partition("-")
-    return parse_position("Last-Event-ID", position), epoch or None
+    return parse_position("Last-Event-ID", position or text), epoch or None
 
 
 FRAME_CODECS: Final[Mapping[Dialect, FrameCodec]] = {

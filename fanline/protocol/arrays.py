@@ -117,7 +117,7 @@ def _decode_objects(frame: bytes) -> None:
 
 
 def _too_many(limit: int) -> Rejected:
-    return Rejected(ErrorCode.TOO_BIG, f"a frame may hold {limit:,} elements, and this one has more")
+    return Rejected(ErrorCode.TOO_BIG, f"{limit:,} elements may be sent at a time, and these are more")
 
 
 def decode_or_refuse(decode: Callable[[bytes], NewMessage], data: bytes) -> NewMessage | Rejected:
@@ -143,5 +143,5 @@ def as_rejected(error: Exception) -> Rejected:
     if isinstance(error, msgspec.ValidationError):
         return Rejected(ErrorCode.BAD_MESSAGE, f'expected {{"topic", "content", "id"?}}: {error}')
     if isinstance(error, RecursionError):
-        return Rejected(ErrorCode.TOO_DEEP, f"the frame is nested more than {MAX_DEPTH} levels deep")
-    return Rejected(ErrorCode.BAD_JSON, f"the frame is not JSON: {error}")
+        return Rejected(ErrorCode.TOO_DEEP, f"what was sent is nested more than {MAX_DEPTH} levels deep")
+    return Rejected(ErrorCode.BAD_JSON, f"what was sent is not JSON: {error}")

@@ -304,7 +304,7 @@ def _check_utf8(frame: bytes) -> Rejected | None:
         # handed on would make every receiver close its connection (RFC 6455, 8.1).
         frame.decode()
     except UnicodeDecodeError:
-        return Rejected(ErrorCode.BAD_JSON, "the frame is not valid UTF-8")
+        return Rejected(ErrorCode.BAD_JSON, "what was sent is not valid UTF-8")
     return None
 
 

@@ -130,7 +130,8 @@ def parse_position(name: str, text: str) -> int:
     """
     if text.isascii() and text.isdigit() and len(text) < 20 and (value := int(text)) <= MAX_POSITION:
         return value
-    reason = f"{name} must be a whole number from 0 on, and is {text[:20]!a}"
+    most = f"to {MAX_POSITION:,}" if text.isdigit() else "on"
+    reason = f"{name} must be a whole number from 0 {most}, and is {text[:40]!a}"
     raise Rejected(ErrorCode.BAD_POSITION, reason)
 
 

@@ -32,7 +32,7 @@ from fanline.protocol import GapNotice, parse_position
 from fanline.protocol.topics import require_pattern
 from fanline.server import ClientRates, EventStream, StreamEndpoint, address_of, rate_refusal, single_header
 from subscriber.backlog import Start
-from subscriber.commands import Command, parse_switch, subscribe_command
+from subscriber.commands import OPTIONS, Command, parse_switch, subscribe_command
 from subscriber.delivery import Delivery
 from subscriber.frame_codec import EventFrames, FrameCodec, parse_event_id
 
@@ -124,6 +124,8 @@ def _parse(request: Request) -> Sequence[Command]:
 
 
 def _parse_option(name: str, value: str) -> object:
+    if name not in OPTIONS:
+        raise Rejected(ErrorCode.BAD_COMMAND, f"there is no parameter {name[:40]!a}")
     if name in ("epoch", "as"):
         return value
     return parse_switch(value) if name in ("latest", "presence") else parse_position(name, value)

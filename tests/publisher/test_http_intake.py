@@ -143,10 +143,18 @@ async def test_refused_message_of_an_array_harms_no_other(
     assert queue.contents == [1, 4]
 
 
+async def test_refusals_speak_of_the_body(http: httpx.AsyncClient) -> None:
+    """An empty body, or one that is not JSON, was told of "the frame", of which POST knows nothing."""
+    answers = [(await http.post(ONE, content=body, headers=JSON)).json() for body in (b"", b"[1")]
+    assert [(answer["code"], answer["detail"].partition(":")[0]) for answer in answers] == [
+        ("bad-json", "the body is empty"),
+        ("bad-json", "what was sent is not JSON"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "body", "status", "code"),
     [
-        (ONE, JSON, b"", 400, "bad-json"),
         (ONE, JSON, b"{", 400, "bad-json"),
         (ONE, JSON, b"NaN", 400, "bad-json"),
         (ONE, JSON, b"1e400", 400, "bad-message"),

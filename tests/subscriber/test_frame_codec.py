@@ -5,8 +5,9 @@ import struct
 import msgspec
 import pytest
 
-from fanline.protocol import Dialect, Message, Record, Unsubscribed, encode
-from subscriber.frame_codec import FRAME_CODECS
+from fanline.errors import Rejected
+from fanline.protocol import MAX_POSITION, Dialect, Message, Record, Unsubscribed, encode
+from subscriber.frame_codec import FRAME_CODECS, parse_event_id
 
 
 def payload_of(frame: bytes) -> bytes:
@@ -35,3 +36,19 @@ def test_only_v1_has_notices() -> None:
     assert not FRAME_CODECS[Dialect.PLAIN].has_notices
     assert FRAME_CODECS[Dialect.V1].has_notices
     assert payload_of(FRAME_CODECS[Dialect.V1].encode_notice(Unsubscribed("a"))) == b'{"unsubscribed":"a"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("-5", "a whole number from 0 on, and is '-5'"),
+        ("-5-e", "a whole number from 0 on, and is '-5-e'"),
+        ("text", "a whole number from 0 on, and is 'text'"),
+        ("9" * 20, f"a whole number from 0 to {MAX_POSITION:,}, and is '{'9' * 20}'"),
+    ],
+)
+def test_refused_event_id_is_quoted(text: str, reason: str) -> None:
+    """Of a negative one it was said that it is '', of a large one that it is no whole number."""
+    with pytest.raises(Rejected) as caught:
+        parse_event_id(text)
+    assert caught.value.reason == f"Last-Event-ID must be {reason}"

@@ -215,7 +215,7 @@ def test_invalid_utf8_is_refused_wherever_it_stands(text: bytes, dialect: Dialec
     ):
         rejected = refusal_of(frame % text, dialect)
         assert rejected.code == ErrorCode.BAD_JSON
-        assert rejected.reason == "the frame is not valid UTF-8"
+        assert rejected.reason == "what was sent is not valid UTF-8"
 
 
 @dialects
