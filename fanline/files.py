@@ -32,19 +32,22 @@ def locked(folder: Path) -> Iterator[None]:
 def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     """Write or replace a file, on disk when this returns.
 
-    On failure nothing has changed. A file that is replaced keeps its owner: root may edit a file that a
-    service must read. A symbolic link is replaced, not followed. Call it under :func:`locked`: the temporary
-    file always has the same name, so that one that a crash has left is removed by the next call.
+    On failure nothing has changed. A file that is replaced keeps its owner, and its group the right to read it,
+    unless all users had that: root may edit a file that a service must read. A symbolic link is replaced, not
+    followed. Call it under :func:`locked`: the temporary file always has the same name, so that one that a
+    crash has left is removed by the next call.
     """
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.unlink(missing_ok=True)
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)  # the umask may have removed bits
             with suppress(FileNotFoundError):
                 status = path.lstat()
                 os.fchown(descriptor, status.st_uid, status.st_gid)
+                if not status.st_mode & stat.S_IRWXO:
+                    mode |= status.st_mode & stat.S_IRGRP
+            os.fchmod(descriptor, mode)  # the umask may have removed bits
             file.write(content)
             file.flush()
             os.fsync(descriptor)

@@ -57,6 +57,15 @@ def test_an_open_file_becomes_private_when_it_is_replaced(tmp_path: Path) -> Non
     assert (path.read_bytes(), mode(path)) == (b"new", 0o600)
 
 
+def test_a_group_may_still_read_what_is_replaced(tmp_path: Path) -> None:
+    """A service whose group may read the users can still do so after a change of root's."""
+    path = tmp_path / "users"
+    path.write_bytes(b"old")
+    path.chmod(0o660)
+    replace(path, b"new")
+    assert mode(path) == 0o640
+
+
 def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
     """A symbolic link gives way to the file; what it leads to is not touched."""
     elsewhere = tmp_path / "elsewhere"
