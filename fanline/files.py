@@ -32,10 +32,10 @@ def locked(folder: Path) -> Iterator[None]:
 def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     """Write or replace a file, on disk when this returns.
 
-    On failure nothing has changed. A file that is replaced keeps its owner, and its group the right to read it,
-    unless all users had that: root may edit a file that a service must read. A symbolic link is replaced, not
-    followed. Call it under :func:`locked`: the temporary file always has the same name, so that one that a
-    crash has left is removed by the next call.
+    On failure nothing has changed. A file that is replaced keeps its owner, and its group the right to read
+    it, unless all users had that: root may edit a file that a service must read. A symbolic link is replaced,
+    not followed. Call it under :func:`locked`: the temporary file always has the same name, so that one that
+    a crash has left is removed by the next call.
     """
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.unlink(missing_ok=True)
