@@ -1644,11 +1644,13 @@ class Publisher extends Sender {
    * @param {object} options
    * @param {string} [options.id] Its id; made up if absent.
    * @param {AbortSignal} [options.signal] Takes it back.
+   * @param {string} [options.traceparent] The trace that it belongs to.
    * @returns {Promise<Ack>} Resolved when the message is on disk.
    */
-  async publish(topic, content, { id = `${this.#prefix}-${++this.#count}`, signal }) {
+  async publish(topic, content, { id = `${this.#prefix}-${++this.#count}`, signal, traceparent }) {
     signal?.throwIfAborted();
-    const answer = this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
+    const message = { topic: checkedTopic(topic), content: present(content, id), id, traceparent };
+    const answer = this._post(id, message);
     const withdraw = () => this.withdraw(id, signal?.reason);
     signal?.addEventListener("abort", withdraw);
     try {
@@ -1857,6 +1859,7 @@ class Subscription extends Emitter {
  * @property {string} [id] The id that its publisher gave it.
  * @property {string} [from] The user who published it.
  * @property {string} [type] Of presence, `join` or `leave`.
+ * @property {string} [traceparent] The trace that it belongs to.
  */
 
 /**
@@ -2437,6 +2440,7 @@ class Fanline extends Emitter {
    * @param {string} [options.id] Its id; made up if absent. A message that is sent again with the same id within
    *   ten minutes is not stored again.
    * @param {AbortSignal} [options.signal] Takes it back: it is not sent again, but may be stored already.
+   * @param {string} [options.traceparent] The trace that it belongs to (W3C Trace Context); receivers are told.
    * @returns {Promise<Ack>} Resolved when the message is on disk, through any number of reconnects.
    *   Rejected with `Rejected` if the message is refused, with `Closed` if the client is closed before.
    */

@@ -103,6 +103,7 @@ export class Fanline extends Emitter {
    * @param {string} [options.id] Its id; made up if absent. A message that is sent again with the same id within
    *   ten minutes is not stored again.
    * @param {AbortSignal} [options.signal] Takes it back: it is not sent again, but may be stored already.
+   * @param {string} [options.traceparent] The trace that it belongs to (W3C Trace Context); receivers are told.
    * @returns {Promise<Ack>} Resolved when the message is on disk, through any number of reconnects.
    *   Rejected with `Rejected` if the message is refused, with `Closed` if the client is closed before.
    */

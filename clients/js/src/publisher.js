@@ -55,11 +55,13 @@ export class Publisher extends Sender {
    * @param {object} options
    * @param {string} [options.id] Its id; made up if absent.
    * @param {AbortSignal} [options.signal] Takes it back.
+   * @param {string} [options.traceparent] The trace that it belongs to.
    * @returns {Promise<Ack>} Resolved when the message is on disk.
    */
-  async publish(topic, content, { id = `${this.#prefix}-${++this.#count}`, signal }) {
+  async publish(topic, content, { id = `${this.#prefix}-${++this.#count}`, signal, traceparent }) {
     signal?.throwIfAborted();
-    const answer = this._post(id, { topic: checkedTopic(topic), content: present(content, id), id });
+    const message = { topic: checkedTopic(topic), content: present(content, id), id, traceparent };
+    const answer = this._post(id, message);
     const withdraw = () => this.withdraw(id, signal?.reason);
     signal?.addEventListener("abort", withdraw);
     try {

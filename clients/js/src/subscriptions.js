@@ -12,6 +12,7 @@ import { matches } from "./topics.js";
  * @property {string} [id] The id that its publisher gave it.
  * @property {string} [from] The user who published it.
  * @property {string} [type] Of presence, `join` or `leave`.
+ * @property {string} [traceparent] The trace that it belongs to.
  */
 
 /**

@@ -108,6 +108,19 @@ test("publishes what JSON has a form for", async () => {
   await assert.rejects(fanline.publish("a", 1), { name: "Closed" });
 });
 
+test("names the trace of a message, if it has one", async () => {
+  const fanline = publisher();
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const answers = [fanline.publish("a", 1, { id: "x", traceparent }), fanline.publish("a", 2, { id: "y" })];
+  const sent = (await script.opened()).take();
+  assert.deepEqual(sent, [
+    { topic: "a", content: 1, id: "x", traceparent },
+    { topic: "a", content: 2, id: "y" },
+  ]);
+  fanline.close();
+  await Promise.allSettled(answers);
+});
+
 test("resumes each subscription after its own position", async () => {
   const fanline = subscriber();
   const one = fanline.subscribe("orders.*", { after: 3 });

@@ -23,6 +23,6 @@ export async function checkTypes(): Promise<number> {
     break;
   }
   const page: HistoryPage<Order> = await fanline.history<Order>("orders.eu", { last: 5 });
-  const ack: Ack = await fanline.publish("orders.eu", { total: 1 });
+  const ack: Ack = await fanline.publish("orders.eu", { total: 1 }, { traceparent: page.messages[0].traceparent });
   return ack.seq + page.messages[0].content.total + new Rejected("too-big", "…").code.length;
 }
