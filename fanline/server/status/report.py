@@ -14,7 +14,7 @@ import heapq
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from itertools import islice
@@ -210,13 +210,20 @@ class StatusReporter:
             started=self._started,
             time=self._clock(),
             problem=self._source.readiness_problem(),
-            notices=[*self._source.notices(), *self._problems()],
+            notices=[*self._other_workers(), *self._source.notices(), *self._problems()],
             certificate_expires=self._certificate_expires(),
             step=STEP_SECONDS,
             taken=self._series.taken,
             series=self._series.newest(samples),
             facts=self._source.facts(),
         )
+
+    def _other_workers(self) -> Iterator[str]:
+        if self._workers > 1:
+            yield (
+                f"figures and connections are of process {os.getpid()}, one of {self._workers} workers; "
+                "disconnecting a user reaches all of them"
+            )
 
     async def connections(self, user: str | None, skip: int, limit: int) -> ConnectionPage:
         """Return open connections, those that the most bytes wait for first.

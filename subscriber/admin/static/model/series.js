@@ -38,6 +38,19 @@ export class History {
     return this.known.size ? Math.min(KEPT, 2 + Math.ceil((now - this.at) / 5)) : KEPT;
   }
 
+  /**
+   * Tell whether another process answers for a service, such as another worker: then all samples are to be asked for.
+   *
+   * @param {Entry[]} entries The services.
+   * @returns {boolean} Whether any does.
+   */
+  isOfOthers(entries) {
+    return entries.some(({ name, status }) => {
+      const known = this.known.get(name);
+      return status !== null && known !== undefined && known.of !== processOf(status);
+    });
+  }
+
   at = 0;
 
   /**
@@ -74,12 +87,15 @@ export class History {
   }
 }
 
+/** @param {Status} status @returns {string} The process that answers; another one has counted others. */
+const processOf = ({ host, pid, started }) => `${host} ${pid} ${started}`;
+
 /**
  * @param {{of: string, taken: number, series: Record<string, Values>} | undefined} before What is known.
  * @param {Status} status What has come.
  */
 function joined(before, status) {
-  const of = `${status.host} ${status.pid} ${status.started}`; // another process has counted others
+  const of = processOf(status);
   const fresh = before?.of === of ? status.taken - before.taken : KEPT;
   /** @type {Record<string, Values>} */
   const series = {};

@@ -32,6 +32,7 @@ export class Connections {
   setServices(services) {
     const select = byId("connections-service");
     const names = services.map(({ name }) => name);
+    this.workers = new Map(services.map(({ name, status }) => [name, status?.workers ?? 1]));
     if ([...select.options].map(({ value }) => value).join() !== names.join()) {
       const chosen = select.value || "subscriber";
       select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
@@ -48,9 +49,12 @@ export class Connections {
       limit: PAGE,
     });
     const last = this.skip + page.connections.length;
-    byId("connections-count").textContent = page.total
+    const found = page.total
       ? `${this.skip + 1} to ${last} of ${page.total}, those first that the most bytes wait for`
-      : "There are none.";
+      : "There are none";
+    const workers = this.workers?.get(service) ?? 1;
+    const where = `, at one of its ${workers} workers, perhaps another one each time; Disconnect reaches all of them`;
+    byId("connections-count").textContent = `${found}${workers > 1 ? where : ""}.`;
     byId("connections-before").disabled = this.skip === 0;
     byId("connections-after").disabled = last >= page.total;
     const heads = [

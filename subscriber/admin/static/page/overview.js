@@ -5,7 +5,7 @@
  */
 
 import { duration, number, percent, size, UNKNOWN } from "../model/format.js";
-import { History, newest } from "../model/series.js";
+import { History, KEPT, newest } from "../model/series.js";
 import { byId, element, fill } from "./dom.js";
 import { drawPlots } from "./plots.js";
 
@@ -29,7 +29,10 @@ export class Overview {
   /** Ask again, and show it. */
   async refresh() {
     const now = Date.now() / 1000;
-    const { services } = await this.api.get("services", { samples: this.history.missing(now) });
+    let { services } = await this.api.get("services", { samples: this.history.missing(now) });
+    if (this.history.isOfOthers(services)) {
+      ({ services } = await this.api.get("services", { samples: KEPT }));
+    }
     this.services = services;
     this.history.take(services, now);
     this.#showServices();
@@ -118,9 +121,6 @@ function reasons({ problem, status, clock_offset: offset }) {
     const days = (status.certificate_expires - status.time) / DAY;
     if (days < CERTIFICATE_DAYS) {
       found.push(`its certificate expires in ${days.toFixed(0)} days`);
-    }
-    if (status.workers > 1) {
-      found.push(`one of ${status.workers} workers answers, process ${status.pid}`);
     }
   }
   if (Math.abs(offset ?? 0) > CLOCK_SECONDS) {

@@ -1,12 +1,15 @@
 """A service tells admins of itself."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from fanline.security.users import User, UsersFile
-from fanline.server import Service
+from fanline.server import App, Service
+from fanline.server.status.report import StatusReporter
 from tests.conftest import Dial, StartService
 from tests.fanline.server.conftest import Echo, Get
 
@@ -31,6 +34,21 @@ async def test_status_has_reasons_for_admins_only(service: Service, echo: Echo, 
     for path in ("/admin/status", "/admin/connections"):
         assert (await get(service, path, login=ALICE)).json()["code"] == "forbidden"
         assert (await get(service, path, login=None)).status_code == 401
+
+
+def test_one_of_several_workers_says_so() -> None:
+    """An admin learns that figures and connections are those of one process."""
+    for workers, words in {1: [], 2: ["one of 2 workers"]}.items():
+        reporter = StatusReporter(
+            App(max_frame=1, metrics=CollectorRegistry(), readiness_problem=lambda: None, drain=Mock()),
+            "publisher",
+            workers,
+            connections=list,
+            problems=list,
+            certificate_expires=lambda: 0.0,
+        )
+        notices = reporter.status(1).notices
+        assert [word in notice for word, notice in zip(words, notices, strict=True)] == [True] * len(words)
 
 
 async def test_connections_come_by_page_and_user(service: Service, dial: Dial, get: Get) -> None:

@@ -23,6 +23,8 @@ test("another process begins again", () => {
   const history = new History();
   history.take([entry(3, [1, 2, 3])], 100);
   history.take([{ ...entry(3, []), status: null }], 105);
+  assert.equal(history.isOfOthers([entry(4, [4]), { ...entry(3, []), status: null }]), false);
+  assert.equal(history.isOfOthers([entry(1, [9], 2)]), true);
   history.take([entry(1, [9], 2)], 110);
   assert.deepEqual(history.values("publisher", "connections"), [9]);
 });
