@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext
+from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.chat.static.browser import is_network, problems_of
 from tests.chat.static.conftest import PATIENCE, browser
 
 __all__ = ["browser", "open_window"]
+
+AXE = Path(__file__).resolve().parents[4] / "clients/js/node_modules/axe-core/axe.min.js"
 
 OpenWindow = Callable[..., Awaitable[BrowserContext]]
 
@@ -30,3 +33,10 @@ async def open_window(browser: Browser) -> AsyncIterator[OpenWindow]:
 
         yield open_one
     assert not [each for found in problems for each in found if not is_network(each)]
+
+
+async def faults_of(page: Page) -> list[str]:
+    """Return what axe finds that keeps people from using a page, with the elements."""
+    await page.evaluate(AXE.read_text())
+    found = await page.evaluate("axe.run()")
+    return [f"{each['id']}: {[node['target'] for node in each['nodes']]}" for each in found["violations"]]

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from fanline.server.workers import reserve_port
 from tests.conftest import open_websocket, receive_objects
 from tests.processes import ServiceProcess
 from tests.stubs import DEADLINE
-from tests.subscriber.admin.static.conftest import OpenWindow
+from tests.subscriber.admin.static.conftest import OpenWindow, faults_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -134,6 +135,31 @@ async def test_a_developer_sees_every_frame(subscriber: ServiceProcess, open_win
     for view in ("Playground", "Overview", "Connections", "Log"):
         await page.get_by_role("link", name=view, exact=True).click()
         assert await page.evaluate(FITS), view
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "how",
+    [{"color_scheme": "light"}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 780}}],
+    ids=["light", "dark", "phone"],
+)
+async def test_axe_finds_no_faults(
+    subscriber: ServiceProcess, open_window: OpenWindow, how: dict[str, Any]
+) -> None:
+    """All views are accessible, by the rules of axe: contrast, names, roles, order (line 57)."""
+    page = await (await open_window(**how)).new_page()
+    await page.goto(f"https://localhost:{subscriber.port}/admin")
+    assert await faults_of(page) == []
+    await log_in(page, subscriber)
+    for view, shown in {
+        "Overview": "publisher",
+        "Connections": "There are none.",
+        "Log": "Search",
+        "Playground": "Connect",
+    }.items():
+        await page.get_by_role("link", name=view, exact=True).click()
+        await page.get_by_text(shown).locator("visible=true").first.wait_for()
+        assert await faults_of(page) == [], view
 
 
 async def test_the_page_is_served_with_a_policy(subscriber: ServiceProcess, tls: ssl.SSLContext) -> None:
