@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from fanline.setting_sources import ENV_PREFIX, SERVICES, all_fields, section_of
 from fanline.settings import Settings
@@ -40,6 +41,26 @@ def test_images_are_pinned() -> None:
     (command,) = (each for each in STAGES["build"].arguments("RUN") if " install " in each)
     assert "--no-deps --require-hashes --requirement requirements.txt" in command
     assert "--no-deps --no-build-isolation ." in command
+
+
+def test_actions_are_pinned() -> None:
+    """Each action of the workflows is named by its commit."""
+    used = [
+        use
+        for workflow in (ROOT / ".github/workflows").iterdir()
+        for use in re.findall(r"uses: (\S+)", workflow.read_text())
+    ]
+    assert used
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", use) for use in used)
+
+
+def test_every_image_is_built_for_arm_with_its_contents() -> None:
+    """A version has an image of each stage, for both architectures, with SBOM and provenance."""
+    job = yaml.safe_load((ROOT / ".github/workflows/images.yml").read_text())["jobs"]["image"]
+    (build,) = (step["with"] for step in job["steps"] if "build-push-action" in step["uses"])
+    assert set(job["strategy"]["matrix"]["target"]) == {"setup", *SERVICES}
+    assert build["platforms"] == "linux/amd64,linux/arm64"
+    assert build["sbom"] is build["provenance"] is True
 
 
 def test_everything_copied_exists() -> None:
