@@ -13,7 +13,7 @@ import pytest
 
 import certs
 from certs.authority import Pair, issue_client
-from fanline import History, LoginRefused, Publisher, Subscriber, client_context, publish
+from fanline import Disconnected, History, LoginRefused, Publisher, Subscriber, client_context, publish
 from fanline.security.tls import read_certificates, read_key
 from fanline.security.users import User, UsersFile
 from fanline.server import Service
@@ -25,6 +25,8 @@ from tests.conftest import StartService, until
 from tests.stubs import DEADLINE
 
 Certificate = Callable[[str], ssl.SSLContext]
+
+HINT = "if it does not trust the client certificate, its log says so"
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def settings_of(service: Service, _: object) -> ServiceSettings:
 
 
 def has_hint(states: list[str | None]) -> bool:
-    return any("if it does not trust the client certificate" in each for each in states if each)
+    return any(HINT in each for each in states if each)
 
 
 def has_logged(caplog: pytest.LogCaptureFixture, pattern: str) -> bool:
@@ -150,6 +152,9 @@ async def test_refuses_certificates_that_are_no_login(
         tls = client_context(folder, cert_file=path, key_file=key)
         with pytest.raises(httpx.TransportError):
             await get(publisher, tls, "/metrics")
+        async with History(url_of(services[2]), tls=tls) as client:
+            with pytest.raises(Disconnected, match=HINT):
+                await client.page("orders.>")
         states: list[str | None] = []
         async with Publisher(url_of(publisher), tls=tls, on_state=states.append):
             await until(partial(has_hint, states))

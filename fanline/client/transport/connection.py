@@ -273,8 +273,7 @@ class ReconnectingConnection:
             return Disconnected(
                 f"{self.url} does not answer as a WebSocket server: {error}{self._login.hint}"
             )
-        found = unreachable(self.url, error)
-        return Disconnected(f"{found}{self._login.hint}") if type(found) is Disconnected else found
+        return unreachable(self.url, error, self._login.hint)
 
     def _lost(self, connection: "_Connection") -> "_Loss":
         code, reason = connection.close_code, connection.close_reason

@@ -147,7 +147,8 @@ class HttpsClient:
         except TimeoutError as error:
             raise Disconnected(f"{self.url} does not answer within {self._timeout:g} s") from error
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-            raise unreachable(self.url, error) from error
+            hint = "" if self._login is None else self._login.hint
+            raise unreachable(self.url, error, hint) from error
 
     async def _exchange(self, request: bytes) -> Response:
         while self._idle:

@@ -95,12 +95,13 @@ def answer(status: int, body: bytes) -> str:
     return f"{said}, {lines[0][:200]}" if lines else said
 
 
-def unreachable(url: str, error: BaseException) -> Disconnected | ConfigurationError:
+def unreachable(url: str, error: BaseException, hint: str = "") -> Disconnected | ConfigurationError:
     """Return the error for a missing connection or answer.
 
     Args:
         url: The server.
         error: As a library has raised it.
+        hint: How to find out more, after a semicolon, where the cause may be elsewhere.
 
     Returns:
         ConfigurationError if the server cannot prove who it is, LoginRefused if it does not trust the
@@ -109,12 +110,12 @@ def unreachable(url: str, error: BaseException) -> Disconnected | ConfigurationE
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             problem = f"its certificate cannot be trusted ({cause.verify_message})"
-            hint = "check the host name, and the CA that it is verified by"
-            return ConfigurationError(f"{url}: {problem}; {hint}")
+            advice = "check the host name, and the CA that it is verified by"
+            return ConfigurationError(f"{url}: {problem}; {advice}")
         if isinstance(cause, ssl.SSLError) and (alert := _CERTIFICATE_ALERTS.search(cause.reason or "")):
             said = alert[1].replace("_", " ").lower()
             return LoginRefused(f"{url} refuses the client certificate ({said})")
-    return Disconnected(f"{url} cannot be reached: {_reason(error)}")
+    return Disconnected(f"{url} cannot be reached: {_reason(error)}{hint}")
 
 
 def _reason(error: BaseException) -> str:
