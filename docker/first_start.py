@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     make_certificates(private, settings.cert_dir, names)
     for path in (settings.link_password_file, settings.chat_password_file, settings.token_key_file):
         move_secret(settings.cert_dir, path)
-    TokenKey(settings.token_key_file).create_if_missing()
+    TokenKey.from_settings(settings).create_if_missing()
     TokenKey(settings.chat_token_key_file, "chat_token_key_file").create_if_missing()
     admin_password = private / f"{FIRST_USER}-password"
     if make_users(admin_password, settings):

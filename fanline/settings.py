@@ -105,6 +105,9 @@ class Settings(BaseModel):
         description="Key of the tokens for publisher and subscriber, which both need; `fanline up` and "
         "`fanline token` make it if it is missing.",
     )
+    token_key: SecretStr | None = Field(
+        None, description="That key itself. Environment or file only; `token_key_file` is safer."
+    )
     jwks_url: HttpsUrl | None = Field(
         None,
         description="Where the identity provider publishes its keys (JWKS), `https://…`; its tokens are then "

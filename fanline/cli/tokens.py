@@ -45,7 +45,7 @@ def issue(name: Name, publish: Publish = None, subscribe: Subscribe = None, life
     values = read(Settings)
     if Authenticator(values.users_file).user(name):
         raise ConfigurationError(f"{name} is a user with a password: choose another name for the token")
-    key = TokenKey(values.token_key_file)
+    key = TokenKey.from_settings(values)
     key.create_if_missing()
     claims = Claims.new(name, lifetime=lifetime, publish=bearer.publish, subscribe=bearer.subscribe)
     typer.echo(key.issue(claims, PIPELINE))

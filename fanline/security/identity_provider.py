@@ -45,7 +45,7 @@ class IdentityProvider:
     def setting_names(settings: Settings) -> list[str]:
         """Return the names of all settings that concern identity providers."""
         names = [name for name in type(settings).model_fields if name.startswith(("token_", "jwks_"))]
-        return [name for name in names if name != "token_key_file"]
+        return [name for name in names if not name.startswith("token_key")]
 
     @property
     def problem(self) -> str | None:

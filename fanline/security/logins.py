@@ -73,7 +73,7 @@ class LoginVerifier:
     def __init__(self, settings: Settings, *, takes_tokens: bool) -> None:
         self.revocations = Revocations()
         self._passwords = Authenticator(settings.users_file)
-        self._key = TokenKey(settings.token_key_file)
+        self._key = TokenKey.from_settings(settings)
         self._provider: IdentityProvider | None = None
         self._takes_tokens = takes_tokens
         self._provider_mark = object()

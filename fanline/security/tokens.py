@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import jwt
+from pydantic import SecretStr
 
 from fanline import files
 from fanline.errors import ConfigurationError
 from fanline.files import typed
 from fanline.security.authenticator import SECONDS_BETWEEN_LOOKS, Unauthorized
+from fanline.settings import Settings
 
 # The uses of a token.
 CHAT: Final = "chat"
@@ -95,6 +97,7 @@ class TokenKey:
     Args:
         path: The file; its text, without the line end, is the key.
         setting: The setting that names the file.
+        text: The key itself, which then takes the place of the file.
         clock: Monotonic clock, in seconds.
 
     Attributes:
@@ -108,16 +111,28 @@ class TokenKey:
         path: Path,
         setting: str = "token_key_file",
         *,
+        text: SecretStr | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.problem: str | None = None
         self.mark = object()
         self._setting = setting
+        self._text = text
         self._clock = clock
         self._loaded: bytes | None = None
         self._version: object = None
         self._next_look = 0.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the key of the tokens for publisher and subscriber."""
+        return cls(settings.token_key_file, text=settings.token_key)
+
+    @property
+    def exists(self) -> bool:
+        """Return whether there is a key, usable or not."""
+        return self._text is not None or self.path.exists()
 
     def look(self) -> None:
         """Read the key again if its file has changed.
@@ -125,7 +140,7 @@ class TokenKey:
         This looks at most once a second.
         """
         now = self._clock()
-        if self._loaded is None or now < self._next_look:
+        if self._text is not None or self._loaded is None or now < self._next_look:
             return
         self._next_look = now + SECONDS_BETWEEN_LOOKS
         version = files.version(self.path)
@@ -151,7 +166,7 @@ class TokenKey:
         Raises:
             ConfigurationError: If the file cannot be written.
         """
-        if self.path.exists():
+        if self.exists:
             return
         try:
             files.create(self.path, f"{secrets.token_urlsafe(MIN_KEY_BYTES)}\n".encode())
@@ -166,7 +181,7 @@ class TokenKey:
         Raises:
             ConfigurationError: If the key exists and cannot be used.
         """
-        if self.path.exists():
+        if self.exists:
             _ = self._secret
 
     def issue(self, claims: Claims, audience: str) -> str:
@@ -239,6 +254,11 @@ class TokenKey:
         return self._loaded
 
     def _read(self) -> bytes:
+        if self._text is not None:
+            secret = self._text.get_secret_value().strip().encode()
+            if unusable := _key_problem(secret):
+                raise ConfigurationError(f"{self._setting.removesuffix('_file')}: {unusable}")
+            return secret
         where = f"{self._setting} {self.path}"
         try:
             with self.path.open("rb") as file:

@@ -219,7 +219,7 @@ async def open_admin(
     settings: SubscriberSettings, queue: QueueClient, pages: PageTurns, feed: LiveFeed
 ) -> AsyncIterator[AdminApi]:
     """Open the API; arguments as for :class:`AdminApi`."""
-    installation, key = KnownServices.from_settings(settings), TokenKey(settings.token_key_file)
+    installation, key = KnownServices.from_settings(settings), TokenKey.from_settings(settings)
     with closing(installation):
         yield AdminApi(installation, queue, pages, feed, key, timeout=settings.queue_wait)
 

@@ -12,6 +12,7 @@ from fanline.cli.doctor import files, machine, services
 from fanline.cli.doctor.findings import Finding, Level, problem
 from fanline.errors import ConfigurationError
 from fanline.protocol import encode
+from fanline.security.tokens import TokenKey
 from fanline.setting_sources import SERVICES, memory_limit, read, section_of
 from fanline.settings import ServiceSettings, Settings
 from msgqueue.settings import MsgQueueSettings
@@ -49,7 +50,7 @@ def examine() -> Iterator[Finding]:
     hosts = files.hosts_of(addresses(settings).values())
     yield from files.check_certificates(settings.cert_dir, hosts, files.now_in_utc())
     yield from files.check_client_ca(settings.client_ca_file, files.now_in_utc())
-    yield from files.check_token_key(settings.token_key_file)
+    yield from files.check_token_key(TokenKey.from_settings(settings))
     yield from files.check_users(settings)
     yield from files.check_proxies(settings)
     yield from machine.check_limits(machine.hard_file_limit())

@@ -104,18 +104,18 @@ def is_named(certificate: x509.Certificate, host: str) -> bool:
     return not {host.lower(), f"*.{host.lower().partition('.')[2]}"}.isdisjoint(names)
 
 
-def check_token_key(path: Path) -> Iterator[Finding]:
+def check_token_key(key: TokenKey) -> Iterator[Finding]:
     """Check the key of the tokens."""
-    if not path.exists():
-        text = f"there is no token_key_file {path}: no token is a login"
+    if not key.exists:
+        text = f"there is no token_key_file {key.path}: no token is a login"
         yield warning("tokens", text, f"if web pages are to log in, `{typed('fanline')} token` makes it")
         return
     try:
-        TokenKey(path).check()
+        key.check()
     except ConfigurationError as error:
         yield problem("tokens", str(error), "publisher and subscriber do not start with it")
     else:
-        yield ok("tokens", f"{path} can be used, and by no other user")
+        yield ok("tokens", "the key of the tokens can be used, and by no other user")
 
 
 def check_users(settings: Settings) -> Iterator[Finding]:

@@ -151,7 +151,7 @@ def _with_port(section: AnyService, reserved: ExitStack, step: int) -> AnyServic
 
 def create_keys(chat: ChatSettings) -> None:
     """Create the missing keys of tokens and of logins to chat."""
-    TokenKey(chat.token_key_file).create_if_missing()
+    TokenKey.from_settings(chat).create_if_missing()
     TokenKey(chat.chat_token_key_file, "chat_token_key_file").create_if_missing()
 
 

@@ -19,10 +19,20 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from fanline.errors import ConfigurationError
 from fanline.security.authenticator import Unauthorized
-from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey, access_problem, find_token
+from fanline.security.tokens import (
+    CHAT,
+    MIN_KEY_BYTES,
+    PIPELINE,
+    Claims,
+    TokenKey,
+    access_problem,
+    find_token,
+)
+from fanline.settings import Settings
 
 ME, ROOT, MINE, OTHERS = 10001, 0, 10001, 20002
 
@@ -307,6 +317,24 @@ def test_an_unreadable_key_is_refused(tmp_path: Path) -> None:
     """A folder in the place of the file is named, as anything that cannot be read."""
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
         TokenKey(tmp_path).check()
+
+
+def test_a_key_may_come_by_a_variable(tmp_path: Path) -> None:
+    """FANLINE_TOKEN_KEY takes the place of the file, which is neither read nor made (line 55)."""
+    path, text = tmp_path / "token.key", "k" * MIN_KEY_BYTES
+    settings = Settings.model_validate({"token_key_file": path, "token_key": text})
+    key = TokenKey.from_settings(settings)
+    key.create_if_missing()
+    key.check()
+    assert key.exists
+    assert not path.exists()
+    claims = Claims.new("page", lifetime=60, publish=["a"])
+    path.write_text(text)
+    path.chmod(0o600)
+    assert TokenKey(path).verify(key.issue(claims, PIPELINE), PIPELINE) == claims
+    short = TokenKey.from_settings(settings.model_copy(update={"token_key": SecretStr("short")}))
+    with pytest.raises(ConfigurationError, match=r"token_key: .*32"):
+        short.check()
 
 
 def test_a_missing_key_is_no_mistake_until_it_is_needed(tmp_path: Path) -> None:

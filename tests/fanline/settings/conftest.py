@@ -64,7 +64,7 @@ def mistake_in(*argv: str) -> str:
 
 
 # Settings that have no flag, because all users can read command lines.
-SECRETS = ("link_password", "chat_password", "chat_admin_password", "chat_user_password")
+SECRETS = ("token_key", "link_password", "chat_password", "chat_admin_password", "chat_user_password")
 
 
 def sample(name: str) -> str:

@@ -16,6 +16,7 @@ from fanline.cli.doctor.files import (
     check_users,
 )
 from fanline.cli.doctor.findings import Finding, Level
+from fanline.security.tokens import TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.settings import Settings
 
@@ -45,13 +46,13 @@ def test_certificates_that_expire_or_lack_a_name(cert_dir: Path) -> None:
 def test_a_token_key_that_others_can_read(tmp_path: Path) -> None:
     """A key that every user can read is a problem; a missing one is not in use."""
     key = tmp_path / "token.key"
-    assert bad(check_token_key(key))[0][0] is Level.WARNING
+    assert bad(check_token_key(TokenKey(key)))[0][0] is Level.WARNING
     key.write_text("k" * 40)
     key.chmod(0o644)
-    ((level, text),) = bad(check_token_key(key))
+    ((level, text),) = bad(check_token_key(TokenKey(key)))
     assert (level, "other users can access it" in text) == (Level.PROBLEM, True)
     key.chmod(0o600)
-    assert not bad(check_token_key(key))
+    assert not bad(check_token_key(TokenKey(key)))
 
 
 @pytest.fixture
