@@ -38,6 +38,7 @@ async def open_publisher(settings: PublisherSettings, queue: QueueClient | None 
         "Messages without an answer of msgqueue.",
         lambda: queue.pending,
     )
+    metrics.show_reconnects(registry, lambda: queue.reconnects)
     async with open_tracer(settings) as tracer, running_task(queue.run()):
         intake = Intake(
             queue,

@@ -107,12 +107,15 @@ class HttpIntake:
                 await self._intake.wait_for_queue(user)
         except TimeoutError:
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not keep up; try again") from None
-        outcomes = Outcomes(len(entries))
+        began, outcomes = self._intake.acks.clock(), Outcomes(len(entries))
         for start in range(0, len(entries), SLICE):
             if start:
                 await asyncio.sleep(0)  # the others have their turn
             self._intake.forward(self._intake.check(entries[start : start + SLICE], user), outcomes)
-        return await outcomes.complete
+        settled = await outcomes.complete
+        if any(isinstance(outcome, Ack) for outcome in settled):
+            self._intake.acks.note(began)
+        return settled
 
 
 class Outcomes(OrderedReplies):

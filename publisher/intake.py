@@ -29,8 +29,9 @@ from fanline.server import (
     rate_refusal,
     text_frame,
 )
+from publisher.ack_timer import AckTimer
 from publisher.known_topics import KnownTopics
-from publisher.ordered_replies import OrderedReplies
+from publisher.ordered_replies import OrderedReplies, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Intake:
         self._topics = KnownTopics()
         self._max_in_flight = max_in_flight
         self._reader = MessageReader(max_content=max_content, registry=registry, check_rights=_check_rights)
+        self.acks = AckTimer(registry)
         self._received = 0
         metrics.counter(registry, "fanline_messages_received", "Messages accepted.", lambda: self._received)
 
@@ -117,11 +119,12 @@ class Intake:
         entries: Sequence[NewMessage | Rejected],
         replies: OrderedReplies,
         on_refused: Callable[[Rejected], None] = _ignore,
-    ) -> None:
+    ) -> Reply | None:
         """Forward acceptable messages, and reply to the others.
 
-        ``on_refused`` is called for each of the others.
+        ``on_refused`` is called for each of the others. Returns the last reply, if any.
         """
+        reply = None
         for entry in entries:
             reply = replies.open()
             if isinstance(entry, Rejected):
@@ -130,6 +133,7 @@ class Intake:
             else:
                 self._received += 1
                 self._append(entry, reply)
+        return reply
 
     def has_space(self, user: User, replies: "_Replies") -> bool:
         """Return whether a connection of a user may send more."""
@@ -171,7 +175,7 @@ class _Publishing:
     def __init__(self, connection: Connection, intake: Intake) -> None:
         self._connection = connection
         self._intake = intake
-        self._replies = _Replies(connection)
+        self._replies = _Replies(connection, intake.acks)
         self._refusals = RefusalLimit(connection)
         self._untaken: list[NewMessage | Rejected] = []  # of a large frame, and of those after it
 
@@ -197,7 +201,7 @@ class _Publishing:
 
     def _take(self, entries: Sequence[NewMessage | Rejected]) -> None:
         checked = self._intake.check(entries, self._connection.user)
-        self._intake.forward(checked, self._replies, self._refusals.count)
+        self._intake.acks.begin(self._intake.forward(checked, self._replies, self._refusals.count))
 
     async def _take_in_slices(self) -> None:
         while self._untaken and not self._refusals.is_exceeded:
@@ -234,9 +238,10 @@ def _check_rights(message: NewMessage, user: User) -> Rejected | None:
 class _Replies(OrderedReplies):
     """Sends one connection's replies, joined for each event loop turn."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, acks: AckTimer) -> None:
         super().__init__()
         self._connection = connection
+        self._acks = acks
         self._loop = asyncio.get_running_loop()
         self._is_scheduled = False
         self._sent = ChangeNotifier()
@@ -254,6 +259,7 @@ class _Replies(OrderedReplies):
 
     def _send(self) -> None:
         self._is_scheduled = False
+        self._acks.look()
         outcomes = self.take()
         if outcomes:
             payload = encode(outcomes[0]) if len(outcomes) == 1 else encode(outcomes)

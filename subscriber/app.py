@@ -106,6 +106,7 @@ async def _open_app(
     )
     presence = _make_presence(settings, queue, beat_interval)
     feed = _make_feed(settings, registry, presence, tracer)
+    metrics.show_reconnects(registry, lambda: queue.reconnects)
     pages = PageTurns(PresencePages(queue, presence))
     make_delivery = partial(
         Delivery,
@@ -229,6 +230,19 @@ def _register_metrics(registry: CollectorRegistry, feed: LiveFeed) -> None:
         "fanline_messages_delivered",
         "Messages handed to subscribers, counted once for each of them.",
         lambda: feed.fanout.delivered,
+    )
+    groups = feed.fanout.group_sizes
+    metrics.gauge(
+        registry,
+        "fanline_subscriber_groups",
+        "Groups of live subscribers with the same patterns, which share the work of each message.",
+        lambda: len(groups()),
+    )
+    metrics.gauge(
+        registry,
+        "fanline_largest_subscriber_group",
+        "Subscribers in the largest of them.",
+        lambda: max(groups(), default=0),
     )
 
 

@@ -193,6 +193,10 @@ class Fanout:
         """Return how many members get what is delivered on a topic."""
         return sum(len(group.writers) for group in self._routes.get(topic) or self._find_route(topic))
 
+    def group_sizes(self) -> list[int]:
+        """Return how many members each subscriber group has."""
+        return [len(group.members) for group in self._groups.values()]
+
     # Delivery.
 
     def deliver(self, records: Sequence[Record], now: float) -> float | None:

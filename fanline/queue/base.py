@@ -82,6 +82,11 @@ class QueueClient(ABC):
         """Store what is appended, until cancelled. One call at a time."""
 
     @property
+    def reconnects(self) -> int:
+        """How many connections replaced a lost one."""
+        return 0
+
+    @property
     @abstractmethod
     def pending(self) -> int:
         """Number of appended messages without an outcome."""

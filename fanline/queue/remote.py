@@ -66,7 +66,13 @@ class RemoteQueue(QueueClient):
         self._appending = connect("/pushmsg")
         self._following = connect("/popmsg")
         self._appender = Appender(self._appending, buffer_bytes=buffer_bytes, timeout=timeout)
-        self._reader = PageReader(connect("/popmsg"), timeout=timeout)
+        reading = connect("/popmsg")
+        self._reader = PageReader(reading, timeout=timeout)
+        self._lasting = [
+            self._appending,
+            self._following,
+            reading,
+        ]  # connections that are made again when lost
         # Those that `problem` looks at.
         self._in_use: list[ReconnectingConnection] = []
         self._topic_links: list[ReconnectingConnection] = []
@@ -104,6 +110,11 @@ class RemoteQueue(QueueClient):
         problems = [*(link.problem for link in links), self._appender.problem, self._reader.problem]
         problems += [follower.problem for follower in self._followers]
         return next((problem for problem in problems if problem), None)
+
+    @property
+    def reconnects(self) -> int:
+        """How many connections replaced a lost one."""
+        return sum(max(0, link.opened - 1) for link in self._lasting)
 
     async def run(self) -> None:
         """Send what is appended, until cancelled."""
@@ -150,6 +161,7 @@ class RemoteQueue(QueueClient):
         """
         follower = TopicFollower(topic, take, caught_up)
         link = self._connect("/popmsg")
+        self._lasting.append(link)
         while True:
             with _listed(link, self._topic_links):  # also while it waits for the others
                 await self._wait_until(lambda: self._dialect is not None)

@@ -77,6 +77,13 @@ def gauge(registry: CollectorRegistry, name: str, text: str, read: Callable[[], 
     Gauge(name, text, registry=registry).set_function(read)
 
 
+def show_reconnects(registry: CollectorRegistry, read: Callable[[], float]) -> None:
+    """Show how many connections to msgqueue replaced a lost one."""
+    counter(
+        registry, "fanline_reconnects", "Connections to msgqueue that took the place of a lost one.", read
+    )
+
+
 def counter(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
     """Show a value that only grows, like :func:`gauge`.
 

@@ -57,6 +57,12 @@ def test_every_metric_exists(expression: str) -> None:
     assert used or expression.startswith("up{")
 
 
+def test_panels_have_ids_of_their_own() -> None:
+    """Grafana tells panels apart by them."""
+    numbers = [panel["id"] for panel in json.loads((FOLDER / "dashboard.json").read_text())["panels"]]
+    assert len(set(numbers)) == len(numbers)
+
+
 def test_most_metrics_are_shown() -> None:
     """The dashboard leaves out only what belongs to chat, or is an alert."""
     shown = " ".join(target["expr"] for panel in panels() for target in panel["targets"])

@@ -57,6 +57,14 @@ def test_message_goes_to_members_whose_patterns_match(fanout: Fanout) -> None:
     assert (everything.seqs, some.seqs, none.seqs) == ([1, 2, 3], [1, 3], [])
 
 
+def test_members_with_the_same_patterns_are_one_group(fanout: Fanout) -> None:
+    """The sizes of groups are told for metrics, and how many members a topic has for traces."""
+    for patterns in (["a.*"], ["a.*"], ["a.b", "c"]):
+        fanout.join(Listener(), patterns)
+    assert sorted(fanout.group_sizes()) == [1, 2]
+    assert [fanout.count_members(topic) for topic in ("a.b", "a.x", "c", "d")] == [3, 2, 1, 0]
+
+
 def test_patterns_of_one_member_change_alone(fanout: Fanout) -> None:
     """Other members with the same patterns keep theirs (line 5)."""
     one, other = Listener(), Listener()

@@ -78,6 +78,7 @@ class ReconnectingConnection:
         url: The endpoint in use.
         problem: Why there is no connection, in one sentence without secrets; None while there is one.
         dialect: What the peer speaks on the connection; it can be another one after a reconnect.
+        opened: How often there was a connection.
         changed: Fires when the connection is made, and when it is lost or cannot be made.
 
     Raises:
@@ -107,6 +108,7 @@ class ReconnectingConnection:
         self.url = self._urls[0]
         self.problem: str | None = f"{self.url} is not connected yet"
         self.dialect = Dialect.V1
+        self.opened = 0
         self.changed = ChangeNotifier()
         self._login = login
         self._tls = tls
@@ -205,6 +207,7 @@ class ReconnectingConnection:
         return connection
 
     def _welcome(self, connection: ClientConnection) -> None:
+        self.opened += 1
         self.dialect = Dialect.V1 if connection.subprotocol else Dialect.PLAIN
         if self.dialect is Dialect.PLAIN:
             # No bound on delivery: a queue of the original that is full takes nothing for any time.

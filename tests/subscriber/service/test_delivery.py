@@ -76,3 +76,4 @@ async def test_lost_link_is_not_noticed(queue: StubQueue, subscriber: Service, d
     await queue.until(lambda: queue.is_popped)
     await queue.publish(("t", 4))
     assert await contents(client, 4) == [1, 2, 3, 4]
+    assert (subscriber.app.metrics.get_sample_value("fanline_reconnects_total") or 0) >= 1
