@@ -93,7 +93,7 @@ class Session:
         mailbox = _Mailbox()
         connecting = client.connect(
             [url],
-            error_cb=_ignore,
+            error_cb=mailbox.on_error,
             closed_cb=mailbox.on_loss,
             disconnected_cb=mailbox.on_loss,
             allow_reconnect=False,
@@ -110,6 +110,7 @@ class Session:
         except (NatsError, OSError, TimeoutError, ValueError) as error:
             await cls(client, stream, mailbox).close(GIVE_UP_SECONDS)
             raise JournalError(f"cannot connect to {url}: {_words(error)}") from error
+        mailbox.is_connected = True
         return cls(client, stream, mailbox)
 
     @property
@@ -218,10 +219,12 @@ class _Mailbox:
     """Collects what is delivered, until the connection is lost.
 
     Attributes:
+        is_connected: Whether the connection has been made.
         is_lost: Whether the connection has ended.
     """
 
     def __init__(self) -> None:
+        self.is_connected = False
         self.is_lost = False
         self._messages: list[Msg] = []
         self._changed = asyncio.Event()
@@ -230,6 +233,14 @@ class _Mailbox:
         """Take a message in."""
         self._messages.append(message)
         self._changed.set()
+
+    async def on_error(self, error: Exception) -> None:
+        """End the attempt to connect, which the client library would repeat for minutes.
+
+        Once there is a connection, an error is raised where it is waited for as well, or ends the connection.
+        """
+        if not self.is_connected:
+            raise error
 
     async def on_loss(self) -> None:
         """Note that the connection has ended."""
@@ -281,10 +292,6 @@ def _retrieve(done: asyncio.Future[Any]) -> None:
     """Take the outcome of a call that may have been left alone."""
     if not done.cancelled():
         done.exception()
-
-
-async def _ignore(error: Exception) -> None:
-    """Ignore an error that is raised elsewhere or ends the connection."""
 
 
 def _is_status(message: Msg) -> bool:
