@@ -1,7 +1,8 @@
 """Measure how long acknowledgements stop when a cluster process is killed.
 
 ``python -m fanline.verify.cluster.kills`` starts a cluster on this machine, kills the leading NATS server and
-one of the msgqueues in turn, and prints after each kill the longest wait for an acknowledgement.
+one of the msgqueues in turn, and prints after each kill the longest wait for an acknowledgement, and when
+the NATS servers had a leader.
 """
 
 import argparse
@@ -110,10 +111,26 @@ async def _kill(
     calm = await waits.longest_during(CALM_SECONDS)
     name = await choose()
     await cluster.services[name].kill()
-    longest = await waits.longest_during(AWAY_SECONDS)
+    electing = asyncio.create_task(_time(cluster.leader()))
+    try:
+        longest = await waits.longest_during(AWAY_SECONDS)
+        led = f"{electing.result():.2f} s" if electing.done() else f"more than {AWAY_SECONDS:.0f} s"
+    finally:
+        electing.cancel()
     await cluster.start(name)
     after = await waits.longest_during(AFTER_SECONDS)
-    report(f"{name}: {max(longest, after):.2f} s without an acknowledgement, {calm:.2f} s before")
+    report(
+        f"{name}: {max(longest, after):.2f} s without an acknowledgement, {calm:.2f} s before;"
+        f" a leader after {led}"
+    )
+
+
+async def _time(work: Awaitable[object]) -> float:
+    """Return how many seconds something takes."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await work
+    return loop.time() - began
 
 
 def _say(line: str) -> None:
