@@ -6,6 +6,8 @@
     python -m tests.sabotage MISTAKE SERVICE
 """
 
+import asyncio
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
@@ -23,7 +25,12 @@ from fanline.server.app import OpenedApp
 from fanline.settings import ServiceSettings
 from fanline.verify.run import Run
 from msgqueue.app import open_msgqueue
+from msgqueue.journal import jetstream
+from msgqueue.journal.stream import stream_config
 from msgqueue.settings import MsgQueueSettings
+from msgqueue.store.base import Receipt
+from msgqueue.store.replica.agreement import Agreement
+from msgqueue.store.replica.engine import ReplicaStore
 from msgqueue.store.sqlite import writer as sqlite_writer
 from msgqueue.store.sqlite.writer import Appended, Writer
 from publisher.app import open_publisher
@@ -76,8 +83,58 @@ def drop_one_in_fifty() -> None:
     mock.patch.object(Fanout, "deliver", leaky_deliver).start()
 
 
+# Mistakes of a cluster.
+
+
+def ack_at_publish() -> None:
+    """Make a msgqueue acknowledge messages when their frame is sent, before it has come back."""
+    append = ReplicaStore.append
+    sending = set()
+
+    async def hasty_append(store: ReplicaStore, messages: Sequence[NewMessage], **rest: Any) -> list[Receipt]:
+        head = (await store.bounds()).last
+        task = asyncio.ensure_future(append(store, messages, **rest))
+        sending.add(task)
+        task.add_done_callback(sending.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return [Receipt(head + number, duplicate=False) for number in range(1, len(messages) + 1)]
+
+    mock.patch.object(ReplicaStore, "append", hasty_append).start()
+
+
+def one_replica() -> None:
+    """Make the journal a stream with one replica, which the msgqueues accept."""
+
+    def small_config(stream: str, max_bytes: int) -> dict[str, Any]:
+        return stream_config(stream, max_bytes) | {"num_replicas": 1}
+
+    mock.patch.object(jetstream, "stream_config", small_config).start()
+    mock.patch.object(jetstream, "differences", return_value=[]).start()
+
+
+def own_clock() -> None:
+    """Make each msgqueue decide itself when a message came, and compare nothing with the others."""
+    append_at = Writer.append_at
+
+    def append_by_own_clock(
+        writer: Writer, messages: Sequence[NewMessage], clock: int, window: int
+    ) -> Appended:
+        return append_at(writer, messages, clock + os.getpid() % 1_000, window)
+
+    mock.patch.object(Writer, "append_at", append_by_own_clock).start()
+    mock.patch.object(Agreement, "note").start()
+
+
 MISTAKES: dict[str, Callable[[], None]] = {
-    mistake.__name__: mistake for mistake in (ack_before_writing, forget_ids, drop_one_in_fifty)
+    mistake.__name__: mistake
+    for mistake in (
+        ack_before_writing,
+        forget_ids,
+        drop_one_in_fifty,
+        ack_at_publish,
+        one_replica,
+        own_clock,
+    )
 }
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
-from fanline.verify.plan import EVERYTHING, Event, Fault
+from fanline.verify.plan import Event, Fault
 from fanline.verify.system.installation import Installation
 from fanline.verify.wait_for import happens
 
@@ -28,7 +28,9 @@ class Injector:
         self._installation = installation
         self._events = events
         self._targets = installation.targets
-        self._locks = {name: asyncio.Lock() for name in (*self._targets.services, *self._targets.links)}
+        special = [target for _, target in self._targets.special]
+        names = (*self._targets.services, *self._targets.links, *special)
+        self._locks = {name: asyncio.Lock() for name in names}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Inject every fault at its time, until ``stop`` is set.
@@ -52,12 +54,14 @@ class Injector:
             await self._installation.start(name)
 
     async def _inject(self, event: Event) -> None:
-        targets = self._targets.services if event.target == EVERYTHING else (event.target,)
+        targets = await self._installation.hit_by(event.target)
         async with AsyncExitStack() as locked:
             for name in targets:
                 await locked.enter_async_context(self._locks[name])
             with self._shown(event):
-                if event.target in self._targets.links:
+                if (inject := self._installation.special.get(event.fault)) is not None:
+                    await inject(event.target, event.seconds)
+                elif event.target in self._targets.links:
                     await self._fail_link(event)
                 else:
                     await self._fail_services(event, targets)

@@ -14,6 +14,9 @@ LINKS: Final = ("clients-publisher", "clients-subscriber", "publisher-msgqueue",
 
 EVERYTHING: Final = "everything"
 
+# The NATS server that leads the journal at that time.
+LEADER: Final = "the leader"
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -22,17 +25,19 @@ class Targets:
     Attributes:
         services: The processes.
         links: The connections between them, and those of clients.
+        special: Faults that only this kind of installation knows, and what each befalls.
     """
 
     services: tuple[str, ...]
     links: tuple[str, ...]
+    special: tuple[tuple["Fault", str], ...] = ()
 
 
 PIPELINE_TARGETS: Final = Targets(TESTED, LINKS)
 
 
 class Fault(StrEnum):
-    """Faults of a service or a connection."""
+    """Faults of a service or a connection, and those that only a cluster knows."""
 
     KILL = "kill"  # SIGKILL, and started again
     FREEZE = "freeze"  # SIGSTOP, and SIGCONT
@@ -41,6 +46,12 @@ class Fault(StrEnum):
     TEAR = "tear"  # every connection ends somewhere within what is being sent
     STALL = "stall"  # nothing passes, without an error
     BLOCK = "block"  # every connection is reset, and every new one at once
+
+    PARTITION = "partition"  # nothing passes between a process and all others, without an error
+    ISOLATE = "isolate"  # nothing passes between a NATS server and the other ones
+    STEP_DOWN = "step-down"  # the leader of the journal is asked to hand over
+    FULL_DISK = "full-disk"  # nothing more can be written
+    CLOCK = "clock"  # the time of day jumps an hour, and back
 
 
 # Seconds that a fault lasts: at least, and at most. The longer ones exceed the silence limit of the services.
@@ -52,6 +63,11 @@ _LENGTHS: Final = {
     Fault.TEAR: (0.5, 1.5),
     Fault.STALL: (0.2, 5.0),
     Fault.BLOCK: (0.2, 3.0),
+    Fault.PARTITION: (1.0, 15.0),
+    Fault.ISOLATE: (1.0, 15.0),
+    Fault.STEP_DOWN: (0.0, 0.0),
+    Fault.FULL_DISK: (1.0, 8.0),
+    Fault.CLOCK: (2.0, 10.0),
 }
 
 _AT_SERVICES: Final = (Fault.KILL, Fault.FREEZE, Fault.RESTART)
@@ -103,6 +119,7 @@ def _deal(rng: random.Random, targets: Targets) -> Iterator[tuple[Fault, str]]:
         (Fault.KILL, EVERYTHING),
         *product(_AT_SERVICES, targets.services),
         *product(_AT_LINKS, targets.links),
+        *targets.special,
     ]
     while True:
         yield from rng.sample(cards, len(cards))

@@ -94,6 +94,8 @@ class Run:
             faults = plan(self._rng, duration=duration, every=options.every, targets=targets)
             self.injector = Injector(installation, faults if options.faults else [])
             await self._verify(installation.place)
+            self.phase = "comparing the copies"
+            await installation.compare()
 
     async def _verify(self, place: Place) -> None:
         start = await _probe(place, self._workload, self._probe_timeout)

@@ -12,8 +12,8 @@ from fanline.verify.clients.subscribers import Reader
 from fanline.verify.verdict.observations import Received
 from fanline.verify.wait_for import settles
 
-# Nothing has moved for so long: longer than any delay of a client before it connects again, and what the
-# attempt itself may take.
+# Nothing has moved for so long, and for as long as the services wait for the queue: longer than any delay of
+# a client before it connects again, and what the attempt itself may take.
 QUIET_SECONDS: Final = 15.0
 
 SENDERS: Final[Sequence[type[Sender]]] = (*publishers.KINDS, over_http.ByPost)
@@ -48,7 +48,9 @@ class Traffic:
         """Stop publishing, and wait for the last acks, while any come."""
         self._load.is_over.set()
         await settles(
-            lambda: all(task.done() for task in self._sending), lambda: self._load.acked, quiet=QUIET_SECONDS
+            lambda: all(task.done() for task in self._sending),
+            lambda: self._load.acked,
+            quiet=_quiet_seconds(self._load),
         )
         await _end(*self._sending)
 
@@ -59,7 +61,7 @@ class Traffic:
         await settles(
             lambda: all(_is_there(reader, goal) for reader, goal in pending),
             lambda: self._load.delivered,
-            quiet=QUIET_SECONDS,
+            quiet=_quiet_seconds(self._load),
         )
         await _end(*self._reading)
 
@@ -69,9 +71,17 @@ async def read_to_the_end(reader: Reader) -> None:
     goal = _goal(reader.load.heads(), reader.received)
     reading = asyncio.create_task(reader.run())
     try:
-        await settles(lambda: _is_there(reader, goal), lambda: len(reader.received), quiet=QUIET_SECONDS)
+        await settles(
+            lambda: _is_there(reader, goal),
+            lambda: len(reader.received),
+            quiet=_quiet_seconds(reader.load),
+        )
     finally:
         await _end(reading)
+
+
+def _quiet_seconds(load: Load) -> float:
+    return QUIET_SECONDS + load.place.patience
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

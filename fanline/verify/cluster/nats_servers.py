@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 
@@ -28,6 +28,9 @@ _PASSWORD_VARIABLE: Final = "NATS_PASSWORD"
 
 _POLL_SECONDS: Final = 0.2
 
+# Where nothing listens.
+CLOSED_PORT: Final = 1
+
 _CONFIGURATION: Final = """\
 server_name: "n{number}"
 listen: "127.0.0.1:{ports.client}"
@@ -36,7 +39,7 @@ max_payload: 8MB
 tls {{ cert_file: "{certs}/server.crt", key_file: "{certs}/server.key", handshake_first: true, timeout: 10 }}
 authorization {{ user: {user}, password: ${password} }}
 jetstream {{ store_dir: "{folder}/n{number}", {sync} max_file_store: 1TB }}
-cluster {{ name: fanline, listen: "127.0.0.1:{ports.route}", routes: [{routes}] }}
+cluster {{ name: fanline, listen: "127.0.0.1:{ports.route}", {advertise} routes: [{routes}] }}
 """
 
 
@@ -91,7 +94,13 @@ def find_program() -> Path:
 
 
 def write_configuration(
-    folder: Path, certs: Path, ports: Sequence[NatsPorts], number: int, *, is_synced: bool = True
+    folder: Path,
+    certs: Path,
+    ports: Sequence[NatsPorts],
+    number: int,
+    *,
+    is_synced: bool = True,
+    routes: Sequence[int] = (),
 ) -> Path:
     """Write the configuration of one of the servers, and return its path.
 
@@ -101,6 +110,8 @@ def write_configuration(
         ports: The ports of all servers.
         number: Which of them this is, from 0 on.
         is_synced: Whether it syncs before it acknowledges, as a msgqueue demands.
+        routes: The ports at which it reaches the other servers, which then tell each other of no address;
+            without any, their own.
     """
     path = folder / f"n{number}.conf"
     path.write_text(
@@ -112,7 +123,10 @@ def write_configuration(
             password=_PASSWORD_VARIABLE,
             folder=folder.resolve(),
             sync="sync_interval: always," if is_synced else "",
-            routes=", ".join(f'"nats://127.0.0.1:{each.route}"' for each in ports),
+            advertise=f'advertise: "127.0.0.1:{CLOSED_PORT}",' if routes else "",
+            routes=", ".join(
+                f'"nats://127.0.0.1:{port}"' for port in routes or [each.route for each in ports]
+            ),
         )
     )
     return path
@@ -162,13 +176,31 @@ async def leader_of(ports: Sequence[NatsPorts], tls: ssl.SSLContext, stream: str
             await asyncio.sleep(_POLL_SECONDS)
 
 
+async def ends_at(client: httpx.AsyncClient, ports: Sequence[NatsPorts], stream: str) -> list[int]:
+    """Return the last entry that each server has of a stream; 0 if it has none, or does not answer.
+
+    Args:
+        client: Asks and verifies them.
+        ports: The ports of all servers.
+        stream: The stream.
+    """
+    found = [await _stream_detail(client, each.monitor_url, stream) for each in ports]
+    return [each.get("state", {}).get("last_seq", 0) for each in found]
+
+
 async def _is_leader(client: httpx.AsyncClient, url: str, name: str, stream: str) -> bool:
+    found = await _stream_detail(client, url, stream)
+    return bool(found.get("cluster", {}).get("leader") == name)
+
+
+async def _stream_detail(client: httpx.AsyncClient, url: str, stream: str) -> Mapping[str, Any]:
+    """Return what a server says of a stream; nothing if it has it not."""
     try:
         accounts = (await client.get(f"{url}/jsz?streams=true")).json().get("account_details", [])
     except (httpx.HTTPError, ValueError):
-        return False
+        return {}
     found = (each for account in accounts for each in account.get("stream_detail", []))
-    return any(each["name"] == stream and each.get("cluster", {}).get("leader") == name for each in found)
+    return next((each for each in found if each["name"] == stream), {})
 
 
 async def _is_healthy(client: httpx.AsyncClient, url: str) -> bool:

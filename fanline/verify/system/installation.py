@@ -9,7 +9,7 @@ to the services as from service to service::
 import asyncio
 import random
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from fanline.security.client_tls import client_context
 from fanline.server.child_process import environment_of, module_command
 from fanline.setting_sources import section_of
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
-from fanline.verify.plan import PIPELINE_TARGETS, TESTED, Targets
+from fanline.verify.plan import EVERYTHING, PIPELINE_TARGETS, TESTED, Fault, Targets
 from fanline.verify.system.processes import ServiceProcess
 from fanline.verify.system.proxy import Proxy
 from fanline.verify.verdict.findings import Breach, Findings
@@ -75,10 +75,13 @@ class Installation:
         rng: Decides where connections are torn.
         findings: Where to note those that end by themselves.
         targets: The names of its services and links.
+        inner_links: Those of further links, which only special faults befall.
 
     Attributes:
         targets: As given.
         links: By name; their other ends are kept up to date.
+        special: How to inject the faults that only this kind of installation knows: with what each befalls,
+            and for how many seconds.
         services: By name.
         stop_timeout: Seconds within which a service must have stopped.
     """
@@ -91,9 +94,11 @@ class Installation:
         rng: random.Random,
         findings: Findings,
         targets: Targets = PIPELINE_TARGETS,
+        inner_links: Iterable[str] = (),
     ) -> None:
         self.targets = targets
-        self.links = {name: Proxy(rng) for name in targets.links}
+        self.links = {name: Proxy(rng) for name in (*targets.links, *inner_links)}
+        self.special: Mapping[Fault, Callable[[str, float], Awaitable[None]]] = {}
         self.services: dict[str, ServiceProcess] = {}
         self.stop_timeout = DRAIN_TIMEOUT + _STOP_GRACE
         self._folder = folder
@@ -135,6 +140,10 @@ class Installation:
             if isinstance(outcome, BaseException):
                 raise outcome
 
+    async def hit_by(self, target: str) -> Sequence[str]:
+        """Return the services or links that a fault befalls, by the name that the plan has for them."""
+        return self.targets.services if target == EVERYTHING else (target,)
+
     async def terminate(self, name: str) -> None:
         """Stop a service with SIGTERM, noting a late or failed end."""
         limit = self.stop_timeout
@@ -151,6 +160,9 @@ class Installation:
                 await self._launch(name)
             except ConfigurationError as error:
                 self._findings.add(Breach.DIED, str(error))
+
+    async def compare(self) -> None:
+        """Note where copies of what is stored differ, with everything healed; there is only one here."""
 
     async def _launch(self, name: str) -> None:
         """Start a service; raise ConfigurationError if it does not start."""

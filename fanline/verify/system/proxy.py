@@ -50,6 +50,7 @@ class Proxy:
         self._handlers: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._stalls = 0
         self._is_blocking = False
         self._server: asyncio.Server
 
@@ -83,12 +84,15 @@ class Proxy:
             pair.reset()
 
     async def stall(self, seconds: float) -> None:
-        """Hold back all data."""
+        """Hold back all data; it flows again when the last of several stalls is over."""
+        self._stalls += 1
         self._flowing.clear()
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._flowing.set()
+            self._stalls -= 1
+            if not self._stalls:
+                self._flowing.set()
 
     async def block(self, seconds: float) -> None:
         """Reset every connection, and every new one at once."""

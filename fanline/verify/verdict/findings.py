@@ -22,6 +22,8 @@ class Breach(StrEnum):
     ALTERED = "altered"
     UNACKED = "unacked"
     REFUSED = "refused"
+    COPIES_DIFFER = "copies-differ"
+    TOO_FEW_COPIES = "too-few-copies"
     DIED = "died"
     UNCLEAN_STOP = "unclean-stop"
 
@@ -44,6 +46,8 @@ _MEANINGS: Final = {
     Breach.ALTERED: "delivered other than it was published, or never published",
     Breach.UNACKED: "without an answer, with everything healed (promise 6: nothing silently dropped)",
     Breach.REFUSED: "refused or answered wrongly, with nothing wrong about it",
+    Breach.COPIES_DIFFER: "two msgqueues of a cluster have different logs (promise 2: one order)",
+    Breach.TOO_FEW_COPIES: "not on all NATS servers, with everything healed (promise 1: acked means on disk)",
     Breach.DIED: "a service ended by itself, or did not start again",
     Breach.UNCLEAN_STOP: "SIGTERM was not followed by exit code 0 in time (promise 8: stop is clean)",
 }

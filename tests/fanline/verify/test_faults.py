@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -14,7 +15,7 @@ import pytest
 
 from fanline.errors import ConfigurationError
 from fanline.verify.faults import Injector
-from fanline.verify.plan import EVERYTHING, LINKS, TESTED, Event, Fault
+from fanline.verify.plan import EVERYTHING, LINKS, PIPELINE_TARGETS, TESTED, Event, Fault
 from fanline.verify.system import installation as installation_module
 from fanline.verify.system.installation import Installation
 from fanline.verify.verdict.findings import Breach, Findings
@@ -143,6 +144,21 @@ async def test_a_link_fails(scene: Scene, fault: Fault, monkeypatch: pytest.Monk
     seconds = 0.0 if fault is Fault.CUT else 0.5
     await scene.inject(Event(0, fault, "publisher-msgqueue", seconds))
     assert done == [("publisher-msgqueue", fault, seconds)]
+
+
+async def test_an_installation_has_faults_of_its_own(scene: Scene) -> None:
+    """It injects them itself; the target has no other fault at the same time."""
+    done: list[tuple[str, float]] = []
+
+    async def inject(target: str, seconds: float) -> None:
+        done.append((target, seconds))
+        assert scene.injector.current == ["clock msgqueue"]
+
+    scene.installation.targets = replace(PIPELINE_TARGETS, special=((Fault.CLOCK, "msgqueue"),))
+    scene.installation.special = {Fault.CLOCK: inject}
+    await scene.inject(Event(0, Fault.CLOCK, "msgqueue", 3), Event(0, Fault.FREEZE, "msgqueue", 0))
+    assert done == [("msgqueue", 3)]
+    assert scene.injector.counts == {(Fault.CLOCK, "msgqueue"): 1, (Fault.FREEZE, "msgqueue"): 1}
 
 
 async def test_the_end_comes_early(scene: Scene) -> None:

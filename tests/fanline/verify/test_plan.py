@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from fanline.verify.plan import EVERYTHING, LINKS, TESTED, Event, Fault, Targets, plan
+from fanline.verify.plan import EVERYTHING, LEADER, LINKS, TESTED, Event, Fault, Targets, plan
 
 
 def planned(seed: int, *, duration: float = 600.0, every: float = 2.0) -> list[Event]:
@@ -43,10 +43,13 @@ def test_every_fault_happens_to_every_service() -> None:
 
 
 def test_a_cluster_has_targets_of_its_own() -> None:
-    """Every fault happens to each of its processes and links."""
-    targets = Targets(("msgqueue-1", "nats-0"), ("msgqueue-1-nats-0",))
+    """Every fault happens to each of its processes and links, and those that only it knows happen as well."""
+    special = ((Fault.STEP_DOWN, "the journal"), (Fault.KILL, LEADER))
+    targets = Targets(("msgqueue-1", "nats-0"), ("msgqueue-1-nats-0",), special)
     events = plan(random.Random(1), duration=200, every=1, targets=targets)
-    assert {event.target for event in events} == {*targets.services, *targets.links, EVERYTHING}
+    hit = {event.target for event in events}
+    assert hit == {*targets.services, *targets.links, EVERYTHING, LEADER, "the journal"}
+    assert {(event.fault, event.target) for event in events} >= set(special)
 
 
 def test_too_short_for_any_fault() -> None:

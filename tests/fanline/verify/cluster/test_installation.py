@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fanline.verify.cluster.installation import TARGETS
-from tests.fanline.verify.test_verify import COMMAND, FEW, verified
+from fanline.verify.plan import EVERYTHING
+from tests.fanline.verify.test_verify import CALM, COMMAND, FEW, kinds, verified
 
 # Each kind of process is killed, frozen or stopped, all of them together once, and connections to NATS fail.
 STORM = ("--cluster", *FEW, "--seed", "1", "--duration", "45", "--every", "2")
@@ -20,10 +21,30 @@ async def test_a_cluster_keeps_its_promises(tmp_path: Path) -> None:
     report = json.loads(output)
     assert code == 0, (report["violations"], problems)
     hit = {target for targets in report["faults"].values() for target in targets}
-    assert hit <= {*TARGETS.services, *TARGETS.links, "everything"}
+    special = {target for _, target in TARGETS.special}
+    assert hit <= {*TARGETS.services, *TARGETS.links, *special, EVERYTHING}
     assert any(target.startswith("nats-") for target in hit)
     assert any(target.startswith("msgqueue-") for target in hit)
     assert report["published"] == report["acked"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("mistake", "expected"),
+    [
+        ("ack_at_publish", {"moved", "lost"}),
+        ("one_replica", {"too-few-copies"}),
+        ("own_clock", {"copies-differ"}),
+    ],
+)
+async def test_a_broken_cluster_is_found(tmp_path: Path, mistake: str, expected: set[str]) -> None:
+    """A mistake built into the msgqueues ends in its name and exit code 1, without any fault (line 62)."""
+    code, output, problems = await verified(
+        tmp_path, "tests.sabotage", mistake, "verify", "--cluster", *CALM, "--json"
+    )
+    assert code == 1, problems
+    assert expected & kinds(json.loads(output))
 
 
 async def test_a_cluster_is_not_what_runs_already(tmp_path: Path) -> None:
