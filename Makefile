@@ -138,7 +138,7 @@ hashes: ## Write requirements*.txt: the files of the packages in constraints.txt
 			--generate-hashes --no-annotate --no-header --constraint constraints.txt \
 			--extra $${1//,/ --extra } pyproject.toml -; \
 		} > "$$scratch/$$2"; cp "$$scratch/$$2" "$$2"; }; \
-	compile cli,otel requirements.txt; \
+	compile cli,cluster,otel requirements.txt; \
 	compile dev requirements-dev.txt
 
 .PHONY: clean

@@ -9,7 +9,7 @@ The container ``setup`` runs it before the services start::
 * ``PRIVATE``, which no service can read: ``ca.key``, all certificates, ``admin-password``;
 * the paths in the settings: ``ca.crt``, ``server.crt``, ``server.key``, the users and rights files, for all
   services; for publisher and subscriber their password for msgqueue and the key of the tokens; for chat its
-  own password, key and password for the pipeline.
+  own password, key and password for the pipeline; the password of the NATS servers of a cluster.
 
 Existing files are kept, so it may run at every start; an expired certificate is reissued. Secrets that
 version 0.1 kept where every service reads them move to their places.
@@ -32,6 +32,7 @@ from fanline.security.tls import SERVER_CERT, SERVER_KEY
 from fanline.security.tokens import TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.setting_sources import read
+from msgqueue.settings import MsgQueueSettings
 
 FIRST_USER: Final = "admin"
 COMPOSE: Final = "docker compose --file docker/compose.yaml"
@@ -48,6 +49,9 @@ def main(argv: Sequence[str]) -> None:
     make_certificates(private, settings.cert_dir, names)
     for path in (settings.link_password_file, settings.chat_password_file, settings.token_key_file):
         move_secret(settings.cert_dir, path)
+    if (nats_password_file := read(MsgQueueSettings).nats_password_file) is not None:
+        nats_password_file.parent.mkdir(parents=True, exist_ok=True)
+        make_password(nats_password_file)
     TokenKey.from_settings(settings).create_if_missing()
     TokenKey(settings.chat_token_key_file, "chat_token_key_file").create_if_missing()
     admin_password = private / f"{FIRST_USER}-password"

@@ -239,7 +239,8 @@ def normalized(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("requirements", "extras"), [("requirements.txt", ["cli", "otel"]), ("requirements-dev.txt", ["dev"])]
+    ("requirements", "extras"),
+    [("requirements.txt", ["cli", "cluster", "otel"]), ("requirements-dev.txt", ["dev"])],
 )
 def test_requirements_are_pinned_by_hashes(requirements: str, extras: list[str]) -> None:
     """They have all that the extras need, in the pinned versions; if not, run `make hashes`."""
