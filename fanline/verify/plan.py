@@ -37,7 +37,7 @@ PIPELINE_TARGETS: Final = Targets(TESTED, LINKS)
 
 
 class Fault(StrEnum):
-    """Faults of a service or a connection, and those that only a cluster knows."""
+    """Faults of a service or connection, and those of a cluster."""
 
     KILL = "kill"  # SIGKILL, and started again
     FREEZE = "freeze"  # SIGSTOP, and SIGCONT

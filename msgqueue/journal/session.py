@@ -235,7 +235,7 @@ class _Mailbox:
         self._changed.set()
 
     async def on_error(self, error: Exception) -> None:
-        """End the attempt to connect, which the client library would repeat for minutes.
+        """End an attempt to connect, which the library would repeat for minutes.
 
         Once there is a connection, an error is raised where it is waited for as well, or ends the connection.
         """

@@ -1,4 +1,4 @@
-"""Compare the copies in a cluster: the logs of the msgqueues, and the journal on the NATS servers."""
+"""Compare the logs of the msgqueues and the copies of the journal."""
 
 import asyncio
 import sqlite3
@@ -28,7 +28,7 @@ _MESSAGES: Final = (
 
 
 async def compare_logs(logs: Mapping[str, Path], findings: Findings, *, patience: float = PATIENCE) -> None:
-    """Wait until the logs of all msgqueues end at one position, and note where their messages differ.
+    """Note where the logs differ once they end at one position.
 
     Args:
         logs: The file of each msgqueue, by its name.
@@ -55,7 +55,7 @@ async def compare_journals(
     *,
     patience: float = PATIENCE,
 ) -> None:
-    """Wait until all NATS servers have what any of them has of a stream, and note which has not.
+    """Note which NATS servers lack entries of a stream that others have.
 
     Args:
         ports: The ports of all servers.
@@ -80,7 +80,7 @@ async def compare_journals(
 
 
 async def _once_equal(ask: Callable[[], Awaitable[list[int]]], patience: float) -> list[int]:
-    """Ask until all answers are equal, or there is no more patience; return the last ones."""
+    """Ask until all answers are equal; return the last ones."""
     deadline = asyncio.get_running_loop().time() + patience
     while True:
         found = await ask()
@@ -104,7 +104,7 @@ def _messages(connection: sqlite3.Connection, head: int) -> Iterator[tuple[int, 
 
 
 def _difference(logs: Mapping[str, Path], head: int) -> str | None:
-    """Return the first message, up to a position, that is not the same in all logs, in words."""
+    """Return the first message that differs up to a position, in words."""
     with ExitStack() as opened:
         connections = [opened.enter_context(closing(_open(path))) for path in logs.values()]
         for rows in zip_longest(*(_messages(each, head) for each in connections)):

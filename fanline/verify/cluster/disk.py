@@ -1,4 +1,4 @@
-"""A small disk of its own for a process, which can be full: a file system in memory, which needs root."""
+"""A small disk that can be full; it needs root."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ class SmallDisk:
 
     @classmethod
     def mount(cls, folder: Path) -> "SmallDisk | None":
-        """Mount a disk on a folder, which is made; return None if this process may not."""
+        """Mount a disk on a new folder; return None if not allowed."""
         folder.mkdir(mode=0o700)
         if os.geteuid() != 0:
             return None

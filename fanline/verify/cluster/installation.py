@@ -114,7 +114,7 @@ class ClusterInstallation(Installation):
         return (await self.leader(),) if target == LEADER else await super().hit_by(target)
 
     async def compare(self) -> None:
-        """See :meth:`Installation.compare`: the logs of the msgqueues, and the copies of the journal."""
+        """See :meth:`Installation.compare`."""
         logs = {name: self._folder / name / "log.sqlite3" for name in QUEUES}
         await copies.compare_logs(logs, self._findings)
         tls = client_context(self._folder / "certs")
@@ -132,7 +132,7 @@ class ClusterInstallation(Installation):
         self._own.close()
 
     def _mount(self, folder: Path) -> dict[str, SmallDisk]:
-        """Return the small disks, by the process that has each; none if they cannot be mounted."""
+        """Return the small disks by process; none if they cannot be mounted."""
         disks = {name: SmallDisk.mount(_data_folder(folder, name)) for name in SMALL_DISKS}
         mounted = {name: disk for name, disk in disks.items() if disk is not None}
         for disk in mounted.values():

@@ -177,7 +177,9 @@ async def leader_of(ports: Sequence[NatsPorts], tls: ssl.SSLContext, stream: str
 
 
 async def ends_at(client: httpx.AsyncClient, ports: Sequence[NatsPorts], stream: str) -> list[int]:
-    """Return the last entry that each server has of a stream; 0 if it has none, or does not answer.
+    """Return the last entry that each server has of a stream.
+
+    It is 0 for one that has none or does not answer.
 
     Args:
         client: Asks and verifies them.
@@ -194,7 +196,7 @@ async def _is_leader(client: httpx.AsyncClient, url: str, name: str, stream: str
 
 
 async def _stream_detail(client: httpx.AsyncClient, url: str, stream: str) -> Mapping[str, Any]:
-    """Return what a server says of a stream; nothing if it has it not."""
+    """Return what a server says of a stream, if anything."""
     try:
         accounts = (await client.get(f"{url}/jsz?streams=true")).json().get("account_details", [])
     except (httpx.HTTPError, ValueError):

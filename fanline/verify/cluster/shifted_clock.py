@@ -18,20 +18,20 @@ _SECONDS: Final = struct.Struct("=d")
 
 
 def shift(path: Path, seconds: float) -> None:
-    """Set how many seconds the clock of the programs that were started with a file is ahead."""
+    """Set how many seconds ahead the clock of a file is."""
     data = _SECONDS.pack(seconds)
     with path.open("r+b" if path.exists() else "w+b", buffering=0) as file:
         file.write(data)
 
 
 def command_of(path: Path, command: Sequence[str]) -> list[str]:
-    """Return the command that runs a module of Python, given by another command, with that clock."""
+    """Return a command that runs a module of Python with that clock."""
     start = command.index("-m")
     return [*command[: start + 1], __name__, str(path), *command[start + 1 :]]
 
 
 def shifted(path: Path, clock: Callable[[], float]) -> Callable[[], float]:
-    """Return a clock that is ahead of another one by what a file says."""
+    """Return a clock that is ahead by what a file says."""
     with path.open("rb") as file:
         difference = mmap.mmap(file.fileno(), _SECONDS.size, access=mmap.ACCESS_READ)
 

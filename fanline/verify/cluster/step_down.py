@@ -1,4 +1,4 @@
-"""Ask the leader of a stream to hand over to another NATS server."""
+"""Ask the leader of a stream to hand over."""
 
 import asyncio
 import ssl
@@ -14,7 +14,7 @@ SECONDS: Final = 5
 
 
 async def step_down(url: str, tls: ssl.SSLContext, password: str, stream: str) -> None:
-    """Ask for another leader; nothing happens if there is none, or the server does not answer.
+    """Ask for another leader; ignore that there is none or no answer.
 
     Args:
         url: A NATS server, ``tls://HOST:PORT``.

@@ -141,7 +141,7 @@ class Installation:
                 raise outcome
 
     async def hit_by(self, target: str) -> Sequence[str]:
-        """Return the services or links that a fault befalls, by the name that the plan has for them."""
+        """Return the services or links that a target stands for."""
         return self.targets.services if target == EVERYTHING else (target,)
 
     async def terminate(self, name: str) -> None:
@@ -162,7 +162,7 @@ class Installation:
                 self._findings.add(Breach.DIED, str(error))
 
     async def compare(self) -> None:
-        """Note where copies of what is stored differ, with everything healed; there is only one here."""
+        """Note where copies of the log differ; here there is only one."""
 
     async def _launch(self, name: str) -> None:
         """Start a service; raise ConfigurationError if it does not start."""

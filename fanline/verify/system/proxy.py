@@ -84,7 +84,7 @@ class Proxy:
             pair.reset()
 
     async def stall(self, seconds: float) -> None:
-        """Hold back all data; it flows again when the last of several stalls is over."""
+        """Hold back all data until the last of several stalls is over."""
         self._stalls += 1
         self._flowing.clear()
         try:
