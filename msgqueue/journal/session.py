@@ -175,7 +175,10 @@ class Session:
             )
             answer = await _within(timeout + 1, publishing)
         except NoRespondersError:
-            raise JournalError(f"the stream {self._stream} has no leader, or is gone") from None
+            raise JournalError(
+                f"the stream {self._stream} has no leader, or is gone: if this lasts, look at the logs"
+                " and the disks of the NATS servers"
+            ) from None
         except TimeoutError:
             return
         except (NatsError, OSError) as error:
