@@ -37,11 +37,12 @@ class PushEndpoint:
             return _Pushing(connection, self._reader, self)
         # The original publisher passes on messages of any size, in fragments, and would not reconnect.
         connection.cut_short()
-        return PlainMessages(
-            connection,
-            self._reader,
-            lambda accepted, _: connection.pause_reading_during(self._store(accepted)),
-        )
+
+        def accept(accepted: Sequence[NewMessage], _: int) -> None:
+            if accepted:
+                connection.pause_reading_during(self._store(accepted))
+
+        return PlainMessages(connection, self._reader, accept)
 
     def append(self, entries: Sequence[NewMessage | Rejected], connection: Connection) -> None:
         """Store what can be accepted; when that is done, reply to all."""

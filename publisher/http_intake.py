@@ -67,13 +67,13 @@ class HttpIntake:
     async def _publish_one(self, request: Request) -> Response:
         media_type = _media_type(request.headers, {_JSON, _TEXT})
         message_id = _read_key(request.headers)
-        body = await request.body()
+        body = await self._read_body(request)
         if not body and media_type == _JSON:
             raise Rejected(ErrorCode.BAD_JSON, "the body is empty: it is to be the content, as JSON")
         content = decode_content(body if media_type == _JSON else encode(_decode_text(body)))
         traceparent = request.headers.get(_TRACE_HEADER)
         message = NewMessage(request.path_params["topic"], content, message_id, traceparent=traceparent)
-        (outcome,) = await self._publish([message], len(body), request)
+        (outcome,) = await self._publish([message], request)
         if isinstance(outcome, Refusal):
             raise problem_of(Rejected(outcome.error, outcome.reason))
         return Response(encode(outcome), _status([outcome]), media_type=_JSON)
@@ -83,25 +83,36 @@ class HttpIntake:
         if _KEY_HEADER in request.headers:
             reason = 'each of these messages has an id of its own, in its field "id"'
             raise Rejected(ErrorCode.BAD_ID, reason)
-        body = await request.body()
+        body = await self._read_body(request)
         entries = _read_messages(body, is_lines=media_type in _LINES)
+        self._intake.charge(request.user, address_of(request), len(entries) - 1)
         if (traceparent := request.headers.get(_TRACE_HEADER)) is not None:
             for entry in entries:
                 if isinstance(entry, NewMessage) and entry.traceparent is None:
                     entry.traceparent = traceparent
-        outcomes = await self._publish(entries, len(body), request)
+        outcomes = await self._publish(entries, request)
         if refusals := [outcome for outcome in outcomes if isinstance(outcome, Refusal)]:
             raise _problem(refusals, outcomes)
         return Response(encode(outcomes), _status(outcomes), media_type=_JSON)
 
-    async def _publish(
-        self, entries: Sequence[NewMessage | Rejected], size: int, request: Request
-    ) -> Sequence[Outcome]:
-        """Forward messages, and return the outcome of each when all are known."""
-        user: User = request.user
-        excess = self._intake.admit(user, address_of(request), entries, size)
+    async def _read_body(self, request: Request) -> bytes:
+        """Return the body, charging the client for it and one message.
+
+        That is before it is parsed, which costs the service as much if it is refused.
+
+        Raises:
+            Rejected: If the client exceeds a rate.
+        """
+        body = await request.body()
+        excess = self._intake.admit(request.user, address_of(request), 1, len(body))
         if excess is not None:
             raise rate_refusal(excess, "messages")
+        return body
+
+    async def _publish(self, entries: Sequence[NewMessage | Rejected], request: Request) -> Sequence[Outcome]:
+        """Forward messages, and return the outcome of each when all are known."""
+        user: User = request.user
+        address = address_of(request)
         try:
             async with asyncio.timeout(self._timeout):
                 await self._intake.wait_for_queue(user)
@@ -111,7 +122,7 @@ class HttpIntake:
         for start in range(0, len(entries), SLICE):
             if start:
                 await asyncio.sleep(0)  # the others have their turn
-            self._intake.forward(self._intake.check(entries[start : start + SLICE], user), outcomes)
+            self._intake.forward(self._intake.check(entries[start : start + SLICE], user, address), outcomes)
         settled = await outcomes.complete
         if any(isinstance(outcome, Ack) for outcome in settled):
             self._intake.acks.note(began)

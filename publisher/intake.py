@@ -84,21 +84,18 @@ class Intake:
             return PlainMessages(connection, self._reader, partial(self._forward, connection))
         return _Publishing(connection, self)
 
-    def admit(
-        self, user: User, address: str, entries: Sequence[NewMessage | Rejected], size: int
-    ) -> Excess | None:
+    def admit(self, user: User, address: str, count: int, size: int) -> Excess | None:
         """Charge a client for messages, or return why they are refused.
+
+        Their new topics are charged by :meth:`check`.
 
         Args:
             user: Who has sent them.
             address: Where they come from.
-            entries: The messages.
+            count: How many they are; none cost as much as one, because they have to be read.
             size: Bytes of the frame or the request.
         """
-        if user.is_service:
-            return None
-        topics = self._topics.find_new(entries)
-        excess = self._rates.admit(user, address, len(entries), size, len(topics))
+        excess = self._rates.admit(user, address, count or 1, size, 0)
         if excess is not None:
             logger.info(
                 "refusing messages of %s at %s for %.1f s: too many, too large or on too many topics",
@@ -106,13 +103,21 @@ class Intake:
                 address,
                 excess.seconds,
             )
-        elif topics:
-            self._topics.add(topics)
         return excess
 
-    def check(self, entries: Sequence[NewMessage | Rejected], user: User) -> Sequence[NewMessage | Rejected]:
-        """Return a user's messages from outside frames, or their rejections."""
-        return self._reader.check(entries, user)
+    def charge(self, user: User, address: str, count: int) -> None:
+        """Charge a client for further messages of what was admitted."""
+        self._rates.charge(user, address, count, 0, 0)
+
+    def check(
+        self, entries: Sequence[NewMessage | Rejected], user: User, address: str
+    ) -> Sequence[NewMessage | Rejected]:
+        """Return a user's messages, or their rejections, and charge for new topics."""
+        checked = self._reader.check(entries, user)
+        if not user.is_service and (topics := self._topics.find_new(checked)):
+            self._topics.add(topics)
+            self._rates.charge(user, address, 0, 0, len(topics))
+        return checked
 
     def forward(
         self,
@@ -156,7 +161,7 @@ class Intake:
         if not user.is_service:
             topics = self._topics.find_new(accepted)
             self._topics.add(topics)
-            counts = len(accepted), size, len(topics)
+            counts = len(accepted) or 1, size, len(topics)  # a frame that is refused was read as well
             wait = self._rates.charge(user, connection.peer.address, *counts)
         if wait or self._queue.is_full_for(_sender_of(user)):
             connection.pause_reading_during(self._wait(connection, wait))
@@ -183,7 +188,7 @@ class _Publishing:
         """Take the messages of a frame, many of them in slices."""
         connection = self._connection
         entries: Sequence[NewMessage | Rejected] = connection.dialect.codec.decode_published(payload)
-        excess = self._intake.admit(connection.user, connection.peer.address, entries, len(payload))
+        excess = self._intake.admit(connection.user, connection.peer.address, len(entries), len(payload))
         if excess is not None:
             entries = [rate_refusal(excess, "messages", entry.id) for entry in entries]
         if self._untaken:
@@ -200,7 +205,8 @@ class _Publishing:
         """Forward what was sent all the same; nothing is to be released."""
 
     def _take(self, entries: Sequence[NewMessage | Rejected]) -> None:
-        checked = self._intake.check(entries, self._connection.user)
+        connection = self._connection
+        checked = self._intake.check(entries, connection.user, connection.peer.address)
         self._intake.acks.begin(self._intake.forward(checked, self._replies, self._refusals.count))
 
     async def _take_in_slices(self) -> None:

@@ -114,10 +114,10 @@ class Session(Delivery):
             command = self._next_command()
             if command is None:
                 break
-            if isinstance(command, RefusedCommand):
-                self._reject(*command)
-            elif (excess := self._check_rate()) is not None:
+            if (excess := self._check_rate()) is not None:
                 self._reject(excess, command.verb, command.pattern)
+            elif isinstance(command, RefusedCommand):
+                self._reject(*command)
             else:
                 self._execute(command)
             if self._waiting is not None or self._refusals.is_exceeded:

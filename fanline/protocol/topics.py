@@ -39,10 +39,14 @@ _PRESENCE_PREFIX = f"{PRESENCE_TOPIC}."
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=8_192)  # the same few are looked at for every message, twice on its way
 def is_topic(text: str) -> bool:
     """Return whether messages can be published on ``text`` as a topic."""
-    return len(text) <= MAX_TOPIC_LENGTH and _TOPIC.fullmatch(text) is not None
+    return len(text) <= MAX_TOPIC_LENGTH and _has_tokens(text)  # no long text is kept by the cache
+
+
+@lru_cache(maxsize=8_192)  # the same few are looked at for every message, twice on its way
+def _has_tokens(text: str) -> bool:
+    return _TOPIC.fullmatch(text) is not None
 
 
 def is_pattern(text: str) -> bool:

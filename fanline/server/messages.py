@@ -126,7 +126,7 @@ class PlainMessages:
     Args:
         connection: The connection.
         reader: Reads its frames.
-        accept: Takes the messages of one frame, and the size of that.
+        accept: Takes the messages of one frame, none if they are refused, and the size of that.
     """
 
     def __init__(
@@ -150,8 +150,7 @@ class PlainMessages:
             self._ignored += 1
             if self._ignored == 1:
                 logger.info("ignoring frames of %s: %s", self._connection.user.name, entry)
-        if accepted:
-            self._accept(accepted, len(payload))
+        self._accept(accepted, len(payload))
 
     def on_close(self) -> None:
         """Log how many were ignored."""

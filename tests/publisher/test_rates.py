@@ -100,6 +100,30 @@ async def test_plain_publisher_over_the_rate_is_not_read(
     assert {len(content) for content in queue.contents} == {500_000, len("other")}
 
 
+async def test_refused_plain_frames_are_charged(publisher: Service, dial: Dial) -> None:
+    """A plain frame is read before it is refused, and so counts for the rate (line 47)."""
+    for user, refused in ((ALICE, '{"Topic":"a b","Content":"%s"}'), (BOB, "%s")):
+        plain = await dial(publisher, "/publish", v1=False, **user)
+        await plain.send(refused % ("x" * 500_000))
+        await (await plain.ping())  # it has arrived
+        other = await dial(publisher, "/publish", **user)
+        await other.send(frame(["late"]))
+        assert (await answers(other, 1))[0]["error"] == "rate-limited"
+
+
+async def test_refused_posts_are_charged(publisher: Service, tls: ssl.SSLContext) -> None:
+    """A body that cannot be read counts for the rate all the same (line 47)."""
+    url = f"https://localhost:{publisher.port}"
+    async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=DEADLINE) as http:
+        for user, path in (("alice", "/messages"), ("bob", "/topics/t/messages")):
+            http.auth = httpx.BasicAuth(user, "secret")
+            headers = {"Content-Type": "application/json"}
+            answered = [
+                await http.post(url + path, content=b"[" * 500_000, headers=headers) for _ in range(2)
+            ]
+            assert [each.status_code for each in answered] == [400, 429]
+
+
 async def test_http_publisher_over_the_rate_gets_429(
     queue: StubPublisher, publisher: Service, tls: ssl.SSLContext
 ) -> None:
@@ -132,3 +156,20 @@ async def test_new_topics_over_the_rate_are_refused(
         assert all("ok" in each for each in await answers(client, count))
     await client.send(msgspec.json.encode(messages[:1]))
     assert (await answers(client, 1))[0]["error"] == "rate-limited"
+
+
+async def test_topics_of_refused_messages_are_not_remembered(
+    queue: StubPublisher, start_service: StartService, dial: Dial, tmp_path: Path
+) -> None:
+    """No login makes the publisher remember topics that it may not publish on, or that are none."""
+    users = UsersFile(tmp_path / "users")
+    users.put(User("alice", publish=("t.>",)), "secret", cost=4)
+    publisher = await start_service(
+        open_publisher, queue_url=queue.url, users_file=users.path, max_new_topics_per_second=1
+    )
+    client = await dial(publisher, "/publish", **ALICE)
+    topics = [*(f"no.{n}" for n in range(300)), *(f"{n} is no topic" for n in range(300))]
+    await client.send(msgspec.json.encode([{"topic": topic, "content": 1} for topic in topics]))
+    assert {each["error"] for each in await answers(client, 600)} == {"forbidden", "bad-topic"}
+    await client.send('{"topic":"t.x","content":1}')
+    assert "ok" in (await answers(client, 1))[0]

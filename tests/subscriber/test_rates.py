@@ -65,6 +65,18 @@ async def test_commands_over_the_rate_are_refused(subscriber: Service, dial: Dia
     assert "subscribed" in (await answers(other, 1))[0]
 
 
+async def test_refused_commands_are_charged(subscriber: Service, dial: Dial) -> None:
+    """A command is read before it is refused, and so counts for the rate in both dialects (line 47)."""
+    for user, is_v1 in ((ALICE, True), (BOB, False)):
+        headers = {"X-Forwarded-For": f"192.0.2.{len(user['user'])}"}  # the rate of the address is left
+        client = await dial(subscriber, "/subscribe", v1=is_v1, headers=headers, **user)
+        await client.send(FRAME.replace("t.", "a b."))
+        await (await client.ping())  # it has arrived
+        other = await dial(subscriber, "/subscribe", **user)
+        await other.send("sub t")
+        assert (await answers(other, 1))[0]["error"] == "rate-limited"
+
+
 async def test_memory_of_a_users_subscriptions_is_limited(
     queue: StubQueue, start_service: StartService, users: Path, dial: Dial
 ) -> None:

@@ -76,6 +76,14 @@ def test_a_topic_is_tokens_joined_by_dots(text: str) -> None:
     require_pattern(text)
 
 
+def test_no_long_text_is_kept() -> None:
+    """Texts over the limit, of which a publisher may send any, are not kept by the cache of topics."""
+    text = "x" * 1_000
+    references = sys.getrefcount(text)
+    assert not is_topic(text)
+    assert sys.getrefcount(text) == references
+
+
 @pytest.mark.parametrize("text", ["*", ">", "a.*", "*.a", "a.>", "*.*.>", "a.*.b", "$sys.>"])
 def test_wildcards_are_for_subscriptions_only(text: str) -> None:
     """A pattern with wildcards can be subscribed to, and not published on."""
