@@ -38,7 +38,7 @@ from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.server import Channel, HttpProblem, Page, ProblemCode, WebPage
 from fanline.server.status.report import SubscriptionSummary, json_response, read_numbers, require_admin
 from fanline.server.status.series import KEPT
-from subscriber.admin.installation import KnownServices, NotPassedOn
+from subscriber.admin.installation import KnownServices, LoginNeeded, NotPassedOn
 from subscriber.admin.log_search import Query, ReadPage, list_topics, message_at, require_one_of, search
 from subscriber.live_feed import LiveFeed
 from subscriber.settings import SubscriberSettings
@@ -186,6 +186,11 @@ class AdminApi:
             )
         except NotPassedOn:
             raise HTTPException(HTTPStatus.NOT_FOUND) from None
+        except LoginNeeded:
+            reason = (
+                "a client certificate cannot be passed on: log in with a password, or ask the service itself"
+            )
+            raise Rejected(ErrorCode.FORBIDDEN, reason) from None
         except Disconnected as error:
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, str(error)) from None
         return Response(answer.body, answer.status, media_type=answer.headers.get("content-type"))

@@ -25,6 +25,9 @@ CLOCK_SECONDS: Final = 1.0
 # The samples of the last minutes.
 RECENT_SAMPLES: Final = 60
 
+# What any admin may ask a service for, so that it does not matter whose login the service sees.
+_FOR_ANY_ADMIN: Final = "admin/"
+
 # What is passed on to a service, by method.
 _PASSED_ON: Final = {
     "GET": re.compile(r"admin/(status|connections)"),
@@ -66,6 +69,10 @@ class ServiceList(msgspec.Struct):
 
 class NotPassedOn(Exception):
     """There is no such service, or no such path to ask."""
+
+
+class LoginNeeded(Exception):
+    """A login that a service has to judge cannot be passed on."""
 
 
 class KnownServices:
@@ -141,16 +148,19 @@ class KnownServices:
             path: What is asked for, without the first slash.
             query: As it came, without the question mark.
             body: JSON, or nothing.
-            authorization: The login of the admin; None for a client certificate, which ends here: the
-                request is then made as the user that services log in as.
+            authorization: The login of the admin; None for a client certificate, which ends here: what any
+                admin may ask for is then asked as the user that services log in as, who may do more.
 
         Raises:
             NotPassedOn: If it may not be asked for.
+            LoginNeeded: If that depends on the rights of the admin, and there is no login to pass on.
             Disconnected: If the service does not answer.
         """
         client = self._clients.get(name)
         if client is None or not _PASSED_ON[method].fullmatch(path):
             raise NotPassedOn
+        if authorization is None and not path.startswith(_FOR_ANY_ADMIN):
+            raise LoginNeeded
         target = f"/{quote(path)}" + (f"?{query}" if query else "")
         headers = {} if authorization is None else {"Authorization": authorization}
         return await client.request(method, target, body=body, headers=headers)

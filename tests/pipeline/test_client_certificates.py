@@ -53,6 +53,7 @@ def common(folder: Path, tmp_path: Path) -> dict[str, Any]:
     users = UsersFile(tmp_path / "users")
     users.put(User("pipeline", is_service=True), "secret", cost=4)
     users.put(User("alice.b", ("orders.>",)), "secret", cost=4)
+    users.put(User("root", ("orders.>",), is_admin=True), "secret", cost=4)
     link = certs.make_client(folder, "pipeline")
     return {
         "cert_dir": folder,
@@ -68,11 +69,9 @@ def common(folder: Path, tmp_path: Path) -> dict[str, Any]:
 async def services(start_service: StartService, common: dict[str, Any]) -> tuple[Service, Service, Service]:
     queue = await start_service(open_msgqueue, **common)
     common = common | {"queue_url": f"wss://localhost:{queue.port}"}
-    return (
-        queue,
-        await start_service(open_publisher, **common),
-        await start_service(open_subscriber, **common),
-    )
+    publisher = await start_service(open_publisher, **common)
+    common = common | {"publisher_url": f"wss://localhost:{publisher.port}"}
+    return queue, publisher, await start_service(open_subscriber, **common)
 
 
 def url_of(service: Service) -> str:
@@ -126,6 +125,18 @@ async def test_a_certificate_is_a_login_on_every_way_in(
         refusal = "certificate has alice.b, client.fanline.internal: none is a user"
         with pytest.raises(LoginRefused, match=refusal):
             await read_forever(client)
+
+
+async def test_admins_certificate_gives_no_more_than_its_rights(
+    services: tuple[Service, Service, Service], certificate: Certificate
+) -> None:
+    """What is passed on for an admin's certificate is never published with the rights of a service."""
+    url = f"https://localhost:{services[2].port}/admin/at/publisher"
+    async with httpx.AsyncClient(verify=certificate("root"), trust_env=False, timeout=DEADLINE) as http:
+        answer = await http.post(f"{url}/topics/$access/messages", json={"revoked": {"user": "alice.b"}})
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert "log in with a password" in answer.json()["detail"]
+        assert (await http.get(f"{url}/admin/status")).status_code == 200
 
 
 async def test_refuses_certificates_that_are_no_login(
