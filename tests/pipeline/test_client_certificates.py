@@ -130,7 +130,7 @@ async def test_a_certificate_is_a_login_on_every_way_in(
 async def test_admins_certificate_gives_no_more_than_its_rights(
     services: tuple[Service, Service, Service], certificate: Certificate
 ) -> None:
-    """What is passed on for an admin's certificate is never published with the rights of a service."""
+    """An admin's certificate does not publish with the rights of a service, and shows states."""
     url = f"https://localhost:{services[2].port}/admin/at/publisher"
     async with httpx.AsyncClient(verify=certificate("root"), trust_env=False, timeout=DEADLINE) as http:
         answer = await http.post(f"{url}/topics/$access/messages", json={"revoked": {"user": "alice.b"}})
