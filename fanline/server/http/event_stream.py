@@ -33,6 +33,8 @@ _HEADERS: Final = (
 class EventStream(Channel):
     """One stream of events; nothing is written before :meth:`begin`.
 
+    One that is cut before ends with its beginning.
+
     Args:
         protocol: The connection that the request came by.
         limits: Limits of this connection.
@@ -44,7 +46,7 @@ class EventStream(Channel):
         on_close: Called once, when the stream has ended, or did not begin.
     """
 
-    __slots__ = ("_has_written", "_heartbeat", "_protocol", "_quiet_since", "on_close")
+    __slots__ = ("_early_end", "_has_written", "_heartbeat", "_protocol", "_quiet_since", "on_close")
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class EventStream(Channel):
         self._heartbeat = heartbeat
         self._quiet_since = self._loop.time()
         self._has_written = False
+        self._early_end: tuple[int, str] | None = None  # the cut of a stream that has not begun
         self._is_open = False
 
     def begin(self, head: bytes) -> None:
@@ -84,6 +87,8 @@ class EventStream(Channel):
         transport.resume_reading()
         self._is_open = True
         self.write(head)
+        if self._early_end is not None:
+            self.cut(*self._early_end)
 
     def discard(self) -> None:
         """Forget a stream that does not begin."""
@@ -123,6 +128,8 @@ class EventStream(Channel):
             self.write(b"event: end\ndata: %b\n\n" % encode({"code": int(code), "reason": reason}))
             self._begin_to_close()
             self._transport.close()
+        elif self._protocol is not None:
+            self._early_end = code, reason
 
     def data_received(self, data: bytes) -> None:
         """Ignore what the client sends after its request."""

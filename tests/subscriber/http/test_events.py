@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fanline.errors import CloseCode
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.server import Service
@@ -309,6 +310,23 @@ async def test_stream_waits_for_the_queue(
     await queue.start()
     async with asyncio.timeout(DEADLINE):
         assert await (await opening).contents(1) == [9]
+
+
+async def test_stream_that_is_cut_before_it_begins_ends(
+    queue: StubQueue, start_service: StartService, listen: Listen
+) -> None:
+    """A user who is disconnected, or whose token is revoked, while a stream waits does not keep it."""
+    await queue.stop()
+    subscriber = await start_service(open_subscriber, queue_url=queue.url)
+    opening = asyncio.create_task(listen(subscriber, ONE + "?after=8"))
+    await until(lambda: bool(len(subscriber.connections)))
+    subscriber.connections.check_logins(lambda _: (CloseCode.LOGGED_OUT, "disconnected by an operator"))
+    await queue.start()
+    async with asyncio.timeout(DEADLINE):
+        stream = await opening
+        end = await stream.next()
+    assert (end.name, end.data["code"]) == ("end", 4001)
+    assert await stream.rest() == b""
 
 
 async def test_client_that_leaves_is_forgotten(
