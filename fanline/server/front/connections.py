@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -92,6 +93,16 @@ class OpenConnections:
         stream = EventStream(protocol, self._limits, self, login=login, heartbeat=heartbeat)
         self._add(stream)
         return stream
+
+    @contextmanager
+    def reserved(self, address: str) -> Iterator[None]:
+        """Count a connection of an address while it is decided on."""
+        key = network(address)
+        self.per_network[key] += 1
+        try:
+            yield
+        finally:
+            _decrement(self.per_network, key)
 
     def remove(self, channel: Channel) -> None:
         """Forget a connection that is lost."""

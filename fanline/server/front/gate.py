@@ -8,7 +8,7 @@ from starlette.routing import compile_path
 from starlette.types import Scope
 
 from fanline.protocol import SUBPROTOCOL
-from fanline.server.access import Access
+from fanline.server.access import Access, address_of
 from fanline.server.app import Endpoint, OpenEndpoint
 from fanline.server.front.connections import OpenConnections
 from fanline.server.http.middleware import common_headers
@@ -62,7 +62,8 @@ class WebSocketGate:
         self._access.check_origin(handshake)
         if isinstance(endpoint, OpenEndpoint):
             self._access.check_connections(handshake, None, self._connections)
-            return await endpoint.open(handshake)
+            with self._connections.reserved(address_of(handshake)):
+                return await endpoint.open(handshake)
         login = await self._access.identify(handshake, services_only=endpoint.services_only)
         self._access.check_connections(handshake, login, self._connections)
         is_v1 = SUBPROTOCOL in handshake.offered
