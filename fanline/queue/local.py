@@ -133,8 +133,10 @@ class LocalQueue(QueueClient):
     async def wait_for_space(self, user: str | None) -> None:
         """Wait while too much waits to be written, for a user."""
         while self.is_full_for(user):
-            await asyncio.shield(self._has_space.next)
-            await self._log.wait_for_space()
+            if self._log.is_full:  # of what any writer has appended, so that nothing may wait here
+                await self._log.wait_for_space()
+            else:
+                await asyncio.shield(self._has_space.next)
 
     async def flush(self) -> None:
         """Wait until every message is stored, or refused."""

@@ -12,7 +12,10 @@ from fanline.queue.fair_queue import WINDOW_COUNT
 from fanline.queue.local import LocalQueue
 from msgqueue.consumers.registry import Consumers
 from msgqueue.log import Log
+from msgqueue.store.base import Receipt
 from msgqueue.store.sqlite.engine import SqliteStore
+from tests.conftest import until
+from tests.stubs import DEADLINE
 
 
 class HeldLog(Log):
@@ -45,3 +48,24 @@ async def test_a_user_without_a_backlog_need_not_wait(tmp_path: Path) -> None:
     assert log.handed == ["bob"]
     assert queue.pending == 9_002
     await store.close()
+
+
+async def test_waits_no_longer_than_the_log_is_full(tmp_path: Path) -> None:
+    """In `fanline serve` a connection that waited for a full log had to wait until another published."""
+    store = await SqliteStore.open(tmp_path, dedupe_window=60)
+    is_written = asyncio.Event()
+
+    async def append(messages: Sequence[NewMessage]) -> list[Receipt]:
+        await is_written.wait()
+        return await store.append(messages)
+
+    log = Log(store, tail_bytes=1, buffer_bytes=1, timeout=5, append=append)
+    await log.start()
+    queue = LocalQueue(log, Consumers(log))
+    queue.append(new("bob"), None)
+    await until(lambda: log.is_full)
+    waiting = asyncio.create_task(queue.wait_for_space("bob"))
+    is_written.set()
+    async with asyncio.timeout(DEADLINE):
+        await waiting
+    await log.close()
