@@ -116,7 +116,8 @@ class Log:
         """Close the store, and fail appends that still wait with ``Closed``."""
         await cancel_and_wait(*self._tasks)
         for waiting in self._waiting:
-            waiting.receipts.set_exception(Closed("the log is closed"))
+            if not waiting.receipts.done():  # its writer may have been cancelled
+                waiting.receipts.set_exception(Closed("the log is closed"))
         await self._store.close()
 
     @property

@@ -208,7 +208,9 @@ class RemoteQueue(QueueClient):
 
         async def ask(connection: ClientConnection) -> None:
             await connection.send(encode(command), text=True)
-            answered.set_result(await connection.recv(decode=False))
+            frame = await connection.recv(decode=False)
+            if not answered.done():  # it is, if the time was up, or at a second connection
+                answered.set_result(frame)
             await connection.wait_closed()
 
         try:

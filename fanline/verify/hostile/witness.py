@@ -74,7 +74,7 @@ class Witness:
     async def finish(self) -> None:
         """Wait until everything is acknowledged and received."""
         while self._acks or self.received < self.published:
-            await self._noted.next
+            await asyncio.shield(self._noted.next)
 
     def _forget(self, noting: asyncio.Task[None]) -> None:
         self._acks.discard(noting)
