@@ -125,7 +125,7 @@ class Connection(InboundChannel):
         Close frames, pings and pongs still count. What has arrived before is still handed to the handler.
         """
         self._parse_rest()
-        self._is_deaf = True
+        self._is_deaf, self._fragments = True, None
 
     def cut(self, code: int, reason: str) -> None:
         """Close without waiting for the peer.
@@ -203,7 +203,7 @@ class Connection(InboundChannel):
         size = len(self._protocol.reader.buffer)
         if self._fragments is not None:
             size += self._fragments.kept_size
-        if not size or not self._is_read:
+        if not (size or self._fragments is not None) or not self._is_read:
             self._unfinished_at = None
         elif self._unfinished_at is None:
             self._unfinished_at = now

@@ -14,39 +14,39 @@ FEW_FRAMES: Final = 16
 class Fragments:
     """The fragments of one message, kept up to about a limit.
 
+    They are joined as they come, so that a tiny or empty one takes no more memory than its bytes.
+
     Args:
         limit: Bytes after which further fragments are discarded; None if the parser bounds the message.
         is_text: Whether the message is text.
     """
 
-    __slots__ = ("_is_cut", "_is_text", "_limit", "_parts", "_size")
+    __slots__ = ("_is_cut", "_is_text", "_kept", "_limit")
 
     def __init__(self, limit: int | None, is_text: bool) -> None:
         self._limit = limit
         self._is_text = is_text
         self._is_cut = False
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._kept = bytearray()
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | bytearray | memoryview) -> None:
         """Append the next fragment."""
-        if self._limit is None or self._size < self._limit:
-            self._parts.append(data)
+        if self._limit is None or len(self._kept) < self._limit:
+            self._kept += data
         else:
             self._is_cut = True
-        self._size += len(data)
 
     @property
     def kept_size(self) -> int:
         """Bytes that are kept."""
-        return sum(map(len, self._parts))
+        return len(self._kept)
 
     def join(self) -> tuple[bytes, bool]:
         """Return the message, and whether it must be valid UTF-8.
 
         A text that was cut need not be.
         """
-        return b"".join(self._parts), self._is_text and not self._is_cut
+        return bytes(self._kept), self._is_text and not self._is_cut
 
 
 class Unparsed:

@@ -178,7 +178,6 @@ class InboundChannel(Channel):
         frames = protocol.events_received()
         for frame in frames:
             assert isinstance(frame, Frame)
-            self._unfinished_at = None
             opcode = frame.opcode
             if opcode is Opcode.PONG:
                 if self._pongs is not None:
@@ -196,6 +195,8 @@ class InboundChannel(Channel):
                     self._deliver(payload)
                 else:
                     self._keep(payload)
+            if self._fragments is None:  # else the message is still arriving, whatever else does
+                self._unfinished_at = None
         if protocol.writes and not self._transport.is_closing():
             self._flush()
         return len(frames)
@@ -243,7 +244,7 @@ class InboundChannel(Channel):
         else:
             if self._fragments is None:
                 self._fragments = Fragments(self._protocol.max_fragment_size, frame.opcode is Opcode.TEXT)
-            self._fragments.add(bytes(frame.data))
+            self._fragments.add(frame.data)
             if not frame.fin:
                 return None
             message, is_text = self._fragments.join()

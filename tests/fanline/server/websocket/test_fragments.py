@@ -1,5 +1,7 @@
 """Tests of messages in fragments, without a socket."""
 
+import tracemalloc
+
 import pytest
 
 from fanline.server.websocket.fragments import FIRST_SLICE, Fragments, Unparsed, is_utf8
@@ -11,6 +13,18 @@ def test_fragments_are_joined_in_order() -> None:
     for part in (b"one ", b"", b"two"):
         fragments.add(part)
     assert fragments.join() == (b"one two", True)
+
+
+def test_tiny_fragments_take_no_more_than_their_bytes() -> None:
+    """A peer made the service keep dozens of times what it had sent, by fragments of a byte or none."""
+    tracemalloc.start()
+    fragments = Fragments(None, is_text=True)
+    for number in range(20_000):
+        fragments.add(b"" if number % 2 else bytes((97 + number % 26,)))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert fragments.kept_size == 10_000
+    assert kept < 20_000
 
 
 def test_what_comes_after_the_limit_is_discarded() -> None:

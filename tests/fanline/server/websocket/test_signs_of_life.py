@@ -61,6 +61,9 @@ class FakeTransport(asyncio.Transport):
         assert isinstance(data, bytes)
         self.written += data
 
+    def close(self) -> None:
+        pass
+
     def abort(self) -> None:
         self.aborted.set()
 
@@ -153,6 +156,39 @@ async def test_a_slow_link_that_delays_a_ping_is_left_alone() -> None:
             for seconds in (110, 145):  # the kernel may have taken a little more before the first
                 connections.check_lives(now + seconds)
             assert not connection.is_open
+
+
+@pytest.mark.parametrize("later", [b"", b"x"], ids=["empty", "small"])
+async def test_a_message_in_endless_fragments_is_given_up(later: bytes) -> None:
+    """A peer kept its place, and memory, by fragments that say nothing, and pongs that were not asked for."""
+    transport, now = FakeTransport(None), asyncio.get_running_loop().time()
+    connections = open_connections()
+    connection = connections.accept(transport, Opening(make_handler=EchoHandler), make_peer())
+    connection.data_received(Frame(Opcode.TEXT, later, fin=False).serialize(mask=True))
+    for seconds in range(0, 40, 10):
+        assert connection.is_open
+        connections.check_lives(now + seconds)
+        connection.data_received(Frame(Opcode.CONT, later, fin=False).serialize(mask=True))
+        connection.data_received(Frame(Opcode.PONG, b"").serialize(mask=True))
+    connections.check_lives(now + 40)
+    assert not connection.is_open
+
+
+async def test_each_message_has_its_own_time_to_arrive() -> None:
+    """A peer that is found with a part of a message each time is left alone, if it is always of another."""
+    transport, now = FakeTransport(None), asyncio.get_running_loop().time()
+    connections = open_connections()
+    connection = connections.accept(transport, Opening(make_handler=Holding), make_peer())
+    pong = Frame(Opcode.PONG, b"xy").serialize(mask=True)
+    parts = [Frame(Opcode.TEXT, b"x", fin=False), Frame(Opcode.CONT, b"xy")]
+    message = b"".join(frame.serialize(mask=True) for frame in parts)
+    connection.data_received(message[:-1])
+    for seconds in range(0, 100, 10):
+        connections.check_lives(now + seconds)
+        connection.data_received(
+            (message[-1:] + pong[:-1]) if seconds % 20 == 0 else (pong[-1:] + message[:-1])
+        )
+    assert connection.is_open
 
 
 async def test_an_idle_one_way_peer_is_sent_pongs() -> None:
