@@ -170,8 +170,9 @@ class IdentityProvider:
     ) -> tuple[str, ...]:
         """Return patterns of a claim and the settings, with the name inserted."""
         patterns = (*granted, *_words(payload, claim))
-        # A name with a dot or a wildcard would give rights to the topics of others.
-        if re.search(r"[.*>\s]", name) and any("{sub}" in each for each in patterns):
+        # A name with a dot or a wildcard would give rights to the topics of others, with $ in front to the
+        # system's.
+        if re.search(r"^\$|[.*>\s]", name) and any("{sub}" in each for each in patterns):
             raise Unauthorized("the name in the token cannot be a part of a topic, which its rights need")
         return tuple(each.replace("{sub}", name) for each in patterns)
 

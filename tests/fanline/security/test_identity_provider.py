@@ -210,10 +210,10 @@ async def test_claims_have_other_names(accept: Callable[..., Settings]) -> None:
     assert claims.subscribe == ("user.bob.>", "news", "team.bob")
 
 
-@pytest.mark.parametrize("name", ["a.b", "*", ">", "a b"])
+@pytest.mark.parametrize("name", ["a.b", "*", ">", "a b", "$dead", "$presence"])
 async def test_a_name_does_not_widen_its_rights(accept: Callable[..., Settings], name: str) -> None:
-    """A name with a wildcard or a dot would be given the topics of others."""
-    settings = accept(token_subscribe=("user.{sub}.>",))
+    """A name with a wildcard or a dot would be given the topics of others, with $ in front the system's."""
+    settings = accept(token_subscribe=("{sub}.>",))
     assert "cannot be a part of a topic" in await refusal(settings, token(sub=name))
 
 
