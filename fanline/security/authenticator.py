@@ -8,10 +8,11 @@ The cost of a login:
   then costs microseconds and waits for nothing, until the stored hash changes: a right password gets in
   whatever others do.
 * Any other password of a user with a confirmed login is known to be wrong, and so is any of an unknown user.
-  They cost no bcrypt, but as much time as it takes: the time does not show which names exist.
-* Wrong logins are limited by network (:mod:`fanline.security.guesses`). Beyond the limit a login is refused
-  before it is checked. The first login of a user in this process is limited by the guesses for this name from
-  its network alone, so that others behind the same proxy do not keep it out.
+  They cost no bcrypt, but as much time as it takes.
+* Guesses are limited for each name and network; beyond the limit a login is refused before it is checked.
+* Wrong logins are limited by network (:mod:`fanline.security.guesses`), and beyond the limit told so. A right
+  one gets in even then, so that others behind the same proxy do not keep it out.
+* Neither time nor limits show which names exist, nor which users have logged in.
 """
 
 import asyncio
@@ -31,23 +32,25 @@ import bcrypt
 
 from fanline.errors import ConfigurationError, FanlineError
 from fanline.security.guesses import GuessLimiter, TokenBuckets, network
-from fanline.security.users import MAX_PASSWORD_BYTES, Account, User, UsersFile
+from fanline.security.users import MAX_NAME_LENGTH, MAX_PASSWORD_BYTES, Account, User, UsersFile
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 
 CHECKS_AT_ONCE: Final = 2
 SECONDS_BETWEEN_LOOKS: Final = 1.0
 MAX_REMEMBERED_LOGINS: Final = 65_536
 
-# Guesses for one user from one network before the first right login of the user in this process; all are
-# regained in this many seconds.
-FIRST_GUESSES: Final = 10
-FIRST_GUESSES_SECONDS: Final = 60.0
+# Guesses for one name from one network; all are regained in this many seconds.
+NAME_GUESSES: Final = 20
+NAME_GUESSES_SECONDS: Final = 60.0
 
 # The most that a login which is known to be wrong is held up.
 MAX_PRETENDED_SECONDS: Final = 1.0
 
+# Cost of a hash that protects no secret.
+CHEAPEST: Final = 4
+
 _WRONG: Final = "wrong user name or password"
-_TOO_MANY: Final = "too many logins from your network were wrong; this one was not checked, try again later"
+_TOO_MANY: Final = "too many logins from your network were wrong; try again later"
 _MALFORMED: Final = "the Authorization header must hold USER:PASSWORD in UTF-8, as base64"
 
 logger = logging.getLogger(__name__)
@@ -61,7 +64,7 @@ class Unauthorized(FanlineError):
 
 
 class TooManyGuesses(Unauthorized):
-    """Too many logins from one network were wrong; this was not checked."""
+    """Too many logins from one network were wrong."""
 
 
 class Authenticator:
@@ -93,8 +96,10 @@ class Authenticator:
         self._roster = _Roster(users_file)
         self._confirmed = ConfirmedLogins(max_remembered_logins)
         self._guesses = GuessLimiter()
-        self._first_guesses = TokenBuckets(FIRST_GUESSES, FIRST_GUESSES_SECONDS)
-        self._check_seconds = 0.0  # of the last check by bcrypt
+        # Apart, so that many unknown names do not displace those of users.
+        self._name_guesses = TokenBuckets(NAME_GUESSES, NAME_GUESSES_SECONDS)
+        self._unknown_guesses = TokenBuckets(NAME_GUESSES, NAME_GUESSES_SECONDS)
+        self._check_seconds: float | None = None  # of the last check by bcrypt
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="bcrypt")
 
@@ -112,13 +117,18 @@ class Authenticator:
         name, password = parse_basic(authorization)
         account = self._roster.find(name, self._clock())
         if account is None:
-            await self._refuse(address)
+            await self._refuse(name, address, self._unknown_guesses)
+        if not _can_be_password(password):
+            await self._refuse(name, address, self._name_guesses)
         login = self._confirmed.digest(name, password, account.password_hash)
         right = self._confirmed.find(name, account.password_hash)
         if right is None:
             await self._confirm(login, account, password, address)
+            stored, account = account.password_hash, self._roster.find(name, self._clock())
+            if account is None or account.password_hash != stored:  # changed during the check
+                raise Unauthorized(_WRONG)
         elif not hmac.compare_digest(right, login):
-            await self._refuse(address)
+            await self._refuse(name, address, self._name_guesses)
         return account.user
 
     @property
@@ -141,31 +151,52 @@ class Authenticator:
         Of several equal ones that wait, only the first runs bcrypt.
         """
         name, stored = account.user.name, account.password_hash
-        guess = name, network(address, v6_bits=48)
         async with self._turn(login):
             if self._confirmed.find(name, stored) == login:
                 return
-            now = self._clock()
-            if not self._first_guesses.has_token(guess, now):
-                raise TooManyGuesses(_TOO_MANY)
-            self._first_guesses.take(guess, now)
+            guess = self._take_guess(name, address, self._name_guesses)
             async with self._turn(network(address)):
                 is_right = await self._is_password(password, stored)
             if is_right:
                 self._confirmed.add(name, stored, login)
-                self._first_guesses.give_back(guess, self._clock())
+                self._name_guesses.give_back(guess, self._clock())
                 return
-        self._guesses.count(address, self._clock())
-        raise Unauthorized(_WRONG)
+        raise self._count_wrong(address)
 
-    async def _refuse(self, address: str) -> NoReturn:
-        """Refuse a wrong login, after the time that a check takes."""
-        now = self._clock()
-        if not self._guesses.may_guess(address, now):
+    async def _refuse(self, name: str, address: str, buckets: TokenBuckets) -> NoReturn:
+        """Refuse a wrong login as if it had been checked."""
+        self._take_guess(name, address, buckets)
+        if self._check_seconds is None:
+            async with self._turn(None):
+                await self._measure()
+        else:
+            await self._sleep(self._check_seconds)
+        raise self._count_wrong(address)
+
+    def _take_guess(self, name: str, address: str, buckets: TokenBuckets) -> Hashable:
+        """Take a guess for a name from a network; return its key.
+
+        Raises:
+            TooManyGuesses: If there is none.
+        """
+        # Of a name that is too long for a user, the rest is not kept.
+        guess, now = (name[: MAX_NAME_LENGTH + 1], network(address, v6_bits=48)), self._clock()
+        if not buckets.has_token(guess, now):
             raise TooManyGuesses(_TOO_MANY)
+        buckets.take(guess, now)
+        return guess
+
+    def _count_wrong(self, address: str) -> Unauthorized:
+        """Count a wrong login, and return how it is refused."""
+        now = self._clock()
+        is_within = self._guesses.may_guess(address, now)
         self._guesses.count(address, now)
-        await self._sleep(self._check_seconds)
-        raise Unauthorized(_WRONG)
+        return Unauthorized(_WRONG) if is_within else TooManyGuesses(_TOO_MANY)
+
+    async def _measure(self) -> None:
+        """Take the time of a check, unless it is known."""
+        if self._check_seconds is None:
+            await self._is_password("", self._roster.any_hash)
 
     def _turn(self, key: Hashable) -> asyncio.Lock:
         """Return the lock of a login or address.
@@ -176,9 +207,6 @@ class Authenticator:
 
     async def _is_password(self, password: str, password_hash: str) -> bool:
         secret = password.encode()
-        # No user can have it: bcrypt does not hash the rest, and to it `pw\0pw` is `pw`.
-        if len(secret) > MAX_PASSWORD_BYTES or b"\0" in secret:
-            return False
         loop = asyncio.get_running_loop()
         begun = self._clock()
         # An executor of its own: the check of a peer that hangs up continues and still counts as one of two.
@@ -205,6 +233,12 @@ class _Roster:
         """Return the account of a user, if there is one."""
         self._refresh(now)
         return self._accounts.get(name)
+
+    @property
+    def any_hash(self) -> str:
+        """A stored hash, which shows what a check costs."""
+        hashes = (account.password_hash for account in self._accounts.values())
+        return next(hashes, None) or bcrypt.hashpw(b"", bcrypt.gensalt(CHEAPEST)).decode()
 
     def generation(self, now: float) -> int:
         """Return how often accounts were read."""
@@ -308,6 +342,15 @@ def parse_basic(authorization: str | None) -> tuple[str, str]:
     return name, password
 
 
+def _can_be_password(password: str) -> bool:
+    """Return whether a user can have a password."""
+    secret = password.encode()
+    # bcrypt does not hash what is over its limit, and to it `pw\0pw` is `pw`.
+    return len(secret) <= MAX_PASSWORD_BYTES and b"\0" not in secret
+
+
 def _demo_accounts() -> dict[str, Account]:
     user = User(DEMO_USER, is_service=True)
-    return {DEMO_USER: Account(user, bcrypt.hashpw(DEMO_PASSWORD.encode(), bcrypt.gensalt(4)).decode())}
+    return {
+        DEMO_USER: Account(user, bcrypt.hashpw(DEMO_PASSWORD.encode(), bcrypt.gensalt(CHEAPEST)).decode())
+    }

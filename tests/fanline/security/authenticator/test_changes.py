@@ -9,7 +9,7 @@ from fanline.security.authenticator import (
     Authenticator,
 )
 from fanline.security.users import User, UsersFile
-from tests.fanline.security.authenticator.conftest import ALICE, CHEAP, HERE, Clock, basic, refusal
+from tests.fanline.security.authenticator.conftest import ALICE, CHEAP, HERE, Checks, Clock, basic, refusal
 
 
 async def test_changes_are_found_within_a_second(
@@ -50,6 +50,25 @@ async def test_a_changed_password_ends_the_old_one(
     clock.now += 1
     await refusal(logins, ALICE)
     assert (await logins.authenticate(basic("alice", "changed"), HERE)).name == "alice"
+
+
+async def test_changes_during_a_check_count(
+    logins: Authenticator, file: UsersFile, clock: Clock, checks: Checks
+) -> None:
+    """A user whose rights were changed, or who was removed, while bcrypt ran was let in as before."""
+    file.put(User("bob"), "secret", cost=CHEAP)
+    clock.now += 1
+
+    def change() -> None:
+        file.put(User("alice"), "changed", cost=CHEAP)
+        file.rights_path.write_text('[bob]\nrole = "service"\n')
+        clock.move(1)
+
+    checks.on_check = change
+    await refusal(logins, ALICE)
+    file.rights_path.write_text("[bob]\n")
+    clock.move(1)
+    assert (await logins.authenticate(basic("bob", "secret"), HERE)).is_service
 
 
 async def test_a_broken_edit_keeps_the_users_from_before(

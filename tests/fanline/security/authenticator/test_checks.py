@@ -57,6 +57,19 @@ async def test_an_unknown_user_takes_as_long_as_a_known_one(
     assert clock.slept == pytest.approx([0.4, 0.4])
 
 
+async def test_the_first_unknown_name_takes_as_long_as_a_check(
+    logins: Authenticator, checks: Checks, clock: Clock
+) -> None:
+    """Until there was a check unknown names were refused at once; so were passwords that none can have."""
+    checks.on_check = lambda: clock.move(0.4)
+    await refusal(logins, basic("mallory", "guess"))
+    assert (checks.count, clock.slept) == (1, [])
+    await refusal(logins, basic("mallory", "guess"))
+    await refusal(logins, basic("alice", "x" * 100))
+    assert checks.count == 1
+    assert clock.slept == pytest.approx([0.4, 0.4])
+
+
 async def test_alike_logins_share_a_check(logins: Authenticator, checks: Checks) -> None:
     """A service that connects many times at once, from several machines, costs one bcrypt."""
     users = await asyncio.gather(

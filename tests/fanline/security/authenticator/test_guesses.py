@@ -55,13 +55,27 @@ async def test_a_right_password_gets_in_behind_a_proxy(
 
 async def test_guesses_at_the_first_login_are_limited(logins: Authenticator, checks: Checks) -> None:
     """Before a user has logged in, guesses are limited for this name and network, and no other."""
-    for number in range(10):
+    for number in range(20):
         await refusal(logins, basic("alice", f"guess {number}"))
     with pytest.raises(TooManyGuesses):
         await logins.authenticate(ALICE, HERE)
     assert (await logins.authenticate(ALICE, THERE)).name == "alice"
     assert (await logins.authenticate(ALICE, HERE)).name == "alice"
-    assert checks.count == 11
+    assert checks.count == 21
+
+
+async def test_limits_do_not_show_which_names_exist(file: UsersFile, clock: Clock, checks: Checks) -> None:
+    """An unknown name had 20 guesses, a user who had not logged in 10, which the limit of all left alone."""
+    file.put(User("bob"), "secret", cost=CHEAP)
+    file.put(User("carol"), "secret", cost=CHEAP)
+    told: list[list[str]] = []
+    for name in ("alice", "bob", "mallory"):  # has logged in, has not, is unknown
+        logins = Authenticator(file.path, clock=clock, sleep=clock.sleep)
+        await logins.authenticate(ALICE, THERE)
+        told.append([await refusal(logins, basic(name, "guess")) for _ in range(21)])
+        told[-1] += [await refusal(logins, basic(other, "x")) for other in ("alice", "carol", "trudy")]
+    assert told[0] == told[1] == told[2]
+    assert [each.split(" ")[0] for each in told[0]] == ["wrong"] * 20 + ["too"] * 4
 
 
 async def test_a_flood_from_many_addresses_delays_no_first_login(
@@ -96,5 +110,5 @@ async def test_addresses_of_one_network_count_as_one(
     for _ in range(20):
         await refusal(logins, basic("mallory", "guess"), one)
     with pytest.raises(Unauthorized) as refused:
-        await logins.authenticate(basic("mallory", "guess"), other)
+        await logins.authenticate(basic("trudy", "guess"), other)
     assert isinstance(refused.value, TooManyGuesses) is alike
