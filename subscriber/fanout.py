@@ -164,9 +164,11 @@ class Fanout:
         """Add a pattern to those of a member."""
         group = self._of_member[member]
         if group.key is member:
-            group.patterns.add(pattern)
-            self._index.add(pattern, group)
-            self._routes.clear()
+            self._flush(group)
+            if self.is_member(member):  # it may have left by what it was written
+                group.patterns.add(pattern)
+                self._index.add(pattern, group)
+                self._routes.clear()
         else:
             self._move(member, group.patterns | {pattern})
 

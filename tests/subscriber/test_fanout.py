@@ -87,6 +87,29 @@ def test_removing_a_pattern_writes_what_is_held_back(fanout: Fanout, count: int)
     assert member.seqs == [1, 2]
 
 
+@pytest.mark.parametrize("count", [0, MAX_SHARED_PATTERNS])
+def test_adding_a_pattern_writes_what_is_held_back(fanout: Fanout, count: int) -> None:
+    """The answer, written next, follows everything up to its position (lines 5 and 9)."""
+    member = Listener()
+    held_back(fanout, member, patterns=("a", *(f"t.{n}" for n in range(count))))
+    fanout.add(member, "b")
+    assert member.seqs == [1, 2]
+    fanout.deliver([record(3, "b")], now=10)
+    assert member.seqs == [1, 2, 3]
+
+
+def test_member_leaves_while_it_adds_a_pattern(fanout: Fanout) -> None:
+    """Nothing of it stays, also where it is a group by itself."""
+    member = Listener()
+    held_back(fanout, member, patterns=("a", *(f"t.{n}" for n in range(MAX_SHARED_PATTERNS))))
+    member.on_write = lambda: fanout.leave(member)
+    fanout.add(member, "b")
+    assert not fanout.is_member(member)
+    assert fanout.count_members("b") == 0
+    fanout.deliver([record(3, "b")], now=10)
+    assert member.seqs == [1, 2]
+
+
 def test_member_gets_messages_between_joining_and_leaving(fanout: Fanout) -> None:
     """All of them, also those held back when it leaves, and no other."""
     always, sometimes = Listener(), Listener()
