@@ -161,9 +161,10 @@ class Retention:
         self._counted = 0
         self._has_failed = False
         self._task: asyncio.Task[None] | None = None
+        self._removal: asyncio.Task[None] | None = None  # the last one
 
     def replace(self, rules: Sequence[RetentionRule]) -> None:
-        """Apply other rules from now on."""
+        """Apply other rules, once a removal in progress is done."""
         if rules == self.rules:
             return
         self.rules = rules
@@ -180,8 +181,7 @@ class Retention:
 
     async def close(self) -> None:
         """Stop at once; a removal in progress may still be done."""
-        if self._task is not None:
-            await cancel_and_wait(self._task)
+        await cancel_and_wait(*(task for task in (self._task, self._removal) if task is not None))
 
     async def sweep(self) -> None:
         """Remove all messages that the rules do not keep.
@@ -198,6 +198,8 @@ class Retention:
                 await self._trim_oldest(usage, head)
 
     async def _sweep_forever(self) -> None:
+        if self._removal is not None:  # by other rules; what it removes must not be counted
+            await asyncio.wait([self._removal])
         while True:
             try:
                 await self.sweep()
@@ -258,10 +260,14 @@ class Retention:
         if not headers:
             return
         async with _resting():
-            await self._store.trim([header.seq for header in headers])
-            for header in headers:
-                usage.remove(header)
-            self.removed += len(headers)
+            self._removal = asyncio.create_task(self._remove(headers, usage))
+            await asyncio.shield(self._removal)  # the store would do it also if it were cancelled
+
+    async def _remove(self, headers: Sequence[RecordHeader], usage: RuleUsage) -> None:
+        await self._store.trim([header.seq for header in headers])
+        for header in headers:
+            usage.remove(header)
+        self.removed += len(headers)
 
 
 @asynccontextmanager

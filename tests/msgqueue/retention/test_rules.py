@@ -84,6 +84,47 @@ async def test_other_rules_apply_at_once(store: SqliteStore) -> None:
     await retention.close()
 
 
+async def test_other_rules_wait_for_a_removal_in_progress(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its messages are not counted under them, which would make them remove too much (line 53)."""
+    trim, headers = store.trim, store.headers
+    is_trimming, may_trim, has_trimmed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def finish_trim(seqs: Sequence[int]) -> None:
+        await may_trim.wait()
+        await trim(seqs)
+        has_trimmed.set()
+
+    async def slow_trim(seqs: Sequence[int]) -> None:
+        is_trimming.set()
+        await asyncio.shield(asyncio.create_task(finish_trim(seqs)))
+
+    async def headers_after_trim(*args: Any, topic: str | None = None, **kwargs: Any) -> list[RecordHeader]:
+        if topic is not None and is_trimming.is_set():  # everything has been counted
+            may_trim.set()
+            await has_trimmed.wait()
+        return await headers(*args, topic=topic, **kwargs)
+
+    await append_on(store, *["a"] * 4)
+    monkeypatch.setattr(store, "trim", slow_trim)
+    monkeypatch.setattr(store, "headers", headers_after_trim)
+    retention = quick_retention(store, [rule(max_count=3)])
+    retention.start()
+    await is_trimming.wait()
+    for count in (1, 2):  # also if they are replaced before they apply
+        retention.replace([rule(max_count=count)])
+        await asyncio.sleep(0)
+    for _ in range(20):
+        await store.bounds()
+    may_trim.set()
+    async with asyncio.timeout(DEADLINE):
+        while retention.removed < 2:
+            await asyncio.sleep(0.005)
+    await retention.close()
+    assert await kept(store) == {"a": [3, 4]}
+
+
 async def test_the_first_rule_that_matches_applies(store: SqliteStore) -> None:
     """A rule without limits keeps what later ones would remove; a later rule does not add to an earlier."""
     rules = [rule("a.keep"), rule("a.*", max_count=2), rule(">", max_count=1)]
