@@ -23,6 +23,7 @@ from fanline.protocol.codec import (
     decode_message,
     decode_plain,
     decode_record,
+    decode_records,
     encode,
     fold_fields,
 )
@@ -136,6 +137,7 @@ __all__ = [
     "decode_publish_replies",
     "decode_publish_reply",
     "decode_record",
+    "decode_records",
     "decode_refusal",
     "decode_renewal",
     "encode",

@@ -256,6 +256,22 @@ def decode_record(body: bytes) -> Record:
     return Record(header.seq, header.topic, body)
 
 
+def decode_records(frame: bytes) -> list[Record]:
+    """Return the records of a frame in v1, without frames of other kinds.
+
+    Raises:
+        msgspec.DecodeError: If the frame is not JSON, or what has a position is not a stored message.
+    """
+    records: list[Record] = []
+    for body in split_array(frame):
+        try:
+            records.append(decode_record(body))
+        except msgspec.ValidationError:
+            if "seq" in _decode_fields(body):
+                raise
+    return records
+
+
 def decode_plain(frame: bytes) -> NewMessage:
     """Read one message of the plain dialect.
 

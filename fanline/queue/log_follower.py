@@ -24,10 +24,9 @@ from fanline.protocol import (
     decode_gap_notice,
     decode_plain,
     decode_popping,
-    decode_record,
+    decode_records,
     decode_refusal,
     encode,
-    split_array,
 )
 from fanline.queue.base import LogListener
 from fanline.queue.page_reader import PageReader
@@ -136,25 +135,30 @@ class LogFollower:
     async def _feed(self, connection: ClientConnection, read: Callable[[bytes], Sequence[Record]]) -> None:
         while True:
             # Undecoded: the original msgqueue passes on whatever it was given, as text.
-            frame = await connection.recv(decode=False)
-            try:
-                records = read(frame)
-            except msgspec.DecodeError as error:
-                logger.warning("ignored a frame of the queue: %s", error)
-            else:
-                self._listener.take(records)
+            self._listener.take(read(await connection.recv(decode=False)))
 
     def _number(self, frame: bytes) -> Sequence[Record]:
-        message = decode_plain(frame)
+        try:
+            message = decode_plain(frame)
+        except msgspec.DecodeError as error:
+            logger.warning("ignored a frame of the queue: %s", error)
+            return ()
         return [Record(self._listener.head + 1, message.topic, encode(message))]
 
     def _read(self, frame: bytes) -> Sequence[Record]:
-        if frame.startswith(b'{"drain"'):
-            return ()
-        if frame.startswith(b'{"gap"'):
-            self._listener.report(decode_gap_notice(frame).gap)
-            return ()
-        return [decode_record(body) for body in split_array(frame)]
+        """Return the records of a frame, after reporting a gap.
+
+        Raises:
+            Disconnected: If they cannot be read. Those that follow would hide that they are missing; after
+                reconnecting they come again.
+        """
+        try:
+            if frame.startswith(b'{"gap"'):
+                self._listener.report(decode_gap_notice(frame).gap)
+                return ()
+            return decode_records(frame)
+        except msgspec.DecodeError as error:
+            raise Disconnected(f"msgqueue has sent what cannot be read: {error}") from error
 
 
 def _refusal(frame: bytes) -> Refusal:

@@ -14,9 +14,8 @@ from fanline.protocol import (
     Record,
     decode_page,
     decode_popping,
-    decode_record,
+    decode_records,
     encode,
-    split_array,
 )
 
 
@@ -72,10 +71,8 @@ class TopicFollower:
         return self._position >= page.last
 
     def _take_frame(self, frame: bytes) -> None:
-        if frame.startswith((b'{"drain"', b'{"gap"')):
-            return  # what retention has removed cannot be had
         try:
-            records = [decode_record(body) for body in split_array(frame)]
+            records = decode_records(frame)  # what a gap notice tells of cannot be had
         except msgspec.DecodeError as error:
             raise Disconnected("msgqueue has sent what is no record") from error
         if records:

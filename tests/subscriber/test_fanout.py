@@ -89,7 +89,7 @@ def test_removing_a_pattern_writes_what_is_held_back(fanout: Fanout, count: int)
 
 @pytest.mark.parametrize("count", [0, MAX_SHARED_PATTERNS])
 def test_adding_a_pattern_writes_what_is_held_back(fanout: Fanout, count: int) -> None:
-    """The answer, written next, follows everything up to its position (lines 5 and 9)."""
+    """The answer, written next, follows everything up to its position (line 5)."""
     member = Listener()
     held_back(fanout, member, patterns=("a", *(f"t.{n}" for n in range(count))))
     fanout.add(member, "b")
