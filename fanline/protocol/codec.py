@@ -40,19 +40,16 @@ class _PlainIn(msgspec.Struct):
     content: msgspec.Raw = msgspec.field(name="Content")
 
 
-class _V1Out(msgspec.Struct):
+class _V1Out(Message, frozen=True):
     """A message in v1, of which a plain queue fills two fields."""
 
-    topic: str
-    content: msgspec.Raw
     seq: int = 0
     time: int = 0
-    id: str | None = None
-    sender: str | None = msgspec.field(name="from", default=None)
-    type: str = "message"
 
 
 class _PlainOut(msgspec.Struct, omit_defaults=True):
+    """A message in plain; original programs ignore all but two fields."""
+
     topic: str = msgspec.field(name="Topic")
     content: str = msgspec.field(name="Content")
     seq: int = 0
@@ -60,6 +57,7 @@ class _PlainOut(msgspec.Struct, omit_defaults=True):
     id: str | None = None
     sender: str | None = msgspec.field(name="from", default=None)
     type: str = "message"
+    traceparent: str | None = None
 
 
 class _Header(msgspec.Struct):
@@ -188,6 +186,7 @@ class PlainCodec:
                 id=message.id,
                 sender=message.sender,
                 type=message.type,
+                traceparent=message.traceparent,
             )
         )
 
@@ -257,7 +256,7 @@ def decode_record(body: bytes) -> Record:
 
 
 def decode_records(frame: bytes) -> list[Record]:
-    """Return the records of a frame in v1, without frames of other kinds.
+    """Return the records of a v1 frame; other frames have none.
 
     Raises:
         msgspec.DecodeError: If the frame is not JSON, or what has a position is not a stored message.

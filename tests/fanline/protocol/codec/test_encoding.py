@@ -1,6 +1,7 @@
 """Frames between services, and to readers of the plain dialect."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -88,6 +89,17 @@ def test_a_plain_reader_gets_a_string_for_content(
     assert plain.pop("Content") == (content if isinstance(content, str) else text.decode())
     rest = {"seq": 42, "time": 7, "id": key, "from": sender, "type": None if kind == "message" else kind}
     assert plain == {name: value for name, value in rest.items() if value is not None}
+
+
+def test_every_field_of_a_message_goes_to_plain_readers() -> None:
+    """Also those that later versions add (line 9)."""
+    values: dict[str, Any] = {field.name: f"a {field.name}" for field in msgspec.structs.fields(Message)}
+    stored = Message(**values | {"content": raw("x"), "seq": 42, "time": 7})
+    plain = json.loads(Dialect.PLAIN.codec.encode_delivery(encode(stored)))
+    assert plain.pop("Topic") == stored.topic
+    assert plain.pop("Content") == "x"
+    v1 = json.loads(encode(stored))
+    assert plain == {name: v1[name] for name in v1.keys() - {"topic", "content"}}
 
 
 def test_a_message_without_position_goes_out_in_two_fields() -> None:
