@@ -60,6 +60,7 @@ class Stub:
 
     Attributes:
         answer: If set, requests are answered with this status, and no WebSocket is opened.
+        location: Where such an answer leads to, if it redirects.
         speaks_v1: Whether ``fanline.v1`` is chosen when a client offers it.
         paths: The path of each WebSocket that was opened, in order.
         logins: User and password of each request, or no user and a token; also of those that were refused.
@@ -70,6 +71,7 @@ class Stub:
     def __init__(self, cert_dir: Path, port: int = 0) -> None:
         self.port = port
         self.answer: HTTPStatus | None = None
+        self.location: str | None = None
         self.speaks_v1 = True
         self.paths: list[str] = []
         self.logins: list[tuple[str, str]] = []
@@ -176,7 +178,9 @@ class Stub:
         )
         if self.answer is None:
             return None
-        return connection.respond(self.answer, "as the script says\n")
+        response = connection.respond(self.answer, "as the script says\n")
+        response.headers.update({"Location": self.location} if self.location else {})
+        return response
 
     def _select_subprotocol(self, _: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         chosen = Subprotocol(SUBPROTOCOL)

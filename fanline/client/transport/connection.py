@@ -343,12 +343,11 @@ class _Connect(connect):
     async def open_tcp_connection(self) -> ClientConnection:
         sock = await open_socket(self.ws_uri.host, self.ws_uri.port)
         self.create_connection_kwargs["sock"] = sock
-        try:
-            return await make_transport(
-                sock, super().open_tcp_connection(), lambda made: made.transport.abort()
-            )
-        finally:
-            del self.create_connection_kwargs["sock"]  # a redirect needs another one
+        return await make_transport(sock, super().open_tcp_connection(), lambda made: made.transport.abort())
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Follow none: logins and messages are for the server that was named."""
+        return exc
 
 
 class _Loss(NamedTuple):

@@ -76,7 +76,9 @@ def refused(url: str, status: int, body: bytes, *, login: str) -> Disconnected |
     said = answer(status, body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return LoginRefused(f"{url} refuses {login}: {said}")
-    if 300 <= status < 500 and status not in _PASSING:
+    if 300 <= status < 400:
+        return ConfigurationError(f"{url} redirects, which is not followed: give the address of the service")
+    if 400 <= status < 500 and status not in _PASSING:
         return ConfigurationError(f"{url}: {said}")
     return Disconnected(f"{url} cannot serve at present: {said}")
 

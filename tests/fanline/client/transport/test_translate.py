@@ -17,7 +17,7 @@ URL = "wss://localhost:8081"
     [
         (401, LoginRefused, f"{URL} refuses user 'eve': HTTP 401, who are you?"),
         (403, LoginRefused, f"{URL} refuses user 'eve': HTTP 403, who are you?"),
-        (301, ConfigurationError, f"{URL}: HTTP 301, who are you?"),
+        (301, ConfigurationError, f"{URL} redirects, which is not followed: give the address of the service"),
         (404, ConfigurationError, f"{URL}: HTTP 404, who are you?"),
         (408, Disconnected, f"{URL} cannot serve at present: HTTP 408, who are you?"),
         (429, Disconnected, f"{URL} cannot serve at present: HTTP 429, who are you?"),

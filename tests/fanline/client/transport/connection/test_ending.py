@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -32,6 +33,18 @@ async def test_gives_up_on_a_wrong_path(stub: Stub, tls: ssl.SSLContext) -> None
     error = await outcome(link_to(stub, tls))
     assert isinstance(error, ConfigurationError)
     assert str(error) == f"{stub.url}/path: HTTP 404, as the script says"
+
+
+async def test_follows_no_redirect(stub: Stub, tls: ssl.SSLContext, cert_dir: Path) -> None:
+    """Login and messages go to no other server than the one that was named, and to no other path."""
+    async with Stub(cert_dir) as other:
+        for target in (other, stub):
+            stub.answer, stub.location = HTTPStatus.TEMPORARY_REDIRECT, f"{target.url}/elsewhere"
+            error = await outcome(link_to(stub, tls))
+            assert isinstance(error, ConfigurationError)
+            assert "redirects, which is not followed" in str(error)
+        assert other.logins == []
+    assert len(stub.logins) == 2
 
 
 async def test_gives_up_on_a_peer_that_cannot_prove_who_it_is(stub: Stub) -> None:
