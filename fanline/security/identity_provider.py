@@ -91,7 +91,8 @@ class IdentityProvider:
         name = find_claim(payload, self._settings.token_name_claim)
         if not isinstance(name, str):
             raise Unauthorized(f"the token has no name in its claim {self._settings.token_name_claim}")
-        if payload["exp"] > MAX_EXPIRY:
+        expires = int(payload["exp"])
+        if expires > MAX_EXPIRY:
             raise Unauthorized("the token has a wrong claim: exp")
         granted = self._settings
         rules = [each for each in granted.token_rights if each.value in _words(payload, each.claim)]
@@ -100,7 +101,7 @@ class IdentityProvider:
         return Claims(
             name,
             str(payload.get("jti", payload.get("uti", ""))),  # Entra ID calls it so
-            int(payload["exp"]),
+            expires,
             self._patterns(payload, granted.token_publish_claim, (*granted.token_publish, *publish), name),
             self._patterns(
                 payload, granted.token_subscribe_claim, (*granted.token_subscribe, *subscribe), name

@@ -7,6 +7,7 @@ every user with a password. Bearers of the same name count as one user.
 
 import logging
 import math
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from fanline.errors import CloseCode, ConfigurationError
 from fanline.security.authenticator import Authenticator, Unauthorized
 from fanline.security.identity_provider import IdentityProvider
-from fanline.security.revocations import Revocations
+from fanline.security.revocations import MAX_TOKEN_SECONDS, Revocations
 from fanline.security.tls import ClientCertificate
 from fanline.security.tokens import PIPELINE, Claims, TokenKey, is_own
 from fanline.security.users import User
@@ -127,6 +128,13 @@ class LoginVerifier:
             user = User(claims.name, claims.publish, claims.subscribe)
         except ConfigurationError as error:
             raise Unauthorized(f"the token cannot be used: {error}") from None
+        now = time.time()
+        # A revocation may be forgotten earlier.
+        if claims.expires - min(claims.issued or now, now) > MAX_TOKEN_SECONDS:
+            days = MAX_TOKEN_SECONDS / 86_400
+            raise Unauthorized(
+                f"the token is valid for more than {days:g} days: get one that expires earlier"
+            )
         key = self._key.mark if self._provider is None or is_own(token) else self._provider_mark
         return VerifiedLogin(user, claims.expires, claims.token_id, claims.issued, key)
 

@@ -4,8 +4,11 @@ from typing import Final
 
 from fanline.protocol import RevokeToken, RevokeUser
 
-# A revocation is forgotten when no token can be valid any more that was issued before it.
-KEEP_SECONDS: Final = 400 * 86_400.0
+# A token that is valid for longer is refused.
+MAX_TOKEN_SECONDS: Final = 400 * 86_400.0
+
+# A revocation is forgotten when no token can be valid any more that was issued before it, by any clock.
+KEEP_SECONDS: Final = MAX_TOKEN_SECONDS + 86_400.0
 
 
 class Revocations:

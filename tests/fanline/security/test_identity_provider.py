@@ -21,6 +21,7 @@ from fanline.security.authenticator import Unauthorized
 from fanline.security.identity_provider import IdentityProvider
 from fanline.security.logins import LoginVerifier
 from fanline.security.provider_keys import MAX_KEYS_BYTES, JwksEndpoint, ProviderUnavailable
+from fanline.security.revocations import MAX_TOKEN_SECONDS
 from fanline.security.tls import server_context
 from fanline.security.tokens import Claims
 from fanline.settings import Settings
@@ -188,6 +189,16 @@ async def test_the_wrong_claim_is_named(
 ) -> None:
     """A refusal says which claim is wrong (line 45)."""
     assert await refusal(accept(), token(**changes)) == said
+
+
+async def test_a_token_without_a_time_of_issue_is_accepted(accept: Callable[..., Settings]) -> None:
+    """Unless it is valid for so long from now that a revocation would be forgotten (line 45)."""
+    verifier = LoginVerifier(accept(), takes_tokens=True)
+    now = time.time()
+    text = token(iat=None, exp=str(int(now + MAX_TOKEN_SECONDS - 60)))
+    assert (await verifier.identify(None, text, HERE)).user.name == "ann"
+    with pytest.raises(Unauthorized, match="valid for more than 400 days"):
+        await verifier.identify(None, token(iat=None, exp=int(now + MAX_TOKEN_SECONDS + 3_600)), HERE)
 
 
 async def test_clocks_may_differ_by_a_minute(accept: Callable[..., Settings]) -> None:

@@ -7,18 +7,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jwt
 import pytest
 
 from fanline.errors import ConfigurationError
 from fanline.protocol import RevokeToken, RevokeUser
 from fanline.security.authenticator import Unauthorized
 from fanline.security.logins import LoginVerifier, VerifiedLogin
-from fanline.security.revocations import KEEP_SECONDS, Revocations
+from fanline.security.revocations import KEEP_SECONDS, MAX_TOKEN_SECONDS, Revocations
 from fanline.security.tls import ClientCertificate
 from fanline.security.tokens import CHAT, PIPELINE, Claims, TokenKey
 from fanline.security.users import User, UsersFile
 from fanline.settings import Settings
 
+DAY = 86_400
 HERE = "192.0.2.1"
 HELLO = "Basic " + base64.b64encode(b"hello:test").decode()
 
@@ -139,6 +141,23 @@ def test_a_bad_key_is_a_mistake_where_tokens_are_taken(make_settings: MakeSettin
     with pytest.raises(ConfigurationError, match="set its mode to 600"):
         LoginVerifier(make_settings(), takes_tokens=True)
     LoginVerifier(make_settings(), takes_tokens=False)
+
+
+@pytest.mark.parametrize("issued", [-DAY, 0, 1000 * DAY])
+async def test_a_token_lives_no_longer_than_revocations(
+    logins: LoginVerifier, key: TokenKey, issued: int
+) -> None:
+    """One that could outlive its revocation is refused, also one issued in the future (line 46)."""
+    now = int(time.time())
+
+    def token(lifetime: float) -> str:
+        expires = int(now + min(issued, 0) + lifetime)
+        claims = {"sub": "page", "jti": "1", "aud": PIPELINE, "iat": now + issued, "exp": expires}
+        return jwt.encode(claims, key.path.read_text().strip(), "HS256")
+
+    refused = await refusal(logins, token(MAX_TOKEN_SECONDS + 3_600))
+    assert refused == "the token is valid for more than 400 days: get one that expires earlier"
+    assert (await logins.identify(None, token(MAX_TOKEN_SECONDS - 60), HERE)).user.name == "page"
 
 
 def test_a_revoked_token_is_known_by_its_id() -> None:
