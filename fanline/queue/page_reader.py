@@ -94,8 +94,8 @@ class PageReader:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[PageAnswer] = loop.create_future()
         self._asked[ref] = _Question(answer, loop.time())
-        await connection.send(encode(PopCommand(read=read)), text=True)
         try:
+            await connection.send(encode(PopCommand(read=read)), text=True)
             page = await answer
         except asyncio.CancelledError:
             self._cancel(connection, ref)
