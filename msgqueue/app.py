@@ -197,6 +197,7 @@ def msgqueue_app(
     show_size(registry, settings.data_dir)
     push = PushEndpoint(log, max_content=settings.max_content, registry=registry)
     pop = PopEndpoint(log, consumers)
+    queue = LocalQueue(log, consumers, buffer_bytes=settings.queue_buffer)
     show_log(registry, log, retention)
     show_clock(registry, clock)
     show_cluster(registry, lambda: log.cluster)
@@ -222,7 +223,7 @@ def msgqueue_app(
         readiness_problem=partial(_problem, log),
         drain=log.flush,
         reload=reload,
-        follow_access=partial(LocalQueue(log, consumers).follow_topic, ACCESS_TOPIC),
+        follow_access=partial(queue.follow_topic, ACCESS_TOPIC),
     )
 
 

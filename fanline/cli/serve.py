@@ -133,9 +133,11 @@ class Server:
             own, next_own = sources.section(SubscriberSettings), sources.section(PublisherSettings)
             urls = started.urls_of(msgqueue, own, next_own, chat)
             subscriber = await started.add(
-                partial(open_subscriber, queue=_queue(opened)), own.model_copy(update=urls)
+                partial(open_subscriber, queue=local_queue(opened, own)), own.model_copy(update=urls)
             )
-            publisher = await started.add(partial(open_publisher, queue=_queue(opened)), next_own)
+            publisher = await started.add(
+                partial(open_publisher, queue=local_queue(opened, next_own)), next_own
+            )
             urls = started.urls_of(msgqueue, subscriber, publisher, chat)
             chat = await started.add(open_chat, chat.model_copy(update=urls))
             installation = PipelineSettings(chat, publisher, msgqueue, subscriber)
@@ -259,8 +261,9 @@ async def _serve_log(opened: OpenedLog, settings: MsgQueueSettings) -> AsyncIter
     yield msgqueue_app(settings, opened)
 
 
-def _queue(opened: OpenedLog) -> LocalQueue:
-    return LocalQueue(opened.log, opened.consumers)
+def local_queue(opened: OpenedLog, settings: ServiceSettings) -> LocalQueue:
+    """Return a service's queue to a log in this process."""
+    return LocalQueue(opened.log, opened.consumers, buffer_bytes=settings.queue_buffer)
 
 
 async def _announce(installation: PipelineSettings, services: Sequence[Service]) -> None:

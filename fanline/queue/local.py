@@ -18,9 +18,6 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS: Final = 0.2
 
-# Size of the messages that wait for the log.
-BUFFER_BYTES: Final = 64 << 20
-
 
 class LocalLog(ReadableLog, Protocol):
     """The log, as msgqueue keeps it."""
@@ -81,7 +78,7 @@ class LocalQueue(QueueClient):
         buffer_bytes: Size of the messages that wait for the log with which :meth:`wait_for_space` waits.
     """
 
-    def __init__(self, log: LocalLog, consumers: LocalConsumers, *, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(self, log: LocalLog, consumers: LocalConsumers, *, buffer_bytes: int) -> None:
         self._log = log
         self._buffer_bytes = buffer_bytes
         self._consumers = consumers

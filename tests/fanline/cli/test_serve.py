@@ -3,17 +3,24 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
+from msgspec import Raw
 
 from fanline import Publisher, Subscriber
+from fanline.cli.serve import local_queue
 from fanline.client import check_ready
+from fanline.protocol import NewMessage
 from fanline.security.client_tls import client_context
+from msgqueue.app import OpenedLog
+from publisher.settings import PublisherSettings
 from tests.fanline.cli.commands import Command, port_flags, running
 from tests.fanline.cli.up.test_pipeline import SERVICES
 from tests.forking.forked import ForkedProcess
@@ -116,6 +123,16 @@ async def test_wrong_settings_end_in_one_sentence(
         assert await serve.end() == 2
         assert sentence in serve.said
         assert "Traceback" not in serve.said
+
+
+async def test_queue_buffer_counts_in_one_process(make_settings: Callable[..., PublisherSettings]) -> None:
+    """Each service stops reading when so many bytes wait for the log, as when msgqueue is apart (line 52)."""
+    log: Any = SimpleNamespace(is_full=False)
+    opened = OpenedLog(log, log, log, log, log)
+    queue = local_queue(opened, make_settings(PublisherSettings, queue_buffer=100_000))
+    assert not queue.is_full_for(None)
+    queue.append(NewMessage("t", Raw(b"1" * 100_000)), None)
+    assert queue.is_full_for(None)
 
 
 async def test_a_second_one_on_the_same_log_is_refused(tmp_path: Path) -> None:
