@@ -34,6 +34,9 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 # Signals that would end a process without a word to its clients, and that other programs reload at.
 IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
+# A worker that has run for so long starts again at once when it dies, not with growing delays.
+STEADY_SECONDS: Final = 10.0
+
 _fork: Final = multiprocessing.get_context("fork")
 
 
@@ -67,6 +70,40 @@ def reserve_port(host: str, port: int = 0) -> Iterator[list[socket.socket]]:
             each.close()
 
 
+class RestartSchedule:
+    """Tells when to start workers that died; it has no clock.
+
+    Args:
+        count: Number of workers.
+        steady_seconds: After so many seconds of running the delays begin from the first.
+    """
+
+    def __init__(self, count: int, *, steady_seconds: float = STEADY_SECONDS) -> None:
+        self._steady_seconds = steady_seconds
+        self._backoffs = [Backoff() for _ in range(count)]
+        self._started = [float("inf")] * count
+        self._starts: dict[int, float] = {}
+
+    def start(self, number: int, now: float) -> None:
+        """Note that a worker starts."""
+        self._starts.pop(number, None)
+        self._started[number] = now
+
+    def die(self, number: int, now: float) -> None:
+        """Note that a worker has died, and is to be started again."""
+        if now - self._started[number] >= self._steady_seconds:
+            self._backoffs[number].reset()
+        self._starts[number] = now + self._backoffs[number].next()
+
+    def ready(self, now: float) -> list[int]:
+        """Return the workers to be started now."""
+        return [number for number, at in self._starts.items() if at <= now]
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds until the next start, None without one."""
+        return max(0.0, min(self._starts.values()) - now) if self._starts else None
+
+
 class Workers:
     """Keep a number of processes running until SIGTERM or SIGINT.
 
@@ -90,7 +127,8 @@ class Workers:
         self._ready_count = 0
         self._ready_reader, self._ready_writer = os.pipe()
         self._running: dict[int, BaseProcess] = {}
-        self._backoff = Backoff()
+        self._restarts = RestartSchedule(count)
+        self._wake_reader, self._wake_writer = os.pipe()
         self._is_stopping = False
         self._exit_code = 0
 
@@ -107,28 +145,39 @@ class Workers:
         for number in IGNORED_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, self._pass_on)
+        os.set_blocking(self._wake_writer, False)
+        signal.set_wakeup_fd(self._wake_writer)
         for worker_number in range(self._count):
             self._start(worker_number)
-        while self._running:
-            events = wait(
-                [
-                    self._ready_reader,
-                    self._sign_reader,
-                    *(worker.sentinel for worker in self._running.values()),
-                ]
-            )
-            if self._ready_reader in events:
-                self._count_ready()
-            if self._sign_reader in events:
-                self._count_signs()
-            for worker_number in [number for number, each in self._running.items() if not each.is_alive()]:
-                self._replace(worker_number)
-        for descriptor in (self._ready_reader, self._ready_writer, self._sign_reader, self._sign_writer):
+        while self._running or not self._is_stopping:
+            self._take_events()
+        signal.set_wakeup_fd(-1)
+        for descriptor in (*self._readers, self._ready_writer, self._sign_writer, self._wake_writer):
             os.close(descriptor)
         return self._exit_code
 
+    @property
+    def _readers(self) -> tuple[int, ...]:
+        return self._ready_reader, self._sign_reader, self._wake_reader
+
+    def _take_events(self) -> None:
+        """Wait for a worker, signal or restart; act on it."""
+        sentinels = [worker.sentinel for worker in self._running.values()]
+        events = wait([*self._readers, *sentinels], self._restarts.seconds_left(time.monotonic()))
+        if self._ready_reader in events:
+            self._count_ready()
+        if self._sign_reader in events:
+            self._count_signs()
+        if self._wake_reader in events:
+            os.read(self._wake_reader, 256)  # the handler of the signal has run
+        for worker_number in [number for number, each in self._running.items() if not each.is_alive()]:
+            self._remove(worker_number)
+        for worker_number in () if self._is_stopping else self._restarts.ready(time.monotonic()):
+            self._start(worker_number)
+
     def _start(self, number: int) -> None:
         """Start a worker; block signals until both sides have their handlers."""
+        self._restarts.start(number, time.monotonic())
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             worker = _fork.Process(target=self._begin, args=(number,))
@@ -141,6 +190,7 @@ class Workers:
 
     def _begin(self, worker_number: int) -> None:
         die_with_parent(signal.SIGTERM)()
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is ready
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
@@ -168,11 +218,8 @@ class Workers:
             self._alive.clear()
             self._on_alive()
 
-    def _replace(self, number: int) -> None:
-        """Remove a worker that has ended, and start another.
-
-        None is started while all are stopping.
-        """
+    def _remove(self, number: int) -> None:
+        """Remove an ended worker; unless all are stopping, schedule another."""
         worker = self._running.pop(number)
         if worker.exitcode == EXIT_CONFIGURATION and not self._is_stopping:
             self._exit_code = EXIT_CONFIGURATION
@@ -180,9 +227,7 @@ class Workers:
         if self._is_stopping:
             return
         logger.error("worker %d has died (%s) and is started again", worker.pid, worker.exitcode)
-        time.sleep(self._backoff.next())
-        if not self._is_stopping:
-            self._start(number)
+        self._restarts.die(number, time.monotonic())
 
     def _stop_all(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         self._is_stopping = True

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fanline.client import Publisher, Subscriber
+from fanline.server.workers import RestartSchedule
 from tests.conftest import until
 from tests.processes import Pipeline, ServiceProcess
 from tests.stubs import DEADLINE, PASSWORD, USER
@@ -92,6 +93,28 @@ async def test_a_worker_that_dies_is_replaced(pipeline: Pipeline, tls: ssl.SSLCo
         for service in (pipeline.subscriber, pipeline.publisher):
             await until(lambda service=service: len(_listening(service)) == 2 * WORKERS)  # type: ignore[misc]
             assert len(_children(service.pid)) == WORKERS
+
+
+def test_a_worker_that_ran_steadily_starts_again_soon() -> None:
+    """The delays grow for the worker that keeps dying, and for it alone."""
+    restarts = RestartSchedule(2, steady_seconds=10)
+    now = 0.0
+    restarts.start(1, now)
+    for _ in range(20):
+        restarts.start(0, now)
+        assert restarts.seconds_left(now) is None
+        restarts.die(0, now)
+        delay = restarts.seconds_left(now)
+        assert delay is not None
+        assert restarts.ready(now) == []
+        assert restarts.ready(now + delay) == [0]
+        now += delay
+    assert now > 2.5 * 10
+    restarts.start(0, now)
+    for number in (0, 1):  # both have run for ten seconds at least
+        restarts.die(number, now + 10)
+        assert restarts.ready(now + 10.2) == [number]
+        restarts.start(number, now + 10.2)
 
 
 async def test_all_workers_stop_with_their_parent(pipeline: Pipeline) -> None:
