@@ -243,13 +243,17 @@ class MemberConnection:
         self._go_on()
 
     async def _send(self, message: ChatMessage | Refused) -> None:
+        answer = None
         try:
             answer = await self._answer(message)
-        finally:
+        except asyncio.CancelledError:  # the service stops: nothing goes on
+            self._is_resting = True
+            raise
+        finally:  # also after a defect, which is logged: the member is to be able to leave
             self._in_flight -= 1
-        if answer is not None:
-            self._member.push(encode(answer))
-        self._go_on()
+            if answer is not None:
+                self._member.push(encode(answer))
+            self._go_on()
 
     def _go_on(self) -> None:
         """Send what waits, then read more or leave.

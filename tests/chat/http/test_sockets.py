@@ -3,14 +3,18 @@
 import asyncio
 import gc
 import json
+from collections.abc import Coroutine
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from chat.http.frames import FRAME_BYTES
+from chat.http.sockets import IN_FLIGHT, MemberConnection
 from fanline.errors import ErrorCode
-from fanline.protocol import MAX_POSITION
+from fanline.protocol import MAX_POSITION, Ack
 from fanline.server import Connection
 from tests.chat.client import BOTH, ChatClient, bearer
 from tests.chat.conftest import StartChat
@@ -341,3 +345,49 @@ async def test_closed_connections_are_freed_without_the_collector(chat: ChatClie
 def open_connections() -> int:
     """Return how many connections of servers are in memory."""
     return sum(type(each) is Connection for each in gc.get_objects())
+
+
+class FailingRoom:
+    """A chat whose messages fail by a defect, as a member's connection sees it, and the connection itself."""
+
+    peer = SimpleNamespace(address="192.0.2.1")
+    is_open, paused = True, False
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+        self.has_left = False
+
+    async def say(self, _member: object, text: str, _key: str | None) -> Ack:
+        if text != "good":
+            raise LookupError(text)
+        return Ack("1", 1)
+
+    def leave(self, _member: object) -> None:
+        self.has_left = True
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(asyncio.create_task(work))
+
+    def write(self, _frames: bytes) -> None:
+        """Nothing is looked at."""
+
+    pause_reading = resume_reading = lambda self: None
+
+
+async def test_a_member_leaves_after_a_defect() -> None:
+    """Messages that fail by a defect neither hold up the next one nor keep a member in the room (line 23)."""
+    room: Any = FailingRoom()
+    answers: list[bytes] = []
+    member: Any = SimpleNamespace(
+        id="m", user="u", token=None, first=b"{}", end=None, push=answers.append, take_all=list
+    )
+    rates: Any = SimpleNamespace(message_delay=lambda *_: 0)
+    connection = MemberConnection(room, member, room, rates, is_v1=True, after=None)
+    texts = ["bad"] * 2 * IN_FLIGHT + ["good", "bad"]
+    connection.on_frame(json.dumps([{"message": text} for text in texts]).encode())
+    connection.on_close()
+    while not all(task.done() for task in room.tasks):
+        await asyncio.wait(room.tasks)
+    assert [repr(task.exception()) for task in room.tasks].count("LookupError('bad')") == len(texts) - 1
+    assert len(answers) == 1
+    assert room.has_left
