@@ -35,6 +35,7 @@ from fanline.protocol.topics import require_pattern
 from fanline.queue.base import QueueClient
 from fanline.queue.page_turns import PageTurns
 from fanline.security.tokens import PIPELINE, Claims, TokenKey
+from fanline.security.users import MAX_NAME_LENGTH
 from fanline.server import Channel, HttpProblem, Page, ProblemCode, WebPage
 from fanline.server.status.report import SubscriptionSummary, json_response, read_numbers, require_admin
 from fanline.server.status.series import KEPT
@@ -52,6 +53,9 @@ _DEFAULT_LIMIT: Final = 50
 MAX_SHOWN_TOPICS: Final = 20
 
 _TOKEN_SECONDS: Final = 3_600
+
+# Its name is that of the admin and this: a token needs a name of its own.
+TOKEN_SUFFIX: Final = ".playground"
 
 AT: Final = "/admin/at/{service}/{path:path}"
 
@@ -163,9 +167,8 @@ class AdminApi:
     async def _issue_token(self, request: Request) -> Response:
         require_admin(request.user)
         user = request.user
-        claims = Claims.new(
-            f"{user.name}.playground", lifetime=_TOKEN_SECONDS, publish=user.publish, subscribe=user.subscribe
-        )
+        name = user.name[: MAX_NAME_LENGTH - len(TOKEN_SUFFIX)] + TOKEN_SUFFIX
+        claims = Claims.new(name, lifetime=_TOKEN_SECONDS, publish=user.publish, subscribe=user.subscribe)
         try:
             token = self._key.issue(claims, PIPELINE)
         except ConfigurationError as error:

@@ -18,6 +18,9 @@ from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, receive_objects
 from tests.stubs import DEADLINE
 
+# An admin with few rights, and the longest name that a user can have.
+NARROW = "narrow".ljust(64, "-")
+
 
 @pytest.fixture
 async def subscriber(start_service: StartService, tmp_path: Path) -> Service:
@@ -25,7 +28,7 @@ async def subscriber(start_service: StartService, tmp_path: Path) -> Service:
     users = UsersFile(tmp_path / "users")
     users.put(User("pipeline", is_service=True), "secret", cost=4)
     users.put(User("root", is_admin=True), "secret", cost=4)
-    users.put(User("narrow", ("a.>",), ("a.>",), is_admin=True), "secret", cost=4)
+    users.put(User(NARROW, ("a.>",), ("a.>",), is_admin=True), "secret", cost=4)
     users.put(User("alice"), "secret", cost=4)
     TokenKey(tmp_path / "token.key").create_if_missing()
     common: dict[str, Any] = {"users_file": users.path, "link_user": "pipeline", "link_password": "secret"}
@@ -103,12 +106,14 @@ async def test_only_admins_and_only_within_their_rights(
     for path in paths:
         assert (await admin.get(path, auth=("alice", "secret"))).status_code == 403
     assert (await admin.post("token", auth=("alice", "secret"))).status_code == 403
-    narrow = ("narrow", "secret")
+    narrow = (NARROW, "secret")
     assert (await admin.get("messages", auth=narrow)).json()["code"] == "forbidden"
     assert (await admin.get("messages", auth=narrow, params={"topic": "a.b"})).status_code == 200
     token = (await admin.post("token", auth=narrow)).json()
     claims = TokenKey(tmp_path / "token.key").verify(token["token"], PIPELINE)
-    assert (claims.name, claims.publish, claims.subscribe) == ("narrow.playground", ("a.>",), ("a.>",))
+    assert User(claims.name, claims.publish, claims.subscribe) == User(
+        f"{NARROW[:53]}.playground", ("a.>",), ("a.>",)
+    )
     for path in ("at/nothing/admin/status", "at/publisher/metrics", "at/chat/admin/../x"):
         assert (await admin.get(path)).status_code == 404
     assert (await admin.get("at/chat/admin/status")).status_code == 503
