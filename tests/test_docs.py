@@ -33,6 +33,7 @@ from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, run_example
 from tests.stubs import DEADLINE, PASSWORD, USER
+from tests.tree import project_files
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -255,6 +256,18 @@ def test_every_package_is_explained_by_its_docstring() -> None:
     }
     sentences = {folder: f"{text[0].upper()}{text[1:]}." for folder, text in explained.items()}
     assert {folder: sentences.get(folder) for folder in docstrings} == docstrings
+
+
+def test_every_folder_is_explained() -> None:
+    """The table of folders has each one; those of tests are the same as those of the code."""
+    explained = dict(FOLDER.findall(ARCHITECTURE.read_text()))
+    folders = {
+        f"{parent}/"
+        for path in project_files(ROOT)
+        for parent in path.relative_to(ROOT).parents
+        if parent.name and not parent.parts[0].startswith(".") and parent.parts[0] != "tests"
+    }
+    assert folders - explained.keys() == {"clients/"}  # it has one folder, with a line of its own
 
 
 def test_every_behavior_has_a_test() -> None:

@@ -2,8 +2,9 @@
 
 Members are sessions of :mod:`fanline.presence` on the topic of their room, in records of chat's own: each
 begins with ``joined`` and ends with ``left``, among the messages of the room. A member who comes back is
-another one, so no leave is held back. A server that starts reads the whole log, from which retention may have
-removed ``joined``, so sessions that last are announced again on the topic of the servers.
+another one, so no leave is held back, other than in ``subscriber.presence``. A server that starts reads the
+whole log, from which retention may have removed ``joined``, so sessions that last are announced again on the
+topic of the servers.
 """
 
 import asyncio

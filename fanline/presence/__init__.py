@@ -1,6 +1,7 @@
 """State of presence by one log: users' sessions, and living servers.
 
-No I/O.
+No I/O. Two services keep such a state: ``subscriber.presence`` for the topics of the pipeline, and
+``chat.service.presence`` for the members of rooms.
 """
 
 from fanline.presence.events import (
