@@ -155,7 +155,7 @@ async def open_log(
         commits = CommitMetrics()
         log = Log(
             store,
-            tail_bytes=settings.recent_bytes,
+            cache_bytes=settings.recent_bytes,
             buffer_bytes=settings.queue_buffer,
             # Less than a publisher's, which then gets the reason before its own time is over.
             timeout=settings.queue_wait / 2,

@@ -18,7 +18,7 @@ from fanline.errors import Closed, StoreError
 from fanline.protocol import NewMessage, Page, Record
 from fanline.queue.record_cache import RecordCache
 from fanline.tasks import cancel_and_wait, start_task
-from msgqueue.store.base import PAGE_RECORDS, Append, Listener, OutcomeUnknown, Receipt, Store
+from msgqueue.store.base import PAGE_RECORDS, Append, AppendResult, Listener, OutcomeUnknown, Store
 from msgqueue.store.claims import ConsumerClaims
 from msgqueue.store.figures import ClusterFigures
 
@@ -42,11 +42,11 @@ WRITE_ERROR_SECONDS: Final = 30.0
 class _Waiting(NamedTuple):
     messages: Sequence[NewMessage]
     size: int
-    receipts: asyncio.Future[list[Receipt]]
+    results: asyncio.Future[list[AppendResult]]
 
 
-def _do_nothing(seconds: float, receipts: Sequence[Receipt]) -> None:
-    del seconds, receipts
+def _do_nothing(seconds: float, results: Sequence[AppendResult]) -> None:
+    del seconds, results
 
 
 class Log:
@@ -54,10 +54,10 @@ class Log:
 
     Args:
         store: Where it is kept; the log closes it.
-        tail_bytes: Size of the newest messages kept in memory.
+        cache_bytes: Memory for the newest messages.
         buffer_bytes: Size of uncommitted messages above which :meth:`wait_for_space` makes writers wait.
         timeout: Seconds until the messages of a failing commit are refused, or a long commit is an error.
-        on_commit: Called after each commit with the seconds that it took and the receipts of its messages.
+        on_commit: Called after each commit with the seconds that it took and the results of its messages.
         append: How a commit is made; None for as the store does.
 
     Attributes:
@@ -68,10 +68,10 @@ class Log:
         self,
         store: Store,
         *,
-        tail_bytes: int,
+        cache_bytes: int,
         buffer_bytes: int,
         timeout: float,
-        on_commit: Callable[[float, Sequence[Receipt]], None] = _do_nothing,
+        on_commit: Callable[[float, Sequence[AppendResult]], None] = _do_nothing,
         append: Append | None = None,
     ) -> None:
         self._store = store
@@ -79,7 +79,7 @@ class Log:
         self._timeout = timeout
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
-        self._recent = RecordCache(tail_bytes)
+        self._cache = RecordCache(cache_bytes)
         self._buffer_bytes = buffer_bytes
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
@@ -89,7 +89,7 @@ class Log:
         self._followers: dict[Listener, None] = {}  # of all topics
         self._by_topic: dict[str, dict[Listener, None]] = {}
         self.grown = ChangeNotifier()
-        self._last: asyncio.Future[list[Receipt]] | None = None
+        self._last: asyncio.Future[list[AppendResult]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._failure = ""
         self._failed_at = 0.0
@@ -103,7 +103,7 @@ class Log:
             StoreError: If the store cannot be read.
         """
         bounds = await self._store.bounds()
-        self._recent.restart(bounds.last)
+        self._cache.restart(bounds.last)
         self._store.follow(self._take_in)
         self._tasks += map(start_task, (self._commit_forever(), self._tidy_forever()))
 
@@ -116,14 +116,14 @@ class Log:
         """Close the store, and fail appends that still wait with ``Closed``."""
         await cancel_and_wait(*self._tasks)
         for waiting in self._waiting:
-            if not waiting.receipts.done():  # its writer may have been cancelled
-                waiting.receipts.set_exception(Closed("the log is closed"))
+            if not waiting.results.done():  # its writer may have been cancelled
+                waiting.results.set_exception(Closed("the log is closed"))
         await self._store.close()
 
     @property
     def head(self) -> int:
         """Position of the newest message."""
-        return self._recent.head
+        return self._cache.head
 
     @property
     def epoch(self) -> str:
@@ -159,25 +159,25 @@ class Log:
 
     # Writing.
 
-    def append(self, messages: Sequence[NewMessage]) -> asyncio.Future[list[Receipt]]:
+    def append(self, messages: Sequence[NewMessage]) -> asyncio.Future[list[AppendResult]]:
         """Put messages in line for the next commit.
 
         Returns:
-            A future of one receipt per message, in order, done when all of them are on disk. It fails with
+            A future of one result per message, in order, done when all of them are on disk. It fails with
             :class:`~fanline.errors.StoreError` if none of them is, or that is not known. Appends are
             committed in the order of the calls. Cancelling the future does not take the messages back.
         """
-        receipts: asyncio.Future[list[Receipt]] = self._loop.create_future()
+        results: asyncio.Future[list[AppendResult]] = self._loop.create_future()
         size = sum(len(message.content) for message in messages) + MESSAGE_OVERHEAD * (1 + len(messages))
-        self._waiting.append(_Waiting(messages, size, receipts))
+        self._waiting.append(_Waiting(messages, size, results))
         self._waiting_bytes += size
         if self._waiting_bytes > self._buffer_bytes:
             self._has_room.clear()
         self._work.set()
-        self._last = receipts
+        self._last = results
         # The caller may no longer await the future when it fails; the event loop must not log that.
-        receipts.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return receipts
+        results.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return results
 
     @property
     def is_full(self) -> bool:
@@ -210,7 +210,7 @@ class Log:
         while True:
             began = self._committing_since = self._loop.time()
             try:
-                receipts = await self._append(messages)
+                results = await self._append(messages)
             except StoreError as error:
                 if not self._is_worth_waiting(error) or isinstance(error, OutcomeUnknown):
                     self._fail(taken, error)
@@ -223,8 +223,8 @@ class Log:
                 return
             else:
                 self._failing_since = None
-                self._on_commit(self._loop.time() - began, receipts)
-                _hand_out(taken, receipts)
+                self._on_commit(self._loop.time() - began, results)
+                _hand_out(taken, results)
                 self._release(taken)
                 return
             finally:
@@ -250,8 +250,8 @@ class Log:
         self._waiting.clear()
         self._work.clear()
         for waiting in refused:
-            if not waiting.receipts.done():
-                waiting.receipts.set_exception(error)
+            if not waiting.results.done():
+                waiting.results.set_exception(error)
         self._release(refused)
 
     async def _tidy_forever(self) -> None:
@@ -286,8 +286,8 @@ class Log:
         Raises:
             StoreError: If the store cannot be read.
         """
-        if self._recent.covers(after):
-            return self._recent.read(after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES)
+        if self._cache.covers(after):
+            return self._cache.read(after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES)
         return await self._store.read(after, patterns=patterns, limit=limit, max_bytes=PAGE_BYTES)
 
     async def read_back(self, before: int, patterns: Sequence[str], limit: int) -> Sequence[Record]:
@@ -312,7 +312,7 @@ class Log:
 
     def covers(self, after: int) -> bool:
         """Return whether records after a position are in memory, beyond retention's reach."""
-        return self._recent.covers(after)
+        return self._cache.covers(after)
 
     async def trimmed(self, patterns: Sequence[str] | None, after: int) -> int:
         """Return the highest position after ``after`` trimmed from matching topics."""
@@ -344,7 +344,7 @@ class Log:
 
     def _take_in(self, records: Sequence[Record]) -> None:
         for record in records:
-            self._recent.add(record)
+            self._cache.add(record)
         for follower in tuple(self._followers):
             follower(records)
         if self._by_topic:
@@ -387,10 +387,10 @@ class Log:
         await self._store.delete_cursor(consumer)
 
 
-def _hand_out(taken: list[_Waiting], receipts: Sequence[Receipt]) -> None:
-    """Give each append its share of a commit's receipts."""
-    in_order = iter(receipts)
+def _hand_out(taken: list[_Waiting], results: Sequence[AppendResult]) -> None:
+    """Give each append its share of a commit's results."""
+    in_order = iter(results)
     for waiting in taken:
         share = list(islice(in_order, len(waiting.messages)))
-        if not waiting.receipts.done():
-            waiting.receipts.set_result(share)
+        if not waiting.results.done():
+            waiting.results.set_result(share)

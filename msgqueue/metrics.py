@@ -13,7 +13,7 @@ from msgqueue.consumers.registry import Consumers
 from msgqueue.log import Log
 from msgqueue.retention import Retention
 from msgqueue.settings import MsgQueueSettings
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.figures import ClusterFigures
 
 # Metrics of a cluster, with the figures that they show.
@@ -39,13 +39,13 @@ class CommitMetrics:
         self._seconds = histogram("fanline_commit_seconds", "Seconds until a commit is on disk.")
         self._messages = histogram("fanline_commit_messages", "Messages that share a commit.", MESSAGES)
 
-    def observe(self, seconds: float, receipts: Sequence[Receipt]) -> None:
+    def observe(self, seconds: float, results: Sequence[AppendResult]) -> None:
         """Note a commit."""
         self._seconds.observe(seconds)
-        self._messages.observe(len(receipts))
-        duplicates = sum(receipt.duplicate for receipt in receipts)
+        self._messages.observe(len(results))
+        duplicates = sum(result.duplicate for result in results)
         self._duplicates += duplicates
-        self._stored += len(receipts) - duplicates
+        self._stored += len(results) - duplicates
 
     def register(self, registry: CollectorRegistry) -> None:
         """Show them."""

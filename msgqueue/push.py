@@ -15,7 +15,7 @@ from fanline.errors import ErrorCode, Rejected, StoreError
 from fanline.protocol import Ack, Dialect, NewMessage, Refusal, encode, refusal
 from fanline.server import Connection, Handler, MessageReader, PlainMessages, text_frame
 from msgqueue.log import Log
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 
 
 class PushEndpoint:
@@ -47,9 +47,9 @@ class PushEndpoint:
     def append(self, entries: Sequence[NewMessage | Rejected], connection: Connection) -> None:
         """Store what can be accepted; when that is done, reply to all."""
         accepted = [entry for entry in entries if isinstance(entry, NewMessage)]
-        receipts = self._log.append(accepted)
+        results = self._log.append(accepted)
         # The log settles its futures in the order of the appends, and so the answers keep to it.
-        receipts.add_done_callback(partial(self._answer, connection, entries))
+        results.add_done_callback(partial(self._answer, connection, entries))
         if self._log.is_full:
             connection.pause_reading_during(self._log.wait_for_space())
 
@@ -68,10 +68,10 @@ class PushEndpoint:
     def _answer(
         connection: Connection,
         entries: Sequence[NewMessage | Rejected],
-        receipts: asyncio.Future[list[Receipt]],
+        results: asyncio.Future[list[AppendResult]],
     ) -> None:
-        error = receipts.exception()
-        answers = _acks(entries, receipts.result()) if error is None else _refusals(entries, error)
+        error = results.exception()
+        answers = _acks(entries, results.result()) if error is None else _refusals(entries, error)
         if answers:
             connection.write(text_frame(encode(answers)))
 
@@ -91,8 +91,8 @@ class _Pushing:
         """Store what was sent all the same; nothing is to be released."""
 
 
-def _acks(entries: Sequence[NewMessage | Rejected], receipts: Sequence[Receipt]) -> list[Ack | Refusal]:
-    in_order = iter(receipts)
+def _acks(entries: Sequence[NewMessage | Rejected], results: Sequence[AppendResult]) -> list[Ack | Refusal]:
+    in_order = iter(results)
     return [
         refusal(entry) if isinstance(entry, Rejected) else Ack(entry.id, *next(in_order)) for entry in entries
     ]

@@ -52,7 +52,7 @@ class HttpIntake:
 
     Args:
         intake: Checks and forwards the messages.
-        timeout: Seconds that a request waits while the queue takes no more.
+        timeout: Seconds that a request waits while msgqueue takes no more.
     """
 
     def __init__(self, intake: Intake, *, timeout: float) -> None:
@@ -117,7 +117,7 @@ class HttpIntake:
             async with asyncio.timeout(self._timeout):
                 await self._intake.wait_for_queue(user)
         except TimeoutError:
-            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not keep up; try again") from None
+            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "msgqueue does not keep up; try again") from None
         began, outcomes = self._intake.acks.clock(), Outcomes(len(entries))
         for start in range(0, len(entries), SLICE):
             if start:

@@ -150,7 +150,7 @@ class Intake:
         await replies.fewer_than(self._max_in_flight)
 
     async def wait_for_queue(self, user: User) -> None:
-        """Wait until the queue takes more of a user."""
+        """Wait until msgqueue takes more of a user."""
         await self._queue.wait_for_space(_sender_of(user))
 
     def _forward(self, connection: Connection, accepted: Sequence[NewMessage], size: int) -> None:

@@ -115,7 +115,7 @@ class Pipeline:
 
     @property
     def services(self) -> tuple[ServiceProcess, ...]:
-        """All of them, the queue first."""
+        """All of them, msgqueue first."""
         return self.msgqueue, self.publisher, self.subscriber
 
     async def __aenter__(self) -> Self:

@@ -122,7 +122,7 @@ class QueueWriter:
     """Write a queue's texts to a connection, and close both together.
 
     Args:
-        queue: The queue.
+        queue: What is to be written.
         connection: The connection.
         join: Makes the payloads of frames from texts.
     """

@@ -44,7 +44,7 @@ class _Client:
         self._screen = screen
         self._topics = topics
         self._commands: asyncio.Queue[Sub | Unsub | Send] = asyncio.Queue(1_000)
-        self._receipts: asyncio.Queue[PublishResult] = asyncio.Queue()
+        self._results: asyncio.Queue[PublishResult] = asyncio.Queue()
         self._publisher = Publisher(
             login.publisher_url,
             user=login.user,
@@ -95,7 +95,7 @@ class _Client:
         try:
             async with asyncio.timeout(EXIT_TIMEOUT):
                 await self._commands.join()
-                await self._receipts.join()
+                await self._results.join()
         except TimeoutError:
             problem = self._publisher.problem or self._subscriber.problem or "there is no answer"
             raise Disconnected(f"not everything was done: {problem}") from None
@@ -122,19 +122,19 @@ class _Client:
             case Send(topic, content):
                 self._screen.show(LineKind.SENT, f">[{topic}] {escape_controls(content)}")
                 self._topics.add(topic)
-                self._receipts.put_nowait(await self._publisher.send(topic, content))
+                self._results.put_nowait(await self._publisher.send(topic, content))
 
     async def _confirm_all(self) -> None:
         while True:
-            receipt = await self._receipts.get()
+            result = await self._results.get()
             try:
-                ack = await receipt
+                ack = await result
                 self._say(f"stored at {ack.seq}", LineKind.DETAIL)
             except Rejected as rejected:
                 outcome = "not acknowledged" if rejected.code == ErrorCode.ACK_UNAVAILABLE else "not stored"
                 self._say(f"{outcome}: {rejected.reason}", LineKind.PROBLEM)
             finally:
-                self._receipts.task_done()
+                self._results.task_done()
 
     async def _receive(self) -> None:
         while True:

@@ -24,7 +24,7 @@ _decode_messages: Final = msgspec.json.Decoder(list[Message]).decode
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """A stretch of the log.
+    """A part of the log.
 
     Attributes:
         messages: In the order of the log, whichever way the page was asked for.
@@ -110,7 +110,7 @@ class History:
                 first one, and has a gap with ``is_new_log``.
 
         Raises:
-            Rejected: If the service refuses the request, or the queue is out of its reach.
+            Rejected: If the service refuses the request, or msgqueue is out of its reach.
             LoginRefused: If it refuses the user.
             Disconnected: If it cannot be reached, or does not answer in time.
             ConfigurationError: If it is no subscriber service, or cannot prove who it is.

@@ -38,11 +38,11 @@ class Publisher(SendingClient):
     """Publishes messages, each of which is stored once.
 
     Every message carries an id, a unique one if none is given. What has no ack when the connection is lost
-    is sent again, in order, on the next one, and the queue stores it once as long as that happens within its
-    dedupe window (10 minutes by default). The queue being out of reach for the server is handled in the
+    is sent again, in order, on the next one, and msgqueue stores it once as long as that happens within its
+    dedupe window (10 minutes by default). msgqueue being out of reach for the server is handled in the
     same way.
 
-    Messages are stored in the order of the calls, with one exception: while the queue comes back after an
+    Messages are stored in the order of the calls, with one exception: while msgqueue comes back after an
     outage, those that it took already can precede earlier ones that are being sent again. With a
     ``window`` of 1 there is none.
 

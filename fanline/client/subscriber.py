@@ -133,7 +133,7 @@ class Subscriber(Client):
         """Random name of the log that the messages' positions belong to.
 
         A program that stores the position of the last message should store this too, and give both when it
-        starts again. None if it is not known yet, or the queue keeps no positions.
+        starts again. None if it is not known yet, or msgqueue keeps no positions.
         """
         return self._epoch
 
@@ -164,7 +164,7 @@ class Subscriber(Client):
                 :class:`~fanline.client.presence.Presence`.
 
         Returns:
-            The position behind which everything comes; 0 if the queue keeps no positions.
+            The position behind which everything comes; 0 if msgqueue keeps no positions.
 
         Raises:
             Rejected: If the server refuses it, or the pattern or position is not one.

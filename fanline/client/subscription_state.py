@@ -13,7 +13,7 @@ class Gap:
     Attributes:
         topic: The subscription that misses them; None if all of them may.
         first: The first position that is missing; retention had dropped it before it was asked for. None if
-            the queue keeps no positions, so that what came between two connections is unknown.
+            msgqueue keeps no positions, so that what came between two connections is unknown.
         last: The last one; None likewise.
         is_new_log: Whether the log is another one, such as a restored copy: positions start again, and all of
             its messages follow.
@@ -31,7 +31,7 @@ class _Entry:
 
     Attributes:
         request: What was asked; None once it has been answered.
-        position: Up to where everything on it has been received; None if the queue keeps no positions.
+        position: Up to where everything on it has been received; None if msgqueue keeps no positions.
         is_live: Whether it has been answered on the present connection.
         epoch: Which log the position is of, if that is known.
         session: The name under which to be present on the topic, if at all.
@@ -67,7 +67,7 @@ class SubscriptionState:
 
         Args:
             pattern: What was asked for.
-            seq: The position; None if the queue keeps none.
+            seq: The position; None if msgqueue keeps none.
             epoch: Which log it is of.
 
         Returns:

@@ -140,7 +140,7 @@ class Appender:
         self._refill()
         self._work.set()
         if self._link.dialect is Dialect.PLAIN:
-            logger.warning("the queue speaks the plain dialect: it sends no acks")
+            logger.warning("msgqueue speaks the plain dialect: it sends no acks")
             sending, receiving = self._send_plain(connection), _discard(connection)
         else:
             sending, receiving = self._send(connection), self._receive(connection)
@@ -165,10 +165,10 @@ class Appender:
             try:
                 replies = decode_publish_replies(frame)
             except msgspec.DecodeError:
-                logger.exception("the queue has sent something that is no reply; connecting again")
+                logger.exception("msgqueue has sent something that is no reply; connecting again")
                 return
             if not all(map(self._settle, replies)):
-                logger.error("the queue has replied to another message than the oldest; connecting again")
+                logger.error("msgqueue has replied to another message than the oldest; connecting again")
                 return
             self._refill()
 
@@ -195,7 +195,7 @@ class Appender:
                 if message.reply is None:
                     await connection.send(encode_published(decode_new(message.body)), text=True)
                 else:
-                    reason = "the queue does not acknowledge messages: publish in the plain dialect"
+                    reason = "msgqueue does not acknowledge messages: publish in the plain dialect"
                     message.settle(Refusal(ErrorCode.ACK_UNAVAILABLE, reason, message.id))
                 self._outbox.settle_next(message.id)
                 self._refill()
@@ -223,9 +223,9 @@ class Appender:
 
     def _unavailable(self, message: _Appended) -> Refusal:
         if message.was_sent:
-            reason = "the queue has not answered; the message may be stored: send it again with the same id"
+            reason = "msgqueue has not answered; the message may be stored: send it again with the same id"
         else:
-            reason = f"the queue cannot be reached: {self._link.problem or 'it does not keep up'}"
+            reason = f"msgqueue cannot be reached: {self._link.problem or 'it does not keep up'}"
         return Refusal(ErrorCode.QUEUE_UNAVAILABLE, reason, message.id)
 
     def _refill(self) -> None:

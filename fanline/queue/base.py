@@ -100,7 +100,7 @@ class QueueClient(ABC):
         Args:
             message: A checked message; without an id it may get one, so that it can be sent again.
             reply: Is settled with the outcome, later. None if the outcome does not matter; then the
-                message is kept while the queue is away, however long that is.
+                message is kept while msgqueue is away, however long that is.
             sender: Whose messages without a ``reply`` take turns with those of others: their connection.
         """
 
@@ -149,10 +149,10 @@ class QueueClient(ABC):
 
     @abstractmethod
     async def read(self, read: Read) -> PageAnswer:
-        """Return a page of the log, waiting while the queue is away.
+        """Return a page of the log, waiting while msgqueue is away.
 
         Raises:
-            Rejected: If the request is refused, or the queue speaks the plain dialect, without a log.
+            Rejected: If the request is refused, or msgqueue speaks the plain dialect, without a log.
         """
 
     @property
@@ -170,7 +170,7 @@ class QueueClient(ABC):
         """Return the durable consumers that there are.
 
         Raises:
-            Disconnected: If the queue does not answer in time.
+            Disconnected: If msgqueue does not answer in time.
         """
 
     @abstractmethod
@@ -179,5 +179,5 @@ class QueueClient(ABC):
 
         Raises:
             Rejected: If there is none of that name, or it is in use.
-            Disconnected: If the queue does not answer in time.
+            Disconnected: If msgqueue does not answer in time.
         """

@@ -43,7 +43,7 @@ class LogFollower:
     Args:
         link: A connection to ``/popmsg``, for this alone.
         listener: Gets everything.
-        reader: Is kept connected while the queue speaks v1.
+        reader: Is kept connected while msgqueue speaks v1.
         check_seconds: How often the listener's head is compared with the end of the log.
 
     Attributes:
@@ -71,7 +71,7 @@ class LogFollower:
     async def _serve(self, connection: ClientConnection) -> None:
         has_log = self._link.dialect is Dialect.V1
         if self._listener.is_ready and self._listener.can_resume != has_log:
-            logger.warning("the queue was replaced by one that speaks the other dialect")
+            logger.warning("msgqueue was replaced by one that speaks the other dialect")
             self._listener.restart()
         await (self._follow_log(connection) if has_log else self._follow_plain(connection))
 
@@ -106,7 +106,7 @@ class LogFollower:
             missing = last if self._listener.head < last else None
 
     async def _follow_plain(self, connection: ClientConnection) -> None:
-        logger.warning("the queue speaks the plain dialect: subscribers cannot resume")
+        logger.warning("msgqueue speaks the plain dialect: subscribers cannot resume")
         self._reader.has_log = False
         if not self._listener.is_ready:
             self._listener.begin(0, epoch=None, can_resume=False)
@@ -119,11 +119,11 @@ class LogFollower:
         except msgspec.DecodeError:
             refusal = _refusal(frame)
             if refusal.error != ErrorCode.BAD_POSITION:
-                raise Disconnected(f"the queue cannot be followed: {refusal.reason}") from None
-            logger.error("the queue refuses to resume after %d: %s", listener.head, refusal.reason)
+                raise Disconnected(f"msgqueue cannot be followed: {refusal.reason}") from None
+            logger.error("msgqueue refuses to resume after %d: %s", listener.head, refusal.reason)
             listener.restart()
             raise Disconnected(
-                "the queue does not know the position reached: its log is another one"
+                "msgqueue does not know the position reached: its log is another one"
             ) from None
         self._reader.has_log = True
         self._reader.epoch = answer.epoch
@@ -141,7 +141,7 @@ class LogFollower:
         try:
             message = decode_plain(frame)
         except msgspec.DecodeError as error:
-            logger.warning("ignored a frame of the queue: %s", error)
+            logger.warning("ignored a frame of msgqueue: %s", error)
             return ()
         return [Record(self._listener.head + 1, message.topic, encode(message))]
 
@@ -165,4 +165,4 @@ def _refusal(frame: bytes) -> Refusal:
     try:
         return decode_refusal(frame)
     except msgspec.DecodeError:
-        raise Disconnected(f"the queue has sent no answer, but {frame[:200]!r}") from None
+        raise Disconnected(f"msgqueue has sent no answer, but {frame[:200]!r}") from None

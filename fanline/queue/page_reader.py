@@ -34,7 +34,7 @@ class PageReader:
         timeout: Seconds after which a request without an answer counts as a problem.
 
     Attributes:
-        has_log: Whether the queue keeps a log, as far as is known; to be set by the owner.
+        has_log: Whether msgqueue keeps a log, as far as is known; to be set by the owner.
         epoch: Epoch of the log that is followed: pages of another one are not returned.
     """
 
@@ -85,7 +85,7 @@ class PageReader:
     async def _open_connection(self) -> ClientConnection:
         while self._connection is None:
             if not self.has_log:
-                raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "the queue keeps no log that could be read")
+                raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "msgqueue keeps no log that could be read")
             await asyncio.shield(self._connected.next)
         return self._connection
 
@@ -124,7 +124,7 @@ class PageReader:
             asked, self._asked = self._asked, {}
             for answer, _ in asked.values():
                 if not answer.done():
-                    answer.set_exception(Disconnected("the queue went away"))
+                    answer.set_exception(Disconnected("msgqueue went away"))
 
     def _take(self, frame: bytes) -> None:
         try:

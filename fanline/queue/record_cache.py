@@ -18,12 +18,12 @@ _OVERHEAD: Final = 250
 class RecordCache:
     """Every record in ``(floor, head]``, as many as fit.
 
-    Without I/O or a clock. Reading costs what is read, not what is held: the whole stretch is found by
+    Without I/O or a clock. Reading costs what is read, not what is held: a range of positions is found by
     bisection, literal topics by an index, and only patterns with wildcards look at every record.
 
     Args:
         max_bytes: Memory for the records; the newest one is kept whatever its size.
-        head: Position at which the stretch begins.
+        head: Position after which the records begin.
         overhead: Bytes that each record takes besides its body.
 
     Attributes:

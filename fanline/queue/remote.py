@@ -168,7 +168,7 @@ class RemoteQueue(QueueClient):
                 if self._dialect is not Dialect.PLAIN:
                     async with running_task(link.run(follower.serve)):
                         await self._wait_until(lambda: self._dialect is Dialect.PLAIN)
-            logger.warning("the queue speaks the plain dialect: %s cannot be followed", topic)
+            logger.warning("msgqueue speaks the plain dialect: %s cannot be followed", topic)
             caught_up()
             await self._wait_until(lambda: self._dialect is not Dialect.PLAIN)
 

@@ -22,7 +22,7 @@ DEFAULT_PAGE_BYTES = 1 << 20
 
 Listener = Callable[[Sequence[Record]], None]
 
-Append = Callable[[Sequence[NewMessage]], Awaitable[list["Receipt"]]]
+Append = Callable[[Sequence[NewMessage]], Awaitable[list["AppendResult"]]]
 
 
 class OutcomeUnknown(StoreError):
@@ -32,7 +32,7 @@ class OutcomeUnknown(StoreError):
     """
 
 
-class Receipt(NamedTuple):
+class AppendResult(NamedTuple):
     """Position of a message in the log.
 
     It is a ``duplicate`` if an earlier message had its id; the position is then that of the earlier one.
@@ -120,7 +120,7 @@ class Store(ABC):
     @abstractmethod
     async def append(
         self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
-    ) -> list[Receipt]:
+    ) -> list[AppendResult]:
         """Store messages in their order, all or none of them.
 
         They are on disk when this returns.
@@ -136,7 +136,7 @@ class Store(ABC):
             cursors: Positions at which to put cursors of durable consumers, with the messages or not at all.
 
         Returns:
-            One receipt per message, in their order.
+            One result per message, in their order.
 
         Raises:
             StoreError: If nothing of the batch could be stored.

@@ -51,7 +51,7 @@ class History:
 
     Args:
         pages: Where they are read, in turn with all others.
-        patience: Seconds that a request waits for the queue.
+        patience: Seconds that a request waits for msgqueue.
     """
 
     def __init__(self, pages: PageTurns, *, patience: float) -> None:
@@ -78,7 +78,7 @@ class History:
     async def _read(self, request: Request, read: Read) -> PageAnswer:
         """Return a full page, if there is one.
 
-        With a wildcard, the queue may look at the log in steps.
+        With a wildcard, msgqueue may look at the log in steps.
         """
         page = await self._ask(request, read)
         steps = 1
@@ -110,7 +110,7 @@ class History:
                         raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the client has left")
                 return asking.result()
         except TimeoutError:
-            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not answer; try again") from None
+            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "msgqueue does not answer; try again") from None
         finally:
             asking.cancel()
 

@@ -61,6 +61,6 @@ class PresencePage:
                 if self._feed.can_resume:
                     await self._presence.wait_until_ready()
         except TimeoutError:
-            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue does not answer; try again") from None
+            raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, "msgqueue does not answer; try again") from None
         if not self._feed.can_resume:
             raise Rejected(ErrorCode.RESUME_UNAVAILABLE, "msgqueue keeps no log that could be read")

@@ -115,7 +115,7 @@ class LivePresence:
             reason = f"a user may be present {self._max_sessions:,} times, on all topics together"
             raise Rejected(ErrorCode.TOO_MANY_SUBSCRIPTIONS, reason)
         if self._queue.is_full_for(None) or self.state.joining >= MAX_JOINING:
-            reason = "the queue does not keep up; the subscription was not made"
+            reason = "msgqueue does not keep up; the subscription was not made"
             raise Rejected(ErrorCode.QUEUE_UNAVAILABLE, reason)
 
     def enter(self, session: UserSession) -> None:

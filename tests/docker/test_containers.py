@@ -292,7 +292,7 @@ def test_chat_works_in_its_container(started: Project) -> None:
 
 @pytest.mark.parametrize(("edge", "path"), [("publisher", "/publish"), ("subscriber", "/subscribe")])
 def test_tokens_work_in_the_containers(started: Project, edge: str, path: str) -> None:
-    """The key that the first start made is the one by which the edges know a token."""
+    """The key that the first start made is the one by which publisher and subscriber know a token."""
     key = TokenKey(started.pipeline / "token.key")
     token = key.issue(Claims.new("page", lifetime=600, publish=["a"]), PIPELINE)
     with (

@@ -180,7 +180,7 @@ def test_volumes_are_mounted_where_the_image_looks() -> None:
 
 
 def test_ports_are_those_of_the_settings() -> None:
-    """The edges are published on their default ports, on loopback unless told otherwise; msgqueue is not."""
+    """All but msgqueue are published on their default ports, on loopback unless told otherwise."""
     services = COMPOSE["services"]
     assert "ports" not in services["msgqueue"]
     for edge in ("publisher", "subscriber", "chat"):

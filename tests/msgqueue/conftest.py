@@ -10,7 +10,7 @@ import pytest
 
 from fanline.errors import StoreError
 from fanline.protocol import NewMessage, Page, Record
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.sqlite.engine import SqliteStore
 
 
@@ -35,7 +35,7 @@ class BreakableStore(SqliteStore):
 
     async def append(
         self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
-    ) -> list[Receipt]:
+    ) -> list[AppendResult]:
         """Append, unless a message is refused."""
         if self.refuses is not None and any(self.refuses(message) for message in messages):
             raise StoreError("the disk is full")

@@ -41,7 +41,7 @@ async def take(subscriber: Subscriber, count: int) -> list[object]:
 
 
 async def test_round_trip(pipeline: Pipeline, tls: ssl.SSLContext) -> None:
-    """A message goes from a publisher through the queue to every subscriber of its topic (line 10)."""
+    """A message goes from a publisher through msgqueue to every subscriber of its topic (line 10)."""
     async with (
         publisher_to(pipeline, tls) as publisher,
         subscriber_to(pipeline, tls) as first,
@@ -108,7 +108,7 @@ async def test_everything_killed_in_the_middle(pipeline: Pipeline, tls: ssl.SSLC
             while acked < goal:
                 await asyncio.sleep(0.01)
             await asyncio.gather(*(service.kill() for service in pipeline.services))
-            # Start order does not matter: the queue comes last.
+            # Start order does not matter: msgqueue comes last.
             for service in reversed(pipeline.services):
                 await service.start()
         await publishing
@@ -166,11 +166,11 @@ async def test_stopped_process_is_a_dead_peer(tmp_path: Path, cert_dir: Path, tl
         await subscriber.subscribe("t")
         await publisher.publish("t", 1)
         os.kill(pipeline.msgqueue.pid, signal.SIGSTOP)
-        receipt = await publisher.send("t", 2)
+        result = await publisher.send("t", 2)
         while not any(b"cannot be reached" in line or b"closed" in line for line in pipeline.publisher.log):
             await asyncio.sleep(0.05)
         os.kill(pipeline.msgqueue.pid, signal.SIGCONT)
-        await receipt
+        await result
         assert await take(subscriber, 2) == [1, 2]
 
 
@@ -194,6 +194,6 @@ async def test_full_disk(tmp_path: Path, cert_dir: Path, tls: ssl.SSLContext) ->
             assert '"error":"queue-unavailable"' in str(await raw.recv())
         waiting = [await publisher.send("t", n) for n in range(1, 50)]
         resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
-        for receipt in waiting:
-            await receipt
+        for result in waiting:
+            await result
         assert await take(subscriber, 50) == list(range(50))

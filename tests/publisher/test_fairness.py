@@ -21,7 +21,7 @@ FLOOD = 9_000
 async def test_a_flood_does_not_hold_up_other_connections(
     queue: StubPublisher, publisher: Service, dial: Dial
 ) -> None:
-    """While thousands of messages of one wait for the queue, that of another overtakes most of them."""
+    """While thousands of messages of one wait for msgqueue, that of another overtakes most of them."""
     queue.holding = True
     flooder, client = await dial(publisher, "/publish"), await dial(publisher, "/publish")
     for start in range(0, FLOOD, 250):

@@ -63,7 +63,7 @@ def test_an_answer_that_comes_too_late_is_dropped() -> None:
     calls: list[int] = []
     replies = Replies(lambda: calls.append(len(replies)))
     reply = replies.open()
-    refused = Refusal("queue-unavailable", "the queue cannot be reached", "id-1")
+    refused = Refusal("queue-unavailable", "msgqueue cannot be reached", "id-1")
     reply.settle(refused)
     reply.settle(ack(1))
     assert replies.take() == [refused]

@@ -19,7 +19,7 @@ from tests.stubs import Do, StubPublisher
 
 
 async def test_message_is_forwarded_and_acked(queue: StubPublisher, publisher: Service, dial: Dial) -> None:
-    """A message goes to the queue, signed with its user, and the queue's ack comes back (line 10)."""
+    """A message goes to msgqueue, signed with its user, and msgqueue's ack comes back (line 10)."""
     client = await dial(publisher, "/publish")
     await client.send('{"topic":"orders.eu","content":{"n":1},"id":"a1"}')
     assert await answers(client, 1) == [{"ok": "a1", "seq": 1}]
@@ -44,7 +44,7 @@ async def test_messages_of_one_turn_are_forwarded_in_one_frame(
 async def test_answers_keep_the_order_of_the_messages(
     queue: StubPublisher, publisher: Service, dial: Dial
 ) -> None:
-    """An error found at once does not overtake the ack of an earlier message that the queue still owes."""
+    """An error found at once does not overtake the ack of an earlier message that msgqueue still owes."""
     queue.holding = True
     client = await dial(publisher, "/publish")
     await client.send('[{"topic":"t","content":1,"id":"a"},{"topic":"bad topic","content":2,"id":"b"}]')
@@ -74,7 +74,7 @@ async def test_link_drop_loses_and_doubles_nothing(
 
 
 async def test_queue_comes_later(queue: StubPublisher, start_service: StartService, dial: Dial) -> None:
-    """The start order does not matter: what is published before the queue is there is acked when it is."""
+    """The start order does not matter: what is published before msgqueue is there is acked when it is."""
     await queue.stop()
     publisher = await start_service(open_publisher, queue_url=queue.url)
     client = await dial(publisher, "/publish")
@@ -103,7 +103,7 @@ async def test_queue_away_too_long(queue: StubPublisher, start_service: StartSer
 async def test_unanswered_message_may_be_stored(
     queue: StubPublisher, start_service: StartService, dial: Dial
 ) -> None:
-    """When the queue took a message and says nothing, the publisher is told exactly that."""
+    """When msgqueue took a message and says nothing, the publisher is told exactly that."""
     queue.script.append(Do.IGNORE)
     publisher = await start_service(open_publisher, queue_url=queue.url, queue_wait=0.3)
     client = await dial(publisher, "/publish")

@@ -151,7 +151,7 @@ class Commit(Protocol):
     """Stores messages, durably."""
 
     def __call__(self, messages: Sequence[NewMessage]) -> Awaitable[list[Any]]:
-        """Store all of them, or none; return their receipts."""
+        """Store all of them, or none; return their results."""
         ...
 
 
@@ -169,16 +169,16 @@ def trace_commits(tracer: Tracer | None, store: Commit) -> Commit:
                 traced.append((number, parent, span))
                 message.traceparent = span.traceparent
         try:
-            receipts: list[Any] = await store(messages)
+            results: list[Any] = await store(messages)
         except BaseException as error:
             for number, parent, span in traced:
                 messages[number].traceparent = parent  # it may be tried again
                 span.end(repr(error))
             raise
         for number, _, span in traced:
-            seq, duplicate = receipts[number]
+            seq, duplicate = results[number]
             span.end(position=seq, duplicate=duplicate, commit_messages=len(messages))
-        return receipts
+        return results
 
     return store_traced
 

@@ -91,20 +91,20 @@ class Pipelined(Sender):
 
     async def publish(self) -> None:
         """See :meth:`Sender.publish`."""
-        receipts: asyncio.Queue[tuple[int, PublishResult] | None] = asyncio.Queue()
+        results: asyncio.Queue[tuple[int, PublishResult] | None] = asyncio.Queue()
         async with self.client(_WINDOW) as client, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._take_acks(receipts))
+            tasks.create_task(self._take_acks(results))
             while burst := await self.next_burst():
                 for _ in range(burst):
                     number = self.hand_over()
-                    receipt = await client.send(self.sent.topic(number), self.content(number))
-                    receipts.put_nowait((number, receipt))
-            receipts.put_nowait(None)
+                    result = await client.send(self.sent.topic(number), self.content(number))
+                    results.put_nowait((number, result))
+            results.put_nowait(None)
 
-    async def _take_acks(self, receipts: asyncio.Queue[tuple[int, PublishResult] | None]) -> None:
-        while (handed_over := await receipts.get()) is not None:
-            number, receipt = handed_over
-            self.note_ack(number, (await receipt).seq)
+    async def _take_acks(self, results: asyncio.Queue[tuple[int, PublishResult] | None]) -> None:
+        while (handed_over := await results.get()) is not None:
+            number, result = handed_over
+            self.note_ack(number, (await result).seq)
 
 
 class OneByOne(Sender):

@@ -55,7 +55,7 @@ class Place:
         user: Who to log in as.
         password: The password.
         tls: How to verify the services.
-        patience: Seconds after which they refuse what has to wait for the queue.
+        patience: Seconds after which they refuse what has to wait for msgqueue.
     """
 
     publisher_url: str

@@ -32,7 +32,7 @@ class Sent:
     Args:
         name: Who it is, for people.
         topics: Where it publishes.
-        patience: Seconds after which the service may refuse a message because the queue is away.
+        patience: Seconds after which the service may refuse a message because msgqueue is away.
 
     Attributes:
         seqs: The position that the first ack of each message told; 0 while there is none.
@@ -87,7 +87,7 @@ class Sent:
     def may_be_overtaken(self, number: int) -> bool:
         """Return whether later messages may stand before this one in the log.
 
-        While the queue comes back, those that it took already can precede those that were refused and are
+        While msgqueue comes back, those that it took already can precede those that were refused and are
         sent again. Refused is what waited for the service's patience, and all that was sent behind it.
         """
         return any(first <= number <= last for first, last in self._excused)

@@ -29,7 +29,7 @@ from msgqueue.journal.frame import (
     encode_frame,
     to_frame,
 )
-from msgqueue.store.base import OutcomeUnknown, Receipt
+from msgqueue.store.base import AppendResult, OutcomeUnknown
 from msgqueue.store.claims import ConsumerClaims
 from msgqueue.store.figures import ClusterFigures
 from msgqueue.store.replica.claims import SharedClaims
@@ -53,7 +53,7 @@ _RETRY_SECONDS: Final = 1.0
 class _Proposal(NamedTuple):
     operation: Operation | None
     size: int
-    done: asyncio.Future[list[Receipt]]
+    done: asyncio.Future[list[AppendResult]]
 
 
 class ReplicaStore(SqliteEngine):
@@ -168,7 +168,7 @@ class ReplicaStore(SqliteEngine):
 
     async def append(
         self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
-    ) -> list[Receipt]:
+    ) -> list[AppendResult]:
         """See :meth:`Store.append`."""
         if not messages:
             return []
@@ -231,12 +231,12 @@ class ReplicaStore(SqliteEngine):
 
     # Writing.
 
-    def _propose(self, operation: Operation | None, size: int = 0) -> asyncio.Future[list[Receipt]]:
+    def _propose(self, operation: Operation | None, size: int = 0) -> asyncio.Future[list[AppendResult]]:
         if self._is_finishing:
             raise Closed(f"the log {self._file.path} has been closed")
         if self._stopped:
             raise StoreError(self._stopped)
-        done: asyncio.Future[list[Receipt]] = self._loop.create_future()
+        done: asyncio.Future[list[AppendResult]] = self._loop.create_future()
         self._proposals.append(_Proposal(operation, size, done))
         self._proposed.set()
         return done
@@ -245,12 +245,12 @@ class ReplicaStore(SqliteEngine):
         while self._proposals or not self._is_finishing:
             self._on_the_way = self._next_proposals()
             try:
-                receipts = iter(await self._send(self._on_the_way))
+                results = iter(await self._send(self._on_the_way))
             except StoreError as error:
                 _fail(self._on_the_way, error)
             else:
                 for proposal in self._on_the_way:
-                    stored = next(receipts) if isinstance(proposal.operation, Append) else []
+                    stored = next(results) if isinstance(proposal.operation, Append) else []
                     if not proposal.done.done():
                         proposal.done.set_result(stored)
             self._on_the_way = []
@@ -275,8 +275,8 @@ class ReplicaStore(SqliteEngine):
             count += len(operation.messages) if isinstance(operation, Append) else 1
         return taken
 
-    async def _send(self, proposals: Sequence[_Proposal]) -> list[list[Receipt]]:
-        """Send a frame until it has come back, and return its receipts."""
+    async def _send(self, proposals: Sequence[_Proposal]) -> list[list[AppendResult]]:
+        """Send a frame until it has come back, and return its results."""
         if self._stopped:
             raise StoreError(self._stopped)
         self._number += 1
@@ -296,7 +296,7 @@ class ReplicaStore(SqliteEngine):
                 self._failure = str(error)
             if await self._comes_back(self._number, patience):
                 assert self._own is not None
-                return self._own.receipts
+                return self._own.results
             if waited - moved > self._patience.move:
                 moved = waited
                 self._journal.change_server()

@@ -1,6 +1,6 @@
 """Claims by which msgqueues share a durable consumer's work. No I/O.
 
-A claim is a stretch of positions that one msgqueue deals out to its connections. It ends when all of it is
+A claim is a range of positions that one msgqueue deals out to its connections. It ends when all of it is
 done. What is left of the claims of a msgqueue that releases them, or is gone, goes to the next that asks.
 """
 

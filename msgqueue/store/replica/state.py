@@ -27,7 +27,7 @@ from msgqueue.journal.frame import (
     decode_frame,
     from_frame,
 )
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.replica.agreement import Agreement, Verdict
 from msgqueue.store.replica.shares import STEP_MS, Share, member_of, with_sender
 from msgqueue.store.replica.trimming import with_mark, with_member
@@ -105,14 +105,14 @@ class Tables(Protocol):
 
 
 class AppliedFrame(NamedTuple):
-    """Result of a frame that counted: receipts of each operation.
+    """Result of a frame that counted: results of each operation.
 
     An operation that stores no messages has none.
     """
 
     origin: str
     number: int
-    receipts: list[list[Receipt]]
+    results: list[list[AppendResult]]
 
 
 class Step(NamedTuple):
@@ -200,7 +200,7 @@ class Replica:
             state = msgspec.structs.replace(state, shares=performer.shares)
             decisions = performer.decisions
             done = performer.appended
-            step.frames.append(AppliedFrame(frame.origin, frame.number, [each.receipts for each in done]))
+            step.frames.append(AppliedFrame(frame.origin, frame.number, [each.results for each in done]))
             step.records.extend(record for each in done for record in each.records)
         chain = _digest(state.chain + digest + _encode(decisions))
         step.chains[entry.index] = chain
@@ -286,7 +286,7 @@ class _Performer:
     def _append(self, messages: Sequence[NewMessage]) -> None:
         appended = self._tables.append_at(messages, self._clock, self._state.window)
         self.appended.append(appended)
-        self.decisions.append((appended.time, appended.receipts))
+        self.decisions.append((appended.time, appended.results))
 
     def _set_cursor(self, name: str, position: int) -> None:
         if name in self.shares:

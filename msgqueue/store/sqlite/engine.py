@@ -18,9 +18,9 @@ from fanline.protocol import NewMessage, Page, Record
 from msgqueue.store.base import (
     DEFAULT_PAGE_BYTES,
     PAGE_RECORDS,
+    AppendResult,
     Bounds,
     Listener,
-    Receipt,
     RecordHeader,
     Store,
 )
@@ -256,11 +256,11 @@ class SqliteStore(SqliteEngine):
 
     async def append(
         self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
-    ) -> list[Receipt]:
+    ) -> list[AppendResult]:
         """See :meth:`Store.append`."""
         appending = self._translated(self._writer.append, messages, cursors)
         appended = await self._writing.call(appending, lambda done: self._announce(done.records))
-        return appended.receipts
+        return appended.results
 
     async def set_cursor(self, name: str, seq: int) -> None:
         """See :meth:`Store.set_cursor`."""

@@ -12,7 +12,7 @@ import msgspec
 
 from fanline.errors import StoreError
 from fanline.protocol import Message, NewMessage, Record, encode
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.sqlite.bulk import fetch, to_json
 from msgqueue.store.sqlite.file import WRITER_CACHE_KIB, LogFile
 
@@ -134,12 +134,12 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Appended(NamedTuple):
-    """Result of a batch: receipts, the new records, and their time.
+    """Result of a batch: results, the new records, and their time.
 
-    Each message has a receipt.
+    Each message has a result.
     """
 
-    receipts: list[Receipt]
+    results: list[AppendResult]
     records: list[Record]
     time: int
 
@@ -159,7 +159,7 @@ class Batch:
     """
 
     def __init__(self, last: int, now: int, taken: dict[str, int]) -> None:
-        self.receipts: list[Receipt] = []
+        self.results: list[AppendResult] = []
         self.records: list[Record] = []
         self.ids: dict[str, int] = {}
         self._next = last + 1
@@ -169,11 +169,11 @@ class Batch:
     def add(self, message: NewMessage, key: str | None) -> None:
         """Add a message, unless its dedupe key (None without id) is taken."""
         if key in self._taken:
-            self.receipts.append(Receipt(self._taken[key], duplicate=True))
+            self.results.append(AppendResult(self._taken[key], duplicate=True))
             return
         if key is not None:
             self._taken[key] = self.ids[key] = self._next
-        self.receipts.append(Receipt(self._next, duplicate=False))
+        self.results.append(AppendResult(self._next, duplicate=False))
         self.records.append(Record(self._next, message.topic, self._encoded(message)))
         self._next += 1
 
@@ -256,7 +256,7 @@ class Writer:
             batch.add(message, key)
         if batch.records:
             self._insert(batch, head, head.now - window)
-        return Appended(batch.receipts, batch.records, head.now)
+        return Appended(batch.results, batch.records, head.now)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ NAMES = ["دانا", "W" * 64]
 
 ROOM_NAME = "غرفة"
 
-MIXED = "מה שלומך?\nThe queue is back."
+MIXED = "מה שלומך?\nThe room is back."
 
 ZALGO = "Z" + "\u0310\u0311\u0312\u0313\u0314" * 12
 

@@ -86,7 +86,7 @@ async def test_a_black_hole_does_not_delay_the_answer(tls: ssl.SSLContext) -> No
 
 
 async def test_a_server_reports_its_dependencies(open_server: OpenServer, services: Services) -> None:
-    """A server is healthy only while the queue behind both services is there (line 30)."""
+    """A server is healthy only while msgqueue behind both services is there (line 30)."""
     server = await open_server()
     await services.msgqueue.stop()
     problem = await server.lifecycle.problem()

@@ -17,7 +17,7 @@ Run = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def run(queue: Service, cert_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command against the queue, in a thread."""
+    """Run a command against msgqueue, in a thread."""
     monkeypatch.setenv("FANLINE_QUEUE_URL", f"wss://localhost:{queue.port}")
     monkeypatch.setenv("FANLINE_CERT_DIR", str(cert_dir))
 

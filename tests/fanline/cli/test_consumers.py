@@ -19,7 +19,7 @@ Run = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def run(queue: Service, cert_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command against the queue, in a thread."""
+    """Run a command against msgqueue, in a thread."""
     monkeypatch.setenv("FANLINE_QUEUE_URL", f"wss://localhost:{queue.port}")
     monkeypatch.setenv("FANLINE_CERT_DIR", str(cert_dir))
     monkeypatch.setenv("FANLINE_QUEUE_WAIT", "5")
@@ -83,7 +83,7 @@ async def test_unknown_consumer(run: Run) -> None:
 
 
 async def test_queue_is_away(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the queue cannot be reached the command says so, in bounded time."""
+    """When msgqueue cannot be reached the command says so, in bounded time."""
     monkeypatch.setenv("FANLINE_QUEUE_URL", "wss://localhost:1")
     monkeypatch.setenv("FANLINE_QUEUE_WAIT", "0.5")
     result = await run("list")

@@ -71,7 +71,7 @@ class Listener:
 async def local_queue(settings: MsgQueueSettings) -> AsyncIterator[LocalQueue]:
     """A log in this process, in the data folder of the settings."""
     store = await SqliteStore.open(settings.data_dir, dedupe_window=60)
-    log = Log(store, tail_bytes=1 << 20, buffer_bytes=1 << 20, timeout=5)
+    log = Log(store, cache_bytes=1 << 20, buffer_bytes=1 << 20, timeout=5)
     await log.start()
     consumers = Consumers(log)
     await consumers.start()

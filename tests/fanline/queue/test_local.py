@@ -35,7 +35,7 @@ def new(sender: str, size: int = 1) -> NewMessage:
 async def test_a_user_without_a_backlog_need_not_wait(tmp_path: Path) -> None:
     """In `fanline serve` others waited until a flood that was on its way to the log was stored."""
     store = await SqliteStore.open(tmp_path, dedupe_window=60)
-    log = HeldLog(store, tail_bytes=1, buffer_bytes=1 << 20, timeout=5)
+    log = HeldLog(store, cache_bytes=1, buffer_bytes=1 << 20, timeout=5)
     queue = LocalQueue(log, Consumers(log), buffer_bytes=1 << 20)
     for _ in range(9_000):
         queue.append(new("eve"), None)

@@ -32,7 +32,7 @@ class FullConnection:
 
 
 async def test_a_request_is_cancelled_while_it_is_sent() -> None:
-    """The queue is told, so that it does not read for no caller."""
+    """msgqueue is told, so that it does not read for no caller."""
     connection = FullConnection()
     reader = PageReader(cast("ReconnectingConnection", connection), timeout=DEADLINE)
     async with running_task(reader.run()):

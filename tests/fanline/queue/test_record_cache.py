@@ -79,7 +79,7 @@ def test_reading_is_like_reading_a_list(
     patterns: list[str] | None,
     data: st.DataObject,
 ) -> None:
-    """The newest that fit are held, and any stretch of them is read, filtered and cut as a list would be."""
+    """The newest that fit are held, and any range of them is read, filtered and cut as a list would be."""
     recent = RecordCache(capacity, head=start, overhead=0)
     added = fill(recent, arrivals)
     held = held_of(added, capacity)

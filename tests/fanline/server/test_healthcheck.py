@@ -38,7 +38,7 @@ class Answer(BaseHTTPRequestHandler):
         self.server.logins.append(self.headers["Authorization"])
         self.send_response(self.server.status)
         self.end_headers()
-        self.wfile.write(b"the queue is away\n")
+        self.wfile.write(b"msgqueue is away\n")
 
     def log_message(self, *_: object) -> None: ...
 
@@ -75,7 +75,7 @@ def test_another_answer(settings: MsgQueueSettings, service: Service) -> None:
 def test_not_ready(settings: MsgQueueSettings, service: Service) -> None:
     """Asked at /readyz, a service that is not ready is quoted with its reason."""
     service.status = HTTPStatus.SERVICE_UNAVAILABLE
-    with pytest.raises(Disconnected, match="answers 503 to /readyz: the queue is away"):
+    with pytest.raises(Disconnected, match="answers 503 to /readyz: msgqueue is away"):
         healthcheck.check(settings, "/readyz", ("hello", "test"))
     assert service.logins == ["Basic aGVsbG86dGVzdA=="]
 

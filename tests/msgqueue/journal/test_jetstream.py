@@ -19,7 +19,7 @@ from msgqueue.app import open_msgqueue
 from msgqueue.journal.jetstream import JetStreamJournal
 from msgqueue.journal.servers import require_synced
 from msgqueue.journal.session import NatsLogin, Session
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.replica.engine import ReplicaStore
 from msgqueue.store.replica.patience import Patience
 from tests.conftest import Dial, StartService, receive_objects, until
@@ -163,7 +163,7 @@ async def test_a_stream_that_is_gone_stops_the_acks(servers: NatsCluster, tmp_pa
     async with AsyncExitStack() as stack:
         store = await join(servers, "GONE", tmp_path / "a", stack, Patience(give_up=60, ready=1))
         for number in range(5):
-            assert await store.append([new()]) == [Receipt(number + 1, duplicate=False)]
+            assert await store.append([new()]) == [AppendResult(number + 1, duplicate=False)]
         async with session_of(servers, "GONE") as session:
             await session.ask("STREAM.DELETE.GONE")
         await until(lambda: "the stream GONE has no leader, or is gone" in (store.problem or ""))
@@ -173,9 +173,9 @@ async def test_a_stream_that_is_gone_stops_the_acks(servers: NatsCluster, tmp_pa
         await join(servers, "GONE", tmp_path / "a", AsyncExitStack(), Patience())
 
 
-async def publish(store: ReplicaStore, name: str, receipts: list[Receipt], stop: asyncio.Event) -> None:
+async def publish(store: ReplicaStore, name: str, results: list[AppendResult], stop: asyncio.Event) -> None:
     while not stop.is_set():
-        receipts += await store.append([new("t", f"{name}.{len(receipts)}", id=f"{name}.{len(receipts)}")])
+        results += await store.append([new("t", f"{name}.{len(results)}", id=f"{name}.{len(results)}")])
 
 
 async def stored(store: ReplicaStore) -> Sequence[bytes]:
@@ -183,9 +183,9 @@ async def stored(store: ReplicaStore) -> Sequence[bytes]:
     return [record.body for record in (await store.read(0, limit=100_000, max_bytes=1 << 30)).records]
 
 
-async def until_more(acked: dict[str, list[Receipt]], more: int) -> None:
+async def until_more(acked: dict[str, list[AppendResult]], more: int) -> None:
     """Wait until each publisher has so many more acknowledgements."""
-    wanted = {name: len(receipts) + more for name, receipts in acked.items()}
+    wanted = {name: len(results) + more for name, results in acked.items()}
     await until(lambda: all(len(acked[name]) >= number for name, number in wanted.items()))
 
 
@@ -234,7 +234,7 @@ async def test_goes_on_when_servers_fail(
             for name in "ab"
         }
         stop = asyncio.Event()
-        acked: dict[str, list[Receipt]] = {"a": [], "b": []}
+        acked: dict[str, list[AppendResult]] = {"a": [], "b": []}
         tasks = [asyncio.create_task(publish(stores[name], name, acked[name], stop)) for name in "ab"]
         for _ in range(3):
             await until_more(acked, 20)
@@ -246,7 +246,7 @@ async def test_goes_on_when_servers_fail(
         bodies = await stored(stores["a"])
         assert bodies == await stored(stores["b"])
         assert len(bodies) == sum(map(len, acked.values()))
-        for name, receipts in acked.items():
-            assert [receipt.seq for receipt in receipts] == sorted(receipt.seq for receipt in receipts)
-            for number, receipt in enumerate(receipts):
-                assert f'"{name}.{number}"'.encode() in bodies[receipt.seq - 1]
+        for name, results in acked.items():
+            assert [result.seq for result in results] == sorted(result.seq for result in results)
+            for number, result in enumerate(results):
+                assert f'"{name}.{number}"'.encode() in bodies[result.seq - 1]

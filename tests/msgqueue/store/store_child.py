@@ -17,8 +17,8 @@ async def main(folder: Path, run: str) -> None:
     store = SqliteStore(*files)
     for batch in count():
         ids = [f"{run}.{batch}.{n}" for n in range(1 + batch % 40)]
-        receipts = await store.append([new(f"t.{batch % 7}", "x" * 200, id=key) for key in ids])
-        lines = [f"{receipt.seq} {key}\n" for key, receipt in zip(ids, receipts, strict=True)]
+        results = await store.append([new(f"t.{batch % 7}", "x" * 200, id=key) for key in ids])
+        lines = [f"{result.seq} {key}\n" for key, result in zip(ids, results, strict=True)]
         sys.stdout.write("".join(lines))
         sys.stdout.flush()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fanline.protocol import Message, NewMessage, Record, decode_message, encode
 from fanline.protocol.topics import matches
-from msgqueue.store.base import Bounds, Receipt, RecordHeader, Store
+from msgqueue.store.base import AppendResult, Bounds, RecordHeader, Store
 
 WINDOW = 10.0
 START = 1_700_000_000.0
@@ -62,22 +62,22 @@ class Model:
     last: int = 0
     time: int = 0
 
-    def append(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    def append(self, messages: Sequence[NewMessage]) -> list[AppendResult]:
         self.time = max(self.time, self.clock.ms) if messages else self.time
         return [self._append(message) for message in messages]
 
-    def _append(self, message: NewMessage) -> Receipt:
+    def _append(self, message: NewMessage) -> AppendResult:
         key = f"{message.sender} {message.id}"
         seq, time = self.ids.get(key, (0, 0))
         if message.id is not None and seq and time >= self.time - WINDOW * 1000:
-            return Receipt(seq, duplicate=True)
+            return AppendResult(seq, duplicate=True)
         self.last += 1
         if message.id is not None:
             self.ids[key] = (self.last, self.time)
         shown = None if message.id is None or message.id.startswith("$") else message.id
         stored = Message(message.topic, message.content, self.last, self.time, shown, message.sender)
         self.records.append(Record(self.last, message.topic, encode(stored)))
-        return Receipt(self.last, duplicate=False)
+        return AppendResult(self.last, duplicate=False)
 
     def matching(self, patterns: Sequence[str] | None) -> list[Record]:
         return [record for record in self.records if is_wanted(patterns, record)]

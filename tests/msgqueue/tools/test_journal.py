@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.replica.engine import ReplicaStore
 from msgqueue.store.sqlite.engine import SqliteStore
 from msgqueue.tools import backup, journal
@@ -52,9 +52,9 @@ async def test_the_best_replica_begins_a_new_journal(
     second = await join(tmp_path / "b", new_log)
     assert first.epoch == second.epoch == store.epoch
     assert await second.append([new(id="2"), new()]) == [
-        Receipt(2, duplicate=True),
-        Receipt(3, duplicate=False),
+        AppendResult(2, duplicate=True),
+        AppendResult(3, duplicate=False),
     ]
-    assert await first.append([new()]) == [Receipt(4, duplicate=False)]
+    assert await first.append([new()]) == [AppendResult(4, duplicate=False)]
     await first.close()
     await second.close()

@@ -60,7 +60,7 @@ async def ask(client: ClientConnection, command: str) -> dict[str, Any]:
 
 
 async def ask_until_subscribed(client: ClientConnection, command: str) -> dict[str, Any]:
-    """Send a command again for as long as the queue is said to be out of reach."""
+    """Send a command again for as long as msgqueue is said to be out of reach."""
     while (answer := await ask(client, command)).get("error") == "queue-unavailable":
         pass
     return answer

@@ -54,7 +54,7 @@ async def test_bad_command_harms_only_itself(
 async def test_a_malformed_record_affects_no_subscriber(
     queue: StubQueue, subscriber: Service, dial: Dial
 ) -> None:
-    """A frame of the queue that is no message is skipped, and delivery goes on (line 6)."""
+    """A frame of msgqueue that is no message is skipped, and delivery goes on (line 6)."""
     client = await dial(subscriber, "/subscribe")
     await ask(client, "sub t")
     for frame in ("not json", "[1,2]", "{}", ""):

@@ -65,7 +65,7 @@ async def test_one_message_per_frame(queue: StubQueue, subscriber: Service, dial
 
 
 async def test_lost_link_is_not_noticed(queue: StubQueue, subscriber: Service, dial: Dial) -> None:
-    """While the link to the queue is down subscribers stay, and afterwards they miss nothing (promise 4)."""
+    """While the link to msgqueue is down subscribers stay, and afterwards they miss nothing (promise 4)."""
     client = await dial(subscriber, "/subscribe")
     await ask(client, "sub t")
     await queue.publish(("t", 1))

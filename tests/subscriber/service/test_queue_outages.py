@@ -11,7 +11,7 @@ from tests.subscriber.service.conftest import ask, ask_until_subscribed, content
 
 
 async def test_queue_is_away_at_first(queue: StubQueue, start_service: StartService, dial: Dial) -> None:
-    """A subscription waits for the queue, and is refused when that takes too long."""
+    """A subscription waits for msgqueue, and is refused when that takes too long."""
     await queue.stop()
     subscriber = await start_service(open_subscriber, queue_url=queue.url, queue_wait=0.2)
     client = await dial(subscriber, "/subscribe")
@@ -70,7 +70,7 @@ async def test_archive_link_drops_in_the_middle(
 
 
 async def test_log_replaced(queue: StubQueue, subscriber: Service, dial: Dial) -> None:
-    """When the queue's log is another one, subscribers are sent away: their positions mean nothing in it."""
+    """When msgqueue's log is another one, subscribers are sent away: their positions mean nothing in it."""
     client = await dial(subscriber, "/subscribe")
     await ask(client, "sub t")
     await queue.publish(("t", 1), ("t", 2))

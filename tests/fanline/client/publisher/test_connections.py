@@ -17,8 +17,8 @@ async def test_each_is_stored_once_in_order_through_a_drop(
 ) -> None:
     """Whenever the connection breaks, what has no ack is sent again, and stored once (promises 3 and 6)."""
     stub.script.extend([Do.ACK] * 100 + [step] + [Do.ACK] * 100 + [step])
-    receipts = [await publisher.send("t", n) for n in range(300)]
-    acks = [await receipt for receipt in receipts]
+    results = [await publisher.send("t", n) for n in range(300)]
+    acks = [await result for result in results]
     assert stub.contents == list(range(300))
     assert [ack.seq for ack in acks] == list(range(1, 301))
     assert len(stub.paths) == 3
@@ -30,9 +30,9 @@ async def test_what_is_sent_while_there_is_no_connection_waits(
     """A publisher outlives its server, and may be used while that is away."""
     await publisher.publish("t", 1)
     await stub.stop()
-    receipt = await publisher.send("t", 2)
+    result = await publisher.send("t", 2)
     await stub.start()
-    assert (await receipt).seq == 2
+    assert (await result).seq == 2
 
 
 async def test_the_order_of_starting_does_not_matter(
@@ -43,9 +43,9 @@ async def test_the_order_of_starting_does_not_matter(
     states: list[str | None] = []
     async with make_publisher(on_state=states.append) as publisher:
         assert not publisher.connected
-        receipt = await publisher.send("t", 1)
+        result = await publisher.send("t", 1)
         await stub.start()
-        await receipt
+        await result
         assert publisher.connected
         assert publisher.problem is None
     assert states[-1] is None
@@ -58,22 +58,22 @@ async def test_nonsense_is_put_right_by_sending_again(
 ) -> None:
     """An answer that cannot be, or be read, costs a reconnect and nothing else."""
     stub.script.append(Do.IGNORE)
-    receipt = await publisher.send("t", 1)
+    result = await publisher.send("t", 1)
     await stub.until(lambda: len(stub.frames) == 1)
     await stub.send(nonsense)
-    assert (await receipt).seq == 1
+    assert (await result).seq == 1
     assert len(stub.paths) == 2
 
 
 async def test_what_is_unknown_is_ignored(stub: StubPublisher, publisher: Publisher) -> None:
     """A newer server may say more (forward compatibility)."""
     stub.holding = True
-    receipt = await publisher.send("t", 1)
+    result = await publisher.send("t", 1)
     await stub.until(lambda: len(stub.stored) == 1)
     await stub.send('{"welcome": {"version": 2}}')
     await stub.send('[7, "x", null, {"drain": "soon"}]')
-    await stub.send(f'[{{"news": []}}, {{"ok": "{receipt.id}", "seq": 1, "shard": 3}}]')
-    assert await receipt == Ack(receipt.id, 1)
+    await stub.send(f'[{{"news": []}}, {{"ok": "{result.id}", "seq": 1, "shard": 3}}]')
+    assert await result == Ack(result.id, 1)
     assert len(stub.paths) == 1
 
 
@@ -83,8 +83,8 @@ async def test_a_queue_out_of_reach_is_waited_for(
 ) -> None:
     """Some refusals are a matter of time: everything without an ack is sent again (promise 6, line 47)."""
     stub.script.extend([Do.ACK, refused(code), refused(code)])
-    receipts = [await publisher.send("t", n) for n in range(3)]
-    assert [(await receipt).seq for receipt in receipts] == [1, 2, 3]
+    results = [await publisher.send("t", n) for n in range(3)]
+    assert [(await result).seq for result in results] == [1, 2, 3]
     assert stub.contents == [0, 1, 2]
 
 

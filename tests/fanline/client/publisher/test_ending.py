@@ -26,11 +26,11 @@ async def test_a_refused_login_ends_everything(
     """With a wrong password no call waits forever: neither for acks nor for space (line 1)."""
     stub.answer = status
     async with asyncio.timeout(DEADLINE), make_publisher(window=3) as publisher:
-        receipts = [await publisher.send("t", n) for n in range(3)]
+        results = [await publisher.send("t", n) for n in range(3)]
         waiting = [asyncio.create_task(publisher.send("t", n)) for n in range(3)]
-        for receipt in receipts:
+        for result in results:
             with pytest.raises(LoginRefused):
-                await receipt
+                await result
         errors = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(error) for error in errors] == [LoginRefused] * 3
         with pytest.raises(LoginRefused):
@@ -72,17 +72,17 @@ async def test_a_server_without_acks_is_accepted_on_request(
 async def test_an_exception_closes_at_once(stub: StubPublisher, make_publisher: MakePublisher) -> None:
     """Messages without an ack fail, and the exception of the block is raised."""
     stub.holding = True
-    receipts: list[PublishResult] = []
+    results: list[PublishResult] = []
 
     async def fail_inside() -> None:
         async with make_publisher() as publisher:
-            receipts.append(await publisher.send("t", 1))
+            results.append(await publisher.send("t", 1))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail_inside()
     with pytest.raises(Closed):
-        await receipts[0]
+        await results[0]
     await stub.until(lambda: not stub.connections)
 
 
@@ -129,9 +129,9 @@ async def test_a_cancelled_message_that_waits_is_withdrawn(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        receipt = await publisher.send("t", "wanted")
+        result = await publisher.send("t", "wanted")
         await stub.start()
-        await receipt
+        await result
     assert stub.contents == ["wanted"]
 
 
@@ -163,7 +163,7 @@ async def test_an_ack_for_a_cancelled_message_keeps_the_order(
     task = asyncio.create_task(publisher.publish("t", "unwanted"))
     await stub.until(lambda: len(stub.stored) == 1)
     task.cancel()
-    receipt = await publisher.send("t", "wanted")
+    result = await publisher.send("t", "wanted")
     await stub.until(lambda: len(stub.stored) == 2)
     await stub.release()
-    assert (await receipt).seq == 2
+    assert (await result).seq == 2

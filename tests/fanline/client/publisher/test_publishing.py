@@ -70,24 +70,24 @@ async def test_content_that_is_not_json_is_refused_here(
 async def test_a_refusal_is_raised_to_who_sent_it(stub: StubPublisher, publisher: Publisher) -> None:
     """One refused message does not touch the others, and the refusal says why."""
     stub.script.extend([Do.ACK, refused(), Do.ACK])
-    receipts = [await publisher.send("t", n) for n in range(3)]
+    results = [await publisher.send("t", n) for n in range(3)]
     with pytest.raises(Rejected, match="hello may not publish there") as caught:
-        await receipts[1]
-    assert (caught.value.code, caught.value.id) == ("forbidden", receipts[1].id)
-    assert [(await receipts[0]).seq, (await receipts[2]).seq] == [1, 2]
+        await results[1]
+    assert (caught.value.code, caught.value.id) == ("forbidden", results[1].id)
+    assert [(await results[0]).seq, (await results[2]).seq] == [1, 2]
 
 
 async def test_a_refusal_without_an_id_is_for_the_oldest(stub: StubPublisher, publisher: Publisher) -> None:
     """An id that the server does not accept cannot be named in its answer; the order tells."""
-    receipt = await publisher.send("t", 1, id="bad")
+    result = await publisher.send("t", 1, id="bad")
     await stub.until(lambda: len(stub.stored) == 1)
-    await receipt
+    await result
     stub.script.append(Do.IGNORE)
-    receipt = await publisher.send("t", 1, id="\x00")
+    result = await publisher.send("t", 1, id="\x00")
     await stub.until(lambda: len(stub.frames) == 2)
     await stub.send('{"error": "bad-id", "reason": "an id has no control characters"}')
     with pytest.raises(Rejected, match="no control characters"):
-        await receipt
+        await result
 
 
 async def test_a_timeout_tells_what_is_wrong(stub: StubPublisher, publisher: Publisher) -> None:
@@ -127,8 +127,8 @@ async def test_large_messages_do_not_travel_together(stub: StubPublisher, publis
 async def test_leaving_waits_for_every_ack(stub: StubPublisher, make_publisher: MakePublisher) -> None:
     """After the block, everything that was sent in it is stored and acknowledged."""
     async with make_publisher(window=64) as publisher:
-        receipts = [await publisher.send("t", n) for n in range(5_000)]
-    assert [(await receipt).seq for receipt in receipts] == list(range(1, 5_001))
+        results = [await publisher.send("t", n) for n in range(5_000)]
+    assert [(await result).seq for result in results] == list(range(1, 5_001))
     assert stub.contents == list(range(5_000))
 
 
@@ -147,15 +147,15 @@ async def test_send_waits_while_the_window_is_full(
         await fourth
 
 
-async def test_a_receipt_tells_whether_it_is_answered(stub: StubPublisher, publisher: Publisher) -> None:
+async def test_a_result_tells_whether_it_is_answered(stub: StubPublisher, publisher: Publisher) -> None:
     """A result tells whether it can be awaited without waiting."""
     stub.holding = True
-    receipt = await publisher.send("t", 1)
+    result = await publisher.send("t", 1)
     await stub.until(lambda: len(stub.stored) == 1)
-    assert not receipt.done()
+    assert not result.done()
     await stub.release()
-    await receipt
-    assert receipt.done()
+    await result
+    assert result.done()
 
 
 async def test_flush_waits_for_what_was_sent_before(stub: StubPublisher, publisher: Publisher) -> None:
@@ -173,9 +173,9 @@ async def test_flush_waits_for_what_was_sent_before(stub: StubPublisher, publish
 async def test_flush_raises_failures_not_awaited(stub: StubPublisher, publisher: Publisher) -> None:
     """A refusal is never lost, and never told twice."""
     stub.script.extend([refused("one"), refused("two"), refused("three")])
-    receipts = [await publisher.send("t", n) for n in range(3)]
+    results = [await publisher.send("t", n) for n in range(3)]
     with pytest.raises(Rejected, match="one"):
-        await receipts[0]
+        await results[0]
     with pytest.raises(Rejected, match="two"):
         await publisher.flush()
     await publisher.flush()

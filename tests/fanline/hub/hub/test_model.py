@@ -29,7 +29,7 @@ steps = st.lists(
 
 
 class Model:
-    """A hub as it is described: all events, and which stretches of them each session hears."""
+    """A hub as it is described: all events, and which ranges of them each session hears."""
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []

@@ -1,4 +1,4 @@
-"""The queue of handshakes: how many run, which wait, and whose turn it is."""
+"""Handshakes in a queue: how many run, which wait, and whose turn it is."""
 
 from fanline.server.accepting.handshake_queue import HandshakeLimits, HandshakeQueue
 

@@ -14,7 +14,7 @@ from fanline.errors import ConfigurationError, StoreError
 from fanline.protocol import Ack, NewMessage, Record, Refusal
 from fanline.server import open_tracer, trace_commits, trace_deliveries, trace_publishing
 from fanline.settings import ServiceSettings
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from publisher.ordered_replies import OrderedReplies
 from publisher.settings import PublisherSettings
 from tests.test_conventions import python_files
@@ -98,17 +98,17 @@ async def test_a_commit_that_is_tried_again_keeps_its_parent(tracer: Tracer) -> 
     """Each attempt is a span of its own, under the same parent; the one that succeeds is stored as parent."""
     attempts: list[list[str | None]] = []
 
-    async def store(messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def store(messages: Sequence[NewMessage]) -> list[AppendResult]:
         attempts.append([each.traceparent for each in messages])
         if len(attempts) == 1:
             raise StoreError("the disk is full")
-        return [Receipt(seq, duplicate=seq == 2) for seq, _ in enumerate(messages, 1)]
+        return [AppendResult(seq, duplicate=seq == 2) for seq, _ in enumerate(messages, 1)]
 
     traced = trace_commits(tracer, store)
     messages = [message(None), message(PARENT)]
     with pytest.raises(StoreError):
         await traced(messages)
-    assert [receipt.seq for receipt in await traced(messages)] == [1, 2]
+    assert [result.seq for result in await traced(messages)] == [1, 2]
     assert attempts == [[None, "1"], [None, "2"]]
     assert tracer.ended == [
         ("commit a x", PARENT, "StoreError('the disk is full')", {}),

@@ -80,10 +80,10 @@ async def test_publisher_during_losses(cert_dir: Path, make_load: MakeLoad, kind
 
 @pytest.mark.parametrize("kind", publishers.KINDS)
 async def test_publisher_told_to_try_again(cert_dir: Path, make_load: MakeLoad, kind: type[Sender]) -> None:
-    """That the queue is away for a while, or the service stops, is no violation."""
+    """That msgqueue is away for a while, or the service stops, is no violation."""
     async with StubPublisher(cert_dir) as stub:
         load = make_load(stub)
-        stub.script.append(Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue is away"))
+        stub.script.append(Rejected(ErrorCode.QUEUE_UNAVAILABLE, "msgqueue is away"))
         async with publishing(load, kind) as sender:
             await stub.until(lambda: len(stub.stored) >= 10)
             await stub.drain(retry_ms=50)
@@ -242,11 +242,11 @@ async def test_subscriber_refused(cert_dir: Path, make_load: MakeLoad, kind: typ
 
 
 async def test_subscriber_by_hand_told_to_try_again(cert_dir: Path, make_load: MakeLoad) -> None:
-    """That the queue is away, or the service stops, is no violation; what cannot be read is one."""
+    """That msgqueue is away, or the service stops, is no violation; what cannot be read is one."""
     async with TextSubscriber(cert_dir) as stub:
         load = make_load(stub)
         everything = load.workload.everything
-        stub.refusals[everything] = Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue is away")
+        stub.refusals[everything] = Rejected(ErrorCode.QUEUE_UNAVAILABLE, "msgqueue is away")
         async with reading(load, subscribers.ByHand) as reader:
             await stub.until(lambda: len(stub.commands) >= 2)
             stub.refusals.clear()

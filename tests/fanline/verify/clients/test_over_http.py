@@ -41,11 +41,11 @@ async def post(load: Load, stub: StubPublisher, *, count: int) -> ByPost:
 async def test_posts_again_what_has_no_ack(
     cert_dir: Path, start_service: StartService, tls: ssl.SSLContext
 ) -> None:
-    """A message refused because the queue is away is sent again; all is stored once, and acknowledged."""
+    """A message refused because msgqueue is away is sent again; all is stored once, and acknowledged."""
     async with StubPublisher(cert_dir) as stub:
         service = await start_service(open_publisher, queue_url=stub.url)
         load = make_load(service.port, tls)
-        away = Rejected(ErrorCode.QUEUE_UNAVAILABLE, "the queue is away")
+        away = Rejected(ErrorCode.QUEUE_UNAVAILABLE, "msgqueue is away")
         stub.script.extend([Do.ACK, away, Do.ACK, Do.DROP_UNACKED])
         sender = await post(load, stub, count=COUNT)
         assert sender.sent.troubles == []

@@ -53,7 +53,7 @@ async def store(reopen: Reopen) -> Store:
 
 async def append_on(store: Store, *topics: str) -> list[int]:
     """Append a message on each of the topics, and return their positions."""
-    return [receipt.seq for receipt in await store.append([new(topic) for topic in topics])]
+    return [result.seq for result in await store.append([new(topic) for topic in topics])]
 
 
 async def read_all(store: Store, patterns: Sequence[str] | None = None, limit: int = 500) -> list[Record]:

@@ -9,20 +9,20 @@ import pytest
 
 from fanline.errors import Closed
 from fanline.protocol import Message, NewMessage, Record, decode_message
-from msgqueue.store.base import Bounds, Receipt, Store
+from msgqueue.store.base import AppendResult, Bounds, Store
 from tests.msgqueue.store.conformance.conftest import Reopen, append_on, read_all
 from tests.msgqueue.store.store_model import WINDOW, Clock, new
 
 
 async def test_stores_messages_in_order(store: Store, clock: Clock) -> None:
     """Records are read in the order of the appends, with its position, time and sender (line 4)."""
-    receipts = await store.append([new("a", 1, id="x"), new("b", 2, sender=None)])
+    results = await store.append([new("a", 1, id="x"), new("b", 2, sender=None)])
     assert [decode_message(record.body) for record in await read_all(store)] == [
-        Message("a", msgspec.Raw(b"1"), receipts[0].seq, clock.ms, "x", "hello"),
-        Message("b", msgspec.Raw(b"2"), receipts[1].seq, clock.ms),
+        Message("a", msgspec.Raw(b"1"), results[0].seq, clock.ms, "x", "hello"),
+        Message("b", msgspec.Raw(b"2"), results[1].seq, clock.ms),
     ]
-    assert not any(receipt.duplicate for receipt in receipts)
-    assert 0 < receipts[0].seq < receipts[1].seq
+    assert not any(result.duplicate for result in results)
+    assert 0 < results[0].seq < results[1].seq
 
 
 @pytest.mark.parametrize(
@@ -64,31 +64,31 @@ async def test_stores_an_id_once(reopen: Reopen) -> None:
     store = await reopen()
     [first] = await store.append([new(content="first", id="x")])
     assert await store.append([new(), new(content="again", id="x")]) == [
-        Receipt(first.seq + 1, duplicate=False),
-        Receipt(first.seq, duplicate=True),
+        AppendResult(first.seq + 1, duplicate=False),
+        AppendResult(first.seq, duplicate=True),
     ]
     store = await reopen()
-    assert await store.append([new("elsewhere", id="x")]) == [Receipt(first.seq, duplicate=True)]
+    assert await store.append([new("elsewhere", id="x")]) == [AppendResult(first.seq, duplicate=True)]
     assert len(await read_all(store)) == 2
 
 
 async def test_stores_an_id_once_within_a_batch(store: Store) -> None:
     """The second of two equal ids in one batch is a duplicate of the first."""
     first, second, third = await store.append([new(id="x"), new(id="x"), new(id="y")])
-    assert second == Receipt(first.seq, duplicate=True)
-    assert third == Receipt(first.seq + 1, duplicate=False)
+    assert second == AppendResult(first.seq, duplicate=True)
+    assert third == AppendResult(first.seq + 1, duplicate=False)
 
 
 async def test_ids_are_each_senders_own(store: Store) -> None:
     """Two users, and no user, may all use the same id."""
-    receipts = await store.append([new(id="1", sender=sender) for sender in ("hello", "other", None)])
-    assert not any(receipt.duplicate for receipt in receipts)
+    results = await store.append([new(id="1", sender=sender) for sender in ("hello", "other", None)])
+    assert not any(result.duplicate for result in results)
 
 
 async def test_does_not_show_ids_that_a_publisher_made_up(store: Store) -> None:
     """An id that begins with "$" guards against doubles, but is not part of the message."""
     [first] = await store.append([new(id="$p-1")])
-    assert await store.append([new(id="$p-1")]) == [Receipt(first.seq, duplicate=True)]
+    assert await store.append([new(id="$p-1")]) == [AppendResult(first.seq, duplicate=True)]
     [record] = await read_all(store)
     assert decode_message(record.body).id is None
 
@@ -97,8 +97,8 @@ async def test_stores_messages_with_a_cursor(reopen: Reopen) -> None:
     """A message and the cursor of a consumer are stored together, also after a restart."""
     store = await reopen()
     await store.append([new("a"), new("b")])
-    [receipt] = await store.append([new("new")], cursors={"billing": 2})
-    assert receipt == Receipt(3, duplicate=False)
+    [result] = await store.append([new("new")], cursors={"billing": 2})
+    assert result == AppendResult(3, duplicate=False)
     store = await reopen()
     assert await store.cursors() == {"billing": 2}
     assert [record.topic for record in await read_all(store)] == ["a", "b", "new"]
@@ -109,12 +109,12 @@ async def test_forgets_an_id_after_the_window(store: Store, clock: Clock) -> Non
     """An id counts for as long as the window, to the millisecond, from when it was stored."""
     [first] = await store.append([new(id="x")])
     clock.now += WINDOW
-    assert await store.append([new(id="x")]) == [Receipt(first.seq, duplicate=True)]
+    assert await store.append([new(id="x")]) == [AppendResult(first.seq, duplicate=True)]
     clock.now += 0.001
     [later] = await store.append([new(id="x")])
-    assert later == Receipt(first.seq + 1, duplicate=False)
+    assert later == AppendResult(first.seq + 1, duplicate=False)
     clock.now += WINDOW
-    assert await store.append([new(id="x")]) == [Receipt(later.seq, duplicate=True)]
+    assert await store.append([new(id="x")]) == [AppendResult(later.seq, duplicate=True)]
 
 
 async def test_time_never_goes_back(reopen: Reopen, clock: Clock) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fanline.protocol import Page
-from msgqueue.store.base import Bounds, Receipt, Store
+from msgqueue.store.base import AppendResult, Bounds, Store
 from tests.msgqueue.store.conformance.conftest import Reopen, append_on, positions, read_all
 from tests.msgqueue.store.store_model import new
 
@@ -50,7 +50,7 @@ async def test_remembers_ids_of_trimmed_messages(store: Store) -> None:
     """An id within the window counts though its message is gone."""
     [first] = await store.append([new(id="x")])
     await store.trim([first.seq])
-    assert await store.append([new(id="x")]) == [Receipt(first.seq, duplicate=True)]
+    assert await store.append([new(id="x")]) == [AppendResult(first.seq, duplicate=True)]
 
 
 async def test_knows_what_was_trimmed_of_each_topic(reopen: Reopen) -> None:

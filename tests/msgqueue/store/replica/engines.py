@@ -15,7 +15,7 @@ from fanline.protocol import NewMessage, Page, Record
 from fanline.security.client_tls import client_context
 from msgqueue.journal.jetstream import JetStreamJournal
 from msgqueue.journal.session import NatsLogin
-from msgqueue.store.base import Bounds, Listener, Receipt, RecordHeader, Store
+from msgqueue.store.base import AppendResult, Bounds, Listener, RecordHeader, Store
 from msgqueue.store.replica.engine import ReplicaStore
 from msgqueue.store.replica.patience import Patience
 from tests.msgqueue.journal.memory_journal import HostileLog, MemoryJournal
@@ -116,7 +116,7 @@ class Three(Store):
 
     async def append(
         self, messages: Sequence[NewMessage], *, cursors: Mapping[str, int] | None = None
-    ) -> list[Receipt]:
+    ) -> list[AppendResult]:
         """Append through any of them; concurrent calls through the same, which alone keeps their order."""
         if not self._appends:
             self._in_use = self._random.choice(self._stores)

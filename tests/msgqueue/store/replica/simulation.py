@@ -21,7 +21,7 @@ from msgqueue.journal.frame import (
     encode_frame,
     to_frame,
 )
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.replica.state import AppliedFrame, Replica, ReplicaState, first_state
 from msgqueue.store.sqlite.writer import Appended
 from tests.msgqueue.journal.memory_journal import HostileLog
@@ -50,8 +50,8 @@ class ListTables:
         assert window == WINDOW_MS
         self.clock.now = clock / 1000
         before = len(self.model.records)
-        receipts = self.model.append(messages)
-        return Appended(receipts, self.model.records[before:], self.model.time)
+        results = self.model.append(messages)
+        return Appended(results, self.model.records[before:], self.model.time)
 
     def head(self) -> int:
         return self.model.last
@@ -90,8 +90,8 @@ class Work:
         self.gone |= before.alive.keys() - after.alive.keys()
         if (share := after.shares.get(JOBS)) is not None:
             assert all(seq in self.done for seq in range(1, share.position + 1))
-            stretches = [seq for each in share.claims for seq in (each.first, each.last + 1)]
-            assert stretches == sorted(stretches)
+            bounds = [seq for each in share.claims for seq in (each.first, each.last + 1)]
+            assert bounds == sorted(bounds)
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Member:
     """One msgqueue: it sends a frame until it comes back or is given up, and applies what it reads.
 
     Attributes:
-        acked: The messages acknowledged, with their receipts.
+        acked: The messages acknowledged, with their results.
         given_up: The messages of frames that were given up.
     """
 
@@ -119,7 +119,7 @@ class Member:
         self.tables = ListTables()
         self.replica = Replica(state, f"{name}.1")
         self._work = work
-        self.acked: list[tuple[NewMessage, Receipt]] = []
+        self.acked: list[tuple[NewMessage, AppendResult]] = []
         self.given_up: list[NewMessage] = []
         self._log = log
         self._random = random
@@ -188,8 +188,8 @@ class Member:
     def _take(self, frame: AppliedFrame) -> None:
         own = (self.replica.origin, self.pending.number if self.pending is not None else 0)
         if self.pending is not None and (frame.origin, frame.number) == own:
-            receipts = [receipt for each in frame.receipts for receipt in each]
-            self.acked += zip(self.pending.messages, receipts, strict=True)
+            results = [result for each in frame.results for result in each]
+            self.acked += zip(self.pending.messages, results, strict=True)
             self._may_have_released = False
             self.pending = None
 

@@ -14,7 +14,7 @@ from fanline.errors import ConfigurationError, Rejected, StoreError
 from msgqueue.consumers.consumer import Consumer
 from msgqueue.consumers.registry import Consumers
 from msgqueue.log import Log
-from msgqueue.store.base import OutcomeUnknown, Receipt
+from msgqueue.store.base import AppendResult, OutcomeUnknown
 from msgqueue.store.replica.engine import ReplicaStore
 from msgqueue.store.replica.patience import Patience
 from msgqueue.store.replica.shares import GONE_MS, STEP_MS
@@ -50,7 +50,7 @@ class Cluster:
     async def consumers(self, name: str) -> tuple[ReplicaStore, Log, Consumers]:
         """Join, and serve durable consumers."""
         store = await self.join(name)
-        log = Log(store, tail_bytes=1 << 20, buffer_bytes=1 << 20, timeout=60)
+        log = Log(store, cache_bytes=1 << 20, buffer_bytes=1 << 20, timeout=60)
         self._stack.push_async_callback(log.close)
         await log.start()
         consumers = Consumers(log)
@@ -86,12 +86,12 @@ def test_three_replicas_are_one_log(steps: list[Step]) -> None:
 async def test_all_replicas_have_one_epoch(cluster: Cluster) -> None:
     """Positions of one replica mean the same on the other, and after a restart (line 61)."""
     first, second = await cluster.join("a"), await cluster.join("b")
-    assert await first.append([new(id="x")]) == [Receipt(1, duplicate=False)]
-    assert await second.append([new(id="x")]) == [Receipt(1, duplicate=True)]
+    assert await first.append([new(id="x")]) == [AppendResult(1, duplicate=False)]
+    assert await second.append([new(id="x")]) == [AppendResult(1, duplicate=True)]
     await first.close()
     again = await cluster.join("a")
     assert first.epoch == second.epoch == again.epoch
-    assert await again.append([new()]) == [Receipt(2, duplicate=False)]
+    assert await again.append([new()]) == [AppendResult(2, duplicate=False)]
 
 
 async def test_ready_only_while_frames_come_back(cluster: Cluster) -> None:
@@ -127,7 +127,7 @@ async def test_a_cluster_goes_on_from_a_single_machine(cluster: Cluster) -> None
     await alone.close()
     store = await cluster.join("a")
     assert store.epoch == alone.epoch
-    assert await store.append([new()]) == [Receipt(3, duplicate=False)]
+    assert await store.append([new()]) == [AppendResult(3, duplicate=False)]
     with pytest.raises(ConfigurationError, match=r"begins after position 2, and data_dir .* ends at 0"):
         await cluster.join("b")
     await store.close()
@@ -186,7 +186,7 @@ async def test_the_journal_is_trimmed_when_all_have_it(cluster: Cluster) -> None
     assert first.cluster.entries >= entries > 0  # the figures are those since the start
     await first.close()
     again = await cluster.join("a")
-    assert await again.append([new()]) == [Receipt(5, duplicate=False)]
+    assert await again.append([new()]) == [AppendResult(5, duplicate=False)]
     await second.catch_up()
     assert (await second.read(0)).records == (await again.read(0)).records
     with pytest.raises(ConfigurationError, match="its first entries no more: make a back-up with"):

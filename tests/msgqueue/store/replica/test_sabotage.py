@@ -11,7 +11,7 @@ import pytest
 from fanline.errors import StoreError
 from fanline.protocol import NewMessage
 from msgqueue.journal.fence import Fences
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.replica.agreement import Agreement
 from msgqueue.store.replica.engine import ReplicaStore
 from tests.msgqueue.store.replica import test_state
@@ -54,7 +54,7 @@ async def acked_and_kept(folder: Path) -> tuple[int, int]:
         cluster = Cluster(folder, stack)
         cut_off, other = await cluster.join("a", IMPATIENT), await cluster.join("b")
         cluster.log.cut_off("a")
-        acked: list[Receipt] = []
+        acked: list[AppendResult] = []
         with suppress(StoreError):
             acked = await cut_off.append([new()])
         await other.catch_up()
@@ -67,11 +67,11 @@ async def test_an_ack_at_publish_is_caught(tmp_path: Path) -> None:
 
     async def hasty(
         store: ReplicaStore, messages: Sequence[NewMessage], **_: Mapping[str, int]
-    ) -> list[Receipt]:
+    ) -> list[AppendResult]:
         sending.append(asyncio.ensure_future(append(store, messages)))
-        return [Receipt(number + 1, duplicate=False) for number, _ in enumerate(messages)]
+        return [AppendResult(number + 1, duplicate=False) for number, _ in enumerate(messages)]
 
-    sending: list[asyncio.Future[list[Receipt]]] = []
+    sending: list[asyncio.Future[list[AppendResult]]] = []
     append = ReplicaStore.append
     with mock.patch.object(ReplicaStore, "append", hasty):
         assert await acked_and_kept(tmp_path / "hasty") == (1, 0)

@@ -9,7 +9,7 @@ BOTH = {"a", "b"}
 
 
 def test_each_claim_is_for_one_msgqueue() -> None:
-    """Each gets the next stretch of the log; once all is claimed, there is nothing (line 61)."""
+    """Each gets the next part of the log; once all is claimed, there is nothing (line 61)."""
     share = Share(5).claimed("a", 2_000, BOTH).claimed("b", 2_000, BOTH)
     assert share.of("a") == [Claim(6, 5 + CLAIM_POSITIONS)]
     assert share.of("b") == [Claim(6 + CLAIM_POSITIONS, 2_000)]

@@ -33,10 +33,10 @@ def check(members: list[Member]) -> None:
     for member in members:
         assert member.pending is None
         assert member.replica.problem is None
-        for message, receipt in member.acked:
-            stored = decode_message(first.records[receipt.seq - 1].body)
-            assert receipt.duplicate or (stored.topic, stored.content) == (message.topic, message.content)
-            assert not receipt.duplicate or stored.id == message.id
+        for message, result in member.acked:
+            stored = decode_message(first.records[result.seq - 1].body)
+            assert result.duplicate or (stored.topic, stored.content) == (message.topic, message.content)
+            assert not result.duplicate or stored.id == message.id
 
 
 @pytest.mark.parametrize("seeds", [range(40), pytest.param(range(40, 2_000), marks=pytest.mark.long)])

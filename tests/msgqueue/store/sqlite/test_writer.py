@@ -26,8 +26,8 @@ async def test_survives_a_full_disk(
     assert [record.topic for record in await read_all(store)] == ["before"]
     assert await store.append([new("small", id="0")]) == [(2, False)]
     limit_pages(files, 1 << 30)
-    receipts = await store.append([new("big", "x" * 1000, id=f"{n}", sender="other") for n in range(500)])
-    assert receipts == [(seq, False) for seq in range(3, 503)]
+    results = await store.append([new("big", "x" * 1000, id=f"{n}", sender="other") for n in range(500)])
+    assert results == [(seq, False) for seq in range(3, 503)]
     assert [record.topic for record in await read_all(store)] == ["before", "small", *["big"] * 500]
     assert not caplog.records
 
