@@ -38,12 +38,9 @@ INSTEAD = {
     r"hall": "connected members",
     r"farewells?": "pending leave",
     r"neighbou?rs?": "queue (a client's), dependency, or another service",
-    r"ledgers?": "subscription state, delivery tracker",
-    r"parcels?": "pending message",
     r"flight(?<!in flight)(?<!in-flight)(?<!in_flight)": "outbox",
     r"audiences?(?= of|s? that|\.)": "subscriber group",
     r"uplinks?": "pipeline connection",
-    r"goodbyes?|dismissals?": "drain",
     r"unexpect(?!ed)": "cancel_pending",
     r"orphans?": "child process",
     r"transcripts?": "room history",
@@ -53,9 +50,25 @@ INSTEAD = {
     r"unready": "not ready",
     r"pop_protocol": "protocol.queue",
 }
+ROW = re.compile(r"^\| ([^|]+) \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
+
+
+def replaced_words(glossary: str) -> dict[str, str]:
+    """Return the words of the last column of the glossary, and the term for each.
+
+    Those in italics have other uses, and those in parentheses are remarks.
+    """
+    return {
+        f"{word}(?:e?s)?": f"{term} (docs/glossary.md)"
+        for term, words in ROW.findall(glossary)
+        for word in re.split(r", ", re.sub(r" \(.*?\)", "", words))
+        if word.strip() and not word.startswith(("*", "-", "Not"))
+    }
+
+
 BANNED = [
-    (re.compile(rf"(?<![a-z])(?:{word})(?![a-z])", re.IGNORECASE), instead)
-    for word, instead in INSTEAD.items()
+    (re.compile(rf"(?<![a-z`])(?:{word})(?![a-z])", re.IGNORECASE), instead)
+    for word, instead in (INSTEAD | replaced_words((ROOT / "docs/glossary.md").read_text())).items()
 ]
 RIDDLES = {"What", "Who", "Whoever", "Whether", "Let", "Those"}
 
