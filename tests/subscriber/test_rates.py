@@ -121,6 +121,9 @@ async def test_plain_subscriber_over_the_rate_is_not_read(
     queue: StubQueue, subscriber: Service, dial: Dial
 ) -> None:
     """In the plain dialect, which has no refusals, TCP tells a client that exceeds the rate (line 47)."""
+    other = await dial(subscriber, "/subscribe", **BOB)
+    await other.send("sub t")
+    await answers(other, 1)  # the end of the log is known: what is published now is new to all
     plain = await dial(subscriber, "/subscribe", v1=False, **ALICE)
     for part in ("a", "b"):
         await plain.send(FRAME.replace("t.", f"{part}."))
