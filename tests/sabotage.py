@@ -28,7 +28,7 @@ from msgqueue.app import open_msgqueue
 from msgqueue.journal import jetstream
 from msgqueue.journal.stream import stream_config
 from msgqueue.settings import MsgQueueSettings
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.replica.agreement import Agreement
 from msgqueue.store.replica.engine import ReplicaStore
 from msgqueue.store.sqlite import writer as sqlite_writer
@@ -91,13 +91,15 @@ def ack_at_publish() -> None:
     append = ReplicaStore.append
     sending = set()
 
-    async def hasty_append(store: ReplicaStore, messages: Sequence[NewMessage], **rest: Any) -> list[Receipt]:
+    async def hasty_append(
+        store: ReplicaStore, messages: Sequence[NewMessage], **rest: Any
+    ) -> list[AppendResult]:
         head = (await store.bounds()).last
         task = asyncio.ensure_future(append(store, messages, **rest))
         sending.add(task)
         task.add_done_callback(sending.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return [Receipt(head + number, duplicate=False) for number in range(1, len(messages) + 1)]
+        return [AppendResult(head + number, duplicate=False) for number in range(1, len(messages) + 1)]
 
     mock.patch.object(ReplicaStore, "append", hasty_append).start()
 

@@ -132,7 +132,10 @@ class ListedMember(NamedTuple):
 
 
 class Here(_Event, frozen=True):
-    """Members who joined on a server are still there; retention may have removed their joins."""
+    """Members of a server are still there.
+
+    Retention may have removed their joins.
+    """
 
     server: str
     members: tuple[ListedMember, ...]

@@ -10,7 +10,7 @@ import pytest
 from fanline.errors import Closed
 from fanline.protocol import NewMessage
 from msgqueue.log import Log
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.conftest import until
 
@@ -20,12 +20,12 @@ async def test_close_closes_the_store_whatever_its_writers_do(tmp_path: Path) ->
     store = await SqliteStore.open(tmp_path, dedupe_window=60)
     commits: list[Sequence[NewMessage]] = []
 
-    async def append(messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def append(messages: Sequence[NewMessage]) -> list[AppendResult]:
         commits.append(messages)
         await asyncio.Event().wait()
         return []
 
-    log = Log(store, tail_bytes=1, buffer_bytes=1, timeout=5, append=append)
+    log = Log(store, cache_bytes=1, buffer_bytes=1, timeout=5, append=append)
     await log.start()
     message = NewMessage("t", msgspec.Raw(b"1"))
     log.append([message])

@@ -18,6 +18,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from errno import ECONNRESET
 from typing import Final, NamedTuple, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -170,7 +171,7 @@ class ReconnectingConnection:
         """Connect, run one session, and return why the connection ended."""
         try:
             connection = await self._open()
-        except (OSError, InvalidHandshake) as error:
+        except (OSError, InvalidHandshake, ConnectionClosed) as error:
             return self._not_opened(error)
         except Disconnected as error:  # there is no token
             return _Loss(error, is_final=isinstance(error, LoginRefused))
@@ -259,7 +260,7 @@ class ReconnectingConnection:
         if has_changed and self._on_state is not None:
             self._on_state(problem)
 
-    def _not_opened(self, error: OSError | InvalidHandshake) -> "_Loss":
+    def _not_opened(self, error: OSError | InvalidHandshake | ConnectionClosed) -> "_Loss":
         reason = self._translated(error)
         reason.__cause__ = error
         if isinstance(reason, LoginRefused) and self._login.is_renewable and not self._is_fresh:
@@ -268,7 +269,9 @@ class ReconnectingConnection:
             return _Loss(reason)
         return _Loss(reason, is_final=isinstance(reason, LoginRefused | ConfigurationError))
 
-    def _translated(self, error: OSError | InvalidHandshake) -> FanlineError:
+    def _translated(self, error: OSError | InvalidHandshake | ConnectionClosed) -> FanlineError:
+        if isinstance(error, ConnectionClosed):  # after TLS, before the library has sent its handshake
+            error = ConnectionResetError(ECONNRESET, "connection reset by peer")
         if isinstance(error, InvalidStatus):
             response = error.response
             return refused(self.url, response.status_code, bytes(response.body or b""), login=self._login.who)

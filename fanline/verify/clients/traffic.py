@@ -12,7 +12,7 @@ from fanline.verify.clients.subscribers import Reader
 from fanline.verify.verdict.observations import Received
 from fanline.verify.wait_for import settles
 
-# Nothing has moved for so long, and for as long as the services wait for the queue: longer than any delay of
+# Nothing has moved for so long, and for as long as the services wait for msgqueue: longer than any delay of
 # a client before it connects again, and what the attempt itself may take.
 QUIET_SECONDS: Final = 15.0
 

@@ -12,7 +12,7 @@ from fanline.queue.fair_queue import WINDOW_COUNT
 from fanline.queue.local import LocalQueue
 from msgqueue.consumers.registry import Consumers
 from msgqueue.log import Log
-from msgqueue.store.base import Receipt
+from msgqueue.store.base import AppendResult
 from msgqueue.store.sqlite.engine import SqliteStore
 from tests.conftest import until
 from tests.stubs import DEADLINE
@@ -55,13 +55,13 @@ async def test_waits_no_longer_than_the_log_is_full(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path, dedupe_window=60)
     is_written = asyncio.Event()
 
-    async def append(messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def append(messages: Sequence[NewMessage]) -> list[AppendResult]:
         await is_written.wait()
         return await store.append(messages)
 
-    log = Log(store, tail_bytes=1, buffer_bytes=1, timeout=5, append=append)
+    log = Log(store, cache_bytes=1, buffer_bytes=1, timeout=5, append=append)
     await log.start()
-    queue = LocalQueue(log, Consumers(log))
+    queue = LocalQueue(log, Consumers(log), buffer_bytes=1 << 20)
     queue.append(new("bob"), None)
     await until(lambda: log.is_full)
     waiting = asyncio.create_task(queue.wait_for_space("bob"))

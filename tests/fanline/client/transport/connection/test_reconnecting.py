@@ -3,7 +3,11 @@
 import asyncio
 import socket
 import ssl
+import struct
+from collections.abc import Coroutine, Generator
 from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -11,6 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from fanline.client.transport.connection import ReconnectingConnection
 from fanline.errors import Disconnected
 from fanline.protocol import Dialect
+from fanline.security.tls import server_context
 from tests.fanline.client.transport.connection.conftest import (
     LOGIN,
     Attempts,
@@ -19,7 +24,9 @@ from tests.fanline.client.transport.connection.conftest import (
     listen,
     running,
 )
-from tests.stubs import PASSWORD, USER, Stub
+from tests.stubs import DEADLINE, PASSWORD, USER, Stub
+
+T = TypeVar("T")
 
 
 async def test_hands_over_an_open_connection(stub: Stub, tls: ssl.SSLContext) -> None:
@@ -110,6 +117,52 @@ async def test_reconnects_when_dropped(stub: Stub, tls: ssl.SSLContext) -> None:
         for count in range(1, 4):
             await stub.until(lambda: len(stub.paths) == count and len(stub.connections) == 1)  # noqa: B023 - used at once
             stub.drop()
+
+
+async def break_after_tls(listening: socket.socket, cert_dir: Path) -> None:
+    """Send the server's half of the TLS handshake and a reset to one client, which finds both at once."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = server_context(cert_dir).wrap_bio(incoming, outgoing, server_side=True)
+    loop = asyncio.get_running_loop()
+    sock, _ = await loop.sock_accept(listening)
+    with sock:
+        incoming.write(await loop.sock_recv(sock, 1 << 16))
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.send(outgoing.read())
+
+
+def late_task(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, T] | Generator[Any, None, T],
+    **options: Any,
+) -> asyncio.Future[T]:
+    """Return a task that ends some turns of the event loop after its coroutine."""
+
+    async def run() -> T:
+        result = await cast("Coroutine[Any, Any, T]", coroutine)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return result
+
+    return asyncio.Task(run(), loop=loop, **options)
+
+
+async def test_reconnects_when_lost_before_the_handshake(cert_dir: Path, tls: ssl.SSLContext) -> None:
+    """A connection that breaks between TLS and the WebSocket handshake is made again."""
+    watch = Watch()
+    asyncio.get_running_loop().set_task_factory(late_task)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        url = f"wss://localhost:{listening.getsockname()[1]}"
+        link = ReconnectingConnection(url, login=LOGIN, tls=tls, on_state=watch, backoff=Attempts())
+        async with running(link) as task, asyncio.timeout(DEADLINE):
+            for _ in range(3):
+                breaking = asyncio.create_task(break_after_tls(listening, cert_dir))
+                await asyncio.wait([breaking, task], return_when=asyncio.FIRST_COMPLETED)
+                assert not task.done()
+    assert watch.states == [f"{url} cannot be reached: connection reset by peer"]
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
