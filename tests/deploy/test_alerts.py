@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import httpx
 import msgspec
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import certs
@@ -29,8 +31,10 @@ from fanline.settings import Settings
 from fanline.tasks import running_task
 from msgqueue.app import open_msgqueue
 from msgqueue.clock import LogClock
+from msgqueue.metrics import show_cluster
 from msgqueue.settings import MsgQueueSettings
 from msgqueue.store.choice import EngineChoice
+from msgqueue.store.figures import ClusterFigures
 from publisher.app import open_publisher
 from subscriber.app import open_subscriber
 from tests.conftest import Dial, StartService, WallClock, receive_objects, until
@@ -62,10 +66,17 @@ async def scrape(*services: Service | int) -> Scrape:
                 found["up", where] = 0
                 continue
             found["up", where] = 1
-            for family in text_string_to_metric_families(text):
-                for sample in family.samples:
-                    found[sample.name, (*where, *sorted(sample.labels.items()))] = sample.value
+            found |= read_metrics(text, where)
     return found
+
+
+def read_metrics(text: str, where: tuple[tuple[str, str], ...]) -> Scrape:
+    """Return the metrics in a text, with the labels that Prometheus adds."""
+    return {
+        (sample.name, (*where, *sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 def series(healthy: Scrape, before: Scrape, after: Scrape) -> Iterator[dict[str, str]]:
@@ -324,6 +335,27 @@ async def test_files_that_run_out(pipeline: Pipeline, tmp_path: Path) -> None:
             stack.enter_context(Path("/dev/null").open())
         full = await scrape(queue)
     check(tmp_path, "FanlineFilesRunOut", healthy, full, full)
+
+
+@pytest.mark.parametrize(
+    ("alert", "broken"),
+    [
+        ("FanlineMsgqueueStopped", {"is_stopped": True}),
+        ("FanlineJournalSilent", {"wait": 30.0}),
+        ("FanlineMsgqueueAlone", {"msgqueues": 1}),
+    ],
+)
+def test_a_cluster_in_trouble(tmp_path: Path, alert: str, broken: dict[str, Any]) -> None:
+    """A msgqueue that is stopped, hears nothing or is alone is told, by its figures (line 56)."""
+
+    def shown(figures: ClusterFigures) -> Scrape:
+        registry = CollectorRegistry()
+        show_cluster(registry, lambda: figures)
+        return read_metrics(generate_latest(registry).decode(), (("instance", "i0"), ("job", "fanline")))
+
+    healthy = ClusterFigures(msgqueues=2)
+    after = shown(replace(healthy, **broken))
+    check(tmp_path, alert, shown(healthy), after, after)
 
 
 def test_every_alert_is_fired() -> None:
