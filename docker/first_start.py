@@ -57,7 +57,9 @@ def main(argv: Sequence[str]) -> None:
     admin_password = private / f"{FIRST_USER}-password"
     if make_users(admin_password, settings):
         show(f"The first user is {FIRST_USER}", admin_password)
-        sys.stdout.write(f"Add others:\n    {COMPOSE} run --rm --entrypoint fanline setup user add NAME\n")
+        if admin_password.is_absolute():
+            command = f"{COMPOSE} run --rm --entrypoint fanline setup user add NAME"
+            sys.stdout.write(f"Add others:\n    {command}\n")
     if settings.chat_password_file is not None and make_password(settings.chat_password_file):
         show("Chat has one password for all members", settings.chat_password_file)
 
@@ -80,9 +82,9 @@ def show(what: str, password_file: Path) -> None:
 
     The password itself is not printed: output is kept in a log.
     """
-    sys.stdout.write(
-        f"{what}; this shows the password:\n    {COMPOSE} run --rm --entrypoint cat setup {password_file}\n"
-    )
+    # In compose.yaml all paths are absolute; others are of the current folder.
+    cat = f"{COMPOSE} run --rm --entrypoint cat setup" if password_file.is_absolute() else "cat"
+    sys.stdout.write(f"{what}; this shows the password:\n    {cat} {password_file}\n")
 
 
 def make_certificates(private: Path, shared: Path, names: Sequence[str]) -> None:
@@ -125,7 +127,7 @@ def make_users(password_file: Path, settings: ChatSettings) -> bool:
     if settings.chat_user is not None and settings.chat_user_password_file is not None:
         chat = User(settings.chat_user, CHAT_TOPICS, CHAT_TOPICS)
         add_user(users, chat, settings.chat_user_password_file)
-    return add_user(users, User(FIRST_USER), password_file)
+    return add_user(users, User(FIRST_USER, is_admin=True), password_file)
 
 
 def add_user(users: UsersFile, user: User, password_file: Path) -> bool:

@@ -107,7 +107,7 @@ def test_first_start_makes_credentials_that_work(started: Project) -> None:
         assert bcrypt.checkpw(file.read_bytes().strip(), accounts[name].password_hash.encode())
     assert accounts["pipeline"].user.is_service
     assert accounts["chat"].user == User("chat", ("chat.>",), ("chat.>",))
-    assert accounts["admin"].user == User("admin")
+    assert accounts["admin"].user == User("admin", is_admin=True)
 
 
 def test_secrets_of_the_old_layout_move(project: Project) -> None:
