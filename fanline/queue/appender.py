@@ -7,7 +7,6 @@ plain dialect does not reply: messages that need a reply are refused, the others
 
 import asyncio
 import logging
-import secrets
 from collections import Counter
 from typing import Final
 
@@ -29,7 +28,7 @@ from fanline.protocol import (
     encode,
     join_array,
 )
-from fanline.queue.base import ReplySlot
+from fanline.queue.base import GeneratedIds, ReplySlot
 from fanline.queue.fair_queue import WINDOW_BYTES, WINDOW_COUNT, FairQueue
 from fanline.tasks import running_task
 
@@ -72,8 +71,7 @@ class Appender:
         self._held: Counter[str | None] = Counter()  # how often each user waits for space
         self._is_empty = asyncio.Event()
         self._is_empty.set()
-        self._id_prefix = f"${secrets.token_hex(6)}-"
-        self._ids = 0
+        self._ids = GeneratedIds()
 
     async def run(self) -> None:
         """Send what is appended, until cancelled.
@@ -97,8 +95,7 @@ class Appender:
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
         """Send a message after all that its sender appended before."""
         if message.id is None:
-            self._ids += 1
-            message.id = f"{self._id_prefix}{self._ids:x}"
+            message.id = self._ids.next()
         outbox, waiting = self._outbox, self._waiting  # this runs for each message
         group, deadline = reply and reply.group, self._loop.time() + self._timeout
         appended = _Appended(message.id, encode(message), group, deadline, reply=reply)

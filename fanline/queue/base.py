@@ -1,5 +1,6 @@
 """The interface through which services and tools use the log: :class:`QueueClient`."""
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -21,6 +22,19 @@ class ReplySlot(Protocol):
     def settle(self, outcome: Ack | Refusal) -> None:
         """Take the outcome; must not raise. A second one is ignored."""
         ...
+
+
+class GeneratedIds:
+    """Generates the ids of messages that come without one."""
+
+    def __init__(self) -> None:
+        self._prefix = f"${secrets.token_hex(6)}-"
+        self._count = 0
+
+    def next(self) -> str:
+        """Return an id that was never returned before."""
+        self._count += 1
+        return f"{self._prefix}{self._count:x}"
 
 
 class LogListener(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from fanline.change_notifier import ChangeNotifier
 from fanline.errors import ErrorCode, Rejected, StoreError
 from fanline.protocol import Ack, ConsumerState, NewMessage, PageAnswer, Read, Record, Refusal
-from fanline.queue.base import LogListener, QueueClient, ReplySlot
+from fanline.queue.base import GeneratedIds, LogListener, QueueClient, ReplySlot
 from fanline.queue.fair_queue import WINDOW_BYTES, WINDOW_COUNT, FairQueue
 from fanline.queue.pages import Pages, ReadableLog
 
@@ -92,6 +92,7 @@ class LocalQueue(QueueClient):
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._read_error: str | None = None
+        self._ids = GeneratedIds()
 
     async def run(self) -> None:
         """Wait until cancelled: the log writes by itself."""
@@ -109,6 +110,8 @@ class LocalQueue(QueueClient):
 
     def append(self, message: NewMessage, reply: ReplySlot | None, *, sender: object = None) -> None:
         """Store a message after all that its sender appended before."""
+        if message.id is None and reply is not None:
+            message.id = self._ids.next()  # the reply shows it
         size = len(message.content) + len(message.topic)
         sender, user, waiting = sender if reply is None else reply.group, message.sender, self._waiting
         if (waiting.size or not self._has_window) and waiting.may_pass(

@@ -139,6 +139,14 @@ async def test_appended_messages_get_positions_in_order(queue: QueueClient) -> N
     assert queue.pending == 0
 
 
+async def test_a_message_without_an_id_gets_one(queue: QueueClient) -> None:
+    """The outcome shows it, in ``fanline serve`` as well, where it was null; no two are the same."""
+    outcomes = await append(queue, new(1), new(2))
+    shown = [outcome.ok for outcome in outcomes if isinstance(outcome, Ack) and outcome.ok is not None]
+    assert len(set(shown)) == 2
+    assert all(each.startswith("$") for each in shown)
+
+
 async def test_a_repeated_id_is_stored_once(queue: QueueClient) -> None:
     """The outcome is the position of the first, and says so."""
     assert await append(queue, new(1, id="a"), new(1, id="a")) == [Ack("a", 1), Ack("a", 1, duplicate=True)]
