@@ -119,7 +119,10 @@ class LoginVerifier:
         """
         if token is None:
             return VerifiedLogin(await self._passwords.authenticate(authorization, address))
+        mark = self._provider_mark
         claims = await self._verify(token)
+        if mark is not self._provider_mark:  # changed while the keys were fetched
+            raise Unauthorized("the settings of tokens have changed: log in again")
         if self._passwords.user(claims.name):
             raise Unauthorized(f"{claims.name} is a user with a password: a token needs its own name")
         if self.revocations.is_revoked(claims.name, claims.token_id, claims.issued):

@@ -72,6 +72,9 @@ class Provider:
         self.answer: Callable[[asyncio.StreamWriter], Any] = self.send_keys
         self.requests = 0
         self.port = 0
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     @property
     def url(self) -> str:
@@ -89,6 +92,9 @@ class Provider:
         try:
             await reader.readuntil(b"\r\n\r\n")
             self.requests += 1
+            if not self.may_answer.is_set():
+                self.asked.set()
+                await self.may_answer.wait()
             await self.answer(writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
@@ -373,8 +379,16 @@ async def test_other_settings_count_at_once(accept: Callable[..., Settings], pro
     with pytest.raises(ConfigurationError):
         logins.reload(accept(token_issuer=None))
     assert logins.end_of(login) is None
+    provider.may_answer.clear()
+    logins.reload(accept())
+    late = asyncio.create_task(logins.identify(None, token(), HERE))
+    async with asyncio.timeout(DEADLINE):
+        await provider.asked.wait()
     logins.reload(accept(token_audience="other"))
+    provider.may_answer.set()
     assert logins.generation != generation
     assert "log in again" in str(logins.end_of(login))
+    with pytest.raises(Unauthorized, match="log in again"):
+        await late
     with pytest.raises(Unauthorized):
         await logins.identify(None, token(), HERE)
