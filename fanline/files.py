@@ -1,18 +1,27 @@
-"""Files written as a whole, who can read them, and typed programs.
+"""Files: written as a whole, followed, readable for whom; and typed programs.
 
-What these functions raise is :class:`OSError`; callers name the file in words of their own.
+What the functions raise is :class:`OSError`; callers name the file in words of their own.
 """
 
 import fcntl
+import logging
 import os
 import shlex
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
+
+from fanline.errors import ConfigurationError
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS: Final = 1.0
 
 PRIVATE: Final = 0o600
 PUBLIC: Final = 0o644
@@ -90,6 +99,61 @@ def version(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class FollowedFile(Generic[T]):
+    """A value read from files, and again when they change.
+
+    While they cannot be used, which is logged once, what was read before remains in use.
+
+    Args:
+        read: Reads the files.
+        version: Returns a value that changes with the files.
+        kept: The sentence that the log adds, such as "the key from before remains in use".
+
+    Attributes:
+        value: What was read.
+        problem: Why the files as they are now cannot be used; None if they are in use.
+
+    Raises:
+        ConfigurationError: If ``read`` raises it.
+    """
+
+    def __init__(self, read: Callable[[], T], version: Callable[[], object], *, kept: str) -> None:
+        self.problem: str | None = None
+        self._read = read
+        self._find_version = version
+        self._kept = kept
+        self._next_look = 0.0
+        self._version = version()  # before reading: a change during it is found at the next look
+        self.value = read()
+
+    def look_at_times(self, now: float) -> bool:
+        """Like :meth:`look`, at most once a second.
+
+        ``now`` is in seconds of any monotonic clock.
+        """
+        if now < self._next_look:
+            return False
+        self._next_look = now + SECONDS_BETWEEN_LOOKS
+        return self.look()
+
+    def look(self) -> bool:
+        """Read changed files again; return whether that was done."""
+        version = self._find_version()
+        if version == self._version:
+            self.problem = None
+            return False
+        try:
+            self.value = self._read()
+        except ConfigurationError as error:  # also found by the next look: only the mode may be wrong
+            problem = f"{error}; {self._kept}"
+            if problem != self.problem:
+                logger.error("%s", problem)
+            self.problem = problem
+            return False
+        self._version, self.problem = version, None
+        return True
 
 
 def typed(program: str) -> str:

@@ -22,7 +22,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NoReturn
@@ -30,13 +30,13 @@ from weakref import WeakValueDictionary
 
 import bcrypt
 
-from fanline.errors import ConfigurationError, FanlineError
+from fanline.errors import FanlineError
+from fanline.files import FollowedFile
 from fanline.security.guesses import GuessLimiter, TokenBuckets, network
 from fanline.security.users import MAX_NAME_LENGTH, MAX_PASSWORD_BYTES, Account, User, UsersFile
 from fanline.settings import DEMO_PASSWORD, DEMO_USER
 
 CHECKS_AT_ONCE: Final = 2
-SECONDS_BETWEEN_LOOKS: Final = 1.0
 MAX_REMEMBERED_LOGINS: Final = 65_536
 
 # Guesses for one name from one network; all are regained in this many seconds.
@@ -159,7 +159,7 @@ class Authenticator:
                 is_right = await self._is_password(password, stored)
             if is_right:
                 self._confirmed.add(name, stored, login)
-                self._name_guesses.give_back(guess, self._clock())
+                self._name_guesses.give_back(guess)
                 return
         raise self._count_wrong(address)
 
@@ -219,20 +219,27 @@ class _Roster:
     """The current accounts: those of the users file, or the demo account."""
 
     def __init__(self, path: Path | None) -> None:
-        self._file = None if path is None else UsersFile(path)
-        self._version: object = None
-        self.problem: str | None = None
-        self._next_look = 0.0
-        self._generation = 0
-        if self._file is None:
-            self._adopt(_demo_accounts())
-        else:
-            self._load(self._file)
+        self._generation = 1
+        self._demo = _demo_accounts() if path is None else {}
+        self._file: FollowedFile[dict[str, Account]] | None = None
+        if path is not None:
+            file = UsersFile(path)
+            self._file = FollowedFile(file.read, file.version, kept="the previous users remain valid")
+        self._path = path
+
+    @property
+    def problem(self) -> str | None:
+        """Reason why the present files cannot be used, or None."""
+        return None if self._file is None else self._file.problem
 
     def find(self, name: str, now: float) -> Account | None:
         """Return the account of a user, if there is one."""
         self._refresh(now)
         return self._accounts.get(name)
+
+    @property
+    def _accounts(self) -> dict[str, Account]:
+        return self._demo if self._file is None else self._file.value
 
     @property
     def any_hash(self) -> str:
@@ -251,38 +258,9 @@ class _Roster:
         return None if account is None else account.user
 
     def _refresh(self, now: float) -> None:
-        if self._file is not None and now >= self._next_look:
-            self._next_look = now + SECONDS_BETWEEN_LOOKS
-            self._look(self._file)
-
-    def _look(self, file: UsersFile) -> None:
-        if file.version() == self._version:
-            return
-        try:
-            self._load(file)
-        except ConfigurationError as error:
-            self._complain(str(error))
-        else:
-            logger.info("%s: read again, %d users", file.path, len(self._accounts))
-
-    def _load(self, file: UsersFile) -> None:
-        version = file.version()  # before reading: a change during it is found at the next look
-        self._adopt(file.read())
-        self._version, self.problem = version, None
-
-    def _adopt(self, accounts: Mapping[str, Account]) -> None:
-        self._accounts = accounts
-        self._generation += 1
-
-    def _complain(self, mistake: str) -> None:
-        """Log a mistake once, until it is corrected.
-
-        Each look finds it again.
-        """
-        problem = f"{mistake}; the previous users remain valid"
-        if problem != self.problem:
-            logger.error("%s", problem)
-            self.problem = problem
+        if self._file is not None and self._file.look_at_times(now):
+            self._generation += 1
+            logger.info("%s: read again, %d users", self._path, len(self._file.value))
 
 
 class ConfirmedLogins:

@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterator
 from functools import lru_cache
 from typing import Final
 
+from fanline.token_bucket import TokenBucket
+
 # For each network size in bits, in IPv4 and IPv6, the guesses that may come at once, or in a minute.
 _LEVELS: Final = ((32, 64, 20), (24, 48, 100), (16, 32, 500))
 SECONDS_TO_REGAIN_ALL: Final = 60.0
@@ -34,9 +36,9 @@ class TokenBuckets:
 
     def __init__(self, capacity: int, seconds_to_fill: float, max_keys: int = _MAX_KEYS) -> None:
         self._capacity = capacity
-        self._seconds_per_token = seconds_to_fill / capacity
+        self._rate = capacity / seconds_to_fill
         self._max_keys = max_keys
-        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -46,22 +48,21 @@ class TokenBuckets:
 
         ``now`` is in seconds of any monotonic clock.
         """
-        return self._count(key, now) >= 1
+        return key not in self._buckets or self._buckets[key].level(now) >= 1
 
     def take(self, key: Hashable, now: float) -> None:
         """Take a token, if there is one."""
-        self._buckets[key] = (max(0.0, self._count(key, now) - 1), now)
+        if key not in self._buckets:
+            self._buckets[key] = TokenBucket(self._rate, self._capacity, now)
         self._buckets.move_to_end(key)
+        self._buckets[key].take(1, now)
         if len(self._buckets) > self._max_keys:
             self._buckets.popitem(last=False)
 
-    def give_back(self, key: Hashable, now: float) -> None:
+    def give_back(self, key: Hashable) -> None:
         """Put a token back that was taken for nothing."""
-        self._buckets[key] = (min(self._capacity, self._count(key, now) + 1), now)
-
-    def _count(self, key: Hashable, now: float) -> float:
-        count, since = self._buckets.get(key, (float(self._capacity), now))
-        return min(self._capacity, count + (now - since) / self._seconds_per_token)
+        if key in self._buckets:
+            self._buckets[key].spend(-1)
 
 
 class GuessLimiter:

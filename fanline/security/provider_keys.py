@@ -6,6 +6,7 @@ import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from fanline import files
 from fanline.errors import ConfigurationError
+from fanline.files import FollowedFile
 
 REFRESH_SECONDS: Final = 3_600.0
 FETCH_PAUSE_SECONDS: Final = 30.0
@@ -108,37 +110,29 @@ class KeyFile:
     Args:
         path: The file.
 
-    Attributes:
-        problem: Why the file as it is now cannot be used; None if it is in use.
-
     Raises:
         ConfigurationError: As for :func:`read_public_keys`.
     """
 
     def __init__(self, path: Path) -> None:
-        self.problem: str | None = None
-        self._path = path
-        self._version: object = files.version(path)
-        self._keys = read_public_keys(path)
+        self._file = FollowedFile(
+            partial(read_public_keys, path),
+            partial(files.version, path),
+            kept="the keys from before remain in use",
+        )
+
+    @property
+    def problem(self) -> str | None:
+        """Why the present file cannot be used; None if it is."""
+        return self._file.problem
 
     async def fetch(self) -> Sequence[VerificationKey]:
         """Return the keys."""
-        return self._keys
+        return self._file.value
 
     def look(self) -> bool:
         """Read a changed file again; return whether keys have changed."""
-        version = files.version(self._path)
-        if version == self._version:
-            return False
-        self._version = version
-        try:
-            self._keys = read_public_keys(self._path)
-        except ConfigurationError as error:
-            self.problem = f"{error}; the keys from before remain in use"
-            logger.error("%s", self.problem)
-            return False
-        self.problem = None
-        return True
+        return self._file.look()
 
 
 class JwksEndpoint:

@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,8 +26,8 @@ from pydantic import SecretStr
 
 from fanline import files
 from fanline.errors import ConfigurationError
-from fanline.files import typed
-from fanline.security.authenticator import SECONDS_BETWEEN_LOOKS, Unauthorized
+from fanline.files import FollowedFile, typed
+from fanline.security.authenticator import Unauthorized
 from fanline.settings import Settings
 
 # The uses of a token.
@@ -102,7 +103,6 @@ class TokenKey:
 
     Attributes:
         path: As given.
-        problem: Why the file as it is now cannot be used; None if it is in use, or was never needed.
         mark: Another object for each key.
     """
 
@@ -115,14 +115,16 @@ class TokenKey:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
-        self.problem: str | None = None
         self.mark = object()
         self._setting = setting
         self._text = text
         self._clock = clock
-        self._loaded: bytes | None = None
-        self._version: object = None
-        self._next_look = 0.0
+        self._file: FollowedFile[bytes] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the present file cannot be used, or None."""
+        return None if self._file is None else self._file.problem
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -139,23 +141,11 @@ class TokenKey:
 
         This looks at most once a second.
         """
-        now = self._clock()
-        if self._text is not None or self._loaded is None or now < self._next_look:
+        if self._text is not None or self._file is None:
             return
-        self._next_look = now + SECONDS_BETWEEN_LOOKS
-        version = files.version(self.path)
-        if version == self._version:
-            return
-        self._version = version
-        try:
-            secret = self._read()
-        except ConfigurationError as error:
-            self.problem = f"{error}; the key from before remains in use"
-            logger.error("%s", self.problem)
-            return
-        self.problem = None
-        if secret != self._loaded:
-            self._loaded, self.mark = secret, object()
+        before = self._file.value
+        if self._file.look_at_times(self._clock()) and self._file.value != before:
+            self.mark = object()
             logger.info("%s %s: there is another key", self._setting, self.path)
 
     def create_if_missing(self) -> None:
@@ -247,11 +237,12 @@ class TokenKey:
 
     @property
     def _secret(self) -> bytes:
-        if self._loaded is None:
-            self._version = files.version(self.path)
-            self._loaded = self._read()
+        if self._file is None:
+            self._file = FollowedFile(
+                self._read, partial(files.version, self.path), kept="the key from before remains in use"
+            )
         self.look()
-        return self._loaded
+        return self._file.value
 
     def _read(self) -> bytes:
         if self._text is not None:

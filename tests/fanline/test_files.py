@@ -7,11 +7,23 @@ import stat
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from fanline.files import PRIVATE, PUBLIC, create, is_open_to_all, locked, replace, typed
+from fanline.errors import ConfigurationError
+from fanline.files import (
+    PRIVATE,
+    PUBLIC,
+    FollowedFile,
+    create,
+    is_open_to_all,
+    locked,
+    replace,
+    typed,
+    version,
+)
 
 
 def mode(path: Path) -> int:
@@ -139,3 +151,37 @@ def test_no_message_names_the_command_alone() -> None:
     folders = ("fanline", "msgqueue", "publisher", "subscriber", "chat")
     paths = {path for folder in folders for path in (root / folder).rglob("*.py")}
     assert {path for path in paths if alone.search(path.read_text())} == {root / "fanline/settings.py"}
+
+
+def test_a_followed_file_is_read_again_until_it_can_be_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The value from before remains in use; the mistake is logged once (line 53)."""
+    path, is_usable = tmp_path / "file", True
+    path.write_text("first")
+
+    def read() -> str:
+        if not (is_usable and path.exists()):
+            raise ConfigurationError("wrong mode")
+        return path.read_text()
+
+    file = FollowedFile(read, partial(version, path), kept="the first one remains")
+
+    def state() -> tuple[str, str | None]:
+        return file.value, file.problem
+
+    assert not file.look()
+    is_usable = False
+    path.write_text("another")
+    assert not any(file.look() for _ in range(3))
+    assert state() == ("first", "wrong mode; the first one remains")
+    assert caplog.text.count("wrong mode") == 1
+    is_usable = True  # without a change that shows in the file
+    assert file.look()
+    assert state() == ("another", None)
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    assert not file.look()
+    assert file.problem is not None
+    elsewhere.rename(path)
+    assert not file.look()
+    assert state() == ("another", None)

@@ -42,7 +42,7 @@ def test_a_bucket_holds_what_it_should(steps: list[tuple[float, bool]]) -> None:
         now += pause
         buckets.take("a", now)
         if is_given_back:
-            buckets.give_back("a", now)
+            buckets.give_back("a")
     now += 50.001
     taken = 0
     while buckets.has_token("a", now):
