@@ -106,13 +106,11 @@ class Peer(ABC):
     Attributes:
         name: Its name in tables.
         keeps: Whether a subscriber that reconnects receives the messages it missed.
-        matches_patterns: Whether it has wildcards.
         dialect: The protocol of its clients.
     """
 
     name: ClassVar[str]
     keeps: ClassVar[bool] = False
-    matches_patterns: ClassVar[bool] = True
     dialect: Dialect
 
     def __init__(self, folder: Path, certificates: Path) -> None:

@@ -59,7 +59,6 @@ class Centrifugo(SingleServer):
     """
 
     name: ClassVar[str] = "centrifugo"
-    matches_patterns = False
     dialect: Dialect = CentrifugoDialect()
 
     @classmethod

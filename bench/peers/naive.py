@@ -39,7 +39,6 @@ class Naive(SingleServer):
     """One process on uvloop, which stores and joins nothing."""
 
     name: ClassVar[str] = "naive"
-    matches_patterns = False
     dialect: Dialect = NaiveDialect()
 
     @classmethod

@@ -19,9 +19,8 @@ from websockets.frames import Frame, Opcode
 from fanline.protocol import basic_authorization
 from fanline.verify.hostile.target import Target, again, discard, together
 
-# What a frame may have at most, on /publish and on /subscribe.
+# What a frame may have at most on /publish.
 PUBLISH_FRAME: Final = 4 << 20
-SUBSCRIBE_FRAME: Final = 65_536
 
 LARGE: Final = "x" * 1_000_000
 HEADER_BYTES: Final = 1_500
