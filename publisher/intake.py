@@ -229,7 +229,7 @@ def _sender_of(user: User) -> str | None:
 
 def _check_rights(message: NewMessage, user: User) -> Rejected | None:
     if not user.may_publish(message.topic):
-        reason = f'{user.name} may not publish on "{message.topic}"'
+        reason = f'{user.name} may not publish on "{message.topic}": ask the operator for the right'
         return Rejected(ErrorCode.FORBIDDEN, reason, message.id)
     if message.id is not None and message.id.startswith("$"):
         reason = 'an id must not begin with "$": those are the system\'s own'

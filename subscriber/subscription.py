@@ -229,8 +229,7 @@ class Subscription:
         return self._sessions.enter(command.pattern, command.session)
 
     def _check(self, pattern: str) -> None:
-        if not self._user.may_subscribe(pattern):
-            raise Rejected(ErrorCode.FORBIDDEN, f'{self._user.name} may not subscribe to "{pattern}"')
+        self._user.require_subscribe(pattern)
         if len(self.patterns) >= self._max_patterns and pattern not in self.patterns:
             raise self._too_many()
         self._require_memory(pattern)

@@ -115,7 +115,7 @@ class IdentityProvider:
         try:
             header = jwt.get_unverified_header(text)
         except jwt.InvalidTokenError:
-            raise Unauthorized("the token is malformed") from None
+            raise Unauthorized("the token is malformed: get a new one") from None
         algorithm, name = header.get("alg"), header.get("kid")
         if algorithm not in self._settings.token_algorithms:
             raise Unauthorized("the token is signed with an algorithm that is not accepted")
@@ -154,7 +154,7 @@ class IdentityProvider:
         except jwt.MissingRequiredClaimError as error:
             raise Unauthorized(f"the token has no claim {error.claim}") from None
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError):
-            raise Unauthorized("the token is malformed") from None
+            raise Unauthorized("the token is malformed: get a new one") from None
         self._check_audience(payload)
         return payload
 

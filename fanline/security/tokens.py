@@ -212,7 +212,7 @@ class TokenKey:
             ConfigurationError: If the key is missing or cannot be used.
         """
         if len(text) > _MAX_LENGTH or not text.isascii():
-            raise Unauthorized("the token is malformed")
+            raise Unauthorized("the token is malformed: log in again")
         try:
             return _claims(self._decode(text, audience))
         except jwt.ExpiredSignatureError:
@@ -222,7 +222,7 @@ class TokenKey:
         except jwt.InvalidAudienceError:
             raise Unauthorized(f"the token is not for the {audience}") from None
         except jwt.InvalidTokenError:
-            raise Unauthorized("the token is malformed") from None
+            raise Unauthorized("the token is malformed: log in again") from None
 
     def _decode(self, text: str, audience: str) -> dict[str, Any]:
         payload: dict[str, Any] = jwt.decode(

@@ -35,7 +35,7 @@ import bcrypt
 import tomli_w
 
 from fanline import files
-from fanline.errors import ConfigurationError, Rejected
+from fanline.errors import ConfigurationError, ErrorCode, Rejected
 from fanline.files import typed
 from fanline.protocol.topics import covers, require_pattern, watched_pattern
 
@@ -109,6 +109,12 @@ class User:
         return _allows(self.subscribe, self.is_service, pattern) or (
             watched is not None and _allows(self.subscribe, self.is_service, watched)
         )
+
+    def require_subscribe(self, pattern: str) -> None:
+        """Raise Rejected unless the user may subscribe to a valid pattern."""
+        if not self.may_subscribe(pattern):
+            reason = f'{self.name} may not subscribe to "{pattern}": ask the operator for the right'
+            raise Rejected(ErrorCode.FORBIDDEN, reason)
 
 
 @dataclass(frozen=True, slots=True)

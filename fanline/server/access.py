@@ -204,7 +204,7 @@ class Access:
 
 def _too_many_connections(what: str, name: str) -> HttpProblem:
     logger.info("refused a connection: the %s %s has too many", what, name)
-    reason = f"this {what} has too many connections"
+    reason = f"this {what} has too many connections: close one, then try again"
     return HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_CONNECTIONS, reason)
 
 

@@ -244,6 +244,5 @@ def _require_pattern(request: Request, name: str) -> str:
     require_admin(request.user)
     pattern = request.query_params.get(name, ">")
     require_pattern(pattern)
-    if not request.user.may_subscribe(pattern):
-        raise Rejected(ErrorCode.FORBIDDEN, f'{request.user.name} may not subscribe to "{pattern}"')
+    request.user.require_subscribe(pattern)
     return pattern

@@ -68,8 +68,7 @@ class History:
         query = query_of(request)
         query.pop("token", None)
         require_pattern(topic)
-        if not request.user.may_subscribe(topic):
-            raise Rejected(ErrorCode.FORBIDDEN, f'{request.user.name} may not subscribe to "{topic}"')
+        request.user.require_subscribe(topic)
         read = _parse(topic, query)
         page = await self._read(request, read)
         headers = _headers(prefix_of(request), read, page)

@@ -46,7 +46,9 @@ class PresencePage:
         require_topic(topic)
         require_presence(topic, None)
         if not request.user.may_subscribe(presence_topic(topic)):
-            reason = f'{request.user.name} may not see who is present on "{topic}"'
+            reason = (
+                f'{request.user.name} may not see who is present on "{topic}": ask the operator for the right'
+            )
             raise Rejected(ErrorCode.FORBIDDEN, reason)
         await self._wait()
         present = sorted(self._presence.state.present(topic), key=lambda each: each[0].seq)

@@ -197,7 +197,7 @@ async def test_a_renewal_that_is_refused_changes_nothing(installation: Installat
         for wrong, reason in (
             (installation.token("other"), "the token is of another user than this connection"),
             (installation.token(lifetime=-5), "the token has expired: log in again"),
-            ("nonsense", "the token is malformed"),
+            ("nonsense", "the token is malformed: log in again"),
         ):
             refusal = {"error": "unauthorized", "reason": reason}
             assert await say(publisher, token=wrong) == {"token": refusal}

@@ -84,7 +84,7 @@ class Middleware:
             pass  # before it had sent its request
         except asyncio.CancelledError:
             # Only a stop of the service cancels requests.
-            detail = "the service is stopping"
+            detail = "the service is stopping; try again"
             await self._refuse(
                 HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail),
                 scope,

@@ -118,7 +118,7 @@ class HandshakeProtocol(asyncio.Protocol):
         except HttpProblem as problem:
             self._refuse(handshake, problem)
         except asyncio.CancelledError:
-            detail = "the service is stopping"
+            detail = "the service is stopping; try again"
             self._refuse(
                 handshake, HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.UNAVAILABLE, detail)
             )

@@ -41,7 +41,7 @@ async def test_joining_the_lobby_needs_a_good_token(chat: ChatClient) -> None:
     assert (await chat.refused("/join"))[0] == 400
     status, problem = await chat.refused("/join", token="nonsense")
     assert (status, problem["code"]) == (401, "unauthorized")
-    assert problem["detail"] == "the token is malformed"
+    assert problem["detail"] == "the token is malformed: log in again"
     token = await chat.log_in()
     await chat.http.post("/logout", params={"token": token})
     assert (await chat.refused("/join", token=token))[0] == 401

@@ -72,7 +72,7 @@ async def test_a_token_counts_for_more_than_a_password(logins: LoginVerifier, ke
     """A page acts as its token says, not as the login that the browser remembers; nor instead of it."""
     token = key.issue(Claims.new("page", lifetime=60), PIPELINE)
     assert (await logins.identify(HELLO, token, HERE)).user.name == "page"
-    assert await refusal(logins, "", HELLO) == "the token is malformed"
+    assert await refusal(logins, "", HELLO) == "the token is malformed: log in again"
 
 
 async def test_a_login_of_chat_opens_nothing_here(logins: LoginVerifier, key: TokenKey) -> None:

@@ -136,7 +136,7 @@ def test_a_token_is_good_for_one_audience(key: TokenKey) -> None:
 def test_only_one_algorithm_counts(key: TokenKey, algorithm: str) -> None:
     """A token does not choose how it is verified, let alone that it is not."""
     secret = "" if algorithm == "none" else SECRET * 2
-    assert refusal(key, signed(secret, algorithm=algorithm)) == "the token is malformed"
+    assert refusal(key, signed(secret, algorithm=algorithm)) == "the token is malformed: log in again"
 
 
 @pytest.mark.parametrize("claim", ["sub", "jti", "aud", "iat", "exp"])
@@ -159,7 +159,7 @@ def test_no_claim_may_be_missing(key: TokenKey, claim: str) -> None:
 )
 def test_claims_of_the_wrong_kind_are_refused(key: TokenKey, changes: dict[str, Any]) -> None:
     """A claim that is not what it should be makes the token malformed, and is no defect here."""
-    assert refusal(key, signed(**changes)) == "the token is malformed"
+    assert refusal(key, signed(**changes)) == "the token is malformed: log in again"
 
 
 def test_a_clock_that_is_a_little_fast_does_no_harm(key: TokenKey) -> None:
@@ -170,14 +170,14 @@ def test_a_clock_that_is_a_little_fast_does_no_harm(key: TokenKey) -> None:
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "é", "\udcff", " ", signed()[:-1] + "\n"])
 def test_what_is_no_token_is_refused(key: TokenKey, text: str) -> None:
     """Anything else is malformed."""
-    assert refusal(key, text) == "the token is malformed"
+    assert refusal(key, text) == "the token is malformed: log in again"
 
 
 def test_an_enormous_token_is_not_even_decoded(key: TokenKey) -> None:
     """A token longer than any that is issued is refused, although its signature is good."""
     long = signed(padding="x" * 4_096)
     assert jwt.decode(long, SECRET, algorithms=["HS256"], audience=PIPELINE)
-    assert refusal(key, long) == "the token is malformed"
+    assert refusal(key, long) == "the token is malformed: log in again"
 
 
 @given(st.text(max_size=200) | st.lists(st.text(max_size=50), min_size=3, max_size=3).map(".".join))

@@ -93,6 +93,7 @@ async def test_bounds_the_connections_of_an_address(
     with pytest.raises(InvalidStatus) as refused:
         await open_from("2001:db8::2")
     assert refused.value.response.status_code == 429
+    assert b"too many connections: close one, then try again" in refused.value.response.body
     assert "Retry-After" in refused.value.response.headers
     await open_from("2001:db8:0:1::1")
     await open_from("2001:db8::2", user="robot")
@@ -219,7 +220,7 @@ async def test_how_to_log_in_is_said(make_token: MakeToken, service: Service, ge
         'Bearer realm="fanline"',
     ]
     for token, reason in (
-        ("x", "the token is malformed"),
+        ("x", "the token is malformed: log in again"),
         (make_token(lifetime=-60), "the token has expired: log in again"),
         (make_token(audience=CHAT), "the token is not for the pipeline"),
         (make_token(name="hello"), "hello is a user with a password: a token needs its own name"),

@@ -136,7 +136,7 @@ async def test_stop_does_not_wait_for_a_page(start_service: StartService, echo: 
     async with asyncio.timeout(DEADLINE):
         await service.stop()
         answer = await asking
-    assert (answer.status_code, answer.json()["detail"]) == (503, "the service is stopping")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the service is stopping; try again")
 
 
 async def test_port_in_use(start_service: StartService, echo: Echo, service: Service) -> None:

@@ -132,7 +132,7 @@ def test_pattern_without_the_right_is_rejected(log: Log) -> None:
     """The reason names the user."""
     client = Client(log, user=User("bob", subscribe=("a",)))
     client.sub("a")
-    with pytest.raises(Rejected, match='bob may not subscribe to "b"') as raised:
+    with pytest.raises(Rejected, match='bob may not subscribe to "b": ask the operator') as raised:
         client.sub("b")
     assert raised.value.code == ErrorCode.FORBIDDEN
 
