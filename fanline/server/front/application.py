@@ -39,12 +39,12 @@ class Application:
     def __init__(
         self,
         app: App,
+        *,
         access: Access,
         connections: OpenConnections,
         retiring: asyncio.Event,
         problems: Callable[[], Sequence[str]],
         reporter: StatusReporter | None,
-        *,
         has_open_metrics: bool = False,
     ) -> None:
         async def show_metrics(_: Request) -> Response:

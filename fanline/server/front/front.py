@@ -124,11 +124,11 @@ class Front:
         access = self._reloader.access
         application = Application(
             app,
-            access,
-            self._reloader.connections,
-            self._retiring,
-            lambda: self._reloader.problems,
-            reporter,
+            access=access,
+            connections=self._reloader.connections,
+            retiring=self._retiring,
+            problems=lambda: self._reloader.problems,
+            reporter=reporter,
             has_open_metrics=has_open_metrics,
         )
         return Middleware(
