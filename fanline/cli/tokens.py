@@ -36,8 +36,8 @@ Lifetime = Annotated[
 def issue(name: Name, publish: Publish = None, subscribe: Subscribe = None, lifetime: Lifetime = DAY) -> None:
     """Print a token: a login for web pages, with the given rights.
 
-    It is for publisher and subscriber. The key that signs it is made if there is none. `fanline revoke`
-    withdraws a token; a new key withdraws all.
+    It is for publisher and subscriber. The key that signs it is made if there is none. The
+    command revoke withdraws a token; a new key withdraws all.
     """
     bearer = User(name, tuple(publish or ()), tuple(subscribe or ()))
     if not (bearer.publish or bearer.subscribe):

@@ -18,7 +18,6 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from errno import ECONNRESET
 from typing import Final, NamedTuple, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -271,7 +270,7 @@ class ReconnectingConnection:
 
     def _translated(self, error: OSError | InvalidHandshake | ConnectionClosed) -> FanlineError:
         if isinstance(error, ConnectionClosed):  # after TLS, before the library has sent its handshake
-            error = ConnectionResetError(ECONNRESET, "connection reset by peer")
+            error = ConnectionResetError("connection reset by peer")
         if isinstance(error, InvalidStatus):
             response = error.response
             return refused(self.url, response.status_code, bytes(response.body or b""), login=self._login.who)

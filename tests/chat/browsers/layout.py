@@ -64,8 +64,8 @@ PROBLEMS = """() => {
   check(box(own).right <= box("#log-out").left, "the own name covers the button");
 
   // Each line of a text has its own direction, and marks above it do not leave it.
-  const mixed = all(".bubble").find((each) => each.innerText.includes("queue is back"));
-  const text = [...mixed.childNodes].find((node) => node.data?.includes("queue"));
+  const mixed = all(".bubble").find((each) => each.innerText.includes("room is back"));
+  const text = [...mixed.childNodes].find((node) => node.data?.includes("room"));
   const at = (index) => {
     const range = document.createRange();
     range.setStart(text, index);
