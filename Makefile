@@ -11,8 +11,8 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
-# Two for each core: many tests wait, for a browser, a process or the end of a time.
-WORKERS ?= 4
+# One more than two cores: many tests wait, for a browser, a process or the end of a time.
+WORKERS ?= 3
 
 # With BROWSER=no, the tests that need Chromium or a proxy are left out, and pytest says so at its end.
 BROWSER ?= yes

@@ -15,14 +15,15 @@ PHONE = {"width": 390, "height": 780}
 FIRST_VISIBLE = """() => {
   const { top } = document.getElementById("scroller").getBoundingClientRect();
   const rows = [...document.querySelectorAll("#messages > li")];
-  return rows.find((row) => row.getBoundingClientRect().bottom > top + 1).querySelector(".bubble").innerText;
+  const row = rows.find((each) => each.getBoundingClientRect().bottom > top + 1);
+  return row?.querySelector(".bubble")?.innerText;
 }"""
 
 
 async def walk_to_top(page: Page) -> None:
     """Scroll up until the room begins."""
     beginning = page.locator("#beginning", has_text="beginning of the room")
-    while not await page.evaluate("document.querySelector('.bubble').innerText === '0 said'"):
+    while not await page.evaluate("document.querySelector('.bubble')?.innerText === '0 said'"):
         await page.locator("#scroller").evaluate("scroller => scroller.scrollTo(0, 0)")
     await page.locator("#scroller").evaluate("scroller => scroller.scrollTo(0, 0)")
     await beginning.wait_for()
