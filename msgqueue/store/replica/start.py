@@ -13,6 +13,10 @@ from msgqueue.store.replica.state_table import load_state, make_replica
 from msgqueue.store.sqlite.engine import LogFiles
 from msgqueue.store.sqlite.file import translated
 
+# How long a new journal may take until it has its first entry, and the pause between attempts.
+_BEGIN_SECONDS: Final = 30.0
+_RETRY_SECONDS: Final = 0.25
+
 _NEEDS_BACKUP: Final = (
     f"make a back-up with `{typed('fanline')} backup` on a msgqueue of this cluster, and put it into an empty"
     " data_dir"
@@ -72,13 +76,30 @@ def _require_fit(state: ReplicaState, ends: Ends) -> None:
 
 
 async def _begin_journal(journal: Journal, log: str, head: int, window: int, origin: str) -> None:
-    frame = Frame(FRAME_VERSION, log, origin, 0, 0, 0, b"", [Genesis(head, window)])
+    """Store the first entry, unless another msgqueue does so at the same time.
+
+    A new stream may have no leader yet, so that an entry is refused, or lost without an answer.
+    """
+    frame = encode_frame(Frame(FRAME_VERSION, log, origin, 0, 0, 0, b"", [Genesis(head, window)]))
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _BEGIN_SECONDS
+    failure = JournalError("the journal does not take its first entry")
+    while loop.time() < deadline:
+        try:
+            await journal.append(frame, is_first=True)
+        except JournalError as error:
+            failure = error
+        if await _has_begun(journal):
+            return
+        await asyncio.sleep(_RETRY_SECONDS)
+    raise failure
+
+
+async def _has_begun(journal: Journal) -> bool:
     try:
-        await journal.append(encode_frame(frame), is_first=True)
+        return (await journal.ends()).last > 0
     except JournalError:
-        # It may be there, or that of another msgqueue that began at the same time.
-        if (await journal.ends()).last == 0:
-            raise
+        return False
 
 
 async def _first_entry(journal: Journal) -> Entry:

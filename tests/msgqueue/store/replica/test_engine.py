@@ -1,7 +1,7 @@
 """The engine of a cluster, on a journal in memory: what it promises besides the contract of every store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from fanline.errors import ConfigurationError, Rejected, StoreError
 from msgqueue.consumers.consumer import Consumer
 from msgqueue.consumers.registry import Consumers
+from msgqueue.journal.base import JournalError
 from msgqueue.log import Log
 from msgqueue.store.base import AppendResult, OutcomeUnknown
 from msgqueue.store.replica.engine import ReplicaStore
@@ -24,6 +25,31 @@ from tests.msgqueue.store.replica.engines import QUICK, Journals
 from tests.msgqueue.store.store_model import STEPS, WINDOW, Clock, Step, agree, new
 
 IMPATIENT = Patience(resend=0.005, move=0.01, give_up=0.05, tick=0.01, ready=0.02)
+
+
+class Leaderless(MemoryJournal):
+    """A journal that refuses its first entry, or loses it without an answer, as it has no leader yet."""
+
+    losses: Sequence[Exception | None] = ()
+
+    async def append(self, frame: bytes, *, is_first: bool = False) -> None:
+        if not self.losses:
+            await super().append(frame, is_first=is_first)
+        else:
+            failure, *self.losses = self.losses
+            if failure is not None:
+                raise failure
+
+
+async def test_a_new_journal_may_have_no_leader_yet(tmp_path: Path) -> None:
+    """A msgqueue that made the stream waits for its leader, instead of ending."""
+    clock = Clock()
+    [journal] = Leaderless.connected(HostileLog(Random(1), time=lambda: clock.ms), ["a"])
+    journal.losses = [JournalError("the stream has no leader"), None]
+    store = await ReplicaStore.join(tmp_path, journal, dedupe_window=WINDOW, clock=clock, patience=QUICK)
+    assert not journal.losses
+    assert len(await store.append([new("t", 1)])) == 1
+    await store.close()
 
 
 class Cluster:
