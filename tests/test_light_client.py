@@ -1,5 +1,6 @@
 """The public client needs no more than the standard library, websockets and msgspec."""
 
+import os
 import subprocess
 import sys
 
@@ -22,7 +23,9 @@ print(*sorted(name for name in others if not name.startswith("__") and sys.modul
 
 def test_the_client_imports_websockets_and_msgspec_alone() -> None:
     """``import fanline`` works where only these two are installed."""
-    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", PROGRAM]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=bare)
     assert run.returncode == 0, run.stderr
     packages = {name for name in run.stdout.split() if not name.startswith(("_", "sitecustomize"))}
     assert packages <= {
