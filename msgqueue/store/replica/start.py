@@ -76,7 +76,7 @@ def _require_fit(state: ReplicaState, ends: Ends) -> None:
 
 
 async def _begin_journal(journal: Journal, log: str, head: int, window: int, origin: str) -> None:
-    """Store the first entry, unless another msgqueue does so at the same time.
+    """Store the first entry, unless another msgqueue does so.
 
     A new stream may have no leader yet, so that an entry is refused, or lost without an answer.
     """
