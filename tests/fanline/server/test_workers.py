@@ -107,14 +107,14 @@ def test_a_worker_that_ran_steadily_starts_again_soon() -> None:
         delay = restarts.seconds_left(now)
         assert delay is not None
         assert restarts.ready(now) == []
-        assert restarts.ready(now + delay) == [0]
-        now += delay
+        now += delay + 0.001  # sums of floats are not exact
+        assert restarts.ready(now) == [0]
     assert now > 2.5 * 10
     restarts.start(0, now)
-    for number in (0, 1):  # both have run for ten seconds at least
-        restarts.die(number, now + 10)
-        assert restarts.ready(now + 10.2) == [number]
-        restarts.start(number, now + 10.2)
+    for number in (0, 1):  # both have run for more than ten seconds
+        restarts.die(number, now + 11)
+        assert restarts.ready(now + 11.2) == [number]
+        restarts.start(number, now + 11.2)
 
 
 async def test_all_workers_stop_with_their_parent(pipeline: Pipeline) -> None:
