@@ -299,14 +299,22 @@ async def test_queue_away_is_503_or_a_stream_that_ends(
     assert await patient.rest() == b""
 
 
-async def test_stream_waits_for_the_queue(
+async def ask_early(
     queue: StubQueue, start_service: StartService, listen: Listen
-) -> None:
-    """A stream that is asked for while the service starts begins when the end of the log is known."""
+) -> tuple[Service, asyncio.Task[EventReader]]:
+    """Ask for a stream while msgqueue is away; return the service, and the stream that waits."""
     await queue.stop()
     subscriber = await start_service(open_subscriber, queue_url=queue.url)
     opening = asyncio.create_task(listen(subscriber, ONE + "?after=8"))
     await until(lambda: bool(len(subscriber.connections)))
+    return subscriber, opening
+
+
+async def test_stream_waits_for_the_queue(
+    queue: StubQueue, start_service: StartService, listen: Listen
+) -> None:
+    """A stream that is asked for while the service starts begins when the end of the log is known."""
+    _, opening = await ask_early(queue, start_service, listen)
     await queue.start()
     async with asyncio.timeout(DEADLINE):
         assert await (await opening).contents(1) == [9]
@@ -316,10 +324,7 @@ async def test_stream_that_is_cut_before_it_begins_ends(
     queue: StubQueue, start_service: StartService, listen: Listen
 ) -> None:
     """A user who is disconnected, or whose token is revoked, while a stream waits does not keep it."""
-    await queue.stop()
-    subscriber = await start_service(open_subscriber, queue_url=queue.url)
-    opening = asyncio.create_task(listen(subscriber, ONE + "?after=8"))
-    await until(lambda: bool(len(subscriber.connections)))
+    subscriber, opening = await ask_early(queue, start_service, listen)
     subscriber.connections.check_logins(lambda _: (CloseCode.LOGGED_OUT, "disconnected by an operator"))
     await queue.start()
     async with asyncio.timeout(DEADLINE):
