@@ -1,8 +1,9 @@
 """The public client needs no more than the standard library, websockets and msgspec."""
 
-import os
 import subprocess
 import sys
+
+from tests.forking.unmeasured import UNMEASURED
 
 HEAVY = (
     "bcrypt", "cryptography", "fastapi", "httpx", "jwt", "prometheus_client", "pydantic", "pydantic_settings",
@@ -23,9 +24,8 @@ print(*sorted(name for name in others if not name.startswith("__") and sys.modul
 
 def test_the_client_imports_websockets_and_msgspec_alone() -> None:
     """``import fanline`` works where only these two are installed."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-c", PROGRAM]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=bare)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=UNMEASURED)
     assert run.returncode == 0, run.stderr
     packages = {name for name in run.stdout.split() if not name.startswith(("_", "sitecustomize"))}
     assert packages <= {

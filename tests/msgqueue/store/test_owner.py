@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.forking.unmeasured import UNMEASURED
 from tests.msgqueue.store.sqlite.conftest import make_log
 
 UNPRIVILEGED = 65_534
-
-# Another user may not write down which lines were covered.
-UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 # Imports come before the change of user, which may not be able to read them.
 OPEN = """
